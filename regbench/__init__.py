@@ -1,0 +1,3 @@
+"""Controlled, repeatable benchmarks of similarities and regularizers for learned medical image registration."""
+
+__version__ = "0.1.0"

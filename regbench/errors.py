@@ -1,0 +1,21 @@
+"""The errors a user is meant to read: what must hold, what was found instead, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RegbenchError(Exception):
+    """The work failed (exit status 1): bad data, no room, an unreadable file."""
+
+
+class UsageError(RegbenchError):
+    """The request was wrong (exit status 2): a config, an argument, a name."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Say which known name a misspelt one resembles; all of them when none does."""
+    names = sorted(known)
+    close = get_close_matches(given, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known: {', '.join(names)}" if names else "nothing is known here"

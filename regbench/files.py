@@ -1,0 +1,91 @@
+"""Whole files or none: every output is written under a temporary name, flushed and renamed."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from regbench.errors import RegbenchError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, delete it if not.
+
+    Raises:
+        RegbenchError: if the folder cannot be written or the disk is full; names the file and the reason.
+    """
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise RegbenchError(
+            f"`{path}` must be writable, but got: {error.strerror or error}. "
+            "Free space or change the permissions, then run the same command again; nothing half-written was kept."
+        ) from error
+    finally:
+        # Deleting may fail on the very disk that failed the write; that must not hide the first error.
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError:
+            pass
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spare space: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`, 16 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON (sorted keys, NaN and infinity as null) whole or not at all."""
+    write_text(path, json.dumps(_finite(value), sort_keys=True, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RegbenchError: if it is missing, unreadable or not JSON; names the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RegbenchError(f"`{path}` must be readable, but got: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise RegbenchError(f"`{path}` must be JSON, but got: {error}. Delete it and run again.") from error
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: a missing number is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
