@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         # Deleting may fail on the very disk that failed the write; that must not hide the first error.
-        try:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass
 
 
 def canonical_json(value: Any) -> str:

@@ -48,13 +48,14 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: 
     view = (1, dims) + (1,) * dims
     normalised = coordinates * scale.view(view) - shift.view(view)
     grid = normalised.flip(1).movedim(1, -1)
-    return F.grid_sample(
+    moved: Tensor = F.grid_sample(
         image,
         grid.to(image.dtype),
         mode="bilinear" if mode == "linear" else mode,
         padding_mode=padding,
         align_corners=True,
     )
+    return moved
 
 
 def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
@@ -111,7 +112,7 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resample a displacement to another grid over the same box and rescale it to the new voxels; ``(B, d, *shape)``."""
+    """Resample to another grid over the same box, rescaled to its voxels; ``(B, d, *shape)``."""
     old = displacement.shape[2:]
     if tuple(old) == tuple(shape):
         return displacement
@@ -119,7 +120,8 @@ def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
     resized = F.interpolate(displacement, size=tuple(shape), mode=mode, align_corners=True)
     ratio = [(new - 1) / max(was - 1, 1) for new, was in zip(shape, old, strict=True)]
     factor = torch.tensor(ratio, device=displacement.device, dtype=displacement.dtype)
-    return resized * factor.view(1, -1, *([1] * len(old)))
+    scaled: Tensor = resized * factor.view(1, -1, *([1] * len(old)))
+    return scaled
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
@@ -134,4 +136,5 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
     dims = displacement.shape[1]
     rows = [torch.stack(torch.gradient(displacement[:, k], dim=tuple(range(1, dims + 1))), -1) for k in range(dims)]
     jacobian = torch.stack(rows, -2) + torch.eye(dims, device=displacement.device, dtype=displacement.dtype)
-    return torch.linalg.det(jacobian)
+    determinant: Tensor = torch.linalg.det(jacobian)
+    return determinant

@@ -1,0 +1,42 @@
+# Needs Python 3.11+, git, make and pip. Everything else goes into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: quick test test-all check schema clean
+.DELETE_ON_ERROR:
+
+quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
+	snakemake --cores all --configfile configs/quick.yaml --quiet rules
+
+test: .venv/.dev ## the default tests
+	pytest
+
+test-all: .venv/.dev ## the long ones too
+	pytest -m "slow or not slow"
+
+check: .venv/.dev ## style, types, formats, schema in step
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	regbench schema --check
+
+schema: .venv/.main ## write workflow/config.schema.json from the typed config
+	regbench schema
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "regbench needs Python 3.11 or newer, but this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+
+# The markers are touched last: an interrupted installation is taken up again.
+.venv/.main: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ .venv/.main
+
+clean: ## remove the environment and caches; results stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,24 @@
+# regbench: {similarity x regularizer} with an equal tuning budget in every cell, from images to the paper's table.
+#   snakemake --cores 2 --configfile configs/quick.yaml
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/tune.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        targets(),
+
+
+onstart:
+    start()
+
+
+onsuccess:
+    shell("regbench show {CONFIG_FILE:q}")

@@ -1,0 +1,130 @@
+"""From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench import plan
+from regbench.config import Config
+from regbench.files import read_json, replacing, write_json
+from regbench.metrics import METRICS
+from regbench.train import RUN
+
+OF_TRIAL = ("number", "lam", "status", "dice", "ndv_percent")
+OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
+KEY = ["dataset", "method", "seed", "fixed", "moving"]
+
+
+def analyze(config: Config) -> None:
+    """Join the rows of all runs (`analysis/rows.parquet`) and summarise every method (`analysis/summary.json`).
+
+    The summary holds nothing that was timed: it is the same in every repetition. Times stand in the rows.
+    """
+    lay = plan.layout(config)
+    frame = pd.concat([pd.read_parquet(lay.pairs(*run)) for run in plan.runs(config)], ignore_index=True)
+    timed = pd.concat([pd.read_parquet(lay.runtime(dataset.id)) for dataset in config.datasets], ignore_index=True)
+    frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
+    with replacing(lay.rows) as temporary:
+        frame.to_parquet(temporary, index=False)
+    entries = [
+        _entry(config, dataset.id, method, frame) for dataset in config.datasets for method in plan.methods(config)
+    ]
+    write_json(
+        lay.summary,
+        {
+            "study": config.study,
+            "description": config.description,
+            "seeds": list(config.seeds),
+            "selection": config.tuning.selection,
+            "ndv_limit_percent": config.tuning.ndv_limit_percent,
+            "steps": config.training.steps,
+            "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
+            "methods": _ranked(entries),
+            "warnings": list(_warnings(entries)),
+        },
+    )
+
+
+def _entry(config: Config, dataset: str, method: plan.Method, frame: pd.DataFrame) -> dict[str, Any]:
+    lay = plan.layout(config)
+    mine = frame[(frame["dataset"] == dataset) & (frame["method"] == method.id)]
+    entry: dict[str, Any] = {
+        "dataset": dataset,
+        "method": method.id,
+        "lam": None,
+        "edge": False,
+        "trials": [],
+        "runs": [],
+    }
+    for kind in ("model", "similarity", "regularizer"):
+        component = getattr(method, kind)
+        entry[kind] = component.id if component else None
+    failed = mine[mine["status"] != "complete"]
+    entry |= {
+        "pairs": len(mine[["fixed", "moving"]].drop_duplicates()),
+        "failed_rows": len(failed),
+        "reasons": sorted(set(failed["reason"])),
+        "vanished_labels": int(np.nansum(mine["labels_vanished"])),
+        "metrics": {name: _spread(mine, name) for name in METRICS if name in mine and name not in timed_columns()},
+    }
+    if method.id != plan.IDENTITY:
+        chosen = read_json(lay.selected(dataset, method.id))
+        entry["selected"] = chosen
+        entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
+        for path in plan.trial_files(config, dataset, method.id):
+            entry["trials"] += [{key: trial[key] for key in OF_TRIAL} for trial in read_json(path)]
+        for seed in config.seeds:
+            record = read_json(lay.run(dataset, method.id, seed) / RUN)
+            entry["runs"].append({key: record[key] for key in OF_RUN})
+    return entry
+
+
+def timed_columns() -> tuple[str, ...]:
+    """What differs between two repetitions of one study."""
+    return ("inference_seconds", "peak_memory_mib")
+
+
+def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:
+    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases."""
+    by_case = rows.groupby(["fixed", "moving"])[metric].mean()
+    by_seed = rows.groupby("seed")[metric].mean()
+    return {"mean": by_case.mean(), "sd": by_case.std(ddof=1), "seed_sd": by_seed.std(ddof=1)}
+
+
+def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rank 1 is the highest mean Dice of its dataset; `identity` and failed cells have none."""
+    for dataset in {entry["dataset"] for entry in entries}:
+        scores = {
+            entry["method"]: entry["metrics"]["dice"]["mean"]
+            for entry in entries
+            if entry["dataset"] == dataset and entry["method"] != plan.IDENTITY
+        }
+        order = sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
+        for entry in entries:
+            if entry["dataset"] == dataset:
+                entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
+    return entries
+
+
+def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
+    """What a reader of the table must know."""
+    entries = list(entries)
+    identity = {e["dataset"]: e["metrics"]["dice"]["mean"] for e in entries if e["method"] == plan.IDENTITY}
+    for entry in entries:
+        name = f"{entry['dataset']}/{entry['method']}"
+        if entry["edge"]:
+            low, high = entry["selected"]["range"]
+            yield f"{name}: lambda {entry['lam']:g} is at the edge of its range [{low:g}, {high:g}]; widen it"
+        if entry["failed_rows"]:
+            yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
+        if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:
+            yield f"{name}: mean Dice is below identity: the training did not work"
+
+
+def load_summary(config: Config) -> tuple[dict[str, Any], Path]:
+    """The summary of a study that has been analysed, and where it lies."""
+    path = plan.layout(config).summary
+    return read_json(path), path

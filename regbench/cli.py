@@ -1,0 +1,296 @@
+"""The command line: parses, calls one stage, prints, exits (0 done, 1 the work failed, 2 wrong usage).
+
+Every verb of the workflow is usable by hand: it takes the study's config and says which part to do; files lie where
+the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from regbench import __version__, plan
+from regbench.config import Config, json_schema, load, read_yaml
+from regbench.errors import RegbenchError, UsageError, did_you_mean
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `regbench`."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    try:
+        verb: Verb = options.verb
+        verb(options)
+    except UsageError as error:
+        _stop(error, 2)
+    except RegbenchError as error:
+        _stop(error, 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nobody is left to tell
+        sys.exit(1)
+
+
+def _stop(error: RegbenchError, status: int) -> None:
+    print(f"regbench: {error}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="regbench",
+        description=(__doc__ or "").partition("\n")[0]
+        and ("Controlled, repeatable benchmarks of similarities and regularizers for learned image registration."),
+    )
+    parser.add_argument("--version", action="version", version=f"regbench {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def add(name: str, verb: Verb, words: str, *needs: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=words, description=words)
+        sub.set_defaults(verb=verb)
+        if "config" in needs:
+            sub.add_argument("config", type=Path, metavar="CONFIG", help="the study's YAML (or JSON) file")
+        if "dataset" in needs:
+            sub.add_argument("--dataset", help="id of a dataset of the study; may be left out where there is one")
+        if "method" in needs:
+            sub.add_argument("--method", required=True, help="for example voxelmorph.lcc.grad_l2")
+        if "seed" in needs:
+            sub.add_argument("--seed", type=int, required=True)
+        if "round" in needs:
+            sub.add_argument("--round", type=int, required=True, help="number of the round, from 0")
+        if "threads" in needs:
+            sub.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
+        return sub
+
+    add("list", _list, "losses, regularizers, models, datasets and metrics, one line each")
+    add("check", _check, "report every mistake of a config at once; start nothing", "config")
+    add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset")
+    add("propose", _propose, "propose the lambdas of one round of trials", "config", "dataset", "method", "round")
+    trial = add("trial", _trial, "run proposed trials of one round", "config", "dataset", "method", "round", "threads")
+    trial.add_argument("--slots", nargs=2, type=int, metavar=("FIRST", "LAST"), help="default: the whole round")
+    add("select", _select, "choose the lambda of a cell from its trials", "config", "dataset", "method")
+    train = add("train", _train, "train one model", "config", "dataset", "method", "seed", "threads")
+    train.add_argument("--lam", type=float, help="default: the lambda that `select` chose")
+    train.add_argument("--out", type=Path, help="folder of the run; default: where the workflow puts it")
+    evaluate = add(
+        "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
+    )
+    evaluate.add_argument("--run", type=Path, help="folder of a run made with `train --out`; rows are written into it")
+    add(
+        "runtime",
+        _runtime,
+        "time every run of a dataset; leave the machine alone meanwhile",
+        "config",
+        "dataset",
+        "threads",
+    )
+    add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
+    add("report", _report, "write tables and figures", "config")
+    add("track", _track, "bring MLflow to the state of the study's files", "config")
+    add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
+    schema = add("schema", _schema, "write the JSON schema of configs")
+    schema.add_argument("--out", type=Path, default=Path("workflow/config.schema.json"))
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, but got {value}")
+    return value
+
+
+def _config(options: argparse.Namespace, *, check: bool = True) -> Config:
+    raw = read_yaml(options.config)
+    if not check:
+        return load(raw, where=str(options.config))
+    from regbench.registry import check_component
+
+    return load(raw, check_component, where=str(options.config))
+
+
+def _dataset(options: argparse.Namespace, config: Config) -> str:
+    known = [dataset.id for dataset in config.datasets]
+    if options.dataset is None and len(known) == 1:
+        return known[0]
+    if options.dataset not in known:
+        hint = did_you_mean(options.dataset or "", known)
+        raise UsageError(
+            f"--dataset must name a dataset of study `{config.study}`, but got {options.dataset!r}; {hint}"
+        )
+    return str(options.dataset)
+
+
+def _set_up(options: argparse.Namespace) -> None:
+    from regbench import device
+
+    device.set_up(options.threads)
+
+
+def _list(_: argparse.Namespace) -> None:
+    from regbench.components import summary
+    from regbench.metrics import METRICS
+    from regbench.registry import REGISTRIES
+
+    for kind, registry in REGISTRIES.items():
+        print(f"{kind}:")
+        for name, function in registry.items():
+            print(f"  {name:<22} {summary(function)}")
+    print("metric:")
+    for metric in METRICS.values():
+        print(f"  {metric.name:<22} {metric.definition} [{metric.unit}, {metric.direction} is better]")
+
+
+def _check(options: argparse.Namespace) -> None:
+    config = _config(options)
+    print(f"`{options.config}` is sound: {len(plan.methods(config))} methods, {len(list(plan.runs(config)))} runs")
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from regbench.data.prepare import prepare
+
+    config = _config(options)
+    dataset = _dataset(options, config)
+    prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset))
+
+
+def _propose(options: argparse.Namespace) -> None:
+    from regbench.files import write_json
+    from regbench.tune import propose
+
+    config = _config(options, check=False)
+    dataset, number = _dataset(options, config), options.round
+    if not 0 <= number < plan.rounds(config, options.method):
+        raise UsageError(f"--round must be 0 to {plan.rounds(config, options.method) - 1}, but got {number}")
+    earlier = _trials(config, dataset, options.method, before=number)
+    proposals = propose(plan.propose_job(config, dataset, options.method), number, earlier)
+    write_json(plan.layout(config).proposals(dataset, options.method, number), proposals)
+
+
+def _trials(config: Config, dataset: str, method: str, before: int | None = None) -> list[dict[str, object]]:
+    from regbench.files import read_json
+
+    return [trial for path in plan.trial_files(config, dataset, method, before) for trial in read_json(path)]
+
+
+def _trial(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.files import read_json, write_json
+    from regbench.trial import run_trials
+
+    config = _config(options)
+    _set_up(options)
+    dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
+    proposals = read_json(lay.proposals(dataset, method, options.round))
+    first, last = options.slots or (0, len(proposals) - 1)
+    results = run_trials(
+        plan.trial_job(config, method),
+        load_data(lay.data(dataset)),
+        proposals[first : last + 1],
+        lay.trial_state(dataset, method),
+        bar=sys.stderr.isatty(),
+    )
+    write_json(lay.trials(dataset, method, options.round, first, last), results)
+
+
+def _select(options: argparse.Namespace) -> None:
+    from regbench.files import write_json
+    from regbench.tune import select
+
+    config = _config(options, check=False)
+    dataset = _dataset(options, config)
+    chosen = select(plan.select_job(config, options.method), _trials(config, dataset, options.method))
+    write_json(plan.layout(config).selected(dataset, options.method), chosen)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.files import read_json
+    from regbench.train import train
+
+    config = _config(options)
+    _set_up(options)
+    dataset, lay = _dataset(options, config), plan.layout(config)
+    if options.lam is not None and not 0 < options.lam < float("inf"):
+        raise UsageError(f"--lam must be a positive number, but got {options.lam:g}")
+    job = plan.final_job(config, options.method, options.seed)
+    lam, reason = options.lam, ""
+    if lam is None:
+        chosen = read_json(lay.selected(dataset, options.method))
+        lam, reason = chosen["lam"], chosen["reason"]
+    folder = options.out or lay.run(dataset, options.method, options.seed)
+    train(job, lam, load_data(lay.data(dataset)), folder, reason=reason, bar=sys.stderr.isatty())
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.evaluate import evaluate
+
+    config = _config(options)
+    _set_up(options)
+    dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
+    job = plan.evaluate_job(config, method, options.seed)
+    folder = options.run or lay.run(dataset, method, options.seed)
+    out = folder / lay.pairs(dataset, method, options.seed).name
+    evaluate(job, load_data(lay.data(dataset)), None if method == plan.IDENTITY else folder, out)
+
+
+def _runtime(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.runtime import runtime
+
+    config = _config(options)
+    _set_up(options)
+    dataset, lay = _dataset(options, config), plan.layout(config)
+    folders = [lay.run(*run) for run in plan.runs(config) if run[0] == dataset and run[1] != plan.IDENTITY]
+    state = lay.root / "state" / "runtime" / dataset
+    runtime(plan.runtime_job(config), load_data(lay.data(dataset)), folders, state, lay.runtime(dataset))
+
+
+def _analyze(options: argparse.Namespace) -> None:
+    from regbench.analyze import analyze
+
+    analyze(_config(options, check=False))
+
+
+def _report(options: argparse.Namespace) -> None:
+    from regbench.report.write import report
+
+    report(_config(options, check=False))
+
+
+def _track(options: argparse.Namespace) -> None:
+    from regbench.files import write_json
+    from regbench.tracking import track
+
+    config = _config(options, check=False)
+    done = track(config)
+    write_json(plan.layout(config).tracked, done)
+    print("MLflow: " + ", ".join(f"{count} runs {what}" for what, count in done.items()))
+
+
+def _show(options: argparse.Namespace) -> None:
+    config = _config(options, check=False)
+    lay = plan.layout(config)
+    table = lay.tables / "main.md"
+    if not table.exists():
+        raise RegbenchError(f"`{table}` does not exist yet. Run `snakemake --cores all --configfile {options.config}`.")
+    print(table.read_text(encoding="utf-8"))
+    from regbench.files import read_json
+
+    for warning in read_json(lay.summary)["warnings"]:
+        print(f"WARNING {warning}")
+    print(f"\ntables   {lay.tables}\nfigures  {lay.figures}\nrows     {lay.rows}")
+    if config.tracking.enabled:
+        uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
+        print(
+            f"MLflow   MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}   (then open http://127.0.0.1:5000)"
+        )
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from regbench.files import write_json
+
+    write_json(options.out, json_schema())

@@ -1,0 +1,328 @@
+"""The typed study: what a YAML file may say. Strict, frozen, and every mistake reported at once.
+
+Imports neither torch nor mlflow: Snakemake parses this in every job. What the components' own signatures say
+is checked through a `Checker` that the caller passes in (`regbench.registry.check_component`).
+"""
+
+import json
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from regbench.errors import UsageError, did_you_mean
+
+Item = TypeVar("Item")
+# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message)
+Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
+
+
+class Mistake(NamedTuple):
+    """One thing wrong with a config: where, and what to do."""
+
+    key: str
+    message: str
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads ``1e-3`` (no dot) as text; a researcher means a number."""
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)
+    return value
+
+
+def _not_empty(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not items:
+        raise ValueError("must not be empty")
+    return items
+
+
+def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    names = [getattr(item, "id", item) for item in items]
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is given twice; each entry (its `id`, if it has one) must be distinct")
+    return items
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[Number, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, _ and -")]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no silent conversion, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Component(Strict):
+    """A registered name, or `package.module:function`, with parameters; a bare name is short for one without any."""
+
+    name: str = Field(description="a name that `regbench list` shows, or package.module:function")
+    id: Id = Field(default="", description="what tables and folders call it; the name unless given")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = {"name": value}
+        if isinstance(value, dict) and isinstance(value.get("name"), str) and "id" not in value:
+            value = {**value, "id": re.sub(r"[^A-Za-z0-9_-]+", "_", value["name"]).strip("_") or "component"}
+        return value
+
+
+class DatasetConfig(Strict):
+    """Where images come from and who is in which split."""
+
+    id: Id
+    source: str = Field(description="a dataset that `regbench list` shows")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    splits: dict[str, Any] = Field(default_factory=dict, description="train, validation, test: counts or subject ids")
+    pairs: dict[Literal["validation", "test"], Count] = Field(
+        default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
+    )
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
+
+
+class Grid(Strict):
+    """Every similarity with every regularizer: one cell each."""
+
+    similarities: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    regularizers: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+
+
+class LambdaRule(Strict):
+    """The lambda of the cells it names: a log-range to search, or one value. The first rule that matches counts."""
+
+    similarity: str = Field(default="*", description="id of a similarity, or * for all")
+    regularizer: str = Field(default="*", description="id of a regularizer, or * for all")
+    range: tuple[Positive, Positive] | None = Field(default=None, description="lowest and highest lambda")
+    value: Positive | None = Field(default=None, description="a fixed lambda: the cell is not tuned")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "LambdaRule":
+        if (self.range is None) == (self.value is None):
+            raise ValueError("give either `range: [low, high]` or `value: number`")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range must rise, but got {list(self.range)}")
+        return self
+
+
+class Training(Strict):
+    """The protocol that every method of the study shares."""
+
+    steps: Count
+    batch: Count = 4
+    learning_rate: Positive = 3e-3
+    warmup: Annotated[Number, Field(ge=0, lt=1)] = Field(default=0.1, description="share of the steps")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Tuning(Strict):
+    """The search for lambda; the same budget in every cell."""
+
+    trials: Count
+    round_size: Count = Field(default=4, description="trials proposed together; part of the protocol, not of the speed")
+    steps: Count = Field(description="training steps of one trial")
+    sampler: Literal["gp", "tpe", "random"] = "gp"
+    seed: Annotated[int, Field(ge=0)] = 0
+    trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
+    selection: Literal["dice", "dice_ndv"] = Field(
+        default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
+    )
+    ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5
+
+
+class Tracking(Strict):
+    """Where MLflow keeps its copy."""
+
+    enabled: bool = True
+    uri: str | None = Field(default=None, description="MLflow tracking URI; results/mlflow.db unless given")
+
+
+class Config(Strict):
+    """One study."""
+
+    study: Id
+    description: str = ""
+    results: str = Field(default="results", min_length=1, description="folder of all outputs")
+    datasets: Annotated[tuple[DatasetConfig, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    models: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    grid: Grid
+    lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
+    training: Training
+    tuning: Tuning
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    tracking: Tracking = Tracking()
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys without a word; a study must not."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, refusing duplicate keys.
+
+    Raises:
+        UsageError: if it is missing, not YAML, or not a mapping; names file, line and column.
+    """
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise UsageError(f"config `{path}` must be readable, but got: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"config `{path}` must be YAML, but got: {' '.join(str(error).split())}.") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"config `{path}` must be a mapping of keys, but got {type(value).__name__}.")
+    return value
+
+
+def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config") -> Config:
+    """The typed study in `raw`.
+
+    Args:
+        raw: what YAML or Snakemake read.
+        check: looks names and parameters of components up; None where they were checked before.
+        where: the file, for the message.
+
+    Raises:
+        UsageError: listing every mistake with its key.
+    """
+    found: list[Mistake] = []
+    config = None
+    try:
+        # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
+        config = Config.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        found += [_readable(dict(item)) for item in error.errors()]
+    except (TypeError, ValueError) as error:
+        found.append(Mistake("(whole file)", f"must hold only what JSON can express, but got: {error}"))
+    found += list(_cross_checks(raw))
+    if check is not None:
+        found += list(_component_checks(raw, check))
+    found = list(dict.fromkeys(found))
+    if found or config is None:
+        lines = "\n".join(f"  {key}: {message}" for key, message in found)
+        count = f"{len(found)} mistake{'s' if len(found) != 1 else ''}"
+        raise UsageError(f"`{where}` has {count}; nothing was started:\n{lines}")
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a config, for editors and for Snakemake's users."""
+    schema = Config.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    # A bare name is short for a component without parameters; the validator knows, the schema must say.
+    component = schema["$defs"]["Component"]
+    schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
+    return schema
+
+
+def _key(location: tuple[Any, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".") or "(whole file)"
+
+
+def _readable(error: dict[str, Any]) -> Mistake:
+    location, kind = error["loc"], error["type"]
+    key = _key(location)
+    got = error.get("input")
+    if kind == "extra_forbidden":
+        return Mistake(key, f"unknown key; {did_you_mean(str(location[-1]), _fields_at(location[:-1]))}")
+    if kind == "missing":
+        return Mistake(key, "is required, but is missing")
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return Mistake(key, message if isinstance(got, dict | list) else f"{message}, but got {got!r}")
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand at a place of the config."""
+    here: list[Any] = [Config]
+    for part in location:
+        if isinstance(part, int):
+            continue  # the elements of a list are already unpacked by _models
+        models = [model for annotation in here for model in _models(annotation)]
+        here = [model.model_fields[part].annotation for model in models if part in model.model_fields] or here
+    return [name for annotation in here for model in _models(annotation) for name in model.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The config classes inside an annotation such as `tuple[Component, ...] | None`."""
+    if get_origin(annotation) in (tuple, Union, types.UnionType, Annotated, dict):
+        return [model for inner in get_args(annotation) for model in _models(inner)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+
+
+def _items(raw: Any, *path: str) -> list[Any]:
+    """The list at `path` of a config that may be wrong anywhere; empty where there is none."""
+    for part in path:
+        raw = raw.get(part) if isinstance(raw, Mapping) else None
+    return list(raw) if isinstance(raw, list | tuple) else []
+
+
+def _name_of(item: Any) -> Any:
+    return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+
+
+def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What no single field can know; on the raw mapping, so that it is reported beside all other mistakes."""
+    ids = {kind: [_name_of(item) for item in _items(raw, "grid", kind)] for kind in ("similarities", "regularizers")}
+    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
+    for number, rule in enumerate(rules):
+        for field, kind in (("similarity", "similarities"), ("regularizer", "regularizers")):
+            name = rule.get(field, "*")
+            if isinstance(name, str) and name not in ("*", *ids[kind]):
+                known = [str(entry) for entry in ids[kind]]
+                yield Mistake(
+                    f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
+                )
+    for similarity in ids["similarities"]:
+        for regularizer in ids["regularizers"]:
+            if not any(
+                rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
+                for rule in rules
+            ):
+                yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
+
+
+def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    places = (
+        ("similarity", "name", ("grid", "similarities")),
+        ("regularizer", "name", ("grid", "regularizers")),
+        ("model", "name", ("models",)),
+        ("dataset", "source", ("datasets",)),
+    )
+    for kind, name_key, path in places:
+        for number, item in enumerate(_items(raw, *path)):
+            entry = item if isinstance(item, Mapping) else {name_key: item}
+            name, given = entry.get(name_key), entry.get("parameters", {})
+            if not isinstance(name, str) or not isinstance(given, Mapping):
+                continue  # the typed check says so
+            for parameter, message in check(kind, name, given):
+                suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
+                yield Mistake(f"{'.'.join(path)}[{number}]{suffix}", message)

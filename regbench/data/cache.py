@@ -1,0 +1,117 @@
+"""A prepared dataset: arrays mapped into memory, shared by all jobs of a machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regbench.errors import RegbenchError
+from regbench.files import file_sha256, read_json
+from regbench.spatial import compose
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two images to register, with all that an evaluation needs.
+
+    Attributes:
+        fixed, moving: ``(*S)`` float32.
+        fixed_labels, moving_labels: ``(*S)`` integers.
+        truth: ``(d, *S)`` the true displacement in voxels, ``moving(p + u(p)) = fixed(p)``; None where unknown.
+        spacing_mm: of the fixed image.
+    """
+
+    fixed: NDArray[np.float32]
+    moving: NDArray[np.float32]
+    fixed_labels: NDArray[Any]
+    moving_labels: NDArray[Any]
+    truth: NDArray[np.float32] | None
+    spacing_mm: tuple[float, ...]
+
+    @property
+    def foreground(self) -> NDArray[np.bool_]:
+        """Where the fixed image has a label."""
+        return np.asarray(self.fixed_labels > 0)
+
+
+class Dataset:
+    """See `load`."""
+
+    def __init__(self, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        self._manifest, self._arrays = manifest, arrays
+        self._place = {name: number for number, name in enumerate(manifest["subjects"])}
+        self.id: str = manifest["id"]
+        self.checksum: str = manifest["data_sha256"]
+        self.shape: tuple[int, ...] = tuple(manifest["shape"])
+        self.spacing_mm: tuple[float, ...] = tuple(manifest["spacing_mm"])
+        self.labels: dict[int, str] = {int(label): name for label, name in manifest["labels"].items()}
+        self.subjects: tuple[str, ...] = tuple(manifest["subjects"])
+
+    def split(self, name: str) -> tuple[str, ...]:
+        """Subjects of train, validation or test."""
+        return tuple(self._manifest["splits"][name])
+
+    def pairs(self, split: str) -> tuple[tuple[str, str], ...]:
+        """(fixed, moving) pairs of validation or test."""
+        return tuple((fixed, moving) for fixed, moving in self._manifest["pairs"][split])
+
+    def images(self, ids: tuple[str, ...]) -> NDArray[np.float32]:
+        """Images ``(n, *S)`` float32, a copy."""
+        return np.array(self._arrays["images"][[self._place[name] for name in ids]], dtype=np.float32)
+
+    def label_map(self, name: str) -> NDArray[Any]:
+        """Labels ``(*S)`` of one subject."""
+        return np.array(self._arrays["labels"][self._place[name]])
+
+    def pair(self, fixed: str, moving: str) -> Pair:
+        """Everything about one pair, in memory."""
+        images = self.images((fixed, moving))
+        return Pair(
+            images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
+            self.spacing_mm,
+        )  # fmt: skip
+
+    def _truth(self, fixed: str, moving: str) -> NDArray[np.float32] | None:
+        """Into the template with the fixed subject's map, out of it with the moving one's inverse."""
+        if "forward" not in self._arrays:
+            return None
+        forward, inverse = (
+            torch.from_numpy(np.array(self._arrays[name][self._place[subject]], dtype=np.float64))[None]
+            for name, subject in (("forward", fixed), ("inverse", moving))
+        )
+        return compose(inverse, forward)[0].float().numpy()
+
+
+def load(folder: Path, *, verify: bool = False) -> Dataset:
+    """Open the cache in `folder`.
+
+    Args:
+        folder: where `prepare` put it.
+        verify: compare every file with its checksum (reads all of it); shape and type are compared in any case.
+
+    Raises:
+        RegbenchError: if a file is missing, truncated or altered; names it.
+    """
+    manifest = read_json(folder / MANIFEST)
+    arrays = {}
+    for name, expected in manifest["files"].items():
+        path = folder / name
+        try:
+            values = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise RegbenchError(
+                f"`{path}` must be a whole .npy file, but got: {error}. Delete `{folder}`, run again."
+            ) from error
+        if [list(values.shape), str(values.dtype)] != [expected["shape"], expected["dtype"]] or (
+            verify and file_sha256(path) != expected["sha256"]
+        ):
+            raise RegbenchError(
+                f"`{path}` must be as `{MANIFEST}` records it, but was altered. Delete `{folder}`, run again."
+            )
+        arrays[path.stem] = values
+    return Dataset(manifest, arrays)

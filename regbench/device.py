@@ -1,0 +1,39 @@
+"""Where a job computes: device, threads, allocator."""
+
+import ctypes
+import platform
+import sys
+
+import torch
+
+from regbench.errors import RegbenchError
+
+
+def choose(name: str) -> torch.device:
+    """The device called `name`: ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
+
+    Raises:
+        RegbenchError: if a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise RegbenchError("training.device is `cuda`, but torch sees no GPU here. Set it to `auto` or `cpu`.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def describe(device: torch.device) -> str:
+    """The device as captions and provenance name it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()}), {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+
+
+def set_up(threads: int) -> None:
+    """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        # glibc gives every large buffer back to the kernel and takes it anew: a third of a training step's time.
+        libc = ctypes.CDLL(None)
+        for option, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):  # mmap and trim thresholds, top pad
+            libc.mallopt(option, value)

@@ -1,0 +1,102 @@
+"""A hash of the code that a stage uses, so that a changed formula re-runs what depends on it and nothing else.
+
+Read from the sources' syntax trees: no module is imported, and neither a comment nor a docstring changes the hash.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from regbench.errors import UsageError
+
+# Registries import every component; a stage depends on the ones that it names, which the caller adds.
+# The rest decides what is said and where it is stored, never a number.
+_NOT_FOLLOWED = frozenset(
+    f"regbench.{name}" for name in ("losses", "models", "data", "registry", "errors", "files", "components", "config")
+)
+
+
+def component_module(registry_module: str, name: str) -> str:
+    """The module that defines an entry of a registry package, or of ``package.module:function``.
+
+    Args:
+        registry_module: for example ``regbench.losses``; its ``__init__`` imports each entry by name.
+        name: the entry.
+    """
+    if ":" in name:
+        return name.partition(":")[0]
+    tree = ast.parse(_source(registry_module))
+    origin = {
+        alias.asname or alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name and isinstance(value, ast.Name):
+                    return origin.get(value.id) or registry_module
+    return registry_module
+
+
+def fingerprint(*modules: str) -> str:
+    """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits."""
+    pending, seen = list(modules), set[str]()
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen.add(module)
+            pending += [name for name in _imports(module) if name not in _NOT_FOLLOWED]
+    total = hashlib.sha256()
+    for module in sorted(seen):
+        total.update(f"{module}\0{_code(module)}\0".encode())
+    return total.hexdigest()[:16]
+
+
+@cache
+def _source(module: str) -> str:
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise UsageError(f"`{module}` must be an importable Python module, but there is none of that name.")
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+@cache
+def _code(module: str) -> str:
+    """The syntax tree without docstrings and positions."""
+    tree = ast.parse(_source(module))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(node.body) > 1:
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """The regbench modules that a module names in its import statements, wherever they stand."""
+    found = set[str]()
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from regbench import spatial` names a module, `from regbench.spatial import warp` a thing inside one.
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if name.startswith("regbench.") and _exists(name)}
+            found |= modules or {node.module}
+    return tuple(sorted(name for name in found if name.startswith("regbench.")))
+
+
+@cache
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False

@@ -1,0 +1,109 @@
+"""What every loss asks of its arguments, in one place; shapes only, so that no device has to be waited for."""
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+SINGLE_OR_BETTER = (torch.float32, torch.float64)
+# Weights (None: all equal) and a count: the mean of values is (weights * values).sum() / count.
+Mean = tuple[Tensor | None, int]
+
+
+def real(image: Tensor) -> Tensor:
+    """float32, or float64 if given: half precision and integers are too coarse to sum squares in."""
+    return image if image.dtype in SINGLE_OR_BETTER else image.float()
+
+
+def image_pair(fixed: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+    """Both images in the wider of their two types, at least float32.
+
+    Args:
+        fixed: ``(B, C, *S)`` with one to three spatial axes.
+        moved: same shape.
+
+    Raises:
+        ValueError: if the shapes differ or are no images.
+    """
+    if fixed.shape != moved.shape or not 3 <= fixed.ndim <= 5 or fixed.numel() == 0:
+        raise ValueError(
+            "fixed and moved must have one shape (B, C, *S) with voxels in it, "
+            f"but got {tuple(fixed.shape)} and {tuple(moved.shape)}. Resample, crop or pad one onto the other."
+        )
+    wide = torch.promote_types(real(fixed).dtype, real(moved).dtype)
+    return fixed.to(wide), moved.to(wide)
+
+
+def mean_weights(mask: Tensor | None, image: Tensor) -> Mean:
+    """Weights w and a count n with which ``(w * values).sum() / n`` is the mean over a mask's voxels, batch by batch.
+
+    Args:
+        mask: None, or what broadcasts to the image, ``(*S)`` or ``(B, 1, *S)``: bool, or weights of 0 and more.
+        image: ``(B, C, *S)``.
+
+    Returns:
+        None and the number of values; or weights ``(B, C, *S)`` that sum to 1 in each sample (0 where its mask is
+        empty) and B.
+
+    Raises:
+        ValueError: if the mask does not broadcast to the image.
+    """
+    if mask is None:
+        return None, image.numel()
+    try:
+        weights = mask.to(image.dtype).expand(image.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"mask must broadcast to the image's shape {tuple(image.shape)}, but got {tuple(mask.shape)}. "
+            "Give it as (*S) or (B, 1, *S)."
+        ) from None
+    total = weights.sum(tuple(range(1, image.ndim)), keepdim=True)
+    return weights / torch.where(total > 0, total, 1), image.shape[0]
+
+
+def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the mask's voxels of each sample, then over the batch; 0 for a sample whose mask is empty."""
+    weights, count = mean_weights(mask, values)
+    return values.mean() if weights is None else (values * weights).sum() / count
+
+
+def window_sides(window: tuple[int, ...] | int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The window's side along each axis.
+
+    Raises:
+        ValueError: if a side is even or not positive, exceeds the image, or there is not one for each axis.
+    """
+    sides = (window,) * len(shape) if isinstance(window, int) else tuple(window)
+    if len(sides) != len(shape) or any(side < 1 or side % 2 == 0 for side in sides):
+        raise ValueError(
+            f"window must be odd and positive, one number or one for each of the {len(shape)} axes, but got {window}."
+        )
+    if any(side > size for side, size in zip(sides, shape, strict=True)):
+        raise ValueError(
+            f"window must fit into the image, but got {sides} in an image of {tuple(shape)}. Choose a smaller window."
+        )
+    if prod(sides) == 1:
+        raise ValueError(f"window must hold at least two voxels, but got {sides}: one voxel has no correlation.")
+    return sides
+
+
+def voxel_spacing(spacing: tuple[float, ...] | None, displacement: Tensor) -> tuple[float, ...]:
+    """Spacing of each axis in mm, 1 where none is given.
+
+    Args:
+        spacing: None, or one positive number for each axis.
+        displacement: ``(B, d, *S)``.
+
+    Raises:
+        ValueError: if the displacement has not one component for each axis, or the spacing not one number.
+    """
+    dims = displacement.ndim - 2
+    if dims < 1 or displacement.shape[1] != dims:
+        raise ValueError(
+            f"displacement must be (B, d, *S) with one component for each axis, but got {tuple(displacement.shape)}."
+        )
+    if spacing is None:
+        return (1.0,) * dims
+    if len(spacing) != dims or not all(0 < step < float("inf") for step in spacing):
+        raise ValueError(f"spacing must be {dims} positive numbers in mm, one for each axis, but got {spacing}.")
+    return tuple(float(step) for step in spacing)

@@ -1,0 +1,40 @@
+"""Size of the displacement itself."""
+
+import torch
+from torch import Tensor
+
+from regbench.losses.checks import real, voxel_spacing
+
+
+def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+    """Mean absolute displacement over voxels and components; voxels, or mm with `spacing`.
+
+    Args:
+        displacement: ``(B, d, *S)`` in voxels.
+        spacing: of each axis in mm.
+
+    Returns:
+        Scalar. Not zero for a translation: it is the only regularizer here that pulls towards no motion at all.
+    """
+    return _in_mm(displacement, spacing).abs().mean()
+
+
+def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+    """Mean squared displacement over voxels and components; squared voxels, or mm^2 with `spacing`.
+
+    Args:
+        displacement: ``(B, d, *S)`` in voxels.
+        spacing: of each axis in mm.
+
+    Returns:
+        Scalar. Not zero for a translation.
+    """
+    return _in_mm(displacement, spacing).square().mean()
+
+
+def _in_mm(displacement: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
+    steps = voxel_spacing(spacing, displacement)
+    field = real(displacement)
+    if spacing is None:
+        return field
+    return torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)

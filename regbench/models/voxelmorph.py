@@ -1,0 +1,109 @@
+"""The U-Net of VoxelMorph, 2D and 3D by the same code."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regbench.spatial import resize_displacement
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+POOL = {2: F.max_pool2d, 3: F.max_pool3d}
+LEVEL = {"full": 0, "half": 1, "quarter": 2}
+
+
+def voxelmorph(
+    dims: int,
+    /,
+    *,
+    encoder: tuple[int, ...] = (16, 32, 32, 32),
+    decoder: tuple[int, ...] = (32, 32, 32, 32, 32, 16, 16),
+    flow: Literal["full", "half", "quarter"] = "half",
+) -> nn.Module:
+    """VoxelMorph U-Net: one displacement per voxel, at full, half or quarter resolution.
+
+    Args:
+        dims: 2 or 3.
+        encoder: channels of each encoder level; the image is halved after each.
+        decoder: channels of the decoder: one for each encoder level (levels finer than the flow are left out), then
+            any number at the resolution of the flow.
+        flow: resolution at which the displacement is predicted; it is resampled linearly to the image's grid.
+
+    Returns:
+        A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels. Any image size.
+
+    Raises:
+        ValueError: if the decoder is shorter than the encoder, or the flow coarser than the coarsest level.
+
+    Reference:
+        Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538.
+    """
+    return VoxelMorph(dims, encoder, decoder, LEVEL[flow])
+
+
+class VoxelMorph(nn.Module):
+    """See `voxelmorph`."""
+
+    def __init__(self, dims: int, encoder: Sequence[int], decoder: Sequence[int], level: int) -> None:
+        super().__init__()
+        depth = len(encoder)
+        if len(decoder) < depth:
+            raise ValueError(
+                f"decoder must have at least {depth} entries, one for each of encoder, but got {len(decoder)}"
+            )
+        if level >= depth:
+            raise ValueError(f"flow must be finer than the {depth} levels of encoder allow; use a deeper encoder")
+        self.dims, self.depth, self.level = dims, depth, level
+        inputs = [2, *encoder[:-1]]
+        self.down = nn.ModuleList(_block(dims, i, o) for i, o in zip(inputs, encoder, strict=True))
+        # Going up, level by level, each convolution sees the coarser features beside the skip of its own level.
+        self.up = nn.ModuleList()
+        channels = encoder[-1]
+        for k in range(depth):
+            self.up.append(_block(dims, channels, decoder[k]))
+            channels = decoder[k]
+            here = depth - 1 - k
+            if here >= level:
+                channels += encoder[here]
+            if here == level:
+                break
+        self.tail = nn.Sequential()
+        for width in decoder[depth:]:
+            self.tail.append(_block(dims, channels, width))
+            channels = width
+        self.head = CONV[dims](channels, dims, 3, padding=1)
+        # Training starts from (almost) no displacement.
+        nn.init.normal_(self.head.weight, std=1e-5)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``."""
+        shape = fixed.shape[2:]
+        x = _pad(torch.cat([fixed, moving], 1), 2**self.depth)
+        padded = x.shape[2:]
+        if self.dims == 2:
+            x = x.contiguous(memory_format=torch.channels_last)
+        skips = []
+        for block in self.down:
+            x = block(x)
+            skips.append(x)
+            x = POOL[self.dims](x, 2)
+        for block, skip in zip(self.up, reversed(skips), strict=False):
+            x = F.interpolate(block(x), scale_factor=2.0, mode="nearest")
+            x = torch.cat([x, skip], 1)
+        displacement = resize_displacement(self.head(self.tail(x)).float().contiguous(), padded)
+        return displacement[(slice(None), slice(None), *(slice(n) for n in shape))]
+
+
+def _block(dims: int, inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(CONV[dims](inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2))
+
+
+def _pad(x: Tensor, multiple: int) -> Tensor:
+    """Repeat the far edges until every axis is divisible; cropping them off again needs no shift."""
+    short = [-n % multiple for n in x.shape[2:]]
+    if not any(short):
+        return x
+    return F.pad(x, [amount for n in reversed(short) for amount in (0, n)], mode="replicate")

@@ -1,0 +1,253 @@
+"""From a study to its jobs: methods, folders, and for each job the slice of the config that it depends on.
+
+Imports neither torch nor mlflow: the Snakefile reads this. A slice is JSON and stands in a rule's `params`, so that
+Snakemake re-runs a job exactly when something it depends on has changed, the code of its stage included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regbench.config import Component, Config
+from regbench.errors import UsageError, did_you_mean
+from regbench.fingerprint import component_module, fingerprint
+
+IDENTITY = "identity"
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """Model + similarity + regularizer: one row of the table. `identity` has none of the three."""
+
+    id: str
+    model: Component | None = None
+    similarity: Component | None = None
+    regularizer: Component | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything of a study lies. Its methods take wildcards as well as names."""
+
+    root: Path
+
+    def data(self, dataset: str) -> Path:
+        return self.root / "data" / dataset
+
+    def manifest(self, dataset: str) -> Path:
+        return self.data(dataset) / "manifest.json"
+
+    def cell(self, dataset: str, method: str) -> Path:
+        return self.root / "tuning" / dataset / method
+
+    def proposals(self, dataset: str, method: str, number: int | str) -> Path:
+        return self.cell(dataset, method) / f"round{number}" / "proposals.json"
+
+    def trials(self, dataset: str, method: str, number: int | str, first: int | str, last: int | str) -> Path:
+        return self.cell(dataset, method) / f"round{number}" / f"trials{first}-{last}.json"
+
+    def trial_state(self, dataset: str, method: str) -> Path:
+        return self.root / "state" / "trials" / dataset / method
+
+    def selected(self, dataset: str, method: str) -> Path:
+        return self.cell(dataset, method) / "selected.json"
+
+    def run(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.root / "runs" / dataset / method / f"seed{seed}"
+
+    def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.run(dataset, method, seed) / "pairs.parquet"
+
+    def runtime(self, dataset: str) -> Path:
+        return self.root / "runtime" / f"{dataset}.parquet"
+
+    @property
+    def rows(self) -> Path:
+        return self.root / "analysis" / "rows.parquet"
+
+    @property
+    def summary(self) -> Path:
+        return self.root / "analysis" / "summary.json"
+
+    @property
+    def tracked(self) -> Path:
+        return self.root / "state" / "tracked.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+
+def layout(config: Config) -> Layout:
+    """The folders of a study."""
+    return Layout(Path(config.results) / config.study)
+
+
+def methods(config: Config) -> tuple[Method, ...]:
+    """`identity` first, then every model x similarity x regularizer in the order of the config."""
+    cells = [
+        Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
+        for model in config.models
+        for similarity in config.grid.similarities
+        for regularizer in config.grid.regularizers
+    ]
+    return (Method(IDENTITY), *cells)
+
+
+def find_method(config: Config, name: str) -> Method:
+    """The method called `name`.
+
+    Raises:
+        UsageError: if the study has none of that name.
+    """
+    known = {method.id: method for method in methods(config)}
+    if name not in known:
+        raise UsageError(f"method `{name}` is not in study `{config.study}`; {did_you_mean(name, known)}")
+    return known[name]
+
+
+def seeds(config: Config, method: str) -> tuple[int, ...]:
+    """The seeds of a method; no registration is the same under every seed, so it has one."""
+    return (config.seeds[0],) if method == IDENTITY else config.seeds
+
+
+def runs(config: Config) -> Iterator[tuple[str, str, int]]:
+    """(dataset, method, seed) of every run of the study."""
+    for dataset in config.datasets:
+        for method in methods(config):
+            for seed in seeds(config, method.id):
+                yield dataset.id, method.id, seed
+
+
+def rounds(config: Config, method: str) -> int:
+    """How many rounds of trials a cell has; none where lambda is fixed."""
+    if method == IDENTITY or lambda_of(config, method)["value"] is not None:
+        return 0
+    return -(-config.tuning.trials // config.tuning.round_size)
+
+
+def round_size(config: Config, number: int) -> int:
+    """Trials in a round: all the same but the last, which has what is left."""
+    return min(config.tuning.round_size, config.tuning.trials - number * config.tuning.round_size)
+
+
+def batches(config: Config, number: int) -> list[tuple[int, int]]:
+    """(first, last) slot of each job of a round."""
+    size, step = round_size(config, number), config.tuning.trials_per_job
+    return [(first, min(first + step, size) - 1) for first in range(0, size, step)]
+
+
+def trial_files(config: Config, dataset: str, method: str, before: int | None = None) -> list[Path]:
+    """The trial files of a cell, of all rounds or of those before one."""
+    last = rounds(config, method) if before is None else before
+    return [
+        layout(config).trials(dataset, method, number, first, final)
+        for number in range(last)
+        for first, final in batches(config, number)
+    ]
+
+
+def lambda_of(config: Config, method: str) -> Job:
+    """The lambda rule of a cell: {"range": [low, high] or None, "value": number or None}."""
+    cell = find_method(config, method)
+    if cell.similarity is None or cell.regularizer is None:
+        return {"range": None, "value": None}
+    for rule in config.lambdas:
+        if rule.similarity in ("*", cell.similarity.id) and rule.regularizer in ("*", cell.regularizer.id):
+            return {"range": list(rule.range) if rule.range else None, "value": rule.value}
+    raise UsageError(f"lambdas: no rule gives a lambda for {method}; add one")
+
+
+def prepare_job(config: Config, dataset: str) -> Job:
+    """What the prepared arrays depend on."""
+    known = {entry.id: entry for entry in config.datasets}
+    if dataset not in known:
+        raise UsageError(f"dataset `{dataset}` is not in study `{config.study}`; {did_you_mean(dataset, known)}")
+    source = component_module("regbench.data", known[dataset].source)
+    return {**known[dataset].model_dump(mode="json"), "code": fingerprint("regbench.data.prepare", source)}
+
+
+def propose_job(config: Config, dataset: str, method: str) -> Job:
+    """What the proposals of a cell depend on, beside the trials of earlier rounds."""
+    return {
+        "cell": f"{config.study}/{dataset}/{method}",
+        "range": lambda_of(config, method)["range"],
+        "trials": config.tuning.trials,
+        "round_size": config.tuning.round_size,
+        "sampler": config.tuning.sampler,
+        "seed": config.tuning.seed,
+        "code": fingerprint("regbench.tune"),
+    }
+
+
+def train_job(config: Config, method: str, *, seed: int, steps: int) -> Job:
+    """What one training depends on, beside data and lambda."""
+    cell = find_method(config, method)
+    if cell.model is None or cell.similarity is None or cell.regularizer is None:
+        raise UsageError(f"`{method}` has nothing to train")
+    modules = [component_module("regbench.models", cell.model.name)]
+    modules += [component_module("regbench.losses", part.name) for part in (cell.similarity, cell.regularizer)]
+    return {
+        "method": method,
+        **{kind: _component(getattr(cell, kind)) for kind in ("model", "similarity", "regularizer")},
+        "training": {**config.training.model_dump(mode="json"), "steps": steps},
+        "seed": seed,
+        "code": fingerprint("regbench.train", *modules),
+    }
+
+
+def trial_job(config: Config, method: str) -> Job:
+    """What one trial depends on: all trials of all cells share one seed and one length."""
+    job = train_job(config, method, seed=config.tuning.seed, steps=config.tuning.steps)
+    modules = [component_module("regbench.models", job["model"]["name"])]
+    modules += [component_module("regbench.losses", job[kind]["name"]) for kind in ("similarity", "regularizer")]
+    return {**job, "code": fingerprint("regbench.trial", *modules)}
+
+
+def select_job(config: Config, method: str) -> Job:
+    """What the choice of lambda depends on."""
+    return {
+        "method": method,
+        **lambda_of(config, method),
+        "selection": config.tuning.selection,
+        "ndv_limit_percent": config.tuning.ndv_limit_percent,
+        "code": fingerprint("regbench.tune"),
+    }
+
+
+def evaluate_job(config: Config, method: str, seed: int) -> Job:
+    """What an evaluation depends on, beside the data and the checkpoint."""
+    model = find_method(config, method).model
+    modules = [component_module("regbench.models", model.name)] if model else []
+    return {"method": method, "seed": seed, "code": fingerprint("regbench.evaluate", *modules)}
+
+
+def runtime_job(config: Config) -> Job:
+    """What the timing depends on, beside the data and the checkpoints."""
+    return {"training_device": config.training.device, "code": fingerprint("regbench.runtime")}
+
+
+def final_job(config: Config, method: str, seed: int) -> Job:
+    """The slice of a final training."""
+    return train_job(config, method, seed=seed, steps=config.training.steps)
+
+
+def study_job(config: Config, stage: str) -> Job:
+    """What a stage over the whole study (analyze, report) depends on, beside its input files."""
+    keep = config.model_dump(mode="json", exclude={"tracking": True, "tuning": {"trials_per_job"}, "results": True})
+    return {"config": keep, "code": fingerprint(f"regbench.{stage}")}
+
+
+def _component(component: Component) -> Job:
+    # The id names folders and rows; it changes no number, and the folder already says it.
+    return {"name": component.name, "parameters": component.parameters}

@@ -1,0 +1,1 @@
+"""What goes into a paper: tables and figures, the same bytes each time."""

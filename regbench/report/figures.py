@@ -1,0 +1,103 @@
+"""Figures as SVG and PNG with the CSV behind each; the same bytes each time."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from regbench.files import replacing, write_text
+
+# Okabe and Ito: distinct for colour-blind readers and in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.hashsalt": "regbench",
+    "svg.fonttype": "none",
+}
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator[Figure]:
+    with mpl.rc_context(STYLE):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, frame: pd.DataFrame, stem: Path) -> None:
+    """`stem`.svg, .png and .csv; no date and no version inside, so that equal data are equal bytes."""
+    for suffix, metadata in ((".svg", {"Date": None, "Creator": None}), (".png", {"Software": None})):
+        with replacing(stem.with_suffix(suffix)) as temporary:
+            figure.savefig(temporary, dpi=200, metadata=metadata, format=suffix[1:])
+    write_text(stem.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+
+
+def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
+    """Validation Dice and NDV of every trial against lambda; the chosen lambda is ringed."""
+    rows = [
+        {key: entry[key] for key in ("dataset", "method", "model", "similarity", "regularizer")}
+        | {key: trial[key] for key in ("number", "lam", "dice", "ndv_percent")}
+        | {"chosen": trial["lam"] == entry["lam"]}
+        for entry in summary["methods"]
+        for trial in entry["trials"]
+    ]
+    frame = pd.DataFrame(
+        rows,
+        columns=[
+            "dataset",
+            "method",
+            "model",
+            "similarity",
+            "regularizer",
+            "number",
+            "lam",
+            "dice",
+            "ndv_percent",
+            "chosen",
+        ],
+    )
+    groups = list(frame.groupby(["dataset", "model", "similarity"], sort=False)) or [((("", "no trials", "")), frame)]
+    with _figure(2.4 * len(groups) + 1.2, 3.8) as figure:
+        axes = figure.subplots(2, len(groups), sharex="col", sharey="row", squeeze=False)
+        for column, ((_, _, similarity), mine) in enumerate(groups):
+            for k, (regularizer, cell) in enumerate(mine.groupby("regularizer", sort=False)):
+                ordered = cell.sort_values("lam")
+                for axis, metric in zip(axes[:, column], ("dice", "ndv_percent"), strict=True):
+                    style = {"color": COLOURS[k % 8], "marker": MARKERS[k % 8], "markersize": 3.5, "linewidth": 1}
+                    axis.plot(ordered["lam"], ordered[metric], label=regularizer, **style)
+                    chosen = ordered[ordered["chosen"]]
+                    axis.plot(chosen["lam"], chosen[metric], "o", markersize=9, fillstyle="none", color=COLOURS[k % 8])
+            axes[0, column].set(title=similarity, xscale="log")
+            axes[1, column].set(xlabel="λ", xscale="log")
+        axes[0, 0].set_ylabel("validation Dice")
+        axes[1, 0].set_ylabel("validation NDV (%)")
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, names, loc="outside right upper", frameon=False)
+        _save(figure, frame, folder / "lambda")
+
+
+def dice_figure(rows: pd.DataFrame, folder: Path) -> None:
+    """Box plot of the test Dice of each pair (averaged over seeds and labels), one box a method."""
+    keys = ["dataset", "method", "fixed", "moving"]
+    frame = rows.groupby(keys, sort=False)["dice"].mean().reset_index()
+    names = list(dict.fromkeys(frame["dataset"] + " / " + frame["method"]))
+    groups = [
+        frame.loc[frame["dataset"] + " / " + frame["method"] == name, "dice"].dropna().to_numpy() for name in names
+    ]
+    labels = [name.partition(" / ")[2] if frame["dataset"].nunique() == 1 else name for name in names]
+    with _figure(6.0, 0.24 * len(names) + 0.9) as figure:
+        axis = figure.subplots()
+        boxes = axis.boxplot(groups, orientation="horizontal", tick_labels=labels, widths=0.6, patch_artist=True)
+        for name, box in zip(names, boxes["boxes"], strict=True):
+            box.set_facecolor("#cccccc" if name.endswith(" / identity") else "#9ecae1")
+        for median in boxes["medians"]:
+            median.set_color("black")
+        axis.invert_yaxis()
+        axis.set_xlabel("Dice of a test pair (mean over labels and seeds)")
+        _save(figure, frame, folder / "dice")

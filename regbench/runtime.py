@@ -1,0 +1,104 @@
+"""How long a registration takes and how much memory it needs; measured alone, one pair at a time."""
+
+import ctypes
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from regbench import device as devices
+from regbench.data.cache import Dataset
+from regbench.files import digest, read_json, replacing, write_json
+from regbench.fit import register
+from regbench.train import load_run
+
+WARM_UP = 3
+MIB = 1024**2
+
+
+def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
+    """Time every run on every test pair, one row each; a checkpoint that has been timed is not timed again.
+
+    Run it while nothing else of the study shares the device (the workflow gives it all cores).
+
+    Args:
+        job: slice of the config (`plan.runtime_job`).
+        data: prepared dataset.
+        runs: folders of trained runs.
+        state: folder of finished measurements.
+        out: parquet file.
+    """
+    rows: list[dict[str, Any]] = []
+    for folder in runs:
+        record, model = load_run(folder)
+        if model is None or record["status"] != "complete":
+            continue
+        device = next(model.parameters()).device
+        name = devices.describe(device)
+        key = digest(
+            {"job": dict(job), "checkpoint": record["checkpoint_sha256"], "device": name, "data": data.checksum}
+        )
+        path = state / f"{record['method']}.seed{record['seed']}.json"
+        kept = read_json(path) if path.exists() else {}
+        if kept.get("digest") != key:
+            base = {"dataset": data.id, "method": record["method"], "seed": record["seed"], "device": name}
+            kept = {"digest": key, "rows": [base | row for row in _time(model, data, device)]}
+            write_json(path, kept)
+        rows += kept["rows"]
+    columns = ["dataset", "method", "seed", "device", "fixed", "moving", "inference_seconds", "peak_memory_mib"]
+    with replacing(out) as temporary:
+        pd.DataFrame(rows, columns=columns).to_parquet(temporary, index=False)
+
+
+def _time(model: torch.nn.Module, data: Dataset, device: torch.device) -> list[dict[str, Any]]:
+    rows = []
+    for number, (fixed, moving) in enumerate(data.pairs("test")):
+        pair = data.pair(fixed, moving)
+
+        def once(images: tuple[Any, Any] = (pair.fixed, pair.moving)) -> None:
+            register(model, *images)
+
+        for _ in range(WARM_UP if number == 0 else 0):
+            once()
+        start = time.perf_counter()
+        once()  # ends with a copy to the host, which waits for the device
+        seconds = time.perf_counter() - start
+        peak = peak_memory_mib(once, device)
+        rows.append({"fixed": fixed, "moving": moving, "inference_seconds": seconds, "peak_memory_mib": peak})
+    return rows
+
+
+def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:
+    """Memory that `work` needs at its peak above what is held before it: allocated on a GPU, resident on a CPU.
+
+    NaN where the system does not tell (not Linux).
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = float(torch.cuda.memory_allocated(device))
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        torch.cuda.synchronize(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    if sys.platform != "linux":
+        return float("nan")
+    try:
+        # Give freed memory back first, or the work would reuse it and seem to need none.
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+        before = _status_kib("VmRSS")
+        work()
+        return max(_status_kib("VmHWM") - before, 0) * 1024 / MIB
+    except (OSError, AttributeError):
+        return float("nan")
+
+
+def _status_kib(name: str) -> float:
+    match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return float(match.group(1)) if match else np.nan

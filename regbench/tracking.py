@@ -1,0 +1,314 @@
+"""MLflow as a sink: runs are pushed from the study's files, by key and digest, and never twice.
+
+A push looks every run up by its key. Same digest and complete: nothing to do. Otherwise a new run is written, marked
+complete last, and the old one deleted afterwards. So a push may be killed, repeated or run after the store was wiped:
+the store ends in the same state. The MLflow tables are created by whoever holds the lock, before any run: concurrent
+first connections to a new SQLite file lose runs.
+"""
+
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from regbench import plan
+from regbench.config import Config
+from regbench.errors import RegbenchError
+from regbench.files import digest, file_sha256, read_json
+from regbench.metrics import METRICS
+from regbench.train import HISTORY, RUN
+
+LOG = logging.getLogger(__name__)
+KEY, DIGEST, COMPLETE = "regbench.key", "regbench.digest", "regbench.complete"
+BATCH = 900  # MLflow takes at most 1000 metrics a call
+
+
+@dataclass
+class Record:
+    """One MLflow run as the files say it should be."""
+
+    key: str
+    name: str
+    parent: str | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: list[tuple[str, float, int]] = field(default_factory=list)  # name, value, step
+    artifacts: list[tuple[Path, str]] = field(default_factory=list)  # file, folder in the run
+    status: str = "FINISHED"
+    time_ms: int = 0  # of the files, so that a repeated push repeats the same points
+
+    def digest(self) -> str:
+        files = [(file_sha256(path), path.name, folder) for path, folder in self.artifacts]
+        return digest([self.name, self.parent, self.params, self.tags, self.metrics, files, self.status])
+
+
+def tracking_uri(config: Config) -> str:
+    """The configured tracking URI, or the SQLite file beside the study's folder (an absolute path: MLflow's default
+    depends on the working directory)."""
+    return config.tracking.uri or f"sqlite:///{Path(config.results).resolve() / 'mlflow.db'}"
+
+
+def track(config: Config) -> dict[str, int]:
+    """Bring MLflow to the state of the study's files.
+
+    Returns:
+        How many runs were ``pushed``, ``kept`` as they were, and ``deleted`` (doubles, leftovers, outdated ones).
+
+    Raises:
+        RegbenchError: if the store cannot be reached; files and tables are complete without it.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow  # noqa: PLC0415  1.5 s and 170 MB that no other stage needs
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    uri = tracking_uri(config)
+    records = list(study_records(config))
+    try:
+        with (
+            _alone(plan.layout(config).root / "state" / "tracking.lock"),
+            _alone(Path(config.results) / ".mlflow.lock"),
+        ):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            return _push(client, _experiment(client, config), records)
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        first = str(error).partition("\n")[0]
+        raise RegbenchError(
+            f"MLflow at `{_without_password(uri)}` must be reachable, but got: {_without_password(first)}. "
+            "The tables are complete without it; run `regbench track` again when it is back."
+        ) from error
+
+
+def study_records(config: Config) -> Iterator[Record]:
+    """Every run of a finished study: a parent a method, a child a trial and a seed, and one for the whole study."""
+    lay = plan.layout(config)
+    summary = read_json(lay.summary)
+    rows = pd.read_parquet(lay.rows)
+    tags = {"study": config.study, "config_sha256": digest(plan.study_job(config, "report.write")["config"])}
+    table_files = [(path, "tables") for path in sorted(lay.tables.iterdir()) if path.name.startswith("main.")]
+    figure_files = [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
+    time_ms = int(lay.summary.stat().st_mtime * 1000)
+    all_tables = [(path, "tables") for path in sorted(lay.tables.iterdir()) if not path.name.startswith(".")]
+    note = f"All tables and figures of study **{config.study}**. {config.description}"
+    yield Record(
+        config.study,
+        f"{config.study} · tables",
+        None,
+        {},
+        tags | {"stage": "report", "mlflow.note.content": note},
+        artifacts=all_tables + figure_files,
+        time_ms=time_ms,
+    )
+    for entry in summary["methods"]:
+        parent = _parent(config, entry, rows, tags, time_ms)
+        parent.artifacts = table_files + figure_files
+        yield parent
+        yield from _trials(config, entry, parent)
+        yield from _seeds(config, entry, parent, rows)
+
+
+def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: dict[str, str], time_ms: int) -> Record:
+    dataset, method = entry["dataset"], entry["method"]
+    mine = rows[(rows["dataset"] == dataset) & (rows["method"] == method)]
+    metrics = [
+        (f"test/{name}{suffix}", spread[kind], 0)
+        for name, spread in entry["metrics"].items()
+        for suffix, kind in (("", "mean"), ("_sd", "sd"), ("_seed_sd", "seed_sd"))
+        if spread[kind] is not None
+    ]
+    if mine["inference_seconds"].notna().any():
+        metrics.append(("test/inference_seconds", float(mine["inference_seconds"].median()), 0))
+        metrics.append(("test/peak_memory_mib", float(mine["peak_memory_mib"].median()), 0))
+    selected = (entry.get("selected") or {}).get("by_dice")
+    if selected:
+        metrics += [("val/dice", selected["dice"], 0), ("val/ndv_percent", selected["ndv_percent"], 0)]
+    if entry["rank"] is not None:
+        metrics.append(("rank", entry["rank"], 0))
+    spread = entry["metrics"]["dice"]
+    score = f"{spread['mean']:.3f} ± {spread['sd'] or 0:.3f}" if spread["mean"] is not None else "failed"
+    counts = f"{entry['pairs']} pairs and {len(entry['runs']) or 1} seed(s)"
+    note = f"**{_title(entry)}** on {dataset}: test Dice {score} over {counts}."
+    if entry["reasons"]:
+        note += " Failed rows: " + "; ".join(entry["reasons"])
+    tags = tags | {"stage": "method", "dataset": dataset, "method": method, "mlflow.note.content": note}
+    params = _params(entry) | ({"lam": f"{entry['lam']:g}"} if entry["lam"] is not None else {})
+    failed = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(mine) else "FINISHED"
+    return Record(
+        f"{config.study}/{dataset}/{method}", _title(entry), None, params, tags, _finite(metrics), [], failed, time_ms
+    )
+
+
+def _trials(config: Config, entry: Mapping[str, Any], parent: Record) -> Iterator[Record]:
+    for path in plan.trial_files(config, entry["dataset"], entry["method"]):
+        time_ms = int(path.stat().st_mtime * 1000)
+        for trial in read_json(path):
+            curve = trial["curve"]
+            metrics = [
+                (f"train/{name}", value, step)
+                for name in ("loss", "similarity", "regularizer")
+                for step, value in zip(curve["step"], curve[name], strict=True)
+            ]
+            metrics += [(f"val/{name}", trial[name], 0) for name in ("dice", "ndv_percent") if trial[name] is not None]
+            tags = parent.tags | {"stage": "trial", "mlflow.note.content": trial["reason"] or "one trial of the tuning"}
+            tags["trial"] = str(trial["number"])
+            yield Record(
+                f"{parent.key}/trial{trial['number']}",
+                f"{_title(entry, trial['lam'])} · trial {trial['number']}",
+                parent.key,
+                _params(entry) | {"lam": f"{trial['lam']:g}"},
+                tags,
+                _finite(metrics),
+                [],
+                "FINISHED" if trial["status"] == "complete" else "FAILED",
+                time_ms,
+            )
+
+
+def _seeds(config: Config, entry: Mapping[str, Any], parent: Record, rows: pd.DataFrame) -> Iterator[Record]:
+    lay = plan.layout(config)
+    mine = rows[(rows["dataset"] == entry["dataset"]) & (rows["method"] == entry["method"])]
+    for run in entry["runs"]:
+        folder = lay.run(entry["dataset"], entry["method"], run["seed"])
+        history = pd.read_parquet(folder / HISTORY)
+        metrics = [
+            (f"train/{name}", float(value), int(step))
+            for name in ("loss", "similarity", "regularizer")
+            for step, value in zip(history["step"], history[name], strict=True)
+        ]
+        metrics += [(f"val/{name}", value, 0) for name, value in run["validation"].items()]
+        of_seed = mine[mine["seed"] == run["seed"]]
+        metrics += [(f"test/{name}", float(of_seed[name].mean()), 0) for name in METRICS if name in of_seed]
+        commit = run["environment"]["code"]["git_commit"] or "unknown"
+        tags = parent.tags | {
+            "stage": "seed",
+            "device": run["environment"]["device"],
+            "git_commit": commit,
+            "git_dirty": str(run["environment"]["code"]["git_dirty"]).lower(),
+            "data_sha256": run["data_sha256"],
+            "checkpoint_sha256": run["checkpoint_sha256"],
+            "mlflow.note.content": run["reason"] or "one final training",
+        }
+        lam = {"lam": f"{run['lam']:g}"} if run["lam"] is not None else {}
+        yield Record(
+            f"{parent.key}/seed{run['seed']}",
+            f"{_title(entry)} · s{run['seed']}",
+            parent.key,
+            _params(entry) | lam | {"seed": str(run["seed"])},
+            tags,
+            _finite(metrics),
+            [(folder / RUN, "run")],
+            "FINISHED" if run["status"] == "complete" else "FAILED",
+            int((folder / RUN).stat().st_mtime * 1000),
+        )
+
+
+def _title(entry: Mapping[str, Any], lam: float | None = None) -> str:
+    if entry["similarity"] is None:
+        return str(entry["method"])
+    lam = entry["lam"] if lam is None else lam
+    return f"{entry['similarity'].upper()} · {entry['regularizer']}" + (f" · λ={lam:.3g}" if lam is not None else "")
+
+
+def _params(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Only what varies: the Compare page shows the first params that differ."""
+    named = {"model": entry["model"], "reg": entry["regularizer"], "sim": entry["similarity"]}
+    return {key: value or "none" for key, value in named.items()} | {"dataset": entry["dataset"]}
+
+
+def _finite(metrics: Iterable[tuple[str, float, int]]) -> list[tuple[str, float, int]]:
+    return [
+        (name, float(value), step) for name, value, step in metrics if pd.notna(value) and abs(value) != float("inf")
+    ]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One writer at a time; the kernel frees the lock when its holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _experiment(client: Any, config: Config) -> str:
+    name = f"regbench/{config.study}"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A server keeps its artifacts itself; a database file has no place of its own for them.
+    folder = Path(config.results).resolve() / "mlartifacts"
+    return str(client.create_experiment(name, None if config.tracking.uri else folder.as_uri()))
+
+
+def _push(client: Any, experiment: str, records: list[Record]) -> dict[str, int]:
+    existing = _existing(client, experiment)
+    done = {"pushed": 0, "kept": 0, "deleted": 0}
+    ids: dict[str, str] = {}
+    for record in records:
+        wanted = record.digest()
+        old = existing.pop(record.key, [])
+        whole = [run for run in old if run.data.tags.get(DIGEST) == wanted and run.data.tags.get(COMPLETE) == "true"]
+        parent = ids.get(record.parent or "")
+        if whole:
+            ids[record.key] = whole[0].info.run_id
+            if parent and whole[0].data.tags.get("mlflow.parentRunId") != parent:
+                client.set_tag(ids[record.key], "mlflow.parentRunId", parent)
+            done["kept"] += 1
+        else:
+            ids[record.key] = _write(client, experiment, record, wanted, parent)
+            done["pushed"] += 1
+        outdated = [run.info.run_id for run in old if run.info.run_id != ids[record.key]]
+        for run_id in outdated:
+            client.delete_run(run_id)
+        done["deleted"] += len(outdated)
+    for run in (run for runs in existing.values() for run in runs):
+        client.delete_run(run.info.run_id)  # of a method or trial that the study no longer has
+        done["deleted"] += 1
+    return done
+
+
+def _existing(client: Any, experiment: str) -> dict[str, list[Any]]:
+    """All live runs of ours by key, earliest first."""
+    found: dict[str, list[Any]] = {}
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment], max_results=1000, order_by=["attributes.start_time ASC"], page_token=token
+        )
+        for run in page:
+            if KEY in run.data.tags:
+                found.setdefault(run.data.tags[KEY], []).append(run)
+        token = page.token
+        if not token:
+            return found
+
+
+def _write(client: Any, experiment: str, record: Record, wanted: str, parent: str | None) -> str:
+    from mlflow.entities import Metric, Param  # noqa: PLC0415  see track
+
+    tags = record.tags | {KEY: record.key, DIGEST: wanted} | ({"mlflow.parentRunId": parent} if parent else {})
+    run = client.create_run(experiment, start_time=record.time_ms, tags=tags, run_name=record.name)
+    run_id = str(run.info.run_id)
+    metrics = [Metric(name, value, record.time_ms, step) for name, value, step in record.metrics]
+    for start in range(0, len(metrics), BATCH) or [0]:
+        params = [Param(key, value) for key, value in record.params.items()] if start == 0 else []
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH], params=params)
+    for path, folder in record.artifacts:
+        client.log_artifact(run_id, str(path), folder)
+    client.set_terminated(run_id, record.status, end_time=record.time_ms)
+    client.set_tag(run_id, COMPLETE, "true")  # last: whatever lacks it is written anew by the next push
+    return run_id
+
+
+def _without_password(text: str) -> str:
+    """Credentials in a URI are nobody's business in a log."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)

@@ -1,0 +1,52 @@
+"""What many tests share: a small sound config, and the devices that exist."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+ROOT = Path(__file__).parent.parent
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+# A whole study in seconds: 2 cells, 4 trials in 2 rounds, 2 seeds, tiny images.
+TINY: dict[str, Any] = {
+    "study": "tiny",
+    "datasets": [
+        {
+            "id": "brains",
+            "source": "mni152",
+            "parameters": {"dims": 2, "subjects": 8, "shape": [32, 32], "spacing_mm": 6.0},
+            "splits": {"train": 4, "validation": 2, "test": 2},
+            "pairs": {"validation": 2, "test": 2},
+        }
+    ],
+    "models": [{"name": "voxelmorph", "parameters": {"encoder": [4, 8], "decoder": [8, 8, 4]}}],
+    "grid": {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2"]},
+    "lambdas": [{"range": [0.01, 1.0]}],
+    "tuning": {"trials": 4, "round_size": 2, "steps": 3, "trials_per_job": 2},
+    "training": {"steps": 4, "batch": 2},
+    "seeds": [0, 1],
+}
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> dict[str, Any]:
+    """A sound raw config whose results go to a folder of the test."""
+    return {**copy.deepcopy(TINY), "results": str(tmp_path / "results")}
+
+
+@pytest.fixture
+def tiny_file(tiny: dict[str, Any], tmp_path: Path) -> Path:
+    """The same as a YAML file."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    return path
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Every device of this machine in turn."""
+    return torch.device(request.param)

@@ -1,0 +1,69 @@
+"""A changed formula changes the fingerprint of what depends on it, and of nothing else."""
+
+import sys
+import textwrap
+
+import pytest
+
+from regbench import fingerprint as module
+from regbench.errors import UsageError
+from regbench.fingerprint import component_module, fingerprint
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        for cached in (module._source, module._code, module._imports, module._exists):
+            cached.cache_clear()
+        sys.path_importer_cache.clear()
+
+    yield write
+    for cached in (module._source, module._code, module._imports, module._exists):
+        cached.cache_clear()
+
+
+def test_comments_and_docstrings_change_nothing(package):
+    package("mine_a", 'def f(x):\n    """Old words."""\n    return x + 1\n')
+    before = fingerprint("mine_a")
+    package("mine_a", '"""New."""\n\ndef f(x):\n    """New words."""\n    # why\n    return (x + 1)\n')
+    assert fingerprint("mine_a") == before
+
+
+def test_a_formula_changes_it(package):
+    package("mine_b", "def f(x):\n    return x + 1\n")
+    before = fingerprint("mine_b")
+    package("mine_b", "def f(x):\n    return x + 2\n")
+    assert fingerprint("mine_b") != before
+
+
+def test_a_losss_own_module_is_found():
+    assert component_module("regbench.losses", "lcc") == "regbench.losses.lcc"
+    assert component_module("regbench.losses", "grad_l1") == "regbench.losses.grad"
+    assert component_module("regbench.models", "voxelmorph") == "regbench.models.voxelmorph"
+    assert component_module("regbench.losses", "my.module:loss") == "my.module"
+
+
+def test_stages_depend_on_what_they_use():
+    assert "regbench.spatial" in reached("regbench.train")
+    assert "regbench.objective" in reached("regbench.train")
+    # A registry leads to every loss; a method names its own.
+    assert not any(name.startswith("regbench.losses") for name in reached("regbench.train"))
+    assert not any("report" in name or "tracking" in name for name in reached("regbench.train"))
+
+
+def reached(start):
+    pending, seen = [start], set()
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += [other for other in module._imports(name) if other not in module._NOT_FOLLOWED]
+    return seen
+
+
+def test_a_missing_module_is_named():
+    with pytest.raises(UsageError, match="no_such_module_here"):
+        fingerprint("no_such_module_here")

@@ -1,0 +1,123 @@
+# The config, checked before anything else, and the functions that the rules share.
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from regbench import plan
+from regbench.config import load, read_yaml
+from regbench.errors import RegbenchError
+from regbench.files import canonical_json, write_json
+
+min_version("9.5")
+
+
+# Without `--configfile`, the embedded default; with it, nothing of the default may leak in.
+if not workflow.configfiles:
+
+    configfile: "configs/quick.yaml"
+
+
+def checked():
+    """The typed study, or one message with every mistake."""
+    try:
+        for path in workflow.configfiles:
+            read_yaml(Path(path))  # refuses what Snakemake's reader lets pass, such as a key given twice
+        if not workflow.is_main_process:
+            return load(config)
+        from regbench.registry import check_component
+
+        return load(config, check_component, where=", ".join(str(path) for path in workflow.configfiles))
+    except RegbenchError as error:
+        raise WorkflowError(str(error)) from None
+
+
+STUDY = checked()
+LAYOUT = plan.layout(STUDY)
+CONFIG_FILE = str(LAYOUT.config)
+GPU = 0 if STUDY.training.device == "cpu" else 1
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9_-]+",
+    method=r"[A-Za-z0-9_.-]+",
+    seed="[0-9]+",
+    round="[0-9]+",
+    first="[0-9]+",
+    last="[0-9]+",
+
+
+def start():
+    """Before the first job: the study as the jobs read it, all overrides of the command line included."""
+    try:
+        write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
+    except RegbenchError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def targets():
+    tracked = [LAYOUT.tracked] if STUDY.tracking.enabled else []
+    return [LAYOUT.tables / "main.csv", LAYOUT.tables / "runtime.csv", *tracked]
+
+
+def job(slice_of_config):
+    """A slice as text, for `params`: Snakemake re-runs the job when it changes."""
+    return canonical_json(slice_of_config)
+
+
+def prepare_job(wildcards):
+    return job(plan.prepare_job(STUDY, wildcards.dataset))
+
+
+def propose_job(wildcards):
+    return job(plan.propose_job(STUDY, wildcards.dataset, wildcards.method))
+
+
+def trial_job(wildcards):
+    return job(plan.trial_job(STUDY, wildcards.method))
+
+
+def select_job(wildcards):
+    return job(plan.select_job(STUDY, wildcards.method))
+
+
+def final_job(wildcards):
+    return job(plan.final_job(STUDY, wildcards.method, int(wildcards.seed)))
+
+
+def evaluate_job(wildcards):
+    return job(plan.evaluate_job(STUDY, wildcards.method, int(wildcards.seed)))
+
+
+def earlier_trials(wildcards):
+    return plan.trial_files(STUDY, wildcards.dataset, wildcards.method, before=int(wildcards.round))
+
+
+def all_trials(wildcards):
+    return plan.trial_files(STUDY, wildcards.dataset, wildcards.method)
+
+
+def run_files(wildcards):
+    """What a run's evaluation reads; no registration has no run."""
+    if wildcards.method == plan.IDENTITY:
+        return []
+    folder = LAYOUT.run(wildcards.dataset, wildcards.method, wildcards.seed)
+    return [folder / "run.json", folder / "checkpoint.pt"]
+
+
+def trained_runs(wildcards):
+    return [
+        LAYOUT.run(*run) / "run.json"
+        for run in plan.runs(STUDY)
+        if run[0] == wildcards.dataset and run[1] != plan.IDENTITY
+    ]
+
+
+def selections():
+    return [
+        LAYOUT.selected(dataset.id, method.id)
+        for dataset in STUDY.datasets
+        for method in plan.methods(STUDY)
+        if method.id != plan.IDENTITY
+    ]

@@ -1,0 +1,15 @@
+rule prepare:
+    output:
+        LAYOUT.manifest("{dataset}"),
+    params:
+        job=prepare_job,
+    log:
+        LAYOUT.root / "logs" / "prepare" / "{dataset}.log",
+    benchmark:
+        LAYOUT.root / "benchmarks" / "prepare" / "{dataset}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "regbench prepare {CONFIG_FILE:q} --dataset {wildcards.dataset} > {log:q} 2>&1"

@@ -1,0 +1,65 @@
+rule analyze:
+    input:
+        pairs=[LAYOUT.pairs(*run) for run in plan.runs(STUDY)],
+        runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.datasets],
+        selected=selections(),
+    output:
+        LAYOUT.rows,
+        LAYOUT.summary,
+    params:
+        job=job(plan.study_job(STUDY, "analyze")),
+    log:
+        LAYOUT.root / "logs" / "analyze.log",
+    benchmark:
+        LAYOUT.root / "benchmarks" / "analyze.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "regbench analyze {CONFIG_FILE:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        LAYOUT.rows,
+        LAYOUT.summary,
+    output:
+        multiext(str(LAYOUT.tables / "main"), ".csv", ".md", ".tex", ".provenance.json"),
+        multiext(str(LAYOUT.tables / "runtime"), ".csv", ".md", ".tex", ".provenance.json"),
+        multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
+        multiext(str(LAYOUT.figures / "dice"), ".csv", ".svg", ".png"),
+    params:
+        job=job(plan.study_job(STUDY, "report.write")),
+    log:
+        LAYOUT.root / "logs" / "report.log",
+    benchmark:
+        LAYOUT.root / "benchmarks" / "report.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "regbench report {CONFIG_FILE:q} > {log:q} 2>&1"
+
+
+# One writer, from files, at the end: MLflow is a sink, and no training waits for it.
+rule track:
+    input:
+        LAYOUT.summary,
+        multiext(str(LAYOUT.tables / "main"), ".csv", ".md", ".tex", ".provenance.json"),
+        multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
+    output:
+        LAYOUT.tracked,
+    params:
+        job=job({"uri": STUDY.tracking.uri, "code": plan.fingerprint("regbench.tracking")}),
+    log:
+        LAYOUT.root / "logs" / "track.log",
+    benchmark:
+        LAYOUT.root / "benchmarks" / "track.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        "regbench track {CONFIG_FILE:q} > {log:q} 2>&1"
