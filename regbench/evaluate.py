@@ -10,7 +10,7 @@ import pandas as pd
 from regbench.data.cache import Dataset, Pair
 from regbench.files import replacing
 from regbench.fit import register
-from regbench.metrics import dice, endpoint_error_mm, fold_central_percent, ndv_percent
+from regbench.metrics import dice, endpoint_error_mm, folding_metrics, mean_over_labels
 from regbench.spatial import warp_labels
 from regbench.train import load_run
 
@@ -47,16 +47,12 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
     foreground = pair.foreground
     moved = warp_labels(pair.moving_labels, displacement)
     per_label = dice(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
-    present = [value for value in per_label.values() if not np.isnan(value)]
+    counted = [label for label, value in per_label.items() if not np.isnan(value)]
     found = {
-        "dice": float(np.mean(present)) if present else np.nan,
-        "labels_counted": float(len(present)),
-        "labels_vanished": float(
-            sum(not (moved == label).any() for label, value in per_label.items() if not np.isnan(value))
-        ),
-        "fold_central_percent": fold_central_percent(displacement),
-        "fold_foreground_percent": fold_central_percent(displacement, mask=foreground),
-        "ndv_percent": ndv_percent(displacement),
+        "dice": mean_over_labels(per_label),
+        "labels_counted": float(len(counted)),
+        "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
+        **folding_metrics(displacement, foreground),
     }
     if pair.truth is not None:
         found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)

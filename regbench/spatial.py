@@ -14,6 +14,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regbench.determinant import jacobian_determinant
+
+__all__ = [
+    "compose",
+    "identity_grid",
+    "integrate",
+    "jacobian_determinant",
+    "resize_displacement",
+    "warp",
+    "warp_labels",
+]
+
 ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
 
 
@@ -47,15 +59,18 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: 
     shift = torch.tensor([1.0 if n > 1 else 0.0 for n in shape], device=image.device, dtype=coordinates.dtype)
     view = (1, dims) + (1,) * dims
     normalised = coordinates * scale.view(view) - shift.view(view)
-    grid = normalised.flip(1).movedim(1, -1)
-    moved: Tensor = F.grid_sample(
+    # torch's kernel crashes the process on NaN, and on numbers too large for its integers. Four half-widths out, every
+    # image has ended; NaN stays NaN, so that a diverged network is seen as one.
+    broken = normalised.isnan()
+    grid = normalised.masked_fill(broken, 0).clamp(-4, 4).flip(1).movedim(1, -1)
+    moved = F.grid_sample(
         image,
         grid.to(image.dtype),
         mode="bilinear" if mode == "linear" else mode,
         padding_mode=padding,
         align_corners=True,
     )
-    return moved
+    return moved.masked_fill(broken.any(1, keepdim=True), float("nan"))
 
 
 def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
@@ -105,7 +120,7 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
     Reference:
         Arsigny et al. 2006, doi:10.1007/11866565_113.
     """
-    displacement = velocity / 2**squarings
+    displacement = velocity / 2.0**squarings
     for _ in range(squarings):
         displacement = compose(displacement, displacement)
     return displacement
@@ -122,19 +137,3 @@ def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
     factor = torch.tensor(ratio, device=displacement.device, dtype=displacement.dtype)
     scaled: Tensor = resized * factor.view(1, -1, *([1] * len(old)))
     return scaled
-
-
-def jacobian_determinant(displacement: Tensor) -> Tensor:
-    """Determinant of the gradient of ``p + u(p)`` by central differences, one-sided at the border (numpy.gradient).
-
-    Args:
-        displacement: ``(B, d, *S)`` in voxels; at least two voxels along each axis.
-
-    Returns:
-        ``(B, *S)``; 1 where the map preserves volume, <= 0 where it folds.
-    """
-    dims = displacement.shape[1]
-    rows = [torch.stack(torch.gradient(displacement[:, k], dim=tuple(range(1, dims + 1))), -1) for k in range(dims)]
-    jacobian = torch.stack(rows, -2) + torch.eye(dims, device=displacement.device, dtype=displacement.dtype)
-    determinant: Tensor = torch.linalg.det(jacobian)
-    return determinant

@@ -6,12 +6,10 @@ the store ends in the same state. The MLflow tables are created by whoever holds
 first connections to a new SQLite file lose runs.
 """
 
-import fcntl
 import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from regbench import plan
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import digest, file_sha256, read_json
+from regbench.lock import waiting
 from regbench.metrics import METRICS
 from regbench.train import HISTORY, RUN
 
@@ -74,10 +73,7 @@ def track(config: Config) -> dict[str, int]:
     uri = tracking_uri(config)
     records = list(study_records(config))
     try:
-        with (
-            _alone(plan.layout(config).root / "state" / "tracking.lock"),
-            _alone(Path(config.results) / ".mlflow.lock"),
-        ):
+        with waiting(Path(config.results) / ".mlflow.lock"):
             client = mlflow.MlflowClient(tracking_uri=uri)
             return _push(client, _experiment(client, config), records)
     except (mlflow.exceptions.MlflowException, OSError) as error:
@@ -228,15 +224,6 @@ def _finite(metrics: Iterable[tuple[str, float, int]]) -> list[tuple[str, float,
     return [
         (name, float(value), step) for name, value, step in metrics if pd.notna(value) and abs(value) != float("inf")
     ]
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One writer at a time; the kernel frees the lock when its holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _experiment(client: Any, config: Config) -> str:

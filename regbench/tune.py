@@ -58,7 +58,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     """
     base = {"method": job["method"], "rule": job["selection"], "range": job["range"], "trials": len(results)}
     if job["value"] is not None:
-        nothing = {"by_dice": None, "by_dice_ndv": None, "edge": False, "front": [], "reason": ""}
+        nothing: dict[str, Any] = {"by_dice": None, "by_dice_ndv": None, "edge": False, "front": [], "reason": ""}
         return {**base, **nothing, "lam": job["value"]}
     finished = [result for result in results if result["status"] == "complete"]
     allowed = [result for result in finished if result["ndv_percent"] <= job["ndv_limit_percent"]]

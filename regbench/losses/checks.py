@@ -50,15 +50,32 @@ def mean_weights(mask: Tensor | None, image: Tensor) -> Mean:
     """
     if mask is None:
         return None, image.numel()
+    weights = _broadcast(mask, image)
+    return _to_sum_one(weights, tuple(range(1, image.ndim))), image.shape[0]
+
+
+def map_weights(mask: Tensor | None, image: Tensor) -> Tensor | None:
+    """Weights ``(B, C, N)`` of the N voxels that sum to 1 in each channel of each sample; None for no mask.
+
+    Raises:
+        ValueError: if the mask does not broadcast to the image.
+    """
+    return None if mask is None else _to_sum_one(_broadcast(mask, image).flatten(2), (2,))
+
+
+def _to_sum_one(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
+    total = weights.sum(dims, keepdim=True)
+    return weights / torch.where(total > 0, total, 1)
+
+
+def _broadcast(mask: Tensor, image: Tensor) -> Tensor:
     try:
-        weights = mask.to(image.dtype).expand(image.shape)
+        return mask.to(image.dtype).expand(image.shape)
     except RuntimeError:
         raise ValueError(
             f"mask must broadcast to the image's shape {tuple(image.shape)}, but got {tuple(mask.shape)}. "
             "Give it as (*S) or (B, 1, *S)."
         ) from None
-    total = weights.sum(tuple(range(1, image.ndim)), keepdim=True)
-    return weights / torch.where(total > 0, total, 1), image.shape[0]
 
 
 def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -107,3 +124,16 @@ def voxel_spacing(spacing: tuple[float, ...] | None, displacement: Tensor) -> tu
     if len(spacing) != dims or not all(0 < step < float("inf") for step in spacing):
         raise ValueError(f"spacing must be {dims} positive numbers in mm, one for each axis, but got {spacing}.")
     return tuple(float(step) for step in spacing)
+
+
+def at_least(voxels: int, displacement: Tensor) -> None:
+    """Demand so many voxels along each spatial axis.
+
+    Raises:
+        ValueError: if there are fewer.
+    """
+    if min(displacement.shape[2:]) < voxels or displacement.shape[0] == 0:
+        raise ValueError(
+            f"displacement must have at least {voxels} voxels along each axis, but got {tuple(displacement.shape)}. "
+            "Drop that axis or choose another regularizer."
+        )

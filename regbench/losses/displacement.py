@@ -14,7 +14,10 @@ def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
         spacing: of each axis in mm.
 
     Returns:
-        Scalar. Not zero for a translation: it is the only regularizer here that pulls towards no motion at all.
+        Scalar. Not zero for a translation: of the regularizers only this pair pulls towards no motion at all.
+
+    Raises:
+        ValueError: if there is not one component and one spacing for each axis.
     """
     return _in_mm(displacement, spacing).abs().mean()
 
@@ -28,6 +31,9 @@ def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
 
     Returns:
         Scalar. Not zero for a translation.
+
+    Raises:
+        ValueError: if there is not one component and one spacing for each axis.
     """
     return _in_mm(displacement, spacing).square().mean()
 
@@ -35,6 +41,4 @@ def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
 def _in_mm(displacement: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
     steps = voxel_spacing(spacing, displacement)
     field = real(displacement)
-    if spacing is None:
-        return field
-    return torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+    return field if spacing is None else torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)

@@ -1,46 +1,103 @@
 """First differences of the displacement."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from regbench.losses.checks import real, voxel_spacing
+from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench.losses.blocks import add_adjoint, adjoint, blocks, difference, sum_of_powers
+from regbench.losses.checks import at_least, real, voxel_spacing
+from regbench.losses.rooms import Rooms
 
 
 def grad_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
     """Mean over axes of the mean absolute forward difference; dimensionless.
 
+    No padding: an axis of n voxels has n - 1 differences. The gradient is 0 where a difference is.
+
     Args:
         displacement: ``(B, d, *S)`` in voxels.
-        spacing: of each axis in mm; then the derivative of mm by mm.
+        spacing: of each axis in mm: then the differences are of mm by mm, whatever the grid.
 
     Returns:
         Scalar; zero for a translation.
+
+    Raises:
+        ValueError: if there is not one component and one spacing for each axis, or an axis has a single voxel.
     """
     return _mean_over_axes(displacement, spacing, 1)
 
 
 def grad_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
-    """Mean over axes of the mean squared forward difference; dimensionless.
+    """Mean over axes of the mean squared forward difference (diffusion); dimensionless.
+
+    No padding: an axis of n voxels has n - 1 differences. The number of VoxelMorph's ``Grad('l2')``.
 
     Args:
         displacement: ``(B, d, *S)`` in voxels.
-        spacing: of each axis in mm; then the derivative of mm by mm.
+        spacing: of each axis in mm: then the differences are of mm by mm, whatever the grid.
 
     Returns:
         Scalar; zero for a translation.
+
+    Raises:
+        ValueError: if there is not one component and one spacing for each axis, or an axis has a single voxel.
+
+    Reference:
+        Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538.
     """
     return _mean_over_axes(displacement, spacing, 2)
 
 
 def _mean_over_axes(displacement: Tensor, spacing: tuple[float, ...] | None, power: int) -> Tensor:
     steps = voxel_spacing(spacing, displacement)
-    dims = len(steps)
-    field = real(displacement)
-    scale = torch.tensor(steps, dtype=field.dtype, device=field.device).view(1, dims, *([1] * dims))
-    terms = []
+    at_least(2, displacement)
+    bound = [partial(function, steps, power) for function in (_forward, _backward, _definition)]
+    return analytic(*bound, real(displacement))  # type: ignore[arg-type]  # three signatures in one list
+
+
+def _factors(field: Tensor, steps: tuple[float, ...], power: int) -> list[float]:
+    """What a sum of differences along each axis is multiplied with."""
+    shape = field.shape[2:]
+    return [(n / (n - 1)) / (field.numel() * len(steps) * step**power) for n, step in zip(shape, steps, strict=True)]
+
+
+def _forward(steps: tuple[float, ...], power: int, _: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
+    rooms, factors, sums = Rooms(field), _factors(field, steps, power), []
+    for block in blocks(field, steps, rooms, 0, 1):
+        for axis, factor in enumerate(factors):
+            # The halo lends the last row its neighbour; its own differences belong to the next block.
+            rows = block.field if axis == 0 else block.field[:, :, block.inside]
+            sums.append(sum_of_powers(rows, axis, power, rooms, "difference") * factor)
+    return torch.stack(sums).sum(), ()
+
+
+def _backward(
+    steps: tuple[float, ...], power: int, upstream: Tensor, _: Gradients, __: Wanted, field: Tensor
+) -> Gradients:
+    gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device)
+    rooms, factors = Rooms(field), _factors(field, steps, power)
+    for block in blocks(field, steps, rooms, 1, 1):
+        summed = None
+        for axis, factor in enumerate(factors):
+            slope = difference(block.field, axis, rooms, "difference")
+            if power == 1:
+                slope.sign_()
+            if summed is None:
+                summed = adjoint(slope, axis, rooms, "sum")
+            else:
+                add_adjoint(slope, axis, factor / factors[0], summed)
+        assert summed is not None  # there is at least one axis
+        scale = upstream * block.scale * (power * factors[0])
+        torch.mul(summed[:, :, block.inside], scale, out=gradient[block.place])
+    return (gradient,)
+
+
+def _definition(steps: tuple[float, ...], power: int, field: Tensor) -> Tensor:
+    components = torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+    means = []
     for axis, step in enumerate(steps):
-        difference = field.diff(dim=2 + axis)
-        if spacing is not None:
-            difference = difference * (scale / step)
-        terms.append(difference.abs().mean() if power == 1 else difference.square().mean())
-    return torch.stack(terms).mean()
+        slope = components.diff(dim=2 + axis) / step
+        means.append((slope.abs() if power == 1 else slope.square()).mean())
+    return torch.stack(means).mean()

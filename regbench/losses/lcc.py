@@ -73,7 +73,7 @@ def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved:
     weights, count = mean
     total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
     # Rounding may carry a perfect match a hair beyond 1.
-    return (1 - total / count).clamp_min(0), gradients
+    return (1 - total / count).clamp_min(0).to(fixed.dtype), gradients
 
 
 def _backward(scale: float, upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor) -> Gradients:

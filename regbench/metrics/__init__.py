@@ -1,43 +1,46 @@
-"""How good a registration is: each metric with its unit, direction and definition."""
+"""How good a registration is.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+Arrays or tensors go in: displacements ``(d, *S)`` in voxels of the fixed grid, label maps ``(*S)`` of integers, spacing
+in mm. A float or a dict from label to float comes out. `METRICS` says what each number means.
+"""
 
-from regbench.metrics.folding import fold_central_percent, nd_points_percent, ndv_percent
-from regbench.metrics.landmarks import endpoint_error_mm
-from regbench.metrics.overlap import dice
+from regbench.metrics.digital import Digital, digital_percent, nd_points_percent, ndv_percent
+from regbench.metrics.folding import (
+    fold_backward_percent,
+    fold_central_percent,
+    fold_forward_percent,
+    folding_metrics,
+    sdlogj,
+    sdlogj_l2r,
+)
+from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_mm
+from regbench.metrics.overlap import dice, dice30, mean_over_labels
+from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
+from regbench.metrics.surface_l2r import hd95_l2r
+from regbench.metrics.table import METRICS, Metric
 
-__all__ = ["METRICS", "Metric", "dice", "endpoint_error_mm", "fold_central_percent", "nd_points_percent", "ndv_percent"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a reader must know to compare a number with another paper's."""
-
-    name: str
-    unit: str
-    direction: Literal["higher", "lower"]
-    digits: int
-    definition: str
-
-
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("dice", "1", "higher", 3, "mean Dice overlap of the labels"),
-        Metric(
-            "fold_central_percent",
-            "%",
-            "lower",
-            3,
-            "voxels of the whole box with a central-difference determinant <= 0",
-        ),
-        Metric("fold_foreground_percent", "%", "lower", 3, "the same among the voxels of the fixed foreground"),
-        Metric("ndv_percent", "%", "lower", 4, "non-diffeomorphic volume (digital measure of Liu et al. 2024)"),
-        Metric("endpoint_error_mm", "mm", "lower", 3, "mean distance to the true displacement over the whole box"),
-        Metric("endpoint_error_foreground_mm", "mm", "lower", 3, "the same over the fixed foreground"),
-        Metric("inference_seconds", "s", "lower", 4, "time of one registration, batch 1"),
-        Metric("peak_memory_mib", "MiB", "lower", 1, "peak memory of one registration above what was held before"),
-    )
-}
+__all__ = [
+    "METRICS",
+    "Digital",
+    "Metric",
+    "assd_mm",
+    "dice",
+    "dice30",
+    "digital_percent",
+    "endpoint_error_mm",
+    "fold_backward_percent",
+    "fold_central_percent",
+    "fold_forward_percent",
+    "folding_metrics",
+    "hd95_l2r",
+    "hd95_mm",
+    "inverse_consistency_mm",
+    "landmark_errors_mm",
+    "mean_over_labels",
+    "nd_points_percent",
+    "ndv_percent",
+    "sdlogj",
+    "sdlogj_l2r",
+    "surface_metrics",
+    "tre_mm",
+]

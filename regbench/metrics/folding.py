@@ -1,101 +1,151 @@
-"""Folding of a displacement: where the map p -> p + u(p) turns space inside out (determinant <= 0)."""
+"""Folding and smoothness: the map p -> p + u(p) turns space inside out where its determinant is <= 0."""
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
-from regbench.metrics.overlap import array
-from regbench.spatial import jacobian_determinant
+from regbench.metrics.arrays import Array, Floats, displacement_array, mask_array
+from regbench.metrics.determinants import central_determinant, forward_determinant
+from regbench.metrics.digital import digital_percent
+
+# Below this a determinant has no logarithm; both kinds of SDlogJ clip here.
+SMALLEST = 1e-9
+OF_A_FIELD = (
+    "fold_central_percent",
+    "fold_forward_percent",
+    "fold_backward_percent",
+    "ndv_percent",
+    "nd_points_percent",
+    "sdlogj",
+    "sdlogj_l2r",
+)
+OF_THE_FOREGROUND = "fold_foreground_percent"
 
 
 def fold_central_percent(displacement: Any, mask: Any = None) -> float:
     """Percent of voxels whose central-difference determinant is <= 0, in the whole box or in `mask`.
 
     Args:
-        displacement: ``(d, *S)`` in voxels.
+        displacement: ``(d, *S)`` in voxels, d = 2 or 3; at least 2 voxels along each axis.
         mask: ``(*S)`` booleans, for example the fixed foreground.
 
     Returns:
-        Percent; NaN for an empty mask. Differences are one-sided at the border, as numpy.gradient takes them.
+        Percent; NaN for a displacement that is not finite or an empty mask. Differences are one-sided at the border
+        (numpy.gradient), as VoxelMorph and TransMorph count.
+
+    Raises:
+        ValueError: if the displacement or the mask has another shape.
     """
-    import torch  # noqa: PLC0415  the rest of this module needs none
-
-    field = torch.from_numpy(np.ascontiguousarray(array(displacement), dtype=np.float64))
-    folded = (jacobian_determinant(field[None])[0] <= 0).numpy()
-    if mask is not None:
-        folded = folded[array(mask).astype(bool)]
-    return 100 * float(folded.mean()) if folded.size else float("nan")
+    field = displacement_array(displacement, voxels=2)
+    inside = mask_array(mask, field.shape[1:])
+    return _folded_percent(central_determinant(field), inside) if _finite(field) else float("nan")
 
 
-def ndv_percent(displacement: Any) -> float:
-    """Non-diffeomorphic volume: the part of space that is turned inside out, in percent of the voxels 1..N-2.
+def fold_forward_percent(displacement: Any, mask: Any = None) -> float:
+    """The same by forward differences, over the voxels 0..N-2 that have a next one along each axis.
 
-    Around each voxel the map is piecewise linear on simplices: in 2D the four corner triangles, in 3D the eight corner
-    tetrahedra and the two that they leave over (two ways to cut a cube into five). The volume of every simplex that is
-    turned over is summed, each way counting half. Central differences see 0 % on a checkerboard where this sees all.
+    Args, Returns, Raises: as for `fold_central_percent`.
+    """
+    field = displacement_array(displacement, voxels=2)
+    inside = mask_array(mask, field.shape[1:])
+    counted = None if inside is None else inside[(slice(None, -1),) * len(field)]
+    return _folded_percent(forward_determinant(field), counted) if _finite(field) else float("nan")
 
-    Args:
-        displacement: ``(d, *S)`` in voxels; at least 3 voxels along each axis.
+
+def fold_backward_percent(displacement: Any, mask: Any = None) -> float:
+    """The same by backward differences, over the voxels 1..N-1 that have a previous one along each axis.
+
+    Args, Returns, Raises: as for `fold_central_percent`.
+    """
+    field = displacement_array(displacement, voxels=2)
+    inside = mask_array(mask, field.shape[1:])
+    counted = None if inside is None else inside[(slice(1, None),) * len(field)]
+    if not _finite(field):
+        return float("nan")
+    # Backward differences of u are forward differences of -u seen from the far corner.
+    mirrored = (slice(None, None, -1),) * len(field)
+    determinants = forward_determinant(-field[(slice(None), *mirrored)])[mirrored]
+    return _folded_percent(determinants, counted)
+
+
+def sdlogj(displacement: Any, mask: Any = None) -> float:
+    """Standard deviation (ddof 0) over voxels of the logarithm of the central-difference determinant, clipped at 1e-9.
+
+    Args, Returns, Raises: as for `fold_central_percent`, without unit; 0 for a translation or a scaling.
 
     Reference:
-        Liu et al. 2024, doi:10.1007/s11263-024-02047-1.
+        Leow et al. 2007, doi:10.1109/TMI.2007.892646.
     """
-    turned, points = 0.0, 0
-    for slab in _slabs(displacement):
-        factorial = 2 if len(slab) == 2 else 6
-        for determinant in _simplices(slab):
-            turned += 0.5 * float(-np.minimum(determinant, 0).sum()) / factorial
-        points += int(np.prod([n - 2 for n in slab.shape[1:]]))
-    return 100 * turned / points
+    field = displacement_array(displacement, voxels=2)
+    inside = mask_array(mask, field.shape[1:])
+    return _sdlogj(central_determinant(field), inside) if _finite(field) else float("nan")
 
 
-def nd_points_percent(displacement: Any) -> float:
-    """Percent of the voxels 1..N-2 at which any simplex (see `ndv_percent`) has a determinant <= 0."""
-    bad, points = 0, 0
-    for slab in _slabs(displacement):
-        folded = np.zeros([n - 2 for n in slab.shape[1:]], bool)
-        for determinant in _simplices(slab):
-            folded |= determinant <= 0
-        bad, points = bad + int(folded.sum()), points + folded.size
-    return 100 * bad / points
+def sdlogj_l2r(displacement: Any) -> float:
+    """SDlogJ as Learn2Reg computes it: of log(clip(det + 3, 1e-9, 1e9)), without the two outer voxels, ddof 0.
+
+    The 3 hides every fold milder than det = -3 and divides the spread by about four: no other paper's number.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels, d = 2 or 3; at least 5 voxels along each axis.
+
+    Returns:
+        A number without unit; NaN for a displacement that is not finite.
+
+    Raises:
+        ValueError: if the displacement has another shape.
+
+    Reference:
+        Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
+    """
+    field = displacement_array(displacement, voxels=5)
+    return _sdlogj_l2r(central_determinant(field)) if _finite(field) else float("nan")
 
 
-def _slabs(displacement: Any, thickness: int = 16) -> Any:
-    """Overlapping pieces of the map p + u(p) along the first axis, so that memory stays small."""
-    field = array(displacement)
-    shape = field.shape[1:]
-    if len(shape) not in (2, 3) or len(field) != len(shape) or min(shape) < 3:
-        raise ValueError(f"displacement must be (d, *S) with d = 2 or 3 and 3 voxels an axis, but got {field.shape}")
-    for start in range(1, shape[0] - 1, thickness):
-        rows = slice(start - 1, min(start + thickness, shape[0] - 1) + 1)
-        piece = field[:, rows].astype(np.float64)
-        yield piece + np.stack(np.meshgrid(*(np.arange(n) for n in piece.shape[1:]), indexing="ij"))
+def folding_metrics(displacement: Any, foreground: Any = None) -> dict[str, float]:
+    """Every metric of this module and the digital ones, each determinant computed once.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels; at least 5 voxels along each axis.
+        foreground: ``(*S)`` booleans for `fold_foreground_percent`, which is left out without it.
+
+    Returns:
+        Metric name to value.
+    """
+    field = displacement_array(displacement, voxels=5)
+    inside = mask_array(foreground, field.shape[1:])
+    if not _finite(field):
+        return dict.fromkeys((*OF_A_FIELD, *(() if inside is None else (OF_THE_FOREGROUND,))), float("nan"))
+    central = central_determinant(field)
+    digital = digital_percent(field)
+    found = (
+        _folded_percent(central, None),
+        fold_forward_percent(field),
+        fold_backward_percent(field),
+        digital.ndv_percent,
+        digital.nd_points_percent,
+        _sdlogj(central, None),
+        _sdlogj_l2r(central),
+    )
+    of_foreground = {} if inside is None else {OF_THE_FOREGROUND: _folded_percent(central, inside)}
+    return dict(zip(OF_A_FIELD, found, strict=True)) | of_foreground
 
 
-def _simplices(positions: np.ndarray[Any, Any]) -> Any:
-    """Determinants at the inner points: d! times the signed volume of each simplex, positive where it kept its side."""
-    dims = len(positions)
-
-    def at(offset: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        return positions[
-            (slice(None), *(slice(1 + k, n - 1 + k) for k, n in zip(offset, positions.shape[1:], strict=True)))
-        ]
-
-    here = at((0,) * dims)
-    for signs in product((1, -1), repeat=dims):
-        steps = np.eye(dims, dtype=int) * signs
-        yield _determinant([(at(tuple(step)) - here) * sign for step, sign in zip(steps, signs, strict=True)])
-    if dims == 3:
-        # The regular tetrahedra inside a cube, one in either cutting: from a corner along three face diagonals.
-        yield _determinant([at((1, 1, 0)) - here, at((0, 1, 1)) - here, at((1, 0, 1)) - here])
-        ends = [at((0, 1, 0)), at((0, 0, 1)), at((1, 0, 0))]
-        yield _determinant([at((1, 1, 1)) - end for end in ends])
+def _finite(field: Array) -> bool:
+    # A comparison with NaN is False: without this a diverged network would fold nowhere.
+    return bool(np.isfinite(field).all())
 
 
-def _determinant(edges: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    if len(edges) == 2:
-        (a, b), (c, d) = edges
-        return np.asarray(a * d - b * c)
-    a, b, c = edges
-    return np.asarray((np.cross(a, b, axis=0) * c).sum(0))
+def _folded_percent(determinants: Floats, inside: Array | None) -> float:
+    counted = determinants if inside is None else determinants[inside]
+    return 100 * np.count_nonzero(counted <= 0) / counted.size if counted.size else float("nan")
+
+
+def _sdlogj(determinants: Floats, inside: Array | None) -> float:
+    counted = determinants if inside is None else determinants[inside]
+    return float(np.log(np.maximum(counted, SMALLEST)).std(ddof=0)) if counted.size else float("nan")
+
+
+def _sdlogj_l2r(determinants: Floats) -> float:
+    inner = determinants[(slice(2, -2),) * determinants.ndim]
+    return float(np.log(np.clip(inner + 3, SMALLEST, 1e9)).std(ddof=0))

@@ -1,15 +1,14 @@
 """Overlap of label maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
+from regbench.metrics.arrays import Array, array, label_maps
 
-def array(value: Any) -> np.ndarray[Any, Any]:
-    """The numpy array behind an array or a tensor on any device."""
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+# Above this a table of counts would be larger than the image it counts; sorting is then cheaper.
+LARGEST_COUNTED = 1 << 20
 
 
 def dice(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = None) -> dict[int, float]:
@@ -26,31 +25,61 @@ def dice(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = None) -
         0 where it vanished in the warp.
 
     Raises:
-        ValueError: if the shapes differ or 0 is among the labels.
+        ValueError: if the shapes differ, a map is not of integers, or 0 is among the labels.
 
     Reference:
         Dice 1945, doi:10.2307/1932409.
     """
-    fixed, moved = array(fixed), array(moved)
-    if fixed.shape != moved.shape:
-        raise ValueError(f"fixed and moved must have one shape, but got {fixed.shape} and {moved.shape}")
-    if 0 in labels:
-        raise ValueError("labels must not contain 0: background is no structure. Leave it out.")
+    fixed, moved, labels = label_maps(fixed, moved, labels)
     # One pass each, whatever the number of labels.
-    in_fixed, in_moved = _counts(fixed), _counts(moved)
-    in_both = _counts(fixed[fixed == moved])
-    in_moving = in_moved if moving is None else _counts(array(moving))
-    found = {}
-    for label in labels:
-        absent = in_fixed.get(label, 0) == 0 or (moving is not None and in_moving.get(label, 0) == 0)
-        total = in_fixed.get(label, 0) + in_moved.get(label, 0)
-        found[label] = float("nan") if absent else 2 * in_both.get(label, 0) / total
-    return found
+    in_fixed, in_moved = label_counts(fixed), label_counts(moved)
+    in_both = label_counts(fixed[fixed == moved])
+    absent = absent_labels(in_fixed, labels, moving)
+    return {
+        label: float("nan")
+        if label in absent
+        else 2 * in_both.get(label, 0) / (in_fixed.get(label, 0) + in_moved.get(label, 0))
+        for label in labels
+    }
 
 
-def _counts(labels: np.ndarray[Any, Any]) -> dict[int, int]:
-    if labels.size and labels.min() >= 0 and labels.max() < 1 << 20:
+def absent_labels(in_fixed: Mapping[int, int], labels: Iterable[int], moving: Any = None) -> set[int]:
+    """Labels that no registration could overlap: missing in the fixed or in the unwarped moving labels."""
+    in_moving = None if moving is None else label_counts(array(moving))
+    return {
+        label
+        for label in labels
+        if not in_fixed.get(label, 0) or (in_moving is not None and not in_moving.get(label, 0))
+    }
+
+
+def label_counts(labels: Array) -> dict[int, int]:
+    """Number of voxels of each value that occurs."""
+    if labels.size and labels.min() >= 0 and labels.max() < LARGEST_COUNTED:
         counts = np.bincount(labels.ravel())
         return {int(label): int(counts[label]) for label in counts.nonzero()[0]}
     values, counts = np.unique(labels, return_counts=True)
     return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def mean_over_labels(scores: Mapping[int, float]) -> float:
+    """A case's score: the mean over its labels, absent ones (NaN) left out; NaN if none is left."""
+    present = [score for score in scores.values() if not np.isnan(score)]
+    return float(np.mean(present)) if present else float("nan")
+
+
+def dice30(case_scores: Sequence[float]) -> float:
+    """The 30th percentile over cases of their mean Dice: how well the hard cases went.
+
+    Args:
+        case_scores: one mean Dice a case; NaN is left out.
+
+    Returns:
+        Linearly interpolated quantile 0.3, as Learn2Reg aggregates; NaN without a case.
+
+    Reference:
+        Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
+    """
+    scores = np.asarray(case_scores, dtype=np.float64)
+    scores = scores[~np.isnan(scores)]
+    return float(np.quantile(scores, 0.3)) if scores.size else float("nan")

@@ -98,7 +98,12 @@ class VoxelMorph(nn.Module):
 
 
 def _block(dims: int, inputs: int, outputs: int) -> nn.Module:
-    return nn.Sequential(CONV[dims](inputs, outputs, 3, padding=1), nn.LeakyReLU(0.2))
+    convolution = CONV[dims](inputs, outputs, 3, padding=1)
+    # He's initialisation, as the reference has it in Keras; torch's own shrinks the features of ten layers to nothing,
+    # and the first hundreds of steps are spent on growing them again.
+    nn.init.kaiming_normal_(convolution.weight, a=0.2)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
+    return nn.Sequential(convolution, nn.LeakyReLU(0.2))
 
 
 def _pad(x: Tensor, multiple: int) -> Tensor:

@@ -9,6 +9,7 @@ from regbench import plan
 from regbench.config import load, read_yaml
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, write_json
+from regbench.lock import owned
 
 min_version("9.5")
 
@@ -23,12 +24,18 @@ def checked():
     """The typed study, or one message with every mistake."""
     try:
         for path in workflow.configfiles:
-            read_yaml(Path(path))  # refuses what Snakemake's reader lets pass, such as a key given twice
+            read_yaml(
+                Path(path)
+            )  # refuses what Snakemake's reader lets pass, such as a key given twice
         if not workflow.is_main_process:
             return load(config)
         from regbench.registry import check_component
 
-        return load(config, check_component, where=", ".join(str(path) for path in workflow.configfiles))
+        return load(
+            config,
+            check_component,
+            where=", ".join(str(path) for path in workflow.configfiles),
+        )
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
 
@@ -48,9 +55,18 @@ wildcard_constraints:
     last="[0-9]+",
 
 
+# Snakemake's own lock and marks of incomplete files outlive a `kill -9`, and the same command would then refuse to go
+# on. The lock that `start` takes dies with its holder, and our jobs leave whole files or none.
+if workflow.is_main_process and workflow.execution_settings:
+    workflow.execution_settings.lock = False
+    workflow.dag_settings.force_incomplete = True
+
+
 def start():
-    """Before the first job: the study as the jobs read it, all overrides of the command line included."""
+    """Before the first job: one run at a time; the study as the jobs read it, overrides of the command line included."""
+    global HELD
     try:
+        HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
@@ -91,7 +107,9 @@ def evaluate_job(wildcards):
 
 
 def earlier_trials(wildcards):
-    return plan.trial_files(STUDY, wildcards.dataset, wildcards.method, before=int(wildcards.round))
+    return plan.trial_files(
+        STUDY, wildcards.dataset, wildcards.method, before=int(wildcards.round)
+    )
 
 
 def all_trials(wildcards):

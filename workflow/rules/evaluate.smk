@@ -4,17 +4,22 @@ rule evaluate:
         run=run_files,
     output:
         LAYOUT.pairs("{dataset}", "{method}", "{seed}"),
-    params:
-        job=evaluate_job,
     log:
         LAYOUT.root / "logs" / "evaluate" / "{dataset}" / "{method}" / "seed{seed}.log",
     benchmark:
-        LAYOUT.root / "benchmarks" / "evaluate" / "{dataset}" / "{method}" / "seed{seed}.tsv"
+        LAYOUT.root
+        / "benchmarks"
+        / "evaluate"
+        / "{dataset}"
+        / "{method}"
+        / "seed{seed}.tsv"
     threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
         gpu=GPU,
+    params:
+        job=evaluate_job,
     shell:
         "regbench evaluate {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"
@@ -27,8 +32,6 @@ rule runtime:
         runs=trained_runs,
     output:
         LAYOUT.runtime("{dataset}"),
-    params:
-        job=job(plan.runtime_job(STUDY)),
     log:
         LAYOUT.root / "logs" / "runtime" / "{dataset}.log",
     benchmark:
@@ -38,5 +41,7 @@ rule runtime:
         mem_mb=8000,
         runtime=240,
         gpu=GPU,
+    params:
+        job=job(plan.runtime_job(STUDY)),
     shell:
         "regbench runtime {CONFIG_FILE:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"

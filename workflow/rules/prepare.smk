@@ -1,8 +1,6 @@
 rule prepare:
     output:
         LAYOUT.manifest("{dataset}"),
-    params:
-        job=prepare_job,
     log:
         LAYOUT.root / "logs" / "prepare" / "{dataset}.log",
     benchmark:
@@ -11,5 +9,7 @@ rule prepare:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        job=prepare_job,
     shell:
         "regbench prepare {CONFIG_FILE:q} --dataset {wildcards.dataset} > {log:q} 2>&1"

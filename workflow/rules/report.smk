@@ -6,8 +6,6 @@ rule analyze:
     output:
         LAYOUT.rows,
         LAYOUT.summary,
-    params:
-        job=job(plan.study_job(STUDY, "analyze")),
     log:
         LAYOUT.root / "logs" / "analyze.log",
     benchmark:
@@ -16,6 +14,8 @@ rule analyze:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        job=job(plan.study_job(STUDY, "analyze")),
     shell:
         "regbench analyze {CONFIG_FILE:q} > {log:q} 2>&1"
 
@@ -26,11 +26,11 @@ rule report:
         LAYOUT.summary,
     output:
         multiext(str(LAYOUT.tables / "main"), ".csv", ".md", ".tex", ".provenance.json"),
-        multiext(str(LAYOUT.tables / "runtime"), ".csv", ".md", ".tex", ".provenance.json"),
+        multiext(
+            str(LAYOUT.tables / "runtime"), ".csv", ".md", ".tex", ".provenance.json"
+        ),
         multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
         multiext(str(LAYOUT.figures / "dice"), ".csv", ".svg", ".png"),
-    params:
-        job=job(plan.study_job(STUDY, "report.write")),
     log:
         LAYOUT.root / "logs" / "report.log",
     benchmark:
@@ -39,6 +39,8 @@ rule report:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        job=job(plan.study_job(STUDY, "report.write")),
     shell:
         "regbench report {CONFIG_FILE:q} > {log:q} 2>&1"
 
@@ -51,8 +53,6 @@ rule track:
         multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
     output:
         LAYOUT.tracked,
-    params:
-        job=job({"uri": STUDY.tracking.uri, "code": plan.fingerprint("regbench.tracking")}),
     log:
         LAYOUT.root / "logs" / "track.log",
     benchmark:
@@ -61,5 +61,9 @@ rule track:
     resources:
         mem_mb=4000,
         runtime=60,
+    params:
+        job=job(
+            {"uri": STUDY.tracking.uri, "code": plan.fingerprint("regbench.tracking")}
+        ),
     shell:
         "regbench track {CONFIG_FILE:q} > {log:q} 2>&1"

@@ -1,0 +1,30 @@
+"""Penalty on folds."""
+
+from torch import Tensor
+
+from regbench.determinant import jacobian_determinant
+from regbench.losses.checks import at_least, real, voxel_spacing
+
+
+def jacobian(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None, margin: float = 0.0) -> Tensor:
+    """Mean over voxels of how far the Jacobian determinant lies below `margin`, 0 where it does not; dimensionless.
+
+    Central differences, as `fold_central_percent`: a checkerboard of single voxels escapes them.
+
+    Args:
+        displacement: ``(B, d, *S)`` in voxels; at least two voxels along each axis.
+        spacing: of each axis in mm; checked, but the determinant is the same in voxels and in mm.
+        margin: penalise determinants below it: 0 for folds alone, above 0 to keep a distance from them.
+
+    Returns:
+        Scalar; zero for a translation and for every map without folds.
+
+    Raises:
+        ValueError: if there is not one component and one spacing for each axis, or an axis has a single voxel.
+
+    Reference:
+        Mok & Chung 2020, doi:10.1109/CVPR42600.2020.00470.
+    """
+    voxel_spacing(spacing, displacement)
+    at_least(2, displacement)
+    return (margin - jacobian_determinant(real(displacement))).relu().mean()

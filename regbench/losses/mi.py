@@ -1,0 +1,132 @@
+"""Mutual information of the two images' intensities."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench.losses.checks import image_pair, map_weights
+from regbench.losses.parzen import Settings, gradients, joint, joint_in_chunks, window
+
+Score = Callable[[Tensor], Tensor]
+
+
+def mi(
+    fixed: Tensor,
+    moved: Tensor,
+    /,
+    *,
+    mask: Tensor | None = None,
+    bins: int = 32,
+    sigma: float = 0.5,
+    intensity_range: tuple[float, float] | None = None,
+    smooth: float = 0.0,
+) -> Tensor:
+    """Minus the mutual information of the intensities, in nats; in [-log bins, 0], 0 for a constant image.
+
+    The joint histogram has Gaussian Parzen windows on both images, scaled so that each voxel counts once.
+
+    Args:
+        fixed: ``(B, C, *S)``, any intensity unit.
+        moved: warped moving image, same shape.
+        mask: histogram over its voxels only.
+        bins: number of bins of each image, their centres evenly from the lower to the upper end of the range.
+        sigma: of the window, in bins.
+        intensity_range: lower and upper end; intensities beyond count as the end. None takes each image's own minimum
+            and maximum, which count as constants in the gradient.
+        smooth: ``1e-7`` with ``bins=23`` and ``intensity_range=(0, 1)`` gives the number of MONAI, which adds it in
+            three places.
+
+    Returns:
+        Scalar, mean over channels and batch.
+
+    Raises:
+        ValueError: if the shapes differ, or `bins`, `sigma` or the range are not usable.
+
+    Reference:
+        Wells et al. 1996, doi:10.1016/S1361-8415(01)80004-9.
+    """
+    return _from_histogram(partial(_mutual, smooth), Settings(bins, sigma, intensity_range), mask, fixed, moved)
+
+
+def nmi(
+    fixed: Tensor,
+    moved: Tensor,
+    /,
+    *,
+    mask: Tensor | None = None,
+    bins: int = 32,
+    sigma: float = 0.5,
+    intensity_range: tuple[float, float] | None = None,
+) -> Tensor:
+    """Two minus the normalised mutual information ``(H(I) + H(J)) / H(I, J)``; in [0, 1], 1 for a constant image.
+
+    Less sensitive than `mi` to how much of the image the overlap holds.
+
+    Args:
+        fixed: ``(B, C, *S)``, any intensity unit.
+        moved: warped moving image, same shape.
+        mask: histogram over its voxels only.
+        bins: number of bins of each image.
+        sigma: of the Parzen window, in bins.
+        intensity_range: as in `mi`.
+
+    Returns:
+        Scalar, mean over channels and batch.
+
+    Raises:
+        ValueError: if the shapes differ, or `bins`, `sigma` or the range are not usable.
+
+    Reference:
+        Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0.
+    """
+    return _from_histogram(_normalised, Settings(bins, sigma, intensity_range), mask, fixed, moved)
+
+
+def _mutual(smooth: float, joint: Tensor) -> Tensor:
+    apart = joint.sum(-1, keepdim=True) * joint.sum(-2, keepdim=True)
+    if smooth:
+        return -(joint * ((joint + smooth) / (apart + smooth) + smooth).log()).sum((-1, -2))
+    return -(_plogp(joint) - _plogp(joint.sum(-1)[..., None]) - _plogp(joint.sum(-2)[..., None]))
+
+
+def _normalised(joint: Tensor) -> Tensor:
+    together = _plogp(joint)
+    apart = _plogp(joint.sum(-1)[..., None]) + _plogp(joint.sum(-2)[..., None])
+    flat = together > -16 * torch.finfo(joint.dtype).eps  # one value in both images: nothing to share
+    return 2 - torch.where(flat, 1, apart / torch.where(flat, 1, together))
+
+
+def _plogp(p: Tensor) -> Tensor:
+    return torch.where(p > 0, p * torch.where(p > 0, p, 1).log(), 0).sum((-1, -2))
+
+
+def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
+    bins, sigma, ends = settings
+    fixed, moved = image_pair(fixed, moved)
+    if bins < 2 or not sigma > 0 or (ends is not None and not ends[0] < ends[1]):
+        raise ValueError(
+            "bins must be at least 2, sigma positive and intensity_range a lower and a higher number, "
+            f"but got {bins}, {sigma} and {ends}."
+        )
+    weights = map_weights(mask, fixed)
+
+    def forward(wanted: Wanted, *images: Tensor) -> tuple[Tensor, Gradients]:
+        histogram = joint_in_chunks(weights, window(settings, *images), *images)
+        with torch.enable_grad():  # bins^2 numbers: autograd may have them
+            leaf = histogram.requires_grad_()
+            value = score(leaf).mean()
+            slope = torch.autograd.grad(value, leaf)[0] if any(wanted) else None
+        return value.detach(), (slope,)
+
+    def backward(upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor) -> Gradients:
+        (slope,) = kept
+        assert slope is not None  # forward leaves it wherever a gradient is wanted
+        return gradients(slope * upstream, weights, window(settings, *images), wanted, *images)
+
+    def definition(*images: Tensor) -> Tensor:
+        return score(joint(weights, window(settings, *images), *images)).mean()
+
+    return analytic(forward, backward, definition, fixed, moved)

@@ -1,0 +1,110 @@
+"""Digital diffeomorphism: is the piecewise linear map between voxels free of folds, whichever way a cell is cut?
+
+A central difference at p never looks at p itself, so a checkerboard of folds escapes it. Liu et al. interpolate the
+map linearly on simplices instead. In 2D a square is cut into two triangles, in two ways: the triangles at p are
+spanned by one neighbour along each axis, four sign patterns. In 3D a cube is cut into four corner tetrahedra and a
+regular one in the middle, in two ways: at p there are eight corner tetrahedra and two middle ones (the stars), along
+the face diagonals of the cube behind p and of the cube ahead of p. The map is a digital diffeomorphism at p when all
+four (2D) or ten (3D) determinants are positive.
+
+A mirrored simplex of determinant D has volume -D / d!, and every cell is cut twice, so each cut counts half.
+
+Reference:
+    Liu et al. 2024, doi:10.1007/s11263-024-02047-1.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from math import factorial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from regbench.metrics.arrays import Array, Floats, displacement_array, mask_array
+from regbench.metrics.determinants import cross, determinant, slabs, triple
+
+
+class Digital(NamedTuple):
+    """Both digital measures, from one pass."""
+
+    ndv_percent: float
+    nd_points_percent: float
+
+
+def ndv_percent(displacement: Any, mask: Any = None) -> float:
+    """Non-diffeomorphic volume (area in 2D): the volume that is turned inside out, in percent of the voxels 1..N-2.
+
+    Unlike a share of voxels it also says how badly they fold; it can exceed 100.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels, d = 2 or 3; at least 3 voxels along each axis.
+        mask: ``(*S)`` booleans: only these voxels are counted, above and below the fraction bar.
+
+    Returns:
+        Percent; NaN for a displacement that is not finite or an empty mask.
+
+    Raises:
+        ValueError: if the displacement or the mask has another shape.
+
+    Reference:
+        Liu et al. 2024, doi:10.1007/s11263-024-02047-1.
+    """
+    return digital_percent(displacement, mask).ndv_percent
+
+
+def nd_points_percent(displacement: Any, mask: Any = None) -> float:
+    """Percent of the voxels 1..N-2 at which the map is no digital diffeomorphism: any of its determinants is <= 0.
+
+    Args, Returns, Raises, Reference: as for `ndv_percent`.
+    """
+    return digital_percent(displacement, mask).nd_points_percent
+
+
+def digital_percent(displacement: Any, mask: Any = None) -> Digital:
+    """`ndv_percent` and `nd_points_percent` in one pass; arguments as there."""
+    field = displacement_array(displacement, voxels=3)
+    counted = mask_array(mask, field.shape[1:])
+    if not np.isfinite(field).all():
+        return Digital(float("nan"), float("nan"))
+    dims, shape = len(field), field.shape[1:]
+    turned, bad, points = 0.0, 0, 0
+    for start, stop in slabs(shape, 1, shape[0] - 1):
+        inside = None if counted is None else counted[(slice(start, stop), *[slice(1, -1)] * (dims - 1))]
+        folded = np.zeros([stop - start, *(n - 2 for n in shape[1:])], dtype=bool)
+        for found in _determinants(field[:, start - 1 : stop + 1].astype(np.float64)):
+            outside_in = found <= 0
+            if outside_in.any():
+                folded |= outside_in
+                turned -= float(found[outside_in if inside is None else outside_in & inside].sum())
+        bad += int((folded if inside is None else folded & inside).sum())
+        points += folded.size if inside is None else int(inside.sum())
+    if not points:
+        return Digital(float("nan"), float("nan"))
+    return Digital(100 * turned / 2 / factorial(dims) / points, 100 * bad / points)
+
+
+def _determinants(piece: Floats) -> Iterator[Floats]:
+    """The 4 or 10 determinants at the inner voxels of a piece of a displacement; 1 (stars: 2) where u is constant."""
+    dims = len(piece)
+    ahead, behind = [], []
+    for axis in range(dims):
+        step = tuple(int(k == axis) for k in range(dims))
+        ahead.append(_edge(piece, step))
+        behind.append([-component for component in _edge(piece, tuple(-k for k in step))])
+    if dims == 2:
+        for first, second in product((ahead, behind), repeat=2):
+            yield determinant([first[0], second[1]])
+        return
+    for second, third in product((ahead, behind), repeat=2):
+        normal = cross(second[1], third[2])
+        yield triple(ahead[0], normal)
+        yield triple(behind[0], normal)
+    for diagonals in (((-1, -1, 0), (-1, 0, -1), (0, -1, -1)), ((1, 1, 0), (0, 1, 1), (1, 0, 1))):
+        yield determinant([_edge(piece, step) for step in diagonals])
+
+
+def _edge(piece: Array, step: tuple[int, ...]) -> list[Floats]:
+    """Where the edge from each inner voxel to its neighbour at `step` goes, by components."""
+    there = tuple(slice(1 + k, n - 1 + k) for k, n in zip(step, piece.shape[1:], strict=True))
+    here = tuple(slice(1, n - 1) for n in piece.shape[1:])
+    return [component[there] - component[here] + k for component, k in zip(piece, step, strict=True)]

@@ -1,0 +1,174 @@
+"""Is one method better than another on the same cases? Signed ranks, corrected over the family, with effect sizes."""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, wilcoxon
+
+from regbench.statistics.bootstrap import RESAMPLES, bootstrap_means, interval
+
+Floats = NDArray[np.float64]
+
+
+def differences(ours: ArrayLike, theirs: ArrayLike) -> Floats:
+    """Paired differences; cases without a number on either side are left out; two infinities are equal.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    a, b = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"paired scores must be two lists of one length, but got {a.shape} and {b.shape}")
+    kept = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[kept], b[kept]
+    found = np.zeros(a.shape)
+    # A structure that vanished under both methods is a tie; infinity minus infinity would be NaN.
+    np.subtract(a, b, out=found, where=a != b)
+    return found
+
+
+def wilcoxon_p(difference: ArrayLike) -> float:
+    """Two-sided p-value of the Wilcoxon signed-rank test; zeros are dropped; exact for small samples.
+
+    Returns:
+        1 if all differences are zero, NaN without any.
+
+    Reference:
+        Wilcoxon 1945, doi:10.2307/3001968.
+    """
+    values = np.asarray(difference, dtype=np.float64)
+    if not values.size:
+        return float("nan")
+    values = values[values != 0]
+    return float(wilcoxon(values, zero_method="wilcox", alternative="two-sided").pvalue) if values.size else 1.0
+
+
+def rank_biserial(difference: ArrayLike) -> float:
+    """Matched-pairs rank-biserial correlation: (favourable - unfavourable rank sum) / all; 1 if every case is positive.
+
+    Returns:
+        In [-1, 1]; 0 if all differences are zero, NaN without any.
+
+    Reference:
+        Kerby 2014, doi:10.2466/11.IT.3.1.
+    """
+    values = np.asarray(difference, dtype=np.float64)
+    if not values.size:
+        return float("nan")
+    values = values[values != 0]
+    if not values.size:
+        return 0.0
+    ranks = rankdata(np.abs(values))
+    return float((ranks * np.sign(values)).sum() / ranks.sum())
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Holm's step-down adjustment over one family; NaN stays NaN and is not counted.
+
+    Reference:
+        Holm 1979, https://www.jstor.org/stable/4615733.
+    """
+    raw = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(raw.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(raw))
+    order = known[np.argsort(raw[known], kind="stable")]
+    steps = raw[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def smallest_p(cases: int) -> float:
+    """The smallest two-sided p-value that a signed-rank test of this many cases can reach: all signs equal."""
+    return min(1.0, 2.0 ** (1 - cases))
+
+
+def too_few(cases: int, *, family: int = 1, alpha: float = 0.05) -> bool:
+    """Whether no outcome at all could be significant after Holm over `family` comparisons."""
+    return smallest_p(cases) * family > alpha
+
+
+def compare(
+    scores: pd.DataFrame,
+    generator: Generator,
+    *,
+    pairs: Iterable[tuple[Any, Any]] | None = None,
+    subjects: ArrayLike | None = None,
+    alpha: float = 0.05,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """Compare methods on the same cases, two by two; all comparisons are one family.
+
+    Args:
+        scores: cases x methods, seeds averaged (`case_scores`).
+        generator: for the bootstrap; comparisons over the same cases share their draws.
+        pairs: methods to compare; all pairs without it. They are the family of Holm's adjustment.
+        subjects: for the bootstrap, one or two a case (`bootstrap_means`).
+        alpha: for `significant` and `too_few`.
+        level: of the interval.
+        resamples: of the bootstrap.
+
+    Returns:
+        One row a comparison: `a`, `b`, `n`, `mean_difference` (a - b), `ci_low`, `ci_high`, `p`, `p_holm`,
+        `rank_biserial` (positive: a is larger), `significant`, `too_few`.
+    """
+    chosen = list(combinations(scores.columns, 2)) if pairs is None else list(pairs)
+    found = [differences(scores[a].to_numpy(), scores[b].to_numpy()) for a, b in chosen]
+    low, high = _intervals(scores, chosen, generator, subjects=subjects, level=level, resamples=resamples)
+    p = np.array([wilcoxon_p(difference) for difference in found])
+    adjusted = holm(p)
+    return pd.DataFrame(
+        {
+            "a": [a for a, _ in chosen],
+            "b": [b for _, b in chosen],
+            "n": [len(difference) for difference in found],
+            "mean_difference": [difference.mean() if len(difference) else np.nan for difference in found],
+            "ci_low": low,
+            "ci_high": high,
+            "p": p,
+            "p_holm": adjusted,
+            "rank_biserial": [rank_biserial(difference) for difference in found],
+            "significant": adjusted <= alpha,
+            "too_few": [too_few(len(difference), family=len(found), alpha=alpha) for difference in found],
+        }
+    )
+
+
+def _intervals(
+    scores: pd.DataFrame,
+    pairs: Sequence[tuple[Any, Any]],
+    generator: Generator,
+    *,
+    subjects: ArrayLike | None,
+    level: float,
+    resamples: int,
+) -> tuple[Floats, Floats]:
+    """Bootstrap intervals of the mean difference of each pair; NaN with fewer than two cases or an infinite score."""
+    groups = None if subjects is None else np.asarray(subjects)
+    low, high = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
+    # Comparisons over the same cases share their draws: one table of weights for nearly all of them.
+    alike: dict[bytes, list[int]] = {}
+    for number, (a, b) in enumerate(pairs):
+        kept = scores[[a, b]].notna().all(axis=1).to_numpy()
+        alike.setdefault(kept.tobytes(), []).append(number)
+    seed = int(generator.integers(0, 2**63))
+    for mask, numbers in alike.items():
+        kept = np.frombuffer(mask, dtype=bool)
+        of_pair = np.stack([differences(scores[a][kept], scores[b][kept]) for a, b in (pairs[k] for k in numbers)], 1)
+        usable = np.isfinite(of_pair).all(0)
+        if kept.sum() < 2 or not usable.any():
+            continue
+        drawn = bootstrap_means(
+            of_pair[:, usable],
+            np.random.default_rng(seed),
+            subjects=None if groups is None else groups[kept],
+            resamples=resamples,
+        )
+        index = np.array(numbers)[usable]
+        low[index], high[index] = interval(drawn, level=level)
+    return low, high

@@ -1,0 +1,190 @@
+"""The formulas of the losses written out independently: loops over voxels, or two passes in float64."""
+
+from itertools import product
+from math import log
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+
+
+def images(shape: tuple[int, ...], case: str = "unit", seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A pair of smooth, noisy float32 images ``(1, 1, *S)`` that correlate."""
+    generator = torch.Generator().manual_seed(seed)
+    dims = len(shape)
+    smooth = F.interpolate(torch.rand((1, 1) + (4,) * dims, generator=generator), size=shape, mode=MODES[dims])
+    other = F.interpolate(torch.rand((1, 1) + (4,) * dims, generator=generator), size=shape, mode=MODES[dims])
+    pair = []
+    for share in (0.2, 0.5):
+        noise = torch.rand(smooth.shape, generator=generator)
+        pair.append((1 - share) * (0.8 * smooth + 0.2 * noise) + share * other)
+    if case == "zero background":
+        outside = torch.linspace(-1, 1, shape[0]).abs().view(-1, *(1,) * (dims - 1)) > 0.5
+        pair = [torch.where(outside, 0, x) for x in pair]
+    if case == "raw CT":
+        air = torch.linspace(-1, 1, shape[-1]).abs() > 0.8
+        pair = [torch.where(air, -1000, 4000 * x - 1000) for x in pair]
+    change = {"low contrast": lambda x: 0.01 * x, "offset 1000": lambda x: x + 1000}.get(case, lambda x: x)
+    return change(pair[0]), change(pair[1])
+
+
+MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+CASES = ("unit", "zero background", "low contrast", "offset 1000", "raw CT")
+
+
+def lcc_two_pass(
+    fixed: Tensor, moved: Tensor, side: int, *, eps: float = 1e-5, zero: bool = False, signed: bool = False
+) -> Tensor:
+    """Every window cut out, centred, then multiplied; differentiable."""
+    pads = (side // 2,) * (2 * (fixed.ndim - 2))
+    inside = F.pad(torch.ones_like(fixed), pads)
+    if zero:
+        inside = torch.ones_like(inside)
+
+    def windows(x: Tensor) -> Tensor:
+        for axis in range(2, fixed.ndim):
+            x = x.unfold(axis, side, 1)
+        return x.flatten(fixed.ndim)
+
+    w = windows(inside)
+    centred = []
+    for image in (fixed, moved):
+        x = windows(F.pad(image, pads))
+        mean = (x * w).sum(-1, keepdim=True) / w.sum(-1, keepdim=True)
+        centred.append((x - mean) * w)
+    a, b = centred
+    covariance, variances = (a * b).sum(-1), (a * a).sum(-1) * (b * b).sum(-1)
+    ratio = covariance / (variances + eps).sqrt() if signed else covariance**2 / (variances + eps)
+    return 1 - ratio.mean()
+
+
+def lcc_loops(f: Array, m: Array, *, side: int, eps: float, zero: bool, signed: bool) -> float:
+    """Voxel by voxel, window by window."""
+    r, total = side // 2, 0.0
+    for p in np.ndindex(f.shape):
+        a, b = [], []
+        for offset in product(range(-r, r + 1), repeat=f.ndim):
+            q = tuple(i + o for i, o in zip(p, offset, strict=True))
+            if all(0 <= i < n for i, n in zip(q, f.shape, strict=True)):
+                a.append(f[q])
+                b.append(m[q])
+            elif zero:
+                a.append(0.0)
+                b.append(0.0)
+        a, b = np.array(a) - np.mean(a), np.array(b) - np.mean(b)
+        c, v = float(a @ b), float(a @ a) * float(b @ b) + eps
+        total += c / v**0.5 if signed else c * c / v
+    return 1 - total / f.size
+
+
+def gcc_two_pass(fixed: Tensor, moved: Tensor) -> Tensor:
+    a, b = (x.flatten(1) - x.flatten(1).mean(1, keepdim=True) for x in (fixed, moved))
+    return 1 - F.cosine_similarity(a, b, dim=1, eps=0).mean()
+
+
+def mse_plain(fixed: Tensor, moved: Tensor) -> Tensor:
+    return ((fixed - moved) ** 2).mean()
+
+
+def joint_loops(f: Array, m: Array, bins: int, sigma: float, ends: tuple[float, float] | None) -> Array:
+    """Histogram, each voxel spread over all pairs of bins."""
+    joint = np.zeros((bins, bins))
+    for x, y in zip(f.ravel(), m.ravel(), strict=True):
+        shares = []
+        for value, image in ((x, f), (y, m)):
+            low, high = ends or (image.min(), image.max())
+            place = min(max((value - low) / (high - low) * (bins - 1), 0), bins - 1)
+            share = np.exp(-((place - np.arange(bins)) ** 2) / (2 * sigma**2))
+            shares.append(share / share.sum())
+        joint += np.outer(*shares) / f.size
+    return joint
+
+
+def entropy(p: Array) -> float:
+    return -sum(x * log(x) for x in p.ravel() if x > 0)
+
+
+def mi_loops(f: Array, m: Array, bins: int = 32, sigma: float = 0.5) -> float:
+    joint = joint_loops(f, m, bins, sigma, None)
+    return entropy(joint) - entropy(joint.sum(0)) - entropy(joint.sum(1))
+
+
+def nmi_loops(f: Array, m: Array, bins: int = 32, sigma: float = 0.5) -> float:
+    joint = joint_loops(f, m, bins, sigma, None)
+    return 2 - (entropy(joint.sum(0)) + entropy(joint.sum(1))) / entropy(joint)
+
+
+def ngf_loops(f: Array, m: Array, edge: float = 0.01) -> float:
+    a, b = np.stack(np.gradient(f)), np.stack(np.gradient(m))
+    total = 0.0
+    for p in np.ndindex(f.shape):
+        u, v = a[(slice(None), *p)], b[(slice(None), *p)]
+        total += (u @ v) ** 2 / ((u @ u + edge**2) * (v @ v + edge**2))
+    return 1 - total / f.size
+
+
+def mind_loops(f: Array, m: Array, radius: int = 2, dilation: int = 2) -> float:
+    """Patch by patch; the edge repeated for the neighbours, left out of the patches."""
+
+    def descriptors(x: Array) -> Array:
+        def at(p: tuple[int, ...]) -> float:
+            return float(x[tuple(min(max(i, 0), n - 1) for i, n in zip(p, x.shape, strict=True))])
+
+        steps = [tuple(s * dilation * (k == axis) for k in range(x.ndim)) for axis in range(x.ndim) for s in (1, -1)]
+        pairs = [(s, t) for i, s in enumerate(steps) for t in steps[:i] if tuple(-k for k in s) != t]
+        distances = np.zeros((*x.shape, len(pairs)))
+        for p in np.ndindex(x.shape):
+            for index, (s, t) in enumerate(pairs):
+                values = []
+                for offset in product(range(-radius, radius + 1), repeat=x.ndim):
+                    q = tuple(i + o for i, o in zip(p, offset, strict=True))
+                    if all(0 <= i < n for i, n in zip(q, x.shape, strict=True)):
+                        one = at(tuple(i + k for i, k in zip(q, s, strict=True)))
+                        two = at(tuple(i + k for i, k in zip(q, t, strict=True)))
+                        values.append((one - two) ** 2)
+                distances[(*p, index)] = np.mean(values)
+        distances -= distances.min(-1, keepdims=True)
+        mean = distances.mean(-1)
+        scale = np.clip(mean, 0.001 * mean.mean(), 1000 * mean.mean())
+        return np.exp(-distances / scale[..., None])
+
+    return float(np.mean((descriptors(f) - descriptors(m)) ** 2))
+
+
+def grad_loops(u: Array, power: int) -> float:
+    """``u`` is ``(d, *S)``."""
+    means = []
+    for axis in range(1, u.ndim):
+        found = []
+        for p in np.ndindex(u.shape):
+            if p[axis] + 1 < u.shape[axis]:
+                q = tuple(i + (k == axis) for k, i in enumerate(p))
+                found.append(abs(u[q] - u[p]) ** power)
+        means.append(np.mean(found))
+    return float(np.mean(means))
+
+
+def bending_loops(u: Array) -> float:
+    total = 0.0
+    for i, j in product(range(1, u.ndim), repeat=2):
+        found = []
+        for p in np.ndindex(u.shape):
+
+            def at(a: int, b: int, p: tuple[int, ...] = p, i: int = i, j: int = j) -> float:
+                return float(u[tuple(n + a * (k == i) + b * (k == j) for k, n in enumerate(p))])
+
+            if all(p[k] + (k == i) + (k == j) < u.shape[k] for k in range(u.ndim)):
+                found.append((at(1, 1) - at(1, 0) - at(0, 1) + at(0, 0)) ** 2)
+        total += np.mean(found)
+    return float(total)
+
+
+def determinant_numpy(u: Array) -> Array:
+    """``u`` is ``(d, *S)``."""
+    d = len(u)
+    gradient = np.stack([np.stack([np.gradient(u[k], axis=j) for j in range(d)], -1) for k in range(d)], -2)
+    return np.linalg.det(gradient + np.eye(d))

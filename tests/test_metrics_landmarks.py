@@ -1,0 +1,121 @@
+"""Landmark, endpoint and inverse-consistency errors: values by hand, loops, SimpleITK."""
+
+import numpy as np
+import pytest
+import torch
+
+from regbench.metrics import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_mm
+
+CASES = [((9, 6), (1.7, 0.6)), ((7, 9, 6), (1.7, 0.6, 2.3))]
+
+
+@pytest.fixture(params=CASES, ids=["2d", "3d"])
+def case(request):
+    shape, spacing = request.param
+    return np.random.default_rng(0).normal(size=(len(shape), *shape)), np.array(spacing)
+
+
+def loop_linear(field, point):
+    """The field at one point, by the weights of its 2**d neighbours."""
+    low = np.minimum(np.floor(point).astype(int), np.array(field.shape[1:]) - 2)
+    weight = point - low
+    value = np.zeros(len(field))
+    for corner in np.ndindex(*[2] * len(point)):
+        share = np.prod(np.where(corner, weight, 1 - weight))
+        value += share * field[(slice(None), *(low + corner))]
+    return value
+
+
+def test_tre_follows_the_displacement_and_its_direction(case):
+    _, spacing = case
+    dims = len(spacing)
+    step = np.array([2.0, -1.0, 0.5][:dims])
+    u = np.ones((dims, *[8] * dims)) * step.reshape(-1, *[1] * dims)
+    fixed = np.array([[3.0] * dims, [4.25] * dims])
+    # Pull: what is at p in the fixed image lies at p + u in the moving one.
+    assert tre_mm(u, fixed, fixed + step, spacing) == 0
+    assert tre_mm(u, fixed, fixed - step, spacing) == pytest.approx(np.linalg.norm(2 * step * spacing))
+    assert tre_mm(u, fixed, fixed, spacing) == pytest.approx(np.linalg.norm(step * spacing))
+
+
+def test_tre_samples_linearly(case):
+    u, spacing = case
+    generator = np.random.default_rng(1)
+    fixed, moving = (generator.uniform(0, np.array(u.shape[1:]) - 1, (11, len(u))) for _ in range(2))
+    expected = [np.linalg.norm((p + loop_linear(u, p) - q) * spacing) for p, q in zip(fixed, moving, strict=True)]
+    np.testing.assert_allclose(landmark_errors_mm(u, fixed, moving, spacing), expected, rtol=1e-9)
+    assert tre_mm(u, fixed, moving, spacing) == pytest.approx(np.mean(expected))
+    tensors = [torch.from_numpy(value) for value in (u, fixed, moving, spacing)]
+    assert tre_mm(*tensors) == tre_mm(u, fixed, moving, spacing)
+
+
+def test_tre_agrees_with_a_simpleitk_transform(case):
+    sitk = pytest.importorskip("SimpleITK")
+    u, spacing = case
+    millimetres = np.moveaxis(u * spacing.reshape(-1, *[1] * len(u)), 0, -1)[..., ::-1].copy()
+    image = sitk.GetImageFromArray(millimetres, isVector=True)
+    image.SetSpacing(spacing[::-1].tolist())
+    transform = sitk.DisplacementFieldTransform(image)
+    generator = np.random.default_rng(2)
+    fixed, moving = (generator.uniform(0.1, np.array(u.shape[1:]) - 1.1, (9, len(u))) for _ in range(2))
+    sent = [transform.TransformPoint((p * spacing)[::-1].tolist())[::-1] for p in fixed]
+    expected = np.linalg.norm(np.array(sent) - moving * spacing, axis=1).mean()
+    assert tre_mm(u, fixed, moving, spacing) == pytest.approx(expected, rel=1e-5)
+
+
+def test_tre_needs_pairs_of_points(case):
+    u, spacing = case
+    with pytest.raises(ValueError, match="pair up"):
+        tre_mm(u, np.zeros((4, len(u))), np.zeros((3, len(u))), spacing)
+    with pytest.raises(ValueError, match="pair up"):
+        tre_mm(u, np.zeros((4, len(u) + 1)), np.zeros((4, len(u) + 1)), spacing)
+    assert np.isnan(tre_mm(u, np.zeros((0, len(u))), np.zeros((0, len(u))), spacing))
+
+
+def test_endpoint_error_voxel_by_voxel(case):
+    u, spacing = case
+    truth = np.random.default_rng(3).normal(size=u.shape)
+    mask = np.random.default_rng(4).random(u.shape[1:]) < 0.4
+    each = {p: np.linalg.norm((u - truth)[(slice(None), *p)] * spacing) for p in np.ndindex(*u.shape[1:])}
+    assert endpoint_error_mm(u, truth, spacing) == pytest.approx(np.mean(list(each.values())))
+    masked = np.mean([error for p, error in each.items() if mask[p]])
+    assert endpoint_error_mm(u, truth, spacing, mask=mask) == pytest.approx(masked)
+    assert masked != pytest.approx(np.mean(list(each.values())))
+    assert endpoint_error_mm(u, u, spacing) == 0
+    assert np.isnan(endpoint_error_mm(u, truth, spacing, mask=np.zeros(mask.shape, bool)))
+
+
+def test_endpoint_error_of_a_translation_by_hand():
+    truth = np.zeros((2, 5, 4))
+    truth[0], truth[1] = 3, 4
+    assert endpoint_error_mm(np.zeros_like(truth), truth, (2, 0.5)) == pytest.approx(np.hypot(6, 2))
+
+
+def test_endpoint_error_needs_one_shape():
+    with pytest.raises(ValueError, match="one shape"):
+        endpoint_error_mm(np.zeros((2, 5, 4)), np.zeros((2, 4, 5)), (1.5, 1.5))
+
+
+def test_inverse_consistency_of_a_translation(case):
+    _, spacing = case
+    dims = len(spacing)
+    there = np.zeros((dims, *[9, 7, 8][:dims]))
+    there[0] = 2
+    assert inverse_consistency_mm(there, -there, spacing) == 0
+    assert inverse_consistency_mm(there, there, spacing) == pytest.approx(4 * spacing[0])
+    # Everything is sent off the image: there is no way back.
+    assert np.isnan(inverse_consistency_mm(there + 20, -there, spacing))
+
+
+def test_inverse_consistency_voxel_by_voxel(case, monkeypatch):
+    u, spacing = case
+    back = np.random.default_rng(5).normal(size=(len(u), *[n + 2 for n in u.shape[1:]]))
+    mask = np.random.default_rng(6).random(u.shape[1:]) < 0.6
+    last = np.array(back.shape[1:]) - 1
+    errors = []
+    for p in np.ndindex(*u.shape[1:]):
+        landed = p + u[(slice(None), *p)]
+        if mask[p] and (landed >= 0).all() and (landed <= last).all():
+            errors.append(np.linalg.norm((landed + loop_linear(back, landed) - p) * spacing))
+    monkeypatch.setattr("regbench.metrics.landmarks.SAMPLED", 17)
+    assert inverse_consistency_mm(u, back, spacing, mask=mask) == pytest.approx(np.mean(errors), rel=1e-9)

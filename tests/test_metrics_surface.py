@@ -1,0 +1,177 @@
+"""Surface distances: hand-worked cases, brute force, and MONAI, SimpleITK and surface-distance as second opinions."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import binary_erosion, gaussian_filter
+from scipy.spatial.distance import cdist
+
+from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, surface_metrics
+from regbench.metrics.surface import surface_distances, surface_voxels
+from regbench.metrics.surface_l2r import cell_codes, element_areas
+
+CASES = [((23, 18), (1.7, 0.6)), ((15, 18, 13), (1.7, 0.6, 2.3))]
+LABELS = [1, 2, 3]
+# The published surface-distance 0.1 calls scipy by a name that scipy is about to drop.
+OLD_SCIPY = pytest.mark.filterwarnings("ignore:Please (import|use).*scipy.ndimage:DeprecationWarning")
+
+
+def maps(shape, seed=0):
+    """Four smooth structures (with isolated voxels and edges of the image) and the same shifted and roughened."""
+    generator = np.random.default_rng(seed)
+    scores = gaussian_filter(generator.normal(size=(4, *shape)), (0, *[2] * len(shape)))
+    rough = scores + gaussian_filter(generator.normal(size=(4, *shape)), (0, *[1] * len(shape))) * 0.3
+    return scores.argmax(0), np.roll(rough, 1, axis=1).argmax(0)
+
+
+@pytest.fixture(params=CASES, ids=["2d", "3d"])
+def case(request):
+    shape, spacing = request.param
+    return (*maps(shape), spacing)
+
+
+def brute_force(fixed, moved, label, spacing):
+    points = []
+    for found in (fixed == label, moved == label):
+        points.append(np.argwhere(found & ~binary_erosion(found)) * np.array(spacing))
+    distances = cdist(*points)
+    return distances.min(1), distances.min(0)
+
+
+def test_agrees_with_brute_force(case):
+    fixed, moved, spacing = case
+    hd95, assd = hd95_mm(fixed, moved, LABELS, spacing), assd_mm(fixed, moved, LABELS, spacing)
+    for label in LABELS:
+        ours, theirs = brute_force(fixed, moved, label, spacing)
+        assert hd95[label] == pytest.approx(max(np.percentile(ours, 95), np.percentile(theirs, 95)), rel=1e-9)
+        assert assd[label] == pytest.approx((ours.sum() + theirs.sum()) / (len(ours) + len(theirs)), rel=1e-9)
+    assert surface_metrics(fixed, moved, LABELS, spacing) == {"hd95_mm": hd95, "assd_mm": assd}
+    assert hd95_mm(torch.tensor(fixed), torch.tensor(moved), LABELS, spacing) == hd95
+
+
+@pytest.mark.filterwarnings("ignore:monai.metrics.utils get_mask_edges:FutureWarning")
+def test_agrees_with_monai(case):
+    from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+    from monai.networks import one_hot
+
+    fixed, moved, spacing = case
+    hot = [one_hot(torch.tensor(part)[None, None], 4) for part in (moved, fixed)]
+    options = {"include_background": False, "spacing": list(spacing)}
+    for metric, expected in (
+        (hd95_mm, compute_hausdorff_distance(*hot, percentile=95, **options)),
+        (assd_mm, compute_average_surface_distance(*hot, symmetric=True, **options)),
+    ):
+        found = metric(fixed, moved, LABELS, spacing)
+        np.testing.assert_allclose([found[label] for label in LABELS], expected[0], rtol=1e-5)
+
+
+def test_largest_distance_agrees_with_simpleitk(case):
+    sitk = pytest.importorskip("SimpleITK")
+    fixed, moved, spacing = case
+    for label in LABELS:
+        images = []
+        for part in (fixed, moved):
+            # Contours, since ITK measures to the nearest voxel of the filled structure.
+            inside = part == label
+            image = sitk.GetImageFromArray((inside & ~binary_erosion(inside)).astype(np.uint8))
+            image.SetSpacing(spacing[::-1])
+            images.append(image)
+        expected = sitk.HausdorffDistanceImageFilter()
+        expected.Execute(*images)
+        ours, theirs = surface_distances(fixed, moved, LABELS, spacing)[label]
+        assert max(ours.max(), theirs.max()) == pytest.approx(expected.GetHausdorffDistance(), rel=1e-5)
+
+
+@OLD_SCIPY
+def test_l2r_agrees_with_surface_distance(case):
+    surface_distance = pytest.importorskip("surface_distance")
+    fixed, moved, _ = case
+    found = hd95_l2r(fixed, moved, LABELS)
+    for label in LABELS:
+        distances = surface_distance.compute_surface_distances(fixed == label, moved == label, np.ones(fixed.ndim))
+        assert found[label] == pytest.approx(surface_distance.compute_robust_hausdorff(distances, 95.0), rel=1e-9)
+
+
+@OLD_SCIPY
+@pytest.mark.parametrize("dims", [2, 3])
+def test_element_areas_agree_with_the_table_of_surface_distance(dims):
+    tables = pytest.importorskip("surface_distance.lookup_tables")
+    table = {2: "contour_length", 3: "surface_area"}[dims]
+    expected = getattr(tables, f"create_table_neighbour_code_to_{table}")([1] * dims)
+    np.testing.assert_allclose(element_areas(dims), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_element_areas_by_geometry(dims):
+    areas = element_areas(dims)
+    # A flat face has area 1, whichever way it looks; nothing and everything have none.
+    for axis, side in product(range(dims), (0, 1)):
+        half = np.zeros((2,) * dims, bool)
+        half[(slice(None),) * axis + (side,)] = True
+        code = cell_codes(half)[(1,) * dims]
+        assert areas[code] == 1
+    assert areas[0] == areas[-1] == 0
+    assert areas[1] == pytest.approx({2: np.sqrt(0.5), 3: np.sqrt(3) / 8}[dims])
+    np.testing.assert_allclose(areas, areas[::-1])
+
+
+def test_shifted_square_by_hand():
+    # A 3 x 3 square shifted by one row of 2 mm: both outer rows are 2 mm from the other surface, the centre
+    # of the old square lies inside the new one's ring.
+    fixed, moved = np.zeros((9, 9), int), np.zeros((9, 9), int)
+    fixed[2:5, 3:6], moved[3:6, 3:6] = 1, 1
+    # Ring of 8: the upper row of 3 is 2 mm away; the middle row's two are shared; of the lower row the middle one is
+    # inside the new square, 0.5 mm from its side.
+    assert assd_mm(fixed, moved, [1], (2.0, 0.5)) == {1: pytest.approx((3 * 2.0 + 0.5) / 8)}
+    assert hd95_mm(fixed, moved, [1], (2.0, 0.5)) == {1: pytest.approx(2.0)}
+    assert hd95_mm(fixed, moved, [1], (0.5, 2.0)) == {1: pytest.approx(0.5)}
+    assert hd95_l2r(fixed, moved, [1]) == {1: pytest.approx(1.0)}
+
+
+def test_one_voxel_and_the_edge_of_the_image():
+    fixed, moved = np.zeros((6, 5, 7), int), np.zeros((6, 5, 7), int)
+    fixed[0, 0, 0], moved[5, 4, 6] = 1, 1
+    far = np.sqrt((5 * 2) ** 2 + (4 * 3) ** 2 + (6 * 0.5) ** 2)
+    assert hd95_mm(fixed, moved, [1], (2, 3, 0.5)) == {1: pytest.approx(far)}
+    assert assd_mm(fixed, moved, [1], (2, 3, 0.5)) == {1: pytest.approx(far)}
+    assert assd_mm(np.ones((4, 5), int), np.ones((4, 5), int), [1], (2, 3)) == {1: 0.0}
+
+
+def test_surface_includes_the_border_between_structures_and_of_the_image():
+    labels = np.array([[1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 2]])
+    assert surface_voxels(labels, [1, 2, 9])[1].tolist() == [0, 1, 2, 4, 6, 8, 10, 12, 13, 14]
+    assert surface_voxels(labels, [2])[2].tolist() == [3, 7, 11, 15]
+    assert surface_voxels(labels, [9])[9].size == 0
+
+
+@pytest.mark.parametrize("metric", [hd95_mm, assd_mm, hd95_l2r])
+def test_absent_and_vanished_labels_are_two_things(metric):
+    spacing = () if metric is hd95_l2r else ((1.5, 0.8),)
+    fixed = np.array([[1, 1, 2, 0], [2, 2, 3, 0]])
+    moved = np.array([[1, 1, 0, 0], [0, 4, 4, 0]])
+    moving = np.array([[1, 1, 2, 0], [4, 4, 0, 0]])
+    found = metric(fixed, moved, [1, 2, 3, 4, 5], *spacing, moving=moving)
+    assert found[1] == 0
+    assert found[2] == np.inf
+    assert np.isnan([found[3], found[4], found[5]]).all()
+    assert metric(fixed, moved, [3], *spacing) == {3: np.inf}
+
+
+@pytest.mark.parametrize("metric", [hd95_mm, assd_mm, hd95_l2r])
+def test_wrong_input_is_refused(metric):
+    spacing = () if metric is hd95_l2r else ((1.5, 0.8),)
+    ones = np.ones((4, 5), int)
+    with pytest.raises(ValueError, match="must not contain 0"):
+        metric(ones, ones, [0], *spacing)
+    with pytest.raises(ValueError, match="one shape"):
+        metric(ones, ones.T, [1], *spacing)
+    with pytest.raises(ValueError, match="integers"):
+        metric(ones, ones / 2, [1], *spacing)
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, -1.0), (1.0, np.nan), (1.0, 1.0, 1.0), 2.0])
+def test_spacing_must_be_one_positive_number_an_axis(spacing):
+    with pytest.raises(ValueError, match="spacing must be 2 positive numbers"):
+        hd95_mm(np.ones((4, 5), int), np.ones((4, 5), int), [1], spacing)

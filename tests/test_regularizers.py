@@ -1,0 +1,156 @@
+"""Every regularizer, in 2D and 3D: the written-out formula, gradients, units, what it is zero for."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loss_references import bending_loops, determinant_numpy, grad_loops
+
+from regbench.losses import REGULARIZERS
+from regbench.spatial import identity_grid
+
+LOOPS: dict[str, Callable[..., float]] = {
+    "grad_l1": lambda u: grad_loops(u, 1),
+    "grad_l2": lambda u: grad_loops(u, 2),
+    "bending": bending_loops,
+    "displacement_l1": lambda u: float(np.abs(u).mean()),
+    "displacement_l2": lambda u: float((u**2).mean()),
+    "jacobian": lambda u: float(np.maximum(0, -determinant_numpy(u)).mean()),
+}
+SHAPES = [(5, 6), (4, 5, 3)]
+EACH = pytest.mark.parametrize("name", REGULARIZERS)
+
+
+def field(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.randn((batch, len(shape), *shape), generator=generator, dtype=torch.double)
+
+
+@EACH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_is_its_formula(name: str, shape: tuple[int, ...]) -> None:
+    u = field(shape)
+    assert REGULARIZERS[name](u).item() == pytest.approx(LOOPS[name](u[0].numpy()), rel=1e-12)
+
+
+@EACH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batch_is_a_mean(name: str, shape: tuple[int, ...]) -> None:
+    u = field(shape, batch=3)
+    each = [REGULARIZERS[name](u[k : k + 1]) for k in range(3)]
+    assert REGULARIZERS[name](u).item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-12)
+
+
+@EACH
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spacing", [None, (1.5, 0.7, 2.0)])
+def test_gradient(name: str, shape: tuple[int, ...], spacing: tuple[float, ...] | None) -> None:
+    u = field(shape, batch=2).requires_grad_()
+    steps = spacing and spacing[: len(shape)]
+    assert torch.autograd.gradcheck(lambda x: REGULARIZERS[name](x, spacing=steps), (u,))
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
+def test_float32_is_float64(name: str, shape: tuple[int, ...]) -> None:
+    u = field(shape).float() + 100  # a large translation must not drown the differences
+    results = []
+    for x in (u, u.double()):
+        x.requires_grad_()
+        value = REGULARIZERS[name](x)
+        results.append((value.detach(), torch.autograd.grad(value, x)[0]))
+    for one, two in zip(*results, strict=True):
+        assert (one - two).norm() <= 1e-5 * two.norm()
+
+
+@EACH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_translation_costs_nothing(name: str, shape: tuple[int, ...]) -> None:
+    u = torch.full((1, len(shape), *shape), 0.3, requires_grad=True)
+    value = REGULARIZERS[name](u)
+    value.backward()
+    assert u.grad is not None
+    if name.startswith("displacement"):
+        assert value.item() == pytest.approx(0.3 if name.endswith("l1") else 0.09)
+    else:
+        assert value.item() == 0
+        assert u.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bending_of_an_affine_map_is_zero(shape: tuple[int, ...]) -> None:
+    p = identity_grid(shape, dtype=torch.double)
+    u = torch.stack([p.sum(0) * 0.3 + 1, *(-0.2 * p[k] for k in range(1, len(shape)))])[None]
+    assert REGULARIZERS["bending"](u).item() == pytest.approx(0, abs=1e-20)
+
+
+def wave(spacing: tuple[float, ...]) -> torch.Tensor:
+    """One smooth displacement in mm of a 64 mm box, sampled at a spacing; in voxels."""
+    shape = tuple(round(64 / step) for step in spacing)
+    p = identity_grid(shape, dtype=torch.double)
+    mm = [(p[k] + 0.5) * step * (2 * torch.pi / 64) for k, step in enumerate(spacing)]
+    moves = [3 * torch.sin(mm[0]) * torch.cos(mm[1]) / spacing[0], 2 * torch.cos(mm[0] + mm[1]) / spacing[1]]
+    return torch.stack(moves)[None]
+
+
+@EACH
+def test_in_mm_the_value_does_not_depend_on_the_grid(name: str) -> None:
+    """Voxels of 0.5, 1 and 0.5 x 1 mm."""
+    steps = [(0.5, 0.5), (1.0, 1.0), (0.5, 1.0)]
+    scale = 20 if name == "jacobian" else 1  # so that it folds
+    in_mm = [REGULARIZERS[name](scale * wave(s), spacing=s).item() for s in steps]
+    assert in_mm == pytest.approx([in_mm[0]] * 3, rel=0.02)
+    if name in {"bending", "displacement_l1", "displacement_l2"}:
+        in_voxels = [REGULARIZERS[name](wave(s)).item() for s in steps]
+        assert in_voxels[1] != pytest.approx(in_voxels[0], rel=0.5)
+
+
+def test_mm_by_hand() -> None:
+    """u_0 grows by 1 voxel of 2 mm along axis 1 of 0.5 mm: a slope of 4."""
+    u = torch.zeros(1, 2, 4, 3)
+    u[0, 0] = torch.tensor([0.0, 1.0, 2.0])
+    assert REGULARIZERS["grad_l1"](u, spacing=(2.0, 0.5)).item() == pytest.approx((0 + 4 / 2) / 2)
+    assert REGULARIZERS["grad_l2"](u, spacing=(2.0, 0.5)).item() == pytest.approx((0 + 16 / 2) / 2)
+    u[0, 0] = torch.tensor([0.0, 1.0, 4.0])  # second difference 2: 2 * 2 mm / 0.25 mm^2 = 16 per mm
+    assert REGULARIZERS["bending"](u, spacing=(2.0, 0.5)).item() == pytest.approx(16**2 / 2)
+
+
+def test_jacobian_sees_a_fold_and_a_margin() -> None:
+    p = identity_grid((6, 7))
+    folded = torch.stack([-2 * p[0], 0 * p[1]])[None]  # p + u = -p along axis 0: determinant -1 everywhere
+    assert REGULARIZERS["jacobian"](folded).item() == pytest.approx(1)
+    still = torch.zeros(1, 2, 6, 7)
+    assert REGULARIZERS["jacobian"](still, margin=1.5).item() == pytest.approx(0.5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.floats(0.1, 10))
+def test_scaling(seed: int, factor: float) -> None:
+    """The squared ones grow with the square of the field, the absolute ones with the field."""
+    u = field((5, 4), seed=seed)
+    for name in ("grad_l1", "displacement_l1", "grad_l2", "displacement_l2", "bending"):
+        power = 1 if name.endswith("l1") else 2
+        assert REGULARIZERS[name](factor * u).item() == pytest.approx(factor**power * REGULARIZERS[name](u).item())
+
+
+@EACH
+def test_autocast_and_half_precision(name: str) -> None:
+    u = field((12, 13)).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert REGULARIZERS[name](u).item() == REGULARIZERS[name](u.clone()).item()
+        assert REGULARIZERS[name](u).dtype == torch.float32
+    assert REGULARIZERS[name](u.half()).item() == pytest.approx(REGULARIZERS[name](u.half().float()).item())
+
+
+@EACH
+def test_mistakes_are_explained(name: str) -> None:
+    with pytest.raises(ValueError, match="one component for each axis"):
+        REGULARIZERS[name](torch.zeros(1, 3, 5, 6))
+    with pytest.raises(ValueError, match="2 positive numbers"):
+        REGULARIZERS[name](torch.zeros(1, 2, 5, 6), spacing=(1.0, -1.0))
+    if not name.startswith("displacement"):
+        with pytest.raises(ValueError, match="voxels along each axis"):
+            REGULARIZERS[name](torch.zeros(1, 2, 1, 6))

@@ -1,0 +1,249 @@
+"""Every similarity, in 2D and 3D: the written-out formula, gradients, ranges, precision, masks, mistakes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from loss_references import (
+    CASES,
+    gcc_two_pass,
+    images,
+    lcc_loops,
+    lcc_two_pass,
+    mi_loops,
+    mind_loops,
+    mse_plain,
+    ngf_loops,
+    nmi_loops,
+)
+from torch import Tensor
+
+from regbench.losses import SIMILARITIES
+
+# What makes each usable on the small images here; {} where the defaults do.
+SMALL: dict[str, dict[str, Any]] = {"lcc": {"window": 3}, "mind": {"radius": 1, "dilation": 1}}
+RANGE = {"lcc": (0, 1), "gcc": (0, 2), "mse": (0, 1e8), "mi": (-3.5, 0), "nmi": (0, 1), "ngf": (0, 1), "mind": (0, 1)}
+LOOPS: dict[str, Callable[..., float]] = {
+    "lcc": partial(lcc_loops, side=3, eps=1e-5, zero=False, signed=False),
+    "gcc": lambda f, m: 1 - np.corrcoef(f.ravel(), m.ravel())[0, 1],
+    "mse": lambda f, m: float(np.mean((f - m) ** 2)),
+    "mi": mi_loops,
+    "nmi": nmi_loops,
+    "ngf": ngf_loops,
+    "mind": partial(mind_loops, radius=1, dilation=1),
+}
+SHAPES = [(5, 6), (5, 6, 7)]
+EACH = pytest.mark.parametrize("name", SIMILARITIES)
+
+
+def small(name: str, **more: Any) -> Callable[..., Tensor]:
+    return partial(SIMILARITIES[name], **(SMALL.get(name, {}) | more))
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+def value_and_gradients(loss: Callable[..., Tensor], f: Tensor, m: Tensor) -> list[Tensor]:
+    f, m = f.clone().requires_grad_(), m.clone().requires_grad_()
+    value = loss(f, m)
+    return [value.detach(), *torch.autograd.grad(value, (f, m))]
+
+
+@EACH
+@pytest.mark.parametrize("shape", SHAPES)
+def test_is_its_formula(name: str, shape: tuple[int, ...]) -> None:
+    f, m = (x.double() for x in images(shape))
+    assert small(name)(f, m).item() == pytest.approx(LOOPS[name](f[0, 0].numpy(), m[0, 0].numpy()), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("border", "signed"), [("zero", False), ("valid", True), ("zero", True)])
+def test_variants_of_lcc_are_their_formulas(shape: tuple[int, ...], border: str, signed: bool) -> None:
+    f, m = (x.double() for x in images(shape))
+    found = SIMILARITIES["lcc"](f, m, window=5, border=border, signed=signed, eps=1e-3)
+    expected = lcc_loops(f[0, 0].numpy(), m[0, 0].numpy(), side=5, eps=1e-3, zero=border == "zero", signed=signed)
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_window_of_one_number_for_each_axis() -> None:
+    f, m = (x.double() for x in images((7, 9)))
+    flat = SIMILARITIES["lcc"](f, m, window=(1, 5))
+    rows = [SIMILARITIES["lcc"](f[:, :, k], m[:, :, k], window=5) for k in range(7)]
+    assert flat.item() == pytest.approx(torch.stack(rows).mean().item(), rel=1e-12)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(2, 2, 5, 6), (1, 1, 5, 5, 6)])
+def test_gradients_to_both_images(name: str, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    f, m = (torch.rand(shape, dtype=torch.double, requires_grad=True) for _ in range(2))
+    # The image's own minimum and maximum are constants by definition; finite differences would move them.
+    fixed_range = {"intensity_range": (-0.5, 1.5)} if name in {"mi", "nmi"} else {}
+    assert torch.autograd.gradcheck(small(name, **fixed_range), (f, m))
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
+@pytest.mark.parametrize("case", CASES)
+def test_float32_is_float64(name: str, shape: tuple[int, ...], case: str) -> None:
+    f, m = images(shape, case)
+    single = value_and_gradients(SIMILARITIES[name], f, m)
+    double = value_and_gradients(SIMILARITIES[name], f.double(), m.double())
+    # MIND's ratios and NGF's at an offset see the rounding of the images themselves, not of the sums.
+    limit = {"lcc": 3e-6, "gcc": 3e-6, "mse": 1e-6, "mi": 1e-4, "nmi": 1e-4, "ngf": 1e-5, "mind": 2e-2}[name]
+    for found, expected in zip(single, double, strict=True):
+        assert relative(found, expected) <= limit
+
+
+@pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("loss", "reference"),
+    [
+        (SIMILARITIES["lcc"], partial(lcc_two_pass, side=9)),
+        (partial(SIMILARITIES["lcc"], border="zero"), partial(lcc_two_pass, side=9, zero=True)),
+        (partial(SIMILARITIES["lcc"], signed=True), partial(lcc_two_pass, side=9, signed=True)),
+        (SIMILARITIES["gcc"], gcc_two_pass),
+        (SIMILARITIES["mse"], mse_plain),
+    ],
+    ids=["lcc", "lcc zero", "lcc signed", "gcc", "mse"],
+)
+def test_against_two_passes_in_float64(
+    loss: Callable[..., Tensor], reference: Callable[..., Tensor], shape: tuple[int, ...], case: str
+) -> None:
+    f, m = images(shape, case)
+    expected = value_and_gradients(reference, f.double(), m.double())
+    for images_, limit in (((f, m), 1e-6), ((f.double(), m.double()), 1e-12)):
+        value, *gradients = value_and_gradients(loss, *images_)
+        # The value of a correlation is one minus a number of order one: its error is that of the latter.
+        assert abs(value.item() - expected[0].item()) <= limit * max(abs(expected[0].item()), 1)
+        for found, exact in zip(gradients, expected[1:], strict=True):
+            assert relative(found, exact) <= limit
+
+
+@EACH
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_autocast_changes_nothing(name: str, dtype: torch.dtype) -> None:
+    f, m = (x * 255 for x in images((16, 17)))
+    expected = value_and_gradients(SIMILARITIES[name], f, m)
+    with torch.autocast("cpu", dtype=dtype):
+        found = value_and_gradients(SIMILARITIES[name], f, m)
+    for one, two in zip(found, expected, strict=True):
+        assert relative(one, two.double()) <= 1e-6
+    half = SIMILARITIES[name](f.to(dtype), m.to(dtype))
+    assert half.dtype == torch.float32
+    assert relative(half, SIMILARITIES[name](f.to(dtype).float(), m.to(dtype).float()).double()) <= 1e-6
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(12, 13), (10, 11, 12)])
+@pytest.mark.parametrize("level", [0.0, 0.7, -1000.0])
+def test_constant_images(name: str, shape: tuple[int, ...], level: float) -> None:
+    image = images(shape)[0]
+    constant = torch.full_like(image, level)
+    low, high = RANGE[name]
+    for f, m in ((image, constant), (constant, image), (constant, constant)):
+        value, *gradients = value_and_gradients(SIMILARITIES[name], f, m)
+        assert low - 1e-6 <= value.item() <= high + 1e-6
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        if name in {"lcc", "gcc", "mi", "nmi", "ngf"}:
+            without = {"lcc": 1.0, "gcc": 1.0, "mi": 0.0, "nmi": 1.0, "ngf": 1.0}[name]
+            assert value.item() == pytest.approx(without, abs=1e-5)
+            # The histogram's is the rounding of a logarithm of 1.
+            limit = 1e-5 if name in {"mi", "nmi"} else 1e-6
+            assert all(gradient.abs().max() <= limit for gradient in gradients)
+
+
+@EACH
+@pytest.mark.parametrize("case", CASES)
+def test_range_and_identical_images(name: str, case: str) -> None:
+    f, m = images((24, 25), case)
+    low, high = RANGE[name]
+    same, other = SIMILARITIES[name](f, f).item(), SIMILARITIES[name](f, m).item()
+    assert low <= same < other <= high
+    # Windows without contrast match nothing, not even themselves.
+    if name in {"gcc", "mse", "mind"} or (name == "lcc" and case not in {"low contrast", "zero background"}):
+        assert same == pytest.approx(0, abs=1e-4)
+
+
+@EACH
+def test_batch_is_a_mean(name: str) -> None:
+    torch.manual_seed(0)
+    f, m = torch.rand(2, 3, 1, 11, 12, dtype=torch.double).unbind()
+    each = [SIMILARITIES[name](f[k : k + 1], m[k : k + 1]) for k in range(3)]
+    assert SIMILARITIES[name](f, m).item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-12)
+
+
+@EACH
+@pytest.mark.parametrize("shape", [(12, 13), (10, 11, 12)])
+def test_mask(name: str, shape: tuple[int, ...]) -> None:
+    f, m = (x.double() for x in images(shape))
+    everywhere = torch.ones(shape, dtype=torch.bool)
+    assert small(name, mask=everywhere)(f, m).item() == pytest.approx(small(name)(f, m).item(), rel=1e-12)
+    # Beyond the windows' reach, what lies outside the mask does not matter.
+    left = everywhere.clone()
+    left[:, 5:] = False
+    changed = m.clone()
+    changed[:, :, :, 8:] += torch.rand_like(changed[:, :, :, 8:])
+    ends = {"intensity_range": (0, 2)} if name in {"mi", "nmi"} else {}
+    inside, still = (small(name, mask=left, **ends)(f, x) for x in (m, changed))
+    limit = 1e-2 if name == "mind" else 1e-12  # MIND bounds its variance by the mean over the image
+    assert still.item() == pytest.approx(inside.item(), rel=limit)
+    assert abs(small(name, **ends)(f, changed) - inside) > 1e-4 * abs(inside)
+    gradient = value_and_gradients(small(name, mask=left), f, m)[2]
+    assert gradient[:, :, :, 9:].abs().max() <= (1e-3 if name == "mind" else 0) * gradient.abs().max()
+    empty = value_and_gradients(small(name, mask=torch.zeros(shape)), f, m)
+    assert all(each.isfinite().all() for each in empty)
+
+
+@EACH
+def test_mask_gradients(name: str) -> None:
+    torch.manual_seed(0)
+    f, m = (torch.rand(2, 2, 5, 6, dtype=torch.double, requires_grad=True) for _ in range(2))
+    mask = torch.rand(2, 1, 5, 6) > 0.3
+    ends = {"intensity_range": (-0.5, 1.5)} if name in {"mi", "nmi"} else {}
+    assert torch.autograd.gradcheck(small(name, mask=mask, **ends), (f, m))
+
+
+def test_lcc_inverted_contrast() -> None:
+    f, _ = images((20, 21))
+    assert SIMILARITIES["lcc"](f, 1 - f).item() == pytest.approx(0, abs=1e-3)
+    assert SIMILARITIES["lcc"](f, 1 - f, signed=True).item() == pytest.approx(2, abs=1e-3)
+
+
+def test_zero_border_correlates_constants() -> None:
+    constant = torch.full((1, 1, 20, 20), 0.7)
+    assert SIMILARITIES["lcc"](constant, constant, border="zero").item() < 0.5
+    assert SIMILARITIES["lcc"](constant, constant).item() == 1
+
+
+@EACH
+def test_shapes_must_agree(name: str) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        SIMILARITIES[name](torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 13))
+    with pytest.raises(ValueError, match="broadcast"):
+        SIMILARITIES[name](torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), mask=torch.ones(5, 5))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("lcc", {"window": 13}, "fit into the image"),
+        ("lcc", {"window": 4}, "odd"),
+        ("lcc", {"window": (3, 3, 3)}, "one for each"),
+        ("lcc", {"window": 1}, "two voxels"),
+        ("lcc", {"eps": 0.0}, "positive"),
+        ("mi", {"bins": 1}, "bins"),
+        ("mi", {"intensity_range": (1.0, 0.0)}, "lower"),
+        ("nmi", {"sigma": 0.0}, "sigma"),
+        ("ngf", {"edge": 0.0}, "edge"),
+        ("mind", {"radius": 9}, "21 voxels|23 voxels"),
+    ],
+)
+def test_mistakes_are_explained(name: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SIMILARITIES[name](torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 12), **given)

@@ -1,0 +1,191 @@
+"""Training, trials and evaluation of one method on tiny data."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from regbench import plan
+from regbench.config import load as load_config
+from regbench.data.cache import load as load_data
+from regbench.data.prepare import prepare
+from regbench.errors import RegbenchError
+from regbench.evaluate import evaluate
+from regbench.files import canonical_json, read_json
+from regbench.fit import _one_cycle, _pairs, fit, validate
+from regbench.runtime import peak_memory_mib, runtime
+from regbench.train import load_run, train
+from regbench.trial import run_trials
+
+METHOD = "voxelmorph.lcc.grad_l2"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    from conftest import TINY
+
+    config = load_config(TINY)
+    folder = tmp_path_factory.mktemp("data")
+    prepare(plan.prepare_job(config, "brains"), folder)
+    return load_data(folder)
+
+
+@pytest.fixture
+def job(tiny, device):
+    tiny["training"]["device"] = device.type
+    return plan.train_job(load_config(tiny), METHOD, seed=0, steps=4)
+
+
+def weights(model):
+    return torch.cat([value.detach().cpu().flatten() for value in model.state_dict().values()])
+
+
+def test_a_seed_gives_the_same_weights_to_the_bit(data, tiny):
+    job = plan.train_job(load_config({**tiny, "training": {"steps": 4, "device": "cpu"}}), METHOD, seed=0, steps=4)
+    first, second = fit(job, 0.1, data), fit(job, 0.1, data)
+    assert torch.equal(weights(first.model), weights(second.model))
+    assert first.history == second.history
+    other = fit({**job, "seed": 1}, 0.1, data)
+    assert not torch.equal(weights(first.model), weights(other.model))
+
+
+def test_the_loss_is_similarity_plus_lambda_times_regularizer(data, job):
+    history = fit(job, 0.7, data).history
+    expected = np.array(history["similarity"]) + 0.7 * np.array(history["regularizer"])
+    assert np.allclose(history["loss"], expected, rtol=1e-5)
+    assert len(history["loss"]) == 4
+
+
+def test_training_lowers_the_loss(data, job):
+    job = {**job, "training": {**job["training"], "steps": 60, "batch": 4}}
+    history = fit(job, 0.01, data).history
+    assert np.mean(history["loss"][-10:]) < np.mean(history["loss"][:10]) - 0.01
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_a_diverged_training_keeps_good_weights_and_says_why(data, job):
+    job = {**job, "training": {**job["training"], "steps": 100, "learning_rate": 1e30}}
+    found = fit(job, 0.1, data)
+    assert found.status == "diverged"
+    assert "not finite at step" in found.reason
+    assert "lambda 0.1" in found.reason
+    assert weights(found.model).isfinite().all()
+    assert np.isfinite(found.history["loss"]).all()
+
+
+def test_a_diverged_run_is_rows_with_a_reason(data, job, tmp_path):
+    job = {**job, "training": {**job["training"], "steps": 100, "learning_rate": 1e30}}
+    train(job, 0.1, data, tmp_path / "run")
+    assert read_json(tmp_path / "run" / "run.json")["status"] == "diverged"
+    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "pairs.parquet")
+    assert len(rows) == len(data.pairs("test"))
+    assert rows["dice"].isna().all()
+    assert rows["reason"].str.contains("not finite").all()
+
+
+def test_a_cell_without_a_lambda_is_rows_with_a_reason(data, job, tmp_path):
+    train(job, None, data, tmp_path / "run", reason="every trial diverged")
+    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "pairs.parquet")
+    assert (rows["reason"] == "no lambda: every trial diverged").all()
+    assert rows["lam"].isna().all()
+
+
+def test_a_run_is_read_back(data, job, tmp_path):
+    train(job, 0.1, data, tmp_path)
+    record, model = load_run(tmp_path)
+    assert record["status"] == "complete"
+    assert (record["lam"], record["seed"], record["data_sha256"]) == (0.1, 0, data.checksum)
+    assert set(record["validation"]) == {"dice", "ndv_percent"}
+    assert record["environment"]["packages"]["torch"]
+    assert torch.equal(weights(model), weights(fit(job, 0.1, data).model)) or job["training"]["device"] == "cuda"
+    history = pd.read_parquet(tmp_path / "history.parquet")
+    assert list(history["step"]) == [1, 2, 3, 4]
+
+
+def test_an_altered_checkpoint_is_refused(data, job, tmp_path):
+    train(job, 0.1, data, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"something else")
+    with pytest.raises(RegbenchError, match=r"checkpoint\.pt"):
+        load_run(tmp_path)
+
+
+def test_identity_is_evaluated_without_a_run(data, tmp_path):
+    evaluate({"method": "identity", "seed": 0}, data, None, tmp_path / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "pairs.parquet")
+    for _, row in rows.iterrows():
+        pair = data.pair(row["fixed"], row["moving"])
+        assert row["fold_central_percent"] == row["ndv_percent"] == 0
+        expected = np.linalg.norm(pair.truth.astype(float), axis=0).mean() * data.spacing_mm[0]
+        assert row["endpoint_error_mm"] == pytest.approx(expected, rel=1e-6)
+        for label in data.labels:
+            a, b = pair.fixed_labels == label, pair.moving_labels == label
+            expected = 2 * (a & b).sum() / (a.sum() + b.sum()) if a.any() and b.any() else np.nan
+            assert row[f"dice_{label}"] == pytest.approx(expected, nan_ok=True)
+
+
+def test_finished_trials_are_not_run_again(data, job, tmp_path, monkeypatch):
+    proposals = [{"number": 0, "lam": 0.1}, {"number": 1, "lam": 0.2}]
+    first = run_trials(job, data, proposals, tmp_path)
+    monkeypatch.setattr("regbench.trial.run_trial", lambda *_, **__: pytest.fail("ran again"))
+    assert run_trials(job, data, proposals, tmp_path) == first
+    assert run_trials(job, data, proposals[1:], tmp_path) == first[1:]
+
+
+def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):
+    (first,) = run_trials(job, data, [{"number": 0, "lam": 0.1}], tmp_path)
+    (second,) = run_trials({**job, "seed": 5}, data, [{"number": 0, "lam": 0.1}], tmp_path)
+    assert first["curve"] != second["curve"]
+
+
+def test_a_lost_trial_is_the_same_again(data, job, tmp_path):
+    proposals = [{"number": 0, "lam": 0.1}, {"number": 1, "lam": 0.2}]
+    first = run_trials(job, data, proposals, tmp_path)
+    (tmp_path / "trial001.json").unlink()
+    if job["training"]["device"] == "cpu":
+        assert canonical_json(run_trials(job, data, proposals, tmp_path)) == canonical_json(first)
+
+
+def test_validation_scores_every_pair(data, job):
+    scores = validate(fit(job, 0.1, data).model, data)
+    assert len(scores["dice"]) == len(data.pairs("validation"))
+    assert all(0 <= value <= 1 for value in scores["dice"])
+
+
+def test_training_pairs_never_pair_a_subject_with_itself():
+    draws = _pairs(5, 200, 4, seed=0).numpy()
+    assert (draws[:, 0] != draws[:, 1]).all()
+    assert {tuple(pair) for pair in draws.transpose(0, 2, 1).reshape(-1, 2)} == {
+        (a, b) for a in range(5) for b in range(5) if a != b
+    }
+
+
+def test_the_learning_rate_rises_then_falls():
+    rates = [_one_cycle(step, 100, 0.1) for step in range(100)]
+    assert np.argmax(rates) in (9, 10)
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[-1] < 0.01
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert 0 < _one_cycle(0, 1, 0.0) <= 1
+
+
+def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):
+    train(job, 0.1, data, tmp_path / "run")
+    runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
+    rows = pd.read_parquet(tmp_path / "runtime.parquet")
+    assert list(zip(rows["fixed"], rows["moving"], strict=True)) == list(data.pairs("test"))
+    assert (rows["inference_seconds"] > 0).all()
+    monkeypatch.setattr("regbench.runtime._time", lambda *_: pytest.fail("timed again"))
+    runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)
+
+
+def test_peak_memory_sees_an_allocation(device):
+    def work():
+        torch.ones(16, 1024, 1024, device=device).sum().item()
+
+    peak = peak_memory_mib(work, device)
+    assert np.isnan(peak) or 60 < peak < 200

@@ -1,0 +1,235 @@
+"""The whole job as a user runs it: tiny studies through Snakemake."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, TINY
+
+BIN = Path(sys.executable).parent
+ENVIRONMENT = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+def command(config: Path, *arguments: str, cores: int = 2) -> list[str]:
+    return [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores),
+            "--configfile", str(config), *arguments]  # fmt: skip
+
+
+def snakemake(folder: Path, config: Path, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run the workflow with `folder` as the working directory, so that tests share no lock."""
+    return subprocess.run(
+        command(config, *arguments, cores=cores),
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def study(folder: Path, **changes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "results": "results", **changes}))
+    return path
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "results/tiny/tables").glob("main.*"))}
+
+
+def planned(output: str) -> dict[str, int]:
+    """Rule to number of jobs in a dry run."""
+    block = output.partition("Job stats:")[2].partition("\n\n")[0]
+    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", block, re.MULTILINE)}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study; tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = snakemake(folder, study(folder))
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "copy")  # copy2 keeps the times that Snakemake compares
+    return tmp_path / "copy"
+
+
+def test_everything_is_there(finished):
+    folder, done = finished
+    root = folder / "results/tiny"
+    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    for stem, suffixes in {"tables/main": "csv md tex provenance.json", "tables/runtime": "csv md tex provenance.json",
+                           "figures/lambda": "csv svg png", "figures/dice": "csv svg png"}.items():  # fmt: skip
+        assert {f"{stem}.{suffix}" for suffix in suffixes.split()} <= names
+    assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
+    assert "identity" in done.stdout
+    assert "mlflow ui" in done.stdout
+
+
+def test_rows_hold_every_pair_method_and_seed(finished):
+    rows = pd.read_parquet(finished[0] / "results/tiny/analysis/rows.parquet")
+    assert len(rows) == (1 + 2 * 2) * 2
+    assert set(rows["method"]) == {"identity", "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"}
+    for metric in ("dice", "fold_central_percent", "ndv_percent", "endpoint_error_mm"):
+        assert rows[metric].notna().all(), metric
+    assert [name for name in rows if name.startswith("dice_")]
+    trained = rows[rows["method"] != "identity"]
+    assert (trained["inference_seconds"] > 0).all()
+    assert (trained["peak_memory_mib"].fillna(0) >= 0).all()
+
+
+def test_mlflow_has_parents_and_children(finished):
+    mlflow = pytest.importorskip("mlflow")
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished[0] / 'results/mlflow.db'}")
+    experiment = client.get_experiment_by_name("regbench/tiny")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    stages = pd.Series([run.data.tags["stage"] for run in runs]).value_counts().to_dict()
+    assert stages == {"report": 1, "method": 3, "trial": 8, "seed": 4}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    parents = {run.info.run_id: run for run in runs if run.data.tags["stage"] == "method"}
+    for run in runs:
+        if run.data.tags["stage"] in ("trial", "seed"):
+            assert run.data.tags["mlflow.parentRunId"] in parents
+            assert len(client.get_metric_history(run.info.run_id, "train/loss")) >= 3
+    best = next(run for run in parents.values() if run.data.params["sim"] == "lcc")
+    assert {"lam", "reg", "sim", "model"} <= set(best.data.params)
+    assert {"test/dice", "test/ndv_percent", "val/dice"} <= set(best.data.metrics)
+    assert {file.path for file in client.list_artifacts(best.info.run_id)} == {"tables", "figures"}
+    assert client.search_runs(["0"]) == [], "a run went astray into Default"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_table_has_the_same_bytes_again(finished, tmp_path, jobs):
+    """From scratch, on one core, with one trial a job, and without MLflow."""
+    tuning = {**TINY["tuning"], "trials_per_job": jobs}
+    config = study(tmp_path, tuning=tuning, tracking={"enabled": False})
+    done = snakemake(tmp_path, config, cores=jobs)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "results/mlflow.db").exists()
+    assert tables(tmp_path) == tables(finished[0])
+    for name in ("figures/lambda.svg", "figures/lambda.png", "figures/dice.svg"):
+        assert (tmp_path / "results/tiny" / name).read_bytes() == (finished[0] / "results/tiny" / name).read_bytes(), (
+            name
+        )
+
+
+def test_a_finished_study_has_nothing_to_do(copied):
+    done = snakemake(copied, copied / "tiny.yaml", "-n")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # One parameter of one loss: its cell (2 rounds, 2 seeds) and what is made of all cells.
+        (
+            {"grid": {**TINY["grid"], "similarities": [{"name": "lcc", "parameters": {"window": 5}}, "mse"]}},
+            {"trial": 2, "propose": 1, "select": 1, "train": 2, "evaluate": 2, "runtime": 1, "analyze": 1, "report": 1, "track": 1, "all": 1},
+        ),
+        # A longer final training: no trial runs again.
+        ({"training": {**TINY["training"], "steps": 5}},
+         {"train": 4, "evaluate": 4, "runtime": 1, "analyze": 1, "report": 1, "track": 1, "all": 1}),
+        # One more seed: only its runs.
+        ({"seeds": [0, 1, 2]}, {"train": 2, "evaluate": 2, "runtime": 1, "analyze": 1, "report": 1, "track": 1, "all": 1}),
+        # How many trials a job runs is no part of the protocol; the trials themselves are kept in the state folder.
+        ({"description": "other words"}, {"analyze": 1, "report": 1, "track": 1, "all": 1}),
+    ],
+    ids=["one parameter of one loss", "final steps", "one more seed", "description"],
+)  # fmt: skip
+def test_a_change_re_runs_exactly_what_depends_on_it(copied, changes, expected):
+    done = snakemake(copied, study(copied, **changes), "-n")
+    assert done.returncode == 0, done.stderr
+    found = planned(done.stdout + done.stderr)
+    found.pop("total")
+    assert found == expected
+
+
+def test_killed_in_the_middle_it_goes_on(finished, tmp_path):
+    """kill -9 of Snakemake and all its children, then the same command: same table, nothing doubled in MLflow."""
+    config = study(tmp_path)
+    running = subprocess.Popen(
+        command(config),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("results/tiny/runs/*/*/*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not (tmp_path / "results/tiny/tables/main.csv").exists(), "killed too late to show anything"
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    assert tables(tmp_path) == tables(finished[0])
+
+
+def test_two_at_once_are_refused(tmp_path):
+    config = study(tmp_path)
+    first = subprocess.Popen(
+        command(config),
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "results/tiny/config.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = snakemake(tmp_path, config)
+        assert second.returncode != 0
+        assert "is being run by process" in second.stderr
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+
+
+def test_a_bad_config_stops_before_any_job(tmp_path):
+    config = study(
+        tmp_path, seeds=[0, 0], lambdas=[{"range": [-1, 1]}], grid={"similarities": ["lccc"], "regularizers": []}
+    )
+    done = snakemake(tmp_path, config)
+    assert done.returncode != 0
+    for expected in (
+        "seeds: 0 is given twice",
+        "lambdas[0].range[0]",
+        "did you mean `lcc`?",
+        "grid.regularizers: must not be",
+    ):
+        assert expected in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_keys_of_the_default_config_do_not_leak_in(tmp_path):
+    config = study(tmp_path)
+    raw = yaml.safe_load(config.read_text())
+    del raw["study"]
+    config.write_text(yaml.safe_dump(raw))
+    done = snakemake(tmp_path, config, "-n")
+    assert done.returncode != 0
+    assert "study: is required" in done.stderr
+
+
+def test_an_unwritable_results_folder_is_named(tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    done = snakemake(tmp_path, study(tmp_path, results="taken"))
+    assert done.returncode != 0
+    assert "taken" in done.stderr
+    assert "must be writable" in done.stderr
