@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
     schema = add("schema", _schema, "write the JSON schema of configs")
+    schema.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of step")
     schema.add_argument("--out", type=Path, default=Path("workflow/config.schema.json"))
     return parser
 
@@ -272,25 +273,36 @@ def _track(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
+    from regbench.analyze import load_summary
+    from regbench.report.tables import terminal_table
+
     config = _config(options, check=False)
     lay = plan.layout(config)
-    table = lay.tables / "main.md"
-    if not table.exists():
-        raise RegbenchError(f"`{table}` does not exist yet. Run `snakemake --cores all --configfile {options.config}`.")
-    print(table.read_text(encoding="utf-8"))
-    from regbench.files import read_json
-
-    for warning in read_json(lay.summary)["warnings"]:
+    if not (lay.tables / "main.csv").exists():
+        raise RegbenchError(
+            f"`{lay.tables / 'main.csv'}` must exist, but does not yet. "
+            f"Run `snakemake --cores all --configfile {options.config}`."
+        )
+    summary, _ = load_summary(config)
+    print(f"\n{terminal_table(summary)}\n")
+    for warning in summary["warnings"]:
         print(f"WARNING {warning}")
-    print(f"\ntables   {lay.tables}\nfigures  {lay.figures}\nrows     {lay.rows}")
+    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
         uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
-        print(
-            f"MLflow   MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}   (then open http://127.0.0.1:5000)"
-        )
+        print("MLflow   run the next line, then open http://127.0.0.1:5000")
+        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}")
 
 
 def _schema(options: argparse.Namespace) -> None:
-    from regbench.files import write_json
+    import json
 
-    write_json(options.out, json_schema())
+    from regbench.files import read_json, write_json
+
+    schema = json_schema()
+    if not options.check:
+        write_json(options.out, schema)
+    elif read_json(options.out) != json.loads(json.dumps(schema)):
+        raise RegbenchError(
+            f"`{options.out}` must say what the typed config says, but is out of step. Run `make schema`."
+        )

@@ -116,7 +116,6 @@ def test_never_waits_for_the_device(name: str, shape: tuple[int, ...], device: s
     assert all(g.device.type == device for g in gradients)
 
 
-@pytest.mark.slow
 @EACH
 def test_compile(name: str) -> None:
     loss, inputs = loss_and_inputs(name, (9, 11))

@@ -117,5 +117,5 @@ def test_inverse_consistency_voxel_by_voxel(case, monkeypatch):
         landed = p + u[(slice(None), *p)]
         if mask[p] and (landed >= 0).all() and (landed <= last).all():
             errors.append(np.linalg.norm((landed + loop_linear(back, landed) - p) * spacing))
-    monkeypatch.setattr("regbench.metrics.landmarks.SAMPLED", 17)
+    monkeypatch.setattr("regbench.metrics.determinants.SLAB_VOXELS", 100)
     assert inverse_consistency_mm(u, back, spacing, mask=mask) == pytest.approx(np.mean(errors), rel=1e-9)

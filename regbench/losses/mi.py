@@ -113,20 +113,33 @@ def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed
         )
     weights = map_weights(mask, fixed)
 
-    def forward(wanted: Wanted, *images: Tensor) -> tuple[Tensor, Gradients]:
-        histogram = joint_in_chunks(weights, window(settings, *images), *images)
-        with torch.enable_grad():  # bins^2 numbers: autograd may have them
-            leaf = histogram.requires_grad_()
-            value = score(leaf).mean()
-            slope = torch.autograd.grad(value, leaf)[0] if any(wanted) else None
-        return value.detach(), (slope,)
+    return analytic(
+        partial(_forward, score, weights, settings),
+        partial(_backward, weights, settings),
+        partial(_definition, score, weights, settings),
+        fixed,
+        moved,
+    )
 
-    def backward(upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor) -> Gradients:
-        (slope,) = kept
-        assert slope is not None  # forward leaves it wherever a gradient is wanted
-        return gradients(slope * upstream, weights, window(settings, *images), wanted, *images)
 
-    def definition(*images: Tensor) -> Tensor:
-        return score(joint(weights, window(settings, *images), *images)).mean()
+def _forward(
+    score: Score, weights: Tensor | None, settings: Settings, wanted: Wanted, *images: Tensor
+) -> tuple[Tensor, Gradients]:
+    histogram = joint_in_chunks(weights, window(settings, *images), *images)
+    with torch.enable_grad():  # bins^2 numbers: autograd may have them
+        leaf = histogram.requires_grad_()
+        value = score(leaf).mean()
+        slope = torch.autograd.grad(value, leaf)[0] if any(wanted) else None
+    return value.detach(), (slope,)
 
-    return analytic(forward, backward, definition, fixed, moved)
+
+def _backward(
+    weights: Tensor | None, settings: Settings, upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor
+) -> Gradients:
+    (slope,) = kept
+    assert slope is not None  # _forward leaves it wherever a gradient is wanted
+    return gradients(slope * upstream, weights, window(settings, *images), wanted, *images)
+
+
+def _definition(score: Score, weights: Tensor | None, settings: Settings, *images: Tensor) -> Tensor:
+    return score(joint(weights, window(settings, *images), *images)).mean()

@@ -7,9 +7,7 @@ import numpy as np
 from scipy.ndimage import map_coordinates
 
 from regbench.metrics.arrays import Array, Floats, array, displacement_array, mask_array, spacing_mm
-
-# Voxels of a large volume sampled at a time: three components of coordinates in float64 are what costs memory here.
-SAMPLED = 1 << 20
+from regbench.metrics.determinants import slabs
 
 
 def tre_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing: Sequence[float]) -> float:
@@ -91,16 +89,16 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
     there, back = displacement_array(forward, voxels=1), displacement_array(backward, voxels=1)
     if len(there) != len(back):
         raise ValueError(f"both directions must have one dimension, but got {there.shape} and {back.shape}")
-    shape, last = there.shape[1:], np.array(back.shape[1:])[:, None] - 1
+    shape = there.shape[1:]
     inside = mask_array(mask, shape)
-    flat = there.reshape(len(there), -1)
+    last = (np.array(back.shape[1:]) - 1).reshape(-1, *[1] * len(shape))
     total, count = 0.0, 0
-    chosen = np.arange(flat.shape[1]) if inside is None else np.flatnonzero(inside)
-    for start in range(0, chosen.size, SAMPLED):
-        index = chosen[start : start + SAMPLED]
-        step = flat[:, index].astype(np.float64)
-        landed = np.array(np.unravel_index(index, shape)) + step
+    for start, stop in slabs(shape, 0, shape[0]):
+        step = there[:, start:stop].astype(np.float64)
+        landed = step + np.stack(np.meshgrid(np.arange(start, stop), *map(np.arange, shape[1:]), indexing="ij"))
         kept = ((landed >= 0) & (landed <= last)).all(0)
+        if inside is not None:
+            kept &= inside[start:stop]
         error = _length_mm(step[:, kept] + _sampled(back, landed[:, kept]), spacing)
         total, count = total + float(error.sum()), count + error.size
     return total / count if count else float("nan")

@@ -43,6 +43,20 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"rank": "Int64"})
 
 
+def terminal_table(summary: Mapping[str, Any]) -> str:
+    """The main table in the width of a terminal: means only, best method first, identity on top."""
+    frame = main_table(summary).sort_values(["dataset", "rank"], na_position="first", kind="stable")
+    columns = {"dice_mean": "dice", "fold_central_percent_mean": "fold %", "ndv_percent_mean": "NDV %"}
+    columns |= {"endpoint_error_foreground_mm_mean": "EPE mm"}
+    names = ["dataset", "model", "similarity", "regularizer", "lambda", *columns, "failed", "rank"]
+    shown = frame[[name for name in names if name in frame]].rename(columns=columns)
+    if frame["dataset"].nunique() == 1:
+        shown = shown.drop(columns="dataset")
+    shown["lambda"] = [NONE if pd.isna(value) else f"{value:.3g}" for value in frame["lambda"]]
+    shown["rank"] = [NONE if pd.isna(value) else str(value) for value in frame["rank"]]
+    return shown.fillna(NONE).to_string(index=False)
+
+
 def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of inference time, batch 1, and peak memory, one row a method."""
     timed = rows.dropna(subset=["inference_seconds"])

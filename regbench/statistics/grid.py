@@ -13,6 +13,9 @@ from regbench.statistics.bootstrap import RESAMPLES, bootstrap_means, interval
 
 Floats = NDArray[np.float64]
 
+# Stands for the factor that a main effect averages over.
+ALL = "*"
+
 
 @dataclass(frozen=True)
 class TwoWay:
@@ -43,7 +46,7 @@ def two_way(
         resamples: of the bootstrap.
 
     Returns:
-        `effects`: `term` (similarity, regularizer, interaction), `similarity`, `regularizer` (None where the term
+        `effects`: `term` (similarity, regularizer, interaction), `similarity`, `regularizer` (`*` where the term
         averages over it), `effect`, `ci_low`, `ci_high`; effects of a term sum to zero. `shares`: per term the part of
         the sum of squares between cell means; without an interval, since resampling noise only ever adds squares.
 
@@ -66,8 +69,8 @@ def two_way(
     drawn = drawn[~np.isnan(drawn).any((1, 2))]
     found, resampled = _effects(cells.mean(0)[None]), _effects(drawn)
     keys = [
-        *(("similarity", row, None) for row in rows),
-        *(("regularizer", None, column) for column in columns),
+        *(("similarity", row, ALL) for row in rows),
+        *(("regularizer", ALL, column) for column in columns),
         *(("interaction", row, column) for row, column in product(rows, columns)),
     ]
     low, high = interval(np.concatenate([part.reshape(len(part), -1) for part in resampled], 1), level=level)

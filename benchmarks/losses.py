@@ -1,0 +1,266 @@
+"""Time and memory of the losses beside those of VoxelMorph (neurite), MONAI and the plain formula.
+
+    python benchmarks/losses.py [--json FILE] [--quick] [--threads 2]
+
+Each row runs on the same tensors in one process, the competitors in turn, so that what else the machine does hits all
+alike; medians. Everything runs twice: with glibc as it is (buffers over 32 MB are mapped anew for each call, and page
+faults decide) and with the heap kept (mallopt). Peers that are not installed are left out. `--memory` measures the
+extra peak of resident memory, one loss to a process.
+"""
+
+import argparse
+import ctypes
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regbench.losses import REGULARIZERS, SIMILARITIES
+from regbench.spatial import jacobian_determinant
+
+FULL = (160, 192, 224)
+Loss = Callable[..., Tensor]
+
+
+def formula_lcc(f: Tensor, m: Tensor, window: int = 9) -> Tensor:
+    """Five full convolutions, as the formula is usually typed."""
+    convolve = F.conv2d if f.ndim == 4 else F.conv3d
+    ones = torch.ones((1, 1) + (window,) * (f.ndim - 2))
+    a, b, aa, bb, ab = (convolve(x, ones, padding=window // 2) for x in (f, m, f * f, m * m, f * m))
+    n = ones.numel()
+    cross = ab - a * b / n
+    return 1 - (cross * cross / ((aa - a * a / n) * (bb - b * b / n) + 1e-5)).mean()
+
+
+def formula_gcc(f: Tensor, m: Tensor) -> Tensor:
+    a, b = f.mean(), m.mean()
+    cross = (f * m).mean() - a * b
+    return 1 - cross / ((f**2).mean() - a**2).sqrt() / ((m**2).mean() - b**2).sqrt()
+
+
+def formula_determinant(u: Tensor) -> Tensor:
+    """Learn2Reg's: scipy.ndimage.correlate with [-1/2, 0, 1/2], then the 3 x 3 determinant written out."""
+    field = u[0].numpy()
+    kernel = np.array([-0.5, 0, 0.5])
+    d = [[scipy.ndimage.correlate1d(field[k], kernel, axis=j, mode="nearest") for j in range(3)] for k in range(3)]
+    for k in range(3):
+        d[k][k] += 1
+    cofactors = [d[1][(j + 1) % 3] * d[2][(j + 2) % 3] - d[1][(j + 2) % 3] * d[2][(j + 1) % 3] for j in range(3)]
+    return torch.from_numpy(d[0][0] * cofactors[0] + d[0][1] * cofactors[1] + d[0][2] * cofactors[2])
+
+
+def cases(quick: bool) -> dict[str, tuple[tuple[int, ...], int, dict[str, Loss]]]:
+    """Row -> (shape of the inputs, number of inputs, competitors); the first competitor is ours."""
+    rows: dict[str, tuple[tuple[int, ...], int, dict[str, Loss]]] = {}
+    volumes = {"2D 8x1x192x192": (8, 1, 192, 192), "64^3": (1, 1, 64, 64, 64), "96^3": (1, 1, 96, 96, 96)}
+    full = {} if quick else {"160x192x224": (1, 1, *FULL)}
+    for label, shape in (volumes | full).items():
+        rows[f"lcc {label}"] = (
+            shape,
+            2,
+            {"regbench": SIMILARITIES["lcc"], "formula": formula_lcc} | _peers("lcc", shape),
+        )
+    rows["mi 96^3"] = (volumes["96^3"], 2, {"regbench": SIMILARITIES["mi"]} | _peers("mi", volumes["96^3"]))
+    if quick:
+        return rows
+    shape, field = full["160x192x224"], (1, 3, *FULL)
+    rows["mi 160x192x224"] = (shape, 2, {"regbench": SIMILARITIES["mi"]})
+    rows["gcc"] = (shape, 2, {"regbench": SIMILARITIES["gcc"], "formula": formula_gcc})
+    for name in ("grad_l1", "grad_l2", "bending"):
+        rows[name] = (field, 1, {"regbench": REGULARIZERS[name]} | _peers(name, field))
+    rows["jacobian_determinant (forward)"] = (
+        field, -1, {"regbench": jacobian_determinant, "learn2reg (scipy)": formula_determinant},
+    )  # fmt: skip
+    for window in (3, 5, 9, 15, 21, 31):
+        rows[f"lcc window {window}"] = (
+            (1, 1, 96, 96, 96), 2, {"regbench": lambda f, m, w=window: SIMILARITIES["lcc"](f, m, window=w)},
+        )  # fmt: skip
+    for side in (32, 48, 64, 80, 96, 128, 160, 192):
+        rows[f"lcc side {side}"] = ((1, 1, side, side, side), 2, {"regbench": SIMILARITIES["lcc"]})
+    return rows
+
+
+def _peers(name: str, shape: tuple[int, ...]) -> dict[str, Loss]:
+    found: dict[str, Loss] = {}
+    dims = len(shape) - 2
+    if find_spec("monai"):
+        from monai.losses import (  # noqa: PLC0415 - only where it is installed
+            BendingEnergyLoss,
+            DiffusionLoss,
+            GlobalMutualInformationLoss,
+            LocalNormalizedCrossCorrelationLoss,
+        )
+
+        monai = {
+            "lcc": lambda: LocalNormalizedCrossCorrelationLoss(dims, kernel_size=9),
+            "mi": GlobalMutualInformationLoss,
+            "grad_l2": DiffusionLoss,
+            "bending": BendingEnergyLoss,
+        }
+        if name in monai:
+            found["monai"] = monai[name]()
+    if find_spec("neurite"):
+        from neurite.nn.modules import NCC, SpatialGradient  # noqa: PLC0415 - only where it is installed
+
+        neurite = {
+            "lcc": lambda: NCC(window_size=9),
+            "grad_l1": lambda: SpatialGradient("l1"),
+            "grad_l2": lambda: SpatialGradient("l2"),
+        }
+        if name in neurite:
+            found["voxelmorph"] = neurite[name]()
+    return found
+
+
+def inputs(shape: tuple[int, ...], count: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(shape, generator=generator) for _ in range(abs(count))]
+
+
+def once(loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
+    """Seconds of forward and backward, by the clock and of CPU; gradient to the last input only, as in training."""
+    leaves = [*given[:-1], given[-1] if forward_only else given[-1].detach().requires_grad_()]
+    start, cpu = time.perf_counter(), time.process_time()
+    value = loss(*leaves)
+    if not forward_only:
+        value.sum().backward()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def time_rows(quick: bool, threads: int) -> list[dict[str, object]]:
+    warnings.filterwarnings("ignore")  # MONAI's own
+    torch.set_num_threads(threads)
+    rows = []
+    for label, (shape, count, losses) in cases(quick).items():
+        given, forward_only = inputs(shape, count), count < 0
+        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
+        # The formula's dense convolution takes half a minute at full size: once is enough.
+        few, small = "160" in label, np.prod(shape) < 2e6
+        repeats = {name: 1 if name == "formula" and few else 15 if small else 5 for name in losses}
+        for name, loss in losses.items():
+            if repeats[name] > 1:
+                once(loss, given, forward_only)
+        for turn in range(max(repeats.values())):
+            for name, loss in losses.items():
+                if turn < repeats[name]:
+                    taken[name].append(once(loss, given, forward_only))
+        row: dict[str, object] = {"row": label}
+        text = f"{label:32s}"
+        for kind, key in enumerate(("milliseconds", "cpu_milliseconds")):
+            medians = {name: 1000 * statistics.median(each[kind] for each in times) for name, times in taken.items()}
+            row[key] = medians
+            fastest = min((m for n, m in medians.items() if n != "regbench"), default=0.0)
+            text += f"{key[:-12]:5s}" + "".join(f"{n} {m:8.2f}  " for n, m in medians.items())
+            text += f"x{fastest / medians['regbench']:.1f}  "
+        rows.append(row)
+        print(text, flush=True)
+    return rows
+
+
+def memory_of(label: str, name: str) -> float:
+    """Extra peak of resident memory in MB, measured in this process: call it in a fresh one."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    shape, count, losses = cases(quick=False)[label]
+    small = inputs((*shape[:2], *(24,) * (len(shape) - 2)), count)
+    once(losses[name], small, count < 0)
+    given = inputs(shape, count)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
+    before = _status("VmRSS")
+    once(losses[name], given, count < 0)
+    return (_status("VmHWM") - before) / 1024
+
+
+def _status(key: str) -> int:
+    return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith(key))
+
+
+def keep_heap() -> None:
+    """glibc: map nothing, trim nothing, so that freed memory stays paged in."""
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(-4, 0)
+    libc.mallopt(-1, 2**31 - 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--quick", action="store_true", help="only what takes under a minute")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    parser.add_argument("--regime", choices=["default", "heap kept"], help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(memory_of(*given.one))
+        return
+    if given.regime:
+        if given.regime == "heap kept":
+            keep_heap()
+        rows = time_rows(given.quick, given.threads)
+        if given.json:
+            given.json.write_text(json.dumps(rows))
+        return
+    result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
+    if given.memory:
+        result["memory_mb"] = memory_table()
+    else:
+        for regime in ("default", "heap kept"):
+            print(f"\n== {regime} allocator", flush=True)
+            part = Path(f".losses-{os.getpid()}.json")
+            command = [
+                sys.executable,
+                __file__,
+                "--regime",
+                regime,
+                "--threads",
+                str(given.threads),
+                "--json",
+                str(part),
+            ]
+            subprocess.run(command + ["--quick"] * given.quick, check=True)
+            result[regime] = json.loads(part.read_text())
+            part.unlink()
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def memory_table() -> dict[str, dict[str, float]]:
+    table: dict[str, dict[str, float]] = {}
+    for label in (
+        "lcc 160x192x224",
+        "mi 96^3",
+        "gcc",
+        "grad_l1",
+        "grad_l2",
+        "bending",
+        "jacobian_determinant (forward)",
+    ):
+        for name in cases(quick=False)[label][2]:
+            if (label, name) == ("lcc 160x192x224", "formula"):
+                continue
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", label, name], check=False, capture_output=True, text=True
+            )
+            if done.returncode == 0:
+                table.setdefault(label, {})[name] = round(float(done.stdout.split()[-1]), 1)
+                print(f"{label:34s} {name:20s} {table[label][name]:8.1f} MB", flush=True)
+            else:
+                print(f"{label} {name}: {done.stderr[-200:]}", flush=True)
+    return table
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Break the metrics and statistics one line at a time; every broken copy must turn a test red.
+
+    python tests/mutants.py [--jobs N] [WORD ...]
+
+Each mutation is made in a copy of the package in a temporary folder. WORD selects mutations by file or name. Exit 1 if
+one survives, or if its text is no longer found: then the list is out of step with the code.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Replace `old` by `new`, the `nth` time it stands in the file (0 the first), and run one test module."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+    nth: int = 0
+
+
+def of(file: str, tests: str, *changes: tuple[str, ...] | tuple[str, str, str, int]) -> list[Mutant]:
+    """Mutants of one file, each (what, old, new[, nth])."""
+    return [
+        Mutant(str(what), file, str(old), str(new), tests, int(*rest) if rest else 0)
+        for what, old, new, *rest in changes
+    ]
+
+
+MUTANTS = [
+    *of(
+        "metrics/arrays.py",
+        "test_metrics_overlap",
+        ("label 0 counts", "if 0 in wanted:", "if False:"),
+        ("shapes may differ", "if maps[0].shape != maps[1].shape:", "if False:"),
+        ("floats are labels", 'not in "iub"', 'not in "iubf"'),
+    ),
+    *of(
+        "metrics/overlap.py",
+        "test_metrics_overlap",
+        ("without the two", "else 2 * in_both", "else in_both"),
+        ("Jaccard", "+ in_moved.get(label, 0))", "+ in_moved.get(label, 0) - in_both.get(label, 0))"),
+        ("absent counts as vanished", "if label in absent", "if False"),
+        ("vanished counts as absent", "None if moving is None else label_counts(array(moving))", "{}"),
+        ("unwarped labels ignored", "if moving is None else label_counts(array(moving))", "if True else {}"),
+        ("NaN is averaged", "if not np.isnan(score)]", "]"),
+        ("the easy 30 percent", "np.quantile(scores, 0.3)", "np.quantile(scores, 0.7)"),
+    ),
+    *of(
+        "metrics/surface.py",
+        "test_metrics_surface",
+        ("mm for voxels", "np.unravel_index(index, shape), -1) * scale for", "np.unravel_index(index, shape), -1) * 1.0 for"),
+        ("spacing reversed", "-1) * scale for", "-1) * scale[::-1] for"),
+        ("the smaller direction", "return float(max(np.percentile", "return float(min(np.percentile"),
+        ("another percentile", "np.percentile(part, 95)", "np.percentile(part, 94)"),
+        ("directions averaged, not pooled", "np.concatenate(distances).mean()", "np.mean([part.mean() for part in distances])"),
+        ("image edge is no surface", "along[0] = along[-1] = True", "pass"),
+        ("one side of each border", "along[1:] |= changes", "pass"),
+        ("vanished has no number", 'return float("inf")', 'return float("nan")'),
+        ("absent is infinite", 'float("nan") if distances is None', 'float("inf") if distances is None'),
+    ),
+    *of(
+        "metrics/surface_l2r.py",
+        "test_metrics_surface",
+        ("elements unweighted", "np.cumsum(weights[order]) / weights.sum()", "np.arange(1, len(order) + 1) / len(order)"),
+        ("another share", "SHARE = 0.95", "SHARE = 0.9"),
+        ("the smaller direction", "return max(_weighted", "return min(_weighted"),
+        ("hexagon for tripod", "(1, 1, 1, 3): 3 * sqrt(3) / 4", "(1, 1, 1, 3): sqrt(3) / 2"),
+        ("vanished has no number", 'found[label] = float("inf")', 'found[label] = float("nan")'),
+    ),
+    *of(
+        "metrics/determinants.py",
+        "test_metrics_folding",
+        ("components swapped, central", "[inner] for component in piece]", "[inner] for component in piece[::-1]]"),
+        ("components swapped, forward", "columns.append(list(piece[ahead] - piece[(slice(None), *corner)]))",
+         "columns.append(list((piece[ahead] - piece[(slice(None), *corner)])[::-1]))"),
+        ("displacement for map", "column[axis] = column[axis] + 1", "pass"),
+        ("one-sided inside", "max(start - 1, 0)", "start"),
+        ("2D minor", "return a * d - b * c", "return a * d + b * c"),
+        ("3D minor", "a[2] * b[0] - a[0] * b[2]", "a[0] * b[2] - a[2] * b[0]"),
+    ),
+    *of(
+        "metrics/folding.py",
+        "test_metrics_folding",
+        ("< for <=", "np.count_nonzero(counted <= 0)", "np.count_nonzero(counted < 0)"),
+        ("mask dropped, folds", "counted = determinants if inside is None else determinants[inside]", "counted = determinants"),
+        ("mask dropped, sdlogj", "counted = determinants if inside is None else determinants[inside]",
+         "counted = determinants", 1),
+        ("mask dropped, forward", "else inside[(slice(None, -1),) * len(field)]",
+         "else np.ones_like(inside[(slice(None, -1),) * len(field)])"),
+        ("mask shifted, backward", "inside[(slice(1, None),)", "inside[(slice(None, -1),)"),
+        ("backward is forward", "forward_determinant(-field[(slice(None), *mirrored)])[mirrored]", "forward_determinant(field)"),
+        ("ddof of sdlogj", ".std(ddof=0)", ".std(ddof=1)"),
+        ("ddof of sdlogj_l2r", ".std(ddof=0)", ".std(ddof=1)", 1),
+        ("no clip", "np.maximum(counted, SMALLEST)", "np.abs(counted)"),
+        ("l2r without its 3", "np.clip(inner + 3,", "np.clip(inner,"),
+        ("l2r crops one", "(slice(2, -2),)", "(slice(1, -1),)"),
+        ("NaN folds nowhere", "return bool(np.isfinite(field).all())", "return True"),
+    ),
+    *of(
+        "metrics/digital.py",
+        "test_metrics_folding",
+        ("< for <=", "outside_in = found <= 0", "outside_in = found < 0"),
+        ("components swapped", "zip(piece, step, strict=True)", "zip(piece[::-1], step, strict=True)"),
+        ("each cut counts whole", "100 * turned / 2 /", "100 * turned /"),
+        ("no simplex factor", "/ factorial(dims) /", "/ dims /"),
+        ("mask dropped above the bar", "outside_in if inside is None else outside_in & inside", "outside_in"),
+        ("mask dropped below the bar", "points += folded.size if inside is None else int(inside.sum())", "points += folded.size"),
+        ("mask dropped from points", "(folded if inside is None else folded & inside)", "folded"),
+        ("border voxels", "return Digital(100 * turned", "points += 1\n    return Digital(100 * turned"),
+        ("a star missing", "((-1, -1, 0), (-1, 0, -1), (0, -1, -1)), ", ""),
+        ("a star in the wrong cube", "(-1, -1, 0), (-1, 0, -1), (0, -1, -1)", "(1, -1, 0), (1, 0, -1), (0, -1, -1)"),
+        ("four corners of eight", "yield triple(behind[0], normal)", "pass"),
+        ("two triangles of four", "product((ahead, behind), repeat=2):\n            yield", "[(ahead, ahead), (behind, behind)]:\n            yield"),
+        ("NaN folds nowhere", "if not np.isfinite(field).all():", "if False:"),
+    ),
+    *of(
+        "metrics/landmarks.py",
+        "test_metrics_landmarks",
+        ("push for pull", "start.T + _sampled(field, start.T) - end.T", "start.T - _sampled(field, start.T) - end.T"),
+        ("voxels for mm", "((difference * scale) ** 2)", "(difference**2)"),
+        ("spacing reversed", "spacing_mm(spacing, len(difference)).", "spacing_mm(spacing, len(difference))[::-1]."),
+        ("nearest for linear", "order=1", "order=0"),
+        ("cubic for linear", "order=1", "order=3"),
+        ("components swapped", "for part in field]", "for part in field[::-1]]"),
+        ("mask dropped, endpoint", "error if inside is None else error[inside[row]]", "error"),
+        ("mask dropped, inverse", "kept &= inside[start:stop]", "pass"),
+        ("outside counted", "kept = ((landed >= 0) & (landed <= last)).all(0)", "kept = np.ones(landed.shape[1:], bool)"),
+        ("back from the start", "_sampled(back, landed[:, kept])", "_sampled(back, landed[:, kept] - step[:, kept])"),
+    ),
+    *of(
+        "statistics/paired.py",
+        "test_statistics",
+        ("one-sided", 'alternative="two-sided"', 'alternative="greater"'),
+        ("zeros kept", "values = values[values != 0]\n    return float(wilcoxon", "return float(wilcoxon"),
+        ("Bonferroni", "np.arange(len(order), 0, -1)", "len(order)"),
+        ("Holm may fall", "np.maximum.accumulate(steps)", "steps"),
+        ("sign of the effect", "np.sign(values)).sum()", "-np.sign(values)).sum()"),
+        ("unranked effect", "ranks = rankdata(np.abs(values))\n    return", "ranks = np.ones(len(values))\n    return"),
+        ("one-sided smallest p", "2.0 ** (1 - cases)", "2.0 ** -cases"),
+        ("family ignored", "smallest_p(cases) * family > alpha", "smallest_p(cases) > alpha"),
+        ("raw p decides", '"significant": adjusted <= alpha', '"significant": p <= alpha'),
+        ("infinities differ", "where=a != b", "where=True"),
+    ),
+    *of(
+        "statistics/bootstrap.py",
+        "test_statistics",
+        ("clusters ignored", "given = np.asarray(subjects)\n", "given = np.arange(cases)\n"),
+        ("one subject of two", ".prod(2)", "[:, :, 0]"),
+        ("sum for product", ".prod(2)", ".sum(2)"),
+        ("one-sided level", "[(1 - level) / 2, (1 + level) / 2]", "[1 - level, level]"),
+        ("atlas resampled", "if len(set(column.tolist())) > 1]", "]"),
+    ),
+    *of(
+        "statistics/ranks.py",
+        "test_statistics",
+        ("direction ignored", '-values if direction == "higher" else values', "values"),
+        ("direction ignored, stability", 'sign = -1 if by == "mean"', 'sign = 1 if by == "mean"'),
+        ("direction ignored, tests", '(1 if direction == "higher" else -1)', "1"),
+        ("critical difference", "/ np.sqrt(2)", "/ 2"),
+        ("losses for wins", "if rank_biserial(difference) > 0", "if rank_biserial(difference) < 0"),
+        ("cliques inside cliques", "if stop > reached and", "if"),
+    ),
+    *of(
+        "statistics/grid.py",
+        "test_statistics",
+        ("rows for columns", "of_rows = means.mean(2,", "of_rows = means.mean(1,"),
+        ("interaction keeps main effects", "means - grand - of_rows - of_columns", "means - grand"),
+        ("shares unweighted", "np.broadcast_to(part**2, shape).sum()", "(part**2).sum()"),
+        ("incomplete cases kept", "[complete].reshape(", "[complete | ~complete].reshape("),
+    ),
+    *of(
+        "statistics/spread.py",
+        "test_statistics",
+        ("ddof", "np.std(values, ddof=1)", "np.std(values, ddof=0)"),
+        ("pooled ddof", "values.std(ddof=ddof)", "values.std(ddof=1)"),
+        ("failed seeds averaged away", "mean(skipna=False)", "mean(skipna=True)"),
+        ("cases for seeds", "seed_sd=_sd(values.mean(0))", "seed_sd=_sd(values.mean(1))"),
+        ("seeds not averaged", "sd=_sd(values.mean(1))", "sd=_sd(values.ravel())"),
+    ),
+]  # fmt: skip
+
+
+def copy_tree(folder: Path) -> None:
+    """The package, the tests and the pytest settings."""
+    for name in ("regbench", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+
+
+def red(folder: Path, tests: str) -> bool:
+    """Whether a test module fails in a copy (not: cannot be collected because nothing was found)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"tests/{tests}.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in (0, 1, 2):
+        raise RuntimeError(f"pytest must run {tests}, but ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    return done.returncode != 0
+
+
+def survives(mutant: Mutant) -> str:
+    """'' if a test turned red, otherwise what is wrong."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_tree(folder)
+        path = folder / "regbench" / mutant.file
+        parts = path.read_text().split(mutant.old)
+        if len(parts) < mutant.nth + 2:
+            return "its text is not in the file: bring this list up to date"
+        before, after = mutant.old.join(parts[: mutant.nth + 1]), mutant.old.join(parts[mutant.nth + 1 :])
+        path.write_text(before + mutant.new + after)
+        return "" if red(folder, mutant.tests) else f"survived {mutant.tests}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, help="mutants tested side by side")
+    parser.add_argument("word", nargs="*", help="only mutants whose file or name holds one of these")
+    options = parser.parse_args()
+    chosen = [m for m in MUTANTS if not options.word or any(word in f"{m.file} {m.what}" for word in options.word)]
+    with tempfile.TemporaryDirectory() as name:
+        copy_tree(Path(name))
+        for tests in dict.fromkeys(mutant.tests for mutant in chosen):
+            if red(Path(name), tests):
+                sys.stdout.write(f"{tests} must be green before anything is broken, but is red\n")
+                return 1
+    wrong = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for mutant, problem in zip(chosen, pool.map(survives, chosen), strict=True):
+            sys.stdout.write(f"{'LIVES' if problem else 'dead '}  {mutant.file}: {mutant.what} {problem}\n")
+            sys.stdout.flush()
+            wrong += bool(problem)
+    sys.stdout.write(f"{len(chosen) - wrong} of {len(chosen)} mutants turned a test red\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
