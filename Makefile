@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
-	snakemake --cores all --configfile configs/quick.yaml --quiet rules
+	snakemake --cores all --configfile configs/quick.yaml --quiet reason --show-failed-logs
 
 test: .venv/.dev ## the default tests
 	pytest

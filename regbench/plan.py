@@ -63,6 +63,12 @@ class Layout:
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 
+    def log(self, job: str) -> Path:
+        return self.root / "logs" / f"{job}.log"
+
+    def benchmark(self, job: str) -> Path:
+        return self.root / "benchmarks" / f"{job}.tsv"
+
     @property
     def rows(self) -> Path:
         return self.root / "analysis" / "rows.parquet"

@@ -5,23 +5,21 @@ rule evaluate:
     output:
         LAYOUT.pairs("{dataset}", "{method}", "{seed}"),
     log:
-        LAYOUT.root / "logs" / "evaluate" / "{dataset}" / "{method}" / "seed{seed}.log",
+        LAYOUT.log("evaluate/{dataset}/{method}/seed{seed}"),
     benchmark:
-        LAYOUT.root
-        / "benchmarks"
-        / "evaluate"
-        / "{dataset}"
-        / "{method}"
-        / "seed{seed}.tsv"
+        LAYOUT.benchmark("evaluate/{dataset}/{method}/seed{seed}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=8000,
         runtime=240,
         gpu=GPU,
     params:
+        config=CONFIG_FILE,
         job=evaluate_job,
     shell:
-        "regbench evaluate {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "regbench evaluate {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"
 
 
@@ -33,15 +31,18 @@ rule runtime:
     output:
         LAYOUT.runtime("{dataset}"),
     log:
-        LAYOUT.root / "logs" / "runtime" / "{dataset}.log",
+        LAYOUT.log("runtime/{dataset}"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "runtime" / "{dataset}.tsv"
+        LAYOUT.benchmark("runtime/{dataset}")
+    conda:
+        ENVIRONMENT
     threads: workflow.cores or 1
     resources:
         mem_mb=8000,
         runtime=240,
         gpu=GPU,
     params:
+        config=CONFIG_FILE,
         job=job(plan.runtime_job(STUDY)),
     shell:
-        "regbench runtime {CONFIG_FILE:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"
+        "regbench runtime {params.config:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"

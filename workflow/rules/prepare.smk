@@ -2,14 +2,17 @@ rule prepare:
     output:
         LAYOUT.manifest("{dataset}"),
     log:
-        LAYOUT.root / "logs" / "prepare" / "{dataset}.log",
+        LAYOUT.log("prepare/{dataset}"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "prepare" / "{dataset}.tsv"
+        LAYOUT.benchmark("prepare/{dataset}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     params:
+        config=CONFIG_FILE,
         job=prepare_job,
     shell:
-        "regbench prepare {CONFIG_FILE:q} --dataset {wildcards.dataset} > {log:q} 2>&1"
+        "regbench prepare {params.config:q} --dataset {wildcards.dataset} > {log:q} 2>&1"

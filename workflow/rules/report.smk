@@ -7,17 +7,20 @@ rule analyze:
         LAYOUT.rows,
         LAYOUT.summary,
     log:
-        LAYOUT.root / "logs" / "analyze.log",
+        LAYOUT.log("analyze"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "analyze.tsv"
+        LAYOUT.benchmark("analyze")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
+        config=CONFIG_FILE,
         job=job(plan.study_job(STUDY, "analyze")),
     shell:
-        "regbench analyze {CONFIG_FILE:q} > {log:q} 2>&1"
+        "regbench analyze {params.config:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -32,17 +35,20 @@ rule report:
         multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
         multiext(str(LAYOUT.figures / "dice"), ".csv", ".svg", ".png"),
     log:
-        LAYOUT.root / "logs" / "report.log",
+        LAYOUT.log("report"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "report.tsv"
+        LAYOUT.benchmark("report")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
+        config=CONFIG_FILE,
         job=job(plan.study_job(STUDY, "report.write")),
     shell:
-        "regbench report {CONFIG_FILE:q} > {log:q} 2>&1"
+        "regbench report {params.config:q} > {log:q} 2>&1"
 
 
 # One writer, from files, at the end: MLflow is a sink, and no training waits for it.
@@ -54,16 +60,19 @@ rule track:
     output:
         LAYOUT.tracked,
     log:
-        LAYOUT.root / "logs" / "track.log",
+        LAYOUT.log("track"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "track.tsv"
+        LAYOUT.benchmark("track")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=4000,
         runtime=60,
     params:
+        config=CONFIG_FILE,
         job=job(
             {"uri": STUDY.tracking.uri, "code": plan.fingerprint("regbench.tracking")}
         ),
     shell:
-        "regbench track {CONFIG_FILE:q} > {log:q} 2>&1"
+        "regbench track {params.config:q} > {log:q} 2>&1"

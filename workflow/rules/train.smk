@@ -7,21 +7,19 @@ rule train:
         LAYOUT.run("{dataset}", "{method}", "{seed}") / "history.parquet",
         LAYOUT.run("{dataset}", "{method}", "{seed}") / "run.json",
     log:
-        LAYOUT.root / "logs" / "train" / "{dataset}" / "{method}" / "seed{seed}.log",
+        LAYOUT.log("train/{dataset}/{method}/seed{seed}"),
     benchmark:
-        LAYOUT.root
-        / "benchmarks"
-        / "train"
-        / "{dataset}"
-        / "{method}"
-        / "seed{seed}.tsv"
+        LAYOUT.benchmark("train/{dataset}/{method}/seed{seed}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=8000,
         runtime=1440,
         gpu=GPU,
     params:
+        config=CONFIG_FILE,
         job=final_job,
     shell:
-        "regbench train {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "regbench train {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"

@@ -4,22 +4,20 @@ rule propose:
     output:
         LAYOUT.proposals("{dataset}", "{method}", "{round}"),
     log:
-        LAYOUT.root / "logs" / "propose" / "{dataset}" / "{method}" / "round{round}.log",
+        LAYOUT.log("propose/{dataset}/{method}/round{round}"),
     benchmark:
-        LAYOUT.root
-        / "benchmarks"
-        / "propose"
-        / "{dataset}"
-        / "{method}"
-        / "round{round}.tsv"
+        LAYOUT.benchmark("propose/{dataset}/{method}/round{round}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
     params:
+        config=CONFIG_FILE,
         job=propose_job,
     shell:
-        "regbench propose {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --round {wildcards.round} > {log:q} 2>&1"
 
 
@@ -30,28 +28,21 @@ rule trial:
     output:
         LAYOUT.trials("{dataset}", "{method}", "{round}", "{first}", "{last}"),
     log:
-        LAYOUT.root
-        / "logs"
-        / "trial"
-        / "{dataset}"
-        / "{method}"
-        / "round{round}.trials{first}-{last}.log",
+        LAYOUT.log("trial/{dataset}/{method}/round{round}.trials{first}-{last}"),
     benchmark:
-        LAYOUT.root
-        / "benchmarks"
-        / "trial"
-        / "{dataset}"
-        / "{method}"
-        / "round{round}.trials{first}-{last}.tsv"
+        LAYOUT.benchmark("trial/{dataset}/{method}/round{round}.trials{first}-{last}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=8000,
         runtime=720,
         gpu=GPU,
     params:
+        config=CONFIG_FILE,
         job=trial_job,
     shell:
-        "regbench trial {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "regbench trial {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --round {wildcards.round} --slots {wildcards.first} {wildcards.last} --threads {threads} > {log:q} 2>&1"
 
 
@@ -61,14 +52,17 @@ rule select:
     output:
         LAYOUT.selected("{dataset}", "{method}"),
     log:
-        LAYOUT.root / "logs" / "select" / "{dataset}" / "{method}.log",
+        LAYOUT.log("select/{dataset}/{method}"),
     benchmark:
-        LAYOUT.root / "benchmarks" / "select" / "{dataset}" / "{method}.tsv"
+        LAYOUT.benchmark("select/{dataset}/{method}")
+    conda:
+        ENVIRONMENT
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
     params:
+        config=CONFIG_FILE,
         job=select_job,
     shell:
-        "regbench select {CONFIG_FILE:q} --dataset {wildcards.dataset} --method {wildcards.method} > {log:q} 2>&1"
+        "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method} > {log:q} 2>&1"
