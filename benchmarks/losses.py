@@ -146,9 +146,10 @@ def time_rows(quick: bool, threads: int) -> list[dict[str, object]]:
     for label, (shape, count, losses) in cases(quick).items():
         given, forward_only = inputs(shape, count), count < 0
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
-        # The formula's dense convolution takes half a minute at full size: once is enough.
-        few, small = "160" in label, np.prod(shape) < 2e6
-        repeats = {name: 1 if name == "formula" and few else 15 if small else 5 for name in losses}
+        # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
+        often = 15 if np.prod(shape) < 5e5 else 9 if np.prod(shape) < 2e6 else 5
+        dense = label.startswith("lcc") and len(shape) == 5
+        repeats = {name: 1 if name == "formula" and dense else often for name in losses}
         for name, loss in losses.items():
             if repeats[name] > 1:
                 once(loss, given, forward_only)

@@ -28,7 +28,7 @@ def test_gradients(shape: tuple[int, ...], slab: int, monkeypatch: pytest.Monkey
     monkeypatch.setitem(determinant.SLAB_VOXELS, "cpu", slab)
     u = torch.randn(2, len(shape), *shape, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(jacobian_determinant, (u,))
-    assert torch.autograd.gradgradcheck(jacobian_determinant, (u,))
+    assert torch.autograd.gradgradcheck(jacobian_determinant, (u[:1].detach().requires_grad_(),), fast_mode=True)
 
 
 def test_linear_maps_by_hand() -> None:

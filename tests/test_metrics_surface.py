@@ -23,7 +23,10 @@ def maps(shape, seed=0):
     generator = np.random.default_rng(seed)
     scores = gaussian_filter(generator.normal(size=(4, *shape)), (0, *[2] * len(shape)))
     rough = scores + gaussian_filter(generator.normal(size=(4, *shape)), (0, *[1] * len(shape))) * 0.3
-    return scores.argmax(0), np.roll(rough, 1, axis=1).argmax(0)
+    found = scores.argmax(0), np.roll(rough, 1, axis=1).argmax(0)
+    for part in found:
+        part.flags.writeable = False  # no metric may write to what it was given
+    return found
 
 
 @pytest.fixture(params=CASES, ids=["2d", "3d"])
@@ -117,6 +120,32 @@ def test_element_areas_by_geometry(dims):
     np.testing.assert_allclose(areas, areas[::-1])
 
 
+def test_element_areas_by_hand():
+    def area(*corners):
+        cell = np.zeros((2, 2, 2), bool)
+        cell[tuple(zip(*corners, strict=True))] = True
+        return element_areas(3)[cell_codes(cell)[1, 1, 1]]
+
+    assert area((0, 0, 0), (0, 0, 1)) == pytest.approx(np.sqrt(0.5))  # a strip one long
+    assert area((0, 0, 0), (1, 1, 1)) == pytest.approx(2 * area((0, 1, 0)))  # two triangles
+    hexagon = 3 * np.sqrt(3) / 2 * 0.5  # of side sqrt(1/2), through six edges
+    assert area((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)) == pytest.approx(hexagon)
+    assert area((0, 1, 1), (1, 0, 1), (1, 1, 0), (0, 0, 0)) == pytest.approx(4 * area((0, 0, 0)))
+
+
+def test_l2r_weighs_elements_by_their_area():
+    # A bar of 17 pixels grows by one. Its outline has 34 unit sides and 4 corners of sqrt(1/2): 36.8 in all. Only the two
+    # corners at the new end are off the old outline: 5.3 % of the elements, but 3.8 % of the length.
+    fixed = np.zeros((9, 30), int)
+    fixed[4, 3:20] = 1
+    moved = fixed.copy()
+    moved[4, 20] = 1
+    assert hd95_l2r(fixed, moved, [1]) == {1: 0.0}
+    # By three: 38 sides; two corners 3 away, then pairs of sides: 3.5 %, 8.4 % of the length are farther than 2, 1.
+    moved[4, 21:23] = 1
+    assert hd95_l2r(fixed, moved, [1]) == {1: 2.0}
+
+
 def test_shifted_square_by_hand():
     # A 3 x 3 square shifted by one row of 2 mm: both outer rows are 2 mm from the other surface, the centre
     # of the old square lies inside the new one's ring.
@@ -128,6 +157,11 @@ def test_shifted_square_by_hand():
     assert hd95_mm(fixed, moved, [1], (2.0, 0.5)) == {1: pytest.approx(2.0)}
     assert hd95_mm(fixed, moved, [1], (0.5, 2.0)) == {1: pytest.approx(0.5)}
     assert hd95_l2r(fixed, moved, [1]) == {1: pytest.approx(1.0)}
+
+
+@pytest.mark.parametrize("metric", [hd95_mm, assd_mm, hd95_l2r])
+def test_no_labels_no_numbers(metric):
+    assert metric(np.ones((4, 5), int), np.ones((4, 5), int), [], *(() if metric is hd95_l2r else ((1.5, 0.8),))) == {}
 
 
 def test_one_voxel_and_the_edge_of_the_image():

@@ -1,6 +1,7 @@
 """The table of metrics says of each number what a reader must know."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_every_public_function_of_one_number_is_in_the_table():
     assert functions <= set(METRICS)
     assert functions <= set(regbench.metrics.__all__)
     assert all(hasattr(regbench.metrics, name) for name in regbench.metrics.__all__)
+
+
+def test_the_docs_name_every_metric_with_its_unit_and_direction():
+    text = (Path(__file__).parent.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+    found = {}
+    for names, unit, direction in re.findall(r"^\| (`.*?`) \| (\S+) \| (higher|lower) \|", text, flags=re.MULTILINE):
+        found |= dict.fromkeys(re.findall(r"`(\w+)`", names), (unit, direction))
+    assert found == {name: (metric.unit, metric.direction) for name, metric in METRICS.items()}
 
 
 def test_a_metric_cannot_be_changed_afterwards():

@@ -201,6 +201,15 @@ def test_mask(name: str, shape: tuple[int, ...]) -> None:
 
 
 @EACH
+def test_masks_of_different_size_weigh_alike(name: str) -> None:
+    torch.manual_seed(0)
+    f, m = torch.rand(2, 2, 1, 11, 12, dtype=torch.double).unbind()
+    mask = torch.rand(2, 1, 11, 12) > torch.tensor([0.2, 0.8]).view(2, 1, 1, 1)
+    each = [SIMILARITIES[name](f[k : k + 1], m[k : k + 1], mask=mask[k : k + 1]) for k in range(2)]
+    assert SIMILARITIES[name](f, m, mask=mask).item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-12)
+
+
+@EACH
 def test_mask_gradients(name: str) -> None:
     torch.manual_seed(0)
     f, m = (torch.rand(2, 2, 5, 6, dtype=torch.double, requires_grad=True) for _ in range(2))

@@ -127,6 +127,13 @@ def test_compare_fills_one_family():
     assert compare(scores.head(7), rng(2), resamples=99)["too_few"].all()
 
 
+def test_only_the_adjusted_p_decides():
+    scores = frame(np.add(rng(0).normal(size=(14, 4)), [0, 0.4, 0.6, 0.8]))
+    found = compare(scores, rng(0), resamples=9)
+    assert (found["p"] <= 0.05).tolist() == [True, True, True, False, False, False]
+    assert found["significant"].tolist() == [False, False, True, False, False, False]
+
+
 def test_compare_is_the_same_bytes_again():
     scores = frame(rng(1).normal(size=(14, 4)))
     first, again = (compare(scores, rng(3), resamples=199).to_csv() for _ in range(2))

@@ -82,6 +82,7 @@ class _Sweep:
         self.lines = like.new_empty(8, self.planes * self.windows.area)
         self.flat = torch.empty_like(self.lines[:2], dtype=torch.bool)
         counts = [window_counts(n, side, like) for n, side in zip(like.shape, options.sides, strict=True)]
+        self.eps = like.new_full((), 0.0 if options.clamp else options.eps)
         self.depth_count, self.plane_count = counts[0][:, None], like.new_ones(self.windows.area)
         self.windows.inner(self.plane_count).copy_(counts[1][:, None] * counts[2])
 
@@ -101,7 +102,7 @@ class _Sweep:
             for place, k in enumerate(active):
                 rows = [0, 1 + 2 * place, 2 + 2 * place]
                 self._gradient(start - radius, stop - radius, [factors[row] for row in rows], k, gradients[k])
-            if radius and active:
+            if radius and active and stop < self.span:
                 factors[:, : 2 * radius] = factors[:, stop - start : stop - start + 2 * radius].clone()
         return totals
 
@@ -124,22 +125,18 @@ class _Sweep:
         torch.mul(f_sum, inverse, out=f_mean)
         torch.mul(m_sum, inverse, out=m_mean)
         cross.addcmul_(f_sum, m_mean, value=-1)
-        # What were sums of squares become variances, and the sums what the variances must exceed.
+        # The sums of squares become variances, and must exceed their own rounding.
         tiny = FLAT_ULPS * torch.finfo(cross.dtype).eps
         flat, other = self.flat[:, : cross.numel()]
         for power, total, mean, verdict in ((f_var, f_sum, f_mean, flat), (m_var, m_sum, m_mean, other)):
-            torch.mul(total, mean, out=spare)
-            torch.mul(power, tiny, out=total)
-            power.sub_(spare)
-            torch.le(power, total, out=verdict)
+            torch.mul(power, tiny, out=spare)
+            power.addcmul_(total, mean, value=-1)
+            torch.le(power, spare, out=verdict)
         flat.logical_or_(other)
         if options.clamp:
             f_var.clamp_(min=options.eps)
             m_var.clamp_(min=options.eps)
-        product = torch.mul(f_var, m_var, out=spare)
-        if not options.clamp:
-            product.add_(options.eps)
-        product.masked_fill_(flat, inf)
+        product = torch.addcmul(self.eps, f_var, m_var, out=spare).masked_fill_(flat, inf)
         ratio = product.rsqrt_() if options.signed else torch.div(cross, product, out=spare)
         local = cross.mul_(ratio)
         square = torch.mul(ratio, ratio, out=f_sum)

@@ -1,6 +1,7 @@
 """Joint histogram of two images with Gaussian Parzen windows, some thousand voxels at a time."""
 
 from collections.abc import Iterator
+from math import ceil, log, sqrt
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from regbench.losses.analytic import Gradients, Wanted
 from regbench.losses.rooms import Rooms
 
-# Voxels whose Parzen weights are made at once, a row of `bins` numbers each; a GPU wants fewer and larger kernels.
+# Voxels that go through at once, with a row of `bins` numbers each; a GPU wants fewer and larger kernels.
 CHUNK_VOXELS = {"cpu": 8_192}
 CHUNK_VOXELS_ELSEWHERE = 1_000_000
 
@@ -72,22 +73,45 @@ def _chunks(line: Tensor) -> Iterator[slice]:
     return (slice(start, min(start + step, line.numel())) for start in range(0, line.numel(), step))
 
 
-def _shares(line: Tensor, k: int, at: tuple[int, int], window: Window, rooms: Rooms) -> Tensor:
-    """How much of each voxel falls into each bin, ``(n, bins)``."""
-    shape = torch.Size((line.numel(), window.bins))
+class _Taps(NamedTuple):
+    """The bins that a voxel's window reaches; beyond, its weight is less than the rounding of the largest."""
+
+    bins: Tensor  # (n, K), some of them outside the histogram
+    weights: Tensor  # (n, K), 0 there, sum 1
+    offsets: Tensor  # (K,), of the bins from the one below the voxel
+
+
+def _taps(line: Tensor, k: int, at: tuple[int, int], window: Window, rooms: Rooms) -> _Taps:
+    half = _reach(window, line)
     place = line.clamp(window.low[k][at], window.high[k][at]).sub_(window.low[k][at]).mul_(window.per_unit[k][at])
-    centres = torch.arange(window.bins, device=line.device, dtype=line.dtype)
-    offset = torch.sub(place[:, None], centres, out=rooms.get("offset", shape))
-    offset.mul_(offset).mul_(-0.5 / window.sigma**2)
-    return torch.softmax(offset, -1, out=rooms.get(f"shares {k}", shape))
+    below = place.floor()
+    steps = torch.arange(1 - half, half + 1, device=line.device)
+    bins = below.long()[:, None] + steps
+    offsets = steps.to(line.dtype)
+    weights = torch.sub(place.sub_(below)[:, None], offsets, out=rooms.get(f"taps {k}", bins.shape))
+    weights.mul_(weights).mul_(-0.5 / window.sigma**2).exp_()
+    weights.masked_fill_((bins < 0) | (bins >= window.bins), 0)
+    return _Taps(bins, weights.div_(weights.sum(1, keepdim=True)), offsets)
+
+
+def _reach(window: Window, line: Tensor) -> int:
+    return ceil(window.sigma * sqrt(-2 * log(torch.finfo(line.dtype).eps)))
+
+
+def _shares(taps: _Taps, k: int, window: Window, rooms: Rooms) -> Tensor:
+    """How much of each voxel falls into each bin, ``(n, bins)``."""
+    margin = taps.bins.shape[1]
+    room = rooms.get(f"shares {k}", torch.Size((len(taps.bins), window.bins + 2 * margin))).zero_()
+    return room.scatter_(1, taps.bins + margin, taps.weights)[:, margin : margin + window.bins]
 
 
 def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
     """The same as `joint` in little memory, not differentiable."""
     rooms, total = Rooms(fixed), fixed.new_zeros(*fixed.shape[:2], window.bins, window.bins)
-    for at, mass, (f, m) in _maps(weights, fixed, moved):
-        for chunk in _chunks(f):
-            f_share, m_share = (_shares(line[chunk], k, at, window, rooms) for k, line in enumerate((f, m)))
+    for at, mass, lines in _maps(weights, fixed, moved):
+        for chunk in _chunks(lines[0]):
+            taps = [_taps(line[chunk], k, at, window, rooms) for k, line in enumerate(lines)]
+            f_share, m_share = (_shares(each, k, window, rooms) for k, each in enumerate(taps))
             if mass is not None:
                 f_share.mul_(mass[chunk, None])
             total[at].addmm_(f_share.T, m_share)
@@ -100,24 +124,24 @@ def gradients(slope: Tensor, weights: Tensor | None, window: Window, wanted: Wan
     found = [torch.empty(x.shape, dtype=x.dtype, device=x.device) if want else None
              for x, want in zip(images, wanted, strict=True)]  # fmt: skip
     scale = 1 / (window.sigma**2 * (images[0][0, 0].numel() if weights is None else 1))
-    centres = torch.arange(window.bins, device=images[0].device, dtype=images[0].dtype)
     for at, mass, lines in _maps(weights, *images):
         for chunk in _chunks(lines[0]):
-            shares = [_shares(line[chunk], k, at, window, rooms) for k, line in enumerate(lines)]
+            taps = [_taps(line[chunk], k, at, window, rooms) for k, line in enumerate(lines)]
             for k, out in enumerate(found):
                 if out is None:
                     continue
+                other = _shares(taps[1 - k], 1 - k, window, rooms)
                 to_bins = slope[at] if k == 1 else slope[at].T
-                pull = torch.mm(shares[1 - k], to_bins, out=rooms.get("pull", shares[k].shape)).mul_(shares[k])
-                # The derivative of a softmax of -(t - b)^2 / 2 sigma^2: a covariance of pull and bin over the bins.
-                change = (pull @ centres).sub_((shares[k] @ centres).mul_(pull.sum(1))).mul_(scale)
+                change = _change(taps[k], torch.mm(other, to_bins, out=rooms.get("pull", other.shape))).mul_(scale)
                 if mass is not None:
                     change.mul_(mass[chunk])
-                out[at].view(-1)[chunk] = _inside(lines[k][chunk], k, at, window, change)
+                line = lines[k][chunk]
+                outside = (line < window.low[k][at]) | (line > window.high[k][at])
+                out[at].view(-1)[chunk] = change.mul_(window.per_unit[k][at]).masked_fill_(outside, 0)
     return tuple(found)
 
 
-def _inside(line: Tensor, k: int, at: tuple[int, int], window: Window, change: Tensor) -> Tensor:
-    """The gradient to the bin becomes that to the intensity; 0 where the intensity lies beyond the range."""
-    outside = (line < window.low[k][at]) | (line > window.high[k][at])
-    return change.mul_(window.per_unit[k][at]).masked_fill_(outside, 0)
+def _change(taps: _Taps, to_bins: Tensor) -> Tensor:
+    """The derivative of normalised exp(-(t - b)^2 / 2 sigma^2), times sigma^2: a covariance over the bins."""
+    pull = to_bins.gather(1, taps.bins.clamp(0, to_bins.shape[1] - 1)).mul_(taps.weights)
+    return (pull @ taps.offsets).sub_((taps.weights @ taps.offsets).mul_(pull.sum(1)))

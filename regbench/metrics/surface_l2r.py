@@ -76,6 +76,8 @@ def hd95_l2r(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = Non
 def bounding_boxes(labels: Array, wanted: Iterable[int]) -> dict[int, tuple[slice, ...]]:
     """The smallest box around each wanted label that occurs."""
     wanted = list(wanted)
+    if not wanted:
+        return {}
     # Ranks in place of labels: find_objects would make a list as long as the largest label.
     values = np.array(sorted(wanted))
     rank = np.searchsorted(values, labels).clip(max=len(values) - 1)

@@ -43,8 +43,6 @@ def checked():
 STUDY = checked()
 LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
-# With `--sdm conda`: an environment of this name that holds regbench. Otherwise the jobs run where Snakemake runs.
-ENVIRONMENT = "regbench"
 GPU = 0 if STUDY.training.device == "cpu" else 1
 
 

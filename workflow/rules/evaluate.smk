@@ -9,7 +9,7 @@ rule evaluate:
     benchmark:
         LAYOUT.benchmark("evaluate/{dataset}/{method}/seed{seed}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -35,7 +35,7 @@ rule runtime:
     benchmark:
         LAYOUT.benchmark("runtime/{dataset}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: workflow.cores or 1
     resources:
         mem_mb=8000,

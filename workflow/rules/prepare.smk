@@ -6,7 +6,7 @@ rule prepare:
     benchmark:
         LAYOUT.benchmark("prepare/{dataset}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -11,7 +11,7 @@ rule analyze:
     benchmark:
         LAYOUT.benchmark("analyze")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -39,7 +39,7 @@ rule report:
     benchmark:
         LAYOUT.benchmark("report")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -64,7 +64,7 @@ rule track:
     benchmark:
         LAYOUT.benchmark("track")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=4000,

@@ -11,7 +11,7 @@ rule train:
     benchmark:
         LAYOUT.benchmark("train/{dataset}/{method}/seed{seed}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=8000,

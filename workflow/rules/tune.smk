@@ -8,7 +8,7 @@ rule propose:
     benchmark:
         LAYOUT.benchmark("propose/{dataset}/{method}/round{round}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -32,7 +32,7 @@ rule trial:
     benchmark:
         LAYOUT.benchmark("trial/{dataset}/{method}/round{round}.trials{first}-{last}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -56,7 +56,7 @@ rule select:
     benchmark:
         LAYOUT.benchmark("select/{dataset}/{method}")
     conda:
-        ENVIRONMENT
+        "../envs/regbench.yaml"
     threads: 1
     resources:
         mem_mb=1000,
