@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check schema clean
+.PHONY: quick test test-all check mutants schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -21,6 +21,9 @@ check: .venv/.dev ## style, types, formats, schema in step
 	mypy
 	snakefmt --check Snakefile workflow
 	regbench schema --check
+
+mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
+	python tests/mutants.py --jobs 2
 
 schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	regbench schema

@@ -1,11 +1,11 @@
 """Time and memory of the losses beside those of VoxelMorph (neurite), MONAI and the plain formula.
 
-    python benchmarks/losses.py [--json FILE] [--quick] [--threads 2]
+    python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW]
 
 Each row runs on the same tensors in one process, the competitors in turn, so that what else the machine does hits all
-alike; medians. Everything runs twice: with glibc as it is (buffers over 32 MB are mapped anew for each call, and page
-faults decide) and with the heap kept (mallopt). Peers that are not installed are left out. `--memory` measures the
-extra peak of resident memory, one loss to a process.
+alike; medians of time by the clock and of CPU time. Everything runs twice: with glibc as it is (buffers over 32 MB are
+mapped anew for each call, and page faults decide) and with the heap kept (mallopt). Peers that are not installed are
+left out. `--memory` measures the extra peak of resident memory instead, one loss to a process.
 """
 
 import argparse
@@ -139,11 +139,13 @@ def once(loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, fl
     return time.perf_counter() - start, time.process_time() - cpu
 
 
-def time_rows(quick: bool, threads: int) -> list[dict[str, object]]:
+def time_rows(quick: bool, threads: int, only: str) -> list[dict[str, object]]:
     warnings.filterwarnings("ignore")  # MONAI's own
     torch.set_num_threads(threads)
     rows = []
     for label, (shape, count, losses) in cases(quick).items():
+        if only not in label:
+            continue
         given, forward_only = inputs(shape, count), count < 0
         taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
         # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
@@ -198,6 +200,7 @@ def keep_heap() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--only", default="", help="rows whose name contains this, for example `lcc side`")
     parser.add_argument("--quick", action="store_true", help="only what takes under a minute")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
@@ -210,7 +213,7 @@ def main() -> None:
     if given.regime:
         if given.regime == "heap kept":
             keep_heap()
-        rows = time_rows(given.quick, given.threads)
+        rows = time_rows(given.quick, given.threads, given.only)
         if given.json:
             given.json.write_text(json.dumps(rows))
         return
@@ -224,6 +227,8 @@ def main() -> None:
             command = [
                 sys.executable,
                 __file__,
+                "--only",
+                given.only,
                 "--regime",
                 regime,
                 "--threads",

@@ -134,8 +134,8 @@ def test_element_areas_by_hand():
 
 
 def test_l2r_weighs_elements_by_their_area():
-    # A bar of 17 pixels grows by one. Its outline has 34 unit sides and 4 corners of sqrt(1/2): 36.8 in all. Only the two
-    # corners at the new end are off the old outline: 5.3 % of the elements, but 3.8 % of the length.
+    # A bar of 17 pixels grows by one. Its outline has 34 unit sides and 4 corners of sqrt(1/2): 36.8 in all. Only the
+    # two corners at the new end are off the old outline: 5.3 % of the elements, but 3.8 % of the length.
     fixed = np.zeros((9, 30), int)
     fixed[4, 3:20] = 1
     moved = fixed.copy()
