@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         RegbenchError: if the folder cannot be written or the disk is full; names the file and the reason.
     """
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # two nodes may have equal process ids
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -35,6 +36,17 @@ def replacing(path: Path) -> Iterator[Path]:
         # Deleting may fail on the very disk that failed the write; that must not hide the first error.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: Path) -> None:
+    """Raise RegbenchError unless `path` is a folder that can be written, or could be made one."""
+    existing = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = "cannot be written" if existing.is_dir() else "is a file"
+        raise RegbenchError(
+            f"`{path}` must be a folder that can be written, but `{existing}` {reason}. "
+            "Change `results` in the config, or the permissions."
+        )
 
 
 def canonical_json(value: Any) -> str:

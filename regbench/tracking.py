@@ -233,7 +233,9 @@ def _experiment(client: Any, config: Config) -> str:
         return str(found.experiment_id)
     # A server keeps its artifacts itself; a database file has no place of its own for them.
     folder = Path(config.results).resolve() / "mlartifacts"
-    return str(client.create_experiment(name, None if config.tracking.uri else folder.as_uri()))
+    # The tag lets the UI open its pages for model training and not those for language models.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, None if config.tracking.uri else folder.as_uri(), tags))
 
 
 def _push(client: Any, experiment: str, records: list[Record]) -> dict[str, int]:

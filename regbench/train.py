@@ -57,8 +57,9 @@ def train(
         record["validation"] = {name: float(np.mean(values)) for name, values in scores.items()}
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", job["method"], job["seed"], record["reason"])
-    with replacing(folder / CHECKPOINT) as temporary:
-        torch.save({"model": job["model"], "dims": len(data.shape), "weights": weights}, temporary)
+    # Through a file object: torch.save writes the name of a path into the file, and equal weights must be equal bytes.
+    with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
+        torch.save({"model": job["model"], "dims": len(data.shape), "weights": weights}, file)
     with replacing(folder / HISTORY) as temporary:
         frame = pd.DataFrame(history)
         frame.insert(0, "step", np.arange(1, len(frame) + 1))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regbench.errors import RegbenchError
-from regbench.files import canonical_json, digest, read_json, replacing, write_json, write_text
+from regbench.files import canonical_json, check_folder, digest, read_json, replacing, write_json, write_text
 
 
 def test_writes_and_leaves_nothing_else(tmp_path):
@@ -19,7 +19,7 @@ def test_writes_and_leaves_nothing_else(tmp_path):
 def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), replacing(path) as temporary:  # noqa: PT012 (the body is what is tested)
         temporary.write_text("half")
         raise RuntimeError("killed")
     assert path.read_text() == "old"
@@ -65,3 +65,11 @@ def test_digest_ignores_the_order_of_keys(value):
     assert canonical_json(value) == canonical_json(turned)
     assert digest(value) == digest(turned)
     assert digest(value) != digest({**value, "another key": 1})
+
+
+def test_a_results_folder_must_be_a_folder(tmp_path):
+    check_folder(tmp_path / "new" / "deep")
+    (tmp_path / "taken").write_text("")
+    for path in (tmp_path / "taken", tmp_path / "taken" / "deeper"):
+        with pytest.raises(RegbenchError, match=r"must be a folder .*taken` is a file"):
+            check_folder(path)

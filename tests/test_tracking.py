@@ -40,10 +40,15 @@ def state(client, experiment):
     runs = client.search_runs([experiment])
     names = {run.info.run_id: run.info.run_name for run in runs}
     return sorted(
-        (run.info.run_name, run.info.status, run.data.tags[DIGEST],
-         names.get(run.data.tags.get("mlflow.parentRunId", "")), len(client.get_metric_history(run.info.run_id, "train/loss")))
+        (
+            run.info.run_name,
+            run.info.status,
+            run.data.tags[DIGEST],
+            names.get(run.data.tags.get("mlflow.parentRunId", "")),
+            len(client.get_metric_history(run.info.run_id, "train/loss")),
+        )
         for run in runs
-    )  # fmt: skip
+    )
 
 
 def test_a_push_then_the_same_again(client, experiment):

@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 from regbench import plan
 from regbench.config import load, read_yaml
 from regbench.errors import RegbenchError
-from regbench.files import canonical_json, write_json
+from regbench.files import canonical_json, check_folder, write_json
 from regbench.lock import owned
 
 min_version("9.5")
@@ -31,11 +31,13 @@ def checked():
             return load(config)
         from regbench.registry import check_component
 
-        return load(
+        study = load(
             config,
             check_component,
             where=", ".join(str(path) for path in workflow.configfiles),
         )
+        check_folder(Path(study.results))
+        return study
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
 
@@ -56,10 +58,18 @@ wildcard_constraints:
 
 
 # Snakemake's own lock and marks of incomplete files outlive a `kill -9`, and the same command would then refuse to go
-# on. The lock that `start` takes dies with its holder, and our jobs leave whole files or none.
-if workflow.is_main_process and workflow.execution_settings:
-    workflow.execution_settings.lock = False
-    workflow.dag_settings.force_incomplete = True
+# on until given --unlock and --rerun-incomplete. The lock that `start` takes dies with its holder, and our jobs leave
+# whole files or none. The settings reach Snakemake after this file is read, hence the detour (private: seen in 9.5-9.15).
+def resumable(prepare_dag):
+    def prepare(**settings):
+        workflow.dag_settings.force_incomplete = True
+        prepare_dag(**settings | {"nolock": True})
+
+    return prepare
+
+
+if workflow.is_main_process:
+    workflow._prepare_dag = resumable(workflow._prepare_dag)
 
 
 def start():
