@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from regbench import device as devices
+from regbench.adam import Adam
 from regbench.components import bind
 from regbench.data.cache import Dataset
 from regbench.metrics import dice, ndv_percent
@@ -59,9 +60,8 @@ def fit(job: Mapping[str, Any], lam: float, data: Dataset, *, bar: bool = False)
     torch.manual_seed(seed)
     model = build_model(job["model"], len(data.shape)).to(device)
     terms = objective(job["similarity"], job["regularizer"], lam)
-    optimiser = torch.optim.Adam(model.parameters(), lr=protocol["learning_rate"])
+    optimiser = Adam(model.parameters())
     steps = protocol["steps"]
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _one_cycle(step, steps, protocol["warmup"]))
     images = torch.from_numpy(data.images(data.split("train"))).unsqueeze(1).to(device)
     draws = _pairs(len(images), steps, protocol["batch"], seed)
 
@@ -72,10 +72,8 @@ def fit(job: Mapping[str, Any], lam: float, data: Dataset, *, bar: bool = False)
     for step in progress:
         fixed, moving = images[draws[step, 0]], images[draws[step, 1]]
         found = terms(fixed, moving, model(fixed, moving))
-        optimiser.zero_grad(set_to_none=True)
         found.loss.backward()  # type: ignore[no-untyped-call]  # torch has no types here
-        optimiser.step()
-        schedule.step()
+        optimiser.step(protocol["learning_rate"] * _one_cycle(step, steps, protocol["warmup"]))
         # Kept on the device: reading a number each step would make a GPU wait.
         recorded.append(torch.stack([term.detach().float() for term in found]))
         if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
