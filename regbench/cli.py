@@ -287,11 +287,11 @@ def _show(options: argparse.Namespace) -> None:
     print(f"\n{terminal_table(summary)}\n")
     for warning in summary["warnings"]:
         print(f"WARNING {warning}")
+    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
-        uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
         print("MLflow   run the next line, then open http://127.0.0.1:5000")
-        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}")
+        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {plan.tracking_uri(config)}")
 
 
 def _schema(options: argparse.Namespace) -> None:
