@@ -9,7 +9,7 @@ import pandas as pd
 
 from regbench.data.cache import Dataset, Pair
 from regbench.files import replacing
-from regbench.fit import register
+from regbench.inference import register
 from regbench.metrics import dice, endpoint_error_mm, folding_metrics, mean_over_labels
 from regbench.spatial import warp_labels
 from regbench.train import load_run
