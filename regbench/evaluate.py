@@ -9,7 +9,7 @@ import pandas as pd
 
 from regbench.data.cache import Dataset, Pair
 from regbench.files import replacing
-from regbench.fit import register
+from regbench.inference import register
 from regbench.metrics import (
     dice,
     endpoint_error_mm,

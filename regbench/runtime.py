@@ -15,7 +15,7 @@ import torch
 from regbench import device as devices
 from regbench.data.cache import Dataset
 from regbench.files import digest, read_json, replacing, write_json
-from regbench.fit import register
+from regbench.inference import device_of, register
 from regbench.train import load_run
 
 WARM_UP = 3
@@ -39,7 +39,7 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         record, model = load_run(folder)
         if model is None or record["status"] != "complete":
             continue
-        device = next(model.parameters()).device
+        device = device_of(model)
         name = devices.describe(device)
         key = digest(
             {"job": dict(job), "checkpoint": record["checkpoint_sha256"], "device": name, "data": data.checksum}
