@@ -110,7 +110,9 @@ def test_a_pickle_is_refused(tmp_path, monkeypatch):
 def test_the_manifest_is_written_last(tmp_path, monkeypatch):
     """A preparation that dies before the end leaves a folder that nobody takes for a cache."""
     build(tmp_path, monkeypatch)
-    monkeypatch.setattr(module.np, "save", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        module, "_write_header", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(RegbenchError, match="No space left on device"):
         build(tmp_path, monkeypatch)
     assert not (tmp_path / "manifest.json").exists()
