@@ -66,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add("list", _list, "losses, regularizers, models, datasets and metrics, one line each")
     add("check", _check, "report every mistake of a config at once; start nothing", "config")
-    add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset")
+    add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset", "threads")
+    inspect = add(
+        "inspect", _inspect, "show what the loader sees of a dataset; keep nothing", "config", "dataset", "threads"
+    )
+    inspect.add_argument("--picture", type=Path, metavar="PNG", help="write a contact sheet of the first subjects")
     add("propose", _propose, "propose the lambdas of one round of trials", "config", "dataset", "method", "round")
     trial = add("trial", _trial, "run proposed trials of one round", "config", "dataset", "method", "round", "threads")
     trial.add_argument("--slots", nargs=2, type=int, metavar=("FIRST", "LAST"), help="default: the whole round")
@@ -154,7 +158,17 @@ def _prepare(options: argparse.Namespace) -> None:
 
     config = _config(options)
     dataset = _dataset(options, config)
-    prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset))
+    prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset), threads=options.threads)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from regbench.data.inspection import inspect
+
+    config = _config(options)
+    job = plan.prepare_job(config, _dataset(options, config))
+    print(inspect(job, options.picture, threads=options.threads), end="")
+    if options.picture is not None:
+        print(f"\npicture  {options.picture}")
 
 
 def _propose(options: argparse.Namespace) -> None:

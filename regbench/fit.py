@@ -1,6 +1,6 @@
 """One training: the loop that trials and final runs share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,7 +63,7 @@ def fit(job: Mapping[str, Any], lam: float, data: Dataset, *, bar: bool = False)
     optimiser = Adam(model.parameters())
     steps = protocol["steps"]
     images = torch.from_numpy(data.images(data.split("train"))).unsqueeze(1).to(device)
-    draws = _pairs(len(images), steps, protocol["batch"], seed)
+    draws = _pairs(len(images), steps, protocol["batch"], seed, _prescribed(data))
 
     recorded: list[Tensor] = []
     good = _weights(model)
@@ -122,12 +122,21 @@ def _one_cycle(step: int, steps: int, warmup: float) -> float:
     return 1e-3 + (1 - 1e-3) * 0.5 * (1 + float(np.cos(np.pi * (step - rise) / max(steps - rise, 1))))
 
 
-def _pairs(subjects: int, steps: int, batch: int, seed: int) -> Tensor:
-    """Subject indices ``(steps, 2, batch)``; a subject is never paired with itself."""
+def _pairs(subjects: int, steps: int, batch: int, seed: int, prescribed: Sequence[tuple[int, int]] = ()) -> Tensor:
+    """Subject indices ``(steps, 2, batch)``: of the prescribed pairs, else of any two; none is paired with itself."""
     generator = np.random.default_rng([seed, subjects])
+    if prescribed:
+        chosen = np.array(prescribed)[generator.integers(0, len(prescribed), (steps, batch))]
+        return torch.from_numpy(chosen.transpose(0, 2, 1).copy())
     fixed = generator.integers(0, subjects, (steps, batch))
     moving = (fixed + generator.integers(1, max(subjects, 2), (steps, batch))) % subjects
     return torch.from_numpy(np.stack([fixed, moving], 1))
+
+
+def _prescribed(data: Dataset) -> list[tuple[int, int]]:
+    """The training pairs that the data's authors prescribe, as indices of training subjects; none for most data."""
+    place = {name: number for number, name in enumerate(data.split("train"))}
+    return [(place[fixed], place[moving]) for fixed, moving in data.pairs("train")]
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regbench import components
-from regbench.data import DATASETS
+from regbench.data import DATASETS, preprocess, splits
 from regbench.losses import REGULARIZERS, SIMILARITIES
 from regbench.models import MODELS
 
@@ -18,4 +18,8 @@ REGISTRIES: Mapping[str, components.Registry] = {
 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Mistakes in a component of a config; what `regbench.config.load` asks."""
+    if kind == "splits":
+        return splits.mistakes(given)
+    if kind == "preprocessing":
+        return preprocess.mistakes(name, given)
     return components.mistakes(REGISTRIES[kind], name, given)

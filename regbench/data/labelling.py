@@ -21,11 +21,11 @@ class Labelling:
     """
 
     def __init__(
-        self, merge: Mapping[str, Iterable[int]] | None, keep: tuple[int, ...] | None, *, refuse_others: bool
+        self, merge: Mapping[str | int, Iterable[int]] | None, keep: tuple[int, ...] | None, *, refuse_others: bool
     ) -> None:
         self._new: dict[int, int] = {}
         for text, olds in (merge or {}).items():
-            if not text.isdecimal():
+            if not str(text).isdecimal():
                 raise RegbenchError(f"preprocessing.merge: new ids must be integers from 0, but got {text!r}.")
             for old in olds:
                 if old in self._new:

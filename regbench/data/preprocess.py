@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench import components
 from regbench.data.grid import orient, place, resample
 from regbench.data.intensity import Kind, normalise
 from regbench.data.labelling import Labelling, names_by_id
@@ -20,6 +21,7 @@ from regbench.files import file_sha256
 
 def preprocess(
     raw: Raw,
+    threads: int = 1,
     /,
     *,
     orientation: Literal["RAS", "keep"] = "RAS",
@@ -32,16 +34,16 @@ def preprocess(
     percentiles: tuple[float, float] = (0.5, 99.5),
     window: tuple[float, float] | None = None,
     labels: tuple[int, ...] | None = None,
-    merge: dict[str, list[int]] | None = None,
-    names: dict[str, str] | None = None,
+    merge: dict[str | int, list[int]] | None = None,
+    names: dict[str | int, str] | None = None,
     other_labels: Literal["drop", "error"] = "drop",
     nan: Literal["error", "zero"] = "error",
-    threads: int = 1,
 ) -> Source:
     """All subjects on one grid.
 
     Args:
         raw: the subjects as they are on disk.
+        threads: subjects worked on at once; changes no result.
         orientation: ``RAS`` turns axes to run right, front, top as the affine says; ``keep`` leaves them.
         stored_as: how arrays really lie (such as ``LIA``), where their affine is known to be wrong.
         spacing_mm: to resample to; unless given the subjects' own, which must then be the same.
@@ -56,7 +58,6 @@ def preprocess(
         names: id to name.
         other_labels: ids that `labels` lacks are dropped (recorded in the manifest) or an error.
         nan: NaN and infinite voxels are an error or become 0.
-        threads: subjects worked on at once; changes no result.
 
     Raises:
         RegbenchError: naming the subject or setting at fault.
@@ -104,6 +105,21 @@ def preprocess(
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
     )  # fmt: skip
+
+
+def mistakes(source: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the preprocessing of a dataset, as (setting or "", message)."""
+    from regbench.data import DATASETS
+
+    if not settings:
+        return []
+    try:
+        made = get_type_hints(components.find(DATASETS, source)).get("return")
+    except RegbenchError:
+        return []  # an unknown source has its own message
+    if made is Source:
+        return [("", f"`{source}` makes its own grid and takes no preprocessing; set its parameters instead")]
+    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
 
 
 def _named(subject: str, read: Any) -> Any:

@@ -81,5 +81,5 @@ class Raw:
         from regbench.components import bind
         from regbench.data.preprocess import preprocess
 
-        source: Source = bind({"preprocessing": preprocess}, "preprocessing", settings)(self, threads=threads)
+        source: Source = bind({"preprocessing": preprocess}, "preprocessing", settings)(self, threads)
         return source

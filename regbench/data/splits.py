@@ -37,20 +37,45 @@ def split(
     """
     groups = {name: (groups or {}).get(name, name) for name in ids}
     given, where = given or {}, f"dataset `{dataset}`: splits"
-    for key in wanted:
-        if key not in (*NAMES, *EXTRA):
-            raise RegbenchError(f"{where}.{key} is unknown; {did_you_mean(key, (*NAMES, *EXTRA))}")
-    seed = wanted.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise RegbenchError(f"{where}.seed must be an integer from 0, but got {seed!r}.")
-    shuffled = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
-    if "folds" in wanted or "fold" in wanted:
-        found = _folds(shuffled, wanted, groups, where)
+    for key, message in mistakes(wanted):
+        raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
+    shuffled = [ids[i] for i in np.random.default_rng(wanted.get("seed", 0)).permutation(len(ids))]
+    if "folds" in wanted:
+        found = _folds(shuffled, wanted, groups)
     else:
         found = _fixed(ids, wanted, given, where)
         _draw(found, shuffled, wanted, groups=groups, given=given, where=where)
     _check(found, groups, where)
     return {key: found[key] for key in NAMES}
+
+
+def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with splits whatever the subjects, as (key or "", message)."""
+    found = [
+        (key, f"unknown; {did_you_mean(str(key), (*NAMES, *EXTRA))}") for key in wanted if key not in (*NAMES, *EXTRA)
+    ]
+    found += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
+    seed, folds, fold = wanted.get("seed", 0), wanted.get("folds"), wanted.get("fold")
+    if type(seed) is not int or seed < 0:
+        found.append(("seed", f"must be an integer from 0, but got {seed!r}"))
+    if "folds" in wanted or "fold" in wanted:
+        if any(key in wanted for key in NAMES):
+            found.append(("", "must have either folds and fold or train, validation and test, but has both"))
+        if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
+            found.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
+    return found
+
+
+def _wrong(value: Any) -> str:
+    """Why `value` can be no split; empty if it can."""
+    if isinstance(value, list | tuple):
+        if not value:
+            return f"must have subjects, but got {value!r}"
+        bad = [name for name in value if not isinstance(name, str)]
+        return f"must list ids as text, but got {bad[0]!r}; put it in quotes" if bad else ""
+    if value in ("given", "rest") or (type(value) is int and value > 0) or (type(value) is float and 0 < value < 1):
+        return ""
+    return f"must be a count or a list, a share such as 0.2, `given` or `rest`, but got {value!r}"
 
 
 def pairs(
@@ -90,15 +115,15 @@ def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, st
     found: Splits = {}
     for key in NAMES:
         value = wanted.get(key)
-        if isinstance(value, list | tuple) and value:
+        if isinstance(value, list | tuple):
             unknown = [name for name in value if name not in ids]
             if unknown:
                 raise RegbenchError(f"{where}.{key}: no subject `{unknown[0]}`; {did_you_mean(str(unknown[0]), ids)}")
             found[key] = list(value)
-        elif value == "given" or (not value and value is not False and key in given.values()):
+        elif value == "given" or (value is None and key in given.values()):
             found[key] = [name for name in ids if given.get(name) == key]
-        elif not value:
-            raise RegbenchError(f"{where}.{key} must have subjects, but got {value!r}.")
+        elif value is None:
+            raise RegbenchError(f"{where}.{key} must have subjects, but is missing. Give a count, a share or a list.")
     for key, names in found.items():
         for name in names:
             if given.get(name, key) != key:
@@ -122,7 +147,11 @@ def _draw(
     open_keys = [key for key in NAMES if key not in found]
     for key in sorted(open_keys, key=lambda name: wanted[name] == "rest"):
         allowed = [name for name in free if given.get(name, key) == key]
-        count = len(allowed) if wanted[key] == "rest" else _count(wanted[key], total, f"{where}.{key}")
+        count = (
+            len(allowed)
+            if wanted[key] == "rest"
+            else round(wanted[key] * (total if isinstance(wanted[key], float) else 1))
+        )
         chosen: list[str] = []
         for group in dict.fromkeys(groups[name] for name in allowed):
             members = [name for name in allowed if groups[name] == group]
@@ -137,20 +166,8 @@ def _draw(
         free = [name for name in free if name not in chosen]
 
 
-def _count(value: Any, total: int, where: str) -> int:
-    if isinstance(value, float) and 0 < value < 1:
-        return round(value * total)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise RegbenchError(f"{where} must be a count or a list, but got {value!r}.")
-    return value
-
-
-def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[str, str], where: str) -> Splits:
-    folds, fold = wanted.get("folds"), wanted.get("fold")
-    if any(key in wanted for key in NAMES):
-        raise RegbenchError(f"{where} must have either folds and fold or train, validation and test, but has both.")
-    if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
-        raise RegbenchError(f"{where} must have folds >= 3 and 0 <= fold < folds, but got {folds!r} and {fold!r}.")
+def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[str, str]) -> Splits:
+    folds, fold = wanted["folds"], wanted["fold"]
     parts: list[list[str]] = [[] for _ in range(folds)]
     for group in dict.fromkeys(groups[name] for name in shuffled):
         min(parts, key=len).extend(name for name in shuffled if groups[name] == group)
