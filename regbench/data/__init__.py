@@ -8,6 +8,7 @@ from regbench.data.learn2reg import learn2reg
 from regbench.data.mni152 import mni152
 from regbench.data.neurite_oasis import neurite_oasis
 from regbench.data.npz import arrays, voxelmorph_npz
+from regbench.data.public import public
 from regbench.data.raw import Raw
 from regbench.data.subject import Source
 from regbench.data.table import table
@@ -21,4 +22,5 @@ DATASETS: Mapping[str, Callable[..., Source | Raw]] = {
     "voxelmorph_npz": voxelmorph_npz,
     "learn2reg": learn2reg,
     "neurite_oasis": neurite_oasis,
+    "public": public,
 }

@@ -76,6 +76,14 @@ def resample(array: Array, space: Space, *, order: Literal[0, 1], fill: float = 
         order: 0 nearest (labels), 1 linear; linear smooths first where voxels grow, so that detail does not alias.
         fill: value outside the array.
     """
+    from scipy.ndimage import affine_transform, gaussian_filter
+
+    dims = len(space.shape)
+    if not space.along_axes:  # pre-aligned
+        if order:
+            array = gaussian_filter(array, _blur(np.linalg.norm(space.matrix[:dims, :dims], axis=1)), mode="nearest")
+        inner, shift = space.matrix[:dims, :dims], space.matrix[:dims, dims]
+        return np.asarray(affine_transform(array, inner, shift, space.shape, order=order, mode="constant", cval=fill))
     axes, scale, offset = space.parts
     view = array.transpose(axes)
     for k, factor in enumerate(scale):
@@ -85,12 +93,15 @@ def resample(array: Array, space: Space, *, order: Literal[0, 1], fill: float = 
     scale = np.abs(scale)
     if (scale == 1).all() and (offset == np.rint(offset)).all():
         return _crop_or_pad(view, offset.astype(int), space.shape, fill)
-    from scipy.ndimage import affine_transform, gaussian_filter
-
     if order and (scale > 1).any():
-        view = gaussian_filter(view, np.sqrt(np.maximum(scale**2 - 1, 0)) / 2, mode="nearest")
+        view = gaussian_filter(view, _blur(scale), mode="nearest")
     result = affine_transform(view, scale, offset, space.shape, order=order, mode="constant", cval=fill)
     return np.asarray(result)
+
+
+def _blur(scale: Array) -> Array:
+    """Standard deviations, in native voxels, that keep detail from aliasing where voxels grow by `scale`."""
+    return np.asarray(np.sqrt(np.maximum(scale**2 - 1, 0)) / 2)
 
 
 def _crop_or_pad(view: Array, start: Array, shape: tuple[int, ...], fill: float) -> Array:

@@ -152,7 +152,9 @@ def _before(data: Dataset) -> list[str]:
     lines = []
     for part in ("validation", "test"):
         scores = [
-            mean_over_labels(dice(data.label_map(fixed), data.label_map(moving), list(data.labels)))
+            mean_over_labels(
+                dice(data.label_map(fixed), data.label_map(moving), list(data.labels), moving=data.label_map(moving))
+            )
             for fixed, moving in data.pairs(part)
         ]
         kept = [score for score in scores if not np.isnan(score)]

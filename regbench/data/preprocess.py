@@ -1,6 +1,8 @@
 """Subjects of any shape, spacing, orientation and intensity become one grid; every step is recorded."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -8,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench import components
+from regbench.data.align import Kind
+from regbench.data.align import align as find_alignment
 from regbench.data.grid import orient, place, resample
-from regbench.data.intensity import Kind, normalise
+from regbench.data.intensity import Kind as Intensity
+from regbench.data.intensity import normalise
 from regbench.data.labelling import Labelling, names_by_id
 from regbench.data.pool import in_order
 from regbench.data.raw import Entry, Header, Raw, Volume
 from regbench.data.space import Space
 from regbench.data.subject import Source, Subject
-from regbench.errors import RegbenchError
+from regbench.errors import RegbenchError, did_you_mean
 from regbench.files import file_sha256
 
 
@@ -30,7 +35,7 @@ def preprocess(
     shape: tuple[int, ...] | None = None,
     multiple_of: int = 16,
     centre: Literal["grid", "foreground"] = "grid",
-    intensity: Kind = "percentile",
+    intensity: Intensity = "percentile",
     percentiles: tuple[float, float] = (0.5, 99.5),
     window: tuple[float, float] | None = None,
     labels: tuple[int, ...] | None = None,
@@ -38,6 +43,8 @@ def preprocess(
     names: dict[str | int, str] | None = None,
     other_labels: Literal["drop", "error"] = "drop",
     nan: Literal["error", "zero"] = "error",
+    align: Kind = "none",
+    align_to: str | None = None,
 ) -> Source:
     """All subjects on one grid.
 
@@ -58,6 +65,8 @@ def preprocess(
         names: id to name.
         other_labels: ids that `labels` lacks are dropped (recorded in the manifest) or an error.
         nan: NaN and infinite voxels are an error or become 0.
+        align: ``rigid`` or ``affine``: bring every subject onto one of them first (needs the extra ``prealign``).
+        align_to: that subject; the first unless given.
 
     Raises:
         RegbenchError: naming the subject or setting at fault.
@@ -67,11 +76,17 @@ def preprocess(
     headers = [_named(entry.id, entry.header) for entry in raw.entries]
     dims = _common({entry.id: len(header.shape) for entry, header in zip(raw.entries, headers, strict=True)})
     keep = orientation == "keep"
-    axes = [orient(header, stored_as=stored_as, keep=keep) for header in headers]
+    axes = [
+        _named(entry.id, partial(orient, header, stored_as=stored_as, keep=keep))
+        for entry, header in zip(raw.entries, headers, strict=True)
+    ]
     spacing = _spacing(spacing_mm, dims, raw.entries, headers, axes)
     size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     found: dict[int, str] = {}
+
+    target = _target(raw.entries, align_to)
+    onto: list[NDArray[np.float32]] = []  # the image that all others are aligned with, once it is there
 
     def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
         entry, ways = job
@@ -83,20 +98,18 @@ def preprocess(
         except ValueError as error:
             raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         kept, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
-        middle = _foreground(image, kept) if centre == "foreground" else None
-        space = place(volume.header, ways, size, spacing, middle)
-        record = {**_record(entry, volume, space), "range": [low, high], "labels_left_out": left_out}
-        return Subject(
-            entry.id,
-            resample(image, space, order=1, fill=float(image.min())),
-            np.zeros(size, np.int32) if kept is None else resample(kept, space, order=0),
-            landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
-            mask=None if volume.mask is None else resample(volume.mask.astype(np.uint8), space, order=0) > 0,
-            record={**record, "labelled": kept is not None},
-        )
+        space = place(volume.header, ways, size, spacing, _foreground(image, kept) if centre == "foreground" else None)
+        if onto and entry is not target:
+            before = resample(image, space, order=1, fill=float(image.min()))
+            space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
+        record = {"range": [low, high], "labels_left_out": left_out, "labelled": kept is not None}
+        return _on_grid(entry, replace(volume, image=image, labels=kept), space, record)
 
     def make() -> Iterator[Subject]:
-        yield from in_order(work, zip(raw.entries, axes, strict=True), threads)
+        jobs = list(zip(raw.entries, axes, strict=True))
+        if align != "none":
+            onto[:] = [work(next(job for job in jobs if job[0] is target)).image]
+        yield from in_order(work, jobs, threads)
         found.update(labelling.final({**raw.names, **names_by_id(names)}))
 
     return Source(
@@ -169,6 +182,26 @@ def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], s
         for header, ways in zip(headers, axes, strict=True)
     ]
     return tuple(int(step * np.ceil((most - 1e-3) / step)) for most in np.max(needed, 0))
+
+
+def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
+    """The subject that all are aligned with."""
+    known = {entry.id: entry for entry in entries}
+    if name is not None and name not in known:
+        raise RegbenchError(f"preprocessing.align_to: no subject `{name}`; {did_you_mean(name, known)}")
+    return entries[0] if name is None else known[name]
+
+
+def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, Any]) -> Subject:
+    """The subject resampled; `volume` has its image normalised and its labels chosen."""
+    return Subject(
+        entry.id,
+        resample(volume.image, space, order=1, fill=float(volume.image.min())),
+        np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
+        landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
+        mask=None if volume.mask is None else resample(volume.mask.astype(np.uint8), space, order=0) > 0,
+        record={**_record(entry, volume, space), **record},
+    )
 
 
 def _clean(subject: str, volume: Volume, nan: str) -> NDArray[np.float32]:

@@ -16,8 +16,8 @@ class Space:
     Attributes:
         shape: of the prepared grid.
         native_shape: of the subject's array.
-        matrix: ``(d + 1, d + 1)``, prepared voxel to native voxel; one entry in each row and column of its upper left
-            part, so axes are permuted, flipped and scaled but never sheared.
+        matrix: ``(d + 1, d + 1)``, prepared voxel to native voxel. Axes are permuted, flipped and scaled; only
+            pre-alignment turns or shears them.
     """
 
     shape: tuple[int, ...]
@@ -30,19 +30,31 @@ class Space:
 
     def to_prepared(self, points: Array) -> Array:
         """Native voxel coordinates ``(n, d)`` as prepared ones."""
+        if not self.along_axes:
+            return np.asarray(np.linalg.solve(self.matrix[:-1, :-1], (points - self.matrix[:-1, -1]).T).T)
         order, scale, offset = self.parts
         return np.asarray((points[:, order] - offset) / scale)
 
+    def after(self, aligned: Array) -> "Space":
+        """The space of a subject that `regbench.data.align.align` moved: first `aligned`, then this one."""
+        return Space(self.shape, self.native_shape, self.matrix @ aligned)
+
+    @property
+    def along_axes(self) -> bool:
+        """Whether each prepared axis runs along a native one."""
+        inner = self.matrix[:-1, :-1] != 0
+        return bool((inner.sum(0) == 1).all() and (inner.sum(1) == 1).all())
+
     @property
     def parts(self) -> tuple[list[int], Array, Array]:
-        """Native axis, scale and offset of each prepared axis."""
+        """Native axis, scale and offset of each prepared axis, where they run along native ones."""
         dims = len(self.shape)
         order = [int(np.flatnonzero(self.matrix[:dims, k])[0]) for k in range(dims)]
         return order, self.matrix[order, range(dims)].copy(), self.matrix[order, dims].copy()
 
 
 def displacement_to_native(displacement: Array, fixed: Space, moving: Space) -> Array:
-    """A displacement between prepared images as one between the subjects' own arrays.
+    """A displacement between prepared images as one between the subjects' own arrays, pre-alignment included.
 
     Exact at every native voxel that is a prepared voxel; linear between them; outside the prepared grid the nearest
     edge counts.
