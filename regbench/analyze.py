@@ -34,7 +34,7 @@ def analyze(config: Config) -> None:
     with replacing(lay.rows) as temporary:
         frame.to_parquet(temporary, index=False)
     known = plan.methods(config)
-    cells = {method.id: _cell(method) for method in known if method.id != plan.IDENTITY}
+    cells = {method.id: _cell(method) for method in known if method.tuned}
     parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
     entries = [
         _entry(config, dataset.id, method, parts[dataset.id, method.id])
@@ -100,7 +100,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         },
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
-    if method.id != plan.IDENTITY:
+    if method.tuned:
         chosen = read_json(lay.selected(dataset, method.id))
         entry["selected"] = chosen
         entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
@@ -152,12 +152,12 @@ def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str,
 
 
 def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rank 1 is the highest mean Dice of its dataset; `identity` and failed cells have none."""
+    """Rank 1 is the highest mean Dice of its dataset; `identity`, baselines and failed cells have none."""
     for dataset in {entry["dataset"] for entry in entries}:
         scores = {
             entry["method"]: entry["metrics"]["dice"]["mean"]
             for entry in entries
-            if entry["dataset"] == dataset and entry["method"] != plan.IDENTITY
+            if entry["dataset"] == dataset and entry["similarity"] is not None
         }
         order = sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
         for entry in entries:
@@ -178,7 +178,7 @@ def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
         if entry["failed_rows"]:
             yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
         if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:
-            yield f"{name}: mean Dice is below identity: the training did not work"
+            yield f"{name}: mean Dice is below identity: the registration did not work"
 
 
 def load_summary(config: Config) -> tuple[dict[str, Any], Path]:

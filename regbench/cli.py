@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
     )
     evaluate.add_argument("--run", type=Path, help="folder of a run made with `train --out`; rows are written into it")
+    foreign = add("evaluate-fields", _evaluate_fields, "evaluate anyone's displacement fields", "config", "dataset")
+    foreign.add_argument("fields", type=Path, metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (or .npz)")
+    foreign.add_argument("--form", choices=["l2r", "itk"], default="l2r", help="l2r: voxels; itk: mm, LPS (ITK, ANTs)")
+    foreign.add_argument("--out", type=Path, help="parquet file of the rows; default: pairs.parquet in DIR")
     export = add(
         "export",
         _export,
@@ -264,7 +268,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     job = plan.evaluate_job(config, method, options.seed)
     folder = options.run or lay.run(dataset, method, options.seed)
     out = folder / lay.pairs(dataset, method, options.seed).name
-    evaluate(job, load_data(lay.data(dataset)), None if method == plan.IDENTITY else folder, out)
+    evaluate(job, load_data(lay.data(dataset)), folder if plan.find_method(config, method).tuned else None, out)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -294,6 +298,19 @@ def _fetch(options: argparse.Namespace) -> None:
         print(f"{name:<18} by hand. {words}")
 
 
+def _evaluate_fields(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.evaluate import evaluate, means
+
+    config = _config(options)
+    dataset = _dataset(options, config)
+    baseline = {"name": "fields", "parameters": {"path": str(options.fields), "form": options.form}}
+    out = options.out or options.fields / "pairs.parquet"
+    job = {"method": options.fields.name, "seed": 0, "baseline": baseline}
+    evaluate(job, load_data(plan.layout(config).data(dataset)), None, out)
+    print(f"{means(out)}\nrows {out}")
+
+
 def _runtime(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.runtime import runtime
@@ -301,7 +318,7 @@ def _runtime(options: argparse.Namespace) -> None:
     config = _config(options)
     _set_up(options)
     dataset, lay = _dataset(options, config), plan.layout(config)
-    folders = [lay.run(*run) for run in plan.runs(config) if run[0] == dataset and run[1] != plan.IDENTITY]
+    folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == dataset]
     state = lay.root / "state" / "runtime" / dataset
     runtime(plan.runtime_job(config), load_data(lay.data(dataset)), folders, state, lay.runtime(dataset))
 

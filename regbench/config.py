@@ -215,6 +215,9 @@ class Config(Strict):
     datasets: Annotated[tuple[DatasetConfig, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     models: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     grid: Grid
+    baselines: Annotated[tuple[Component, ...], AfterValidator(_distinct)] = Field(
+        default=(), description="registrations without training, in the same table: classical methods, or `fields`"
+    )
     lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
     training: Training
     tuning: Tuning
@@ -352,6 +355,11 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
+    for number, baseline in enumerate(_items(raw, "baselines")):
+        if _name_of(baseline) == "identity":
+            yield Mistake(
+                f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
+            )
     for similarity in ids["similarities"]:
         for regularizer in ids["regularizers"]:
             if not any(
@@ -367,6 +375,7 @@ def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistak
         ("regularizer", "name", ("grid", "regularizers")),
         ("model", "name", ("models",)),
         ("dataset", "source", ("datasets",)),
+        ("baseline", "name", ("baselines",)),
     )
     for kind, name_key, path in places:
         for number, item in enumerate(_items(raw, *path)):

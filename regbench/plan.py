@@ -21,12 +21,18 @@ Job = dict[str, Any]
 
 @dataclass(frozen=True)
 class Method:
-    """Model + similarity + regularizer: one row of the table. `identity` has none of the three."""
+    """One row of the table: model + similarity + regularizer, or a baseline; `identity` has none of all these."""
 
     id: str
     model: Component | None = None
     similarity: Component | None = None
     regularizer: Component | None = None
+    baseline: Component | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it has a lambda, seeds and runs; no registration and baselines have none."""
+        return self.similarity is not None
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,15 @@ def tracking_uri(config: Config) -> str:
 
 
 def methods(config: Config) -> tuple[Method, ...]:
-    """`identity` first, then every model x similarity x regularizer in the order of the config."""
+    """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config."""
+    baselines = [Method(baseline.id, baseline=baseline) for baseline in config.baselines]
     cells = [
         Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
         for model in config.models
         for similarity in config.grid.similarities
         for regularizer in config.grid.regularizers
     ]
-    return (Method(IDENTITY), *cells)
+    return (Method(IDENTITY), *baselines, *cells)
 
 
 def find_method(config: Config, name: str) -> Method:
@@ -138,8 +145,8 @@ def find_method(config: Config, name: str) -> Method:
 
 
 def seeds(config: Config, method: str) -> tuple[int, ...]:
-    """The seeds of a method; no registration is the same under every seed, so it has one."""
-    return (config.seeds[0],) if method == IDENTITY else config.seeds
+    """The seeds of a method; what is the same under every seed has one."""
+    return config.seeds if find_method(config, method).tuned else config.seeds[:1]
 
 
 def runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -150,9 +157,15 @@ def runs(config: Config) -> Iterator[tuple[str, str, int]]:
                 yield dataset.id, method.id, seed
 
 
+def tuned_runs(config: Config) -> Iterator[tuple[str, str, int]]:
+    """Those runs that are trained and have a folder with a model."""
+    tuned = {method.id for method in methods(config) if method.tuned}
+    return (run for run in runs(config) if run[1] in tuned)
+
+
 def rounds(config: Config, method: str) -> int:
     """How many rounds of trials a cell has; none where lambda is fixed."""
-    if method == IDENTITY or lambda_of(config, method)["value"] is not None:
+    if not find_method(config, method).tuned or lambda_of(config, method)["value"] is not None:
         return 0
     return -(-config.tuning.trials // config.tuning.round_size)
 
@@ -248,9 +261,21 @@ def select_job(config: Config, method: str) -> Job:
 
 def evaluate_job(config: Config, method: str, seed: int) -> Job:
     """What an evaluation depends on, beside the data and the checkpoint."""
-    model = find_method(config, method).model
-    modules = [component_module("regbench.models", model.name)] if model else []
-    return {"method": method, "seed": seed, "code": fingerprint("regbench.evaluate", *modules)}
+    found = find_method(config, method)
+    modules = [component_module("regbench.models", found.model.name)] if found.model else []
+    job: Job = {"method": method, "seed": seed}
+    if found.baseline:
+        modules.append(component_module("regbench.baselines", found.baseline.name))
+        job |= {"baseline": _component(found.baseline), "files": _files(found.baseline.parameters.get("path"))}
+    return {**job, "code": fingerprint("regbench.evaluate", *modules)}
+
+
+def _files(folder: Any) -> list[list[Any]]:
+    """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
+    if not isinstance(folder, str) or not Path(folder).is_dir():
+        return []
+    found = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in found]
 
 
 def runtime_job(config: Config) -> Job:

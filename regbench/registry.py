@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regbench import components
+from regbench.baselines import BASELINES
 from regbench.data import DATASETS, preprocess, splits
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.models import AFFINE_MODELS, MODELS
@@ -13,6 +14,7 @@ REGISTRIES: Mapping[str, components.Registry] = {
     "regularizer": {**REGULARIZERS, **AFFINE_REGULARIZERS},
     "model": {**MODELS, **AFFINE_MODELS},
     "dataset": DATASETS,
+    "baseline": BASELINES,
 }
 
 

@@ -6,8 +6,9 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 
 from regbench.baselines import BASELINES
-from regbench.baselines.fields import fields, from_itk, to_itk, write
+from regbench.baselines.fields import fields, from_itk, to_itk
 from regbench.data.cache import Pair
+from regbench.data.nifti import write_displacement
 from regbench.errors import RegbenchError
 
 METHODS = [name for name in BASELINES if name != "fields"]
@@ -73,7 +74,7 @@ def test_fields_come_back_as_they_were_written(tmp_path, shape, ending):
     if ending == ".npz":
         np.savez(path, field)
     else:
-        write(path, field, np.eye(4))
+        write_displacement(path, field, np.eye(4))
         assert nib.load(path).shape == (*shape, len(shape))
     image = np.zeros(shape, np.float32)
     np.testing.assert_array_equal(fields(pair(image, image, (2.0,) * len(shape)), "a", "b", path=str(tmp_path)), field)

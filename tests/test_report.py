@@ -135,7 +135,7 @@ def test_latex_is_balanced_and_escaped(tmp_path):
     assert r"\textbf{0.700}" in text
     assert r"\underline{0.650}" in text
     assert r"\toprule" in text
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    body = "\n".join(line.removesuffix("%") for line in text.splitlines() if not line.startswith("%"))
     assert not re.search(r"(?<!\\)[%#]", body)
     assert not re.search(r"(?<!\\)_", re.sub(r"\\label\{[^}]*\}", "", body))
     assert body.count("{") == body.count("}")

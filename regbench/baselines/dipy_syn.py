@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
-from regbench.errors import RegbenchError
+from regbench.errors import RegbenchError, UsageError
 
 Array = NDArray[Any]
 
@@ -44,7 +44,7 @@ def dipy_syn(
         from dipy.align.imwarp import SymmetricDiffeomorphicRegistration
         from dipy.align.metrics import CCMetric
     except ImportError as error:
-        raise RegbenchError("DIPY is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("DIPY is needed for this baseline: pip install 'regbench[baselines]'.") from error
     dims = pair.fixed.ndim
     # A level smaller than the window cannot be: the finest levels are those that remain.
     fitting = [k for k in range(len(iterations)) if min(pair.fixed.shape) / 2**k > 2 * radius + 1]

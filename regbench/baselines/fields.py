@@ -1,6 +1,5 @@
 """Displacement fields from files: in the form of Learn2Reg, or as ITK and ANTs write them."""
 
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
+from regbench.data.nifti import displacement_name
 from regbench.errors import RegbenchError
 
 Array = NDArray[Any]
@@ -67,8 +67,7 @@ def find(folder: Path, fixed: str, moving: str) -> Path:
     Raises:
         RegbenchError: naming the folder and the names that were looked for.
     """
-    short = [re.sub(r"^\D*", "", name) for name in (fixed, moving)]
-    stems = [f"disp_{fixed}_{moving}", f"disp_{short[0]}_{short[1]}"]
+    stems = [f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz")]
     for stem in stems:
         for ending in ENDINGS:
             if (folder / f"{stem}{ending}").is_file():
@@ -95,21 +94,3 @@ def read(path: Path) -> tuple[Array, Array | None]:
         return np.asarray(image.dataobj, dtype=np.float64), np.asarray(image.affine, dtype=np.float64)
     except Exception as error:  # whatever a damaged file makes numpy, zlib and nibabel raise
         raise RegbenchError(f"`{path}` must be a readable field, but got: {error}. Write it again.") from error
-
-
-def write(path: Path, displacement: Array, affine: Array) -> None:
-    """Write ``(d, *S)`` in voxels as Learn2Reg reads it: NIfTI ``(X, Y, Z, 3)`` float32 (2D: ``(X, Y, 2)``)."""
-    import nibabel as nib
-
-    from regbench.files import replacing
-
-    values = np.moveaxis(displacement, 0, -1).astype(np.float32)
-    image = nib.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel
-    with replacing(path) as temporary:
-        # nibabel goes by the ending of a name, so the bytes are made first.
-        data = image.to_bytes()
-        if path.suffix == ".gz":
-            import gzip
-
-            data = gzip.compress(data, compresslevel=6, mtime=0)
-        temporary.write_bytes(data)

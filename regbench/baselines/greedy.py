@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from regbench.baselines.simple_itk import image_of, in_voxels, simple_itk
 from regbench.data.cache import Pair
-from regbench.errors import RegbenchError
+from regbench.errors import RegbenchError, UsageError
 
 Array = NDArray[Any]
 
@@ -38,7 +38,7 @@ def greedy_ncc(
         ``(d, *S)`` float32, voxels.
 
     Raises:
-        RegbenchError: if picsl-greedy or SimpleITK is not installed, or it fails on this pair.
+        RegbenchError: if picsl-greedy or SimpleITK is not installed (`UsageError`), or it fails on this pair.
 
     Reference:
         Yushkevich et al. 2016, doi:10.1016/j.jalz.2016.06.205.
@@ -47,7 +47,7 @@ def greedy_ncc(
     try:
         from picsl_greedy import Greedy2D, Greedy3D
     except ImportError as error:
-        raise RegbenchError("picsl-greedy is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("picsl-greedy is needed for this baseline: pip install 'regbench[baselines]'.") from error
     dims = pair.fixed.ndim
     engine = (Greedy2D if dims == 2 else Greedy3D)()
     steps = "x".join(map(str, iterations))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
-from regbench.errors import RegbenchError
+from regbench.errors import RegbenchError, UsageError
 
 Array = NDArray[Any]
 
@@ -87,7 +87,7 @@ def simple_itk() -> Any:
     try:
         import SimpleITK as sitk  # noqa: N813  as everybody calls it
     except ImportError as error:
-        raise RegbenchError("SimpleITK is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("SimpleITK is needed for this baseline: pip install 'regbench[baselines]'.") from error
     package: Any = sitk  # it has types for some functions only
     package.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the order of sums, and so the last bit, depends on it
     return package

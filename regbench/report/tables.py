@@ -87,7 +87,10 @@ def write_main(summary: Mapping[str, Any], folder: Path, config: Mapping[str, An
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
     frame = main_table(summary)
     alike = _like_best(summary)
-    write_table(folder / "main", frame, lambda form: _shown(frame, alike, form), caption(summary), summary["study"])
+    untuned = frame["similarity"].isna()
+    ruled = int(untuned.sum()) if frame["dataset"].nunique() == 1 else 0
+    words, study = caption(summary), summary["study"]
+    write_table(folder / "main", frame, lambda form: _shown(frame, alike, form), words, study, ruled=ruled)
     write_text(folder / "main_long.csv", _long(frame).to_csv(index=False, lineterminator="\n"))
     write_json(folder / "main.provenance.json", provenance_of(summary, config))
 

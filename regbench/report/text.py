@@ -29,7 +29,15 @@ FITTED = {
 }
 
 
-def write_table(path: Path, frame: pd.DataFrame, shown: Callable[[Form], pd.DataFrame], words: str, study: str) -> None:
+def write_table(
+    path: Path,
+    frame: pd.DataFrame,
+    shown: Callable[[Form], pd.DataFrame],
+    words: str,
+    study: str,
+    *,
+    ruled: int = 0,
+) -> None:
     """Write the table as ``path`` with the endings csv, md, tex and html.
 
     Args:
@@ -38,6 +46,7 @@ def write_table(path: Path, frame: pd.DataFrame, shown: Callable[[Form], pd.Data
         shown: the same as text in the given form, escaped for it; columns that begin a row are left-aligned.
         words: caption in plain text.
         study: for the label of LaTeX.
+        ruled: rows above a rule in LaTeX; 0 for no rule.
     """
     _write(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     _write(path.with_suffix(".md"), f"{words}\n\n{shown('md').to_markdown(index=False, disable_numparse=True)}\n")
@@ -46,6 +55,10 @@ def write_table(path: Path, frame: pd.DataFrame, shown: Callable[[Form], pd.Data
         index=False, escape=False, caption=escape(words, "tex"), label=f"tab:{study}-{path.name}", position="t",
         column_format="".join("r" if _is_number(tex[name]) else "l" for name in tex),
     )  # fmt: skip
+    if ruled:
+        head, _, rows = body.partition("\\midrule\n")
+        lines = rows.split("\n")
+        body = head + "\\midrule\n" + "\n".join([*lines[:ruled], r"\midrule", *lines[ruled:]])
     for end, fitted in FITTED.items():
         body = body.replace(end, fitted)
     _write(path.with_suffix(".tex"), PACKAGES + body)

@@ -31,7 +31,7 @@ def report(config: Config) -> None:
     judging.structures_figure(summary, rows, lay.figures)
     judging.speed_figure(summary, rows, lay.figures)
     judging.curves_figure(
-        {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in plan.runs(config) if run[1] != plan.IDENTITY},
+        {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in plan.tuned_runs(config)},
         lay.figures,
     )
     best = {entry["dataset"]: entry["method"] for entry in summary["methods"] if entry["rank"] == 1}

@@ -127,8 +127,8 @@ def all_trials(wildcards):
 
 
 def run_files(wildcards):
-    """What a run's evaluation reads; no registration has no run."""
-    if wildcards.method == plan.IDENTITY:
+    """What a run's evaluation reads; only what is trained has a run."""
+    if not plan.find_method(STUDY, wildcards.method).tuned:
         return []
     folder = LAYOUT.run(wildcards.dataset, wildcards.method, wildcards.seed)
     return [folder / "run.json", folder / "checkpoint.pt"]
@@ -137,8 +137,8 @@ def run_files(wildcards):
 def trained_runs(wildcards):
     return [
         LAYOUT.run(*run) / "run.json"
-        for run in plan.runs(STUDY)
-        if run[0] == wildcards.dataset and run[1] != plan.IDENTITY
+        for run in plan.tuned_runs(STUDY)
+        if run[0] == wildcards.dataset
     ]
 
 
@@ -147,5 +147,5 @@ def selections():
         LAYOUT.selected(dataset.id, method.id)
         for dataset in STUDY.datasets
         for method in plan.methods(STUDY)
-        if method.id != plan.IDENTITY
+        if method.tuned
     ]

@@ -44,8 +44,7 @@ rule report:
         panels=[LAYOUT.panels(*run) for run in plan.runs(STUDY)],
         runs=[
             LAYOUT.run(*run) / "history.parquet"
-            for run in plan.runs(STUDY)
-            if run[1] != plan.IDENTITY
+            for run in plan.tuned_runs(STUDY)
         ],
     output:
         LAYOUT.page,
