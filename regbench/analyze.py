@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from regbench import plan
 from regbench.compare import Cell, compare_methods
@@ -65,7 +67,10 @@ def _joined(paths: list[Path]) -> pd.DataFrame:
     for path in paths:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
-    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+    # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
+    tables = [pq.ParquetFile(path).read(use_threads=False).replace_schema_metadata() for path in paths]
+    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    return frame
 
 
 def _cell(method: plan.Method) -> Cell:
@@ -123,14 +128,15 @@ def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:
     Where a label vanished, its surface distance and with it the mean are infinite: `infinite` counts such cases, and
     the median is what can be compared.
     """
-    table = rows.pivot_table(index=["fixed", "moving"], columns="seed", values=metric, dropna=False, sort=False)
-    found = spread(table.to_numpy())
-    by_case = table.mean(axis=1, skipna=False).dropna()
+    table = rows.set_index(["fixed", "moving", "seed"])[metric].unstack("seed", sort=False).to_numpy()
+    found = spread(table)
+    by_case = table.mean(axis=1)
+    by_case = by_case[~np.isnan(by_case)]
     return {
         "mean": found.mean,
         "sd": found.sd,
         "seed_sd": found.seed_sd,
-        "median": float(by_case.median()),
+        "median": float(np.median(by_case)) if len(by_case) else np.nan,
         "infinite": int(np.isinf(by_case).sum()),
         "cases": found.cases,
     }
@@ -139,14 +145,17 @@ def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:
 def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
     """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
     found = []
+    wanted = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
+    by_case = rows.groupby(["fixed", "moving"], sort=False)[[name for name in wanted if name in rows]].mean()
     for label, name in sorted(labels.items(), key=lambda item: int(item[0])):
         entry: dict[str, Any] = {"label": int(label), "name": name}
         for metric in OF_LABEL:
-            if f"{metric}_{label}" in rows:
-                by_case = rows.groupby(["fixed", "moving"], sort=False)[f"{metric}_{label}"].mean()
-                finite = by_case.replace(np.inf, np.nan).dropna()
-                entry |= {f"{metric}_mean": finite.mean(), f"{metric}_sd": finite.std(ddof=1)}
-                entry |= {f"{metric}_cases": len(finite), f"{metric}_vanished": int(np.isinf(by_case).sum())}
+            if f"{metric}_{label}" in by_case:
+                values = by_case[f"{metric}_{label}"].to_numpy()
+                finite = values[np.isfinite(values)]
+                entry[f"{metric}_mean"] = float(finite.mean()) if len(finite) else np.nan
+                entry[f"{metric}_sd"] = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
+                entry |= {f"{metric}_cases": len(finite), f"{metric}_vanished": int(np.isinf(values).sum())}
         found.append(entry)
     return found
 

@@ -25,7 +25,7 @@ from regbench.statistics import (
 
 COMPARED = ("dice", "hd95_mm", "tre_mm", "endpoint_error_mm", "endpoint_error_foreground_mm", "ndv_percent")
 # All pairs of methods are compared up to this many; of more, the best so many. Work would grow with their square.
-MOST = 40
+MOST = 24
 RESAMPLES = 2000
 Cell = tuple[str, str, str]  # model, similarity, regularizer
 
