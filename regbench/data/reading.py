@@ -56,6 +56,7 @@ def inside(root: Path, name: str, where: str) -> Path:
     return path
 
 
+@np.errstate(all="ignore")  # nonsense in a damaged header overflows in nibabel; what comes of it is checked
 def read_header(path: Path) -> Header:
     """Shape and affine of an image file, without its voxels.
 
@@ -138,6 +139,7 @@ def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(-1, dims)
 
 
+@np.errstate(all="ignore")
 def _read(path: Path) -> tuple[NDArray[Any], Header]:
     if suffix(path) not in VOLUMES:
         pixels = _read_slice(path)
@@ -160,7 +162,8 @@ def _open(path: Path) -> Any:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        return nib.load(path)
+        # nibabel leaves an uncompressed .mgh open.
+        return nib.MGHImage.from_bytes(path.read_bytes()) if suffix(path) == ".mgh" else nib.load(path)
     except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError) as error:
         raise RegbenchError(
             f"`{path}` must be a readable image, but got: {' '.join(str(error).split())}. Copy it again."
