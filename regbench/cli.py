@@ -1,4 +1,4 @@
-"""The command line: parses, calls one stage, prints, exits (0 done, 1 the work failed, 2 wrong usage).
+"""The command line: parses, calls one stage, prints, exits (0 done, 1 the work failed, 2 wrong usage, 75 stopped by SIGTERM with its state kept).
 
 Every verb of the workflow is usable by hand: it takes the study's config and says which part to do; files lie where
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from regbench import __version__, plan
 from regbench.config import Config, json_schema, load, read_yaml
-from regbench.errors import RegbenchError, UsageError, did_you_mean
+from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         verb(options)
     except UsageError as error:
         _stop(error, 2)
+    except InterruptedTrainingError as error:
+        _stop(error, 75)  # EX_TEMPFAIL: a scheduler may requeue
     except RegbenchError as error:
         _stop(error, 1)
     except BrokenPipeError:
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     train = add("train", _train, "train one model", "config", "dataset", "method", "seed", "threads")
     train.add_argument("--lam", type=float, help="default: the lambda that `select` chose")
     train.add_argument("--out", type=Path, help="folder of the run; default: where the workflow puts it")
+    train.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="keep the state; default: 300")
     evaluate = add(
         "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
     )
@@ -222,7 +225,9 @@ def _train(options: argparse.Namespace) -> None:
         chosen = read_json(lay.selected(dataset, options.method))
         lam, reason = chosen["lam"], chosen["reason"]
     folder = options.out or lay.run(dataset, options.method, options.seed)
-    train(job, lam, load_data(lay.data(dataset)), folder, reason=reason, bar=sys.stderr.isatty())
+    state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
+    data = load_data(lay.data(dataset))
+    train(job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty())
 
 
 def _evaluate(options: argparse.Namespace) -> None:

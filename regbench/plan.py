@@ -51,6 +51,9 @@ class Layout:
     def trial_state(self, dataset: str, method: str) -> Path:
         return self.root / "state" / "trials" / dataset / method
 
+    def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
+
     def selected(self, dataset: str, method: str) -> Path:
         return self.cell(dataset, method) / "selected.json"
 
