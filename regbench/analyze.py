@@ -1,6 +1,6 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from regbench import plan
+from regbench.compare import Cell, compare_methods
 from regbench.config import Config
+from regbench.errors import RegbenchError
 from regbench.files import read_json, replacing, write_json
 from regbench.metrics import METRICS
+from regbench.statistics import spread
 from regbench.train import RUN
 
+OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("number", "lam", "status", "dice", "ndv_percent")
 OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
@@ -24,13 +28,18 @@ def analyze(config: Config) -> None:
     The summary holds nothing that was timed: it is the same in every repetition. Times stand in the rows.
     """
     lay = plan.layout(config)
-    frame = pd.concat([pd.read_parquet(lay.pairs(*run)) for run in plan.runs(config)], ignore_index=True)
+    frame = _joined([lay.pairs(*run) for run in plan.runs(config)])
     timed = pd.concat([pd.read_parquet(lay.runtime(dataset.id)) for dataset in config.datasets], ignore_index=True)
     frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
         frame.to_parquet(temporary, index=False)
+    known = plan.methods(config)
+    cells = {method.id: _cell(method) for method in known if method.id != plan.IDENTITY}
+    parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
     entries = [
-        _entry(config, dataset.id, method, frame) for dataset in config.datasets for method in plan.methods(config)
+        _entry(config, dataset.id, method, parts[dataset.id, method.id])
+        for dataset in config.datasets
+        for method in known
     ]
     write_json(
         lay.summary,
@@ -43,14 +52,30 @@ def analyze(config: Config) -> None:
             "steps": config.training.steps,
             "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
             "methods": _ranked(entries),
+            "comparisons": {
+                str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
+            },
             "warnings": list(_warnings(entries)),
         },
     )
 
 
-def _entry(config: Config, dataset: str, method: plan.Method, frame: pd.DataFrame) -> dict[str, Any]:
+def _joined(paths: list[Path]) -> pd.DataFrame:
+    """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN."""
+    for path in paths:
+        if not path.is_file():
+            raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+
+def _cell(method: plan.Method) -> Cell:
+    parts = (method.model, method.similarity, method.regularizer)
+    model, similarity, regularizer = (part.id if part else plan.IDENTITY for part in parts)
+    return model, similarity, regularizer
+
+
+def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame) -> dict[str, Any]:
     lay = plan.layout(config)
-    mine = frame[(frame["dataset"] == dataset) & (frame["method"] == method.id)]
     entry: dict[str, Any] = {
         "dataset": dataset,
         "method": method.id,
@@ -68,7 +93,12 @@ def _entry(config: Config, dataset: str, method: plan.Method, frame: pd.DataFram
         "failed_rows": len(failed),
         "reasons": sorted(set(failed["reason"])),
         "vanished_labels": int(np.nansum(mine["labels_vanished"])),
-        "metrics": {name: _spread(mine, name) for name in METRICS if name in mine and name not in timed_columns()},
+        "metrics": {
+            name: _spread(mine, name)
+            for name in METRICS
+            if name in mine and name not in timed_columns() and (name == "dice" or mine[name].notna().any())
+        },
+        "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
     if method.id != plan.IDENTITY:
         chosen = read_json(lay.selected(dataset, method.id))
@@ -88,10 +118,37 @@ def timed_columns() -> tuple[str, ...]:
 
 
 def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases."""
-    by_case = rows.groupby(["fixed", "moving"])[metric].mean()
-    by_seed = rows.groupby("seed")[metric].mean()
-    return {"mean": by_case.mean(), "sd": by_case.std(ddof=1), "seed_sd": by_seed.std(ddof=1)}
+    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases.
+
+    Where a label vanished, its surface distance and with it the mean are infinite: `infinite` counts such cases, and
+    the median is what can be compared.
+    """
+    table = rows.pivot_table(index=["fixed", "moving"], columns="seed", values=metric, dropna=False, sort=False)
+    found = spread(table.to_numpy())
+    by_case = table.mean(axis=1, skipna=False).dropna()
+    return {
+        "mean": found.mean,
+        "sd": found.sd,
+        "seed_sd": found.seed_sd,
+        "median": float(by_case.median()),
+        "infinite": int(np.isinf(by_case).sum()),
+        "cases": found.cases,
+    }
+
+
+def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
+    found = []
+    for label, name in sorted(labels.items(), key=lambda item: int(item[0])):
+        entry: dict[str, Any] = {"label": int(label), "name": name}
+        for metric in OF_LABEL:
+            if f"{metric}_{label}" in rows:
+                by_case = rows.groupby(["fixed", "moving"], sort=False)[f"{metric}_{label}"].mean()
+                finite = by_case.replace(np.inf, np.nan).dropna()
+                entry |= {f"{metric}_mean": finite.mean(), f"{metric}_sd": finite.std(ddof=1)}
+                entry |= {f"{metric}_cases": len(finite), f"{metric}_vanished": int(np.isinf(by_case).sum())}
+        found.append(entry)
+    return found
 
 
 def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

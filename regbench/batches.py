@@ -1,7 +1,7 @@
 """Which pairs a training sees, step by step, and how they reach the device."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -38,7 +38,8 @@ class Batches:
             hint = did_you_mean(atlas, data.subjects)
             raise RegbenchError(f"training.atlas must be a subject of `{data.id}`, but got `{atlas}`; {hint}")
         names = [name for name in data.split("train") if name != atlas]
-        self.draws = draw_pairs(len(names), protocol["steps"], protocol["batch"], seed)
+        prescribed = [] if atlas is not None else _prescribed(data, names)
+        self.draws = draw_pairs(len(names), protocol["steps"], protocol["batch"], seed, prescribed)
         if atlas is not None:
             self.draws[:, 0 if protocol["atlas_is"] == "fixed" else 1] = len(names)
             names.append(atlas)
@@ -103,9 +104,18 @@ class Batches:
         return need < max(SHARE * free, ALWAYS)
 
 
-def draw_pairs(subjects: int, steps: int, batch: int, seed: int) -> Tensor:
-    """Subject indices ``(steps, 2, batch)``; a subject is never paired with itself."""
+def draw_pairs(subjects: int, steps: int, batch: int, seed: int, prescribed: Sequence[tuple[int, int]] = ()) -> Tensor:
+    """Subject indices ``(steps, 2, batch)``: of the prescribed pairs, else of any two; none is paired with itself."""
     generator = np.random.default_rng([seed, subjects])
+    if prescribed:
+        chosen = np.array(prescribed)[generator.integers(0, len(prescribed), (steps, batch))]
+        return torch.from_numpy(chosen.transpose(0, 2, 1).copy())
     fixed = generator.integers(0, subjects, (steps, batch))
     moving = (fixed + generator.integers(1, max(subjects, 2), (steps, batch))) % subjects
     return torch.from_numpy(np.stack([fixed, moving], 1))
+
+
+def _prescribed(data: Dataset, names: list[str]) -> list[tuple[int, int]]:
+    """The training pairs that the data's authors prescribe, as indices of training subjects; none for most data."""
+    place = {name: number for number, name in enumerate(names)}
+    return [(place[fixed], place[moving]) for fixed, moving in data.pairs("train")]

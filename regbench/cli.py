@@ -68,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add("list", _list, "losses, regularizers, models, datasets and metrics, one line each")
     add("check", _check, "report every mistake of a config at once; start nothing", "config")
-    add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset")
+    add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset", "threads")
+    inspect = add(
+        "inspect", _inspect, "show what the loader sees of a dataset; keep nothing", "config", "dataset", "threads"
+    )
+    inspect.add_argument("--picture", type=Path, metavar="PNG", help="write a contact sheet of the first subjects")
     add("propose", _propose, "propose the lambdas of one round of trials", "config", "dataset", "method", "round")
     trial = add("trial", _trial, "run proposed trials of one round", "config", "dataset", "method", "round", "threads")
     trial.add_argument("--slots", nargs=2, type=int, metavar=("FIRST", "LAST"), help="default: the whole round")
@@ -81,6 +85,21 @@ def _parser() -> argparse.ArgumentParser:
         "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
     )
     evaluate.add_argument("--run", type=Path, help="folder of a run made with `train --out`; rows are written into it")
+    export = add(
+        "export",
+        _export,
+        "write a run's displacements of the test pairs as NIfTI",
+        "config",
+        "dataset",
+        "method",
+        "seed",
+        "threads",
+    )
+    export.add_argument("--out", type=Path, help="folder of the files; default: `displacements` in the run's folder")
+    export.add_argument("--prepared", action="store_true", help="on the prepared grid, not in the subjects' own arrays")
+    fetch = add("fetch", _fetch, "download a public dataset, or list them")
+    fetch.add_argument("name", nargs="?", help="name of the set; all are listed without it")
+    fetch.add_argument("--store", type=Path, help="default: $REGBENCH_DATA, else the user's cache folder")
     add(
         "runtime",
         _runtime,
@@ -157,7 +176,17 @@ def _prepare(options: argparse.Namespace) -> None:
 
     config = _config(options)
     dataset = _dataset(options, config)
-    prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset))
+    prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset), threads=options.threads)
+
+
+def _inspect(options: argparse.Namespace) -> None:
+    from regbench.data.inspection import inspect
+
+    config = _config(options)
+    job = plan.prepare_job(config, _dataset(options, config))
+    print(inspect(job, options.picture, threads=options.threads), end="")
+    if options.picture is not None:
+        print(f"\npicture  {options.picture}")
 
 
 def _propose(options: argparse.Namespace) -> None:
@@ -243,6 +272,33 @@ def _evaluate(options: argparse.Namespace) -> None:
     evaluate(job, load_data(lay.data(dataset)), None if method == plan.IDENTITY else folder, out)
 
 
+def _export(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.export import export
+
+    config = _config(options)
+    _set_up(options)
+    dataset, lay = _dataset(options, config), plan.layout(config)
+    if plan.find_method(config, options.method).model is None:
+        raise UsageError(f"--method must name a method with a model, but `{options.method}` moves nothing")
+    folder = lay.run(dataset, options.method, options.seed)
+    out = options.out or folder / "displacements"
+    written = export(load_data(lay.data(dataset)), folder, out, native=not options.prepared)
+    print(f"{len(written)} displacements in {out}")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from regbench.data.public import BY_HAND, SETS, fetch
+
+    if options.name is not None:
+        print(fetch(options.name, options.store))
+        return
+    for name, entry in SETS.items():
+        print(f"{name:<18} {entry.megabytes} MB. Licence: {entry.licence}")
+    for name, words in BY_HAND.items():
+        print(f"{name:<18} by hand. {words}")
+
+
 def _runtime(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.runtime import runtime
@@ -292,11 +348,11 @@ def _show(options: argparse.Namespace) -> None:
     print(f"\n{terminal_table(summary)}\n")
     for warning in summary["warnings"]:
         print(f"WARNING {warning}")
+    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
-        uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
         print("MLflow   run the next line, then open http://127.0.0.1:5000")
-        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}")
+        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {plan.tracking_uri(config)}")
 
 
 def _schema(options: argparse.Namespace) -> None:

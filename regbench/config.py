@@ -25,7 +25,8 @@ from pydantic import (
 from regbench.errors import UsageError, did_you_mean
 
 Item = TypeVar("Item")
-# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message)
+# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
+# "preprocessing" and "splits" take the name of the dataset's source
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -93,11 +94,17 @@ class DatasetConfig(Strict):
     id: Id
     source: str = Field(description="a dataset that `regbench list` shows")
     parameters: dict[str, Any] = Field(default_factory=dict)
-    splits: dict[str, Any] = Field(default_factory=dict, description="train, validation, test: counts or subject ids")
+    splits: dict[str, Any] = Field(
+        default_factory=dict,
+        description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
+        "or folds and fold; seed of the draw",
+    )
     pairs: dict[Literal["validation", "test"], Count] = Field(
         default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
     )
-    preprocessing: dict[str, Any] = Field(default_factory=dict)
+    preprocessing: dict[str, Any] = Field(
+        default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
+    )
 
 
 class Grid(Strict):
@@ -367,9 +374,14 @@ def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistak
             name, given = entry.get(name_key), entry.get("parameters", {})
             if not isinstance(name, str) or not isinstance(given, Mapping):
                 continue  # the typed check says so
+            where = f"{'.'.join(path)}[{number}]"
             for parameter, message in check(kind, name, given):
                 suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
-                yield Mistake(f"{'.'.join(path)}[{number}]{suffix}", message)
+                yield Mistake(where + suffix, message)
+            for part in ("preprocessing", "splits") if kind == "dataset" else ():
+                settings = entry.get(part, {})
+                for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
+                    yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
     for number, item in enumerate(_items(raw, "grid", "regularizers")):
         for model in _items(raw, "models"):
             name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))

@@ -10,13 +10,21 @@ import pandas as pd
 from regbench.data.cache import Dataset, Pair
 from regbench.files import replacing
 from regbench.inference import register
-from regbench.metrics import dice, endpoint_error_mm, folding_metrics, mean_over_labels
+from regbench.metrics import (
+    dice,
+    endpoint_error_mm,
+    folding_metrics,
+    mean_over_labels,
+    surface_metrics,
+)
+from regbench.panels import chosen, slices, write_panels
+from regbench.plan import PANELS
 from regbench.spatial import warp_labels
 from regbench.train import load_run
 
 
 def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
-    """Evaluate a run on all test pairs and write one parquet row each.
+    """Evaluate a run on all test pairs: one parquet row each, and beside it slices of three pairs for the figures.
 
     Args:
         job: slice of the config (`plan.evaluate_job`).
@@ -25,7 +33,7 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         out: parquet file.
     """
     record, model = load_run(folder) if folder else ({"lam": None, "status": "complete", "reason": ""}, None)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for fixed, moving in data.pairs("test"):
         pair = data.pair(fixed, moving)
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
@@ -37,6 +45,13 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
             row |= measure(pair, displacement, list(data.labels))
         rows.append(row)
     frame = pd.DataFrame(rows)
+    found = {}
+    for place, number in chosen(frame["dice"].to_numpy(dtype=np.float64)).items():
+        about = rows[number]
+        pair = data.pair(about["fixed"], about["moving"])
+        displacement = register(model, pair.fixed, pair.moving) if model else _zero(pair)
+        found[place] = (about, slices(data, about["fixed"], about["moving"], displacement))
+    write_panels(out.with_name(PANELS), found)
     frame["lam"] = frame["lam"].astype(float)
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
@@ -54,12 +69,15 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
         **folding_metrics(displacement, foreground),
     }
+    surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
+    found |= {name: mean_over_labels(values) for name, values in surfaces.items()}
     if pair.truth is not None:
         found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
         found["endpoint_error_foreground_mm"] = endpoint_error_mm(
             displacement, pair.truth, pair.spacing_mm, mask=foreground
         )
-    return found | {f"dice_{label}": value for label, value in per_label.items()}
+    every = {"dice": per_label, **surfaces}
+    return found | {f"{name}_{label}": value for name, values in every.items() for label, value in values.items()}
 
 
 def _zero(pair: Pair) -> Any:

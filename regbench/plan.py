@@ -4,6 +4,7 @@ Imports neither torch nor mlflow: the Snakefile reads this. A slice is JSON and 
 Snakemake re-runs a job exactly when something it depends on has changed, the code of its stage included.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from regbench.errors import UsageError, did_you_mean
 from regbench.fingerprint import component_module, fingerprint
 
 IDENTITY = "identity"
+PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 Job = dict[str, Any]
 
 
@@ -63,6 +65,9 @@ class Layout:
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.run(dataset, method, seed) / "pairs.parquet"
 
+    def panels(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.run(dataset, method, seed) / PANELS
+
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 
@@ -93,6 +98,10 @@ class Layout:
         return self.root / "tables"
 
     @property
+    def page(self) -> Path:
+        return self.root / "report.html"
+
+    @property
     def figures(self) -> Path:
         return self.root / "figures"
 
@@ -100,6 +109,12 @@ class Layout:
 def layout(config: Config) -> Layout:
     """The folders of a study."""
     return Layout(Path(config.results) / config.study)
+
+
+def tracking_uri(config: Config) -> str:
+    """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password."""
+    uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
+    return re.sub(r"//[^/@\s]+@", "//***@", uri)
 
 
 def methods(config: Config) -> tuple[Method, ...]:

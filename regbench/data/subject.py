@@ -14,10 +14,13 @@ class Subject:
 
     Attributes:
         image: ``(*S)`` float32, scaled to order one.
-        labels: ``(*S)`` integers, 0 is background.
+        labels: ``(*S)`` integers, 0 is background; all 0 where the subject has none.
         forward: ``(d, *S)`` voxels, where the subject was made from a template by a known map: from the subject's grid
             into the template; None for real subjects.
         inverse: ``(d, *S)`` voxels, the way back.
+        landmarks: ``(n, d)`` voxel coordinates; row k of two subjects is the same point of the body.
+        mask: ``(*S)``, where the image counts.
+        record: what was done to bring it here, as JSON; stands in the manifest.
     """
 
     id: str
@@ -25,11 +28,21 @@ class Subject:
     labels: NDArray[Any]
     forward: NDArray[np.float32] | None = None
     inverse: NDArray[np.float32] | None = None
+    landmarks: NDArray[np.float64] | None = None
+    mask: NDArray[np.bool_] | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset before it is cached."""
+    """A dataset before it is cached.
+
+    Attributes:
+        labels: id to name; a source may complete it while its subjects are read.
+        groups: subject to group (a person with several scans); whoever is missing is a group of one.
+        given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
+        given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
+    """
 
     ids: tuple[str, ...]
     shape: tuple[int, ...]
@@ -38,6 +51,9 @@ class Source:
     notes: str
     licences: tuple[str, ...]
     subjects: Any = field(repr=False)  # () -> Iterator[Subject], in the order of ids
+    groups: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = field(default_factory=dict)
+    given_pairs: tuple[tuple[str, str], ...] = ()
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())

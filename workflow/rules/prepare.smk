@@ -7,7 +7,7 @@ rule prepare:
         LAYOUT.benchmark("prepare/{dataset}")
     conda:
         "../envs/regbench.yaml"
-    threads: 1
+    threads: 4
     resources:
         mem_mb=4000,
         runtime=60,
@@ -15,4 +15,4 @@ rule prepare:
         config=CONFIG_FILE,
         job=prepare_job,
     shell:
-        "regbench prepare {params.config:q} --dataset {wildcards.dataset} > {log:q} 2>&1"
+        "regbench prepare {params.config:q} --dataset {wildcards.dataset} --threads {threads} > {log:q} 2>&1"

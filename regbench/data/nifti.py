@@ -1,0 +1,55 @@
+"""Displacements on disk, exactly as the Learn2Reg evaluator reads them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.reading import DAMAGE
+from regbench.errors import RegbenchError
+from regbench.files import replacing
+
+
+def displacement_name(fixed: str, moving: str) -> str:
+    """``disp_FFFF_0000_MMMM_0000.nii.gz``; ids that do not end in such numbers stand there whole."""
+    short = [re.sub(r"^.*_(\d{4}_\d{4})$", r"\1", name) for name in (fixed, moving)]
+    return f"disp_{short[0]}_{short[1]}.nii.gz"
+
+
+def write_displacement(path: Path, displacement: NDArray[Any], affine: NDArray[Any]) -> None:
+    """Write a displacement as float32 NIfTI ``(*S, d)``; the same bytes each time.
+
+    Args:
+        path: ending in ``.nii`` or ``.nii.gz``.
+        displacement: ``(d, *S)``, voxels of the fixed array, component k along array axis k.
+        affine: ``(4, 4)`` of the fixed image.
+    """
+    import gzip
+
+    import nibabel as nib
+
+    stored = np.moveaxis(np.asarray(displacement, dtype=np.float32), 0, -1)
+    image = nib.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]  # nibabel
+    content = image.to_bytes()
+    with replacing(path) as temporary:
+        # A gzip stream records the time of its making unless told not to.
+        temporary.write_bytes(gzip.compress(content, 6, mtime=0) if path.name.endswith(".gz") else content)
+
+
+def read_displacement(path: Path) -> NDArray[np.float32]:
+    """A displacement ``(d, *S)`` in voxels from a NIfTI as `write_displacement` and Learn2Reg make them.
+
+    Raises:
+        RegbenchError: if the file is damaged or its last axis is not the number of its others; names it.
+    """
+    import nibabel as nib
+
+    try:
+        stored = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
+    except (*DAMAGE, nib.filebasedimages.ImageFileError) as error:
+        raise RegbenchError(f"`{path}` must be a readable NIfTI, but got: {error}. Copy it again.") from error
+    if stored.ndim not in (3, 4) or stored.shape[-1] != stored.ndim - 1:
+        raise RegbenchError(f"`{path}` must be a displacement (X, Y, Z, 3) or (X, Y, 2), but has shape {stored.shape}.")
+    return np.ascontiguousarray(np.moveaxis(stored, -1, 0))
