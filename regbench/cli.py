@@ -1,4 +1,6 @@
-"""The command line: parses, calls one stage, prints, exits (0 done, 1 the work failed, 2 wrong usage, 75 stopped by SIGTERM with its state kept).
+"""The command line: parses, calls one stage, prints, exits.
+
+0 done, 1 the work failed, 2 wrong usage, 75 stopped by SIGTERM with its state kept: run the same command again.
 
 Every verb of the workflow is usable by hand: it takes the study's config and says which part to do; files lie where
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.

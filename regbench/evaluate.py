@@ -1,15 +1,16 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from regbench.data.cache import Dataset, Pair
 from regbench.files import replacing
-from regbench.inference import register
+from regbench.inference import register, registered
 from regbench.metrics import (
     dice,
     endpoint_error_mm,
@@ -34,14 +35,12 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     """
     record, model = load_run(folder) if folder else ({"lam": None, "status": "complete", "reason": ""}, None)
     rows: list[dict[str, Any]] = []
-    for fixed, moving in data.pairs("test"):
-        pair = data.pair(fixed, moving)
+    for (fixed, moving), pair, displacement in _registered(model, data):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
         if record["status"] != "complete":
             row |= dict.fromkeys(measure(pair, _zero(pair), list(data.labels)), np.nan)
         else:
-            displacement = register(model, pair.fixed, pair.moving) if model else _zero(pair)
             row |= measure(pair, displacement, list(data.labels))
         rows.append(row)
     frame = pd.DataFrame(rows)
@@ -55,6 +54,15 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     frame["lam"] = frame["lam"].astype(float)
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
+
+
+def _registered(model: nn.Module | None, data: Dataset) -> Iterator[tuple[tuple[str, str], Pair, Any]]:
+    if model is not None:
+        yield from registered(model, data, "test")
+        return
+    for names in data.pairs("test"):
+        pair = data.pair(*names)
+        yield names, pair, _zero(pair)
 
 
 def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float]:
