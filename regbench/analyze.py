@@ -111,7 +111,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
         for path in plan.trial_files(config, dataset, method.id):
             entry["trials"] += [{key: trial[key] for key in OF_TRIAL} for trial in read_json(path)]
-        for seed in config.seeds:
+        for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})
     return entry
@@ -161,16 +161,20 @@ def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str,
 
 
 def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rank 1 is the highest mean Dice of its dataset; `identity`, baselines and failed cells have none."""
-    for dataset in {entry["dataset"] for entry in entries}:
+    """Rank 1 is the highest mean Dice of its dataset and model; `identity`, baselines and failed cells have none.
+
+    Models are ranked apart: an optimisation of each pair says which loss is best for it, not that networks are worse.
+    """
+    tuned = [entry for entry in entries if entry["similarity"] is not None]
+    for dataset, model in {(entry["dataset"], entry["model"]) for entry in entries}:
         scores = {
             entry["method"]: entry["metrics"]["dice"]["mean"]
-            for entry in entries
-            if entry["dataset"] == dataset and entry["similarity"] is not None
+            for entry in tuned
+            if (entry["dataset"], entry["model"]) == (dataset, model)
         }
         order = sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
         for entry in entries:
-            if entry["dataset"] == dataset:
+            if (entry["dataset"], entry["model"]) == (dataset, model):
                 entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
     return entries
 

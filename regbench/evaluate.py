@@ -1,6 +1,6 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from regbench.components import bind
 from regbench.data.cache import Dataset, Pair
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import replacing
-from regbench.inference import register
+from regbench.inference import registered
 from regbench.losses import SIMILARITIES
 from regbench.metrics import (
     METRICS,
@@ -29,7 +29,7 @@ from regbench.plan import PANELS
 from regbench.spatial import warp, warp_labels
 from regbench.train import load_run
 
-Registered = Callable[[Pair, str, str], Any]  # pair, fixed, moving -> displacement
+Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pair, displacement or an error
 
 
 def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
@@ -41,31 +41,25 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         folder: of the run; None for a baseline and for `identity`, whose displacement is zero.
         out: parquet file.
     """
-    record, registered = _method(job, folder)
+    record, found_all = _method(job, folder, data)
     compare = _similarity(record)
     rows: list[dict[str, Any]] = []
-    for fixed, moving in data.pairs("test"):
-        pair = data.pair(fixed, moving)
+    shown: list[dict[str, Any]] = []
+    for (fixed, moving), pair, displacement in found_all:
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
-        displacement = _zero(pair)
+        if isinstance(displacement, RegbenchError):
+            row |= {"status": "failed", "reason": str(displacement)}
         if row["status"] == "complete":
-            try:
-                displacement = registered(pair, fixed, moving)
-            except UsageError:
-                raise  # a missing package is no property of a pair
-            except RegbenchError as error:
-                row |= {"status": "failed", "reason": str(error)}
-        measured = measure(pair, displacement, list(data.labels)) | compare(pair, displacement)
-        rows.append(row | (measured if row["status"] == "complete" else dict.fromkeys(measured, np.nan)))
+            row |= measure(pair, displacement, list(data.labels)) | compare(pair, displacement)
+        else:
+            zero = _zero(pair)
+            row |= dict.fromkeys(measure(pair, zero, list(data.labels)) | compare(pair, zero), np.nan)
+        rows.append(row)
+        shown.append(slices(pair, displacement) if row["status"] == "complete" else {})
     frame = pd.DataFrame(rows)
-    found = {}
-    for place, number in chosen(frame["dice"].to_numpy(dtype=np.float64)).items():
-        about = rows[number]
-        pair = data.pair(about["fixed"], about["moving"])
-        displacement = registered(pair, about["fixed"], about["moving"])
-        found[place] = (about, slices(data, about["fixed"], about["moving"], displacement))
-    write_panels(out.with_name(PANELS), found)
+    places = chosen(frame["dice"].to_numpy(dtype=np.float64))
+    write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
@@ -83,16 +77,27 @@ def means(path: Path) -> str:
     return "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
 
 
-def _method(job: Mapping[str, Any], folder: Path | None) -> tuple[dict[str, Any], Registered]:
-    """The record of a method, and what gives the displacement of a pair."""
+def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple[dict[str, Any], Registered]:
+    """The record of a method, and the displacements of its test pairs, or why one has none."""
     record: dict[str, Any] = {"lam": None, "status": "complete", "reason": ""}
     if folder is not None:
         record, model = load_run(folder)
-        return record, lambda pair, fixed, moving: register(model, pair.fixed, pair.moving) if model else _zero(pair)
-    if "baseline" in job:
-        component = job["baseline"]
-        return record, bind(BASELINES, component["name"], component["parameters"])
-    return record, lambda pair, fixed, moving: _zero(pair)
+        if model is not None and record["status"] == "complete":
+            return record, registered(model, data, "test")
+    return record, _by_baseline(job.get("baseline"), data)
+
+
+def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registered:
+    """A classical method pair by pair; zero displacements where there is none."""
+    function = bind(BASELINES, baseline["name"], baseline["parameters"]) if baseline else None
+    for fixed, moving in data.pairs("test"):
+        pair = data.pair(fixed, moving)
+        try:
+            yield (fixed, moving), pair, function(pair, fixed, moving) if function else _zero(pair)
+        except UsageError:
+            raise  # a missing package is no property of a pair
+        except RegbenchError as error:
+            yield (fixed, moving), pair, error
 
 
 def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:

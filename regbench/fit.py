@@ -15,7 +15,7 @@ from regbench import resume
 from regbench.data.cache import Dataset
 from regbench.errors import InterruptedTrainingError
 from regbench.files import digest
-from regbench.inference import build_model
+from regbench.inference import build_model, trained
 from regbench.loop import TERMS, Training
 from regbench.objective import objective
 
@@ -67,7 +67,7 @@ def fit(
     device = devices.choose(job["training"]["device"])
     terms = objective(job["similarity"], job["regularizer"], lam)
     model = build_model(job["model"], len(data.shape), terms).to(device)
-    if not list(model.parameters()):
+    if not trained(model):
         return Fit(model)
     training = Training(job, lam, data, model, terms)
     key = digest({"job": dict(job), "lam": lam, "data": data.checksum, "device": device.type})

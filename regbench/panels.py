@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regbench.data.cache import Dataset
+from regbench.data.cache import Pair
 from regbench.files import replacing
 from regbench.metrics.determinants import central_determinant
 from regbench.spatial import warp
@@ -23,12 +23,11 @@ def chosen(dice: Array) -> dict[str, int]:
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]} if order else {}
 
 
-def slices(data: Dataset, fixed: str, moving: str, displacement: Array) -> dict[str, Array]:
+def slices(pair: Pair, displacement: Array) -> dict[str, Array]:
     """Fixed, moving and moved image, in-plane displacement ``(2, *S)`` and determinant of one slice of a pair.
 
     In 3D it is the slice across the last axis with most labelled voxels; the determinant is that of the volume.
     """
-    pair = data.pair(fixed, moving)
     tensors = (
         torch.from_numpy(np.array(values, dtype=np.float32))[None] for values in (pair.moving[None], displacement)
     )

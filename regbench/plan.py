@@ -15,6 +15,7 @@ from regbench.errors import UsageError, did_you_mean
 from regbench.fingerprint import component_module, fingerprint
 
 IDENTITY = "identity"
+UNTRAINED = frozenset({"instance"})  # models without weights
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 Job = dict[str, Any]
 
@@ -58,6 +59,9 @@ class Layout:
 
     def trial_state(self, dataset: str, method: str) -> Path:
         return self.root / "state" / "trials" / dataset / method
+
+    def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
 
     def selected(self, dataset: str, method: str) -> Path:
         return self.cell(dataset, method) / "selected.json"
@@ -145,8 +149,15 @@ def find_method(config: Config, name: str) -> Method:
 
 
 def seeds(config: Config, method: str) -> tuple[int, ...]:
-    """The seeds of a method; what is the same under every seed has one."""
-    return config.seeds if find_method(config, method).tuned else config.seeds[:1]
+    """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one."""
+    tuned = find_method(config, method).tuned
+    return config.seeds if tuned and not untrained(config, method) else config.seeds[:1]
+
+
+def untrained(config: Config, method: str) -> bool:
+    """Whether a method optimises each pair by itself: nothing to train, so one job does its whole cell."""
+    model = find_method(config, method).model
+    return model is not None and model.name in UNTRAINED
 
 
 def runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -286,6 +297,18 @@ def runtime_job(config: Config) -> Job:
 def final_job(config: Config, method: str, seed: int) -> Job:
     """The slice of a final training."""
     return train_job(config, method, seed=seed, steps=config.training.steps)
+
+
+def cell_job(config: Config, dataset: str, method: str) -> Job:
+    """What a cell without training depends on, beside the data: all that its stages depend on."""
+    seed = seeds(config, method)[0]
+    return {
+        "propose": propose_job(config, dataset, method),
+        "trial": trial_job(config, method),
+        "select": select_job(config, method),
+        "train": final_job(config, method, seed),
+        "evaluate": evaluate_job(config, method, seed),
+    }
 
 
 def study_job(config: Config, stage: str) -> Job:

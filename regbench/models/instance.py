@@ -84,7 +84,8 @@ class Instance(nn.Module):
         optimiser = Adam([field])
         for _ in range(steps):
             loss = self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]))[0]
-            (field.grad,) = torch.autograd.grad(loss, [field])
+            # The loss is a mean over the batch: undone, each pair is registered as if it were alone.
+            (field.grad,) = torch.autograd.grad(loss * len(field), [field])
             optimiser.step(self.rate)
         return field.detach()
 

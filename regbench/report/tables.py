@@ -50,7 +50,7 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
 
 def terminal_table(summary: Mapping[str, Any]) -> str:
     """The main table in the width of a terminal: means only, best method first, identity on top."""
-    frame = main_table(summary).sort_values(["dataset", "rank"], na_position="first", kind="stable")
+    frame = main_table(summary).sort_values(["dataset", "model", "rank"], na_position="first", kind="stable")
     columns = {"dice_mean": "dice", "fold_central_percent_mean": "fold %", "ndv_percent_mean": "NDV %"}
     columns |= {"endpoint_error_foreground_mm_mean": "EPE mm"}
     names = ["dataset", "model", "similarity", "regularizer", "lambda", *columns, "failed", "rank"]
@@ -126,8 +126,8 @@ def caption(summary: Mapping[str, Any]) -> str:
         f"seed{'s' if seeds > 1 else ''}; lambda chosen by {rule} with the same number of trials in every cell, then "
         f"{summary['steps']} training steps. Labels warped by nearest neighbour; a case's Dice is the mean over its "
         "labels, a label absent before registration is left out, one that vanishes in the warp counts 0.",
-        "Best bold, second underlined; † not significantly worse than the best (Wilcoxon signed-rank on pairs, "
-        "two-sided, Holm over the methods of a metric, 0.05).",
+        "Best of each model bold, second underlined; † not significantly worse than the best (Wilcoxon signed-rank on "
+        "pairs, two-sided, Holm over the methods of a metric, 0.05).",
     ]
     if any(entry["metrics"].get(name, {}).get("infinite") for entry in summary["methods"] for name in OF_SURFACES):
         lines.append(
@@ -139,7 +139,7 @@ def caption(summary: Mapping[str, Any]) -> str:
 
 
 def _shown(frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form: Form) -> pd.DataFrame:
-    """The frame as text: mean ± SD in one column; best bold, second underlined, of the trained methods of a dataset."""
+    """The frame as text: mean ± SD in one column; best bold, second underlined, of each model and dataset."""
     shown = plain(frame[["dataset", "model", "similarity", "regularizer"]], form)
     lams = [f"{value:.3g}" if np.isfinite(value) else NONE for value in frame["lambda"].astype(float)]
     shown[escape("λ", form)] = [escape(text, form) for text in lams]

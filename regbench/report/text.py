@@ -95,9 +95,9 @@ def escape(text: str, form: Form) -> str:
 
 
 def marks(frame: pd.DataFrame, column: str, direction: str, competing: "pd.Series[bool]") -> list[str]:
-    """'best' and 'second' by the printed number (ties share the mark), within a dataset, among the competing rows."""
+    """'best' and 'second' by the printed number (ties share the mark), of the competing rows of a dataset and model."""
     found = [""] * len(frame)
-    for _, mine in frame.reset_index(drop=True)[competing.to_numpy()].groupby("dataset"):
+    for _, mine in frame.reset_index(drop=True)[competing.to_numpy()].groupby(["dataset", "model"]):
         values = sorted(set(mine[column].dropna()), reverse=direction == "higher")
         for index, value in mine[column].items():
             if len(values) > 1 and value in values[:2]:

@@ -1,5 +1,6 @@
 # The config, checked before anything else, and the functions that the rules share.
 
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -46,6 +47,17 @@ STUDY = checked()
 LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
 GPU = 0 if STUDY.training.device == "cpu" else 1
+
+
+# Methods without training, as a pattern; one that matches nothing where the study has none.
+UNTRAINED = (
+    "|".join(
+        re.escape(method.id)
+        for method in plan.methods(STUDY)
+        if plan.untrained(STUDY, method.id)
+    )
+    or "(?!)"
+)
 
 
 wildcard_constraints:
@@ -110,6 +122,10 @@ def select_job(wildcards):
 
 def final_job(wildcards):
     return job(plan.final_job(STUDY, wildcards.method, int(wildcards.seed)))
+
+
+def cell_job(wildcards):
+    return job(plan.cell_job(STUDY, wildcards.dataset, wildcards.method))
 
 
 def evaluate_job(wildcards):
