@@ -129,7 +129,7 @@ def _slabs(field: Tensor, halo: int) -> Iterator[tuple[int, slice, slice, slice]
 def _twice_jacobian(field: Tensor, rows: slice, room: Tensor) -> list[list[Tensor]]:
     """Twice the Jacobian matrix of ``p + u(p)`` on some rows; entry [k][j] is from component k along axis j."""
     dims = field.shape[0]
-    by_axis = room.unflatten(0, (dims, dims))  # a kernel takes all components at once
+    by_axis = room.view(dims, dims, *room.shape[1:])  # a kernel takes all components at once
     for axis in range(dims):
         _twice_derivative(field, axis, rows, by_axis[axis])
     room[:: dims + 1].add_(2)
