@@ -42,7 +42,7 @@ def _stop(error: RegbenchError, status: int) -> None:
     sys.exit(status)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     parser = argparse.ArgumentParser(
         prog="regbench",
         description=(__doc__ or "").partition("\n")[0]
