@@ -22,8 +22,8 @@ check: .venv/.dev ## style, types, formats, schema in step
 	snakefmt --check Snakefile workflow
 	regbench schema --check
 
-fuzz: .venv/.dev ## the readers against some 10,000 damaged files (3 minutes at most)
-	FUZZ_EXAMPLES=800 timeout 180 pytest -q tests/test_data_fuzz.py || test $$? -eq 124
+fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at most)
+	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/test_data_fuzz.py || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
