@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check mutants schema clean
+.PHONY: quick test test-all check fuzz mutants schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -21,6 +21,9 @@ check: .venv/.dev ## style, types, formats, schema in step
 	mypy
 	snakefmt --check Snakefile workflow
 	regbench schema --check
+
+fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at most)
+	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/test_data_fuzz.py || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2

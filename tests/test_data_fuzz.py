@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from data_files import brain, learn2reg_folder, nifti
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -24,7 +24,13 @@ from regbench.data.reading import read_header, read_image, read_labels, read_lan
 from regbench.errors import RegbenchError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
-FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+)
 EDITS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=8)
 CUT = st.one_of(st.just(1.0), st.floats(0, 1))
 

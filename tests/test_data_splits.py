@@ -1,7 +1,10 @@
 """Splits: never a subject or a group on two sides, whatever is asked for."""
 
+import re
+
 import pytest
-from conftest import TINY
+import yaml
+from conftest import ROOT, TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +116,11 @@ def test_mistakes_of_data_stand_beside_all_others():
         assert expected in str(caught.value)
     assert "merge" not in str(caught.value)
     assert "names" not in str(caught.value)
+
+
+def test_every_dataset_of_the_docs_is_sound():
+    text = (ROOT / "docs" / "data.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
+    found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
+    assert len(found) == 8
+    load({**TINY, "datasets": found}, check_component)

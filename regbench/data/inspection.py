@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,7 @@ def contact_sheet(data: Dataset, path: Path, title: str) -> None:
             shade = np.ma.masked_where(~edges.T, np.ones(edges.T.shape))
             place.imshow(shade, cmap="autumn", origin="lower", aspect=aspect, alpha=0.6, interpolation="nearest")
         place.set_title(name, fontsize=7)
-    figure.suptitle(f"{data.id}: {title}"[:160], fontsize=8, wrap=True)
+    figure.suptitle(f"{data.id}: {shorten(title.partition(':')[0], 140)}", fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 

@@ -36,7 +36,8 @@ def normalise(
     if kind == "percentile" and not low < high:
         low, high = float(image.min()), float(image.max())  # nearly all voxels are equal: the rest still differ
     _check(low, high, "range")
-    scaled = (image - np.float32(low)) / np.float32(high - low)
+    scaled = image - np.float32(low)
+    scaled /= np.float32(high - low)
     return np.clip(scaled, 0, 1, out=scaled)
 
 

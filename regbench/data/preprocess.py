@@ -98,12 +98,13 @@ def preprocess(
         except ValueError as error:
             raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         kept, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
+        volume = replace(volume, image=image, labels=kept)  # what was read is let go
         space = place(volume.header, ways, size, spacing, _foreground(image, kept) if centre == "foreground" else None)
         if onto and entry is not target:
             before = resample(image, space, order=1, fill=float(image.min()))
             space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
         record = {"range": [low, high], "labels_left_out": left_out, "labelled": kept is not None}
-        return _on_grid(entry, replace(volume, image=image, labels=kept), space, record)
+        return _on_grid(entry, volume, space, record)
 
     def make() -> Iterator[Subject]:
         jobs = list(zip(raw.entries, axes, strict=True))

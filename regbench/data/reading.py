@@ -159,12 +159,13 @@ def _read(path: Path) -> tuple[NDArray[Any], Header]:
 
 def _open(path: Path) -> Any:
     import nibabel as nib
+    from nibabel.freesurfer.mghformat import MGHError
     from nibabel.spatialimages import HeaderDataError
 
     try:
         # nibabel leaves an uncompressed .mgh open.
         return nib.MGHImage.from_bytes(path.read_bytes()) if suffix(path) == ".mgh" else nib.load(path)
-    except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError) as error:
+    except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError, MGHError) as error:
         raise RegbenchError(
             f"`{path}` must be a readable image, but got: {' '.join(str(error).split())}. Copy it again."
         ) from error
