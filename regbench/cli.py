@@ -96,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
     )
     evaluate.add_argument("--run", type=Path, help="folder of a run made with `train --out`; rows are written into it")
+    images = add("export-images", _export_images, "write the test images as NIfTI for others", "config", "dataset")
+    images.add_argument("out", type=Path, metavar="DIR", help="receives images/, labels/ and pairs.csv")
     foreign = add("evaluate-fields", _evaluate_fields, "evaluate anyone's displacement fields", "config", "dataset")
     foreign.add_argument("fields", type=Path, metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (or .npz)")
     foreign.add_argument("--form", choices=["l2r", "itk"], default="l2r", help="l2r: voxels; itk: mm, LPS (ITK, ANTs)")
@@ -348,6 +350,15 @@ def _fetch(options: argparse.Namespace) -> None:
         print(f"{name:<18} {entry.megabytes} MB. Licence: {entry.licence}")
     for name, words in BY_HAND.items():
         print(f"{name:<18} by hand. {words}")
+
+
+def _export_images(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.export import export_images
+
+    config = _config(options, check=False)
+    data = load_data(plan.layout(config).data(_dataset(options, config)))
+    print(f"{len(export_images(data, options.out))} files in {options.out}")
 
 
 def _evaluate_fields(options: argparse.Namespace) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from regbench.data.cache import Dataset
-from regbench.data.nifti import displacement_name, write_displacement
+from regbench.data.nifti import displacement_name, write_displacement, write_nifti
 from regbench.data.space import displacement_to_native
 from regbench.errors import RegbenchError
+from regbench.files import write_text
 from regbench.inference import register
 from regbench.train import load_run
 
@@ -41,3 +42,24 @@ def export(data: Dataset, folder: Path, out: Path, *, native: bool = True) -> li
         written.append(out / displacement_name(fixed, moving))
         write_displacement(written[-1], displacement, affine)
     return written
+
+
+def export_images(data: Dataset, out: Path) -> list[Path]:
+    """Write the prepared test subjects for other programs: ``images/``, ``labels/`` (NIfTI) and ``pairs.csv``.
+
+    Args:
+        data: prepared dataset.
+        out: folder that receives them. Axes run right, front, top from the origin, so that voxels times spacing are mm.
+
+    Returns:
+        The files; what is registered with them comes back by `regbench evaluate-fields`.
+    """
+    pairs = data.pairs("test")
+    written = []
+    for name in sorted({name for pair in pairs for name in pair}):
+        affine = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
+        for kind, values in (("images", data.images((name,))[0]), ("labels", data.label_map(name))):
+            written.append(out / kind / f"{name}.nii.gz")
+            write_nifti(written[-1], values, affine)
+    write_text(out / "pairs.csv", "fixed,moving\n" + "".join(f"{fixed},{moving}\n" for fixed, moving in pairs))
+    return [*written, out / "pairs.csv"]

@@ -2,11 +2,15 @@
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from conftest import TINY
 from scipy.ndimage import gaussian_filter, shift
 
 from regbench.baselines import BASELINES
 from regbench.baselines.fields import fields, from_itk, to_itk
+from regbench.cli import main
 from regbench.data.cache import Pair
 from regbench.data.nifti import write_displacement
 from regbench.errors import RegbenchError
@@ -128,6 +132,32 @@ def test_fields_that_do_not_fit_are_named(tmp_path, content, expected):
     image = np.zeros((4, 5), np.float32)
     with pytest.raises(RegbenchError, match=expected):
         fields(pair(image, image, (1.0, 1.0)), "a", "b", path=str(tmp_path))
+
+
+def test_exported_images_come_back_as_the_pipeline_sees_them(tmp_path, capsys):
+    """What an outsider does: export, register with a program of their own (here: demons), have the fields judged."""
+    pytest.importorskip("SimpleITK")
+    config = {**TINY, "results": str(tmp_path / "results")}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    main(["prepare", str(tmp_path / "tiny.yaml")])
+    main(["export-images", str(tmp_path / "tiny.yaml"), str(tmp_path / "out")])
+    pairs = pd.read_csv(tmp_path / "out" / "pairs.csv")
+    assert len(pairs) == 2
+    (tmp_path / "fields").mkdir()
+    for fixed, moving in pairs.itertuples(index=False):
+        images = [nib.load(tmp_path / "out" / "images" / f"{name}.nii.gz") for name in (fixed, moving)]
+        spacing = images[0].header.get_zooms()[:2]
+        arrays = [np.asarray(image.dataobj, dtype=np.float32) for image in images]
+        found = BASELINES["sitk_demons"](pair(*arrays, tuple(map(float, spacing))), fixed, moving)
+        write_displacement(tmp_path / "fields" / f"disp_{fixed}_{moving}.nii.gz", found, images[0].affine)
+    capsys.readouterr()
+    main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "fields")])
+    assert "2 pairs, 0 failed" in capsys.readouterr().out
+    rows = pd.read_parquet(tmp_path / "fields" / "pairs.parquet")
+    assert (rows["endpoint_error_foreground_mm"] < 6).all()
+    (tmp_path / "fields" / f"disp_{fixed}_{moving}.nii.gz").unlink()
+    main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "fields")])
+    assert f"failed: {fixed}, {moving}" in capsys.readouterr().out
 
 
 def test_a_pickle_is_refused(tmp_path):

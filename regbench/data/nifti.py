@@ -26,12 +26,16 @@ def write_displacement(path: Path, displacement: NDArray[Any], affine: NDArray[A
         displacement: ``(d, *S)``, voxels of the fixed array, component k along array axis k.
         affine: ``(4, 4)`` of the fixed image.
     """
+    write_nifti(path, np.moveaxis(np.asarray(displacement, dtype=np.float32), 0, -1), affine)
+
+
+def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
+    """Write an array as NIfTI, in its own type; the same bytes each time. Arguments as for `write_displacement`."""
     import gzip
 
     import nibabel as nib
 
-    stored = np.moveaxis(np.asarray(displacement, dtype=np.float32), 0, -1)
-    image = nib.Nifti1Image(stored, affine)  # type: ignore[no-untyped-call]  # nibabel
+    image = nib.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel
     content = image.to_bytes()
     with replacing(path) as temporary:
         # A gzip stream records the time of its making unless told not to.
