@@ -2,10 +2,10 @@
 
     python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW]
 
-Each row runs on the same tensors in one process, the competitors in turn, so that what else the machine does hits all
-alike; medians of time by the clock and of CPU time. Everything runs twice: with glibc as it is (buffers over 32 MB are
-mapped anew for each call, and page faults decide) and with the heap kept (mallopt). Peers that are not installed are
-left out. `--memory` measures the extra peak of resident memory instead, one loss to a process.
+Each row runs in a fresh process, on the same tensors, the competitors in turn, so that what else the machine does hits
+all alike and no row inherits the heap of another; medians of time by the clock and of CPU time. Everything runs twice:
+with glibc as it is (buffers over 32 MB are mapped anew for each call, and page faults decide) and with the heap kept
+(mallopt). Peers that are not installed are left out. `--memory` measures the extra peak of resident memory instead.
 """
 
 import argparse
@@ -139,35 +139,46 @@ def once(loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, fl
     return time.perf_counter() - start, time.process_time() - cpu
 
 
-def time_rows(quick: bool, threads: int, only: str) -> list[dict[str, object]]:
+def time_row(label: str, threads: int, regime: str) -> dict[str, object]:
+    """Median milliseconds of each competitor, measured in this process: call it in a fresh one."""
     warnings.filterwarnings("ignore")  # MONAI's own
     torch.set_num_threads(threads)
+    if regime == "heap kept":
+        keep_heap()
+    shape, count, losses = cases(quick=False)[label]
+    given, forward_only = inputs(shape, count), count < 0
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
+    # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
+    often = 15 if np.prod(shape) < 5e5 else 9 if np.prod(shape) < 2e6 else 5
+    dense = label.startswith("lcc") and len(shape) == 5
+    repeats = {name: 1 if name == "formula" and dense else often for name in losses}
+    for name, loss in losses.items():
+        if repeats[name] > 1:
+            once(loss, given, forward_only)
+    for turn in range(max(repeats.values())):
+        for name, loss in losses.items():
+            if turn < repeats[name]:
+                taken[name].append(once(loss, given, forward_only))
+    row: dict[str, object] = {"row": label}
+    for kind, key in enumerate(("milliseconds", "cpu_milliseconds")):
+        row[key] = {name: 1000 * statistics.median(each[kind] for each in times) for name, times in taken.items()}
+    return row
+
+
+def time_rows(quick: bool, threads: int, only: str, regime: str) -> list[dict[str, object]]:
     rows = []
-    for label, (shape, count, losses) in cases(quick).items():
+    for label in cases(quick):
         if only not in label:
             continue
-        given, forward_only = inputs(shape, count), count < 0
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
-        # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
-        often = 15 if np.prod(shape) < 5e5 else 9 if np.prod(shape) < 2e6 else 5
-        dense = label.startswith("lcc") and len(shape) == 5
-        repeats = {name: 1 if name == "formula" and dense else often for name in losses}
-        for name, loss in losses.items():
-            if repeats[name] > 1:
-                once(loss, given, forward_only)
-        for turn in range(max(repeats.values())):
-            for name, loss in losses.items():
-                if turn < repeats[name]:
-                    taken[name].append(once(loss, given, forward_only))
-        row: dict[str, object] = {"row": label}
+        command = [sys.executable, __file__, "--threads", str(threads), "--row", label, regime]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
         text = f"{label:32s}"
-        for kind, key in enumerate(("milliseconds", "cpu_milliseconds")):
-            medians = {name: 1000 * statistics.median(each[kind] for each in times) for name, times in taken.items()}
-            row[key] = medians
+        for key in ("milliseconds", "cpu_milliseconds"):
+            medians = rows[-1][key]
             fastest = min((m for n, m in medians.items() if n != "regbench"), default=0.0)
             text += f"{key[:-12]:5s}" + "".join(f"{n} {m:8.2f}  " for n, m in medians.items())
             text += f"x{fastest / medians['regbench']:.1f}  "
-        rows.append(row)
         print(text, flush=True)
     return rows
 
@@ -204,18 +215,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only what takes under a minute")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
-    parser.add_argument("--regime", choices=["default", "heap kept"], help=argparse.SUPPRESS)
+    parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(memory_of(*given.one))
         return
-    if given.regime:
-        if given.regime == "heap kept":
-            keep_heap()
-        rows = time_rows(given.quick, given.threads, given.only)
-        if given.json:
-            given.json.write_text(json.dumps(rows))
+    if given.row:
+        print(json.dumps(time_row(given.row[0], given.threads, given.row[1])))
         return
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
     if given.memory:
@@ -223,22 +230,7 @@ def main() -> None:
     else:
         for regime in ("default", "heap kept"):
             print(f"\n== {regime} allocator", flush=True)
-            part = Path(f".losses-{os.getpid()}.json")
-            command = [
-                sys.executable,
-                __file__,
-                "--only",
-                given.only,
-                "--regime",
-                regime,
-                "--threads",
-                str(given.threads),
-                "--json",
-                str(part),
-            ]
-            subprocess.run(command + ["--quick"] * given.quick, check=True)
-            result[regime] = json.loads(part.read_text())
-            part.unlink()
+            result[regime] = time_rows(given.quick, given.threads, given.only, regime)
     if given.json:
         given.json.write_text(json.dumps(result, indent=1) + "\n")
 

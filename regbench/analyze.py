@@ -1,18 +1,24 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from regbench import plan
+from regbench.compare import Cell, compare_methods
 from regbench.config import Config
+from regbench.errors import RegbenchError
 from regbench.files import read_json, replacing, write_json
 from regbench.metrics import METRICS
+from regbench.statistics import spread
 from regbench.train import RUN
 
+OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("number", "lam", "status", "dice", "ndv_percent")
 OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
@@ -24,13 +30,18 @@ def analyze(config: Config) -> None:
     The summary holds nothing that was timed: it is the same in every repetition. Times stand in the rows.
     """
     lay = plan.layout(config)
-    frame = pd.concat([pd.read_parquet(lay.pairs(*run)) for run in plan.runs(config)], ignore_index=True)
+    frame = _joined([lay.pairs(*run) for run in plan.runs(config)])
     timed = pd.concat([pd.read_parquet(lay.runtime(dataset.id)) for dataset in config.datasets], ignore_index=True)
     frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
         frame.to_parquet(temporary, index=False)
+    known = plan.methods(config)
+    cells = {method.id: _cell(method) for method in known if method.tuned}
+    parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
     entries = [
-        _entry(config, dataset.id, method, frame) for dataset in config.datasets for method in plan.methods(config)
+        _entry(config, dataset.id, method, parts[dataset.id, method.id])
+        for dataset in config.datasets
+        for method in known
     ]
     write_json(
         lay.summary,
@@ -43,14 +54,33 @@ def analyze(config: Config) -> None:
             "steps": config.training.steps,
             "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
             "methods": _ranked(entries),
+            "comparisons": {
+                str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
+            },
             "warnings": list(_warnings(entries)),
         },
     )
 
 
-def _entry(config: Config, dataset: str, method: plan.Method, frame: pd.DataFrame) -> dict[str, Any]:
+def _joined(paths: list[Path]) -> pd.DataFrame:
+    """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN."""
+    for path in paths:
+        if not path.is_file():
+            raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
+    # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
+    tables = [pq.ParquetFile(path).read(use_threads=False).replace_schema_metadata() for path in paths]
+    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
+    return frame
+
+
+def _cell(method: plan.Method) -> Cell:
+    parts = (method.model, method.similarity, method.regularizer)
+    model, similarity, regularizer = (part.id if part else plan.IDENTITY for part in parts)
+    return model, similarity, regularizer
+
+
+def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame) -> dict[str, Any]:
     lay = plan.layout(config)
-    mine = frame[(frame["dataset"] == dataset) & (frame["method"] == method.id)]
     entry: dict[str, Any] = {
         "dataset": dataset,
         "method": method.id,
@@ -68,15 +98,20 @@ def _entry(config: Config, dataset: str, method: plan.Method, frame: pd.DataFram
         "failed_rows": len(failed),
         "reasons": sorted(set(failed["reason"])),
         "vanished_labels": int(np.nansum(mine["labels_vanished"])),
-        "metrics": {name: _spread(mine, name) for name in METRICS if name in mine and name not in timed_columns()},
+        "metrics": {
+            name: _spread(mine, name)
+            for name in METRICS
+            if name in mine and name not in timed_columns() and (name == "dice" or mine[name].notna().any())
+        },
+        "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
-    if method.id != plan.IDENTITY:
+    if method.tuned:
         chosen = read_json(lay.selected(dataset, method.id))
         entry["selected"] = chosen
         entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
         for path in plan.trial_files(config, dataset, method.id):
             entry["trials"] += [{key: trial[key] for key in OF_TRIAL} for trial in read_json(path)]
-        for seed in config.seeds:
+        for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})
     return entry
@@ -88,23 +123,58 @@ def timed_columns() -> tuple[str, ...]:
 
 
 def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases."""
-    by_case = rows.groupby(["fixed", "moving"])[metric].mean()
-    by_seed = rows.groupby("seed")[metric].mean()
-    return {"mean": by_case.mean(), "sd": by_case.std(ddof=1), "seed_sd": by_seed.std(ddof=1)}
+    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases.
+
+    Where a label vanished, its surface distance and with it the mean are infinite: `infinite` counts such cases, and
+    the median is what can be compared.
+    """
+    table = rows.set_index(["fixed", "moving", "seed"])[metric].unstack("seed", sort=False).to_numpy()
+    found = spread(table)
+    by_case = table.mean(axis=1)
+    by_case = by_case[~np.isnan(by_case)]
+    return {
+        "mean": found.mean,
+        "sd": found.sd,
+        "seed_sd": found.seed_sd,
+        "median": float(np.median(by_case)) if len(by_case) else np.nan,
+        "infinite": int(np.isinf(by_case).sum()),
+        "cases": found.cases,
+    }
+
+
+def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
+    found = []
+    wanted = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
+    by_case = rows.groupby(["fixed", "moving"], sort=False)[[name for name in wanted if name in rows]].mean()
+    for label, name in sorted(labels.items(), key=lambda item: int(item[0])):
+        entry: dict[str, Any] = {"label": int(label), "name": name}
+        for metric in OF_LABEL:
+            if f"{metric}_{label}" in by_case:
+                values = by_case[f"{metric}_{label}"].to_numpy()
+                finite = values[np.isfinite(values)]
+                entry[f"{metric}_mean"] = float(finite.mean()) if len(finite) else np.nan
+                entry[f"{metric}_sd"] = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
+                entry |= {f"{metric}_cases": len(finite), f"{metric}_vanished": int(np.isinf(values).sum())}
+        found.append(entry)
+    return found
 
 
 def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rank 1 is the highest mean Dice of its dataset; `identity` and failed cells have none."""
-    for dataset in {entry["dataset"] for entry in entries}:
+    """Rank 1 is the highest mean Dice of its dataset and model; `identity`, baselines and failed cells have none.
+
+    Models are ranked apart: an optimisation of each pair says which loss is best for it, not that networks are worse.
+    """
+    tuned = [entry for entry in entries if entry["similarity"] is not None]
+    for dataset, model in {(entry["dataset"], entry["model"]) for entry in entries}:
         scores = {
             entry["method"]: entry["metrics"]["dice"]["mean"]
-            for entry in entries
-            if entry["dataset"] == dataset and entry["method"] != plan.IDENTITY
+            for entry in tuned
+            if (entry["dataset"], entry["model"]) == (dataset, model)
         }
         order = sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
         for entry in entries:
-            if entry["dataset"] == dataset:
+            if (entry["dataset"], entry["model"]) == (dataset, model):
                 entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
     return entries
 
@@ -121,7 +191,7 @@ def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
         if entry["failed_rows"]:
             yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
         if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:
-            yield f"{name}: mean Dice is below identity: the training did not work"
+            yield f"{name}: mean Dice is below identity: the registration did not work"
 
 
 def load_summary(config: Config) -> tuple[dict[str, Any], Path]:

@@ -1,4 +1,6 @@
-"""The command line: parses, calls one stage, prints, exits (0 done, 1 the work failed, 2 wrong usage).
+"""The command line: parses, calls one stage, prints, exits.
+
+0 done, 1 the work failed, 2 wrong usage, 75 stopped by SIGTERM with its state kept: run the same command again.
 
 Every verb of the workflow is usable by hand: it takes the study's config and says which part to do; files lie where
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
@@ -12,7 +14,7 @@ from pathlib import Path
 
 from regbench import __version__, plan
 from regbench.config import Config, json_schema, load, read_yaml
-from regbench.errors import RegbenchError, UsageError, did_you_mean
+from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -26,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         verb(options)
     except UsageError as error:
         _stop(error, 2)
+    except InterruptedTrainingError as error:
+        _stop(error, 75)  # EX_TEMPFAIL: a scheduler may requeue
     except RegbenchError as error:
         _stop(error, 1)
     except BrokenPipeError:
@@ -38,7 +42,7 @@ def _stop(error: RegbenchError, status: int) -> None:
     sys.exit(status)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     parser = argparse.ArgumentParser(
         prog="regbench",
         description=(__doc__ or "").partition("\n")[0]
@@ -75,13 +79,27 @@ def _parser() -> argparse.ArgumentParser:
     trial = add("trial", _trial, "run proposed trials of one round", "config", "dataset", "method", "round", "threads")
     trial.add_argument("--slots", nargs=2, type=int, metavar=("FIRST", "LAST"), help="default: the whole round")
     add("select", _select, "choose the lambda of a cell from its trials", "config", "dataset", "method")
+    add(
+        "cell",
+        _cell,
+        "every stage of a method that trains nothing",
+        "config",
+        "dataset",
+        "method",
+        "threads",
+    )
     train = add("train", _train, "train one model", "config", "dataset", "method", "seed", "threads")
     train.add_argument("--lam", type=float, help="default: the lambda that `select` chose")
     train.add_argument("--out", type=Path, help="folder of the run; default: where the workflow puts it")
+    train.add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="keep the state; default: 300")
     evaluate = add(
         "evaluate", _evaluate, "evaluate one run on all test pairs", "config", "dataset", "method", "seed", "threads"
     )
     evaluate.add_argument("--run", type=Path, help="folder of a run made with `train --out`; rows are written into it")
+    foreign = add("evaluate-fields", _evaluate_fields, "evaluate anyone's displacement fields", "config", "dataset")
+    foreign.add_argument("fields", type=Path, metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (or .npz)")
+    foreign.add_argument("--form", choices=["l2r", "itk"], default="l2r", help="l2r: voxels; itk: mm, LPS (ITK, ANTs)")
+    foreign.add_argument("--out", type=Path, help="parquet file of the rows; default: pairs.parquet in DIR")
     export = add(
         "export",
         _export,
@@ -109,10 +127,28 @@ def _parser() -> argparse.ArgumentParser:
     add("report", _report, "write tables and figures", "config")
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
+    _register_options(add("register", _register, "register two NIfTI files", "threads"))
     schema = add("schema", _schema, "write the JSON schema of configs")
     schema.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of step")
     schema.add_argument("--out", type=Path, default=Path("workflow/config.schema.json"))
     return parser
+
+
+def _register_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--model",
+        required=True,
+        help="a checkpoint, the folder of a run, or `instance` (no network)",
+    )
+    for name in ("fixed", "moving", "out"):
+        sub.add_argument(f"--{name}", type=Path, required=True)
+    sub.add_argument("--labels", type=Path, help="label map of the moving image, to be warped too")
+    sub.add_argument("--intensity", default="percentile", choices=["percentile", "minmax", "zscore", "none"])
+    sub.add_argument("--itk", action="store_true", help="write the displacement for ITK too")
+    sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    for name, default in (("similarity", "lcc"), ("regularizer", "grad_l2")):
+        sub.add_argument(f"--{name}", default=default, help=f"of `instance`; default: {default}")
+    sub.add_argument("--lam", type=float, default=1.0, help="of `instance`; default: 1")
 
 
 def _positive(text: str) -> int:
@@ -235,6 +271,24 @@ def _select(options: argparse.Namespace) -> None:
     write_json(plan.layout(config).selected(dataset, options.method), chosen)
 
 
+def _cell(options: argparse.Namespace) -> None:
+    config = _config(options, check=False)
+    if not plan.untrained(config, options.method):
+        raise UsageError(f"`cell` is for methods that train nothing, but `{options.method}` does; use the other verbs")
+    for number in range(plan.rounds(config, options.method)):
+        options.round = number
+        _propose(options)
+        for slots in plan.batches(config, number):
+            options.slots = slots
+            _trial(options)
+    _select(options)
+    options.lam = options.out = options.run = None
+    options.save_every = float("inf")
+    (options.seed,) = plan.seeds(config, options.method)
+    _train(options)
+    _evaluate(options)
+
+
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.files import read_json
@@ -251,7 +305,9 @@ def _train(options: argparse.Namespace) -> None:
         chosen = read_json(lay.selected(dataset, options.method))
         lam, reason = chosen["lam"], chosen["reason"]
     folder = options.out or lay.run(dataset, options.method, options.seed)
-    train(job, lam, load_data(lay.data(dataset)), folder, reason=reason, bar=sys.stderr.isatty())
+    state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
+    data = load_data(lay.data(dataset))
+    train(job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty())
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -264,7 +320,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     job = plan.evaluate_job(config, method, options.seed)
     folder = options.run or lay.run(dataset, method, options.seed)
     out = folder / lay.pairs(dataset, method, options.seed).name
-    evaluate(job, load_data(lay.data(dataset)), None if method == plan.IDENTITY else folder, out)
+    evaluate(job, load_data(lay.data(dataset)), folder if plan.find_method(config, method).tuned else None, out)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -294,6 +350,19 @@ def _fetch(options: argparse.Namespace) -> None:
         print(f"{name:<18} by hand. {words}")
 
 
+def _evaluate_fields(options: argparse.Namespace) -> None:
+    from regbench.data.cache import load as load_data
+    from regbench.evaluate import evaluate, means
+
+    config = _config(options)
+    dataset = _dataset(options, config)
+    baseline = {"name": "fields", "parameters": {"path": str(options.fields), "form": options.form}}
+    out = options.out or options.fields / "pairs.parquet"
+    job = {"method": options.fields.name, "seed": 0, "baseline": baseline}
+    evaluate(job, load_data(plan.layout(config).data(dataset)), None, out)
+    print(f"{means(out)}\nrows {out}")
+
+
 def _runtime(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.runtime import runtime
@@ -301,7 +370,7 @@ def _runtime(options: argparse.Namespace) -> None:
     config = _config(options)
     _set_up(options)
     dataset, lay = _dataset(options, config), plan.layout(config)
-    folders = [lay.run(*run) for run in plan.runs(config) if run[0] == dataset and run[1] != plan.IDENTITY]
+    folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == dataset]
     state = lay.root / "state" / "runtime" / dataset
     runtime(plan.runtime_job(config), load_data(lay.data(dataset)), folders, state, lay.runtime(dataset))
 
@@ -343,11 +412,30 @@ def _show(options: argparse.Namespace) -> None:
     print(f"\n{terminal_table(summary)}\n")
     for warning in summary["warnings"]:
         print(f"WARNING {warning}")
+    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
-        uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
         print("MLflow   run the next line, then open http://127.0.0.1:5000")
-        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {uri}")
+        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {plan.tracking_uri(config)}")
+
+
+def _register(options: argparse.Namespace) -> None:
+    from regbench import device
+    from regbench.register import model_for, register_files
+
+    _set_up(options)
+    model, spacing_mm = model_for(options.model, options.fixed, options.similarity, options.regularizer, options.lam)
+    written = register_files(
+        model.to(device.choose(options.device)),
+        options.fixed,
+        options.moving,
+        options.out,
+        spacing_mm=spacing_mm,
+        intensity=options.intensity,
+        labels=options.labels,
+        itk=options.itk,
+    )
+    print("\n".join(str(path) for path in written))
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -60,6 +60,7 @@ def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, _ and -")]
 
@@ -130,14 +131,57 @@ class LambdaRule(Strict):
         return self
 
 
+class Augmentation(Strict):
+    """Random changes of each training pair; none unless given. Validation and test pairs are never changed."""
+
+    flips: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
+        default=(),
+        description="array axes that may be mirrored, both images of a pair alike; only where anatomy allows",
+    )
+    rotation_degrees: NotNegative = Field(default=0.0, description="largest angle, each image by itself")
+    scaling: Annotated[Number, Field(ge=0, lt=1)] = Field(default=0.0, description="largest share of change")
+    translation_voxels: NotNegative = 0.0
+    gamma: NotNegative = Field(default=0.0, description="largest |log| of the exponent of the intensities")
+    noise: NotNegative = Field(default=0.0, description="SD of additive noise, in units of the intensities")
+
+
 class Training(Strict):
     """The protocol that every method of the study shares."""
 
     steps: Count
     batch: Count = 4
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: NotNegative = Field(default=0.0, description="of adamw")
     learning_rate: Positive = 3e-3
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
     warmup: Annotated[Number, Field(ge=0, lt=1)] = Field(default=0.1, description="share of the steps")
+    atlas: str | None = Field(
+        default=None, description="subject that is half of every training pair; none unless given"
+    )
+    atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
+    augmentation: Augmentation = Augmentation()
+    dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
+    validate_every: Count | None = Field(default=None, description="steps; only at the end unless given")
+    keep: Literal["last", "best"] = Field(
+        default="last", description="weights of the last step or best validation Dice"
+    )
+    patience: Count | None = Field(default=None, description="validations without a gain that end the training early")
+    precision: Literal["float32", "bf16", "fp16"] = Field(
+        default="float32", description="of the network; displacement, warp and losses are always float32"
+    )
+    compile: bool = Field(default=False, description="torch.compile the network")
+    images: Literal["auto", "device", "stream"] = Field(
+        default="auto", description="hold all training images on the device, or stream them; auto: where they fit"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Training":
+        if self.weight_decay and self.optimiser == "adam":
+            raise ValueError("weight_decay needs `optimiser: adamw`")
+        if self.validate_every is None and (self.keep == "best" or self.patience is not None):
+            raise ValueError("`keep: best` and `patience` need `validate_every`")
+        return self
 
 
 class Tuning(Strict):
@@ -171,6 +215,9 @@ class Config(Strict):
     datasets: Annotated[tuple[DatasetConfig, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     models: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     grid: Grid
+    baselines: Annotated[tuple[Component, ...], AfterValidator(_distinct)] = Field(
+        default=(), description="registrations without training, in the same table: classical methods, or `fields`"
+    )
     lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
     training: Training
     tuning: Tuning
@@ -308,6 +355,11 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
+    for number, baseline in enumerate(_items(raw, "baselines")):
+        if _name_of(baseline) == "identity":
+            yield Mistake(
+                f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
+            )
     for similarity in ids["similarities"]:
         for regularizer in ids["regularizers"]:
             if not any(
@@ -323,6 +375,7 @@ def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistak
         ("regularizer", "name", ("grid", "regularizers")),
         ("model", "name", ("models",)),
         ("dataset", "source", ("datasets",)),
+        ("baseline", "name", ("baselines",)),
     )
     for kind, name_key, path in places:
         for number, item in enumerate(_items(raw, *path)):
@@ -338,3 +391,9 @@ def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistak
                 settings = entry.get(part, {})
                 for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
                     yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+    for number, item in enumerate(_items(raw, "grid", "regularizers")):
+        for model in _items(raw, "models"):
+            name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))
+            if isinstance(name, str) and isinstance(other, str):
+                for _, message in check("pairing", name, {"model": other}):
+                    yield Mistake(f"grid.regularizers[{number}]", message)

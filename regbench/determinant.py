@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Voxels of a slab: on a CPU its arrays should stay in the last cache level; a GPU wants fewer and larger kernels.
-SLAB_VOXELS = {"cpu": 300_000}
+SLAB_VOXELS = {"cpu": 150_000}
 SLAB_VOXELS_ELSEWHERE = 16_000_000
 
 
@@ -69,17 +69,16 @@ class _Determinant(torch.autograd.Function):
     @staticmethod
     def forward(field: Tensor) -> Tensor:
         out = torch.empty_like(field[:, 0], memory_format=torch.contiguous_format)
-        rooms: list[Tensor] = []
+        rooms, zero, dims = None, field.new_zeros(()), field.shape[1]
         for sample, rows, halo, inside in _slabs(field, 1):
             target = out[sample, rows]
-            rooms = rooms or [torch.empty_like(target) for _ in range(field.shape[1] ** 2 + 3)]
-            free = [room[: target.shape[0]] for room in rooms]
-            twice = _twice_jacobian(field[sample, :, halo], inside, free)
-            cofactors = _cofactors(twice, list(free[-3:]))
-            torch.mul(twice[0][0], cofactors[0], out=target)
-            for one, two in zip(twice[0][1:], cofactors[1:], strict=True):
-                target.addcmul_(one, two)
-            target.mul_(0.5 ** field.shape[1])
+            if rooms is None:  # the first slab is as large as any
+                rooms = field.new_empty((dims**2 + 3, *target.shape))
+            free = rooms[:, : target.shape[0]]
+            twice = _twice_jacobian(field[sample, :, halo], inside, free[:-3])
+            total: Tensor = zero
+            for one, two in zip(twice[0], _cofactors(twice, list(free[-3:])), strict=True):
+                total = torch.addcmul(total, one, two, value=0.5**dims, out=target)
         return out
 
     @staticmethod
@@ -95,7 +94,7 @@ class _Determinant(torch.autograd.Function):
         # A voxel's neighbours have determinants that depend on it, and they on their own neighbours.
         for sample, rows, halo, inside in _slabs(field, 2):
             around = field[sample, :, halo]
-            free = [torch.empty_like(around[0]) for _ in range(field.shape[1] ** 2)]
+            free = field.new_empty((field.shape[1] ** 2, *around.shape[1:]))
             jacobian = _twice_jacobian(around, slice(0, around.shape[1]), free)
             weight = upstream[sample, halo] * 0.5 ** (field.shape[1] - 1)
             for k in range(len(jacobian)):
@@ -127,30 +126,32 @@ def _slabs(field: Tensor, halo: int) -> Iterator[tuple[int, slice, slice, slice]
             yield sample, slice(start, stop), slice(low, high), slice(start - low, stop - low)
 
 
-def _twice_jacobian(field: Tensor, rows: slice, rooms: list[Tensor]) -> list[list[Tensor]]:
+def _twice_jacobian(field: Tensor, rows: slice, room: Tensor) -> list[list[Tensor]]:
     """Twice the Jacobian matrix of ``p + u(p)`` on some rows; entry [k][j] is from component k along axis j."""
     dims = field.shape[0]
-    matrix = [[_twice_derivative(field[k], j, rows, rooms[dims * k + j]) for j in range(dims)] for k in range(dims)]
-    for k in range(dims):
-        matrix[k][k].add_(2)
-    return matrix
+    by_axis = room.view(dims, dims, *room.shape[1:])  # a kernel takes all components at once
+    for axis in range(dims):
+        _twice_derivative(field, axis, rows, by_axis[axis])
+    room[:: dims + 1].add_(2)
+    return [[by_axis[j, k] for j in range(dims)] for k in range(dims)]
 
 
-def _twice_derivative(values: Tensor, axis: int, rows: slice, out: Tensor) -> Tensor:
+def _twice_derivative(field: Tensor, axis: int, rows: slice, out: Tensor) -> None:
     """Twice numpy.gradient along an axis: the halving is left to the determinant, which needs it once."""
-    count = values.shape[axis]
+    count = field.shape[1 + axis]
     first, last = (rows.start, rows.stop) if axis == 0 else (0, count)
-    part = values if axis == 0 else values[rows]
+    part = field if axis == 0 else field[:, rows]
     low, high = max(first, 1), min(last, count - 1)
-    inner = out.narrow(axis, low - first, high - low)
-    torch.sub(part.narrow(axis, low + 1, high - low), part.narrow(axis, low - 1, high - low), out=inner)
+    inner = _planes(out, axis, low - first, high - low)
+    torch.sub(_planes(part, axis, low + 1, high - low), _planes(part, axis, low - 1, high - low), out=inner)
     for edge, other in ((0, 0), (count - 1, count - 2)):
         if first <= edge < last:
-            torch.sub(
-                part.narrow(axis, other + 1, 1), part.narrow(axis, other, 1), out=out.narrow(axis, edge - first, 1)
-            )
-            out.narrow(axis, edge - first, 1).mul_(2)
-    return out
+            plane = _planes(out, axis, edge - first, 1)
+            torch.sub(_planes(part, axis, other + 1, 1), _planes(part, axis, other, 1), out=plane).mul_(2)
+
+
+def _planes(field: Tensor, axis: int, start: int, count: int) -> Tensor:
+    return field.narrow(1 + axis, start, count)
 
 
 def _add_adjoint(values: Tensor, axis: int, sign: int, out: Tensor) -> None:

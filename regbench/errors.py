@@ -12,6 +12,10 @@ class UsageError(RegbenchError):
     """The request was wrong (exit status 2): a config, an argument, a name."""
 
 
+class InterruptedTrainingError(RegbenchError):
+    """Stopped from outside after saving its state (exit status 75: the same command goes on from there)."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """Say which known name a misspelt one resembles; all of them when none does."""
     names = sorted(known)

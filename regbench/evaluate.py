@@ -1,45 +1,118 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from regbench.baselines import BASELINES
+from regbench.components import bind
 from regbench.data.cache import Dataset, Pair
+from regbench.errors import RegbenchError, UsageError
 from regbench.files import replacing
-from regbench.fit import register
-from regbench.metrics import dice, endpoint_error_mm, folding_metrics, mean_over_labels
-from regbench.spatial import warp_labels
+from regbench.inference import registered
+from regbench.losses import SIMILARITIES
+from regbench.metrics import (
+    METRICS,
+    dice,
+    endpoint_error_mm,
+    folding_metrics,
+    mean_over_labels,
+    surface_metrics,
+    tre_mm,
+)
+from regbench.panels import chosen, slices, write_panels
+from regbench.plan import PANELS
+from regbench.spatial import warp, warp_labels
 from regbench.train import load_run
+
+Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pair, displacement or an error
 
 
 def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
-    """Evaluate a run on all test pairs and write one parquet row each.
+    """Evaluate a run on all test pairs: one parquet row each, and beside it slices of three pairs for the figures.
 
     Args:
         job: slice of the config (`plan.evaluate_job`).
         data: prepared dataset.
-        folder: of the run; None for `identity`, whose displacement is zero.
+        folder: of the run; None for a baseline and for `identity`, whose displacement is zero.
         out: parquet file.
     """
-    record, model = load_run(folder) if folder else ({"lam": None, "status": "complete", "reason": ""}, None)
-    rows = []
-    for fixed, moving in data.pairs("test"):
-        pair = data.pair(fixed, moving)
+    record, found_all = _method(job, folder, data)
+    compare = _similarity(record)
+    rows: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
+    for (fixed, moving), pair, displacement in found_all:
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
-        if record["status"] != "complete":
-            row |= dict.fromkeys(measure(pair, _zero(pair), list(data.labels)), np.nan)
+        if isinstance(displacement, RegbenchError):
+            row |= {"status": "failed", "reason": str(displacement)}
+        if row["status"] == "complete":
+            row |= measure(pair, displacement, list(data.labels)) | compare(pair, displacement)
         else:
-            displacement = register(model, pair.fixed, pair.moving) if model else _zero(pair)
-            row |= measure(pair, displacement, list(data.labels))
+            zero = _zero(pair)
+            row |= dict.fromkeys(measure(pair, zero, list(data.labels)) | compare(pair, zero), np.nan)
         rows.append(row)
+        shown.append(slices(pair, displacement) if row["status"] == "complete" else {})
     frame = pd.DataFrame(rows)
+    places = chosen(frame["dice"].to_numpy(dtype=np.float64))
+    write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
+
+
+def means(path: Path) -> str:
+    """The mean and SD over pairs of each metric in a file of rows, for a terminal; failed pairs are named."""
+    frame = pd.read_parquet(path)
+    known = [name for name in METRICS if name in frame and frame[name].notna().any()]
+    lines = [
+        f"{name:<30} {frame[name].mean():10.4f} ± {frame[name].std(ddof=1):.4f} {METRICS[name].unit}" for name in known
+    ]
+    failed = frame[frame["status"] != "complete"]
+    lines += [f"failed: {row.fixed}, {row.moving}: {row.reason}" for row in failed.itertuples()]
+    return "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
+
+
+def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple[dict[str, Any], Registered]:
+    """The record of a method, and the displacements of its test pairs, or why one has none."""
+    record: dict[str, Any] = {"lam": None, "status": "complete", "reason": ""}
+    if folder is not None:
+        record, model = load_run(folder)
+        if model is not None and record["status"] == "complete":
+            return record, registered(model, data, "test")
+    return record, _by_baseline(job.get("baseline"), data)
+
+
+def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registered:
+    """A classical method pair by pair; zero displacements where there is none."""
+    function = bind(BASELINES, baseline["name"], baseline["parameters"]) if baseline else None
+    for fixed, moving in data.pairs("test"):
+        pair = data.pair(fixed, moving)
+        try:
+            yield (fixed, moving), pair, function(pair, fixed, moving) if function else _zero(pair)
+        except UsageError:
+            raise  # a missing package is no property of a pair
+        except RegbenchError as error:
+            yield (fixed, moving), pair, error
+
+
+def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:
+    """The training similarity of a pair before and after its registration; nothing for what was not trained."""
+    if "job" not in record:
+        return lambda pair, displacement: {}
+    component = record["job"]["similarity"]
+    between = bind(SIMILARITIES, component["name"], component["parameters"])
+
+    def compare(pair: Pair, displacement: Any) -> dict[str, float]:
+        fixed, moving = (torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving))
+        moved = warp(moving, torch.from_numpy(np.array(displacement))[None])
+        return {"similarity_before": float(between(fixed, moving)), "similarity_after": float(between(fixed, moved))}
+
+    return compare
 
 
 def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float]:
@@ -54,12 +127,18 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
         **folding_metrics(displacement, foreground),
     }
+    surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
+    found |= {name: mean_over_labels(values) for name, values in surfaces.items()}
+    if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
+        points = (pair.fixed_landmarks, pair.moving_landmarks)
+        found["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
     if pair.truth is not None:
         found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
         found["endpoint_error_foreground_mm"] = endpoint_error_mm(
             displacement, pair.truth, pair.spacing_mm, mask=foreground
         )
-    return found | {f"dice_{label}": value for label, value in per_label.items()}
+    every = {"dice": per_label, **surfaces}
+    return found | {f"{name}_{label}": value for name, values in every.items() for label, value in values.items()}
 
 
 def _zero(pair: Pair) -> Any:

@@ -8,7 +8,7 @@ from regbench.data.cache import Dataset
 from regbench.data.nifti import displacement_name, write_displacement
 from regbench.data.space import displacement_to_native
 from regbench.errors import RegbenchError
-from regbench.fit import register
+from regbench.inference import register
 from regbench.train import load_run
 
 

@@ -1,4 +1,4 @@
-"""Similarity plus lambda times regularizer."""
+"""Similarity plus lambda times regularizer, and, where training is semi-supervised, the overlap of labels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from regbench.components import bind
-from regbench.losses import REGULARIZERS, SIMILARITIES
+from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES, dice_loss
+from regbench.models.output import Registration, parts
 from regbench.spatial import warp
 
 
@@ -20,23 +21,30 @@ class Terms(NamedTuple):
 
 def objective(
     similarity: Mapping[str, Any], regularizer: Mapping[str, Any], lam: float
-) -> Callable[[Tensor, Tensor, Tensor], Terms]:
+) -> Callable[[Tensor, Tensor, Tensor | Registration], Terms]:
     """The objective of one cell at one lambda.
 
     Args:
         similarity: ``{"name": ..., "parameters": {...}}``.
-        regularizer: likewise.
+        regularizer: likewise; of displacements, or of matrices for a model that gives one.
         lam: weight of the regularizer.
 
     Returns:
-        ``(fixed, moving, displacement) -> Terms`` for images ``(B, C, *S)`` and displacement ``(B, d, *S)`` in voxels.
+        ``(fixed, moving, output of the model) -> Terms`` for images ``(B, C, *S)`` and displacements ``(B, d, *S)`` in
+        voxels.
     """
     compare = bind(SIMILARITIES, similarity["name"], similarity["parameters"])
-    penalise = bind(REGULARIZERS, regularizer["name"], regularizer["parameters"])
+    penalise = bind({**REGULARIZERS, **AFFINE_REGULARIZERS}, regularizer["name"], regularizer["parameters"])
 
-    def terms(fixed: Tensor, moving: Tensor, displacement: Tensor) -> Terms:
+    def terms(fixed: Tensor, moving: Tensor, output: Tensor | Registration) -> Terms:
+        displacement, penalised = parts(output)
         data = compare(fixed, warp(moving, displacement))
-        smooth = penalise(displacement)
+        smooth = penalise(penalised)
         return Terms(data + lam * smooth, data, smooth)
 
     return terms
+
+
+def supervision(output: Tensor | Registration, fixed_labels: Tensor, moving_labels: Tensor) -> Tensor:
+    """Soft Dice loss of labels ``(B, L, *S)``, one-hot without background, warped linearly."""
+    return dice_loss(fixed_labels, warp(moving_labels, parts(output).displacement))

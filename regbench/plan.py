@@ -4,6 +4,7 @@ Imports neither torch nor mlflow: the Snakefile reads this. A slice is JSON and 
 Snakemake re-runs a job exactly when something it depends on has changed, the code of its stage included.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,25 @@ from regbench.errors import UsageError, did_you_mean
 from regbench.fingerprint import component_module, fingerprint
 
 IDENTITY = "identity"
+UNTRAINED = frozenset({"instance"})  # models without weights
+PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 Job = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Method:
-    """Model + similarity + regularizer: one row of the table. `identity` has none of the three."""
+    """One row of the table: model + similarity + regularizer, or a baseline; `identity` has none of all these."""
 
     id: str
     model: Component | None = None
     similarity: Component | None = None
     regularizer: Component | None = None
+    baseline: Component | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it has a lambda, seeds and runs; no registration and baselines have none."""
+        return self.similarity is not None
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,9 @@ class Layout:
     def trial_state(self, dataset: str, method: str) -> Path:
         return self.root / "state" / "trials" / dataset / method
 
+    def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
+
     def selected(self, dataset: str, method: str) -> Path:
         return self.cell(dataset, method) / "selected.json"
 
@@ -59,6 +71,9 @@ class Layout:
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.run(dataset, method, seed) / "pairs.parquet"
+
+    def panels(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.run(dataset, method, seed) / PANELS
 
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
@@ -90,6 +105,10 @@ class Layout:
         return self.root / "tables"
 
     @property
+    def page(self) -> Path:
+        return self.root / "report.html"
+
+    @property
     def figures(self) -> Path:
         return self.root / "figures"
 
@@ -99,15 +118,22 @@ def layout(config: Config) -> Layout:
     return Layout(Path(config.results) / config.study)
 
 
+def tracking_uri(config: Config) -> str:
+    """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password."""
+    uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
+    return re.sub(r"//[^/@\s]+@", "//***@", uri)
+
+
 def methods(config: Config) -> tuple[Method, ...]:
-    """`identity` first, then every model x similarity x regularizer in the order of the config."""
+    """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config."""
+    baselines = [Method(baseline.id, baseline=baseline) for baseline in config.baselines]
     cells = [
         Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
         for model in config.models
         for similarity in config.grid.similarities
         for regularizer in config.grid.regularizers
     ]
-    return (Method(IDENTITY), *cells)
+    return (Method(IDENTITY), *baselines, *cells)
 
 
 def find_method(config: Config, name: str) -> Method:
@@ -123,8 +149,15 @@ def find_method(config: Config, name: str) -> Method:
 
 
 def seeds(config: Config, method: str) -> tuple[int, ...]:
-    """The seeds of a method; no registration is the same under every seed, so it has one."""
-    return (config.seeds[0],) if method == IDENTITY else config.seeds
+    """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one."""
+    tuned = find_method(config, method).tuned
+    return config.seeds if tuned and not untrained(config, method) else config.seeds[:1]
+
+
+def untrained(config: Config, method: str) -> bool:
+    """Whether a method optimises each pair by itself: nothing to train, so one job does its whole cell."""
+    model = find_method(config, method).model
+    return model is not None and model.name in UNTRAINED
 
 
 def runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -135,9 +168,15 @@ def runs(config: Config) -> Iterator[tuple[str, str, int]]:
                 yield dataset.id, method.id, seed
 
 
+def tuned_runs(config: Config) -> Iterator[tuple[str, str, int]]:
+    """Those runs that are trained and have a folder with a model."""
+    tuned = {method.id for method in methods(config) if method.tuned}
+    return (run for run in runs(config) if run[1] in tuned)
+
+
 def rounds(config: Config, method: str) -> int:
     """How many rounds of trials a cell has; none where lambda is fixed."""
-    if method == IDENTITY or lambda_of(config, method)["value"] is not None:
+    if not find_method(config, method).tuned or lambda_of(config, method)["value"] is not None:
         return 0
     return -(-config.tuning.trials // config.tuning.round_size)
 
@@ -233,9 +272,21 @@ def select_job(config: Config, method: str) -> Job:
 
 def evaluate_job(config: Config, method: str, seed: int) -> Job:
     """What an evaluation depends on, beside the data and the checkpoint."""
-    model = find_method(config, method).model
-    modules = [component_module("regbench.models", model.name)] if model else []
-    return {"method": method, "seed": seed, "code": fingerprint("regbench.evaluate", *modules)}
+    found = find_method(config, method)
+    modules = [component_module("regbench.models", found.model.name)] if found.model else []
+    job: Job = {"method": method, "seed": seed}
+    if found.baseline:
+        modules.append(component_module("regbench.baselines", found.baseline.name))
+        job |= {"baseline": _component(found.baseline), "files": _files(found.baseline.parameters.get("path"))}
+    return {**job, "code": fingerprint("regbench.evaluate", *modules)}
+
+
+def _files(folder: Any) -> list[list[Any]]:
+    """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
+    if not isinstance(folder, str) or not Path(folder).is_dir():
+        return []
+    found = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in found]
 
 
 def runtime_job(config: Config) -> Job:
@@ -246,6 +297,18 @@ def runtime_job(config: Config) -> Job:
 def final_job(config: Config, method: str, seed: int) -> Job:
     """The slice of a final training."""
     return train_job(config, method, seed=seed, steps=config.training.steps)
+
+
+def cell_job(config: Config, dataset: str, method: str) -> Job:
+    """What a cell without training depends on, beside the data: all that its stages depend on."""
+    seed = seeds(config, method)[0]
+    return {
+        "propose": propose_job(config, dataset, method),
+        "trial": trial_job(config, method),
+        "select": select_job(config, method),
+        "train": final_job(config, method, seed),
+        "evaluate": evaluate_job(config, method, seed),
+    }
 
 
 def study_job(config: Config, stage: str) -> Job:

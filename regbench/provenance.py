@@ -20,6 +20,9 @@ PACKAGES = (
     "nibabel",
     "nilearn",
     "abagen",
+    "simpleitk",
+    "dipy",
+    "picsl-greedy",
     "snakemake",
     "mlflow",
 )

@@ -15,7 +15,7 @@ import torch
 from regbench import device as devices
 from regbench.data.cache import Dataset
 from regbench.files import digest, read_json, replacing, write_json
-from regbench.fit import register
+from regbench.inference import device_of, register, trained
 from regbench.train import load_run
 
 WARM_UP = 3
@@ -39,7 +39,7 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         record, model = load_run(folder)
         if model is None or record["status"] != "complete":
             continue
-        device = next(model.parameters()).device
+        device = device_of(model)
         name = devices.describe(device)
         key = digest(
             {"job": dict(job), "checkpoint": record["checkpoint_sha256"], "device": name, "data": data.checksum}
@@ -58,7 +58,9 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
 
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device) -> list[dict[str, Any]]:
     rows = []
-    for number, (fixed, moving) in enumerate(data.pairs("test")):
+    # Each pair of an optimisation costs the same and, beside a network's, seconds: a few tell.
+    pairs = data.pairs("test") if trained(model) else data.pairs("test")[:WARM_UP]
+    for number, (fixed, moving) in enumerate(pairs):
         pair = data.pair(fixed, moving)
 
         def once(images: tuple[Any, Any] = (pair.fixed, pair.moving)) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from regbench.determinant import jacobian_determinant
 
 __all__ = [
+    "affine_displacement",
     "compose",
     "identity_grid",
     "integrate",
@@ -108,6 +109,26 @@ def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
     """Displacement of ``p -> (p + inner) -> (... + outer)``: ``inner(p) + outer(p + inner(p))``; ``(B, d, *S)``."""
     return inner + warp(outer, inner)
+
+
+def affine_displacement(matrix: Tensor, shape: Sequence[int]) -> Tensor:
+    """Displacement of an affine map about the image's centre: ``u(p) = (A - I)(p - c) + t``.
+
+    Unlike `compose`, exact outside the image too: an affine map has no border.
+
+    Args:
+        matrix: ``(B, d, d + 1)``: linear part A, and translation t in voxels.
+        shape: of the grid.
+
+    Returns:
+        ``(B, d, *shape)`` in voxels.
+    """
+    dims = len(shape)
+    grid = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
+    centre = torch.tensor([(n - 1) / 2 for n in shape], device=matrix.device, dtype=matrix.dtype)
+    points = (grid - centre.view(-1, *[1] * dims)).flatten(1)
+    linear = matrix[:, :, :dims] - torch.eye(dims, device=matrix.device, dtype=matrix.dtype)
+    return (linear @ points + matrix[:, :, dims:]).view(-1, dims, *shape)
 
 
 def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:

@@ -1,6 +1,8 @@
 """A final training: one run (dataset, method, lambda, seed) in a folder of its own."""
 
 import logging
+import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,25 @@ from regbench import provenance
 from regbench.data.cache import Dataset
 from regbench.errors import RegbenchError
 from regbench.files import file_sha256, read_json, replacing, write_json
-from regbench.fit import build_model, fit, validate
+from regbench.fit import SAVE_EVERY, fit
+from regbench.inference import build_model, validate
+from regbench.objective import objective
 
 LOG = logging.getLogger(__name__)
+FORMAT = "regbench checkpoint 1"
 CHECKPOINT, HISTORY, RUN = "checkpoint.pt", "history.parquet", "run.json"
 
 
 def train(
-    job: Mapping[str, Any], lam: float | None, data: Dataset, folder: Path, *, reason: str = "", bar: bool = False
+    job: Mapping[str, Any],
+    lam: float | None,
+    data: Dataset,
+    folder: Path,
+    *,
+    reason: str = "",
+    state: Path | None = None,
+    save_every: float = SAVE_EVERY,
+    bar: bool = False,
 ) -> None:
     """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`.
 
@@ -32,6 +45,8 @@ def train(
         data: prepared dataset.
         folder: of the run.
         reason: why there is no lambda.
+        state: file that a killed training goes on from; None to keep none.
+        save_every: seconds between two writes of it.
         bar: show a progress bar.
     """
     device = devices.choose(job["training"]["device"])
@@ -47,19 +62,22 @@ def train(
         "validation": {},
     }
     history: dict[str, list[float]] = {"loss": [], "similarity": [], "regularizer": []}
-    weights: dict[str, Any] = {}
+    weights: dict[str, Any] | None = None
     if lam is not None:
-        found = fit(job, lam, data, bar=bar)
+        found = fit(job, lam, data, state=state, save_every=save_every, bar=bar)
         scores = validate(found.model, data)
         history, weights = found.history, found.model.state_dict()
         record |= {"status": found.status, "reason": found.reason}
         record["parameters"] = sum(parameter.numel() for parameter in found.model.parameters())
+        record["validations"] = found.validations
         record["validation"] = {name: float(np.mean(values)) for name, values in scores.items()}
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", job["method"], job["seed"], record["reason"])
     # Through a file object: torch.save writes the name of a path into the file, and equal weights must be equal bytes.
     with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
-        torch.save({"model": job["model"], "dims": len(data.shape), "weights": weights}, file)
+        method = {kind: job[kind] for kind in ("model", "similarity", "regularizer")}
+        stored = {"format": FORMAT, **method, "lam": lam, "dims": len(data.shape), "spacing_mm": list(data.spacing_mm)}
+        torch.save({**stored, "weights": weights}, file)
     with replacing(folder / HISTORY) as temporary:
         frame = pd.DataFrame(history)
         frame.insert(0, "step", np.arange(1, len(frame) + 1))
@@ -79,9 +97,38 @@ def load_run(folder: Path) -> tuple[dict[str, Any], nn.Module | None]:
         raise RegbenchError(
             f"`{path}` must be the checkpoint that `{folder / RUN}` records. Delete the folder, run again."
         )
-    stored = torch.load(path, map_location="cpu", weights_only=True)
-    if not stored["weights"]:
-        return record, None
-    model = build_model(stored["model"], stored["dims"])
+    model = load_checkpoint(path)
+    return record, None if model is None else model.to(devices.choose(record["job"]["training"]["device"]))
+
+
+def load_checkpoint(path: Path) -> nn.Module | None:
+    """The model in a checkpoint, on the CPU; None if its run failed before it had one.
+
+    Raises:
+        RegbenchError: if the file is no whole checkpoint of ours.
+    """
+    stored = read_checkpoint(path)
+    if stored["weights"] is None:
+        return None
+    terms = objective(stored["similarity"], stored["regularizer"], stored["lam"])
+    model = build_model(stored["model"], stored["dims"], terms)
     model.load_state_dict(stored["weights"])
-    return record, model.to(devices.choose(record["job"]["training"]["device"]))
+    return model
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: the method, lambda, dims, spacing of the training images, weights.
+
+    Raises:
+        RegbenchError: if the file is no whole checkpoint of ours.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        what = str(error).partition("\n")[0]
+        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {what}.") from error
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        raise RegbenchError(
+            f"`{path}` must be a checkpoint of this regbench (`{FORMAT}`). Train again, or give another."
+        )
+    return stored

@@ -9,7 +9,8 @@ import numpy as np
 
 from regbench.data.cache import Dataset
 from regbench.files import digest, read_json, write_json
-from regbench.fit import fit, validate
+from regbench.fit import fit
+from regbench.inference import validate
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 200
@@ -24,7 +25,8 @@ def run_trials(
         job: slice of the config (`plan.trial_job`).
         data: prepared dataset.
         proposals: ``{"number": n, "lam": value}`` each.
-        state: folder of finished trials, so that a killed job loses at most one.
+        state: folder of finished trials and of the training state of the one that runs: a killed job loses minutes.
+        bar: show a progress bar.
     """
     results = []
     for proposal in proposals:
@@ -32,15 +34,18 @@ def run_trials(
         path = state / f"trial{proposal['number']:03d}.json"
         kept = read_json(path) if path.exists() else {}
         if kept.get("digest") != key:
-            kept = {**run_trial(job, proposal["number"], proposal["lam"], data, bar=bar), "digest": key}
+            training = path.with_suffix(".pt")
+            kept = {**run_trial(job, proposal["number"], proposal["lam"], data, state=training, bar=bar), "digest": key}
             write_json(path, kept)
         results.append(kept)
     return results
 
 
-def run_trial(job: Mapping[str, Any], number: int, lam: float, data: Dataset, *, bar: bool = False) -> dict[str, Any]:
+def run_trial(
+    job: Mapping[str, Any], number: int, lam: float, data: Dataset, *, state: Path | None = None, bar: bool = False
+) -> dict[str, Any]:
     """Train at `lam`, validate; a diverged training is a result with status ``diverged``, not an error."""
-    found = fit(job, lam, data, bar=bar)
+    found = fit(job, lam, data, state=state, bar=bar)
     scores = validate(found.model, data)
     finished = found.status == "complete"
     if not finished:

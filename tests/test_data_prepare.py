@@ -208,8 +208,8 @@ def test_a_run_on_files_is_exported_to_their_space(tmp_path, tiny, capsys):
 
 
 def test_prescribed_training_pairs_are_the_only_ones():
-    from regbench.fit import _pairs
+    from regbench.batches import draw_pairs
 
-    draws = _pairs(5, 50, 3, 0, [(0, 3), (4, 1)]).numpy()
+    draws = draw_pairs(5, 50, 3, 0, [(0, 3), (4, 1)]).numpy()
     assert draws.shape == (50, 2, 3)
     assert {tuple(pair) for pair in draws.transpose(0, 2, 1).reshape(-1, 2)} == {(0, 3), (4, 1)}

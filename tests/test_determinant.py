@@ -14,7 +14,7 @@ SHAPES = [(9,), (7, 8), (2, 3), (5, 6, 7), (2, 2, 2)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("slab", [300_000, 20])
+@pytest.mark.parametrize("slab", [150_000, 20])
 def test_is_numpy_gradient(shape: tuple[int, ...], slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(determinant.SLAB_VOXELS, "cpu", slab)
     u = torch.randn(2, len(shape), *shape, dtype=torch.double)
@@ -23,7 +23,7 @@ def test_is_numpy_gradient(shape: tuple[int, ...], slab: int, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 3, 3)])
-@pytest.mark.parametrize("slab", [300_000, 10])
+@pytest.mark.parametrize("slab", [150_000, 10])
 def test_gradients(shape: tuple[int, ...], slab: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(determinant.SLAB_VOXELS, "cpu", slab)
     u = torch.randn(2, len(shape), *shape, dtype=torch.double, requires_grad=True)

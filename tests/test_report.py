@@ -8,8 +8,18 @@ import pandas as pd
 import pytest
 
 from regbench.analyze import _ranked, _spread, _warnings
+from regbench.compare import compare_methods
 from regbench.files import _finite
+from regbench.report import tables
+from regbench.report.details import grid_table, selection_table, significance_table, structures_table, write_details
 from regbench.report.figures import dice_figure, lambda_figure
+from regbench.report.judging import (
+    difference_figure,
+    hypervolume,
+    pareto_figure,
+    pareto_front,
+    stability_figure,
+)
 from regbench.report.tables import caption, main_table, runtime_table, terminal_table, write_main
 
 
@@ -20,7 +30,11 @@ def entry(method, dice, sd=0.01, **changes):
         "dataset": "brains", "method": method, "model": model, "similarity": similarity, "regularizer": regularizer,
         "lam": None if method == "identity" else 0.123456, "edge": False, "trials": [], "runs": [], "rank": None,
         "pairs": 30, "failed_rows": 0, "reasons": [], "selected": {"range": [0.01, 1.0]},
-        "metrics": {name: {"mean": value, "sd": sd, "seed_sd": 0.001} for name, value in metrics.items()}, **changes,
+        "metrics": {
+            name: {"mean": value, "sd": sd, "seed_sd": 0.001, "median": value, "infinite": 0, "cases": 30}
+            for name, value in metrics.items()
+        },
+        "structures": [{"label": 1, "name": "a", "dice_mean": dice, "dice_sd": sd, "dice_cases": 30}], **changes,
     }  # fmt: skip
 
 
@@ -29,6 +43,7 @@ def summary(*entries):
     made = {
         "study": "s", "seeds": [0, 1], "selection": "dice", "ndv_limit_percent": 0.5, "steps": 10,
         "datasets": {"brains": manifest}, "methods": _ranked(list(entries)), "warnings": [],
+        "comparisons": {},
     }  # fmt: skip
     return json.loads(json.dumps(_finite(made)))  # as `analyze` stores it
 
@@ -46,9 +61,30 @@ def test_seeds_are_averaged_before_the_spread_over_cases():
     assert found["seed_sd"] == pytest.approx(np.std([0.65, 0.8], ddof=1))
 
 
-def test_a_failed_seed_is_left_out_of_the_mean():
+def test_seeds_that_happened_to_work_do_not_make_a_mean():
+    """Otherwise a method would be rewarded for diverging; the row says `failed`, and why."""
     rows = pd.DataFrame({"fixed": ["a", "a"], "moving": ["c"] * 2, "seed": [0, 1], "dice": [0.5, np.nan]})
-    assert _spread(rows, "dice")["mean"] == 0.5
+    assert np.isnan(_spread(rows, "dice")["mean"])
+
+
+def test_a_pair_that_failed_is_left_out_and_counted():
+    rows = pd.DataFrame(
+        {"fixed": list("aabb"), "moving": ["c"] * 4, "seed": [0, 1, 0, 1], "dice": [0.5, np.nan, 0.6, 0.8]}
+    )
+    found = _spread(rows, "dice")
+    assert (found["mean"], found["cases"]) == (pytest.approx(0.7), 1)
+
+
+def test_an_infinite_distance_is_counted_and_the_median_stands():
+    rows = pd.DataFrame({"fixed": list("abc"), "moving": ["d"] * 3, "seed": [0] * 3, "hd95_mm": [1.0, 2.0, np.inf]})
+    found = _spread(rows, "hd95_mm")
+    assert (found["infinite"], found["median"]) == (1, 2.0)
+    assert not np.isfinite(found["mean"])
+    made = entry("lcc.bending", 0.7)
+    made["metrics"]["hd95_mm"] = found
+    text = tables._shown(main_table(summary(CELLS[0], made)), {}, "md").to_string()
+    assert "median 2.00 (1 infinite)" in text
+    assert "vanished" in caption(summary(CELLS[0], made))
 
 
 def test_ranks_leave_identity_and_failures_out():
@@ -99,7 +135,7 @@ def test_latex_is_balanced_and_escaped(tmp_path):
     assert r"\textbf{0.700}" in text
     assert r"\underline{0.650}" in text
     assert r"\toprule" in text
-    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    body = "\n".join(line.removesuffix("%") for line in text.splitlines() if not line.startswith("%"))
     assert not re.search(r"(?<!\\)[%#]", body)
     assert not re.search(r"(?<!\\)_", re.sub(r"\\label\{[^}]*\}", "", body))
     assert body.count("{") == body.count("}")
@@ -167,3 +203,100 @@ def test_figures_have_the_same_bytes_each_time(tmp_path):
 def test_a_study_without_trials_has_its_figure_too(tmp_path):
     lambda_figure(summary(*CELLS), tmp_path)
     assert (tmp_path / "lambda.png").exists()
+
+
+def compared(scores, **changes):
+    """A summary whose comparisons come from these Dice scores: method to one number a pair."""
+    pairs = [(f"s{a}", f"s{b}") for a in range(4) for b in range(4) if a != b]
+    rows = pd.DataFrame(
+        [
+            {"method": method, "seed": 0, "fixed": fixed, "moving": moving, "dice": value}
+            for method, values in scores.items()
+            for (fixed, moving), value in zip(pairs, values, strict=True)
+        ]
+    )
+    cells = {method: ("voxelmorph", *method.split(".")) for method in scores if method != "identity"}
+    made = summary(*(entry(name, float(np.mean(values))) for name, values in scores.items()))
+    found = {"brains": compare_methods(rows, cells)}
+    return {**made, "comparisons": json.loads(json.dumps(_finite(found))), **changes}
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """A full 2 x 2 grid: lcc is better by 0.2, and bending adds 0.1 to it alone."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (5, 12))
+    means = {"identity": 0.3, "lcc.bending": 0.8, "lcc.grad_l2": 0.7, "mse.bending": 0.5, "mse.grad_l2": 0.5}
+    return compared({name: mean + noise[k] for k, (name, mean) in enumerate(means.items())})
+
+
+def test_comparisons_find_what_was_planted(grid):
+    found = significance_table(grid)
+    against = found[found["family"] == "against_best"].set_index("a")
+    assert set(against["b"]) == {"lcc.bending"}
+    assert against.loc["lcc.grad_l2", "significant"]
+    assert against.loc["lcc.grad_l2", "mean_difference"] == pytest.approx(-0.1, abs=0.02)
+    assert against.loc["lcc.grad_l2", "ci_high"] < 0
+    same = found[(found["family"] == "pairs") & (found["a"] == "mse.bending") & (found["b"] == "mse.grad_l2")]
+    assert not same["significant"].item()
+    assert len(found[found["family"] == "against_identity"]) == 4
+    effects = grid_table(grid).set_index(["term", "similarity", "regularizer"])
+    assert effects.loc[("similarity", "lcc", "*"), "effect"] == pytest.approx(0.125, abs=0.01)
+    assert effects.loc[("interaction", "lcc", "bending"), "effect"] == pytest.approx(0.025, abs=0.01)
+
+
+def test_who_is_not_worse_than_the_best_is_marked():
+    noise = np.random.default_rng(0).normal(0, 0.01, (3, 12))
+    made = compared({"lcc.bending": 0.7 + noise[0], "lcc.grad_l2": 0.7 + noise[1], "mse.bending": 0.5 + noise[2]})
+    text = tables._shown(main_table(made), tables._like_best(made), "md").set_index(["similarity", "regularizer"])
+    cells = text[next(name for name in text if name.startswith("dice"))]
+    best = made["comparisons"]["brains"]["dice"]["best"].split(".")
+    other = ["lcc", "grad_l2" if best[1] == "bending" else "bending"]
+    assert "†" not in cells[tuple(best)]
+    assert "†" in cells[tuple(other)]
+    assert "†" not in cells["mse", "bending"]
+
+
+def test_so_few_pairs_that_nothing_can_be_said_is_said():
+    rows = pd.DataFrame(
+        [
+            {"method": method, "seed": 0, "fixed": f"s{k}", "moving": "t", "dice": value + 0.01 * k}
+            for method, value in (("lcc.a", 0.7), ("mse.a", 0.5))
+            for k in range(4)
+        ]
+    )
+    found = compare_methods(rows, {"lcc.a": ("m", "lcc", "a"), "mse.a": ("m", "mse", "a")})
+    assert found["dice"]["against_best"][0]["too_few"]
+    made = {**summary(*CELLS), "comparisons": {"brains": found}}
+    assert tables._like_best(made) == {("brains", "dice"): set()}
+
+
+def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
+    trials = [{"number": 0, "lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "status": "complete"}]
+    chosen = {"lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "number": 0}
+    for method in grid["methods"][1:]:
+        method |= {"trials": trials, "selected": {"by_dice": chosen, "by_dice_ndv": None, "range": [0.01, 1.0]}}
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        write_details(grid, folder)
+        for draw in (pareto_figure, difference_figure, stability_figure):
+            draw(grid, folder)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    stems = ("per_structure", "selection", "significance", "grid")
+    assert {f"{stem}.{form}" for stem in stems for form in ("csv", "md", "tex", "html")} <= set(names)
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    assert selection_table(grid)["by_dice_ndv_lambda"].isna().all()
+    assert set(structures_table(grid)["name"]) == {"a"}
+
+
+def test_a_pareto_front_by_hand():
+    dice, ndv = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.0, 1.0, 2.0, 3.0])
+    front = pareto_front(dice, ndv)
+    np.testing.assert_array_equal(front, [[0.5, 0.0], [0.6, 1.0], [0.7, 3.0]])
+    assert hypervolume(front, 0.4, 4.0) == pytest.approx(0.1 * 1 + 0.2 * 2 + 0.3 * 1)
+
+
+def test_methods_that_all_tie_are_no_error(tmp_path):
+    made = compared({"lcc.a": np.full(12, 0.5), "mse.a": np.full(12, 0.5), "gcc.a": np.full(12, 0.5)})
+    stability_figure(made, tmp_path)
+    difference_figure(made, tmp_path)
+    assert not significance_table(made)["significant"].any()

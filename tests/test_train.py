@@ -8,14 +8,17 @@ import pytest
 import torch
 
 from regbench import plan
+from regbench.batches import draw_pairs
 from regbench.config import load as load_config
 from regbench.data.cache import load as load_data
 from regbench.data.prepare import prepare
 from regbench.errors import RegbenchError
 from regbench.evaluate import evaluate
 from regbench.files import canonical_json, read_json
-from regbench.fit import _one_cycle, _pairs, fit, validate
+from regbench.fit import fit
+from regbench.inference import validate
 from regbench.runtime import peak_memory_mib, runtime
+from regbench.schedule import one_cycle
 from regbench.train import load_run, train
 from regbench.trial import run_trials
 
@@ -156,7 +159,7 @@ def test_validation_scores_every_pair(data, job):
 
 
 def test_training_pairs_never_pair_a_subject_with_itself():
-    draws = _pairs(5, 200, 4, seed=0).numpy()
+    draws = draw_pairs(5, 200, 4, seed=0).numpy()
     assert (draws[:, 0] != draws[:, 1]).all()
     assert {tuple(pair) for pair in draws.transpose(0, 2, 1).reshape(-1, 2)} == {
         (a, b) for a in range(5) for b in range(5) if a != b
@@ -164,12 +167,12 @@ def test_training_pairs_never_pair_a_subject_with_itself():
 
 
 def test_the_learning_rate_rises_then_falls():
-    rates = [_one_cycle(step, 100, 0.1) for step in range(100)]
+    rates = [one_cycle(step, 100, 0.1) for step in range(100)]
     assert np.argmax(rates) in (9, 10)
     assert rates[0] == pytest.approx(0.1)
     assert rates[-1] < 0.01
     assert all(a >= b for a, b in pairwise(rates[10:]))
-    assert 0 < _one_cycle(0, 1, 0.0) <= 1
+    assert 0 < one_cycle(0, 1, 0.0) <= 1
 
 
 def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):

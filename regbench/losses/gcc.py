@@ -12,7 +12,7 @@ from regbench.losses.checks import image_pair, map_weights
 from regbench.losses.rooms import Rooms
 
 # Voxels that go through all steps while they are in the cache; a GPU wants fewer and larger kernels.
-CHUNK_VOXELS = {"cpu": 300_000}
+CHUNK_VOXELS = {"cpu": 600_000}
 CHUNK_VOXELS_ELSEWHERE = 64_000_000
 SAMPLE_VOXELS = 20_000
 

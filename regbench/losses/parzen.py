@@ -5,13 +5,14 @@ from math import ceil, log, sqrt
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from regbench.losses.analytic import Gradients, Wanted
 from regbench.losses.rooms import Rooms
 
 # Voxels that go through at once, with a row of `bins` numbers each; a GPU wants fewer and larger kernels.
-CHUNK_VOXELS = {"cpu": 8_192}
+CHUNK_VOXELS = {"cpu": 16_384}
 CHUNK_VOXELS_ELSEWHERE = 1_000_000
 
 
@@ -31,6 +32,7 @@ class Window(NamedTuple):
     low: tuple[Tensor, Tensor]  # (B, C, 1)
     high: tuple[Tensor, Tensor]  # (B, C, 1)
     per_unit: tuple[Tensor, Tensor]  # (B, C, 1); 0 for a constant image
+    given: bool  # the range, so that intensities may lie beyond
 
 
 def window(settings: Settings, fixed: Tensor, moved: Tensor) -> Window:
@@ -46,7 +48,7 @@ def window(settings: Settings, fixed: Tensor, moved: Tensor) -> Window:
         low.append(first)
         high.append(last)
         per_unit.append(torch.where(extent > 0, (bins - 1) / torch.where(extent > 0, extent, 1), 0))
-    return Window(bins, sigma, (low[0], low[1]), (high[0], high[1]), (per_unit[0], per_unit[1]))
+    return Window(bins, sigma, (low[0], low[1]), (high[0], high[1]), (per_unit[0], per_unit[1]), ends is not None)
 
 
 def joint(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
@@ -76,33 +78,64 @@ def _chunks(line: Tensor) -> Iterator[slice]:
 class _Taps(NamedTuple):
     """The bins that a voxel's window reaches; beyond, its weight is less than the rounding of the largest."""
 
-    bins: Tensor  # (n, K), some of them outside the histogram
-    weights: Tensor  # (n, K), 0 there, sum 1
-    offsets: Tensor  # (K,), of the bins from the one below the voxel
+    below: Tensor  # (n,) integers, the bin below the voxel
+    weights: Tensor  # (K, n), of the bins from ``below - K / 2 + 1`` on; 0 outside the histogram, sum 1
+    offsets: Tensor  # (K, 1), of those bins from half a bin above `below`
 
 
 def _taps(line: Tensor, k: int, at: tuple[int, int], window: Window, rooms: Rooms) -> _Taps:
-    half = _reach(window, line)
-    place = line.clamp(window.low[k][at], window.high[k][at]).sub_(window.low[k][at]).mul_(window.per_unit[k][at])
-    below = place.floor()
-    steps = torch.arange(1 - half, half + 1, device=line.device)
-    bins = below.long()[:, None] + steps
-    offsets = steps.to(line.dtype)
-    weights = torch.sub(place.sub_(below)[:, None], offsets, out=rooms.get(f"taps {k}", bins.shape))
-    weights.mul_(weights).mul_(-0.5 / window.sigma**2).exp_()
-    weights.masked_fill_((bins < 0) | (bins >= window.bins), 0)
-    return _Taps(bins, weights.div_(weights.sum(1, keepdim=True)), offsets)
+    low, room = window.low[k][at], rooms.get(f"place {k}", line.shape)
+    if window.given:
+        torch.clamp(line, low, window.high[k][at], out=room).sub_(low)
+    else:
+        torch.sub(line, low, out=room)
+    place = room.mul_(window.per_unit[k][at])
+    below = torch.floor(place, out=rooms.get(f"below {k}", line.shape))
+    half, scale = _reach(window, line), 1 / window.sigma**2
+    offsets = torch.arange(0.5 - half, half, device=line.device, dtype=line.dtype)[:, None]
+    # Without the square of the place, which all taps have in common: the sum divides it out.
+    weights = torch.addcmul(
+        offsets.square() * (-0.5 * scale),
+        offsets * scale,
+        place.sub_(below).sub_(0.5)[None],
+        out=rooms.get(f"taps {k}", torch.Size((2 * half, *line.shape))),
+    ).exp_()
+    above = torch.neg(below, out=rooms.get("above", line.shape))
+    for step in range(1, half + 1):  # outside the histogram: 0 where the place is at most a threshold
+        for row, side, threshold in ((half - 1 - step, below, step), (half - 1 + step, above, step + 1 - window.bins)):
+            if row >= 0:
+                _zero_up_to(weights[row], side, threshold - 0.5)
+    weights.div_(torch.sum(weights, 0, out=place))
+    return _Taps(below.long(), weights, offsets)
+
+
+def _zero_up_to(values: Tensor, where: Tensor, threshold: float) -> None:
+    """Zero the values where another array is at most a threshold, in one pass; a mask would take three."""
+    torch.ops.aten.threshold_backward.grad_input(values, where, threshold, grad_input=values)
 
 
 def _reach(window: Window, line: Tensor) -> int:
     return ceil(window.sigma * sqrt(-2 * log(torch.finfo(line.dtype).eps)))
 
 
+def _by_voxel(taps: _Taps, k: int, rooms: Rooms) -> Tensor:
+    """Weights ``(n, K)``."""
+    return rooms.get(f"by voxel {k}", taps.weights.T.shape).copy_(taps.weights.T)
+
+
+def _rows(first: Tensor, count: int, steps: int, taps: int) -> Tensor:
+    """``first[:, None] + steps * range(taps)``, for `first` below `count`; looked up, for rows so short add slowly."""
+    start = torch.arange(count, device=first.device)[:, None]
+    return (start + steps * torch.arange(taps, device=first.device)).index_select(0, first)
+
+
 def _shares(taps: _Taps, k: int, window: Window, rooms: Rooms) -> Tensor:
-    """How much of each voxel falls into each bin, ``(n, bins)``."""
-    margin = taps.bins.shape[1]
-    room = rooms.get(f"shares {k}", torch.Size((len(taps.bins), window.bins + 2 * margin))).zero_()
-    return room.scatter_(1, taps.bins + margin, taps.weights)[:, margin : margin + window.bins]
+    """How much of each voxel falls into each bin, ``(2, n / 2, bins)``, with one of nothing if n is odd."""
+    reach, count = taps.weights.shape
+    even = count + count % 2
+    room = rooms.get(f"shares {k}", torch.Size((even, window.bins + reach - 1))).zero_()
+    room[:count].scatter_(1, _rows(taps.below, window.bins, 1, reach), _by_voxel(taps, k, rooms))
+    return room.view(2, even // 2, -1)[..., reach // 2 - 1 : reach // 2 - 1 + window.bins]
 
 
 def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
@@ -111,10 +144,10 @@ def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved
     for at, mass, lines in _maps(weights, fixed, moved):
         for chunk in _chunks(lines[0]):
             taps = [_taps(line[chunk], k, at, window, rooms) for k, line in enumerate(lines)]
-            f_share, m_share = (_shares(each, k, window, rooms) for k, each in enumerate(taps))
             if mass is not None:
-                f_share.mul_(mass[chunk, None])
-            total[at].addmm_(f_share.T, m_share)
+                taps[0].weights.mul_(mass[chunk])
+            f_share, m_share = (_shares(each, k, window, rooms) for k, each in enumerate(taps))
+            total[at].add_(torch.bmm(f_share.transpose(1, 2), m_share).sum(0))  # halves: a thread takes a product
     return total if weights is not None else total.div_(fixed[0, 0].numel())
 
 
@@ -125,23 +158,39 @@ def gradients(slope: Tensor, weights: Tensor | None, window: Window, wanted: Wan
              for x, want in zip(images, wanted, strict=True)]  # fmt: skip
     scale = 1 / (window.sigma**2 * (images[0][0, 0].numel() if weights is None else 1))
     for at, mass, lines in _maps(weights, *images):
+        patches = [_patches(slope[at].T if k == 0 else slope[at], _reach(window, lines[k])) for k in (0, 1)]
         for chunk in _chunks(lines[0]):
             taps = [_taps(line[chunk], k, at, window, rooms) for k, line in enumerate(lines)]
             for k, out in enumerate(found):
                 if out is None:
                     continue
-                other = _shares(taps[1 - k], 1 - k, window, rooms)
-                to_bins = slope[at] if k == 1 else slope[at].T
-                change = _change(taps[k], torch.mm(other, to_bins, out=rooms.get("pull", other.shape))).mul_(scale)
+                change = _change(taps[k], _pull(taps[k], taps[1 - k], 1 - k, patches[k], rooms), rooms).mul_(scale)
                 if mass is not None:
                     change.mul_(mass[chunk])
-                line = lines[k][chunk]
-                outside = (line < window.low[k][at]) | (line > window.high[k][at])
-                out[at].view(-1)[chunk] = change.mul_(window.per_unit[k][at]).masked_fill_(outside, 0)
+                torch.mul(change, window.per_unit[k][at], out=out[at].view(-1)[chunk])
+                if window.given:
+                    line = lines[k][chunk]
+                    outside = (line < window.low[k][at]) | (line > window.high[k][at])
+                    out[at].view(-1)[chunk].masked_fill_(outside, 0)
     return tuple(found)
 
 
-def _change(taps: _Taps, to_bins: Tensor) -> Tensor:
+def _patches(slope: Tensor, half: int) -> Tensor:
+    """``(bins + K - 1, bins, K)``: from each bin of the other image to the K bins that a voxel's window reaches."""
+    margin = (half - 1, half)
+    return F.pad(slope, margin + margin).unfold(1, 2 * half, 1).contiguous()
+
+
+def _pull(own: _Taps, other: _Taps, k: int, patches: Tensor, rooms: Rooms) -> Tensor:
+    """Gradient to each of a voxel's own bins, ``(n, K)``: the patches summed over the other image's taps."""
+    bins, reach = patches.shape[1:]
+    rows = _rows(other.below * bins + own.below, bins * bins, bins, reach)
+    return F.embedding_bag(rows, patches.view(-1, reach), per_sample_weights=_by_voxel(other, k, rooms), mode="sum")
+
+
+def _change(taps: _Taps, to_bins: Tensor, rooms: Rooms) -> Tensor:
     """The derivative of normalised exp(-(t - b)^2 / 2 sigma^2), times sigma^2: a covariance over the bins."""
-    pull = to_bins.gather(1, taps.bins.clamp(0, to_bins.shape[1] - 1)).mul_(taps.weights)
-    return (pull @ taps.offsets).sub_((taps.weights @ taps.offsets).mul_(pull.sum(1)))
+    pull = torch.mul(to_bins.T, taps.weights, out=rooms.get("pull", taps.weights.shape))
+    total = pull.sum(0)
+    mean = torch.mul(taps.weights, taps.offsets, out=rooms.get("moment", taps.weights.shape)).sum(0)
+    return pull.mul_(taps.offsets).sum(0).sub_(total.mul_(mean))

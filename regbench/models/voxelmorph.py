@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regbench.spatial import resize_displacement
+from regbench.models.affine import AfterAffine
+from regbench.spatial import integrate, resize_displacement
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -21,6 +22,9 @@ def voxelmorph(
     encoder: tuple[int, ...] = (16, 32, 32, 32),
     decoder: tuple[int, ...] = (32, 32, 32, 32, 32, 16, 16),
     flow: Literal["full", "half", "quarter"] = "half",
+    diffeomorphic: bool = False,
+    squarings: int = 5,
+    affine: bool = False,
 ) -> nn.Module:
     """VoxelMorph U-Net: one displacement per voxel, at full, half or quarter resolution.
 
@@ -30,6 +34,10 @@ def voxelmorph(
         decoder: channels of the decoder: one for each encoder level (levels finer than the flow are left out), then
             any number at the resolution of the flow.
         flow: resolution at which the displacement is predicted; it is resampled linearly to the image's grid.
+        diffeomorphic: what is predicted is a stationary velocity field, integrated in the voxels of its own grid. The
+            regularizer sees the displacement all the same, so that lambda means one thing.
+        squarings: steps of that integration.
+        affine: an affine stage first; the regularizer then sees the deformable part alone.
 
     Returns:
         A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels. Any image size.
@@ -38,15 +46,18 @@ def voxelmorph(
         ValueError: if the decoder is shorter than the encoder, or the flow coarser than the coarsest level.
 
     Reference:
-        Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538.
+        Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538; Dalca et al. 2019, doi:10.1016/j.media.2019.07.006.
     """
-    return VoxelMorph(dims, encoder, decoder, LEVEL[flow])
+    network = VoxelMorph(dims, encoder, decoder, LEVEL[flow], squarings if diffeomorphic else None)
+    return AfterAffine(dims, network) if affine else network
 
 
 class VoxelMorph(nn.Module):
     """See `voxelmorph`."""
 
-    def __init__(self, dims: int, encoder: Sequence[int], decoder: Sequence[int], level: int) -> None:
+    def __init__(
+        self, dims: int, encoder: Sequence[int], decoder: Sequence[int], level: int, squarings: int | None
+    ) -> None:
         super().__init__()
         depth = len(encoder)
         if len(decoder) < depth:
@@ -55,7 +66,7 @@ class VoxelMorph(nn.Module):
             )
         if level >= depth:
             raise ValueError(f"flow must be finer than the {depth} levels of encoder allow; use a deeper encoder")
-        self.dims, self.depth, self.level = dims, depth, level
+        self.dims, self.depth, self.level, self.squarings = dims, depth, level, squarings
         inputs = [2, *encoder[:-1]]
         self.down = nn.ModuleList(_block(dims, i, o) for i, o in zip(inputs, encoder, strict=True))
         # Going up, level by level, each convolution sees the coarser features beside the skip of its own level.
@@ -93,7 +104,13 @@ class VoxelMorph(nn.Module):
         for block, skip in zip(self.up, reversed(skips), strict=False):
             x = F.interpolate(block(x), scale_factor=2.0, mode="nearest")
             x = torch.cat([x, skip], 1)
-        displacement = resize_displacement(self.head(self.tail(x)).float().contiguous(), padded)
+        x = self.tail(x)
+        # Sixteen bits would round a displacement of ten voxels to a sixteenth of a voxel.
+        with torch.autocast(x.device.type, enabled=False):
+            field = self.head(x.float()).contiguous()
+            if self.squarings is not None:
+                field = integrate(field, squarings=self.squarings)
+            displacement = resize_displacement(field, padded)
         return displacement[(slice(None), slice(None), *(slice(n) for n in shape))]
 
 

@@ -24,12 +24,12 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def drawing(width: float, height: float) -> Iterator[Figure]:
     with mpl.rc_context(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, frame: pd.DataFrame, stem: Path) -> None:
+def save(figure: Figure, frame: pd.DataFrame, stem: Path) -> None:
     """`stem`.svg, .png and .csv; no date and no version inside, so that equal data are equal bytes."""
     for suffix, metadata in ((".svg", {"Date": None, "Creator": None}), (".png", {"Software": None})):
         with replacing(stem.with_suffix(suffix)) as temporary:
@@ -62,7 +62,7 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
         ],
     )
     groups = list(frame.groupby(["dataset", "model", "similarity"], sort=False)) or [((("", "no trials", "")), frame)]
-    with _figure(2.4 * len(groups) + 1.2, 3.8) as figure:
+    with drawing(2.4 * len(groups) + 1.2, 3.8) as figure:
         axes = figure.subplots(2, len(groups), sharex="col", sharey="row", squeeze=False)
         for column, ((_, _, similarity), mine) in enumerate(groups):
             for k, (regularizer, cell) in enumerate(mine.groupby("regularizer", sort=False)):
@@ -79,7 +79,7 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
         handles, names = axes[0, 0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, names, loc="outside right upper", frameon=False)
-        _save(figure, frame, folder / "lambda")
+        save(figure, frame, folder / "lambda")
 
 
 def dice_figure(rows: pd.DataFrame, folder: Path) -> None:
@@ -91,7 +91,7 @@ def dice_figure(rows: pd.DataFrame, folder: Path) -> None:
         frame.loc[frame["dataset"] + " / " + frame["method"] == name, "dice"].dropna().to_numpy() for name in names
     ]
     labels = [name.partition(" / ")[2] if frame["dataset"].nunique() == 1 else name for name in names]
-    with _figure(6.0, 0.24 * len(names) + 0.9) as figure:
+    with drawing(6.0, 0.24 * len(names) + 0.9) as figure:
         axis = figure.subplots()
         boxes = axis.boxplot(groups, orientation="horizontal", tick_labels=labels, widths=0.6, patch_artist=True)
         for name, box in zip(names, boxes["boxes"], strict=True):
@@ -100,4 +100,4 @@ def dice_figure(rows: pd.DataFrame, folder: Path) -> None:
             median.set_color("black")
         axis.invert_yaxis()
         axis.set_xlabel("Dice of a test pair (mean over labels and seeds)")
-        _save(figure, frame, folder / "dice")
+        save(figure, frame, folder / "dice")

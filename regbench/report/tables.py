@@ -11,24 +11,27 @@ import pandas as pd
 from regbench import provenance
 from regbench.files import digest, write_json, write_text
 from regbench.metrics import METRICS
+from regbench.report.text import ARROWS, NONE, Form, cell, escape, marks, plain, write_table
 
+OF_SURFACES = ("hd95_mm", "assd_mm")
 MAIN = (
     "dice",
+    "hd95_mm",
+    "assd_mm",
+    "tre_mm",
     "fold_central_percent",
     "fold_foreground_percent",
     "ndv_percent",
     "endpoint_error_mm",
     "endpoint_error_foreground_mm",
 )
-NONE = "–"  # noqa: RUF001  an en dash, as printed tables have it
-ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row a method: lambda, counts, and mean and SD over cases of each metric; numbers rounded for print."""
     rows = []
     for entry in summary["methods"]:
-        row = {key: entry[key] for key in ("dataset", "model", "similarity", "regularizer")}
+        row = {key: entry[key] for key in ("dataset", "method", "model", "similarity", "regularizer")}
         row["model"] = entry["model"] or entry["method"]
         row["lambda"] = entry["lam"]
         row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
@@ -36,8 +39,10 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         for name in MAIN:
             if name in entry["metrics"]:
                 spread = entry["metrics"][name]
-                for kind in ("mean", "sd", "seed_sd"):
+                for kind in ("mean", "sd", "seed_sd", "median"):
                     row[f"{name}_{kind}"] = _round(spread[kind], name)
+                if name in OF_SURFACES:
+                    row[f"{name}_infinite"] = spread["infinite"]
         row["rank"] = entry["rank"]
         rows.append(row)
     return pd.DataFrame(rows).astype({"rank": "Int64"})
@@ -45,7 +50,7 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
 
 def terminal_table(summary: Mapping[str, Any]) -> str:
     """The main table in the width of a terminal: means only, best method first, identity on top."""
-    frame = main_table(summary).sort_values(["dataset", "rank"], na_position="first", kind="stable")
+    frame = main_table(summary).sort_values(["dataset", "model", "rank"], na_position="first", kind="stable")
     columns = {"dice_mean": "dice", "fold_central_percent_mean": "fold %", "ndv_percent_mean": "NDV %"}
     columns |= {"endpoint_error_foreground_mm_mean": "EPE mm"}
     names = ["dataset", "model", "similarity", "regularizer", "lambda", *columns, "failed", "rank"]
@@ -79,28 +84,19 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_main(summary: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `main.{csv,md,tex}` and `main.provenance.json`."""
+    """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
     frame = main_table(summary)
-    _write(folder / "main.csv", frame.to_csv(index=False, lineterminator="\n"))
-    _write(folder / "main.md", f"{caption(summary)}\n\n{_shown(frame, 'md').to_markdown(index=False)}\n")
-    shown = _shown(frame, "tex")
-    text = shown.to_latex(
-        index=False,
-        escape=False,
-        caption=_tex(caption(summary)),
-        label=f"tab:{summary['study']}-main",
-        column_format="llll" + "r" * (len(shown.columns) - 4),
-        position="t",
-    )
-    _write(
-        folder / "main.tex",
-        "% needs \\usepackage{booktabs} and, if the table is too wide, \\usepackage{graphicx}\n" + text,
-    )
-    write_json(folder / "main.provenance.json", _provenance(summary, config))
+    alike = _like_best(summary)
+    untuned = frame["similarity"].isna()
+    ruled = int(untuned.sum()) if frame["dataset"].nunique() == 1 else 0
+    words, study = caption(summary), summary["study"]
+    write_table(folder / "main", frame, lambda form: _shown(frame, alike, form), words, study, ruled=ruled)
+    write_text(folder / "main_long.csv", _long(frame).to_csv(index=False, lineterminator="\n"))
+    write_json(folder / "main.provenance.json", provenance_of(summary, config))
 
 
 def write_runtime(rows: pd.DataFrame, summary: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> None:
-    """Write `runtime.{csv,md,tex}`: the only table that differs between repetitions."""
+    """Write `runtime.{csv,md,tex,html}`: the only table that differs between repetitions."""
     frame = runtime_table(rows)
     words = (
         f"Study {summary['study']}: time and memory of one registration, batch 1, network alone with the copy of the "
@@ -108,14 +104,8 @@ def write_runtime(rows: pd.DataFrame, summary: Mapping[str, Any], folder: Path, 
         "quartiles over test pairs and seeds. Memory is the peak above what was held before: "
         "allocated on a GPU, resident on a CPU."
     )
-    _write(folder / "runtime.csv", frame.to_csv(index=False, lineterminator="\n"))
-    _write(folder / "runtime.md", f"{words}\n\n{frame.to_markdown(index=False)}\n")
-    plain = frame.rename(columns=_tex).map(lambda value: _tex(value) if isinstance(value, str) else value)
-    _write(
-        folder / "runtime.tex",
-        plain.to_latex(index=False, escape=False, caption=_tex(words), label=f"tab:{summary['study']}-runtime"),
-    )
-    write_json(folder / "runtime.provenance.json", _provenance(summary, config))
+    write_table(folder / "runtime", frame, lambda form: plain(frame, form), words, summary["study"])
+    write_json(folder / "runtime.provenance.json", provenance_of(summary, config))
 
 
 def caption(summary: Mapping[str, Any]) -> str:
@@ -135,81 +125,70 @@ def caption(summary: Mapping[str, Any]) -> str:
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; lambda chosen by {rule} with the same number of trials in every cell, then "
         f"{summary['steps']} training steps. Labels warped by nearest neighbour; a case's Dice is the mean over its "
-        "labels, a label absent before registration is left out, one that vanishes in the warp counts 0."
+        "labels, a label absent before registration is left out, one that vanishes in the warp counts 0.",
+        "Best of each model bold, second underlined; † not significantly worse than the best (Wilcoxon signed-rank on "
+        "pairs, two-sided, Holm over the methods of a metric, 0.05).",
     ]
+    if any(entry["metrics"].get(name, {}).get("infinite") for entry in summary["methods"] for name in OF_SURFACES):
+        lines.append(
+            "Where a label vanished in the warp, its surface distance is infinite: the median over cases is given, and "
+            "how many cases are infinite."
+        )
     lines += [f"{metric.name} ({metric.unit}, {metric.direction} is better): {metric.definition}" for metric in metrics]
     return " ".join(line if line.endswith(".") else line + "." for line in lines)
 
 
-def _shown(frame: pd.DataFrame, form: str) -> pd.DataFrame:
-    """The frame as text: mean ± SD in one column, best bold, second underlined, per dataset and without identity."""
-    shown = (
-        frame[["dataset", "model", "similarity", "regularizer"]]
-        .fillna(NONE)
-        .map(lambda v: _tex(v) if form == "tex" else v)
-    )
-    shown["lambda"] = [f"{value:.3g}" if np.isfinite(value) else NONE for value in frame["lambda"].astype(float)]
+def _shown(frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form: Form) -> pd.DataFrame:
+    """The frame as text: mean ± SD in one column; best bold, second underlined, of each model and dataset."""
+    shown = plain(frame[["dataset", "model", "similarity", "regularizer"]], form)
+    lams = [f"{value:.3g}" if np.isfinite(value) else NONE for value in frame["lambda"].astype(float)]
+    shown[escape("λ", form)] = [escape(text, form) for text in lams]
     for name in MAIN:
         if f"{name}_mean" not in frame:
             continue
         metric = METRICS[name]
-        title = f"{name} {ARROWS[metric.direction]}"
-        marks = _marks(frame, f"{name}_mean", metric.direction)
+        found = marks(frame, f"{name}_mean", metric.direction, frame["similarity"].notna())
         cells = []
-        for mean, sd, mark in zip(frame[f"{name}_mean"], frame[f"{name}_sd"], marks, strict=True):
-            cells.append(_cell(mean, sd, metric.digits, mark, form))
-        shown[_tex(title) if form == "tex" else title] = cells
-    shown["rank"] = [NONE if pd.isna(value) else str(value) for value in frame["rank"]]
-    return shown.rename(columns={"lambda": "$\\lambda$"}) if form == "tex" else shown
+        for row, mark in zip(frame.to_dict(orient="records"), found, strict=True):
+            if row.get(f"{name}_infinite", 0) > 0 and np.isfinite(row[f"{name}_median"]):
+                median = f"median {row[f'{name}_median']:.{metric.digits}f} ({row[f'{name}_infinite']:.0f} infinite)"
+                cells.append(median)
+                continue
+            mean, sd = row[f"{name}_mean"], row[f"{name}_sd"]
+            same = row["method"] in alike.get((row["dataset"], name), ())
+            cells.append(cell(mean, sd, metric.digits, form, mark=mark, alike=same))
+        shown[escape(f"{name} {ARROWS[metric.direction]}", form)] = cells
+    shown["rank"] = [escape(NONE if pd.isna(value) else str(value), form) for value in frame["rank"]]
+    return shown
 
 
-def _cell(mean: float, sd: float, digits: int, mark: str, form: str) -> str:
-    if not np.isfinite(mean):
-        return "failed"
-    number = f"{mean:.{digits}f}"
-    if form == "tex":
-        number = {"best": rf"\textbf{{{number}}}", "second": rf"\underline{{{number}}}"}.get(mark, number)
-        return rf"{number} $\pm$ {sd:.{digits}f}"
-    number = {"best": f"**{number}**", "second": f"<u>{number}</u>"}.get(mark, number)
-    return f"{number} ± {sd:.{digits}f}"
+def _like_best(summary: Mapping[str, Any]) -> dict[tuple[str, str], set[str]]:
+    """Methods that are not significantly worse than the best, by dataset and metric; none where no test could say."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for dataset, metrics in summary.get("comparisons", {}).items():
+        for metric, entry in metrics.items():
+            found[dataset, metric] = {
+                row["a"] for row in entry["against_best"] if not row["significant"] and not row["too_few"]
+            }
+    return found
 
 
-def _marks(frame: pd.DataFrame, column: str, direction: str) -> list[str]:
-    """'best' and 'second' by the printed number (ties share the mark), within a dataset, identity left out."""
-    marks = [""] * len(frame)
-    for _, mine in frame[frame["similarity"].notna()].groupby("dataset"):
-        values = sorted(set(mine[column].dropna()), reverse=direction == "higher")[:2]
-        for index, value in mine[column].items():
-            if value in values and len(set(mine[column].dropna())) > 1:
-                marks[int(str(index))] = ("best", "second")[values.index(value)]
-    return marks
+def _long(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a method, metric and statistic."""
+    keys = ["dataset", "method", "model", "similarity", "regularizer", "lambda", "trials", "seeds", "pairs"]
+    numbers = [name for name in frame if re.fullmatch(rf"({'|'.join(MAIN)})_\w+", str(name))]
+    long = frame.melt(keys, numbers, var_name="column", value_name="value")
+    parts = long["column"].str.extract(rf"^({'|'.join(sorted(MAIN, key=len, reverse=True))})_(.*)$")
+    long.insert(len(keys), "metric", parts[0])
+    long.insert(len(keys) + 1, "statistic", parts[1])
+    return long.drop(columns="column")
 
 
 def _round(value: float | None, metric: str) -> float:
     return float("nan") if value is None else round(value, METRICS[metric].digits)
 
 
-def _tex(text: str) -> str:
-    for plain, escaped in (
-        ("%", r"\%"),
-        ("_", r"\_"),
-        ("&", r"\&"),
-        ("±", r"$\pm$"),
-        ("↑", r"$\uparrow$"),
-        ("↓", r"$\downarrow$"),
-        (NONE, "--"),
-        ("<=", r"$\leq$"),
-        ("lambda", r"$\lambda$"),
-    ):
-        text = text.replace(plain, escaped)
-    return text
-
-
-def _write(path: Path, text: str) -> None:
-    write_text(path, re.sub(r"[ \t]+\n", "\n", text))
-
-
-def _provenance(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def provenance_of(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Where every number of a table came from."""
     runs: Sequence[dict[str, Any]] = [
         {

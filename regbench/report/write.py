@@ -1,4 +1,4 @@
-"""All tables and figures of a study."""
+"""All tables and figures of a study, and the page that holds them."""
 
 from typing import Any
 
@@ -7,16 +7,37 @@ import pandas as pd
 from regbench import plan
 from regbench.analyze import load_summary
 from regbench.config import Config
-from regbench.report import figures, tables
+from regbench.report import figures, judging, tables
+from regbench.report.details import write_details
+from regbench.report.page import write_page
+from regbench.report.qualitative import load_panels, panels_figure
+from regbench.train import HISTORY
 
 
 def report(config: Config) -> None:
-    """Write tables and figures from the files of the analysis."""
+    """Write tables, figures and the page from the files of the analysis and of the runs."""
     lay = plan.layout(config)
     summary, _ = load_summary(config)
     rows = pd.read_parquet(lay.rows)
     protocol: dict[str, Any] = plan.study_job(config, "report.write")["config"]
     tables.write_main(summary, lay.tables, protocol)
+    write_details(summary, lay.tables)
     tables.write_runtime(rows, summary, lay.tables, protocol)
     figures.lambda_figure(summary, lay.figures)
     figures.dice_figure(rows, lay.figures)
+    judging.pareto_figure(summary, lay.figures)
+    judging.difference_figure(summary, lay.figures)
+    judging.stability_figure(summary, lay.figures)
+    judging.structures_figure(summary, rows, lay.figures)
+    judging.speed_figure(summary, rows, lay.figures)
+    judging.curves_figure(
+        {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in plan.tuned_runs(config)},
+        lay.figures,
+    )
+    best = {entry["dataset"]: entry["method"] for entry in summary["methods"] if entry["rank"] == 1}
+    panels_figure(
+        {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best.items()},
+        {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best.items()},
+        lay.figures,
+    )
+    write_page(summary, lay, plan.tracking_uri(config) if config.tracking.enabled else None)

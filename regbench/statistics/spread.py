@@ -81,4 +81,5 @@ def pooled_sd(scores: ArrayLike, *, ddof: int = 0) -> float:
 
 
 def _sd(values: Any) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    with np.errstate(invalid="ignore"):  # of an infinite score: NaN
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")

@@ -1,5 +1,6 @@
 # The config, checked before anything else, and the functions that the rules share.
 
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -46,6 +47,17 @@ STUDY = checked()
 LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
 GPU = 0 if STUDY.training.device == "cpu" else 1
+
+
+# Methods without training, as a pattern; one that matches nothing where the study has none.
+UNTRAINED = (
+    "|".join(
+        re.escape(method.id)
+        for method in plan.methods(STUDY)
+        if plan.untrained(STUDY, method.id)
+    )
+    or "(?!)"
+)
 
 
 wildcard_constraints:
@@ -112,6 +124,10 @@ def final_job(wildcards):
     return job(plan.final_job(STUDY, wildcards.method, int(wildcards.seed)))
 
 
+def cell_job(wildcards):
+    return job(plan.cell_job(STUDY, wildcards.dataset, wildcards.method))
+
+
 def evaluate_job(wildcards):
     return job(plan.evaluate_job(STUDY, wildcards.method, int(wildcards.seed)))
 
@@ -127,8 +143,8 @@ def all_trials(wildcards):
 
 
 def run_files(wildcards):
-    """What a run's evaluation reads; no registration has no run."""
-    if wildcards.method == plan.IDENTITY:
+    """What a run's evaluation reads; only what is trained has a run."""
+    if not plan.find_method(STUDY, wildcards.method).tuned:
         return []
     folder = LAYOUT.run(wildcards.dataset, wildcards.method, wildcards.seed)
     return [folder / "run.json", folder / "checkpoint.pt"]
@@ -137,8 +153,8 @@ def run_files(wildcards):
 def trained_runs(wildcards):
     return [
         LAYOUT.run(*run) / "run.json"
-        for run in plan.runs(STUDY)
-        if run[0] == wildcards.dataset and run[1] != plan.IDENTITY
+        for run in plan.tuned_runs(STUDY)
+        if run[0] == wildcards.dataset
     ]
 
 
@@ -147,5 +163,5 @@ def selections():
         LAYOUT.selected(dataset.id, method.id)
         for dataset in STUDY.datasets
         for method in plan.methods(STUDY)
-        if method.id != plan.IDENTITY
+        if method.tuned
     ]

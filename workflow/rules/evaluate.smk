@@ -4,6 +4,7 @@ rule evaluate:
         run=run_files,
     output:
         LAYOUT.pairs("{dataset}", "{method}", "{seed}"),
+        LAYOUT.panels("{dataset}", "{method}", "{seed}"),
     log:
         LAYOUT.log("evaluate/{dataset}/{method}/seed{seed}"),
     benchmark:

@@ -1,3 +1,17 @@
+TABLES = ("main", "per_structure", "selection", "significance", "grid", "runtime")
+FIGURES = (
+    "lambda",
+    "dice",
+    "pareto",
+    "critical_difference",
+    "rank_stability",
+    "structures",
+    "training",
+    "panels",
+    "runtime_dice",
+)
+
+
 rule analyze:
     input:
         pairs=[LAYOUT.pairs(*run) for run in plan.runs(STUDY)],
@@ -27,13 +41,26 @@ rule report:
     input:
         LAYOUT.rows,
         LAYOUT.summary,
+        panels=[LAYOUT.panels(*run) for run in plan.runs(STUDY)],
+        runs=[
+            LAYOUT.run(*run) / "history.parquet"
+            for run in plan.tuned_runs(STUDY)
+        ],
     output:
-        multiext(str(LAYOUT.tables / "main"), ".csv", ".md", ".tex", ".provenance.json"),
-        multiext(
-            str(LAYOUT.tables / "runtime"), ".csv", ".md", ".tex", ".provenance.json"
-        ),
-        multiext(str(LAYOUT.figures / "lambda"), ".csv", ".svg", ".png"),
-        multiext(str(LAYOUT.figures / "dice"), ".csv", ".svg", ".png"),
+        LAYOUT.page,
+        LAYOUT.tables / "main_long.csv",
+        LAYOUT.tables / "main.provenance.json",
+        LAYOUT.tables / "runtime.provenance.json",
+        [
+            LAYOUT.tables / f"{stem}{suffix}"
+            for stem in TABLES
+            for suffix in (".csv", ".md", ".tex", ".html")
+        ],
+        [
+            LAYOUT.figures / f"{stem}{suffix}"
+            for stem in FIGURES
+            for suffix in (".csv", ".svg", ".png")
+        ],
     log:
         LAYOUT.log("report"),
     benchmark:

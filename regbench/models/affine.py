@@ -1,0 +1,82 @@
+"""A network that predicts one affine map for a pair; alone, or in front of a deformable model."""
+
+import torch
+from torch import Tensor, nn
+
+from regbench.models.output import Registration, parts
+from regbench.spatial import affine_displacement, compose, identity_grid, warp
+
+CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def affine(dims: int, /, *, channels: tuple[int, ...] = (16, 32, 32, 32)) -> nn.Module:
+    """Affine network: strided convolutions, moments of the features, one linear layer.
+
+    Args:
+        dims: 2 or 3.
+        channels: of each convolution; each halves the image.
+
+    Returns:
+        A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels, and the matrix
+        ``(B, d, d + 1)`` that its regularizer sees: linear part about the image's centre, and translation as a share
+        of half the image's mean side, so that both parts are of one size. Any image size.
+
+    Raises:
+        ValueError: if there are no channels.
+    """
+    if not channels:
+        raise ValueError("channels must have at least one entry, but got none")
+    return Affine(dims, channels)
+
+
+class Affine(nn.Module):
+    """See `affine`."""
+
+    def __init__(self, dims: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+        self.features = nn.Sequential()
+        for inputs, outputs in zip((2, *channels[:-1]), channels, strict=True):
+            convolution = CONV[dims](inputs, outputs, 3, stride=2, padding=1)
+            nn.init.kaiming_normal_(convolution.weight, a=0.2)
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
+            self.features.append(nn.Sequential(convolution, nn.LeakyReLU(0.2)))
+        self.head = nn.Linear(channels[-1] * (dims + 1), dims * (dims + 1))
+        # Training starts from (almost) the identity.
+        nn.init.normal_(self.head.weight, std=1e-5)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Registration:
+        """Displacement ``(B, d, *S)`` and matrix ``(B, d, d + 1)`` from fixed and moving ``(B, 1, *S)``."""
+        shape = fixed.shape[2:]
+        matrix = self.matrix(fixed, moving)
+        half = (sum(shape) / len(shape) - 1) / 2
+        in_voxels = torch.cat([matrix[:, :, :-1], matrix[:, :, -1:] * half], 2)
+        return Registration(affine_displacement(in_voxels, shape), matrix)
+
+    def matrix(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """``(B, d, d + 1)``; translation in half mean sides."""
+        x = self.features(torch.cat([fixed, moving], 1))
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            # The mean of a feature does not say where it is; its first moments do, for any image size.
+            grid = identity_grid(x.shape[2:], device=x.device)
+            sides = torch.tensor(x.shape[2:], device=x.device, dtype=x.dtype).view(-1, *[1] * self.dims)
+            where = (2 * grid - (sides - 1)) / sides
+            moments = [x.flatten(2).mean(2), *((x * axis).flatten(2).mean(2) for axis in where)]
+            change: Tensor = self.head(torch.cat(moments, 1)).view(-1, self.dims, self.dims + 1)
+            return change + torch.eye(self.dims, self.dims + 1, device=x.device)
+
+
+class AfterAffine(nn.Module):
+    """An affine stage, then a deformable model on what is left; the regularizer sees the deformable part alone."""
+
+    def __init__(self, dims: int, deformable: nn.Module) -> None:
+        super().__init__()
+        self.affine, self.deformable = affine(dims), deformable
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Registration:
+        """Total displacement ``(B, d, *S)``, and the deformable part."""
+        outer = self.affine(fixed, moving).displacement
+        inner, penalised = parts(self.deformable(fixed, warp(moving, outer)))
+        return Registration(compose(outer, inner), penalised)

@@ -1,0 +1,95 @@
+"""No network: the displacement of each pair is optimised directly, coarse to fine, with the objective itself."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from regbench.adam import Adam
+from regbench.spatial import integrate, resize_displacement
+
+Objective = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+SMALLEST = 16  # voxels: a level whose smallest side would be shorter is left out; a loss's window must fit
+
+
+def instance(
+    dims: int,
+    /,
+    *,
+    objective: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    shrink: tuple[int, ...] = (4, 2, 1),
+    steps: tuple[int, ...] = (60, 60, 40),
+    learning_rate: float = 0.3,
+    grid: int = 2,
+    diffeomorphic: bool = True,
+    squarings: int = 5,
+) -> nn.Module:
+    """Instance optimisation: no training; Adam on the field of each pair, multi-resolution, the same objective.
+
+    Args:
+        dims: 2 or 3.
+        objective: similarity plus lambda times regularizer of the method; given by the study, not a parameter.
+        shrink: factor by which the images are shrunk, level by level.
+        steps: of each level.
+        learning_rate: of Adam, in voxels of the field's own grid.
+        grid: spacing of the field in voxels of its level.
+        diffeomorphic: the field is a stationary velocity field, integrated; else the displacement itself.
+        squarings: steps of that integration.
+
+    Returns:
+        A module without weights: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels.
+
+    Raises:
+        ValueError: if `shrink` and `steps` differ in length, or one of the numbers is not positive.
+    """
+    if len(shrink) != len(steps) or not shrink:
+        raise ValueError(f"shrink and steps must have one entry a level each, but got {shrink} and {steps}")
+    if min(*shrink, *steps, grid) < 1 or learning_rate <= 0:
+        raise ValueError("shrink, steps, grid and learning_rate must be positive")
+    levels = list(zip(shrink, steps, strict=True))
+    return Instance(dims, objective, levels, (learning_rate, grid, squarings if diffeomorphic else 0))
+
+
+class Instance(nn.Module):
+    """See `instance`."""
+
+    def __init__(
+        self, dims: int, objective: Objective, levels: list[tuple[int, int]], settings: tuple[float, int, int]
+    ) -> None:
+        super().__init__()
+        self.dims, self.objective, self.levels = dims, objective, levels
+        self.rate, self.grid, self.squarings = settings
+        self.register_buffer("place", torch.empty(0), persistent=False)  # so that `.to(device)` moves something
+
+    def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``."""
+        field: Tensor | None = None
+        finest = min(shrink for shrink, _ in self.levels)
+        for shrink, steps in self.levels:
+            if shrink != finest and min(fixed.shape[2:]) // shrink < SMALLEST:
+                continue
+            images = [POOL[self.dims](image, shrink) if shrink > 1 else image for image in (fixed, moving)]
+            coarse = [max(-(-n // self.grid), 2) for n in images[0].shape[2:]]
+            if field is None:
+                field = fixed.new_zeros((len(fixed), self.dims, *coarse))
+            field = self._level(images[0], images[1], resize_displacement(field, coarse), steps)
+        assert field is not None  # the finest level always runs
+        return self._displacement(field, fixed.shape[2:])
+
+    @torch.enable_grad()
+    def _level(self, fixed: Tensor, moving: Tensor, start: Tensor, steps: int) -> Tensor:
+        field = start.detach().clone().requires_grad_()
+        optimiser = Adam([field])
+        for _ in range(steps):
+            loss = self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]))[0]
+            # The loss is a mean over the batch: undone, each pair is registered as if it were alone.
+            (field.grad,) = torch.autograd.grad(loss * len(field), [field])
+            optimiser.step(self.rate)
+        return field.detach()
+
+    def _displacement(self, field: Tensor, shape: Sequence[int]) -> Tensor:
+        if self.squarings:
+            field = integrate(field, squarings=self.squarings)
+        return resize_displacement(field, shape)

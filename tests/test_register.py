@@ -1,0 +1,132 @@
+"""Two files become a displacement, whatever their sizes, spacings and orientations."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+
+from regbench.cli import main
+from regbench.data.nifti import read_displacement
+from regbench.errors import RegbenchError
+from regbench.register import read, register_files
+from regbench.train import FORMAT, load_checkpoint, read_checkpoint
+
+SHIFT = 3.0  # mm
+
+
+class Constant(nn.Module):
+    """Moves everything by so many voxels of the model's grid along its first axis."""
+
+    def __init__(self, voxels: float) -> None:
+        super().__init__()
+        self.voxels = nn.Parameter(torch.tensor(voxels))
+
+    def forward(self, fixed, moving):
+        u = torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:])
+        u[:, 0] = self.voxels.detach()
+        return u
+
+
+def picture(shape, seed=0):
+    return gaussian_filter(np.random.default_rng(seed).random(shape), 3).astype(np.float32) * 100
+
+
+def save(path, array, affine):
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path):
+    """One scene in two files: the moving one flipped, coarser, of another shape, and 3 mm to the right."""
+    scene = picture((44, 31, 26))
+    fixed = save(tmp_path / "f.nii.gz", scene[2:42], np.diag([1.0, 1, 1, 1]) @ _shift(2, 0, 0))
+    moving = np.flip(scene[::2], 0)  # voxel i lies at x = 42 - 2 i, then 3 mm to the right
+    affine = np.array([[-2.0, 0, 0, 42 + SHIFT], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    labels = (moving > np.median(moving)).astype(np.int16)
+    return fixed, save(tmp_path / "m.nii.gz", moving, affine), save(tmp_path / "l.nii.gz", labels, affine)
+
+
+def _shift(*mm):
+    affine = np.eye(4)
+    affine[:3, 3] = mm
+    return affine
+
+
+def test_headers_are_kept_and_the_moved_image_lies_on_the_fixed_one(files, tmp_path):
+    fixed, moving, labels = files
+    written = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", labels=labels)
+    names = [path.name for path in written]
+    assert names == ["disp_f_m.nii.gz", "moved_m.nii.gz", "jacobian_m.nii.gz", "moved_labels_m.nii.gz"]
+    for path in written:
+        assert np.allclose(nib.load(path).affine, nib.load(fixed).affine)
+    moved, target = nib.load(written[1]).get_fdata(), nib.load(fixed).get_fdata()
+    assert moved.shape == target.shape
+    # Every second plane is a plane of the coarse image: there, the scene itself.
+    assert np.allclose(moved[::2][:-1], target[::2][:-1], atol=1e-3)
+    # Without the shift, the header alone would leave the scene 3 mm off.
+    (_, still, *_) = register_files(Constant(0.0), fixed, moving, tmp_path / "still")
+    assert np.abs(nib.load(still).get_fdata()[4:-4] - target[4:-4]).mean() > 0.3
+    assert np.allclose(nib.load(written[2]).get_fdata()[2:-2, 2:-2, 2:-2], 1, atol=1e-4)
+    warped = nib.load(written[3])
+    assert warped.get_data_dtype() == np.int16
+    assert set(np.unique(np.asarray(warped.dataobj))) <= {0, 1}
+
+
+def test_the_displacement_is_in_voxels_of_the_fixed_array(tmp_path):
+    """The Learn2Reg form, where both images share a grid of 2 mm voxels that run to the left."""
+    affine = np.diag([-2.0, 2, 2, 1])
+    fixed, moving = (save(tmp_path / f"{n}.nii.gz", picture((19, 22, 17), k), affine) for k, n in enumerate("fm"))
+    first, *_ = register_files(Constant(1.5), fixed, moving, tmp_path)
+    # The model's first axis runs right, the array's runs left.
+    assert np.allclose(read_displacement(first)[0], -1.5, atol=1e-5)
+    assert np.allclose(read_displacement(first)[1:], 0, atol=1e-5)
+
+
+def test_itk_moves_the_image_alike(files, tmp_path):
+    fixed, moving, _ = files
+    *_, field = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", itk=True)
+    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(field), sitk.sitkVectorFloat64))
+    target, source = (sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkFloat32) for path in (fixed, moving))
+    theirs = sitk.GetArrayFromImage(sitk.Resample(source, target, transform, sitk.sitkLinear)).transpose(2, 1, 0)
+    ours = nib.load(tmp_path / "out" / "moved_m.nii.gz").get_fdata()
+    assert np.allclose(theirs[2:-4, 1:-1, 1:-1], ours[2:-4, 1:-1, 1:-1], atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(37, 45), (21, 26, 19)])
+def test_instance_registers_files_of_any_size(tmp_path, shape, capsys):
+    image = picture(shape)
+    affine = np.diag([1.5, 1.5, 1.5, 1])
+    fixed, moving = (
+        save(tmp_path / f"{name}.nii.gz", np.roll(image, step, 0), affine) for name, step in (("f", 0), ("m", 2))
+    )
+    main(["register", "--model", "instance", "--fixed", str(fixed), "--moving", str(moving), "--out", str(tmp_path), "--similarity", "mse", "--lam", "0.001"])  # fmt: skip
+    first = tmp_path / "disp_f_m.nii.gz"
+    assert str(first) in capsys.readouterr().out
+    inner = (slice(5, -5),) * len(shape)
+    found = read_displacement(first)[0][inner]
+    assert found.shape == tuple(n - 10 for n in shape)
+    assert abs(float(np.median(found)) - 2) < 0.4
+
+
+def test_a_broken_or_foreign_checkpoint_has_a_clear_error(tmp_path):
+    broken, foreign = tmp_path / "a.pt", tmp_path / "b.pt"
+    broken.write_bytes(b"PK nothing")
+    torch.save({"state_dict": {}}, foreign)
+    for path in (broken, foreign, tmp_path / "missing.pt"):
+        with pytest.raises(RegbenchError, match=path.name):
+            load_checkpoint(path)
+    torch.save({"format": FORMAT, "weights": None}, foreign)
+    assert read_checkpoint(foreign)["weights"] is None
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 4, 4, 2)])
+def test_what_is_no_image_is_refused(tmp_path, shape):
+    with pytest.raises(RegbenchError, match="dimensions"):
+        read(save(tmp_path / "x.nii.gz", np.zeros(shape, np.float32), np.eye(4)))
+    (tmp_path / "y.nii.gz").write_bytes(b"no image")
+    with pytest.raises(RegbenchError, match=r"y\.nii\.gz"):
+        read(tmp_path / "y.nii.gz")

@@ -1,0 +1,36 @@
+# Where each pair is optimised by itself there is nothing to train, and the start of a process would cost more than the
+# work of most stages: one job does the whole cell. It writes the files of the other rules, proposals and trials included.
+ruleorder: untrained > select
+ruleorder: untrained > train
+ruleorder: untrained > evaluate
+
+
+rule untrained:
+    input:
+        manifest=LAYOUT.manifest("{dataset}"),
+    output:
+        LAYOUT.selected("{dataset}", "{method}"),
+        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "checkpoint.pt",
+        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "history.parquet",
+        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "run.json",
+        LAYOUT.pairs("{dataset}", "{method}", STUDY.seeds[0]),
+        LAYOUT.panels("{dataset}", "{method}", STUDY.seeds[0]),
+    log:
+        LAYOUT.log("untrained/{dataset}/{method}"),
+    benchmark:
+        LAYOUT.benchmark("untrained/{dataset}/{method}")
+    wildcard_constraints:
+        method=UNTRAINED,
+    conda:
+        "../envs/regbench.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=720,
+        gpu=GPU,
+    params:
+        config=CONFIG_FILE,
+        job=cell_job,
+    shell:
+        "regbench cell {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        " --threads {threads} > {log:q} 2>&1"
