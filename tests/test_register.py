@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import nn
@@ -89,9 +89,11 @@ def test_the_displacement_is_in_voxels_of_the_fixed_array(tmp_path):
 def test_itk_moves_the_image_alike(files, tmp_path):
     fixed, moving, _ = files
     *_, field = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", itk=True)
-    transform = sitk.DisplacementFieldTransform(sitk.ReadImage(str(field), sitk.sitkVectorFloat64))
-    target, source = (sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkFloat32) for path in (fixed, moving))
-    theirs = sitk.GetArrayFromImage(sitk.Resample(source, target, transform, sitk.sitkLinear)).transpose(2, 1, 0)
+    transform = SimpleITK.DisplacementFieldTransform(SimpleITK.ReadImage(str(field), SimpleITK.sitkVectorFloat64))
+    target, source = (SimpleITK.Cast(SimpleITK.ReadImage(str(path)), SimpleITK.sitkFloat32) for path in (fixed, moving))
+    theirs = SimpleITK.GetArrayFromImage(SimpleITK.Resample(source, target, transform, SimpleITK.sitkLinear)).transpose(
+        2, 1, 0
+    )
     ours = nib.load(tmp_path / "out" / "moved_m.nii.gz").get_fdata()
     assert np.allclose(theirs[2:-4, 1:-1, 1:-1], ours[2:-4, 1:-1, 1:-1], atol=1e-2)
 
@@ -103,7 +105,8 @@ def test_instance_registers_files_of_any_size(tmp_path, shape, capsys):
     fixed, moving = (
         save(tmp_path / f"{name}.nii.gz", np.roll(image, step, 0), affine) for name, step in (("f", 0), ("m", 2))
     )
-    main(["register", "--model", "instance", "--fixed", str(fixed), "--moving", str(moving), "--out", str(tmp_path), "--similarity", "mse", "--lam", "0.001"])  # fmt: skip
+    places = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(tmp_path)]
+    main(["register", "--model", "instance", *places, "--similarity", "mse", "--lam", "0.001"])
     first = tmp_path / "disp_f_m.nii.gz"
     assert str(first) in capsys.readouterr().out
     inner = (slice(5, -5),) * len(shape)

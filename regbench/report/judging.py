@@ -218,8 +218,8 @@ def curves_figure(histories: Mapping[tuple[str, str, int], pd.DataFrame], folder
         parts.append(kept)
     columns = ["dataset", "method", "seed", "step", "similarity", "regularizer"]
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    cells = frame["method"].astype(str)
-    groups = list(frame.groupby([frame["dataset"], cells.str.rpartition(".")[0]], sort=False))
+    cells = frame["method"].map(lambda name: str(name).rpartition(".")[0])
+    groups = list(frame.groupby([frame["dataset"], cells], sort=False))
     with drawing(2.6 * max(len(groups), 1) + 0.6, 2.6) as figure:
         axes = figure.subplots(1, max(len(groups), 1), squeeze=False)[0]
         for axis, ((_, name), mine) in zip(axes, groups, strict=False):
