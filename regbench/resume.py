@@ -24,9 +24,11 @@ def save(path: Path, key: str, state: dict[str, Any]) -> None:
 
 def load(path: Path, key: str) -> dict[str, Any] | None:
     """The state in `path`; None where there is none, or it is broken or that of another training."""
+    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
+        return None
     try:
         stored = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile):
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
         return None
     if not isinstance(stored, dict) or stored.get("key") != key:
         return None

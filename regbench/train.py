@@ -122,6 +122,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         RegbenchError: if the file is no whole checkpoint of ours.
     """
+    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
+        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but is missing, cut off or something else.")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:

@@ -152,7 +152,7 @@ def test_the_atlas_is_one_half_of_every_pair(make, data, half, place):
         batch = batches[step]
         assert torch.equal(batch[place], expected.expand(2, *expected.shape[1:]))
         assert not any(torch.equal(other, expected[0]) for other in batch[1 - place])
-    with pytest.raises(RegbenchError, match="did you mean|known"):
+    with pytest.raises(RegbenchError, match=r"did you mean|known"):
         Batches(data, {**protocol, "atlas": "nobody"}, 0, torch.device("cpu"))
 
 
