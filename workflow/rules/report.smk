@@ -42,10 +42,7 @@ rule report:
         LAYOUT.rows,
         LAYOUT.summary,
         panels=[LAYOUT.panels(*run) for run in plan.runs(STUDY)],
-        runs=[
-            LAYOUT.run(*run) / "history.parquet"
-            for run in plan.tuned_runs(STUDY)
-        ],
+        runs=[LAYOUT.run(*run) / "history.parquet" for run in plan.tuned_runs(STUDY)],
     output:
         LAYOUT.page,
         LAYOUT.tables / "main_long.csv",
