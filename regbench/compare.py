@@ -31,23 +31,30 @@ Cell = tuple[str, str, str]  # model, similarity, regularizer
 
 
 def compare_methods(rows: pd.DataFrame, cells: Mapping[str, Cell]) -> dict[str, Any]:
-    """Compare the trained methods of one dataset, metric by metric.
+    """Compare the tuned methods of one dataset, model by model and metric by metric.
+
+    Models are compared apart: which loss is best for a network, and which for an optimisation, are two questions.
 
     Args:
         rows: one row a method, seed and pair; `identity` among the methods.
         cells: model, similarity and regularizer of every method that is one.
 
     Returns:
-        Metric to: `best`, `pairs` (every two methods, one family), `against_best` and `against_identity` (a family
-        each), `friedman`, `ranks`, `stability`, `grids` (the two-way view of each model); JSON throughout.
+        Model to metric to: `best`, `pairs` (every two methods, one family), `against_best` and `against_identity` (a
+        family each), `ranks`, `stability`, `grid` (the two-way view); JSON throughout.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for metric in COMPARED:
-        if metric in rows and rows[metric].notna().any():
-            scores = case_scores(rows, metric)
-            methods = [name for name in scores if name in cells and scores[name].notna().any()]
-            if len(methods) > 1:
-                found[metric] = _of_metric(scores, _foremost(scores[methods], metric), metric, cells)
+        if metric not in rows or not rows[metric].notna().any():
+            continue
+        scores = case_scores(rows, metric)
+        for model in dict.fromkeys(cell[0] for cell in cells.values()):
+            methods = [str(name) for name in scores if str(name) in cells and cells[str(name)][0] == model]
+            known = [name for name in methods if scores[name].notna().any()]
+            if len(known) > 1:
+                entry = _of_metric(scores, _foremost(scores[known], metric), metric, cells)
+                entry["left_out"] = len(methods) - len(entry["methods"])
+                found.setdefault(model, {})[metric] = entry
     return found
 
 
@@ -73,12 +80,11 @@ def _of_metric(scores: pd.DataFrame, methods: list[str], metric: str, cells: Map
         "best": best,
         "cases": len(table),
         "methods": methods,
-        "left_out": len([name for name in cells if name in scores]) - len(methods),
         "pairs": compared(None),
         "against_best": compared([(name, best) for name in methods if name != best]),
         "ranks": _ranks(table, metric),
         "stability": _stability(table, metric, subjects),
-        "grids": {model: _grid(table, model, cells, subjects) for model in dict.fromkeys(cells[m][0] for m in methods)},
+        "grid": _grid(table, cells, subjects),
     }
     if "identity" in scores:
         entry["against_identity"] = compared([(name, "identity") for name in methods], scores[[*methods, "identity"]])
@@ -121,9 +127,9 @@ def _stability(table: pd.DataFrame, metric: str, subjects: NDArray[Any]) -> dict
     }
 
 
-def _grid(table: pd.DataFrame, model: str, cells: Mapping[str, Cell], subjects: NDArray[Any]) -> dict[str, Any]:
+def _grid(table: pd.DataFrame, cells: Mapping[str, Cell], subjects: NDArray[Any]) -> dict[str, Any]:
     """Main effects of similarity and regularizer and their interaction; empty where a cell is missing."""
-    mine = table[[name for name in table if cells[str(name)][0] == model]].replace([np.inf, -np.inf], np.nan)
+    mine = table.replace([np.inf, -np.inf], np.nan)
     columns = pd.MultiIndex.from_tuples([cells[str(name)][1:] for name in mine])
     wanted = len(set(columns.get_level_values(0))) * len(set(columns.get_level_values(1)))
     if len(columns) < 4 or len(columns) != wanted or mine.dropna().empty:

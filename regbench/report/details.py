@@ -97,7 +97,8 @@ def significance_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row a comparison, of every metric and family."""
     rows = [
         {"dataset": dataset, "metric": metric, "family": family, **comparison}
-        for dataset, metrics in summary["comparisons"].items()
+        for dataset, models in summary["comparisons"].items()
+        for metrics in models.values()
         for metric, entry in metrics.items()
         for family in ("against_best", "against_identity", "pairs")
         for comparison in entry.get(family, ())
@@ -125,9 +126,10 @@ def _tests_shown(frame: pd.DataFrame) -> pd.DataFrame:
 def grid_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row an effect, of every metric and model whose grid is full."""
     rows = []
-    for dataset, metrics in summary["comparisons"].items():
-        for metric, entry in metrics.items():
-            for model, grid in entry["grids"].items():
+    for dataset, models in summary["comparisons"].items():
+        for model, metrics in models.items():
+            for metric, entry in metrics.items():
+                grid = entry["grid"]
                 shares = {row["term"]: row["share"] for row in grid.get("shares", ())}
                 for effect in grid.get("effects", ()):
                     numbers = {key: _rounded(effect[key], metric) for key in ("effect", "ci_low", "ci_high")}

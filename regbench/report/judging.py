@@ -1,6 +1,6 @@
 """Figures of the comparison: Pareto fronts, critical differences, stability of ranks, structures, time against Dice."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,7 @@ def hypervolume(front: Any, dice: float, ndv: float) -> float:
 
 def difference_figure(summary: Mapping[str, Any], folder: Path) -> None:
     """Mean ranks by Dice; bars join methods closer than Nemenyi's critical difference."""
-    found = {
-        dataset: metrics["dice"]["ranks"]
-        for dataset, metrics in summary["comparisons"].items()
-        if "mean_ranks" in metrics.get("dice", {}).get("ranks", {})
-    }
+    found = {name: entry["ranks"] for name, entry in _of_dice(summary) if "mean_ranks" in entry["ranks"]}
     frame = pd.DataFrame(
         [
             {"dataset": dataset, "method": method, "mean_rank": rank, "after_tests": ranks["after_tests"][method]}
@@ -100,13 +96,17 @@ def difference_figure(summary: Mapping[str, Any], folder: Path) -> None:
         save(figure, frame, folder / "critical_difference")
 
 
+def _of_dice(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The comparison by Dice of each dataset and model."""
+    for dataset, models in summary["comparisons"].items():
+        for model, metrics in models.items():
+            if "dice" in metrics:
+                yield f"{dataset}, {model}", metrics["dice"]
+
+
 def stability_figure(summary: Mapping[str, Any], folder: Path) -> None:
     """How often each method holds each rank when subjects are drawn again; area is the share."""
-    found = {
-        dataset: metrics["dice"]["stability"]
-        for dataset, metrics in summary["comparisons"].items()
-        if metrics.get("dice", {}).get("stability")
-    }
+    found = {name: entry["stability"] for name, entry in _of_dice(summary) if entry["stability"]}
     frame = pd.DataFrame(
         [
             {"dataset": dataset, "method": method, "rank": rank, "share": round(share, 4)}

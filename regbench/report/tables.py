@@ -165,11 +165,10 @@ def _shown(frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form:
 def _like_best(summary: Mapping[str, Any]) -> dict[tuple[str, str], set[str]]:
     """Methods that are not significantly worse than the best, by dataset and metric; none where no test could say."""
     found: dict[tuple[str, str], set[str]] = {}
-    for dataset, metrics in summary.get("comparisons", {}).items():
-        for metric, entry in metrics.items():
-            found[dataset, metric] = {
-                row["a"] for row in entry["against_best"] if not row["significant"] and not row["too_few"]
-            }
+    for dataset, models in summary.get("comparisons", {}).items():
+        for metric, entry in ((metric, entry) for metrics in models.values() for metric, entry in metrics.items()):
+            like = {row["a"] for row in entry["against_best"] if not row["significant"] and not row["too_few"]}
+            found.setdefault((dataset, metric), set()).update(like)
     return found
 
 

@@ -34,10 +34,10 @@ def report(config: Config) -> None:
         {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in plan.tuned_runs(config)},
         lay.figures,
     )
-    best = {entry["dataset"]: entry["method"] for entry in summary["methods"] if entry["rank"] == 1}
+    best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
     panels_figure(
-        {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best.items()},
-        {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best.items()},
+        {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best},
+        {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best},
         lay.figures,
     )
     write_page(summary, lay, plan.tracking_uri(config) if config.tracking.enabled else None)
