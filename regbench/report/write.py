@@ -13,6 +13,8 @@ from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, panels_figure
 from regbench.train import HISTORY
 
+CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
+
 
 def report(config: Config) -> None:
     """Write tables, figures and the page from the files of the analysis and of the runs."""
@@ -30,10 +32,9 @@ def report(config: Config) -> None:
     judging.stability_figure(summary, lay.figures)
     judging.structures_figure(summary, rows, lay.figures)
     judging.speed_figure(summary, rows, lay.figures)
-    judging.curves_figure(
-        {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in plan.tuned_runs(config)},
-        lay.figures,
-    )
+    ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
+    drawn = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
+    judging.curves_figure({run: pd.read_parquet(lay.run(*run) / HISTORY) for run in drawn}, lay.figures)
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
     panels_figure(
         {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best},

@@ -7,7 +7,8 @@ rule prepare:
         LAYOUT.benchmark("prepare/{dataset}")
     conda:
         "../envs/regbench.yaml"
-    threads: 4
+    # Never more than there are: Snakemake scales such a job down, but gives all that it asked for back when it ends.
+    threads: min(workflow.cores or 1, 4)
     resources:
         mem_mb=4000,
         runtime=60,
