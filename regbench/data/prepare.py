@@ -159,7 +159,7 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _alone(folder: Path) -> Any:
     try:
-        return waiting(folder.parent / f".{folder.name}.lock")
+        return waiting(folder.parent / f"{folder.name}.lock")
     except OSError as error:
         raise RegbenchError(f"`{folder.parent}` must be writable, but got: {error.strerror or error}.") from error
 
