@@ -132,6 +132,23 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
         )
 
 
+def test_a_dry_run_needs_no_cores(tmp_path):
+    config = study(tmp_path)
+    arguments = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "-n", "--configfile", str(config)]
+    done = subprocess.run(arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert planned(done.stdout + done.stderr)["train"] == 4
+
+
+def test_no_more_jobs_at_once_than_cores(finished):
+    log = next((finished[0] / ".snakemake/log").iterdir()).read_text()
+    running, most = 0, 0
+    for started, _ in re.findall(r"Execute (\d+) jobs|(Finished jobid)", log):
+        running += int(started) if started else -1
+        most = max(most, running)
+    assert most == 2
+
+
 def test_a_finished_study_has_nothing_to_do(copied):
     done = snakemake(copied, copied / "tiny.yaml", "-n")
     assert "Nothing to be done" in done.stdout + done.stderr

@@ -43,9 +43,18 @@ def checked():
         raise WorkflowError(str(error)) from None
 
 
+def cores():
+    """Cores that the user gave; 1 where none are needed, as in a dry run."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return 1
+
+
 STUDY = checked()
 LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
+CORES = cores()
 GPU = 0 if STUDY.training.device == "cpu" else 1
 
 

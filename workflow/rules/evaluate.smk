@@ -37,7 +37,7 @@ rule runtime:
         LAYOUT.benchmark("runtime/{dataset}")
     conda:
         "../envs/regbench.yaml"
-    threads: workflow.cores or 1
+    threads: CORES
     resources:
         mem_mb=8000,
         runtime=240,

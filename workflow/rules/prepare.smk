@@ -8,7 +8,7 @@ rule prepare:
     conda:
         "../envs/regbench.yaml"
     # Never more than there are: Snakemake scales such a job down, but gives all that it asked for back when it ends.
-    threads: min(workflow.cores or 1, 4)
+    threads: min(CORES, 4)
     resources:
         mem_mb=4000,
         runtime=60,
