@@ -63,8 +63,14 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
     )
     groups = list(frame.groupby(["dataset", "model", "similarity"], sort=False)) or [((("", "no trials", "")), frame)]
     with drawing(2.4 * len(groups) + 1.2, 3.8) as figure:
-        axes = figure.subplots(2, len(groups), sharex="col", sharey="row", squeeze=False)
-        for column, ((_, _, similarity), mine) in enumerate(groups):
+        axes = figure.subplots(2, len(groups), sharex="col", squeeze=False)
+        first: dict[Any, int] = {}
+        for column, ((dataset, model, similarity), mine) in enumerate(groups):
+            # One scale for a model: a network's few steps move Dice less than an optimisation does.
+            leader = first.setdefault((dataset, model), column)
+            for row in range(2) if leader != column else ():
+                axes[row, column].sharey(axes[row, leader])
+                axes[row, column].tick_params(labelleft=False)
             for k, (regularizer, cell) in enumerate(mine.groupby("regularizer", sort=False)):
                 ordered = cell.sort_values("lam")
                 for axis, metric in zip(axes[:, column], ("dice", "ndv_percent"), strict=True):
@@ -72,7 +78,7 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
                     axis.plot(ordered["lam"], ordered[metric], label=regularizer, **style)
                     chosen = ordered[ordered["chosen"]]
                     axis.plot(chosen["lam"], chosen[metric], "o", markersize=9, fillstyle="none", color=COLOURS[k % 8])
-            axes[0, column].set(title=similarity, xscale="log")
+            axes[0, column].set(title=f"{model}, {similarity}" if model else similarity, xscale="log")
             axes[1, column].set(xlabel="λ", xscale="log")
         axes[0, 0].set_ylabel("validation Dice")
         axes[1, 0].set_ylabel("validation NDV (%)")
