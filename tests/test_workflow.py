@@ -97,6 +97,7 @@ def test_rows_hold_every_pair_method_and_seed(finished):
     assert (trained["peak_memory_mib"].fillna(0) >= 0).all()
 
 
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own making
 def test_mlflow_has_parents_and_children(finished):
     mlflow = pytest.importorskip("mlflow")
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{finished[0] / 'results/mlflow.db'}")

@@ -12,7 +12,8 @@ from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
 from regbench.lock import owned
 
-min_version("9.5")
+# Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
+min_version("9.19")
 
 
 # Without `--configfile`, the embedded default; with it, nothing of the default may leak in.
@@ -80,7 +81,7 @@ wildcard_constraints:
 
 # Snakemake's own lock and marks of incomplete files outlive a `kill -9`, and the same command would then refuse to go
 # on until given --unlock and --rerun-incomplete. The lock that `start` takes dies with its holder, and our jobs leave
-# whole files or none. The settings reach Snakemake after this file is read, hence the detour (private: seen in 9.5-9.15).
+# whole files or none. The settings reach Snakemake after this file is read, hence the detour (private: seen in 9.5 to 9.27).
 def resumable(prepare_dag):
     def prepare(**settings):
         workflow.dag_settings.force_incomplete = True

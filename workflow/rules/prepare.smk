@@ -7,8 +7,7 @@ rule prepare:
         LAYOUT.benchmark("prepare/{dataset}")
     conda:
         "../envs/regbench.yaml"
-    # Never more than there are: Snakemake scales such a job down, but gives all that it asked for back when it ends.
-    threads: min(CORES, 4)
+    threads: 4
     resources:
         mem_mb=4000,
         runtime=60,
