@@ -1,6 +1,6 @@
 """Jacobian determinant of ``p + u(p)``, a slab of planes at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil, prod
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Voxels of a slab: on a CPU its arrays should stay in the last cache level; a GPU wants fewer and larger kernels.
-SLAB_VOXELS = {"cpu": 150_000}
+SLAB_VOXELS = {"cpu": 175_000}
 SLAB_VOXELS_ELSEWHERE = 16_000_000
 
 
@@ -69,15 +69,12 @@ class _Determinant(torch.autograd.Function):
     @staticmethod
     def forward(field: Tensor) -> Tensor:
         out = torch.empty_like(field[:, 0], memory_format=torch.contiguous_format)
-        rooms, zero, dims = None, field.new_zeros(()), field.shape[1]
+        scratch, zero, dims = _scratches(field, cofactors=True), field.new_zeros(()), field.shape[1]
         for sample, rows, halo, inside in _slabs(field, 1):
-            target = out[sample, rows]
-            if rooms is None:  # the first slab is as large as any
-                rooms = field.new_empty((dims**2 + 3, *target.shape))
-            free = rooms[:, : target.shape[0]]
-            twice = _twice_jacobian(field[sample, :, halo], inside, free[:-3])
-            total: Tensor = zero
-            for one, two in zip(twice[0], _cofactors(twice, list(free[-3:])), strict=True):
+            free = scratch(rows.stop - rows.start)
+            twice = _twice_jacobian(field[sample, :, halo], inside, free)
+            target, total = out[sample, rows], zero
+            for one, two in zip(twice[0], _cofactors(twice, free.rooms), strict=True):
                 total = torch.addcmul(total, one, two, value=0.5**dims, out=target)
         return out
 
@@ -91,11 +88,11 @@ class _Determinant(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: the gradient must itself be differentiable
             return torch.autograd.grad(_definition(field), field, upstream, create_graph=True)
         gradient = torch.empty_like(field, memory_format=torch.contiguous_format)
+        scratch = _scratches(field, cofactors=False)
         # A voxel's neighbours have determinants that depend on it, and they on their own neighbours.
         for sample, rows, halo, inside in _slabs(field, 2):
             around = field[sample, :, halo]
-            free = field.new_empty((field.shape[1] ** 2, *around.shape[1:]))
-            jacobian = _twice_jacobian(around, slice(0, around.shape[1]), free)
+            jacobian = _twice_jacobian(around, slice(0, around.shape[1]), scratch(around.shape[1]))
             weight = upstream[sample, halo] * 0.5 ** (field.shape[1] - 1)
             for k in range(len(jacobian)):
                 # Rotating the rows keeps the determinant of three; of two it changes the sign.
@@ -126,32 +123,78 @@ def _slabs(field: Tensor, halo: int) -> Iterator[tuple[int, slice, slice, slice]
             yield sample, slice(start, stop), slice(low, high), slice(start - low, stop - low)
 
 
-def _twice_jacobian(field: Tensor, rows: slice, room: Tensor) -> list[list[Tensor]]:
-    """Twice the Jacobian matrix of ``p + u(p)`` on some rows; entry [k][j] is from component k along axis j."""
-    dims = field.shape[0]
-    by_axis = room.view(dims, dims, *room.shape[1:])  # a kernel takes all components at once
-    for axis in range(dims):
-        _twice_derivative(field, axis, rows, by_axis[axis])
-    room[:: dims + 1].add_(2)
-    return [[by_axis[j, k] for j in range(dims)] for k in range(dims)]
+class _Scratch:
+    """Memory for the Jacobian matrices of a slab, cut up once: at this size making a view costs as much as a sum."""
+
+    def __init__(self, memory: Tensor, dims: int) -> None:
+        # One matrix: [axis][component], so that a kernel takes all components at once.
+        self.by_axis = memory[: dims**2].view(dims, dims, *memory.shape[1:])
+        self.diagonal = memory[: dims**2 : dims + 1]
+        self.matrix = [[self.by_axis[axis, k] for axis in range(dims)] for k in range(dims)]
+        self.rooms = list(memory[dims**2 :]) or None
+        # Of the axes after the first, along which a slab is whole.
+        after = [(axis, self.by_axis[axis], memory.shape[1 + axis]) for axis in range(1, dims)]
+        self.inner = [_planes(each, axis, 1, count - 2) for axis, each, count in after]
+        self.ends = [_two_planes(each, axis, 0, count - 1) for axis, each, count in after]
 
 
-def _twice_derivative(field: Tensor, axis: int, rows: slice, out: Tensor) -> None:
-    """Twice numpy.gradient along an axis: the halving is left to the determinant, which needs it once."""
-    count = field.shape[1 + axis]
-    first, last = (rows.start, rows.stop) if axis == 0 else (0, count)
-    part = field if axis == 0 else field[:, rows]
-    low, high = max(first, 1), min(last, count - 1)
-    inner = _planes(out, axis, low - first, high - low)
-    torch.sub(_planes(part, axis, low + 1, high - low), _planes(part, axis, low - 1, high - low), out=inner)
+def _scratches(field: Tensor, *, cofactors: bool) -> Callable[[int], _Scratch]:
+    """What gives the scratch for a slab of so many rows: memory for the largest, which the others share."""
+    dims, made = field.shape[1], dict[int, _Scratch]()
+    memory = field.new_empty(0)
+
+    def scratch(rows: int) -> _Scratch:
+        nonlocal memory
+        if rows not in made:
+            shape = (dims**2 + (3 if cofactors else 0), rows, *field.shape[3:])
+            if memory.numel() < prod(shape):
+                memory = field.new_empty(prod(shape))
+                made.clear()
+            made[rows] = _Scratch(memory[: prod(shape)].view(shape), dims)
+        return made[rows]
+
+    return scratch
+
+
+def _twice_jacobian(field: Tensor, rows: slice, free: _Scratch) -> list[list[Tensor]]:
+    """Twice the Jacobian matrix of ``p + u(p)`` on some rows, by numpy.gradient; [k][j]: component k along axis j.
+
+    The halving is left to the determinant, which needs it once.
+    """
+    count = field.shape[1]
+    low, high = max(rows.start, 1), min(rows.stop, count - 1)
+    inner = _planes(free.by_axis[0], 0, low - rows.start, high - low)
+    torch.sub(_planes(field, 0, low + 1, high - low), _planes(field, 0, low - 1, high - low), out=inner)
     for edge, other in ((0, 0), (count - 1, count - 2)):
-        if first <= edge < last:
-            plane = _planes(out, axis, edge - first, 1)
-            torch.sub(_planes(part, axis, other + 1, 1), _planes(part, axis, other, 1), out=plane).mul_(2)
+        if rows.start <= edge < rows.stop:
+            plane = _planes(free.by_axis[0], 0, edge - rows.start, 1)
+            _twice_difference(_planes(field, 0, other + 1, 1), _planes(field, 0, other, 1), plane)
+    part = _planes(field, 0, rows.start, rows.stop - rows.start)
+    for axis in range(1, field.shape[0]):
+        count = part.shape[1 + axis]
+        torch.sub(_planes(part, axis, 2, count - 2), _planes(part, axis, 0, count - 2), out=free.inner[axis - 1])
+        _twice_difference(
+            _two_planes(part, axis, 1, count - 2), _two_planes(part, axis, 0, count - 2), free.ends[axis - 1]
+        )
+    free.diagonal.add_(2)
+    return free.matrix
+
+
+def _twice_difference(high: Tensor, low: Tensor, out: Tensor) -> None:
+    """Twice `high` less `low`, in one kernel: the slope of the squared error is that."""
+    torch.ops.aten.mse_loss_backward.grad_input(high.new_ones(()), high, low, 0, grad_input=out)
 
 
 def _planes(field: Tensor, axis: int, start: int, count: int) -> Tensor:
     return field.narrow(1 + axis, start, count)
+
+
+def _two_planes(field: Tensor, axis: int, start: int, step: int) -> Tensor:
+    """The planes `start` and ``start + step``; a step of 0 gives one of them twice, which is for reading only."""
+    shape, strides = list(field.shape), list(field.stride())
+    offset = field.storage_offset() + start * strides[1 + axis]
+    shape[1 + axis], strides[1 + axis] = 2, strides[1 + axis] * step
+    return field.as_strided(shape, strides, offset)
 
 
 def _add_adjoint(values: Tensor, axis: int, sign: int, out: Tensor) -> None:
