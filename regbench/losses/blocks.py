@@ -10,7 +10,7 @@ from torch import Tensor
 from regbench.losses.rooms import Rooms
 
 # Values of a block: on a CPU its few arrays should stay in the last cache level; a GPU wants fewer and larger kernels.
-BLOCK_VALUES = {"cpu": 600_000}
+BLOCK_VALUES = {"cpu": 1_250_000}
 BLOCK_VALUES_ELSEWHERE = 32_000_000
 
 
@@ -94,6 +94,36 @@ def sum_of_powers(block: Tensor, axis: int, power: int, rooms: Rooms, name: str)
     else:
         torch.ops.aten.mse_loss.out(high, low, 0, out=room)
     return room.sum()
+
+
+def slope_of_powers(block: Tensor, axis: int, power: int, weight: Tensor, rooms: Rooms) -> Tensor:
+    """What `sum_of_powers` times `weight` changes by with each forward difference, in the room ``slope``."""
+    low, high = neighbours(block, axis)
+    room = rooms.get("slope", low.shape)
+    if power == 1:
+        # The slope where a difference is exactly 0 is 0; with no width at all it would be 0 / 0.
+        width = torch.finfo(block.dtype).tiny
+        torch.ops.aten.smooth_l1_loss_backward.grad_input(weight, high, low, 0, width, grad_input=room)
+    else:
+        torch.ops.aten.mse_loss_backward.grad_input(weight, high, low, 0, grad_input=room)
+    return room
+
+
+def adjoint_of_rows(values: Tensor, rows: slice, out: Tensor) -> None:
+    """Transpose of `difference` along the first spatial axis, of some rows only, to `out`.
+
+    Args:
+        values: one fewer than the rows of the field: the difference of each row and its next.
+        rows: which rows of the field `out` has.
+    """
+    last = values.shape[2]
+    low, high = max(rows.start, 1), min(rows.stop, last)
+    inner = out[:, :, low - rows.start : high - rows.start]
+    torch.sub(values[:, :, low - 1 : high - 1], values[:, :, low:high], out=inner)
+    if rows.start == 0:
+        torch.neg(values[:, :, :1], out=out[:, :, :1])
+    if rows.stop == last + 1:
+        out[:, :, -1:].copy_(values[:, :, -1:])
 
 
 def adjoint(values: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from regbench.losses.analytic import Gradients, Wanted, analytic
-from regbench.losses.blocks import add_adjoint, adjoint, blocks, difference, sum_of_powers
+from regbench.losses.blocks import add_adjoint, adjoint_of_rows, blocks, slope_of_powers, sum_of_powers
 from regbench.losses.checks import at_least, real, voxel_spacing
 from regbench.losses.rooms import Rooms
 
@@ -79,18 +79,15 @@ def _backward(
     gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device)
     rooms, factors = Rooms(field), _factors(field, steps, power)
     for block in blocks(field, steps, rooms, 1, 1):
-        summed = None
+        target = gradient[block.place]
         for axis, factor in enumerate(factors):
-            slope = difference(block.field, axis, rooms, "difference")
-            if power == 1:
-                slope.sign_()
-            if summed is None:
-                summed = adjoint(slope, axis, rooms, "sum")
+            # Of the halo, only the slopes across the border reach the rows inside.
+            rows = block.field if axis == 0 else block.field[:, :, block.inside]
+            slope = slope_of_powers(rows, axis, power, upstream * block.scale * factor, rooms)
+            if axis == 0:
+                adjoint_of_rows(slope, block.inside, target)
             else:
-                add_adjoint(slope, axis, factor / factors[0], summed)
-        assert summed is not None  # there is at least one axis
-        scale = upstream * block.scale * (power * factors[0])
-        torch.mul(summed[:, :, block.inside], scale, out=gradient[block.place])
+                add_adjoint(slope, axis, 1.0, target)
     return (gradient,)
 
 
