@@ -26,7 +26,8 @@ def analytic(
     Args:
         forward: ``(wanted, *inputs) -> (value, kept)``; `wanted` says which inputs need a gradient, `kept` are tensors
             for `backward` (or None).
-        backward: ``(upstream, kept, wanted, *inputs) -> gradients``, one for each input, None where not wanted.
+        backward: ``(upstream, kept, wanted, *inputs) -> gradients``, one for each input, None where not wanted. It may
+            overwrite what was kept: a second pass over the same graph has it made again.
         definition: ``(*inputs) -> value``: the same number from differentiable operations.
         inputs: what may be differentiated; all else is bound in the three functions.
 
@@ -57,8 +58,8 @@ class _Analytic(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, ctx.gradient, ctx.definition, ctx.wanted, *tensors = inputs
-        ctx.count = len(tensors)
+        ctx.value, ctx.gradient, ctx.definition, ctx.wanted, *tensors = inputs
+        ctx.count, ctx.spent = len(tensors), False
         ctx.mark_non_differentiable(*(each for each in output[1:] if each is not None))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *output[1:])
@@ -66,7 +67,7 @@ class _Analytic(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         upstream, saved = grad_outputs[0], ctx.saved_tensors
-        inputs, kept = saved[: ctx.count], saved[ctx.count :]
+        inputs = saved[: ctx.count]
         if upstream is None:
             gradients: Any = (None,) * ctx.count
         elif torch.is_grad_enabled():  # create_graph=True: the gradient must itself be differentiable
@@ -76,6 +77,11 @@ class _Analytic(torch.autograd.Function):
             gradients = tuple(next(found) if wanted else None for wanted in ctx.wanted)
         else:
             with full_precision(inputs[0]):
+                if ctx.spent:  # retain_graph=True
+                    _, kept = ctx.value(ctx.wanted, *inputs)
+                else:  # .data: autograd would refuse an overwritten tensor in a second pass, where it is not used
+                    kept = tuple(None if each is None else each.data for each in saved[ctx.count :])
+                ctx.spent = True
                 gradients = ctx.gradient(upstream, kept, ctx.wanted, *inputs)
         return (None, None, None, None, *gradients)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from regbench.losses.analytic import Gradients, Wanted, analytic
-from regbench.losses.blocks import add_adjoint, adjoint, blocks, difference, sum_of_powers
+from regbench.losses.blocks import add_adjoint, adjoint, blocks, forward_difference, sum_of_squares
 from regbench.losses.checks import at_least, real, voxel_spacing
 from regbench.losses.rooms import Rooms
 
@@ -71,9 +71,9 @@ def _forward(steps: tuple[float, ...], _: Wanted, field: Tensor) -> tuple[Tensor
             # As many rows of the halo as the difference reaches; its own differences belong to the next block.
             reach = min(rows + (i == 0) + (j == 0), last)
             if j == i:
-                first = difference(block.field[:, :, :reach], i, rooms, "first")
+                first = forward_difference(block.field[:, :, :reach], i, rooms, "first")
             if reach > (i == 0) + (j == 0):
-                sums.append(sum_of_powers(first[:, :, : reach - (i == 0)], j, 2, rooms, "second") * factor)
+                sums.append(sum_of_squares(first[:, :, : reach - (i == 0)], j, rooms, "second") * factor)
     return torch.stack(sums).sum(), ()
 
 
@@ -84,10 +84,10 @@ def _backward(steps: tuple[float, ...], upstream: Tensor, _: Gradients, __: Want
     for block in blocks(field, steps, rooms, 2, 2):
         summed = None
         for i in range(len(steps)):
-            first = difference(block.field, i, rooms, "first")
-            back = adjoint(difference(first, i, rooms, "second"), i, rooms, "back")
+            first = forward_difference(block.field, i, rooms, "first")
+            back = adjoint(forward_difference(first, i, rooms, "second"), i, rooms, "back")
             for j in range(i + 1, len(steps)):
-                second = difference(first, j, rooms, "second")
+                second = forward_difference(first, j, rooms, "second")
                 add_adjoint(second, j, factors[i, j] / factors[i, i], back)
             if summed is None:
                 summed = adjoint(back, i, rooms, "sum")

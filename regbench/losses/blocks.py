@@ -35,7 +35,7 @@ def blocks(displacement: Tensor, steps: tuple[float, ...], rooms: Rooms, before:
     """
     batch, dims, *shape = displacement.shape
     most = BLOCK_VALUES.get(displacement.device.type, BLOCK_VALUES_ELSEWHERE)
-    scale = None if all(step == 1 for step in steps) else _column(steps, displacement)
+    scale = None if all(step == 1 for step in steps) else column(steps, displacement)
     for samples, components, rows in _cut(batch, dims, shape, most):
         halo = slice(max(rows.start - before, 0), min(rows.stop + after, shape[0]))
         part = displacement[samples, components, halo]
@@ -49,7 +49,7 @@ def blocks(displacement: Tensor, steps: tuple[float, ...], rooms: Rooms, before:
         yield Block(part, factor, (samples, components, rows), inside)
 
 
-def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+def column(values: tuple[float, ...], like: Tensor) -> Tensor:
     """``(1, d, 1, ...)``, made on the device: copying a list there would wait for it."""
     column = like.new_empty((1, len(values)) + (1,) * (like.ndim - 2))
     for k, value in enumerate(values):
@@ -78,39 +78,22 @@ def neighbours(block: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return block.narrow(2 + axis, 0, count), block.narrow(2 + axis, 1, count)
 
 
-def difference(block: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:
+def forward_difference(block: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:
     """Forward difference along a spatial axis, in the named room."""
     low, high = neighbours(block, axis)
     return torch.sub(high, low, out=rooms.get(name, low.shape))
 
 
-def sum_of_powers(block: Tensor, axis: int, power: int, rooms: Rooms, name: str) -> Tensor:
-    """Sum of the absolute forward differences or of their squares; the named room is overwritten."""
+def sum_of_squares(block: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:
+    """Sum of the squared forward differences; the named room is overwritten."""
     low, high = neighbours(block, axis)
     room = rooms.get(name, low.shape)
-    # Difference and power in one pass over memory; smooth L1 that is smooth nowhere is L1.
-    if power == 1:
-        torch.ops.aten.smooth_l1_loss.out(high, low, 0, 0.0, out=room)
-    else:
-        torch.ops.aten.mse_loss.out(high, low, 0, out=room)
+    torch.ops.aten.mse_loss.out(high, low, 0, out=room)  # difference and square in one pass over memory
     return room.sum()
 
 
-def slope_of_powers(block: Tensor, axis: int, power: int, weight: Tensor, rooms: Rooms) -> Tensor:
-    """What `sum_of_powers` times `weight` changes by with each forward difference, in the room ``slope``."""
-    low, high = neighbours(block, axis)
-    room = rooms.get("slope", low.shape)
-    if power == 1:
-        # The slope where a difference is exactly 0 is 0; with no width at all it would be 0 / 0.
-        width = torch.finfo(block.dtype).tiny
-        torch.ops.aten.smooth_l1_loss_backward.grad_input(weight, high, low, 0, width, grad_input=room)
-    else:
-        torch.ops.aten.mse_loss_backward.grad_input(weight, high, low, 0, grad_input=room)
-    return room
-
-
 def adjoint_of_rows(values: Tensor, rows: slice, out: Tensor) -> None:
-    """Transpose of `difference` along the first spatial axis, of some rows only, to `out`.
+    """Transpose of `forward_difference` along the first spatial axis, of some rows only, to `out`.
 
     Args:
         values: one fewer than the rows of the field: the difference of each row and its next.
@@ -127,7 +110,7 @@ def adjoint_of_rows(values: Tensor, rows: slice, out: Tensor) -> None:
 
 
 def adjoint(values: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:
-    """Transpose of `difference`, in the named room."""
+    """Transpose of `forward_difference`, in the named room."""
     count = values.shape[2 + axis]
     shape = list(values.shape)
     shape[2 + axis] = count + 1
@@ -140,7 +123,7 @@ def adjoint(values: Tensor, axis: int, rooms: Rooms, name: str) -> Tensor:
 
 
 def add_adjoint(values: Tensor, axis: int, factor: float, out: Tensor) -> None:
-    """Add `factor` times the transpose of `difference` to `out`."""
+    """Add `factor` times the transpose of `forward_difference` to `out`."""
     low, high = neighbours(out, axis)
     high.add_(values, alpha=factor)
     low.sub_(values, alpha=factor)

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from regbench.losses.analytic import Gradients, Wanted, analytic
-from regbench.losses.blocks import add_adjoint, adjoint_of_rows, blocks, slope_of_powers, sum_of_powers
+from regbench.losses.blocks import add_adjoint, adjoint_of_rows, blocks, column, forward_difference
 from regbench.losses.checks import at_least, real, voxel_spacing
 from regbench.losses.rooms import Rooms
+
+AT_ONCE = 250_000
 
 
 def grad_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
@@ -63,32 +65,42 @@ def _factors(field: Tensor, steps: tuple[float, ...], power: int) -> list[float]
     return [(n / (n - 1)) / (field.numel() * len(steps) * step**power) for n, step in zip(shape, steps, strict=True)]
 
 
-def _forward(steps: tuple[float, ...], power: int, _: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
+def _forward(steps: tuple[float, ...], power: int, wanted: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
+    gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device) if wanted[0] else None
     rooms, factors, sums = Rooms(field), _factors(field, steps, power), []
-    for block in blocks(field, steps, rooms, 0, 1):
-        for axis, factor in enumerate(factors):
-            # The halo lends the last row its neighbour; its own differences belong to the next block.
-            rows = block.field if axis == 0 else block.field[:, :, block.inside]
-            sums.append(sum_of_powers(rows, axis, power, rooms, "difference") * factor)
-    return torch.stack(sums).sum(), ()
-
-
-def _backward(
-    steps: tuple[float, ...], power: int, upstream: Tensor, _: Gradients, __: Wanted, field: Tensor
-) -> Gradients:
-    gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device)
-    rooms, factors = Rooms(field), _factors(field, steps, power)
     for block in blocks(field, steps, rooms, 1, 1):
-        target = gradient[block.place]
+        target = None if gradient is None else gradient[block.place]
         for axis, factor in enumerate(factors):
-            # Of the halo, only the slopes across the border reach the rows inside.
+            # Of the halo, only the differences across the border reach the rows inside.
             rows = block.field if axis == 0 else block.field[:, :, block.inside]
-            slope = slope_of_powers(rows, axis, power, upstream * block.scale * factor, rooms)
+            difference = forward_difference(rows, axis, rooms, "difference")
+            # A difference belongs to its lower row: that of the halo below to the first row is not of this block.
+            slope = torch.sign(difference, out=rooms.get("sign", difference.shape)) if power == 1 else difference
+            own = block.inside if axis == 0 else slice(None)
+            sums += [each * factor for each in _products(difference[:, :, own], slope[:, :, own])]
+            if target is None:
+                continue
             if axis == 0:
                 adjoint_of_rows(slope, block.inside, target)
             else:
-                add_adjoint(slope, axis, 1.0, target)
-    return (gradient,)
+                add_adjoint(slope, axis, factor / factors[0], target)
+    return torch.stack(sums).sum(), (gradient,)
+
+
+def _products(one: Tensor, two: Tensor) -> list[Tensor]:
+    """What together is the inner product: over a million values a single one in float32 would lose two digits."""
+    parts = [torch.split(each.reshape(-1), AT_ONCE) for each in (one, two)]
+    return [torch.dot(*pair) for pair in zip(*parts, strict=True)]
+
+
+def _backward(
+    steps: tuple[float, ...], power: int, upstream: Tensor, kept: Gradients, _: Wanted, field: Tensor
+) -> Gradients:
+    (gradient,) = kept
+    if gradient is None:
+        return (None,)
+    scale = upstream * (power * _factors(field, steps, power)[0])
+    return (gradient.mul_(scale if all(step == 1 for step in steps) else column(steps, field) * scale),)
 
 
 def _definition(steps: tuple[float, ...], power: int, field: Tensor) -> Tensor:

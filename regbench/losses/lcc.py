@@ -77,7 +77,7 @@ def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved:
 
 
 def _backward(scale: float, upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor) -> Gradients:
-    return tuple(None if gradient is None else gradient * (upstream * scale) for gradient in kept)
+    return tuple(None if gradient is None else gradient.mul_(upstream * scale) for gradient in kept)
 
 
 def _definition(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
