@@ -14,7 +14,7 @@ from regbench.compare import Cell, compare_methods
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import read_json, replacing, write_json
-from regbench.metrics import METRICS
+from regbench.metrics import METRICS, TIMED, dice30
 from regbench.statistics import spread
 from regbench.train import RUN
 
@@ -103,6 +103,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
             for name in METRICS
             if name in mine and name not in timed_columns() and (name == "dice" or mine[name].notna().any())
         },
+        "dice30": dice30(mine.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
     if method.tuned:
@@ -119,7 +120,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
 
 def timed_columns() -> tuple[str, ...]:
     """What differs between two repetitions of one study."""
-    return ("inference_seconds", "peak_memory_mib")
+    return TIMED
 
 
 def _spread(rows: pd.DataFrame, metric: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from regbench.metrics import (
     dice,
     endpoint_error_mm,
     folding_metrics,
+    hd95_l2r,
+    inverse_consistency_mm,
     mean_over_labels,
     surface_metrics,
     tre_mm,
@@ -45,7 +48,7 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     compare = _similarity(record)
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
-    for (fixed, moving), pair, displacement in found_all:
+    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
         if isinstance(displacement, RegbenchError):
@@ -100,6 +103,30 @@ def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registere
             yield (fixed, moving), pair, error
 
 
+def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset, folder: Path) -> Registered:
+    """Hand each registration on; where both directions of a pair are, complete their rows with how well they agree.
+
+    The direction that comes first waits on disk: many fields of full size would not fit in memory.
+    """
+    ordered = [tuple(names) for names in data.pairs("test")]
+    both = {names for names in ordered if names[::-1] in ordered}
+    with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
+        for number, (names, pair, displacement) in enumerate(found_all):
+            yield names, pair, displacement
+            other = ordered.index(names[::-1]) if names in both else number
+            rows[number]["inverse_consistency_mm"] = np.nan
+            if rows[number]["status"] != "complete":
+                continue
+            if other > number:
+                np.save(Path(waiting) / f"{number}.npy", displacement)
+            elif other < number and rows[other]["status"] == "complete":
+                path = Path(waiting) / f"{other}.npy"
+                back = np.load(path)
+                for row, one, two in ((number, displacement, back), (other, back, displacement)):
+                    rows[row]["inverse_consistency_mm"] = inverse_consistency_mm(one, two, pair.spacing_mm)
+                path.unlink()
+
+
 def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:
     """The training similarity of a pair before and after its registration; nothing for what was not trained."""
     if "job" not in record:
@@ -128,6 +155,7 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         **folding_metrics(displacement, foreground),
     }
     surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
+    surfaces["hd95_l2r"] = hd95_l2r(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
     found |= {name: mean_over_labels(values) for name, values in surfaces.items()}
     if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
         points = (pair.fixed_landmarks, pair.moving_landmarks)

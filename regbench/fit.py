@@ -31,6 +31,7 @@ class Fit:
     validations: list[dict[str, float]] = field(default_factory=list)
     status: str = "complete"
     reason: str = ""
+    seconds: float = 0.0  # at work, also before it was interrupted
 
 
 def fit(
@@ -74,11 +75,13 @@ def fit(
     if state is not None and (stored := resume.load(state, key)) is not None:
         training.load(stored)
     saved = time.monotonic()
+    started = saved - training.seconds
     progress = tqdm(total=training.steps, initial=training.step, disable=not bar, desc=job["method"], unit="step")
     with resume.stoppable() as stop, progress:
         while not training.done:
             training.advance(progress)
             if state is not None and (stop.asked or time.monotonic() - saved > save_every):
+                training.seconds = time.monotonic() - started
                 resume.save(state, key, training.state())
                 saved = time.monotonic()
             if stop.asked and not training.done:
@@ -90,4 +93,5 @@ def fit(
         state.unlink(missing_ok=True)
     training.finish()
     status = "diverged" if training.reason else "complete"
-    return Fit(model, training.history(), training.validations, status, training.reason)
+    seconds = time.monotonic() - started
+    return Fit(model, training.history(), training.validations, status, training.reason, seconds)

@@ -34,7 +34,7 @@ class Training:
         self.rate = SCHEDULES[self.protocol["schedule"]]
         self.precision = Precision(self.protocol["precision"], self.device)
         self.batches = Batches(data, self.protocol, self.seed, self.device)
-        self.step, self.recorded = 0, list[Tensor]()
+        self.step, self.recorded, self.seconds = 0, list[Tensor](), 0.0
         self.good, self.best = _weights(model), dict[str, Tensor]()
         self.validations, self.reason, self.stopped = list[dict[str, float]](), "", False
 
@@ -103,6 +103,7 @@ class Training:
             "validations": self.validations,
             "stopped": self.stopped,
             "reason": self.reason,
+            "seconds": self.seconds,
             # Our models draw nothing while they train; a user's dropout does.
             "random": torch.get_rng_state(),
             "random_device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
@@ -114,7 +115,7 @@ class Training:
         self.optimiser.load(state["optimiser"])
         self.good, self.best = ({k: v.to(self.device) for k, v in state[name].items()} for name in ("good", "best"))
         self.step, self.validations = state["step"], state["validations"]
-        self.stopped, self.reason = state["stopped"], state["reason"]
+        self.stopped, self.reason, self.seconds = state["stopped"], state["reason"], state["seconds"]
         self.precision.scale, self.precision.good = state["scale"]
         self.recorded = list(state["recorded"].to(self.device))
         torch.set_rng_state(state["random"])

@@ -105,6 +105,11 @@ class Layout:
         return self.root / "tables"
 
     @property
+    def run_ids(self) -> Path:
+        """The MLflow run of each run key, beside the tables; written by every push."""
+        return self.tables / "mlflow_runs.json"
+
+    @property
     def page(self) -> Path:
         return self.root / "report.html"
 

@@ -3,6 +3,7 @@
 import ctypes
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +15,15 @@ import torch
 
 from regbench import device as devices
 from regbench.data.cache import Dataset
+from regbench.data.nifti import displacement_name, write_displacement
 from regbench.files import digest, read_json, replacing, write_json
 from regbench.inference import device_of, register, trained
+from regbench.metrics import TIMED
 from regbench.train import load_run
 
 WARM_UP = 3
 MIB = 1024**2
+COLUMNS = ("dataset", "method", "seed", "device", "fixed", "moving", *TIMED)
 
 
 def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
@@ -42,18 +46,24 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         device = device_of(model)
         name = devices.describe(device)
         key = digest(
-            {"job": dict(job), "checkpoint": record["checkpoint_sha256"], "device": name, "data": data.checksum}
+            {
+                "job": dict(job),
+                "checkpoint": record["checkpoint_sha256"],
+                "device": name,
+                "data": data.checksum,
+                "columns": COLUMNS,
+            }
         )
         path = state / f"{record['method']}.seed{record['seed']}.json"
         kept = read_json(path) if path.exists() else {}
         if kept.get("digest") != key:
             base = {"dataset": data.id, "method": record["method"], "seed": record["seed"], "device": name}
+            base |= {"parameters": record["parameters"], "training_seconds": record["seconds"]}
             kept = {"digest": key, "rows": [base | row for row in _time(model, data, device)]}
             write_json(path, kept)
         rows += kept["rows"]
-    columns = ["dataset", "method", "seed", "device", "fixed", "moving", "inference_seconds", "peak_memory_mib"]
     with replacing(out) as temporary:
-        pd.DataFrame(rows, columns=columns).to_parquet(temporary, index=False)
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(temporary, index=False)
 
 
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device) -> list[dict[str, Any]]:
@@ -71,9 +81,21 @@ def _time(model: torch.nn.Module, data: Dataset, device: torch.device) -> list[d
         start = time.perf_counter()
         once()  # ends with a copy to the host, which waits for the device
         seconds = time.perf_counter() - start
-        peak = peak_memory_mib(once, device)
-        rows.append({"fixed": fixed, "moving": moving, "inference_seconds": seconds, "peak_memory_mib": peak})
+        pipeline = _pipeline_seconds(model, data, fixed, moving)
+        measured = {"inference_seconds": seconds, "pipeline_seconds": pipeline}
+        rows.append({"fixed": fixed, "moving": moving, **measured, "peak_memory_mib": peak_memory_mib(once, device)})
     return rows
+
+
+def _pipeline_seconds(model: torch.nn.Module, data: Dataset, fixed: str, moving: str) -> float:
+    """From the prepared images on disk to the written displacement."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        pair = data.pair(fixed, moving)
+        displacement = register(model, pair.fixed, pair.moving)
+        affine = np.diag([*pair.spacing_mm, *[1.0] * (4 - pair.fixed.ndim)])
+        write_displacement(Path(folder) / displacement_name(fixed, moving), displacement, affine)
+        return time.perf_counter() - start
 
 
 def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:

@@ -19,7 +19,7 @@ import pandas as pd
 from regbench import plan
 from regbench.config import Config
 from regbench.errors import RegbenchError
-from regbench.files import digest, file_sha256, read_json
+from regbench.files import digest, file_sha256, read_json, write_json
 from regbench.lock import waiting
 from regbench.metrics import METRICS
 from regbench.train import HISTORY, RUN
@@ -75,7 +75,11 @@ def track(config: Config) -> dict[str, int]:
     try:
         with waiting(Path(config.results) / ".mlflow.lock"):
             client = mlflow.MlflowClient(tracking_uri=uri)
-            return _push(client, _experiment(client, config), records)
+            experiment = _experiment(client, config)
+            done, ids = _push(client, experiment, records)
+            traced = {"tracking_uri": _without_password(uri), "experiment": f"regbench/{config.study}"}
+            write_json(plan.layout(config).run_ids, traced | {"experiment_id": experiment, "runs": ids})
+            return done
     except (mlflow.exceptions.MlflowException, OSError) as error:
         first = str(error).partition("\n")[0]
         raise RegbenchError(
@@ -93,7 +97,12 @@ def study_records(config: Config) -> Iterator[Record]:
     table_files = [(path, "tables") for path in sorted(lay.tables.iterdir()) if path.name.startswith("main.")]
     figure_files = [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
     time_ms = int(lay.summary.stat().st_mtime * 1000)
-    all_tables = [(path, "tables") for path in sorted(lay.tables.iterdir()) if not path.name.startswith(".")]
+    ours = {lay.run_ids.name}  # what a push writes is no part of what is pushed
+    all_tables = [
+        (path, "tables")
+        for path in sorted(lay.tables.iterdir())
+        if not path.name.startswith(".") and path.name not in ours
+    ]
     note = f"All tables and figures of study **{config.study}**. {config.description}"
     yield Record(
         config.study,
@@ -238,7 +247,8 @@ def _experiment(client: Any, config: Config) -> str:
     return str(client.create_experiment(name, None if config.tracking.uri else folder.as_uri(), tags))
 
 
-def _push(client: Any, experiment: str, records: list[Record]) -> dict[str, int]:
+def _push(client: Any, experiment: str, records: list[Record]) -> tuple[dict[str, int], dict[str, str]]:
+    """Counts of what was done, and the MLflow id of each run by its key."""
     existing = _existing(client, experiment)
     done = {"pushed": 0, "kept": 0, "deleted": 0}
     ids: dict[str, str] = {}
@@ -262,7 +272,7 @@ def _push(client: Any, experiment: str, records: list[Record]) -> dict[str, int]
     for run in (run for runs in existing.values() for run in runs):
         client.delete_run(run.info.run_id)  # of a method or trial that the study no longer has
         done["deleted"] += 1
-    return done
+    return done, ids
 
 
 def _existing(client: Any, experiment: str) -> dict[str, list[Any]]:

@@ -69,6 +69,7 @@ def train(
         history, weights = found.history, found.model.state_dict()
         record |= {"status": found.status, "reason": found.reason}
         record["parameters"] = sum(parameter.numel() for parameter in found.model.parameters())
+        record["seconds"] = found.seconds
         record["validations"] = found.validations
         record["validation"] = {name: float(np.mean(values)) for name, values in scores.items()}
     if record["reason"]:

@@ -34,6 +34,7 @@ def entry(method, dice, sd=0.01, **changes):
             name: {"mean": value, "sd": sd, "seed_sd": 0.001, "median": value, "infinite": 0, "cases": 30}
             for name, value in metrics.items()
         },
+        "dice30": 0.5,
         "structures": [{"label": 1, "name": "a", "dice_mean": dice, "dice_sd": sd, "dice_cases": 30}], **changes,
     }  # fmt: skip
 
@@ -167,14 +168,19 @@ def test_runtime_quotes_the_median_and_quartiles():
         {
             "dataset": "d",
             "method": "m",
+            "seed": [0, 0, 1, 1],
             "inference_seconds": [0.001, 0.002, 0.003, np.nan],
+            "pipeline_seconds": [0.004, 0.005, 0.007, np.nan],
             "peak_memory_mib": 5.0,
+            "parameters": 12,
+            "training_seconds": [10.0, 10.0, 14.0, 14.0],
             "device": "cpu",
         }
     )
     found = runtime_table(rows).iloc[0]
     assert (found["inference_ms_median"], found["inference_ms_q1"], found["inference_ms_q3"]) == (2.0, 1.5, 2.5)
     assert found["pairs"] == 3
+    assert (found["pipeline_ms_median"], found["parameters"], found["training_s_median"]) == (5.0, 12, 12.0)
 
 
 def test_figures_have_the_same_bytes_each_time(tmp_path):

@@ -52,17 +52,23 @@ def state(client, experiment):
 
 
 def test_a_push_then_the_same_again(client, experiment):
-    assert _push(client, experiment, records()) == {"pushed": 2, "kept": 0, "deleted": 0}
+    assert _push(client, experiment, records())[0] == {"pushed": 2, "kept": 0, "deleted": 0}
     before = state(client, experiment)
     assert before[1][3] == "LCC"
     assert before[1][4] == 2000
-    assert _push(client, experiment, records()) == {"pushed": 0, "kept": 2, "deleted": 0}
+    assert _push(client, experiment, records())[0] == {"pushed": 0, "kept": 2, "deleted": 0}
     assert state(client, experiment) == before
+
+
+def test_every_key_has_the_id_of_its_run(client, experiment):
+    _, ids = _push(client, experiment, records())
+    assert {key: client.get_run(run_id).data.tags[KEY] for key, run_id in ids.items()} == {key: key for key in ids}
+    assert set(ids) == {record.key for record in records()}
 
 
 def test_changed_files_replace_their_run(client, experiment):
     _push(client, experiment, records())
-    assert _push(client, experiment, records(dice=0.8)) == {"pushed": 1, "kept": 1, "deleted": 1}
+    assert _push(client, experiment, records(dice=0.8))[0] == {"pushed": 1, "kept": 1, "deleted": 1}
     names = {run.info.run_name: run for run in client.search_runs([experiment])}
     assert names["LCC"].data.metrics["test/dice"] == 0.8
     assert names["LCC · s0"].data.tags["mlflow.parentRunId"] == names["LCC"].info.run_id
@@ -94,7 +100,7 @@ def test_doubles_are_removed_and_the_earliest_is_kept(client, experiment):
     (first,) = [run for run in client.search_runs([experiment]) if run.info.run_name == "LCC"]
     tags = {key: first.data.tags[key] for key in (KEY, DIGEST, COMPLETE)}
     client.create_run(experiment, tags=tags, run_name="double")
-    assert _push(client, experiment, records())["deleted"] == 1
+    assert _push(client, experiment, records())[0]["deleted"] == 1
     assert [run.info.run_id for run in client.search_runs([experiment]) if run.info.run_name == "LCC"] == [
         first.info.run_id
     ]
@@ -103,7 +109,7 @@ def test_doubles_are_removed_and_the_earliest_is_kept(client, experiment):
 def test_runs_that_the_study_no_longer_has_are_removed(client, experiment):
     _push(client, experiment, records())
     client.create_run(experiment, run_name="somebody else's")
-    assert _push(client, experiment, records()[:1])["deleted"] == 1
+    assert _push(client, experiment, records()[:1])[0]["deleted"] == 1
     assert {run.info.run_name for run in client.search_runs([experiment])} == {"LCC", "somebody else's"}
 
 

@@ -10,13 +10,15 @@ import torch
 from regbench import plan
 from regbench.batches import draw_pairs
 from regbench.config import load as load_config
+from regbench.data.cache import Dataset
 from regbench.data.cache import load as load_data
 from regbench.data.prepare import prepare
 from regbench.errors import RegbenchError
 from regbench.evaluate import evaluate
 from regbench.files import canonical_json, read_json
 from regbench.fit import fit
-from regbench.inference import validate
+from regbench.inference import register, validate
+from regbench.metrics import inverse_consistency_mm
 from regbench.runtime import peak_memory_mib, runtime
 from regbench.schedule import one_cycle
 from regbench.train import load_run, train
@@ -130,6 +132,31 @@ def test_identity_is_evaluated_without_a_run(data, tmp_path):
             assert row[f"dice_{label}"] == pytest.approx(expected, nan_ok=True)
 
 
+def test_both_directions_of_a_pair_are_compared(data, job, tmp_path):
+    train(job, 0.1, data, tmp_path / "run")
+    pairs = {**data._manifest["pairs"], "test": both_ways(data)}
+    two = Dataset({**data._manifest, "pairs": pairs}, data._arrays)
+    evaluate({"method": "m", "seed": 0}, two, tmp_path / "run", tmp_path / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "pairs.parquet").set_index(["fixed", "moving"])
+    _, model = load_run(tmp_path / "run")
+    field = {names: register(model, two.pair(*names).fixed, two.pair(*names).moving) for names in rows.index}
+    alone = [names for names in rows.index if names[::-1] not in field]
+    assert len(alone) == 1
+    for names, row in rows.iterrows():
+        if names in alone:
+            assert np.isnan(row["inverse_consistency_mm"])
+            continue
+        expected = inverse_consistency_mm(field[names], field[names[::-1]], data.spacing_mm)
+        assert row["inverse_consistency_mm"] == pytest.approx(expected)
+    assert not list(tmp_path.glob(".directions-*"))
+
+
+def both_ways(data):
+    """Two subjects in both directions, not one after the other, and a pair without its reverse."""
+    a, b, c = (*data.split("test"), *data.split("train"))[:3]
+    return [(a, b), (a, c), (b, a)]
+
+
 def test_finished_trials_are_not_run_again(data, job, tmp_path, monkeypatch):
     proposals = [{"number": 0, "lam": 0.1}, {"number": 1, "lam": 0.2}]
     first = run_trials(job, data, proposals, tmp_path)
@@ -181,6 +208,11 @@ def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):
     rows = pd.read_parquet(tmp_path / "runtime.parquet")
     assert list(zip(rows["fixed"], rows["moving"], strict=True)) == list(data.pairs("test"))
     assert (rows["inference_seconds"] > 0).all()
+    assert (rows["pipeline_seconds"] > 0).all()
+    record, model = load_run(tmp_path / "run")
+    assert set(rows["parameters"]) == {sum(each.numel() for each in model.parameters())}
+    assert set(rows["training_seconds"]) == {record["seconds"]}
+    assert record["seconds"] > 0
     monkeypatch.setattr("regbench.runtime._time", lambda *_: pytest.fail("timed again"))
     runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)

@@ -17,10 +17,11 @@ from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
-from regbench.metrics.table import METRICS, Metric
+from regbench.metrics.table import METRICS, TIMED, Metric
 
 __all__ = [
     "METRICS",
+    "TIMED",
     "Digital",
     "Metric",
     "assd_mm",

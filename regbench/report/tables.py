@@ -43,6 +43,8 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
                     row[f"{name}_{kind}"] = _round(spread[kind], name)
                 if name in OF_SURFACES:
                     row[f"{name}_infinite"] = spread["infinite"]
+            if name == "dice":
+                row["dice30"] = _round(entry["dice30"], "dice30")
         row["rank"] = entry["rank"]
         rows.append(row)
     return pd.DataFrame(rows).astype({"rank": "Int64"})
@@ -76,7 +78,10 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "inference_ms_median": round(middle, 3),
                 "inference_ms_q1": round(low, 3),
                 "inference_ms_q3": round(high, 3),
+                "pipeline_ms_median": round(mine["pipeline_seconds"].median() * 1000, 3),
                 "peak_memory_mib_median": round(mine["peak_memory_mib"].median(), 2),
+                "parameters": int(mine["parameters"].iloc[0]),
+                "training_s_median": round(mine.groupby("seed")["training_seconds"].first().median(), 1),
                 "device": ", ".join(sorted(set(mine["device"]))),
             }
         )
@@ -101,7 +106,9 @@ def write_runtime(rows: pd.DataFrame, summary: Mapping[str, Any], folder: Path, 
     words = (
         f"Study {summary['study']}: time and memory of one registration, batch 1, network alone with the copy of the "
         "displacement to the host, first calls discarded, nothing else of the study on the device. Median and "
-        "quartiles over test pairs and seeds. Memory is the peak above what was held before: "
+        "quartiles over test pairs and seeds. Pipeline: the same pair from the prepared images on disk to the written "
+        "NIfTI displacement. Training: wall time of a final training, median over seeds; others may have shared the "
+        "machine. Memory is the peak above what was held before: "
         "allocated on a GPU, resident on a CPU."
     )
     write_table(folder / "runtime", frame, lambda form: plain(frame, form), words, summary["study"])
