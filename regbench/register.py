@@ -58,6 +58,9 @@ class Preparation(NamedTuple):
     window: tuple[float, float] | None = None
 
 
+PLAIN = Preparation()
+
+
 def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
     """The model that `name` means, and how it wants its images.
 
@@ -74,7 +77,7 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
     dims = read(fixed).array.ndim
     if name == "instance":
         compare, penalise = ({"name": part, "parameters": {}} for part in (similarity, regularizer))
-        return build_model({"name": name, "parameters": {}}, dims, objective(compare, penalise, lam)), Preparation()
+        return build_model({"name": name, "parameters": {}}, dims, objective(compare, penalise, lam)), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
     stored = read_checkpoint(path)
     model = load_checkpoint(path)
@@ -92,7 +95,7 @@ def register_files(
     moving: Path,
     out: Path,
     *,
-    preparation: Preparation = Preparation(),
+    preparation: Preparation = PLAIN,
     by: Literal["header", "centre"] = "header",
     labels: Path | None = None,
     itk: bool = False,
