@@ -85,7 +85,9 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
     if stored["dims"] != dims:
         raise RegbenchError(f"`{fixed}` must have the {stored['dims']} dimensions of `{path}`, but has {dims}.")
-    kept = {key: tuple(value) if isinstance(value, list) else value for key, value in stored["preparation"].items()}
+    kept: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored["preparation"].items()
+    }
     return model, Preparation(**kept)
 
 
