@@ -145,7 +145,17 @@ def _register_options(sub: argparse.ArgumentParser) -> None:
     for name in ("fixed", "moving", "out"):
         sub.add_argument(f"--{name}", type=Path, required=True)
     sub.add_argument("--labels", type=Path, help="label map of the moving image, to be warped too")
-    sub.add_argument("--intensity", default="percentile", choices=["percentile", "minmax", "zscore", "none"])
+    sub.add_argument(
+        "--intensity",
+        choices=["percentile", "minmax", "zscore", "none"],
+        help="how the images are scaled; default: as the checkpoint's study did it, `percentile` for `instance`",
+    )
+    sub.add_argument(
+        "--by",
+        default="header",
+        choices=["header", "centre"],
+        help="how the images lie to each other: as their headers say, or middle on middle; default: header",
+    )
     sub.add_argument("--itk", action="store_true", help="write the displacement for ITK too")
     sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     for name, default in (("similarity", "lcc"), ("regularizer", "grad_l2")):
@@ -435,14 +445,16 @@ def _register(options: argparse.Namespace) -> None:
     from regbench.register import model_for, register_files
 
     _set_up(options)
-    model, spacing_mm = model_for(options.model, options.fixed, options.similarity, options.regularizer, options.lam)
+    model, preparation = model_for(options.model, options.fixed, options.similarity, options.regularizer, options.lam)
+    if options.intensity is not None:
+        preparation = preparation._replace(intensity=options.intensity)
     written = register_files(
         model.to(device.choose(options.device)),
         options.fixed,
         options.moving,
         options.out,
-        spacing_mm=spacing_mm,
-        intensity=options.intensity,
+        preparation=preparation,
+        by=options.by,
         labels=options.labels,
         itk=options.itk,
     )

@@ -1,10 +1,13 @@
 """Where a job computes: device, threads, allocator."""
 
 import ctypes
+import os
 import platform
+import shutil
 import sys
 
 import torch
+from torch import nn
 
 from regbench.errors import RegbenchError
 
@@ -37,3 +40,16 @@ def set_up(threads: int) -> None:
         libc = ctypes.CDLL(None)
         for option, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):  # mmap and trim thresholds, top pad
             libc.mallopt(option, value)
+
+
+def compiled(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model through `torch.compile`; compiled when it is first called.
+
+    Raises:
+        RegbenchError: if it would run on the CPU and there is no C++ compiler.
+    """
+    compilers = [os.environ.get("CXX"), "g++", "clang++"]
+    if device.type == "cpu" and not any(shutil.which(name) for name in compilers if name):
+        raise RegbenchError("training.compile needs a C++ compiler on a CPU, but found no g++. Set it to `false`.")
+    found: nn.Module = torch.compile(model)  # type: ignore[assignment]  # of a module it is one
+    return found

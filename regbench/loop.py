@@ -11,6 +11,7 @@ from regbench.adam import Adam
 from regbench.augment import augment
 from regbench.batches import Batch, Batches
 from regbench.data.cache import Dataset
+from regbench.device import compiled
 from regbench.inference import device_of, validate
 from regbench.objective import Terms, supervision
 from regbench.precision import Precision
@@ -29,7 +30,7 @@ class Training:
         self.protocol, self.seed, self.lam, self.data = job["training"], job["seed"], lam, data
         self.model, self.terms, self.steps = model, terms, self.protocol["steps"]
         self.device = device_of(model)
-        self.network = torch.compile(model) if self.protocol["compile"] else model
+        self.network = compiled(model, self.device) if self.protocol["compile"] else model
         self.optimiser = Adam(model.parameters(), weight_decay=self.protocol["weight_decay"])
         self.rate = SCHEDULES[self.protocol["schedule"]]
         self.precision = Precision(self.protocol["precision"], self.device)

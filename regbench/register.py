@@ -2,8 +2,9 @@
 
 import gzip
 import re
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -41,10 +42,27 @@ class Volume(NamedTuple):
         return np.asarray(np.linalg.norm(self.affine[:-1, :-1], axis=0))
 
 
-def model_for(
-    name: str, fixed: Path, similarity: str, regularizer: str, lam: float
-) -> tuple[nn.Module, tuple[float, ...] | None]:
-    """The model that `name` means, and the spacing of the images that it was trained on.
+class Preparation(NamedTuple):
+    """How an image becomes what a model sees; for a trained model, as its study did it.
+
+    Attributes:
+        spacing_mm: of the model's grid, axis by axis; the fixed image's own if None.
+        orientation: ``RAS``: the grid's axes run right, front and top; ``keep``: as the fixed array's.
+        intensity, percentiles, window: see `regbench.data.intensity.normalise`.
+    """
+
+    spacing_mm: tuple[float, ...] | None = None
+    orientation: Literal["RAS", "keep"] = "RAS"
+    intensity: Kind = "percentile"
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    window: tuple[float, float] | None = None
+
+
+PLAIN = Preparation()
+
+
+def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
+    """The model that `name` means, and how it wants its images.
 
     Args:
         name: a checkpoint, the folder of a run, or ``instance``.
@@ -59,7 +77,7 @@ def model_for(
     dims = read(fixed).array.ndim
     if name == "instance":
         compare, penalise = ({"name": part, "parameters": {}} for part in (similarity, regularizer))
-        return build_model({"name": name, "parameters": {}}, dims, objective(compare, penalise, lam)), None
+        return build_model({"name": name, "parameters": {}}, dims, objective(compare, penalise, lam)), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
     stored = read_checkpoint(path)
     model = load_checkpoint(path)
@@ -67,7 +85,10 @@ def model_for(
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
     if stored["dims"] != dims:
         raise RegbenchError(f"`{fixed}` must have the {stored['dims']} dimensions of `{path}`, but has {dims}.")
-    return model, tuple(stored["spacing_mm"])
+    kept: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored["preparation"].items()
+    }
+    return model, Preparation(**kept)
 
 
 def register_files(
@@ -76,23 +97,23 @@ def register_files(
     moving: Path,
     out: Path,
     *,
-    spacing_mm: tuple[float, ...] | None = None,
-    intensity: Kind = "percentile",
+    preparation: Preparation = PLAIN,
+    by: Literal["header", "centre"] = "header",
     labels: Path | None = None,
     itk: bool = False,
 ) -> list[Path]:
-    """Register two NIfTI files of any size and spacing; their headers say how they lie to each other.
+    """Register two NIfTI files of any size and spacing.
 
-    Both are brought onto one grid over the fixed image, turned to run right, front and top, scaled in intensity,
-    registered, and the displacement is brought back to the fixed image's own array.
+    Both are brought onto one grid over the fixed image, scaled in intensity, registered, and the displacement is
+    brought back to the fixed image's own array.
 
     Args:
         model: fixed, moving ``(1, 1, *S)`` -> displacement.
         fixed: NIfTI.
         moving: NIfTI; its array may have another shape, spacing and orientation.
         out: folder of the files.
-        spacing_mm: of the grid that the model works on, right, front, top; the fixed image's own unless given.
-        intensity: see `regbench.data.intensity.normalise`.
+        preparation: how the images become what the model sees.
+        by: how the images lie to each other: as their headers say, or middle on middle where headers mean nothing.
         labels: label map of the moving image, warped by nearest neighbour.
         itk: write the displacement for ITK too: mm, LPS.
 
@@ -108,12 +129,15 @@ def register_files(
         raise RegbenchError(
             f"`{moving}` must have {target.array.ndim} dimensions as `{fixed}` has, but has {source.array.ndim}."
         )
-    grid, shape = _grid(target, spacing_mm)
+    if by == "centre":
+        source = _centred(source, target)
+    grid, shape = _grid(target, preparation)
     spaces = [
         Space(shape, volume.array.shape, _clean(np.linalg.inv(volume.affine) @ grid)) for volume in (target, source)
     ]
+    _check_overlap(spaces[1], fixed, moving)
     images = [
-        resample(_scaled(volume, path, intensity), space, order=1)
+        _prepared(volume, path, space, preparation)
         for volume, path, space in zip((target, source), (fixed, moving), spaces, strict=True)
     ]
     field = displacement_to_native(register(model, *images), *spaces)
@@ -166,10 +190,12 @@ def read(path: Path) -> Volume:
     return Volume(array, kept, affine)
 
 
-def _grid(target: Volume, spacing_mm: tuple[float, ...] | None) -> tuple[Array, tuple[int, ...]]:
-    """Voxels to mm, and shape, of the grid over the fixed image whose axes run right, front and top."""
-    dims = target.array.ndim
+def _grid(target: Volume, preparation: Preparation) -> tuple[Array, tuple[int, ...]]:
+    """Voxels to mm, and shape, of the grid over the fixed image that the model works on."""
+    dims, spacing_mm = target.array.ndim, preparation.spacing_mm
     directions = target.affine[:-1, :-1] / target.spacing_mm
+    if preparation.orientation == "keep":
+        directions = np.eye(dims)
     order, left = [0] * dims, list(range(dims))
     for axis in np.argsort(-np.abs(directions).max(1)):
         order[axis] = max(left, key=lambda native: abs(directions[axis, native]))
@@ -194,11 +220,33 @@ def _clean(matrix: Array) -> Array:
     return np.where(np.abs(matrix - rounded) < 1e-6, rounded, matrix)
 
 
-def _scaled(volume: Volume, path: Path, intensity: Kind) -> NDArray[np.float32]:
+def _prepared(volume: Volume, path: Path, space: Space, preparation: Preparation) -> Array:
+    """What the model sees of an image; beside it, its least value, as in `regbench.data.preprocess`."""
+    _, _, kind, percentiles, window = preparation
     try:
-        return normalise(volume.array.astype(np.float32), intensity, percentiles=(0.5, 99.5), window=None)
+        image = normalise(volume.array.astype(np.float32), kind, percentiles=percentiles, window=window)
     except ValueError as error:
         raise RegbenchError(f"`{path}`: {error}.") from error
+    return resample(image, space, order=1, fill=float(image.min()))
+
+
+def _centred(source: Volume, target: Volume) -> Volume:
+    """`source` where the middle of its array lies on the middle of the target's."""
+    here, there = (v.affine @ [*((n - 1) / 2 for n in v.array.shape), 1.0] for v in (source, target))
+    affine = source.affine.copy()
+    affine[:-1, -1] += (there - here)[:-1]
+    return source._replace(affine=affine)
+
+
+def _check_overlap(space: Space, fixed: Path, moving: Path) -> None:
+    """Some voxel of the grid lies in the moving image."""
+    corners = np.array([*product(*([0, n - 1] for n in space.shape))], dtype=np.float64)
+    low, high = (extreme(space.to_native(corners), axis=0) for extreme in (np.min, np.max))
+    if (high < 0).any() or (low > np.array(space.native_shape) - 1).any():
+        raise RegbenchError(
+            f"`{moving}` must lie where `{fixed}` does, but by their headers they do not meet. "
+            "Where headers mean nothing, give `--by centre`."
+        )
 
 
 def _stem(path: Path) -> str:

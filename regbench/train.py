@@ -22,7 +22,7 @@ from regbench.inference import build_model, validate
 from regbench.objective import objective
 
 LOG = logging.getLogger(__name__)
-FORMAT = "regbench checkpoint 1"
+FORMAT = "regbench checkpoint 2"
 CHECKPOINT, HISTORY, RUN = "checkpoint.pt", "history.parquet", "run.json"
 
 
@@ -77,7 +77,7 @@ def train(
     # Through a file object: torch.save writes the name of a path into the file, and equal weights must be equal bytes.
     with replacing(folder / CHECKPOINT) as temporary, temporary.open("wb") as file:
         method = {kind: job[kind] for kind in ("model", "similarity", "regularizer")}
-        stored = {"format": FORMAT, **method, "lam": lam, "dims": len(data.shape), "spacing_mm": list(data.spacing_mm)}
+        stored = {"format": FORMAT, **method, "lam": lam, "dims": len(data.shape), "preparation": data.preparation}
         torch.save({**stored, "weights": weights}, file)
     with replacing(folder / HISTORY) as temporary:
         frame = pd.DataFrame(history)
@@ -118,7 +118,7 @@ def load_checkpoint(path: Path) -> nn.Module | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds: the method, lambda, dims, spacing of the training images, weights.
+    """What a checkpoint holds: the method, lambda, dims, preparation of the images, weights.
 
     Raises:
         RegbenchError: if the file is no whole checkpoint of ours.

@@ -1,5 +1,7 @@
 """The models: reference parameter counts, any image size, 2D and 3D, near-zero start, what each is for."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from regbench.objective import objective
 from regbench.registry import check_component
 from regbench.spatial import affine_displacement, compose, identity_grid, integrate, resize_displacement, warp
 
+neurite_only = pytest.mark.skipif(find_spec("voxelmorph") is None, reason="voxelmorph is no dependency of the tests")
 SHAPES = [(32, 48), (37, 21), (16, 18, 23)]
 NETWORKS = {
     **{name: (name, {}) for name in (*MODELS, *AFFINE_MODELS) if name != "instance"},
@@ -201,3 +204,47 @@ def test_the_seed_fixes_the_weights():
 def test_impossible_networks_are_refused(given):
     with pytest.raises(ValueError, match="must"):
         MODELS["voxelmorph"](2, **given)
+
+
+@neurite_only
+@pytest.mark.parametrize("shape", [(24, 31), (12, 17, 14)])
+def test_a_velocity_field_is_integrated_as_voxelmorph_does(shape):
+    from voxelmorph.nn.modules import IntegrateVelocityField
+
+    torch.manual_seed(0)
+    coarse = torch.randn(2, len(shape), *[4] * len(shape))
+    velocity = resize_displacement(coarse, shape) / 4
+    # Theirs pads with zeros, ours with the border: they agree wherever no path leaves the image.
+    window = torch.ones(shape)
+    for axis, n in enumerate(shape):
+        line = torch.sin(torch.pi * torch.arange(n) / (n - 1)) ** 2
+        window = window * line.view([-1 if k == axis else 1 for k in range(len(shape))])
+    velocity = velocity * window
+    ours, theirs = integrate(velocity, squarings=6), IntegrateVelocityField(steps=6)(velocity)
+    assert ours.abs().max() > 0.5
+    assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(48, 40), (24, 30, 26)])
+def test_a_diffeomorphic_network_inverts_where_the_field_is_smooth(shape):
+    torch.manual_seed(0)
+    model = MODELS["voxelmorph"](len(shape), diffeomorphic=True, squarings=7)
+    optimiser, loss_of = Adam(model.parameters()), terms(lam=5.0)
+    fixed = scene(shape)
+    shift = torch.zeros(1, len(shape), *shape)
+    shift[:, 0] = 2.0
+    moving = warp(fixed, shift)
+    for _ in range(25):
+        loss_of(fixed, moving, model(fixed, moving)).loss.backward()
+        optimiser.step(3e-3)
+    with torch.no_grad():
+        there = model(fixed, moving)
+    assert ndv_percent(there[0].numpy()) == 0
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.neg_()  # exp(-v)
+        back = model(fixed, moving)
+    inner = (slice(None), slice(None), *[slice(5, -5)] * len(shape))
+    left_over = compose(there, back)[inner].norm(dim=1)
+    assert there[inner].norm(dim=1).mean() > 0.01
+    assert left_over.mean() < 0.05 * there[inner].norm(dim=1).mean()

@@ -11,10 +11,12 @@ from torch import nn
 from regbench.cli import main
 from regbench.data.nifti import read_displacement
 from regbench.errors import RegbenchError
-from regbench.register import read, register_files
+from regbench.inference import build_model
+from regbench.register import Preparation, model_for, read, register_files
 from regbench.train import FORMAT, load_checkpoint, read_checkpoint
 
 SHIFT = 3.0  # mm
+PARTS = {"similarity": "mse", "regularizer": "grad_l2"}
 
 
 class Constant(nn.Module):
@@ -133,3 +135,100 @@ def test_what_is_no_image_is_refused(tmp_path, shape):
     (tmp_path / "y.nii.gz").write_bytes(b"no image")
     with pytest.raises(RegbenchError, match=r"y\.nii\.gz"):
         read(tmp_path / "y.nii.gz")
+
+
+def checkpoint(path, **preparation):
+    """An untrained 2D network, stored as `regbench train` stores one."""
+    model = {"name": "voxelmorph", "parameters": {"encoder": (4, 4), "decoder": (4, 4, 4)}}
+    method = {"model": model, **{kind: {"name": name, "parameters": {}} for kind, name in PARTS.items()}}
+    weights = build_model(model, 2).state_dict()
+    stored = {"format": FORMAT, **method, "lam": 1.0, "dims": 2, "preparation": preparation, "weights": weights}
+    torch.save(stored, path)
+    return path
+
+
+def between(x, low, high):
+    return np.clip((x - low) / (high - low), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("preparation", "expected"),
+    [
+        ({}, lambda x: between(x, *np.percentile(x, (0.5, 99.5)))),
+        ({"intensity": "zscore"}, lambda x: (x - x.mean()) / x.std()),
+        ({"intensity": "none"}, lambda x: x),
+        ({"intensity": "window", "window": (40.0, 60.0)}, lambda x: between(x, 40, 60)),
+        ({"percentiles": (10.0, 90.0)}, lambda x: between(x, *np.percentile(x, (10, 90)))),
+    ],
+)
+def test_images_are_prepared_as_the_checkpoint_says(tmp_path, monkeypatch, preparation, expected):
+    image = picture((20, 26))
+    fixed, moving = (save(tmp_path / f"{n}.nii.gz", image, np.diag([-1.0, 1, 1, 1])) for n in "fm")
+    stored = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], **preparation)
+    seen = []
+
+    def spy(model, one, other):
+        seen.extend([one, other])
+        return np.zeros((2, *one.shape), np.float32)
+
+    monkeypatch.setattr("regbench.register.register", spy)
+    places = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(tmp_path)]
+    main(["register", "--model", str(stored), *places])
+    # Turned to run right: the array's first axis runs left.
+    for found in seen:
+        assert np.allclose(found, expected(image.astype(np.float64))[::-1], atol=1e-3)
+    seen.clear()
+    main(["register", "--model", str(stored), *places, "--intensity", "minmax"])
+    assert (seen[0].min(), seen[0].max()) == (0, 1)
+
+
+def test_the_axes_stay_where_the_study_kept_them(tmp_path, monkeypatch):
+    image = picture((20, 26))
+    path = save(tmp_path / "f.nii.gz", image, np.array([[0, -1.0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    for orientation, expected in (("keep", image), ("RAS", image.T[::-1])):
+        stored = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], orientation=orientation, intensity="none")
+        model, preparation = model_for(str(stored), path, "mse", "grad_l2", 1.0)
+        seen = []
+        monkeypatch.setattr(
+            "regbench.register.register",
+            lambda _, one, two, seen=seen: seen.append(one) or np.zeros((2, *one.shape), np.float32),
+        )
+        register_files(model, path, path, tmp_path, preparation=preparation)
+        assert np.allclose(seen[0], expected, atol=1e-4)
+
+
+def test_images_that_do_not_meet_are_refused_or_laid_middle_on_middle(tmp_path):
+    image = picture((19, 22, 17))
+    fixed = save(tmp_path / "f.nii.gz", image, np.diag([2.0, 2, 2, 1]))
+    moving = save(tmp_path / "m.nii.gz", image, np.diag([2.0, 2, 2, 1]) @ _shift(500, 0, 0))
+    with pytest.raises(RegbenchError, match=r"m\.nii\.gz.*--by centre"):
+        register_files(Constant(0.0), fixed, moving, tmp_path)
+    _, moved, *_ = register_files(Constant(0.0), fixed, moving, tmp_path, by="centre")
+    assert np.allclose(nib.load(moved).get_fdata(), image, atol=1e-4)
+
+
+def test_a_checkpoint_of_other_dimensions_is_refused(tmp_path):
+    stored = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0])
+    volume = save(tmp_path / "f.nii.gz", picture((9, 8, 7)), np.eye(4))
+    with pytest.raises(RegbenchError, match="2 dimensions"):
+        model_for(str(stored), volume, "mse", "grad_l2", 1.0)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 2.5), (0.7, 1.9, 3.0)])
+def test_anisotropic_voxels_and_the_training_spacing(tmp_path, spacing):
+    shape = (31, 18, 13)[: len(spacing)]
+    affine = np.diag([*spacing, *[1.0] * (4 - len(spacing))])
+    fixed, moving = (save(tmp_path / f"{n}.nii.gz", picture(shape, k), affine) for k, n in enumerate("fm"))
+    # Two voxels of 1.4 mm on the model's grid, in voxels of the file.
+    preparation = Preparation(spacing_mm=(1.4,) * len(shape))
+    first, moved, *_ = register_files(Constant(2.0), fixed, moving, tmp_path, preparation=preparation)
+    assert nib.load(moved).shape == shape
+    assert np.allclose(read_displacement(first)[0], 2.8 / spacing[0], atol=1e-4)
+
+
+def test_a_cut_off_checkpoint_has_a_clear_error(tmp_path):
+    whole = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0]).read_bytes()
+    for length in (0, 100, len(whole) // 2, len(whole) - 10):
+        (tmp_path / "cut.pt").write_bytes(whole[:length])
+        with pytest.raises(RegbenchError, match=r"cut\.pt"):
+            load_checkpoint(tmp_path / "cut.pt")

@@ -137,6 +137,19 @@ def test_sixteen_bits_stay_near_float32(make, data, precision):
     assert full != half
 
 
+@pytest.mark.slow
+def test_a_compiled_network_stays_near(make, data):
+    plain, compiled = fit(make(6), 0.1, data).history, fit(make(6, compile=True), 0.1, data).history
+    for name, values in plain.items():
+        assert np.allclose(values, compiled[name], rtol=1e-3, atol=1e-5)
+
+
+def test_compiling_without_a_compiler_is_refused(make, data, monkeypatch):
+    monkeypatch.setattr("regbench.device.shutil.which", lambda name: None)
+    with pytest.raises(RegbenchError, match=r"training\.compile needs a C\+\+ compiler"):
+        fit(make(compile=True), 0.1, data)
+
+
 def test_streamed_images_train_the_same(make, data):
     held, streamed = fit(make(images="device"), 0.1, data), fit(make(images="stream"), 0.1, data)
     assert torch.equal(weights(held.model), weights(streamed.model))

@@ -14,6 +14,7 @@ from regbench.files import file_sha256, read_json
 from regbench.spatial import compose
 
 MANIFEST = "manifest.json"
+PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class Dataset:
         self.spacing_mm: tuple[float, ...] = tuple(manifest["spacing_mm"])
         self.labels: dict[int, str] = {int(label): name for label, name in manifest["labels"].items()}
         self.subjects: tuple[str, ...] = tuple(manifest["subjects"])
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
+        chosen = self._manifest.get("preprocessing", {})
+        given = {key: chosen[key] for key in PREPARATION if key in chosen}
+        return {"spacing_mm": list(self.spacing_mm), **given}
 
     def split(self, name: str) -> tuple[str, ...]:
         """Subjects of train, validation or test."""
