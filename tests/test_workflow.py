@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -257,3 +258,63 @@ def test_an_unwritable_results_folder_is_named(tmp_path):
     assert done.returncode != 0
     assert "taken" in done.stderr
     assert "must be a folder that can be written" in done.stderr
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def test_the_page_in_a_browser(finished, browser):
+    page = browser.new_page(viewport={"width": 400, "height": 800})
+    asked, wrong = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((finished[0] / "results/tiny/report.html").as_uri())
+    # Nothing from elsewhere, and nothing wider than a phone but what scrolls by itself.
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == wrong == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    head = page.locator("#table-main ~ figure table.sortable th", has_text="dice").first
+    column = head.evaluate("cell => cell.cellIndex")
+
+    def numbers():
+        cells = head.evaluate(
+            f"cell => [...cell.closest('table').tBodies[0].rows].map(r => r.cells[{column}].innerText)"
+        )
+        return [float(text.split()[0]) for text in cells]
+
+    before = sorted(numbers())
+    assert len(before) > 2
+    head.click()
+    assert numbers() == before
+    head.click()
+    assert numbers() == before[::-1]
+    for name in ("#pairs", "#figures"):
+        group = page.locator(f"{name} + .slides")
+        shown = group.locator("figure:visible img")
+        first = shown.get_attribute("alt")
+        slider = group.locator("input")
+        assert shown.count() == 1
+        slider.focus()
+        slider.press("ArrowRight")
+        assert shown.count() == 1
+        assert shown.get_attribute("alt") != first
+        assert group.locator("output").inner_text() == "2"
+        assert shown.evaluate("image => image.complete && image.naturalWidth > 100")
+
+
+def test_snakemakes_own_report(finished, tmp_path):
+    folder, _ = finished
+    done = snakemake(folder, folder / "tiny.yaml", "--report", str(tmp_path / "report.zip"))
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "report.zip") as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"report.html", "main.csv", "runtime.csv", "lambda.svg", "panels.svg"} <= names

@@ -2,8 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -32,12 +31,15 @@ FIGURES = {
 }
 
 
-def write_page(summary: Mapping[str, Any], lay: Layout, tracking: str | None) -> None:
+def write_page(
+    summary: Mapping[str, Any], lay: Layout, pairs: Sequence[tuple[str, bytes]], tracking: str | None
+) -> None:
     """Write ``report.html`` from the tables and figures that lie there.
 
     Args:
         summary: of the analysis.
         lay: of the study.
+        pairs: caption and PNG of single pairs.
         tracking: MLflow tracking URI without password; None where tracking is off.
     """
     provenance = read_json(lay.tables / "main.provenance.json")
@@ -45,7 +47,11 @@ def write_page(summary: Mapping[str, Any], lay: Layout, tracking: str | None) ->
     text = environment.get_template("page.html.j2").render(
         summary=summary,
         tables=[(name, title, (lay.tables / f"{name}.html").read_text("utf-8")) for name, title in TABLES.items()],
-        figures=[(name, words, _inline(lay.figures / f"{name}.svg")) for name, words in FIGURES.items()],
+        pairs=[(words, _inline(image, "png")) for words, image in pairs],
+        figures=[
+            (name, words, _inline((lay.figures / f"{name}.svg").read_bytes(), "svg+xml"))
+            for name, words in FIGURES.items()
+        ],
         provenance=json.dumps(provenance, indent=1, sort_keys=True),
         commit=provenance["tables_made_by"]["git_commit"] or "unknown",
         dirty=provenance["tables_made_by"]["git_dirty"],
@@ -55,9 +61,9 @@ def write_page(summary: Mapping[str, Any], lay: Layout, tracking: str | None) ->
     write_text(lay.page, text)
 
 
-def _inline(path: Path) -> str:
+def _inline(image: bytes, kind: str) -> str:
     """The figure as a data URI: as an image, no two figures' ids can meet in one page."""
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode()
 
 
 def _trace(study: str, entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Panels of single pairs: what was fixed, moving and moved, the deformed grid, and where it folds."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,29 @@ def panels_figure(
             line[0].set_ylabel(f"{place}, Dice {words['dice']}\n{name}", fontsize=5)
             _row(line, parts, spacing[name][1] / spacing[name][0])
         save(figure, frame, folder / "panels")
+
+
+def pair_strips(
+    stored: Mapping[str, Mapping[str, Any]], spacing: Mapping[str, tuple[float, ...]]
+) -> list[tuple[str, bytes]]:
+    """One PNG a pair, with its caption: for a page that shows one after the other. Arguments as for `panels_figure`."""
+    found = []
+    for name, place in [
+        (name, place) for name, parts in stored.items() for place in PLACES if f"{place}_about" in parts
+    ]:
+        parts = {key.removeprefix(f"{place}_"): values for key, values in stored[name].items() if key.startswith(place)}
+        fixed, moving, dice = (str(part) for part in parts["about"])
+        with drawing(1.35 * len(COLUMNS) + 0.2, 1.75) as figure:
+            axes = figure.subplots(1, len(COLUMNS))
+            for axis, title in zip(axes, COLUMNS, strict=True):
+                axis.set_title(title, fontsize=7)
+                axis.set(xticks=[], yticks=[])
+                axis.spines[["left", "bottom"]].set_visible(False)
+            _row(axes, parts, spacing[name][1] / spacing[name][0])
+            image = BytesIO()
+            figure.savefig(image, dpi=150, metadata={"Software": None}, format="png")
+        found.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, Dice {dice}.", image.getvalue()))
+    return found
 
 
 def _row(axes: Any, parts: Mapping[str, Any], aspect: float) -> None:

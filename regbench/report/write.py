@@ -10,7 +10,7 @@ from regbench.config import Config
 from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
 from regbench.report.page import write_page
-from regbench.report.qualitative import load_panels, panels_figure
+from regbench.report.qualitative import load_panels, pair_strips, panels_figure
 from regbench.train import HISTORY
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
@@ -36,9 +36,9 @@ def report(config: Config) -> None:
     drawn = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
     judging.curves_figure({run: pd.read_parquet(lay.run(*run) / HISTORY) for run in drawn}, lay.figures)
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
-    panels_figure(
-        {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best},
-        {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best},
-        lay.figures,
+    shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
+    spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
+    panels_figure(shown, spacing, lay.figures)
+    write_page(
+        summary, lay, pair_strips(shown, spacing), plan.tracking_uri(config) if config.tracking.enabled else None
     )
-    write_page(summary, lay, plan.tracking_uri(config) if config.tracking.enabled else None)

@@ -44,19 +44,35 @@ rule report:
         panels=[LAYOUT.panels(*run) for run in plan.runs(STUDY)],
         runs=[LAYOUT.run(*run) / "history.parquet" for run in plan.tuned_runs(STUDY)],
     output:
-        LAYOUT.page,
+        report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         LAYOUT.tables / "main_long.csv",
         LAYOUT.tables / "main.provenance.json",
         LAYOUT.tables / "runtime.provenance.json",
         [
             LAYOUT.tables / f"{stem}{suffix}"
             for stem in TABLES
-            for suffix in (".csv", ".md", ".tex", ".html")
+            for suffix in (".md", ".tex", ".html")
+        ],
+        [
+            report(
+                LAYOUT.tables / f"{stem}.csv",
+                category="Tables",
+                caption="../report/table.rst",
+            )
+            for stem in TABLES
         ],
         [
             LAYOUT.figures / f"{stem}{suffix}"
             for stem in FIGURES
-            for suffix in (".csv", ".svg", ".png")
+            for suffix in (".csv", ".png")
+        ],
+        [
+            report(
+                LAYOUT.figures / f"{stem}.svg",
+                category="Figures",
+                caption="../report/figure.rst",
+            )
+            for stem in FIGURES
         ],
     log:
         LAYOUT.log("report"),
