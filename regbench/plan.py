@@ -126,7 +126,14 @@ def layout(config: Config) -> Layout:
 def tracking_uri(config: Config) -> str:
     """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password."""
     uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
-    return re.sub(r"//[^/@\s]+@", "//***@", uri)
+    return without_password(uri)
+
+
+def without_password(text: str) -> str:
+    """Credentials in a URI are nobody's business in a log: neither before the host, where a password may hold any of
+    ``/``, ``@`` and ``:``, nor among the options after the ``?``."""
+    text = re.sub(r"(?<=://)\S+@", "***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret)[^=&\s]*=)[^&\s]+", r"\1***", text)
 
 
 def methods(config: Config) -> tuple[Method, ...]:

@@ -8,7 +8,6 @@ first connections to a new SQLite file lose runs.
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +82,7 @@ def track(config: Config) -> dict[str, int]:
     except (mlflow.exceptions.MlflowException, OSError) as error:
         first = str(error).partition("\n")[0]
         raise RegbenchError(
-            f"MLflow at `{_without_password(uri)}` must be reachable, but got: {_without_password(first)}. "
+            f"MLflow at `{plan.without_password(uri)}` must be reachable, but got: {plan.without_password(first)}. "
             "The tables are complete without it; run `regbench track` again when it is back."
         ) from error
 
@@ -306,8 +305,3 @@ def _write(client: Any, experiment: str, record: Record, wanted: str, parent: st
     client.set_terminated(run_id, record.status, end_time=record.time_ms)
     client.set_tag(run_id, COMPLETE, "true")  # last: whatever lacks it is written anew by the next push
     return run_id
-
-
-def _without_password(text: str) -> str:
-    """Credentials in a URI are nobody's business in a log."""
-    return re.sub(r"//[^/@\s]+@", "//***@", text)

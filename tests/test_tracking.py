@@ -1,6 +1,8 @@
 """MLflow is brought to the state of the files, whatever state it was in."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -8,7 +10,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.tracking import COMPLETE, DIGEST, KEY, Record, _push, _without_password  # noqa: E402
+from regbench.plan import without_password  # noqa: E402
+from regbench.tracking import COMPLETE, DIGEST, KEY, Record, _push  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
 
@@ -113,5 +116,24 @@ def test_runs_that_the_study_no_longer_has_are_removed(client, experiment):
     assert {run.info.run_name for run in client.search_runs([experiment])} == {"LCC", "somebody else's"}
 
 
-def test_credentials_are_not_shown():
-    assert _without_password("postgresql://me:secret@host/db") == "postgresql://***@host/db"
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://***@host/db"),
+        ("https://secret@host", "https://***@host"),
+        ("postgresql://me:sec/ret@host/db", "postgresql://***@host/db"),
+        ("postgresql://me:sec@ret@host/db", "postgresql://***@host/db"),
+        ("postgresql://host/db?user=me&password=secret&a=b", "postgresql://host/db?user=me&password=***&a=b"),
+        ("https://host/?ACCESS_TOKEN=secret", "https://host/?ACCESS_TOKEN=***"),
+        ("no route to https://me:secret@host today", "no route to https://***@host today"),
+        ("sqlite:////home/me/results/mlflow.db", "sqlite:////home/me/results/mlflow.db"),
+    ],
+)
+def test_credentials_are_not_shown(uri, shown):
+    assert without_password(uri) == shown
+
+
+@pytest.mark.parametrize("stage", ["fit", "trial", "tune", "train", "evaluate"])
+def test_training_jobs_import_no_mlflow(stage):
+    code = f"import sys, regbench.{stage}; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -112,7 +112,10 @@ rule track:
     params:
         config=CONFIG_FILE,
         job=job(
-            {"uri": STUDY.tracking.uri, "code": plan.fingerprint("regbench.tracking")}
+            {
+                "uri": plan.tracking_uri(STUDY),  # Snakemake keeps params: no password
+                "code": plan.fingerprint("regbench.tracking"),
+            }
         ),
     shell:
         "regbench track {params.config:q} > {log:q} 2>&1"
