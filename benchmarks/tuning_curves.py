@@ -1,7 +1,7 @@
 """Record how validation Dice depends on lambda, densely: the ground on which `benchmarks/tuning.py` judges samplers.
 
 `instance` on real brains (twelve axial slices of OASIS-TRT at 2 mm; internal use only, hence only the numbers are
-kept). Run once: ``python benchmarks/tuning_curves.py ../shared/data/oasis_trt_2d/oasis_trt_2d.npz``; about 15 CPU-minutes.
+kept). Run once: ``python benchmarks/tuning_curves.py ../shared/data/oasis_trt_2d/oasis_trt_2d.npz``.
 """
 
 import argparse

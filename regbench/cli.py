@@ -233,7 +233,7 @@ def _propose(options: argparse.Namespace) -> None:
     if not 0 <= number < plan.rounds(config, options.method):
         raise UsageError(f"--round must be 0 to {plan.rounds(config, options.method) - 1}, but got {number}")
     earlier = _trials(config, dataset, options.method, before=number)
-    proposals = propose(plan.propose_job(config, dataset, options.method), number, earlier)
+    proposals = propose(plan.propose_job(config, dataset, options.method, number), number, earlier)
     write_json(plan.layout(config).proposals(dataset, options.method, number), proposals)
 
 
@@ -294,6 +294,7 @@ def _cell(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.files import read_json
+    from regbench.search import with_values
     from regbench.train import train
 
     config = _config(options)
@@ -306,6 +307,7 @@ def _train(options: argparse.Namespace) -> None:
     if lam is None:
         chosen = read_json(lay.selected(dataset, options.method))
         lam, reason = chosen["lam"], chosen["reason"]
+        job = with_values(job, chosen.get("values", {}))
     folder = options.out or lay.run(dataset, options.method, options.seed)
     state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
     data = load_data(lay.data(dataset))
