@@ -108,7 +108,7 @@ def ask(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Result
         if job["sampler"] == "cmaes":
             return _replay(job, number, slot, earlier)
         sampler = _sampler(job, number, slot)
-        study = optuna.create_study(directions=_directions(job), sampler=sampler)
+        study = optuna.create_study(directions=directions(job), sampler=sampler)
         space = distributions(job)
         ordered = sorted(earlier, key=lambda result: int(result["number"]))
         known = [result for result in ordered if result["dice"] is not None]
@@ -170,7 +170,8 @@ def _two(job: Mapping[str, Any]) -> bool:
     return bool(job.get("objective", "dice") == "dice_ndv")
 
 
-def _directions(job: Mapping[str, Any]) -> list[str]:
+def directions(job: Mapping[str, Any]) -> list[str]:
+    """Dice up, and NDV down where the study has two goals."""
     return ["maximize", "minimize"] if _two(job) else ["maximize"]
 
 
