@@ -1,4 +1,4 @@
-"""The finished trials of a study in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are truth."""
+"""Finished trials in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are the truth."""
 
 from typing import Any
 

@@ -227,7 +227,7 @@ def search_of(config: Config, method: str) -> list[Job]:
     cell = find_method(config, method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         return []
-    found = {}
+    found: dict[str, Job] = {}
     for each in config.tuning.search:
         named = ((each.model, cell.model), (each.similarity, cell.similarity), (each.regularizer, cell.regularizer))
         idle = each.parameter.startswith("training.") and untrained(config, method)
