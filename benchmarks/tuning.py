@@ -1,6 +1,6 @@
 """How much Dice each way to choose lambda loses in few trials, on recorded curves of real data.
 
-    python benchmarks/tuning.py --seeds 30
+    python benchmarks/tuning.py --seeds 8
 
 The curves (`tuning_curves.json`) give Dice at any lambda by monotone interpolation; regret is the curve's best minus
 the best that was tried. `plain` samplers are Optuna's own defaults, one trial after the other (random start-up of ten).
@@ -76,7 +76,7 @@ WAYS: dict[str, Callable[..., list[float]]] = {
 def main() -> None:
     """Print and write the table, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=8)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore")

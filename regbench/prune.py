@@ -54,7 +54,7 @@ def _worse(rule: str, rung: Mapping[str, Any], pairs: Sequence[float]) -> bool:
         return mine < float(np.median(rung["dice"]))
     if rule == "halving":
         rivals = sorted([*rung["dice"], mine], reverse=True)
-        return mine < rivals[max(len(rivals) // KEPT, 1) - 1]
+        return bool(mine < rivals[max(len(rivals) // KEPT, 1) - 1])
     difference = np.subtract(pairs, rung["best"])
     if not difference.any() or difference.mean() >= 0:
         return False

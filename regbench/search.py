@@ -170,7 +170,7 @@ def _two(job: Mapping[str, Any]) -> bool:
     return bool(job.get("objective", "dice") == "dice_ndv")
 
 
-def directions(job: Mapping[str, Any]) -> list[str]:
+def directions(job: Mapping[str, Any]) -> list[Any]:
     """Dice up, and NDV down where the study has two goals."""
     return ["maximize", "minimize"] if _two(job) else ["maximize"]
 
