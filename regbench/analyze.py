@@ -19,7 +19,7 @@ from regbench.statistics import spread
 from regbench.train import RUN
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
-OF_TRIAL = ("number", "lam", "status", "dice", "ndv_percent")
+OF_TRIAL = ("number", "lam", "values", "status", "dice", "ndv_percent")
 OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -110,8 +110,10 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         chosen = read_json(lay.selected(dataset, method.id))
         entry["selected"] = chosen
         entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
+        if chosen.get("values"):
+            entry["values"] = chosen["values"]
         for path in plan.trial_files(config, dataset, method.id):
-            entry["trials"] += [{key: trial[key] for key in OF_TRIAL} for trial in read_json(path)]
+            entry["trials"] += [{key: trial[key] for key in OF_TRIAL if key in trial} for trial in read_json(path)]
         for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})

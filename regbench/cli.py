@@ -128,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
     add("report", _report, "write tables and figures", "config")
     add("track", _track, "bring MLflow to the state of the study's files", "config")
+    optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
+    optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
     add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
     _register_options(add("register", _register, "register two NIfTI files", "threads"))
     schema = add("schema", _schema, "write the JSON schema of configs")
@@ -243,7 +245,7 @@ def _propose(options: argparse.Namespace) -> None:
     if not 0 <= number < plan.rounds(config, options.method):
         raise UsageError(f"--round must be 0 to {plan.rounds(config, options.method) - 1}, but got {number}")
     earlier = _trials(config, dataset, options.method, before=number)
-    proposals = propose(plan.propose_job(config, dataset, options.method), number, earlier)
+    proposals = propose(plan.propose_job(config, dataset, options.method, number), number, earlier)
     write_json(plan.layout(config).proposals(dataset, options.method, number), proposals)
 
 
@@ -304,6 +306,7 @@ def _cell(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.files import read_json
+    from regbench.search import with_values
     from regbench.train import train
 
     config = _config(options)
@@ -316,6 +319,7 @@ def _train(options: argparse.Namespace) -> None:
     if lam is None:
         chosen = read_json(lay.selected(dataset, options.method))
         lam, reason = chosen["lam"], chosen["reason"]
+        job = with_values(job, chosen.get("values", {}))
     folder = options.out or lay.run(dataset, options.method, options.seed)
     state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
     data = load_data(lay.data(dataset))
@@ -416,6 +420,16 @@ def _track(options: argparse.Namespace) -> None:
     done = track(config)
     write_json(plan.layout(config).tracked, done)
     print("MLflow: " + ", ".join(f"{count} runs {what}" for what, count in done.items()))
+
+
+def _export_optuna(options: argparse.Namespace) -> None:
+    from regbench.optuna_export import export_optuna
+
+    config = _config(options, check=False)
+    url = options.storage or f"sqlite:///{plan.layout(config).root}/optuna.db"
+    counts = export_optuna(config, url)
+    print("Optuna: " + ", ".join(f"{count} studies {what}" for what, count in counts.items()))
+    print("open it: optuna-dashboard STORAGE (pip install optuna-dashboard)")
 
 
 def _show(options: argparse.Namespace) -> None:

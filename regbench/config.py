@@ -25,6 +25,7 @@ from pydantic import (
 from regbench.errors import UsageError, did_you_mean
 
 Item = TypeVar("Item")
+TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
 # "preprocessing" and "splits" take the name of the dataset's source
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
@@ -184,19 +185,90 @@ class Training(Strict):
         return self
 
 
+class Dimension(Strict):
+    """What is searched beside lambda, in the cells it names: a keyword of a component or a number of the training."""
+
+    parameter: str = Field(
+        pattern=r"^(similarity|regularizer|model|training)\.[A-Za-z_][A-Za-z0-9_]*$",
+        description="such as similarity.window or training.learning_rate",
+    )
+    similarity: str = Field(default="*", description="id of a similarity, or * for all")
+    regularizer: str = Field(default="*", description="id of a regularizer, or * for all")
+    model: str = Field(default="*", description="id of a model, or * for all")
+    type: Literal["float", "int", "choice"] = "float"
+    range: tuple[Number, Number] | None = Field(default=None, description="lowest and highest value")
+    choices: tuple[Any, ...] | None = Field(default=None, description="of the type `choice`")
+    scale: Literal["linear", "log"] = "linear"
+    step: Count | None = Field(default=None, description="of the type `int`: 2 keeps a window odd")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Dimension":
+        if (self.type == "choice") != (self.choices is not None) or (self.type == "choice") == (self.range is not None):
+            raise ValueError("give `choices` for the type `choice`, `range: [low, high]` for the others")
+        if self.choices is not None and len(self.choices) < 2:
+            raise ValueError("choices must be two or more")
+        if self.range is not None:
+            _check_range(self.range, self.type, self.scale)
+        if self.step is not None and (self.type != "int" or self.scale == "log"):
+            raise ValueError("step is for the type `int` on a linear scale")
+        return self
+
+
+def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:
+    low, high = found
+    if low >= high:
+        raise ValueError(f"range must rise, but got {list(found)}")
+    if scale == "log" and low <= 0:
+        raise ValueError(f"range must be positive on a log scale, but got {list(found)}")
+    if kind == "int" and (low != int(low) or high != int(high)):
+        raise ValueError(f"range must be of whole numbers for the type `int`, but got {list(found)}")
+
+
 class Tuning(Strict):
-    """The search for lambda; the same budget in every cell."""
+    """The search for lambda and what else is declared; the same budget in every cell."""
 
     trials: Count
     round_size: Count = Field(default=4, description="trials proposed together; part of the protocol, not of the speed")
     steps: Count = Field(description="training steps of one trial")
-    sampler: Literal["gp", "tpe", "random"] = "gp"
+    sampler: Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"] = "gp"
+    search: tuple[Dimension, ...] = Field(default=(), description="what is searched beside lambda")
+    objective: Literal["dice", "dice_ndv"] = Field(default="dice", description="one goal, or Dice up and NDV down")
+    constraint: Literal["none", "ndv"] = Field(
+        default="none", description="ndv: the sampler learns that NDV must be at most `ndv_limit_percent`"
+    )
+    budget: Literal["trials", "steps", "seconds"] = Field(
+        default="trials", description="what every cell has the same of; `trials` is then the most of them"
+    )
+    budget_amount: Positive | None = Field(default=None, description="of steps or seconds, for each cell")
+    pruner: Literal["none", "median", "halving", "wilcoxon"] = Field(
+        default="none", description="ends a trial by what finished rounds reached at the same step"
+    )
+    prune_at: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = Field(
+        default=(0.25, 0.5), description="shares of a trial's steps at which it is judged"
+    )
     seed: Annotated[int, Field(ge=0)] = 0
     trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
     selection: Literal["dice", "dice_ndv"] = Field(
         default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
     )
     ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Tuning":
+        wrong = []
+        if (self.budget == "trials") != (self.budget_amount is None):
+            wrong.append("give `budget_amount` with a budget of steps or seconds, and only then")
+        if self.budget == "steps" and self.budget_amount is not None and self.budget_amount < self.steps:
+            wrong.append("budget_amount must pay one trial of `steps`")
+        if self.sampler == "nsga2" and self.objective == "dice":
+            wrong.append("sampler nsga2 needs `objective: dice_ndv`")
+        if self.sampler == "cmaes" and self.objective == "dice_ndv":
+            wrong.append("sampler cmaes has one goal, but got `objective: dice_ndv`; take nsga2, tpe or gp")
+        if self.constraint == "ndv" and self.sampler not in ("gp", "tpe", "nsga2"):
+            wrong.append(f"sampler {self.sampler} knows no constraint; take gp, tpe or nsga2")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
 
 class Tracking(Strict):
@@ -355,6 +427,7 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
+    yield from _dimension_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == "identity":
             yield Mistake(
@@ -369,7 +442,69 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
 
 
+def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:
+    """The components of a kind that a cell is made of."""
+    path = {"similarity": ("grid", "similarities"), "regularizer": ("grid", "regularizers"), "model": ("models",)}[kind]
+    return _items(raw, *path)
+
+
+def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+    """(place, entry, kind, keyword) of each dimension that can be read."""
+    for number, entry in enumerate(_items(raw, "tuning", "search")):
+        if isinstance(entry, Mapping) and isinstance(entry.get("parameter"), str):
+            kind, _, keyword = entry["parameter"].partition(".")
+            yield f"tuning.search[{number}]", entry, kind, keyword
+
+
+def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
+    for place, entry, kind, keyword in _searched(raw):
+        for each in ("similarity", "regularizer", "model"):
+            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
+            if isinstance(name, str) and name not in ("*", *known):
+                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
+        if kind == "training" and keyword not in TUNABLE:
+            message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
+            yield Mistake(f"{place}.parameter", message)
+        elif kind == "training":
+            yield from _training_checks(place, keyword, entry.get("choices") or entry.get("range"))
+        known = ["similarity", "regularizer", "model", "training"]
+        if kind not in known:
+            yield Mistake(f"{place}.parameter", f"`{kind}` is unknown; {did_you_mean(kind, known)}")
+
+
+def _training_checks(place: str, keyword: str, ends: Any) -> Iterator[Mistake]:
+    """Whether a training takes both ends of a range."""
+    for end in ends if isinstance(ends, list | tuple) else ():
+        value = int(end) if keyword == "batch" and isinstance(end, float) and end.is_integer() else end
+        try:
+            Training.model_validate({"steps": 1, "optimiser": "adamw", keyword: value})
+        except ValidationError as error:
+            for item in error.errors():
+                yield Mistake(f"{place}.parameter", f"training.{keyword}: {_readable(dict(item)).message}")
+
+
+def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
+    for place, entry, kind, keyword in _searched(raw):
+        if kind not in ("similarity", "regularizer", "model"):
+            continue
+        ends = entry.get("choices") or entry.get("range") or ()
+        for item in _parts(raw, kind):
+            part = item if isinstance(item, Mapping) else {"name": item}
+            name, given = part.get("name"), part.get("parameters", {})
+            if entry.get(kind, "*") not in ("*", _name_of(item)):
+                continue
+            if not isinstance(name, str) or not isinstance(given, Mapping):
+                continue  # the typed check says so
+            for end in ends if isinstance(ends, list | tuple) else ():
+                for parameter, message in check(kind, name, {**given, keyword: _number(end)}):
+                    if parameter == keyword:
+                        yield Mistake(f"{place}.parameter", message)
+
+
 def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    yield from _search_checks(raw, check)
     places = (
         ("similarity", "name", ("grid", "similarities")),
         ("regularizer", "name", ("grid", "regularizers")),

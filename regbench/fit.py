@@ -29,6 +29,7 @@ class Fit:
     model: nn.Module
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TERMS})
     validations: list[dict[str, float]] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
     status: str = "complete"
     reason: str = ""
     seconds: float = 0.0  # at work, also before it was interrupted
@@ -39,6 +40,7 @@ def fit(
     lam: float,
     data: Dataset,
     *,
+    prune: Mapping[str, Any] | None = None,
     state: Path | None = None,
     save_every: float = SAVE_EVERY,
     bar: bool = False,
@@ -53,12 +55,14 @@ def fit(
         job: slice of the config (`plan.train_job`).
         lam: weight of the regularizer.
         data: prepared dataset.
+        prune: what the training is held against on its way (`prune.against`); None to let it run to its end.
         state: file that a killed training goes on from; deleted when done. None to keep none.
         save_every: seconds between two writes of it.
         bar: show a progress bar.
 
     Returns:
-        The model; status ``diverged`` with the last finite weights and the reason if the loss became NaN or infinite.
+        The model; status ``pruned`` if it was ended early, or
+        ``diverged`` with the last finite weights and the reason if the loss became NaN or infinite.
         A model without weights (`instance`) comes back as it is: its work is done pair by pair.
 
     Raises:
@@ -70,8 +74,11 @@ def fit(
     model = build_model(job["model"], len(data.shape), terms).to(device)
     if not trained(model):
         return Fit(model)
-    training = Training(job, lam, data, model, terms)
-    key = digest({"job": dict(job), "lam": lam, "data": data.checksum, "device": device.type})
+    training = Training(job, lam, data, model, terms, prune=prune)
+    key = digest(
+        {"job": dict(job), "lam": lam, "data": data.checksum, "device": device.type}
+        | ({"prune": dict(prune)} if prune else {})
+    )
     if state is not None and (stored := resume.load(state, key)) is not None:
         training.load(stored)
     saved = time.monotonic()
@@ -92,6 +99,6 @@ def fit(
     if state is not None:
         state.unlink(missing_ok=True)
     training.finish()
-    status = "diverged" if training.reason else "complete"
-    seconds = time.monotonic() - started
-    return Fit(model, training.history(), training.validations, status, training.reason, seconds)
+    status = "diverged" if training.reason else "pruned" if training.pruned else "complete"
+    reason, seconds = training.reason or training.pruned, time.monotonic() - started
+    return Fit(model, training.history(), training.validations, training.reports, status, reason, seconds)

@@ -15,6 +15,7 @@ from regbench.device import compiled
 from regbench.inference import device_of, validate
 from regbench.objective import Terms, supervision
 from regbench.precision import Precision
+from regbench.prune import verdict
 from regbench.schedule import SCHEDULES
 
 CHECK_EVERY = 25  # steps between two looks at the loss; a diverged run ends at the next
@@ -25,8 +26,18 @@ class Training:
     """Everything that changes from step to step, so that it can be saved and taken up again."""
 
     def __init__(
-        self, job: Mapping[str, Any], lam: float, data: Dataset, model: nn.Module, terms: Callable[..., Terms]
+        self,
+        job: Mapping[str, Any],
+        lam: float,
+        data: Dataset,
+        model: nn.Module,
+        terms: Callable[..., Terms],
+        *,
+        prune: Mapping[str, Any] | None = None,
     ) -> None:
+        self.prune = prune
+        self.rungs = {rung["step"] for rung in prune["rungs"]} if prune else set[int]()
+        self.reports, self.pruned = list[dict[str, Any]](), ""
         self.protocol, self.seed, self.lam, self.data = job["training"], job["seed"], lam, data
         self.model, self.terms, self.steps = model, terms, self.protocol["steps"]
         self.device = device_of(model)
@@ -42,7 +53,7 @@ class Training:
     @property
     def done(self) -> bool:
         """Nothing is left to do: all steps, early stop, or divergence."""
-        return self.stopped or bool(self.reason) or self.step >= self.steps
+        return self.stopped or bool(self.reason or self.pruned) or self.step >= self.steps
 
     def advance(self, progress: Any) -> None:
         """One step, and what is due after it."""
@@ -62,6 +73,10 @@ class Training:
         every = self.protocol["validate_every"]
         if every and (self.step % every == 0 or self.step == self.steps) and _finite(self.model):
             self._validate()
+        if self.prune and self.step in self.rungs and _finite(self.model):
+            scores = validate(self.model, self.data)
+            self.reports.append({"step": self.step, **scores})
+            self.pruned = verdict(self.prune, self.step, scores["dice"])
 
     def _batch(self) -> Batch:
         batch, wanted = self.batches[self.step], self.protocol["augmentation"]
@@ -102,6 +117,8 @@ class Training:
             "scale": [self.precision.scale, self.precision.good],
             "recorded": torch.stack(self.recorded),
             "validations": self.validations,
+            "reports": self.reports,
+            "pruned": self.pruned,
             "stopped": self.stopped,
             "reason": self.reason,
             "seconds": self.seconds,
@@ -117,6 +134,7 @@ class Training:
         self.good, self.best = ({k: v.to(self.device) for k, v in state[name].items()} for name in ("good", "best"))
         self.step, self.validations = state["step"], state["validations"]
         self.stopped, self.reason, self.seconds = state["stopped"], state["reason"], state["seconds"]
+        self.reports, self.pruned = state["reports"], state["pruned"]
         self.precision.scale, self.precision.good = state["scale"]
         self.recorded = list(state["recorded"].to(self.device))
         torch.set_rng_state(state["random"])

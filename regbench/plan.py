@@ -234,17 +234,47 @@ def prepare_job(config: Config, dataset: str) -> Job:
     return {**known[dataset].model_dump(mode="json"), "code": fingerprint("regbench.data.prepare", source)}
 
 
-def propose_job(config: Config, dataset: str, method: str) -> Job:
-    """What the proposals of a cell depend on, beside the trials of earlier rounds."""
-    return {
+def search_of(config: Config, method: str) -> list[Job]:
+    """What is searched in a cell beside lambda: name, type, range or choices, scale and step of each dimension."""
+    cell = find_method(config, method)
+    if cell.model is None or cell.similarity is None or cell.regularizer is None:
+        return []
+    found: dict[str, Job] = {}
+    for each in config.tuning.search:
+        named = ((each.model, cell.model), (each.similarity, cell.similarity), (each.regularizer, cell.regularizer))
+        idle = each.parameter.startswith("training.") and untrained(config, method)
+        if idle or any(name not in ("*", part.id) for name, part in named):
+            continue
+        entry = each.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
+        if each.type == "int" and each.range is not None:
+            entry["range"] = [int(end) for end in each.range]
+        found.setdefault(each.parameter, {"name": each.parameter, **entry})  # the first that matches counts
+    return list(found.values())
+
+
+def propose_job(config: Config, dataset: str, method: str, number: int | None = None) -> Job:
+    """What the proposals of a cell (of one round of it) depend on, beside the trials of earlier rounds."""
+    tuning = config.tuning
+    trials = tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size)
+    job: Job = {
         "cell": f"{config.study}/{dataset}/{method}",
         "range": lambda_of(config, method)["range"],
-        "trials": config.tuning.trials,
-        "round_size": config.tuning.round_size,
-        "sampler": config.tuning.sampler,
-        "seed": config.tuning.seed,
+        "trials": trials,  # of this round and those before it: rounds that are added later change no earlier one
+        "round_size": tuning.round_size,
+        "sampler": tuning.sampler,
+        "seed": tuning.seed,
+        "search": search_of(config, method),
+        "objective": tuning.objective,
+        "ndv_limit_percent": tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
+        "budget": None,
         "code": fingerprint("regbench.tune"),
     }
+    if tuning.budget != "trials":
+        job |= {"budget": {"unit": tuning.budget, "amount": tuning.budget_amount}, "steps": tuning.steps}
+    if tuning.pruner != "none" and not untrained(config, method):
+        rungs = sorted({max(int(share * tuning.steps), 1) for share in tuning.prune_at})
+        job |= {"pruner": tuning.pruner, "rungs": rungs}
+    return job
 
 
 def train_job(config: Config, method: str, *, seed: int, steps: int) -> Job:
@@ -268,6 +298,8 @@ def trial_job(config: Config, method: str) -> Job:
     job = train_job(config, method, seed=config.tuning.seed, steps=config.tuning.steps)
     modules = [component_module("regbench.models", job["model"]["name"])]
     modules += [component_module("regbench.losses", job[kind]["name"]) for kind in ("similarity", "regularizer")]
+    if config.tuning.budget != "trials":
+        job["cost"] = config.tuning.budget
     return {**job, "code": fingerprint("regbench.trial", *modules)}
 
 
@@ -276,6 +308,7 @@ def select_job(config: Config, method: str) -> Job:
     return {
         "method": method,
         **lambda_of(config, method),
+        "search": search_of(config, method),
         "selection": config.tuning.selection,
         "ndv_limit_percent": config.tuning.ndv_limit_percent,
         "code": fingerprint("regbench.tune"),

@@ -1,6 +1,7 @@
 """One trial of the tuning: a short training at one lambda, scored on the validation pairs."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ import numpy as np
 
 from regbench.data.cache import Dataset
 from regbench.files import digest, read_json, write_json
-from regbench.fit import fit
+from regbench.fit import Fit, fit
 from regbench.inference import validate
+from regbench.search import with_values
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 200
@@ -35,25 +37,47 @@ def run_trials(
         kept = read_json(path) if path.exists() else {}
         if kept.get("digest") != key:
             training = path.with_suffix(".pt")
-            kept = {**run_trial(job, proposal["number"], proposal["lam"], data, state=training, bar=bar), "digest": key}
+            found = run_trial(
+                job, proposal["number"], proposal["lam"], data, proposal=proposal, state=training, bar=bar
+            )
+            kept = {**found, "digest": key}
             write_json(path, kept)
         results.append(kept)
     return results
 
 
 def run_trial(
-    job: Mapping[str, Any], number: int, lam: float, data: Dataset, *, state: Path | None = None, bar: bool = False
+    job: Mapping[str, Any],
+    number: int,
+    lam: float,
+    data: Dataset,
+    *,
+    proposal: Mapping[str, Any] | None = None,
+    state: Path | None = None,
+    bar: bool = False,
 ) -> dict[str, Any]:
-    """Train at `lam`, validate; a diverged training is a result with status ``diverged``, not an error."""
-    found = fit(job, lam, data, state=state, bar=bar)
+    """Train at `lam` and the proposal's other values, validate.
+
+    A diverged training is a result with status ``diverged``, one that was ended early with ``pruned``: not errors.
+    """
+    proposal = proposal or {}
+    began = time.monotonic()
+    prune = proposal.get("prune")
+    found = fit(with_values(job, proposal.get("values", {})), lam, data, prune=prune, state=state, bar=bar)
     scores = validate(found.model, data)
-    finished = found.status == "complete"
-    if not finished:
+    finished = found.status != "diverged"
+    if found.status != "complete":
         LOG.warning("%s, trial %d: %s", job["method"], number, found.reason)
     stride = -(-len(found.history["loss"]) // CURVE_POINTS) or 1
+    more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
+    if prune:
+        more["reports"] = found.reports
+    if "cost" in job:
+        more["cost"] = time.monotonic() - began if job["cost"] == "seconds" else _steps(job, found)
     return {
         "number": number,
         "lam": lam,
+        **more,
         "status": found.status,
         "reason": found.reason,
         "dice": float(np.mean(scores["dice"])) if finished else None,
@@ -62,3 +86,8 @@ def run_trial(
         "curve": {"step": list(range(1, len(found.history["loss"]) + 1, stride))}
         | {name: values[::stride] for name, values in found.history.items()},
     }
+
+
+def _steps(job: Mapping[str, Any], found: Fit) -> int:
+    """Steps that a trial took; where each pair is optimised there are none, and a trial counts as a whole one."""
+    return len(found.history["loss"]) or int(job["training"]["steps"])

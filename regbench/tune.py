@@ -5,24 +5,22 @@ all earlier rounds; trials of one round never see each other's results, so they 
 one after the other with the same outcome.
 """
 
-import hashlib
 import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from regbench.prune import against
+from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, tidy
 
 Result = Mapping[str, Any]
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
 
 
 def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> list[dict[str, Any]]:
-    """The lambdas of one round.
+    """The points of one round.
 
-    The first round is a log-spaced grid inside the range (four such anchors and a Gaussian process afterwards lost
-    least in few trials); later rounds come from Optuna's sampler. Within a round, the slots before the present one
-    count as finished with the mean of what is known (constant liar), or a sampler would propose one point many times.
+    The first round is a log-spaced grid inside lambda's range (few anchors and a model afterwards lost least in few
+    trials: docs/tuning.md); later rounds come from the study's sampler.
 
     Args:
         job: slice of the config (`plan.propose_job`).
@@ -30,23 +28,36 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
         earlier: results of all trials of all earlier rounds.
 
     Returns:
-        ``{"number": trial, "lam": value}`` for each slot; values have six significant digits.
+        ``{"number": trial, "lam": value}`` for each slot, with ``values`` where more is searched and ``prune`` where
+        trials may end early; numbers have six significant digits. Empty where the budget is spent.
     """
-    low, high = job["range"]
     first = number * job["round_size"]
-    slots = min(job["round_size"], job["trials"] - first)
-    if number == 0:
-        lams = [low * (high / low) ** ((slot + 0.5) / slots) for slot in range(slots)]
-    else:
-        lams = []
-        for slot in range(slots):
-            lams.append(_ask(job, number, slot, earlier, lams))
-    return [{"number": first + slot, "lam": rounded(lam, low, high)} for slot, lam in enumerate(lams)]
+    slots = affordable(job, earlier, min(job["round_size"], job["trials"] - first))
+    points: list[Point] = []
+    for slot in range(slots):
+        if job["sampler"] == "grid":
+            point = lattice(job, first + slot)
+        elif number == 0:
+            point = anchors(job, slots)[slot]
+        else:
+            point = ask(job, number, slot, earlier, points)
+        points.append({each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)})
+    pruning = {"prune": against(job["pruner"], job["rungs"], earlier)} if job.get("rungs") else {}
+    return [{"number": first + slot, **as_result(point), **pruning} for slot, point in enumerate(points)]
 
 
-def rounded(lam: float, low: float, high: float) -> float:
-    """Six significant digits, still inside the range: a value that a file and a paper can hold exactly."""
-    return min(max(float(f"{lam:.6g}"), low), high)
+def affordable(job: Mapping[str, Any], earlier: Sequence[Result], slots: int) -> int:
+    """How many of a round's slots the budget of the cell pays: trials as they are, or steps, or seconds.
+
+    A trial of unknown length is taken to cost a whole one (steps), or the mean of the earlier ones (seconds).
+    """
+    budget = job.get("budget")
+    if not budget:
+        return slots
+    costs = [result["cost"] for result in earlier]
+    left = budget["amount"] - sum(costs)
+    each = job["steps"] if budget["unit"] == "steps" else (sum(costs) / len(costs) if costs else 0.0)
+    return max(min(slots, int(left / each)), 0) if each else slots
 
 
 def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
@@ -71,6 +82,8 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     lam = None if chosen is None else chosen["lam"]
     front = [result["number"] for result in finished if not any(_dominates(other, result) for other in finished)]
     edge = lam is not None and _at_edge(lam, *job["range"])
+    if job.get("search"):
+        base["values"] = {} if chosen is None else chosen["values"]
     return {
         **base,
         "lam": lam,
@@ -82,37 +95,12 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _ask(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Result], before: Sequence[float]) -> float:
-    import optuna  # noqa: PLC0415  0.3 s and, for the sampler, torch: the first round and the choice need neither
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = int.from_bytes(hashlib.sha256(f"{job['seed']}/{job['cell']}/{number}/{slot}".encode()).digest()[:4], "big")
-    with warnings.catch_warnings():
-        # Optuna marks the GP sampler experimental; the pins fix which one runs.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=True),
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=0),
-            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        }
-        study = optuna.create_study(direction="maximize", sampler=samplers[job["sampler"]]())
-        low, high = job["range"]
-        space: dict[str, Any] = {"lam": optuna.distributions.FloatDistribution(low, high, log=True)}
-        known = [(r["lam"], r["dice"]) for r in sorted(earlier, key=lambda r: r["number"]) if r["status"] == "complete"]
-        lie = float(np.mean([value for _, value in known])) if known else 0.0
-        for lam, value in [*known, *((rounded(lam, *job["range"]), lie) for lam in before)]:
-            study.add_trial(optuna.trial.create_trial(params={"lam": lam}, distributions=space, value=value))
-        if not known and job["sampler"] != "random":
-            study.sampler = optuna.samplers.RandomSampler(seed=seed)  # nothing to model: every earlier trial diverged
-        return float(study.ask(space).params["lam"])
-
-
 def _best(results: Sequence[Result]) -> dict[str, Any] | None:
     """Highest Dice; of equals the larger lambda, the smoother field."""
     if not results:
         return None
     best = max(results, key=lambda result: (result["dice"], result["lam"]))
-    return {key: best[key] for key in ("number", "lam", "dice", "ndv_percent")}
+    return {key: best[key] for key in ("number", "lam", "values", "dice", "ndv_percent") if key in best}
 
 
 def _dominates(other: Result, result: Result) -> bool:

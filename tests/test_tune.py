@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regbench.tune import propose, rounded, select
+from regbench.search import tidy
+from regbench.tune import propose, select
 
 JOB = {"cell": "s/d/m", "range": [0.01, 10.0], "trials": 7, "round_size": 3, "sampler": "tpe", "seed": 0}
 CHOICE = {"method": "m", "range": [0.01, 10.0], "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
@@ -78,7 +79,7 @@ def test_diverged_trials_are_survived():
 @given(st.floats(1e-6, 1e3), st.floats(1.001, 1e4), st.floats(0, 1))
 def test_six_significant_digits_inside_the_range(low, ratio, where):
     low, high = float(f"{low:.6g}"), float(f"{low * ratio:.6g}")
-    lam = rounded(low * (high / low) ** where, low, high)
+    lam = tidy({"type": "float", "range": [low, high]}, low * (high / low) ** where)
     assert low <= lam <= high
     assert float(f"{lam:.6g}") == lam
 

@@ -87,6 +87,7 @@ def selection_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         for rule in ("by_dice", "by_dice_ndv"):
             found = chosen[rule] or {}
             row[f"{rule}_lambda"] = found.get("lam", np.nan)
+            row |= {f"{rule}_{name}": value for name, value in found.get("values", {}).items()}
             for name in ("dice", "ndv_percent"):
                 row[f"{rule}_{name}"] = round(found.get(name, np.nan), METRICS[name].digits)
         rows.append({**row, "edge": "yes" if entry["edge"] else "no"})

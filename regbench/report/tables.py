@@ -34,6 +34,7 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         row = {key: entry[key] for key in ("dataset", "method", "model", "similarity", "regularizer")}
         row["model"] = entry["model"] or entry["method"]
         row["lambda"] = entry["lam"]
+        row |= {name: entry.get("values", {}).get(name) for name in searched(summary)}
         row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
         row["failed"] = entry["failed_rows"]
         for name in MAIN:
@@ -50,12 +51,18 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"rank": "Int64"})
 
 
+def searched(summary: Mapping[str, Any]) -> list[str]:
+    """What was searched beside lambda in any cell, in the order of the table."""
+    return list(dict.fromkeys(name for entry in summary["methods"] for name in entry.get("values", {})))
+
+
 def terminal_table(summary: Mapping[str, Any]) -> str:
     """The main table in the width of a terminal: means only, best method first, identity on top."""
     frame = main_table(summary).sort_values(["dataset", "model", "rank"], na_position="first", kind="stable")
     columns = {"dice_mean": "dice", "fold_central_percent_mean": "fold %", "ndv_percent_mean": "NDV %"}
     columns |= {"endpoint_error_foreground_mm_mean": "EPE mm"}
-    names = ["dataset", "model", "similarity", "regularizer", "lambda", *columns, "failed", "rank"]
+    tuned = searched(summary)
+    names = ["dataset", "model", "similarity", "regularizer", "lambda", *tuned, *columns, "failed", "rank"]
     shown = frame[[name for name in names if name in frame]].rename(columns=columns)
     if frame["dataset"].nunique() == 1:
         shown = shown.drop(columns="dataset")
@@ -90,12 +97,12 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def write_main(summary: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> None:
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
-    frame = main_table(summary)
+    frame, tuned = main_table(summary), searched(summary)
     alike = _like_best(summary)
     untuned = frame["similarity"].isna()
     ruled = int(untuned.sum()) if frame["dataset"].nunique() == 1 else 0
     words, study = caption(summary), summary["study"]
-    write_table(folder / "main", frame, lambda form: _shown(frame, alike, form), words, study, ruled=ruled)
+    write_table(folder / "main", frame, lambda form: _shown(frame, alike, form, tuned), words, study, ruled=ruled)
     write_text(folder / "main_long.csv", _long(frame).to_csv(index=False, lineterminator="\n"))
     write_json(folder / "main.provenance.json", provenance_of(summary, config))
 
@@ -145,11 +152,16 @@ def caption(summary: Mapping[str, Any]) -> str:
     return " ".join(line if line.endswith(".") else line + "." for line in lines)
 
 
-def _shown(frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form: Form) -> pd.DataFrame:
+def _shown(
+    frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form: Form, tuned: Sequence[str] = ()
+) -> pd.DataFrame:
     """The frame as text: mean ± SD in one column; best bold, second underlined, of each model and dataset."""
     shown = plain(frame[["dataset", "model", "similarity", "regularizer"]], form)
     lams = [f"{value:.3g}" if np.isfinite(value) else NONE for value in frame["lambda"].astype(float)]
     shown[escape("λ", form)] = [escape(text, form) for text in lams]
+    for name in tuned:
+        texts = [_value(value) for value in frame[name]]
+        shown[escape(name, form)] = [escape(text, form) for text in texts]
     for name in MAIN:
         if f"{name}_mean" not in frame:
             continue
@@ -167,6 +179,13 @@ def _shown(frame: pd.DataFrame, alike: Mapping[tuple[str, str], set[str]], form:
         shown[escape(f"{name} {ARROWS[metric.direction]}", form)] = cells
     shown["rank"] = [escape(NONE if pd.isna(value) else str(value), form) for value in frame["rank"]]
     return shown
+
+
+def _value(value: Any) -> str:
+    """A searched value as text; cells that were not searched have none."""
+    if pd.isna(value):
+        return NONE
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _like_best(summary: Mapping[str, Any]) -> dict[tuple[str, str], set[str]]:

@@ -119,7 +119,11 @@ def prepare_job(wildcards):
 
 
 def propose_job(wildcards):
-    return job(plan.propose_job(STUDY, wildcards.dataset, wildcards.method))
+    return job(
+        plan.propose_job(
+            STUDY, wildcards.dataset, wildcards.method, int(wildcards.round)
+        )
+    )
 
 
 def trial_job(wildcards):
