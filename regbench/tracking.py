@@ -76,7 +76,7 @@ def track(config: Config) -> dict[str, int]:
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment = _experiment(client, config)
             done, ids = _push(client, experiment, records)
-            traced = {"tracking_uri": _without_password(uri), "experiment": f"regbench/{config.study}"}
+            traced = {"tracking_uri": plan.without_password(uri), "experiment": f"regbench/{config.study}"}
             write_json(plan.layout(config).run_ids, traced | {"experiment_id": experiment, "runs": ids})
             return done
     except (mlflow.exceptions.MlflowException, OSError) as error:
