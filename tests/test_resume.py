@@ -138,6 +138,7 @@ def test_sixteen_bits_stay_near_float32(make, data, precision):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of the compiler itself
 def test_a_compiled_network_stays_near(make, data):
     plain, compiled = fit(make(6), 0.1, data).history, fit(make(6, compile=True), 0.1, data).history
     for name, values in plain.items():
