@@ -68,7 +68,7 @@ def place(
 
 
 def resample(array: Array, space: Space, *, order: Literal[0, 1], fill: float = 0) -> Array:
-    """`array` on the prepared grid, a copy; `fill` outside.
+    """`array` on the prepared grid, `fill` outside; the array itself where that is its grid.
 
     Args:
         array: ``(*native_shape)``.
@@ -105,6 +105,8 @@ def _blur(scale: Array) -> Array:
 
 
 def _crop_or_pad(view: Array, start: Array, shape: tuple[int, ...], fill: float) -> Array:
+    if view.shape == tuple(shape) and not start.any():
+        return view
     result = np.full(shape, fill, view.dtype)
     low = [max(0, int(s)) for s in start]
     high = [min(n, int(s) + m) for s, n, m in zip(start, view.shape, shape, strict=True)]

@@ -9,9 +9,14 @@ Kind = Literal["percentile", "minmax", "zscore", "window", "none"]
 
 
 def normalise(
-    image: NDArray[np.float32], kind: Kind, *, percentiles: tuple[float, float], window: tuple[float, float] | None
+    image: NDArray[np.float32],
+    kind: Kind,
+    *,
+    percentiles: tuple[float, float],
+    window: tuple[float, float] | None,
+    overwrite: bool = False,
 ) -> NDArray[np.float32]:
-    """A new array, scaled.
+    """The image, scaled: a new array.
 
     Args:
         image: finite values.
@@ -20,6 +25,7 @@ def normalise(
             scales to [0, 1]; ``none`` leaves the values.
         percentiles: for ``percentile``.
         window: for ``window``.
+        overwrite: scale in the image's own memory where that is possible.
 
     Raises:
         ValueError: if the values have no range to scale, or `kind` is ``window`` and there is none.
@@ -36,7 +42,8 @@ def normalise(
     if kind == "percentile" and not low < high:
         low, high = float(image.min()), float(image.max())  # nearly all voxels are equal: the rest still differ
     _check(low, high, "range")
-    scaled = image - np.float32(low)
+    own = overwrite and image.dtype == np.float32 and image.flags.writeable
+    scaled = np.subtract(image, np.float32(low), out=image if own else None)
     scaled /= np.float32(high - low)
     return np.clip(scaled, 0, 1, out=scaled)
 

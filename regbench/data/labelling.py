@@ -36,8 +36,8 @@ class Labelling:
         self._keep, self._refuse = keep, refuse_others
         self.found: set[int] = set()
 
-    def apply(self, labels: NDArray[np.int32], subject: str) -> tuple[NDArray[np.int32], dict[str, int]]:
-        """Labels that count, and the voxels of each id that was turned into background.
+    def apply(self, labels: NDArray[np.int32], subject: str) -> tuple[NDArray[Any], dict[str, int]]:
+        """Labels that count, in the least type that holds them, and the voxels of each id turned into background.
 
         Raises:
             RegbenchError: if an id is not among those to keep and others are refused.
@@ -55,13 +55,14 @@ class Labelling:
                 "Add them to `labels`, or set `other_labels: drop`."
             )
         self.found |= {int(label) for label in new if label}
+        least = np.min_scalar_type(int(new.max()))
         if (new == ids).all():
-            return labels, left_out
+            return labels.astype(least), left_out
         if ids[-1] < MANY:
-            table = np.zeros(int(ids[-1]) + 1, np.int32)
+            table = np.zeros(int(ids[-1]) + 1, least)
             table[ids] = new
             return table[labels], left_out
-        return new[np.searchsorted(ids, labels)], left_out
+        return new.astype(least)[np.searchsorted(ids, labels)], left_out
 
     def final(self, names: Mapping[int, str]) -> dict[int, str]:
         """The labels of the dataset with their names, once every subject was seen.
@@ -80,7 +81,9 @@ class Labelling:
 def _occurring(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The ids in a label map, rising, and their voxels."""
     if int(labels.max()) < MANY:
-        counts = np.bincount(labels.ravel())
+        counts = np.zeros(int(labels.max()) + 1, np.int64)
+        for plane in labels:  # numpy counts in 64 bits: of a whole volume it would make a copy twice the size
+            counts += np.bincount(plane.ravel(), minlength=len(counts))
         ids = np.flatnonzero(counts)
         return ids, counts[ids]
     ids, counts = np.unique(labels, return_counts=True)

@@ -120,7 +120,8 @@ def _write(source: Source, folder: Path, dataset: str) -> tuple[dict[str, Any], 
             for name in names:
                 if name not in parts:
                     raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
-                open_files[name].write(np.ascontiguousarray(parts[name], dtype=TYPES[name]).data)
+                for plane in parts[name]:  # whole, a conversion of type would be another volume in memory
+                    open_files[name].write(np.ascontiguousarray(plane, dtype=TYPES[name]).data)
             records[subject.id] = dict(subject.record)
             if subject.landmarks is not None:
                 points.append(np.insert(subject.landmarks, 0, number, axis=1))

@@ -93,12 +93,13 @@ def preprocess(
         volume = _named(entry.id, entry.read)
         image = _clean(entry.id, volume, nan)
         low, high = float(image.min()), float(image.max())
-        try:
-            image = normalise(image, intensity, percentiles=percentiles, window=window)
-        except ValueError as error:
-            raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         kept, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
         volume = replace(volume, image=image, labels=kept)  # what was read is let go
+        try:
+            image = normalise(image, intensity, percentiles=percentiles, window=window, overwrite=True)
+        except ValueError as error:
+            raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
+        volume = replace(volume, image=image)
         space = place(volume.header, ways, size, spacing, _foreground(image, kept) if centre == "foreground" else None)
         if onto and entry is not target:
             before = resample(image, space, order=1, fill=float(image.min()))

@@ -38,7 +38,7 @@ class Volume:
 
     header: Header
     image: NDArray[np.float32]
-    labels: NDArray[np.int32] | None = None
+    labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
 
