@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench.data.subject import slabs
 from regbench.errors import RegbenchError, did_you_mean
 
 MANY = 2**16  # ids below are counted in a table, which is ten times as fast as sorting the voxels
@@ -82,8 +83,8 @@ def _occurring(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np
     """The ids in a label map, rising, and their voxels."""
     if int(labels.max()) < MANY:
         counts = np.zeros(int(labels.max()) + 1, np.int64)
-        for plane in labels:  # numpy counts in 64 bits: of a whole volume it would make a copy twice the size
-            counts += np.bincount(plane.ravel(), minlength=len(counts))
+        for part in slabs(labels):  # numpy counts in 64 bits: of a whole volume it would make a copy twice the size
+            counts += np.bincount(part.ravel(), minlength=len(counts))
         ids = np.flatnonzero(counts)
         return ids, counts[ids]
     ids, counts = np.unique(labels, return_counts=True)

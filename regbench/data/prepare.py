@@ -1,6 +1,7 @@
 """A source becomes a cache: plain arrays that every job maps into memory, and a manifest that says what they are."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +13,7 @@ from regbench.components import bind
 from regbench.data import DATASETS
 from regbench.data.cache import MANIFEST
 from regbench.data.splits import Splits, pairs, split
-from regbench.data.subject import Source, Subject
+from regbench.data.subject import Source, Subject, slabs
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest, file_sha256, read_json, replacing, write_json
 from regbench.lock import waiting
@@ -41,7 +42,7 @@ def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
         if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(dict(spec)):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
-        files, records = _write(source, folder, spec["id"])
+        files, records = _write(source, folder, spec["id"], threads)
         _check_labelled(records, used, spec["id"])
         write_json(
             folder / MANIFEST,
@@ -102,7 +103,7 @@ def divide(spec: Mapping[str, Any], source: Source) -> tuple[Splits, dict[str, l
     return splits, {**({"train": train} if train else {}), **used}
 
 
-def _write(source: Source, folder: Path, dataset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
     names: tuple[str, ...] = ()
     records, points = {}, list[NDArray[np.float64]]()
@@ -120,15 +121,18 @@ def _write(source: Source, folder: Path, dataset: str) -> tuple[dict[str, Any], 
             for name in names:
                 if name not in parts:
                     raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
-                for plane in parts[name]:  # whole, a conversion of type would be another volume in memory
-                    open_files[name].write(np.ascontiguousarray(plane, dtype=TYPES[name]).data)
+                for part in slabs(parts[name]):  # whole, a conversion of type would be another volume in memory
+                    open_files[name].write(np.ascontiguousarray(part, dtype=TYPES[name]).data)
             records[subject.id] = dict(subject.record)
             if subject.landmarks is not None:
                 points.append(np.insert(subject.landmarks, 0, number, axis=1))
     if points:
         with replacing(folder / "landmarks.npy") as temporary, temporary.open("wb") as file:
             np.save(file, np.concatenate(points))
-    return {path.name: _described(path) for path in _arrays(folder, names, bool(points))}, records
+    paths = list(_arrays(folder, names, bool(points)))
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(_described, paths))
+    return {path.name: each for path, each in zip(paths, found, strict=True)}, records
 
 
 def _parts(subject: Subject) -> dict[str, NDArray[Any]]:

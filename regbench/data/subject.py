@@ -7,6 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SLAB_VOXELS = 2**20
+
+
+def slabs(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Views that together are the array, along its first axis, each of about a million voxels at most."""
+    rows = max(SLAB_VOXELS // max(int(np.prod(values.shape[1:])), 1), 1)
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]
+
 
 @dataclass(frozen=True)
 class Subject:
