@@ -108,6 +108,7 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
 
     The direction that comes first waits on disk: many fields of full size would not fit in memory.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     ordered = [tuple(names) for names in data.pairs("test")]
     both = {names for names in ordered if names[::-1] in ordered}
     with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:

@@ -119,8 +119,8 @@ def test_an_altered_checkpoint_is_refused(data, job, tmp_path):
 
 
 def test_identity_is_evaluated_without_a_run(data, tmp_path):
-    evaluate({"method": "identity", "seed": 0}, data, None, tmp_path / "pairs.parquet")
-    rows = pd.read_parquet(tmp_path / "pairs.parquet")
+    evaluate({"method": "identity", "seed": 0}, data, None, tmp_path / "new" / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "new" / "pairs.parquet")
     for _, row in rows.iterrows():
         pair = data.pair(row["fixed"], row["moving"])
         assert row["fold_central_percent"] == row["ndv_percent"] == 0
