@@ -1,6 +1,7 @@
 """A source becomes a cache: plain arrays that every job maps into memory, and a manifest that says what they are."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -107,6 +108,7 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
     """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
     names: tuple[str, ...] = ()
     records, points = {}, list[NDArray[np.float64]]()
+    files = dict[str, dict[str, Any]]()
     with ExitStack() as stack:
         open_files: dict[str, IO[bytes]] = {}
         for number, subject in enumerate(source):
@@ -126,13 +128,25 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
             records[subject.id] = dict(subject.record)
             if subject.landmarks is not None:
                 points.append(np.insert(subject.landmarks, 0, number, axis=1))
+        files.update(_stored(open_files, threads))
     if points:
-        with replacing(folder / "landmarks.npy") as temporary, temporary.open("wb") as file:
+        path = folder / "landmarks.npy"
+        with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, np.concatenate(points))
-    paths = list(_arrays(folder, names, bool(points)))
-    with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(_described, paths))
-    return {path.name: each for path, each in zip(paths, found, strict=True)}, records
+        files[path.name] = _described(path)
+    return files, records
+
+
+def _stored(open_files: Mapping[str, IO[bytes]], threads: int) -> dict[str, dict[str, Any]]:
+    """Bring written arrays to the disk, and hash them meanwhile: one waits for the disk, the other for a core."""
+    for file in open_files.values():
+        file.flush()
+    with ThreadPoolExecutor(len(open_files)) as disk, ThreadPoolExecutor(threads) as cores:
+        synced = [disk.submit(os.fsync, file.fileno()) for file in open_files.values()]
+        described = {f"{name}.npy": cores.submit(_described, Path(file.name)) for name, file in open_files.items()}
+        for each in synced:
+            each.result()
+        return {name: each.result() for name, each in described.items()}
 
 
 def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
@@ -150,11 +164,6 @@ def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
 def _write_header(file: IO[bytes], name: str, shape: tuple[int, ...]) -> None:
     descr = np.lib.format.dtype_to_descr(np.dtype(TYPES[name]))
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
-
-
-def _arrays(folder: Path, names: tuple[str, ...], landmarks: bool) -> Iterator[Path]:
-    for name in (*names, *(["landmarks"] if landmarks else [])):
-        yield folder / f"{name}.npy"
 
 
 def _described(path: Path) -> dict[str, Any]:
