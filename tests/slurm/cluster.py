@@ -174,7 +174,7 @@ def _configure() -> None:
     ports = iter(_free_ports(len(NODES) + 1))
     port = next(ports)
     lines = [
-        f"NodeName={node} NodeHostname={platform.node().split('.')[0]} NodeAddr=127.0.0.1 Port={next(ports)} CPUs=4 "
+        f"NodeName={node} NodeHostname={platform.node().split('.')[0]} NodeAddr=127.0.0.1 Port={next(ports)} CPUs=8 "
         f"RealMemory=64000 {f'Gres=gpu:fake:{GPUS} ' if node[0] == 'g' else ''}State=UNKNOWN"
         for node in NODES
     ]
@@ -216,6 +216,8 @@ def _start(name: str, *command: str) -> None:
     with (HOME / "log" / f"{name}.out").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     (HOME / "run" / f"{name}.pid").write_text(str(process.pid))
+    while process.poll() is None and not _pid(name):  # not yet the program
+        time.sleep(0.01)
 
 
 def _pid(name: str) -> int:

@@ -87,7 +87,9 @@ wildcard_constraints:
 def resumable(prepare_dag):
     def prepare(**settings):
         workflow.dag_settings.force_incomplete = True
-        if hasattr(workflow.executor_settings, "jobname_prefix"):  # Slurm: `regbench cancel` finds our jobs by name
+        if hasattr(
+            workflow.executor_settings, "jobname_prefix"
+        ):  # Slurm: `regbench cancel` finds our jobs by name
             workflow.executor_settings.jobname_prefix = JOB_PREFIX
         prepare_dag(**settings | {"nolock": True})
 
