@@ -100,17 +100,15 @@ def _resources(rule: str, site: Site) -> dict[str, str]:
     for name, first in zip(("mem_mb", "runtime"), FIRST[rule], strict=True):
         found[name] = f"{_by_dataset(rule, site, name, getattr(mine, name) or first)} * attempt"
     if rule in ON_GPU:
-        for name in ("gpu", "gpu_model"):
-            if getattr(mine, name) is not None or any(getattr(needs, name) is not None for needs in site.datasets.values()):
-                fallback = getattr(mine, name)
-                found[name] = _by_dataset(rule, site, name, ("" if name == "gpu_model" else 1) if fallback is None else fallback)
+        for name, otherwise in (("gpu", 1), ("gpu_model", "")):
+            if any(getattr(needs, name) is not None for needs in (mine, *site.datasets.values())):
+                told_here = getattr(mine, name)
+                found[name] = _by_dataset(rule, site, name, otherwise if told_here is None else told_here)
     return found
 
 
 def _by_dataset(rule: str, site: Site, name: str, otherwise: int | str) -> str:
-    values = {
-        dataset: value for dataset, needs in site.datasets.items() if (value := getattr(needs, name)) is not None
-    }
+    values = {dataset: value for dataset, needs in site.datasets.items() if (value := getattr(needs, name)) is not None}
     if not values or rule in ("analyze", "report", "track"):
         return repr(otherwise)
     return f"{values!r}.get(wildcards.dataset, {otherwise!r})"
@@ -123,7 +121,7 @@ def job_prefix(study: str, root: Path) -> str:
 
 
 def jobs(prefix: str) -> dict[str, str]:
-    """This user's jobs of `prefix` that wait or run: job id to state. None where there is no Slurm.
+    """This user's jobs of `prefix` that wait or run: job id to state; none where there is no Slurm.
 
     Raises:
         RegbenchError: if Slurm is there and does not answer.

@@ -1,7 +1,6 @@
 """What jobs ask Slurm for, and which of them `cancel` ends; against a stand-in for squeue and scancel."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -96,7 +95,9 @@ def queue(tmp_path, monkeypatch):
 def test_cancel_ends_the_jobs_of_this_folder_only(queue, tiny_file, tmp_path, capsys):
     root = tmp_path / "results/tiny"
     mine, others = slurm.job_prefix("tiny", root), slurm.job_prefix("tiny", tmp_path / "elsewhere/tiny")
-    queue.write_text(f"1|RUNNING|{mine}_x\n2|PENDING|{mine}_x\n3|RUNNING|{others}_x\n4|RUNNING|{mine}9_x\n5|RUNNING|sh\n")
+    queue.write_text(
+        f"1|RUNNING|{mine}_x\n2|PENDING|{mine}_x\n3|RUNNING|{others}_x\n4|RUNNING|{mine}9_x\n5|RUNNING|sh\n"
+    )
     main(["cancel", str(tiny_file)])
     assert capsys.readouterr().out == "ended: 1 running, 1 pending\n"
     assert (tmp_path / "cancelled").read_text() == "--quiet 1 2\n"
@@ -115,12 +116,14 @@ def test_cancel_leaves_the_jobs_of_a_head_that_lives(queue, tiny_file, tmp_path,
 
 def test_a_slurm_that_does_not_answer_is_named(queue, tmp_path):
     (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: no contact' >&2; exit 1\n")
-    with pytest.raises(RegbenchError, match="squeue.*no contact"):
+    with pytest.raises(RegbenchError, match=r"squeue.*no contact"):
         slurm.jobs("regbench")
     assert slurm.holder_lives("7") is None
 
 
-@pytest.mark.parametrize(("state", "lives"), [("RUNNING", True), ("COMPLETING", True), ("PENDING", False), ("NODE_FAIL", False)])
+@pytest.mark.parametrize(
+    ("state", "lives"), [("RUNNING", True), ("COMPLETING", True), ("PENDING", False), ("NODE_FAIL", False)]
+)
 def test_whether_a_holder_lives(queue, state, lives):
     queue.write_text(f"{state}\n")
     assert slurm.holder_lives("7") is lives
@@ -131,7 +134,6 @@ def test_a_job_that_slurm_forgot_is_dead(queue, tmp_path):
     assert slurm.holder_lives("7") is False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="Slurm's machines")
 def test_without_slurm_there_are_no_jobs(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert slurm.cancel("regbench") == {}

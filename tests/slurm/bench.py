@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from conftest import ROOT, TINY
 
 BIN = Path(sys.executable).parent
-# `auto` asks the cluster for a GPU for each training; on a node without CUDA it then runs on the CPU, bit for bit as here.
+# `auto` asks the cluster for a GPU for each training, which on a node without CUDA then runs on the CPU, as here.
 STUDY = {
     **TINY,
     "study": "drill",
@@ -35,13 +35,13 @@ ENVIRONMENT = {
 }
 
 
-class Failed(Exception):
+class FailedDrillError(Exception):
     """A drill did not end as it must."""
 
 
 def must(holds: object, words: str) -> None:
     if not holds:
-        raise Failed(words)
+        raise FailedDrillError(words)
 
 
 def say(words: str) -> None:
@@ -82,8 +82,8 @@ class Bench:
         return self.head(*arguments).wait()
 
     def regbench(self, *words: str) -> str:
-        done = subprocess.run([BIN / "regbench", *words], cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        command = [BIN / "regbench", *words]
+        done = subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
     def _start(self, *arguments: str) -> subprocess.Popen:
@@ -103,24 +103,25 @@ class Bench:
         """Slurm's record of every job of this folder, ended ones too."""
         found = []
         for line in slurm("scontrol", "show", "job", "-o", "-d").splitlines():
-            job = dict(re.findall(r"(?:^| )([A-Za-z/:]+)=((?:[^= ]| (?![A-Za-z/:]+=))*)", line))
+            fields = re.findall(r"(?:^| )([A-Za-z/:]+)=((?:[^= ]| (?![A-Za-z/:]+=))*)", line)
+            job = {name: value.strip() for name, value in fields}
             if job.get("WorkDir") == str(self.folder):
                 found.append(job)
         return found
 
     def running(self, rule: str) -> list[dict[str, str]]:
-        return [job for job in self.jobs() if job["JobState"] == "RUNNING" and job["Comment"].startswith(f"rule_{rule}")]
+        return [
+            job for job in self.jobs() if job["JobState"] == "RUNNING" and job["Comment"].startswith(f"rule_{rule}")
+        ]
 
-    def wait_for_training(self, seconds: float = 120) -> dict[str, str]:
+    def wait_for_training(self, seconds: float = 400) -> dict[str, str]:
         """A training job whose training has begun."""
 
         def begun() -> dict[str, str] | None:
+            owners = " ".join(path.read_text() for path in (self.root / "state/training").rglob("*.owner"))
             for job in self.running("train"):
-                log = self.root / "logs/train" / f"{job['Comment'].partition('wildcards_')[2]}.log"
-                owners = list((self.root / "state/training").rglob("*.owner"))
-                holder = [path for path in owners if f'"job": "{job["JobId"]}"' in path.read_text()]
-                if holder or log.exists():
-                    time.sleep(5)  # past the imports and into the steps
+                if f'"job": "{job["JobId"]}"' in owners:
+                    time.sleep(5)  # past the start and into the steps
                     return job
             return None
 
@@ -131,8 +132,9 @@ class Bench:
                 if path.suffix in (".csv", ".md", ".tex", ".html")}  # fmt: skip
 
     def runs(self) -> dict[str, bytes]:
-        """The weights of every run, and all that was measured on its pairs."""
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in sorted((self.root / "runs").rglob("checkpoint.pt"))}
+        """The weights of every run."""
+        found = sorted((self.root / "runs").rglob("checkpoint.pt"))
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
 
 
 def wait(seconds: float, ready: Callable, words: str):

@@ -17,9 +17,10 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
-HOME = Path(os.environ.get("REGBENCH_SLURM_HOME", "/tmp/regbench-slurm"))  # noqa: S108  short: sockets lie here
+HOME = Path(os.environ.get("REGBENCH_SLURM_HOME", "/tmp/regbench-slurm"))  # short: a socket lies here
 ETC = Path("/etc/slurm")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
 NODES = ("c1", "g1", "g2", "g3")
@@ -88,16 +89,19 @@ def install() -> None:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
     try:
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES], **quiet)
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        }
+        subprocess.run(["apt-get", "update", "-qq"], check=True, **quiet)
+        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *PACKAGES], check=True, **quiet)
     finally:
         if mine:
             policy.unlink()
 
 
-def up() -> None:
-    """Start what does not run yet; return when every node is ready."""
+def up() -> bool:
+    """Start what does not run yet; return when every node is ready: whether the controller was started now."""
     if os.geteuid() != 0 or not (shutil.which("sbatch") or shutil.which("apt-get")):
         sys.exit(f"`make slurm-test` must run as root on Debian or Ubuntu (in a container, for example), or with "
                  f"{', '.join(PACKAGES)} installed, and as root: Slurm looks for its settings in {ETC}.")  # fmt: skip
@@ -111,11 +115,13 @@ def up() -> None:
     _start("munged", "munged", "--foreground", "--force", f"--key-file={HOME}/munge.key",
            f"--socket={HOME}/munge.socket", f"--pid-file={HOME}/run/munged.own", f"--log-file={HOME}/log/munged.log",
            f"--seed-file={HOME}/munge.seed")  # fmt: skip
-    _wait(10, "munged", lambda: (HOME / "munge.socket").exists())
+    _wait(10, "munged", (HOME / "munge.socket").exists)
+    fresh = not _pid("slurmctld")
     _start("slurmctld", "slurmctld", "-D")
     _wait(30, "slurmctld", lambda: " UP" in slurm("scontrol", "ping"))
     for node in NODES:
         back(node)
+    return fresh
 
 
 def back(node: str) -> None:
@@ -242,10 +248,8 @@ def _stop(name: str) -> None:
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _open_files(process: Path) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cluster
 import yaml
-from bench import STUDY, Bench, Failed, kill_head, must, say, wait
+from bench import STUDY, Bench, FailedDrillError, kill_head, must, say, wait
 
 DRILLS = {}
 
@@ -36,7 +36,9 @@ def study(new, reference) -> None:
     for job in jobs:
         rule, (node, gpus) = job["Comment"].split("_")[1], got[job["JobId"]]
         wanted = rule in ("trial", "train", "untrained", "evaluate", "runtime")
-        must((gpus != "-") == wanted and (len(gpus.split(",")) == 1), f"{job['Comment']} got GPUs {gpus} on {node}")
+        count = 0 if gpus == "-" else len(gpus.split(","))
+        right = count == cluster.GPUS if rule == "runtime" else count == wanted  # alone on its node, it gets all of it
+        must(right, f"{job['Comment']} got GPUs {gpus} on {node}")
         must(node.startswith("g" if wanted else "c"), f"{job['Comment']} ran on {node}")
         must(("gpu:1" in job.get("TresPerJob", "")) == wanted, f"{job['Comment']} asked for {job.get('TresPerJob')}")
         if rule == "runtime":
@@ -100,7 +102,9 @@ def memory(new, reference) -> None:
     bench = new()
     bench.set_site({"rules": {"train": {"mem_mb": 420}}})
     must(bench.run() == 0, bench.output()[-3000:])
-    asked = [(job["JobState"], job["Comment"], job.get("MinMemoryNode")) for job in bench.jobs() if "train" in job["Comment"]]
+    asked = [
+        (job["JobState"], job["Comment"], job.get("MinMemoryNode")) for job in bench.jobs() if "train" in job["Comment"]
+    ]
     for line in asked:
         say(" ".join(map(str, line)))
     must(len(asked) > 2, "no training ran out of memory")
@@ -211,8 +215,8 @@ def mlflow(new, reference) -> None:
     say("tables complete without the server")
     with (bench.folder / "mlflow.log").open("wb") as log:
         server = subprocess.Popen(
-            [Path(sys.executable).parent / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{bench.folder}/server.db", "--artifacts-destination", str(bench.folder / "kept")],
+            [Path(sys.executable).parent / "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1",
+             f"--backend-store-uri=sqlite:///{bench.folder}/server.db", f"--artifacts-destination={bench.folder}/kept"],
             stdout=log, stderr=log, cwd=bench.folder, start_new_session=True,
         )  # fmt: skip
     try:
@@ -229,7 +233,7 @@ def mlflow(new, reference) -> None:
 
 @drill
 def full_disk(new, reference) -> None:
-    """The disk of the results fills up in the trainings: clear errors, no half file; with room again, the same command."""
+    """The disk of the results fills up in the trainings: clear errors, no half file; with room, the same command."""
     mount = new.folder / "small"
     mount.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", mount], check=True)
@@ -294,13 +298,18 @@ def regbench_of(job: dict[str, str]) -> list[int]:
             environment = (entry / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if f"SLURM_JOB_ID={job['JobId']}".encode() in environment and any(part.endswith(b"bin/regbench") for part in command):
+        if f"SLURM_JOB_ID={job['JobId']}".encode() in environment and any(
+            part.endswith(b"bin/regbench") for part in command
+        ):
             found.append(int(entry.name))
     return found
 
 
 def same(bench: Bench, reference: Bench) -> None:
-    for name, mine, theirs in (("tables", bench.tables(), reference.tables()), ("weights", bench.runs(), reference.runs())):
+    for name, mine, theirs in (
+        ("tables", bench.tables(), reference.tables()),
+        ("weights", bench.runs(), reference.runs()),
+    ):
         must(theirs and mine.keys() == theirs.keys(), f"{name}: {sorted(mine)} instead of {sorted(theirs)}")
         differing = [key for key in theirs if mine[key] != theirs[key]]
         must(not differing, f"{name} differ from the undisturbed run: {differing}")
@@ -327,7 +336,8 @@ def prepare(folder: Path, study: dict) -> tuple[Bench, New]:
     if not tuned.exists():
         reference.local("--until", "select")
         shutil.copytree(reference.root.parent, tuned)
-    reference.local()
+    if not reference.tables():
+        reference.local()
     return reference, New(folder, study, tuned)
 
 
@@ -340,22 +350,25 @@ def main() -> int:
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="regbench-drills-"))).resolve()
     config = {**yaml.safe_load(options.config.read_text()), "results": "results"} if options.config else STUDY
     began, failed = time.monotonic(), []
-    cluster.up()
+    started = cluster.up()
     try:
         say("the study without Slurm, undisturbed")
         reference, new = prepare(folder, config)
         for name in DRILLS if "all" in options.names else options.names:
-            started, new.name = time.monotonic(), name
+            since, new.name = time.monotonic(), name
             print(f"{name}: {DRILLS[name].__doc__}", flush=True)
             try:
                 DRILLS[name](new, reference)
-                print(f"  ok, {time.monotonic() - started:.0f} s", flush=True)
-            except Failed as error:
+                print(f"  ok, {time.monotonic() - since:.0f} s", flush=True)
+            except FailedDrillError as error:
                 failed.append(name)
                 print(f"  FAILED: {error}", flush=True)
     finally:
-        cluster.down()
-    print(f"{'FAILED: ' + ', '.join(failed) if failed else 'all well'}, {time.monotonic() - began:.0f} s; folder {folder}")
+        if started:  # one that ran before is left as it was
+            cluster.down()
+    print(
+        f"{'FAILED: ' + ', '.join(failed) if failed else 'all well'}, {time.monotonic() - began:.0f} s; folder {folder}"
+    )
     if not failed and options.folder is None:
         shutil.rmtree(folder)
     return bool(failed)
