@@ -28,10 +28,10 @@ fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
 
-slurm-test: .venv/.slurm ## a study through a real Slurm on this machine (as root; installs Debian's packages; 3 minutes)
+slurm-test: .venv/.slurm ## a study through a real Slurm on this machine (as root; installs Debian's packages; 7 minutes)
 	python tests/slurm/drills.py study
 
-slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (25 minutes)
+slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (an hour)
 	python tests/slurm/drills.py all
 
 schema: .venv/.main ## write workflow/config.schema.json from the typed config

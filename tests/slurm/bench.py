@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "OMP_NUM_THREADS": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # else a server that is down is waited for, 4 minutes an attempt
 }
 
 

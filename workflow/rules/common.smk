@@ -108,7 +108,7 @@ def start():
         # No other head lives, so these jobs answer to nobody; their trainings keep their state and are taken up again.
         if orphans := slurm.cancel(JOB_PREFIX):
             logger.warning(
-                f"ended {slurm.summary(orphans)} of an earlier run of this study that was killed"
+                f"ended jobs ({slurm.summary(orphans)}) of an earlier run of this study that was killed"
             )
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
     except RegbenchError as error:
