@@ -74,11 +74,12 @@ def test_an_owner_on_another_host_lives_while_its_count_rises(tmp_path):
     owner.release()
 
 
-def test_a_head_elsewhere_that_lives_refuses_a_second(tmp_path):
+def test_a_head_elsewhere_that_lives_refuses_a_second(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "STALE", 60)
     path = tmp_path / "it"
     elsewhere(path)
     beating = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time\nfor n in range(99):\n f = open(sys.argv[1], 'r+'); "
+        [sys.executable, "-c", "import sys, time\nfor n in range(9999):\n f = open(sys.argv[1], 'r+'); "
          "f.write(sys.argv[2].replace('\"beat\": 0', f'\"beat\": {n}')); f.close(); time.sleep(0.05)",
          str(path), path.read_text()]
     )  # fmt: skip
