@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check fuzz mutants schema clean
+.PHONY: quick test test-all check fuzz mutants slurm-test slurm-drills schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -28,6 +28,12 @@ fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
 
+slurm-test: .venv/.slurm ## a study through a real Slurm on this machine (as root; installs Debian's packages; 7 minutes)
+	python tests/slurm/drills.py study
+
+slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (an hour)
+	python tests/slurm/drills.py all
+
 schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	regbench schema
 
@@ -43,6 +49,11 @@ schema: .venv/.main ## write workflow/config.schema.json from the typed config
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/.main
+
+# fusepy: the slow mount of the drills.
+.venv/.slurm: pyproject.toml constraints.txt | .venv/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[slurm]' fusepy==3.0.1
+	touch $@
 
 clean: ## remove the environment and caches; results stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
+    add("cancel", _cancel, "end this study's jobs that a killed run left in Slurm's queue; no others", "config")
     add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
     _register_options(add("register", _register, "register two NIfTI files", "threads"))
     schema = add("schema", _schema, "write the JSON schema of configs")
@@ -258,6 +259,7 @@ def _trials(config: Config, dataset: str, method: str, before: int | None = None
 def _trial(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.files import read_json, write_json
+    from regbench.owner import owning
     from regbench.trial import run_trials
 
     config = _config(options)
@@ -265,14 +267,17 @@ def _trial(options: argparse.Namespace) -> None:
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     proposals = read_json(lay.proposals(dataset, method, options.round))
     first, last = options.slots or (0, len(proposals) - 1)
-    results = run_trials(
-        plan.trial_job(config, method),
-        load_data(lay.data(dataset)),
-        proposals[first : last + 1],
-        lay.trial_state(dataset, method),
-        bar=sys.stderr.isatty(),
-    )
-    write_json(lay.trials(dataset, method, options.round, first, last), results)
+    state = lay.trial_state(dataset, method)
+    name = f"round{options.round}.trials{first}-{last}"
+    with owning(state / f"{name}.owner", f"{name} of {method}"):
+        results = run_trials(
+            plan.trial_job(config, method),
+            load_data(lay.data(dataset)),
+            proposals[first : last + 1],
+            state,
+            bar=sys.stderr.isatty(),
+        )
+        write_json(lay.trials(dataset, method, options.round, first, last), results)
 
 
 def _select(options: argparse.Namespace) -> None:
@@ -306,8 +311,9 @@ def _cell(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.files import read_json
+    from regbench.owner import owning
     from regbench.search import with_values
-    from regbench.train import train
+    from regbench.train import train, trained
 
     config = _config(options)
     _set_up(options)
@@ -323,12 +329,18 @@ def _train(options: argparse.Namespace) -> None:
     folder = options.out or lay.run(dataset, options.method, options.seed)
     state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
     data = load_data(lay.data(dataset))
-    train(job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty())
+    with owning(state.with_suffix(".owner"), f"training of {options.method}, seed {options.seed},") as waited:
+        if waited and trained(job, lam, data, folder):
+            return
+        train(
+            job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty()
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.evaluate import evaluate
+    from regbench.owner import owning
 
     config = _config(options)
     _set_up(options)
@@ -336,7 +348,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     job = plan.evaluate_job(config, method, options.seed)
     folder = options.run or lay.run(dataset, method, options.seed)
     out = folder / lay.pairs(dataset, method, options.seed).name
-    evaluate(job, load_data(lay.data(dataset)), folder if plan.find_method(config, method).tuned else None, out)
+    owner = lay.evaluation_state(dataset, method, options.seed) if options.run is None else folder / ".owner"
+    with owning(owner, f"evaluation of {method}, seed {options.seed},"):
+        evaluate(job, load_data(lay.data(dataset)), folder if plan.find_method(config, method).tuned else None, out)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -390,6 +404,7 @@ def _evaluate_fields(options: argparse.Namespace) -> None:
 
 def _runtime(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
+    from regbench.owner import owning
     from regbench.runtime import runtime
 
     config = _config(options)
@@ -397,7 +412,8 @@ def _runtime(options: argparse.Namespace) -> None:
     dataset, lay = _dataset(options, config), plan.layout(config)
     folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == dataset]
     state = lay.root / "state" / "runtime" / dataset
-    runtime(plan.runtime_job(config), load_data(lay.data(dataset)), folders, state, lay.runtime(dataset))
+    with owning(state.with_suffix(".owner"), f"timing of {dataset}"):
+        runtime(plan.runtime_job(config), load_data(lay.data(dataset)), folders, state, lay.runtime(dataset))
 
 
 def _analyze(options: argparse.Namespace) -> None:
@@ -430,6 +446,18 @@ def _export_optuna(options: argparse.Namespace) -> None:
     counts = export_optuna(config, url)
     print("Optuna: " + ", ".join(f"{count} studies {what}" for what, count in counts.items()))
     print("open it: optuna-dashboard STORAGE (pip install optuna-dashboard)")
+
+
+def _cancel(options: argparse.Namespace) -> None:
+    from regbench import slurm
+    from regbench.owner import owned
+
+    config = _config(options, check=False)
+    lay = plan.layout(config)
+    # Jobs are orphans only where their head is dead.
+    owned(lay.root / "state" / "workflow.lock", f"study `{config.study}`")
+    found = slurm.cancel(slurm.job_prefix(config.study, lay.root))
+    print(f"ended: {slurm.summary(found)}" if found else "no job of this study is in the queue")
 
 
 def _show(options: argparse.Namespace) -> None:

@@ -63,6 +63,9 @@ class Layout:
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
 
+    def evaluation_state(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner"
+
     def selected(self, dataset: str, method: str) -> Path:
         return self.cell(dataset, method) / "selected.json"
 

@@ -1,5 +1,6 @@
 """A final training: one run (dataset, method, lambda, seed) in a folder of its own."""
 
+import json
 import logging
 import pickle
 import zipfile
@@ -16,7 +17,7 @@ from regbench import device as devices
 from regbench import provenance
 from regbench.data.cache import Dataset
 from regbench.errors import RegbenchError
-from regbench.files import file_sha256, read_json, replacing, write_json
+from regbench.files import canonical_json, file_sha256, read_json, replacing, write_json
 from regbench.fit import SAVE_EVERY, fit
 from regbench.inference import build_model, validate
 from regbench.objective import objective
@@ -84,6 +85,18 @@ def train(
         frame.insert(0, "step", np.arange(1, len(frame) + 1))
         frame.to_parquet(temporary, index=False)
     write_json(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
+
+
+def trained(job: Mapping[str, Any], lam: float | None, data: Dataset, folder: Path) -> bool:
+    """Whether `folder` holds this very training, whole."""
+    if not all((folder / name).is_file() for name in (CHECKPOINT, HISTORY, RUN)):
+        return False
+    record = read_json(folder / RUN)
+    return (
+        record["job"] == json.loads(canonical_json(dict(job)))
+        and (record["lam"], record["data_sha256"]) == (lam, data.checksum)
+        and record["checkpoint_sha256"] == file_sha256(folder / CHECKPOINT)
+    )
 
 
 def load_run(folder: Path) -> tuple[dict[str, Any], nn.Module | None]:

@@ -130,6 +130,30 @@ def test_kill_9_and_sigterm_on_the_command_line(tiny, tiny_file, tmp_path):
     assert not (out / "state.pt").exists()
 
 
+def test_an_orphan_and_its_successor_never_train_side_by_side(tiny, tiny_file, tmp_path):
+    """The second waits for the first, and takes what it made."""
+    import yaml
+
+    tiny["training"] = {"steps": 1500, "batch": 2, "device": "cpu"}
+    tiny_file.write_text(yaml.safe_dump(tiny))
+    regbench, out = [sys.executable, "-c", "from regbench.cli import main; main()"], tmp_path / "run"
+    subprocess.run([*regbench, "prepare", str(tiny_file)], check=True)
+    given = ["train", str(tiny_file), "--method", METHOD, "--seed", "0", "--lam", "0.1", "--out", str(out)]
+    first = subprocess.Popen([*regbench, *given, "--save-every", "0"])
+    deadline = time.monotonic() + 60
+    while not (out / "state.pt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    second = subprocess.Popen([*regbench, *given], stderr=subprocess.PIPE, text=True)
+    assert first.wait() == 0
+    written = (out / "run.json").stat().st_mtime_ns
+    _, said = second.communicate()
+    assert second.returncode == 0
+    assert f"run by process {first.pid} on" in said
+    assert (out / "run.json").stat().st_mtime_ns == written
+    assert not (out / "state.owner").exists()
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_sixteen_bits_stay_near_float32(make, data, precision):
     full, half = fit(make(20), 0.1, data).history["loss"], fit(make(20, precision=precision), 0.1, data).history["loss"]

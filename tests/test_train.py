@@ -21,7 +21,7 @@ from regbench.inference import register, validate
 from regbench.metrics import inverse_consistency_mm
 from regbench.runtime import peak_memory_mib, runtime
 from regbench.schedule import one_cycle
-from regbench.train import load_run, train
+from regbench.train import load_run, train, trained
 from regbench.trial import run_trials
 
 METHOD = "voxelmorph.lcc.grad_l2"
@@ -224,3 +224,15 @@ def test_peak_memory_sees_an_allocation(device):
 
     peak = peak_memory_mib(work, device)
     assert np.isnan(peak) or 60 < peak < 200
+
+
+def test_a_training_that_another_job_finished_is_known_by_all_it_depends_on(data, job, tmp_path):
+    assert not trained(job, 0.1, data, tmp_path)
+    train(job, 0.1, data, tmp_path)
+    assert trained(job, 0.1, data, tmp_path)
+    assert not trained(job, 0.2, data, tmp_path)
+    assert not trained(job | {"seed": job["seed"] + 1}, 0.1, data, tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"altered")
+    assert not trained(job, 0.1, data, tmp_path)
+    (tmp_path / "history.parquet").unlink()
+    assert not trained(job, 0.1, data, tmp_path)

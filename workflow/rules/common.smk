@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.utils import min_version
 
-from regbench import plan
+from regbench import plan, slurm
 from regbench.config import load, read_yaml
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
-from regbench.lock import owned
+from regbench.owner import owned
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
@@ -55,6 +56,7 @@ def cores():
 STUDY = checked()
 LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
+JOB_PREFIX = slurm.job_prefix(STUDY.study, LAYOUT.root)
 CORES = cores()
 GPU = 0 if STUDY.training.device == "cpu" else 1
 
@@ -85,6 +87,10 @@ wildcard_constraints:
 def resumable(prepare_dag):
     def prepare(**settings):
         workflow.dag_settings.force_incomplete = True
+        if hasattr(
+            workflow.executor_settings, "jobname_prefix"
+        ):  # Slurm: `regbench cancel` finds our jobs by name
+            workflow.executor_settings.jobname_prefix = JOB_PREFIX
         prepare_dag(**settings | {"nolock": True})
 
     return prepare
@@ -99,6 +105,11 @@ def start():
     global HELD
     try:
         HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
+        # No other head lives, so these jobs answer to nobody; their trainings keep their state and are taken up again.
+        if orphans := slurm.cancel(JOB_PREFIX):
+            logger.warning(
+                f"ended jobs ({slurm.summary(orphans)}) of an earlier run of this study that was killed"
+            )
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None

@@ -1,0 +1,140 @@
+"""What jobs ask Slurm for, and which of them `cancel` ends; against a stand-in for squeue and scancel."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from regbench import slurm
+from regbench.cli import main
+from regbench.errors import RegbenchError, UsageError
+from regbench.owner import owned
+
+
+def site(folder: Path, text: str) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(text)
+    return path
+
+
+def value(text: str, attempt: int = 1, dataset: str = "small"):
+    wildcards = type("Wildcards", (), {"dataset": dataset})
+    return eval(text, {"attempt": attempt, "wildcards": wildcards})  # as Snakemake does
+
+
+def test_the_given_site_asks_for_nothing_in_particular():
+    found = slurm.resources(Path(__file__).parent.parent / "workflow/profiles/slurm/site.yaml")
+    assert set(found) == set(slurm.FIRST)
+    assert found["train"] == {"mem_mb": "8000 * attempt", "runtime": "1440 * attempt"}
+    assert value(found["runtime"]["slurm_extra"]) == "--exclusive"
+    assert "slurm_extra" not in found["evaluate"]
+
+
+def test_rules_match_the_workflow():
+    rules = Path(__file__).parent.parent / "workflow/rules"
+    text = "".join(path.read_text() for path in rules.glob("*.smk"))
+    names = {line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("rule ")}
+    assert names == set(slurm.FIRST)
+
+
+def test_partitions_sizes_and_gpus_by_rule_and_dataset(tmp_path):
+    found = slurm.resources(
+        site(
+            tmp_path,
+            "cpu: {partition: thin, account: lab}\n"
+            "gpu: {partition: fat, qos: long, constraint: 'a100|h100', extra: --mail-user=me}\n"
+            "rules: {train: {runtime: 100}}\n"
+            "datasets: {big: {mem_mb: 64000, gpu_model: a100}, flat: {gpu: 0}}\n",
+        )
+    )
+    assert value(found["select"]["slurm_partition"]) == "thin"
+    assert value(found["train"]["slurm_partition"]) == "fat"
+    assert value(found["train"]["constraint"]) == "a100|h100"
+    assert value(found["runtime"]["slurm_extra"]) == "--mail-user=me --exclusive"
+    assert value(found["train"]["runtime"], attempt=3) == 300
+    assert [value(found["train"]["mem_mb"], 2, name) for name in ("big", "small")] == [128000, 16000]
+    assert [value(found["trial"]["gpu"], 1, name) for name in ("big", "flat")] == [1, 0]
+    assert [value(found["trial"]["gpu_model"], 1, name) for name in ("big", "flat")] == ["a100", ""]
+    assert "gpu" not in found["prepare"]
+    assert "wildcards" not in "".join(found["analyze"].values()), "it has no dataset"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gpus: {}", "gpus"),
+        ("gpu: {queue: a}\nrules: {train: {mem_mb: 0}}", "gpu.queue.*rules.train.mem_mb"),
+        ("rules: {training: {}}", "training"),
+        ("datasets: {a: {gpu_model: 'a100:1'}}", "datasets.a.gpu_model"),
+    ],
+)
+def test_mistakes_of_a_site_are_named(tmp_path, text, words):
+    with pytest.raises(UsageError, match=words):
+        slurm.read_site(site(tmp_path, text))
+
+
+def test_names_of_jobs_are_of_the_folder(tmp_path):
+    prefix = slurm.job_prefix("my.study", tmp_path / "a")
+    assert prefix.startswith("regbench-my-study-")
+    assert prefix != slurm.job_prefix("my.study", tmp_path / "b")
+    assert len(slurm.job_prefix("x" * 99, tmp_path)) <= slurm.LONGEST
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch):
+    """A Slurm that lists what the test writes into `queue` and notes what it is to cancel."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, does in {"squeue": f'cat "{tmp_path}/queue"', "scancel": f'echo "$@" >> "{tmp_path}/cancelled"'}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{does}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "queue"
+
+
+def test_cancel_ends_the_jobs_of_this_folder_only(queue, tiny_file, tmp_path, capsys):
+    root = tmp_path / "results/tiny"
+    mine, others = slurm.job_prefix("tiny", root), slurm.job_prefix("tiny", tmp_path / "elsewhere/tiny")
+    queue.write_text(
+        f"1|RUNNING|{mine}_x\n2|PENDING|{mine}_x\n3|RUNNING|{others}_x\n4|RUNNING|{mine}9_x\n5|RUNNING|sh\n"
+    )
+    main(["cancel", str(tiny_file)])
+    assert capsys.readouterr().out == "ended: 1 running, 1 pending\n"
+    assert (tmp_path / "cancelled").read_text() == "--quiet 1 2\n"
+
+
+def test_cancel_leaves_the_jobs_of_a_head_that_lives(queue, tiny_file, tmp_path, capsys):
+    root = tmp_path / "results/tiny"
+    queue.write_text(f"1|RUNNING|{slurm.job_prefix('tiny', root)}_x\n")
+    head = owned(root / "state/workflow.lock", "it")
+    with pytest.raises(SystemExit):
+        main(["cancel", str(tiny_file)])
+    head.release()
+    assert "is being run by process" in capsys.readouterr().err
+    assert not (tmp_path / "cancelled").exists()
+
+
+def test_a_slurm_that_does_not_answer_is_named(queue, tmp_path):
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho 'slurm_load_jobs error: no contact' >&2; exit 1\n")
+    with pytest.raises(RegbenchError, match=r"squeue.*no contact"):
+        slurm.jobs("regbench")
+    assert slurm.holder_lives("7") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "lives"), [("RUNNING", True), ("COMPLETING", True), ("PENDING", False), ("NODE_FAIL", False)]
+)
+def test_whether_a_holder_lives(queue, state, lives):
+    queue.write_text(f"{state}\n")
+    assert slurm.holder_lives("7") is lives
+
+
+def test_a_job_that_slurm_forgot_is_dead(queue, tmp_path):
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho 'error: Invalid job id specified' >&2; exit 1\n")
+    assert slurm.holder_lives("7") is False
+
+
+def test_without_slurm_there_are_no_jobs(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert slurm.cancel("regbench") == {}
+    assert slurm.holder_lives("7") is None
