@@ -126,7 +126,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "threads",
     )
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
-    add("report", _report, "write tables and figures", "config")
+    report = add("report", _report, "write tables and figures", "config")
+    report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
@@ -407,9 +408,15 @@ def _analyze(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    config = _config(options, check=False)
+    if options.partial:
+        from regbench.report.partial import write_partial
+
+        print(write_partial(config))
+        return
     from regbench.report.write import report
 
-    report(_config(options, check=False))
+    report(config)
 
 
 def _track(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ _NOT_FOLLOWED = frozenset(
 )
 
 
+@cache
 def component_module(registry_module: str, name: str) -> str:
     """The module that defines an entry of a registry package, or of ``package.module:function``.
 
@@ -42,6 +43,7 @@ def component_module(registry_module: str, name: str) -> str:
     return registry_module
 
 
+@cache
 def fingerprint(*modules: str) -> str:
     """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits."""
     pending, seen = list(modules), set[str]()

@@ -14,11 +14,11 @@ LAYERS = {
     "errors": 0, "files": 0, "lock": 0, "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
     "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "statistics": 1,
     "adam": 1, "prune": 1, "search": 1,
-    "registry": 2, "objective": 2, "plan": 2, "baselines": 2,
+    "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "jobs": 2,
     "augment": 3, "batches": 3, "inference": 3, "loop": 3, "precision": 3, "register": 3, "resume": 3, "schedule": 3,
     "fit": 3, "trial": 3, "tune": 3, "train": 3, "evaluate": 3, "export": 3, "optuna_export": 3,
     "compare": 3, "panels": 3,
-    "runtime": 3, "analyze": 3, "report": 3, "tracking": 3,
+    "headlog": 3, "progress": 3, "runtime": 3, "analyze": 3, "report": 3, "tracking": 3,
     "cli": 4,
 }  # fmt: skip
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.

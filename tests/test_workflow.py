@@ -63,6 +63,7 @@ def planned(output: str) -> dict[str, int]:
 def finished(tmp_path_factory):
     """A finished study; tests that change it work on a copy."""
     folder = tmp_path_factory.mktemp("finished")
+    (folder / "results/tiny/partial").mkdir(parents=True)
     done = snakemake(folder, study(folder))
     assert done.returncode == 0, done.stderr
     return folder, done
@@ -81,6 +82,7 @@ def test_everything_is_there(finished):
     for stem, suffixes in {"tables/main": "csv md tex provenance.json", "tables/runtime": "csv md tex provenance.json",
                            "figures/lambda": "csv svg png", "figures/dice": "csv svg png"}.items():  # fmt: skip
         assert {f"{stem}.{suffix}" for suffix in suffixes.split()} <= names
+    assert not (root / "partial").exists(), "the table of an unfinished study outlived it"
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
     assert "mlflow ui" in done.stdout
@@ -202,6 +204,26 @@ def test_killed_in_the_middle_it_goes_on(finished, tmp_path):
     done = snakemake(tmp_path, config)
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path) == tables(finished[0])
+
+
+def test_a_cell_that_is_lost_is_a_row_with_its_reason(tmp_path):
+    """--keep-going: one training is killed each time; the others end, and the partial table says why."""
+    grid = {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2"]}
+    config = study(tmp_path, grid=grid, lambdas=[{"value": 0.1}], seeds=[0], tracking={"enabled": False})
+    fault = tmp_path / "bin" / "regbench"
+    fault.parent.mkdir()
+    fault.write_text(f'#!/bin/bash\n[[ "$*" == *"train "*mse* ]] && kill -9 $$\nexec {BIN}/regbench "$@"\n')
+    fault.chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{fault.parent}{os.pathsep}{ENVIRONMENT['PATH']}"}
+    arguments = command(config, "--keep-going", "--retries", "1")
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "PARTIAL table: 2 of 3 cells" in done.stdout
+    rows = pd.read_csv(tmp_path / "results/tiny/partial/partial.csv").set_index("method")
+    assert rows.loc["voxelmorph.mse.grad_l2", "why"].startswith("failed: train seed0: killed (SIGKILL)")
+    assert "(attempt 2)" in rows.loc["voxelmorph.mse.grad_l2", "why"]
+    assert rows.loc[["identity", "voxelmorph.lcc.grad_l2"], "dice_mean"].notna().all()
+    assert not tables(tmp_path)
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from regbench.config import load, read_yaml
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
 from regbench.lock import owned
+from regbench.progress import note_head
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
@@ -94,14 +95,22 @@ if workflow.is_main_process:
     workflow._prepare_dag = resumable(workflow._prepare_dag)
 
 
-def start():
+def start(log):
     """Before the first job: one run at a time; the study as the jobs read it, overrides of the command line included."""
     global HELD
     try:
         HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
+        note_head(
+            LAYOUT.root, log
+        )  # a killed job leaves no word of its own; ours has its exit status
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
+
+
+def stopped():
+    """After a job that failed for good: a table of what there is, with the reasons for the rest."""
+    shell("regbench report --partial {CONFIG_FILE:q} || true")
 
 
 def targets():
