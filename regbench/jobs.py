@@ -1,15 +1,14 @@
 """Every job of a study, as the workflow will send it: its rule, what it writes, its log, the lock of who runs it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from regbench import plan
 from regbench.config import Config
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One job of a dataset, or of a cell of it."""
 
     rule: str
@@ -26,7 +25,17 @@ class Step:
         return "/".join(part for part in (self.rule, self.dataset, self.method, self.detail) if part)
 
 
-Cell = tuple[str, str]  # dataset, method
+# The layout's paths as text with places to fill in: of 40,000 jobs, joining paths would take most of the time.
+_BARE = plan.Layout(Path())
+_CELL = ("{d}", "{m}")
+_RUN = str(_BARE.run(*_CELL, "{s}") / "run.json")
+_PAIRS = str(_BARE.pairs(*_CELL, "{s}"))
+_TRAINING = str(_BARE.training_state(*_CELL, "{s}").with_suffix(".owner"))
+_EVALUATION = str(_BARE.root / "state" / "evaluation" / "{d}" / "{m}" / "seed{s}.owner")
+_PROPOSALS = str(_BARE.proposals(*_CELL, "{n}"))
+_TRIALS = str(_BARE.trials(*_CELL, "{n}", "{first}", "{last}"))
+_TRIAL = str(_BARE.trial_state(*_CELL) / "{name}.owner")
+_SELECTED = str(_BARE.selected(*_CELL))
 
 
 def of_dataset(config: Config, dataset: str) -> tuple[Step, Step]:
@@ -41,32 +50,27 @@ def of_dataset(config: Config, dataset: str) -> tuple[Step, Step]:
 
 def of_cell(config: Config, dataset: str, method: str) -> Iterator[Step]:
     """The jobs of a cell in the order of their dependence."""
-    lay = plan.layout(config)
-    seeds = plan.seeds(config, method)
+    root, seeds = str(plan.layout(config).root), plan.seeds(config, method)
+
+    def at(template: str, **places: object) -> str:
+        return f"{root}/{template.format(d=dataset, m=method, **places)}"
+
     if plan.untrained(config, method):
-        yield Step("untrained", dataset, method, output=str(lay.pairs(dataset, method, seeds[0])), seed=seeds[0])
+        yield Step("untrained", dataset, method, output=at(_PAIRS, s=seeds[0]), seed=seeds[0])
         return
     tuned = plan.find_method(config, method).tuned
-    if tuned:
-        yield from _tuning(config, dataset, method)
-    for seed in seeds if tuned else ():
-        output = str(lay.run(dataset, method, seed) / "run.json")
-        owner = str(lay.training_state(dataset, method, seed).with_suffix(".owner"))
-        yield Step("train", dataset, method, f"seed{seed}", output, owner, seed)
-    for seed in seeds:
-        owner = str(lay.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner")
-        yield Step("evaluate", dataset, method, f"seed{seed}", str(lay.pairs(dataset, method, seed)), owner, seed)
-
-
-def _tuning(config: Config, dataset: str, method: str) -> Iterator[Step]:
-    lay = plan.layout(config)
     for number in range(plan.rounds(config, method)):
-        yield Step("propose", dataset, method, f"round{number}", output=str(lay.proposals(dataset, method, number)))
+        yield Step("propose", dataset, method, f"round{number}", at(_PROPOSALS, n=number))
         for first, last in plan.batches(config, number):
             name = f"round{number}.trials{first}-{last}"
-            output = str(lay.trials(dataset, method, number, first, last))
-            yield Step("trial", dataset, method, name, output, str(lay.trial_state(dataset, method) / f"{name}.owner"))
-    yield Step("select", dataset, method, output=str(lay.selected(dataset, method)))
+            output = at(_TRIALS, n=number, first=first, last=last)
+            yield Step("trial", dataset, method, name, output, at(_TRIAL, name=name))
+    if tuned:
+        yield Step("select", dataset, method, output=at(_SELECTED))
+    for seed in seeds if tuned else ():
+        yield Step("train", dataset, method, f"seed{seed}", at(_RUN, s=seed), at(_TRAINING, s=seed), seed)
+    for seed in seeds:
+        yield Step("evaluate", dataset, method, f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed)
 
 
 def of_study(config: Config) -> list[Step]:

@@ -50,25 +50,25 @@ class Layout:
         return self.data(dataset) / "manifest.json"
 
     def cell(self, dataset: str, method: str) -> Path:
-        return self.root / "tuning" / dataset / method
+        return Path(self.root, "tuning", dataset, method)
 
     def proposals(self, dataset: str, method: str, number: int | str) -> Path:
-        return self.cell(dataset, method) / f"round{number}" / "proposals.json"
+        return Path(self.cell(dataset, method), f"round{number}", "proposals.json")
 
     def trials(self, dataset: str, method: str, number: int | str, first: int | str, last: int | str) -> Path:
-        return self.cell(dataset, method) / f"round{number}" / f"trials{first}-{last}.json"
+        return Path(self.cell(dataset, method), f"round{number}", f"trials{first}-{last}.json")
 
     def trial_state(self, dataset: str, method: str) -> Path:
-        return self.root / "state" / "trials" / dataset / method
+        return Path(self.root, "state", "trials", dataset, method)
 
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
+        return Path(self.root, "state", "training", dataset, method, f"seed{seed}.pt")
 
     def selected(self, dataset: str, method: str) -> Path:
         return self.cell(dataset, method) / "selected.json"
 
     def run(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.root / "runs" / dataset / method / f"seed{seed}"
+        return Path(self.root, "runs", dataset, method, f"seed{seed}")
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.run(dataset, method, seed) / "pairs.parquet"

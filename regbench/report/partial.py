@@ -42,8 +42,8 @@ def caption(config: Config, done: int, cells: int) -> str:
     return (
         f"PARTIAL TABLE of study {config.study}, NOT ITS RESULT: {done} of {cells} cells are complete. `state` and "
         "`why` say of each row how far it is; a row whose `seeds` are not all evaluated is of those that are. Mean and "
-        "SD over test pairs (ddof 1) of the score averaged over seeds. No ranks and no tests: they need all cells. The result "
-        "is `tables/main.*`, once the study has ended."
+        "SD over test pairs (ddof 1) of the score averaged over seeds. No ranks and no tests: they need all cells. The "
+        "result is `tables/main.*`, once the study has ended."
     )
 
 
