@@ -128,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
     report = add("report", _report, "write tables and figures", "config")
     report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
+    status = add("status", _status, "cells done, running and failed, with reasons; ETA; best so far", "config")
+    status.add_argument("--json", action="store_true", help="everything, for programs")
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
@@ -417,6 +419,15 @@ def _report(options: argparse.Namespace) -> None:
     from regbench.report.write import report
 
     report(config)
+
+
+def _status(options: argparse.Namespace) -> None:
+    import json
+
+    from regbench.status import status, text
+
+    found = status(_config(options, check=False))
+    print(json.dumps(found, indent=1) if options.json else text(found))
 
 
 def _track(options: argparse.Namespace) -> None:

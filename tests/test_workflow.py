@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, TINY
+
+from regbench import jobs
+from regbench.config import load
 
 BIN = Path(sys.executable).parent
 CLOSING = {"analyze": 1, "report": 1, "track": 1, "all": 1}
@@ -141,7 +145,10 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     arguments = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "-n", "--configfile", str(config)]
     done = subprocess.run(arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert planned(done.stdout + done.stderr)["train"] == 4
+    counts = planned(done.stdout + done.stderr)
+    assert counts["train"] == 4
+    steps = jobs.of_study(load(yaml.safe_load(config.read_text())))
+    assert counts == {**Counter(step.rule for step in steps), **CLOSING, "total": len(steps) + len(CLOSING)}
 
 
 def test_no_more_jobs_at_once_than_cores(finished):
