@@ -196,9 +196,10 @@ def _dataset(options: argparse.Namespace, config: Config) -> str:
     return str(options.dataset)
 
 
-def _set_up(options: argparse.Namespace) -> None:
-    from regbench import device
+def _set_up(options: argparse.Namespace, where: str) -> None:
+    from regbench import device, gpu
 
+    gpu.lease(where)
     device.set_up(options.threads)
 
 
@@ -264,7 +265,7 @@ def _trial(options: argparse.Namespace) -> None:
     from regbench.trial import run_trials
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     proposals = read_json(lay.proposals(dataset, method, options.round))
     first, last = options.slots or (0, len(proposals) - 1)
@@ -313,7 +314,7 @@ def _train(options: argparse.Namespace) -> None:
     from regbench.train import train
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     if options.lam is not None and not 0 < options.lam < float("inf"):
         raise UsageError(f"--lam must be a positive number, but got {options.lam:g}")
@@ -334,7 +335,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from regbench.evaluate import evaluate
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     job = plan.evaluate_job(config, method, options.seed)
     folder = options.run or lay.run(dataset, method, options.seed)
@@ -347,7 +348,7 @@ def _export(options: argparse.Namespace) -> None:
     from regbench.export import export
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     if plan.find_method(config, options.method).model is None:
         raise UsageError(f"--method must name a method with a model, but `{options.method}` moves nothing")
@@ -396,7 +397,7 @@ def _runtime(options: argparse.Namespace) -> None:
     from regbench.runtime import runtime
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == dataset]
     state = lay.root / "state" / "runtime" / dataset
@@ -476,7 +477,7 @@ def _register(options: argparse.Namespace) -> None:
     from regbench import device
     from regbench.register import model_for, register_files
 
-    _set_up(options)
+    _set_up(options, options.device)
     model, preparation = model_for(options.model, options.fixed, options.similarity, options.regularizer, options.lam)
     if options.intensity is not None:
         preparation = preparation._replace(intensity=options.intensity)

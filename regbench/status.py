@@ -20,8 +20,8 @@ STATES = ("done", "running", "failed", "stopped", "not started")
 def status(config: Config) -> dict[str, Any]:
     """Everything the files say, as JSON."""
     found = progress(config)
-    counts = Counter(cell.state for cell in found.cells)
-    steps = Counter(state for _, state, _ in found.steps)
+    counts = Counter[str](cell.state for cell in found.cells)
+    steps = Counter[str](state for _, state, _ in found.steps)
     return {
         "study": config.study,
         "head": found.head,

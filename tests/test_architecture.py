@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "regbench"
 # Imports point down (or sideways within L1 where listed), never up.
 LAYERS = {
     "errors": 0, "files": 0, "lock": 0, "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
-    "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "statistics": 1,
+    "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "gpu": 1, "statistics": 1,
     "adam": 1, "prune": 1, "search": 1,
     "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "jobs": 2,
     "augment": 3, "batches": 3, "inference": 3, "loop": 3, "precision": 3, "register": 3, "resume": 3, "schedule": 3,
@@ -22,7 +22,16 @@ LAYERS = {
     "cli": 4,
 }  # fmt: skip
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
-LIGHT = ("regbench.config", "regbench.plan", "regbench.tune", "regbench.cli", "regbench.files", "regbench.errors")
+LIGHT = (
+    "regbench.config",
+    "regbench.plan",
+    "regbench.tune",
+    "regbench.cli",
+    "regbench.files",
+    "regbench.errors",
+    "regbench.gpu",
+    "regbench.status",
+)
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "scipy", "matplotlib", "snakemake")
 
 
