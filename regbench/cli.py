@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
 
     add("list", _list, "losses, regularizers, models, datasets and metrics, one line each")
     add("check", _check, "report every mistake of a config at once; start nothing", "config")
+    estimate = add("plan", _plan, "jobs, steps, hours, disk and files of a study, before it starts", "config")
+    estimate.add_argument("--at-once", type=_positive, default=1, help="GPUs (or cores) that compute (default: 1)")
+    estimate.add_argument(
+        "--measured", type=Path, nargs="*", default=[], metavar="DIR", help="folders of more studies to take times from"
+    )
+    estimate.add_argument("--json", action="store_true", help="everything, for programs")
     add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset", "threads")
     inspect = add(
         "inspect", _inspect, "show what the loader sees of a dataset; keep nothing", "config", "dataset", "threads"
@@ -220,6 +226,15 @@ def _list(_: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     config = _config(options)
     print(f"`{options.config}` is sound: {len(plan.methods(config))} methods, {len(list(plan.runs(config)))} runs")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    import json
+
+    from regbench.estimate import estimate, text
+
+    found = estimate(_config(options), at_once=options.at_once, measured=options.measured)
+    print(json.dumps(found, indent=1) if options.json else text(found))
 
 
 def _prepare(options: argparse.Namespace) -> None:

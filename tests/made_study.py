@@ -38,14 +38,23 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
     output.parent.mkdir(parents=True, exist_ok=True)
     lam = 0.5
     if step.rule == "prepare":
-        write_json(output, {"data_sha256": DATA, "shape": [32, 32], "spacing_mm": [1.0, 1.0], "labels": {"1": "a"}})
+        write_json(
+            output,
+            {
+                "data_sha256": DATA,
+                "shape": [32, 32],
+                "spacing_mm": [1.0, 1.0],
+                "labels": {"1": "a"},
+                "pairs": {"validation": [["a", "b"]], "test": [["a", "b"], ["c", "d"]]},
+            },
+        )
     elif step.rule in ("propose", "trial"):
         write_json(output, [])
     elif step.rule == "select":
         write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
     elif step.rule == "train":
         job = plan.final_job(config, step.method, step.seed)
-        record = {"job": job, "lam": lam, "data_sha256": DATA, "seconds": 60.0, "status": "complete", "reason": ""}
+        record = {"job": job, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
         record |= {"method": step.method, "seed": step.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
         for name in ("checkpoint.pt", "history.parquet"):
             (output.parent / name).touch()

@@ -18,6 +18,7 @@ from conftest import ROOT, TINY
 
 from regbench import jobs
 from regbench.config import load
+from regbench.estimate import estimate
 
 BIN = Path(sys.executable).parent
 CLOSING = {"analyze": 1, "report": 1, "track": 1, "all": 1}
@@ -90,6 +91,24 @@ def test_everything_is_there(finished):
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
     assert "mlflow ui" in done.stdout
+
+
+def test_the_plan_foresaw_its_files_and_its_size(finished):
+    folder, _ = finished
+    config = load({**yaml.safe_load((folder / "tiny.yaml").read_text()), "results": str(folder / "results")})
+    found, root = estimate(config), folder / "results/tiny"
+    places = ("runs", "tuning", "runtime", "state/trials", "state/runtime", "logs", "benchmarks")
+    made = [path for place in places for path in (root / place).rglob("*") if path.is_file()]
+    rules = ("propose", "trial", "select", "train", "evaluate", "runtime")
+    of_jobs = [path for path in made if path.relative_to(root).parts[0] not in ("logs", "benchmarks")
+               or path.relative_to(root).parts[1].split(".")[0] in rules]  # fmt: skip
+    assert found["files"]["files"] == len(of_jobs)
+    for place, paths in {"runs": ["runs"], "tuning": ["tuning", "state/trials"], "data": ["data"]}.items():
+        size = sum(path.stat().st_size for each in paths for path in (root / each).rglob("*") if path.is_file())
+        assert size / 2 < found["disk_bytes"][place] < size * 2, (place, size, found["disk_bytes"][place])
+    (hours,) = found["hours"]
+    assert hours["device"].startswith("cpu")
+    assert hours["unknown"] == hours["guessed"] == []
 
 
 def test_rows_hold_every_pair_method_and_seed(finished):
