@@ -170,6 +170,14 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert counts == {**Counter(step.rule for step in steps), **CLOSING, "total": len(steps) + len(CLOSING)}
 
 
+def test_numbers_on_the_command_line_are_numbers(tmp_path):
+    changes = ["seeds=[0, 1, 2]", "tuning={trials: 2, steps: 2}", "study=pilot", "lambdas=[{range: [1e-3, 0.5]}]"]
+    done = snakemake(tmp_path, study(tmp_path), "-n", "--config", *changes)
+    assert done.returncode == 0, done.stderr + done.stdout
+    counts = planned(done.stdout + done.stderr)
+    assert (counts["train"], counts["propose"]) == (6, 2)
+
+
 def test_no_more_jobs_at_once_than_cores(finished):
     log = next((finished[0] / ".snakemake/log").iterdir()).read_text()
     running, most = 0, 0

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 from regbench import plan
-from regbench.config import load, read_yaml
+from regbench.config import load, read_yaml, typed
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
 from regbench.lock import owned
@@ -30,6 +30,7 @@ def checked():
             read_yaml(
                 Path(path)
             )  # refuses what Snakemake's reader lets pass, such as a key given twice
+        update_config(config, typed(workflow.config_settings.config))
         if not workflow.is_main_process:
             return load(config)
         from regbench.registry import check_component
