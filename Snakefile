@@ -18,7 +18,11 @@ rule all:
 
 
 onstart:
-    start()
+    start(log)
+
+
+onerror:
+    stopped()
 
 
 onsuccess:

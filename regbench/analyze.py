@@ -30,7 +30,7 @@ def analyze(config: Config) -> None:
     The summary holds nothing that was timed: it is the same in every repetition. Times stand in the rows.
     """
     lay = plan.layout(config)
-    frame = _joined([lay.pairs(*run) for run in plan.runs(config)])
+    frame = joined([lay.pairs(*run) for run in plan.runs(config)])
     timed = pd.concat([pd.read_parquet(lay.runtime(dataset.id)) for dataset in config.datasets], ignore_index=True)
     frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
@@ -62,7 +62,7 @@ def analyze(config: Config) -> None:
     )
 
 
-def _joined(paths: list[Path]) -> pd.DataFrame:
+def joined(paths: list[Path]) -> pd.DataFrame:
     """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN."""
     for path in paths:
         if not path.is_file():
@@ -98,11 +98,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         "failed_rows": len(failed),
         "reasons": sorted(set(failed["reason"])),
         "vanished_labels": int(np.nansum(mine["labels_vanished"])),
-        "metrics": {
-            name: _spread(mine, name)
-            for name in METRICS
-            if name in mine and name not in timed_columns() and (name == "dice" or mine[name].notna().any())
-        },
+        "metrics": metrics_of(mine),
         "dice30": dice30(mine.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
@@ -118,6 +114,15 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})
     return entry
+
+
+def metrics_of(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Every metric of a method's rows that is the same in each repetition: its mean and spreads."""
+    return {
+        name: _spread(rows, name)
+        for name in METRICS
+        if name in rows and name not in timed_columns() and (name == "dice" or rows[name].notna().any())
+    }
 
 
 def timed_columns() -> tuple[str, ...]:

@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
 
     add("list", _list, "losses, regularizers, models, datasets and metrics, one line each")
     add("check", _check, "report every mistake of a config at once; start nothing", "config")
+    estimate = add("plan", _plan, "jobs, steps, hours, disk and files of a study, before it starts", "config")
+    estimate.add_argument("--at-once", type=_positive, default=1, help="GPUs (or cores) that compute (default: 1)")
+    estimate.add_argument(
+        "--measured", type=Path, nargs="*", default=[], metavar="DIR", help="folders of more studies to take times from"
+    )
+    estimate.add_argument("--json", action="store_true", help="everything, for programs")
     add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset", "threads")
     inspect = add(
         "inspect", _inspect, "show what the loader sees of a dataset; keep nothing", "config", "dataset", "threads"
@@ -126,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "threads",
     )
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
-    add("report", _report, "write tables and figures", "config")
+    report = add("report", _report, "write tables and figures", "config")
+    report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
+    status = add("status", _status, "cells done, running and failed, with reasons; ETA; best so far", "config")
+    status.add_argument("--json", action="store_true", help="everything, for programs")
     add("track", _track, "bring MLflow to the state of the study's files", "config")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
@@ -194,9 +203,10 @@ def _dataset(options: argparse.Namespace, config: Config) -> str:
     return str(options.dataset)
 
 
-def _set_up(options: argparse.Namespace) -> None:
-    from regbench import device
+def _set_up(options: argparse.Namespace, where: str) -> None:
+    from regbench import device, gpu
 
+    gpu.lease(where)
     device.set_up(options.threads)
 
 
@@ -217,6 +227,15 @@ def _list(_: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     config = _config(options)
     print(f"`{options.config}` is sound: {len(plan.methods(config))} methods, {len(list(plan.runs(config)))} runs")
+
+
+def _plan(options: argparse.Namespace) -> None:
+    import json
+
+    from regbench.estimate import estimate, text
+
+    found = estimate(_config(options), at_once=options.at_once, measured=options.measured)
+    print(json.dumps(found, indent=1) if options.json else text(found))
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -263,7 +282,7 @@ def _trial(options: argparse.Namespace) -> None:
     from regbench.trial import run_trials
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     proposals = read_json(lay.proposals(dataset, method, options.round))
     first, last = options.slots or (0, len(proposals) - 1)
@@ -316,7 +335,7 @@ def _train(options: argparse.Namespace) -> None:
     from regbench.train import train, trained
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     if options.lam is not None and not 0 < options.lam < float("inf"):
         raise UsageError(f"--lam must be a positive number, but got {options.lam:g}")
@@ -343,7 +362,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from regbench.owner import owning
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     job = plan.evaluate_job(config, method, options.seed)
     folder = options.run or lay.run(dataset, method, options.seed)
@@ -358,7 +377,7 @@ def _export(options: argparse.Namespace) -> None:
     from regbench.export import export
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     if plan.find_method(config, options.method).model is None:
         raise UsageError(f"--method must name a method with a model, but `{options.method}` moves nothing")
@@ -408,7 +427,7 @@ def _runtime(options: argparse.Namespace) -> None:
     from regbench.runtime import runtime
 
     config = _config(options)
-    _set_up(options)
+    _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == dataset]
     state = lay.root / "state" / "runtime" / dataset
@@ -423,9 +442,24 @@ def _analyze(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    config = _config(options, check=False)
+    if options.partial:
+        from regbench.report.partial import write_partial
+
+        print(write_partial(config))
+        return
     from regbench.report.write import report
 
-    report(_config(options, check=False))
+    report(config)
+
+
+def _status(options: argparse.Namespace) -> None:
+    import json
+
+    from regbench.status import status, text
+
+    found = status(_config(options, check=False))
+    print(json.dumps(found, indent=1) if options.json else text(found))
 
 
 def _track(options: argparse.Namespace) -> None:
@@ -486,7 +520,7 @@ def _register(options: argparse.Namespace) -> None:
     from regbench import device
     from regbench.register import model_for, register_files
 
-    _set_up(options)
+    _set_up(options, options.device)
     model, preparation = model_for(options.model, options.fixed, options.similarity, options.regularizer, options.lam)
     if options.intensity is not None:
         preparation = preparation._replace(intensity=options.intensity)

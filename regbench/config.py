@@ -327,6 +327,23 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
+def typed(value: Any) -> Any:
+    """Numbers for the texts in lists and mappings: Snakemake reads `--config 'seeds=[0, 1]'` as a list of texts."""
+    if isinstance(value, list):
+        return [_scalar(item) if isinstance(item, str) else typed(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _scalar(item) if isinstance(item, str) else typed(item) for key, item in value.items()}
+    return value
+
+
+def _scalar(text: str) -> Any:
+    try:
+        found = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(found, dict | list) else found
+
+
 def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config") -> Config:
     """The typed study in `raw`.
 

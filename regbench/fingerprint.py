@@ -11,6 +11,8 @@ from pathlib import Path
 
 from regbench.errors import UsageError
 
+PACKAGE = Path(__file__).parent
+
 # Registries import every component; a stage depends on the ones that it names, which the caller adds.
 # The rest decides what is said and where it is stored, never a number.
 _NOT_FOLLOWED = frozenset(
@@ -18,6 +20,7 @@ _NOT_FOLLOWED = frozenset(
 )
 
 
+@cache
 def component_module(registry_module: str, name: str) -> str:
     """The module that defines an entry of a registry package, or of ``package.module:function``.
 
@@ -42,6 +45,7 @@ def component_module(registry_module: str, name: str) -> str:
     return registry_module
 
 
+@cache
 def fingerprint(*modules: str) -> str:
     """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits."""
     pending, seen = list(modules), set[str]()
@@ -58,13 +62,23 @@ def fingerprint(*modules: str) -> str:
 
 @cache
 def _source(module: str) -> str:
+    path = _file(module)
+    if path is None:
+        raise UsageError(f"`{module}` must be an importable Python module, but there is none of that name.")
+    return path.read_text(encoding="utf-8")
+
+
+def _file(module: str) -> Path | None:
+    """Where a module's source lies. Ours is looked up by name: `find_spec` imports the packages above it, torch too."""
+    first, *rest = module.split(".")
+    if first == PACKAGE.name:
+        place = PACKAGE.joinpath(*rest)
+        return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
     try:
         spec = find_spec(module)
     except ImportError:
-        spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        raise UsageError(f"`{module}` must be an importable Python module, but there is none of that name.")
-    return Path(spec.origin).read_text(encoding="utf-8")
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 @cache
@@ -89,14 +103,6 @@ def _imports(module: str) -> tuple[str, ...]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from regbench import spatial` names a module, `from regbench.spatial import warp` a thing inside one.
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            modules = {name for name in inner if name.startswith("regbench.") and _exists(name)}
+            modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
             found |= modules or {node.module}
     return tuple(sorted(name for name in found if name.startswith("regbench.")))
-
-
-@cache
-def _exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:
-        return False

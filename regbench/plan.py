@@ -18,6 +18,7 @@ IDENTITY = "identity"
 UNTRAINED = frozenset({"instance"})  # models without weights
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 Job = dict[str, Any]
+_KEPT: dict[int, tuple[Config, dict[str, "Method"]]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,19 @@ class Layout:
         return self.data(dataset) / "manifest.json"
 
     def cell(self, dataset: str, method: str) -> Path:
-        return self.root / "tuning" / dataset / method
+        return Path(self.root, "tuning", dataset, method)
 
     def proposals(self, dataset: str, method: str, number: int | str) -> Path:
-        return self.cell(dataset, method) / f"round{number}" / "proposals.json"
+        return Path(self.cell(dataset, method), f"round{number}", "proposals.json")
 
     def trials(self, dataset: str, method: str, number: int | str, first: int | str, last: int | str) -> Path:
-        return self.cell(dataset, method) / f"round{number}" / f"trials{first}-{last}.json"
+        return Path(self.cell(dataset, method), f"round{number}", f"trials{first}-{last}.json")
 
     def trial_state(self, dataset: str, method: str) -> Path:
-        return self.root / "state" / "trials" / dataset / method
+        return Path(self.root, "state", "trials", dataset, method)
 
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.root / "state" / "training" / dataset / method / f"seed{seed}.pt"
+        return Path(self.root, "state", "training", dataset, method, f"seed{seed}.pt")
 
     def evaluation_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner"
@@ -70,7 +71,7 @@ class Layout:
         return self.cell(dataset, method) / "selected.json"
 
     def run(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.root / "runs" / dataset / method / f"seed{seed}"
+        return Path(self.root, "runs", dataset, method, f"seed{seed}")
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.run(dataset, method, seed) / "pairs.parquet"
@@ -108,6 +109,11 @@ class Layout:
         return self.root / "tables"
 
     @property
+    def partial(self) -> Path:
+        """The table of an unfinished study, away from the one that counts."""
+        return self.root / "partial"
+
+    @property
     def run_ids(self) -> Path:
         """The MLflow run of each run key, beside the tables; written by every push."""
         return self.tables / "mlflow_runs.json"
@@ -141,6 +147,19 @@ def without_password(text: str) -> str:
 
 def methods(config: Config) -> tuple[Method, ...]:
     """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config."""
+    return tuple(_by_id(config).values())
+
+
+def _by_id(config: Config) -> dict[str, Method]:
+    """The methods by name, kept for the config of the last question: every job of a study asks."""
+    kept = _KEPT.get(id(config))
+    if kept is None:
+        _KEPT.clear()
+        kept = _KEPT[id(config)] = (config, {method.id: method for method in _methods(config)})
+    return kept[1]  # the config is kept too: while it lives, no other has its id
+
+
+def _methods(config: Config) -> tuple[Method, ...]:
     baselines = [Method(baseline.id, baseline=baseline) for baseline in config.baselines]
     cells = [
         Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
@@ -157,7 +176,7 @@ def find_method(config: Config, name: str) -> Method:
     Raises:
         UsageError: if the study has none of that name.
     """
-    known = {method.id: method for method in methods(config)}
+    known = _by_id(config)
     if name not in known:
         raise UsageError(f"method `{name}` is not in study `{config.study}`; {did_you_mean(name, known)}")
     return known[name]

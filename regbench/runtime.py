@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -35,10 +36,13 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         job: slice of the config (`plan.runtime_job`).
         data: prepared dataset.
         runs: folders of trained runs.
-        state: folder of finished measurements.
+        state: folder of finished measurements; one file once all are finished.
         out: parquet file.
     """
     rows: list[dict[str, Any]] = []
+    together = state.with_name(f"{state.name}.json")
+    finished: dict[str, Any] = {}
+    before = read_json(together) if together.exists() else {}
     for folder in runs:
         record, model = load_run(folder)
         if model is None or record["status"] != "complete":
@@ -55,15 +59,18 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
             }
         )
         path = state / f"{record['method']}.seed{record['seed']}.json"
-        kept = read_json(path) if path.exists() else {}
+        kept = read_json(path) if path.exists() else before.get(path.name, {})
         if kept.get("digest") != key:
             base = {"dataset": data.id, "method": record["method"], "seed": record["seed"], "device": name}
             base |= {"parameters": record["parameters"], "training_seconds": record["seconds"]}
             kept = {"digest": key, "rows": [base | row for row in _time(model, data, device)]}
             write_json(path, kept)
         rows += kept["rows"]
+        finished[path.name] = kept
     with replacing(out) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(temporary, index=False)
+    write_json(together, finished)  # of ten thousand runs, one file and not as many
+    shutil.rmtree(state, ignore_errors=True)
 
 
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device) -> list[dict[str, Any]]:

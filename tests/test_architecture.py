@@ -12,17 +12,27 @@ PACKAGE = Path(__file__).parent.parent / "regbench"
 # Imports point down (or sideways within L1 where listed), never up.
 LAYERS = {
     "errors": 0, "files": 0, "lock": 0, "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
-    "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "statistics": 1,
+    "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "gpu": 1, "statistics": 1,
     "adam": 1, "prune": 1, "search": 1, "slurm": 1, "owner": 1,
-    "registry": 2, "objective": 2, "plan": 2, "baselines": 2,
+    "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "jobs": 2,
     "augment": 3, "batches": 3, "inference": 3, "loop": 3, "precision": 3, "register": 3, "resume": 3, "schedule": 3,
     "fit": 3, "trial": 3, "tune": 3, "train": 3, "evaluate": 3, "export": 3, "optuna_export": 3,
     "compare": 3, "panels": 3,
-    "runtime": 3, "analyze": 3, "report": 3, "tracking": 3,
+    "headlog": 3, "progress": 3, "status": 3,
+    "sizes": 3, "estimate": 3, "runtime": 3, "analyze": 3, "report": 3, "tracking": 3,
     "cli": 4,
 }  # fmt: skip
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
-LIGHT = ("regbench.config", "regbench.plan", "regbench.tune", "regbench.cli", "regbench.files", "regbench.errors")
+LIGHT = (
+    "regbench.config",
+    "regbench.plan",
+    "regbench.tune",
+    "regbench.cli",
+    "regbench.files",
+    "regbench.errors",
+    "regbench.gpu",
+    "regbench.status",
+)
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "scipy", "matplotlib", "snakemake")
 
 
@@ -58,6 +68,20 @@ def test_every_module_has_a_layer():
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_import_nothing_heavy(module):
     code = f"import sys, {module}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_slices_import_nothing_heavy(tiny_file):
+    """Snakemake computes slices when it starts, and starts in every cluster job."""
+    code = (
+        "import sys, pathlib\nfrom regbench import config, plan\n"
+        f"study = config.load(config.read_yaml(pathlib.Path({str(tiny_file)!r})))\n"
+        "method = plan.methods(study)[-1].id\n"
+        "plan.prepare_job(study, 'brains'), plan.trial_job(study, method), plan.cell_job(study, 'brains', method)\n"
+        "plan.study_job(study, 'report.write'), plan.runtime_job(study)\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

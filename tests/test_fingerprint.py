@@ -9,6 +9,8 @@ from regbench import fingerprint as module
 from regbench.errors import UsageError
 from regbench.fingerprint import component_module, fingerprint
 
+CACHED = (component_module, fingerprint, module._source, module._code, module._imports)
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -16,12 +18,12 @@ def package(tmp_path, monkeypatch):
 
     def write(name, text):
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
-        for cached in (module._source, module._code, module._imports, module._exists):
+        for cached in CACHED:
             cached.cache_clear()
         sys.path_importer_cache.clear()
 
     yield write
-    for cached in (module._source, module._code, module._imports, module._exists):
+    for cached in CACHED:
         cached.cache_clear()
 
 

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, TINY
+
+from regbench import jobs
+from regbench.config import load
+from regbench.estimate import estimate
 
 BIN = Path(sys.executable).parent
 CLOSING = {"analyze": 1, "report": 1, "track": 1, "all": 1}
@@ -63,6 +68,7 @@ def planned(output: str) -> dict[str, int]:
 def finished(tmp_path_factory):
     """A finished study; tests that change it work on a copy."""
     folder = tmp_path_factory.mktemp("finished")
+    (folder / "results/tiny/partial").mkdir(parents=True)
     done = snakemake(folder, study(folder))
     assert done.returncode == 0, done.stderr
     return folder, done
@@ -81,9 +87,28 @@ def test_everything_is_there(finished):
     for stem, suffixes in {"tables/main": "csv md tex provenance.json", "tables/runtime": "csv md tex provenance.json",
                            "figures/lambda": "csv svg png", "figures/dice": "csv svg png"}.items():  # fmt: skip
         assert {f"{stem}.{suffix}" for suffix in suffixes.split()} <= names
+    assert not (root / "partial").exists(), "the table of an unfinished study outlived it"
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
     assert "mlflow ui" in done.stdout
+
+
+def test_the_plan_foresaw_its_files_and_its_size(finished):
+    folder, _ = finished
+    config = load({**yaml.safe_load((folder / "tiny.yaml").read_text()), "results": str(folder / "results")})
+    found, root = estimate(config), folder / "results/tiny"
+    places = ("runs", "tuning", "runtime", "state/trials", "state/runtime", "logs", "benchmarks")
+    made = [path for place in places for path in (root / place).rglob("*") if path.is_file()]
+    rules = ("propose", "trial", "select", "train", "evaluate", "runtime")
+    of_jobs = [path for path in made if path.relative_to(root).parts[0] not in ("logs", "benchmarks")
+               or path.relative_to(root).parts[1].split(".")[0] in rules]  # fmt: skip
+    assert found["files"]["files"] == len(of_jobs)
+    for place, paths in {"runs": ["runs"], "tuning": ["tuning", "state/trials"], "data": ["data"]}.items():
+        size = sum(path.stat().st_size for each in paths for path in (root / each).rglob("*") if path.is_file())
+        assert size / 2 < found["disk_bytes"][place] < size * 2, (place, size, found["disk_bytes"][place])
+    (hours,) = found["hours"]
+    assert hours["device"].startswith("cpu")
+    assert hours["unknown"] == hours["guessed"] == []
 
 
 def test_rows_hold_every_pair_method_and_seed(finished):
@@ -139,7 +164,18 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     arguments = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "-n", "--configfile", str(config)]
     done = subprocess.run(arguments, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert planned(done.stdout + done.stderr)["train"] == 4
+    counts = planned(done.stdout + done.stderr)
+    assert counts["train"] == 4
+    steps = jobs.of_study(load(yaml.safe_load(config.read_text())))
+    assert counts == {**Counter(step.rule for step in steps), **CLOSING, "total": len(steps) + len(CLOSING)}
+
+
+def test_numbers_on_the_command_line_are_numbers(tmp_path):
+    changes = ["seeds=[0, 1, 2]", "tuning={trials: 2, steps: 2}", "study=pilot", "lambdas=[{range: [1e-3, 0.5]}]"]
+    done = snakemake(tmp_path, study(tmp_path), "-n", "--config", *changes)
+    assert done.returncode == 0, done.stderr + done.stdout
+    counts = planned(done.stdout + done.stderr)
+    assert (counts["train"], counts["propose"]) == (6, 2)
 
 
 def test_no_more_jobs_at_once_than_cores(finished):
@@ -202,6 +238,26 @@ def test_killed_in_the_middle_it_goes_on(finished, tmp_path):
     done = snakemake(tmp_path, config)
     assert done.returncode == 0, done.stderr
     assert tables(tmp_path) == tables(finished[0])
+
+
+def test_a_cell_that_is_lost_is_a_row_with_its_reason(tmp_path):
+    """--keep-going: one training is killed each time; the others end, and the partial table says why."""
+    grid = {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2"]}
+    config = study(tmp_path, grid=grid, lambdas=[{"value": 0.1}], seeds=[0], tracking={"enabled": False})
+    fault = tmp_path / "bin" / "regbench"
+    fault.parent.mkdir()
+    fault.write_text(f'#!/bin/bash\n[[ "$*" == *"train "*mse* ]] && kill -9 $$\nexec {BIN}/regbench "$@"\n')
+    fault.chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{fault.parent}{os.pathsep}{ENVIRONMENT['PATH']}"}
+    arguments = command(config, "--keep-going", "--retries", "1")
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "PARTIAL table: 2 of 3 cells" in done.stdout
+    rows = pd.read_csv(tmp_path / "results/tiny/partial/partial.csv").set_index("method")
+    assert rows.loc["voxelmorph.mse.grad_l2", "why"].startswith("failed: train seed0: killed (SIGKILL)")
+    assert "(attempt 2)" in rows.loc["voxelmorph.mse.grad_l2", "why"]
+    assert rows.loc[["identity", "voxelmorph.lcc.grad_l2"], "dice_mean"].notna().all()
+    assert not tables(tmp_path)
 
 
 def test_two_at_once_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """All tables and figures of a study, and the page that holds them."""
 
+import shutil
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ CURVES = 24  # methods of a model whose training curves are drawn: the best, and
 
 
 def report(config: Config) -> None:
-    """Write tables, figures and the page from the files of the analysis and of the runs."""
+    """Write tables, figures and the page from the files of the analysis and of the runs; end the partial table."""
     lay = plan.layout(config)
     summary, _ = load_summary(config)
     rows = pd.read_parquet(lay.rows)
@@ -42,3 +43,4 @@ def report(config: Config) -> None:
     write_page(
         summary, lay, pair_strips(shown, spacing), plan.tracking_uri(config) if config.tracking.enabled else None
     )
+    shutil.rmtree(lay.partial, ignore_errors=True)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 from regbench import plan, slurm
-from regbench.config import load, read_yaml
+from regbench.config import load, read_yaml, typed
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
 from regbench.owner import owned
+from regbench.progress import note_head
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
@@ -30,6 +31,7 @@ def checked():
             read_yaml(
                 Path(path)
             )  # refuses what Snakemake's reader lets pass, such as a key given twice
+        update_config(config, typed(workflow.config_settings.config))
         if not workflow.is_main_process:
             return load(config)
         from regbench.registry import check_component
@@ -100,7 +102,7 @@ if workflow.is_main_process:
     workflow._prepare_dag = resumable(workflow._prepare_dag)
 
 
-def start():
+def start(log):
     """Before the first job: one run at a time; the study as the jobs read it, overrides of the command line included."""
     global HELD
     try:
@@ -111,8 +113,16 @@ def start():
                 f"ended jobs ({slurm.summary(orphans)}) of an earlier run of this study that was killed"
             )
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
+        note_head(
+            LAYOUT.root, log
+        )  # a killed job leaves no word of its own; ours has its exit status
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
+
+
+def stopped():
+    """After a job that failed for good: a table of what there is, with the reasons for the rest."""
+    shell("regbench report --partial {CONFIG_FILE:q} || true")
 
 
 def targets():
