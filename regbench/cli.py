@@ -464,12 +464,13 @@ def _status(options: argparse.Namespace) -> None:
 
 def _track(options: argparse.Namespace) -> None:
     from regbench.files import write_json
-    from regbench.tracking import track
+    from regbench.tracking import describe, finished, track
 
     config = _config(options, check=False)
     done = track(config)
-    write_json(plan.layout(config).tracked, done)
-    print("MLflow: " + ", ".join(f"{count} runs {what}" for what, count in done.items()))
+    if finished(config):  # the workflow's mark that nothing is left to push
+        write_json(plan.layout(config).tracked, done)
+    print(describe(done))
 
 
 def _export_optuna(options: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from regbench.train import HISTORY, RUN
 
 LOG = logging.getLogger(__name__)
 KEY, DIGEST, COMPLETE = "regbench.key", "regbench.digest", "regbench.complete"
+Changes = dict[str, dict[str, list[str]]]  # pushed, kept or deleted: stage: keys
 BATCH = 900  # MLflow takes at most 1000 metrics a call
 
 
@@ -53,11 +54,17 @@ def tracking_uri(config: Config) -> str:
     return config.tracking.uri or f"sqlite:///{Path(config.results).resolve() / 'mlflow.db'}"
 
 
-def track(config: Config) -> dict[str, int]:
-    """Bring MLflow to the state of the study's files.
+def finished(config: Config) -> bool:
+    """Whether the study is analysed; before, a push takes the trials and trainings that exist so far."""
+    return plan.layout(config).summary.exists()
+
+
+def track(config: Config) -> Changes:
+    """Bring MLflow to the state of the study's files, finished or not.
 
     Returns:
-        How many runs were ``pushed``, ``kept`` as they were, and ``deleted`` (doubles, leftovers, outdated ones).
+        The keys, by stage, of the runs ``pushed``, ``kept`` as they were, and ``deleted`` (doubles, leftovers,
+        outdated ones).
 
     Raises:
         RegbenchError: if the store cannot be reached; files and tables are complete without it.
@@ -76,6 +83,8 @@ def track(config: Config) -> dict[str, int]:
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment = _experiment(client, config)
             done, ids = _push(client, experiment, records)
+            if not finished(config):
+                return done
             traced = {"tracking_uri": plan.without_password(uri), "experiment": f"regbench/{config.study}"}
             write_json(plan.layout(config).run_ids, traced | {"experiment_id": experiment, "runs": ids})
             return done
@@ -88,18 +97,21 @@ def track(config: Config) -> dict[str, int]:
 
 
 def study_records(config: Config) -> Iterator[Record]:
-    """Every run of a finished study: a parent a method, a child a trial and a seed, and one for the whole study."""
+    """A parent a method, a child a trial and a seed, and one for the whole study, as far as their files exist."""
+    if not finished(config):
+        yield from _so_far(config)
+        return
     lay = plan.layout(config)
     summary = read_json(lay.summary)
     rows = pd.read_parquet(lay.rows)
-    tags = {"study": config.study, "config_sha256": digest(plan.study_job(config, "report.write")["config"])}
-    table_files = [(path, "tables") for path in sorted(lay.tables.iterdir()) if path.name.startswith("main.")]
+    tags = _study_tags(config)
+    table_files = [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
     figure_files = [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
     time_ms = int(lay.summary.stat().st_mtime * 1000)
     ours = {lay.run_ids.name}  # what a push writes is no part of what is pushed
     all_tables = [
         (path, "tables")
-        for path in sorted(lay.tables.iterdir())
+        for path in sorted(lay.tables.glob("*"))
         if not path.name.startswith(".") and path.name not in ours
     ]
     note = f"All tables and figures of study **{config.study}**. {config.description}"
@@ -118,6 +130,58 @@ def study_records(config: Config) -> Iterator[Record]:
         yield parent
         yield from _trials(config, entry, parent)
         yield from _seeds(config, entry, parent, rows)
+
+
+def _study_tags(config: Config) -> dict[str, str]:
+    return {"study": config.study, "config_sha256": digest(plan.study_job(config, "report.write")["config"])}
+
+
+def _so_far(config: Config) -> Iterator[Record]:
+    """The same keys, names and params as of the finished study, without what only the analysis knows."""
+    lay = plan.layout(config)
+    nothing = pd.DataFrame({name: [] for name in ("dataset", "method", "seed", "inference_seconds")})
+    for dataset in config.datasets:
+        for method in (method for method in plan.methods(config) if method.tuned):
+            folders = [lay.run(dataset.id, method.id, seed) for seed in plan.seeds(config, method.id)]
+            runs = [read_json(folder / RUN) for folder in folders if (folder / RUN).exists()]
+            files = [path for path in plan.trial_files(config, dataset.id, method.id) if path.exists()]
+            if not runs and not files:
+                continue
+            kinds = ("model", "similarity", "regularizer")
+            entry = {kind: getattr(method, kind).id if getattr(method, kind) else None for kind in kinds}
+            selected = lay.selected(dataset.id, method.id)
+            lam = read_json(selected)["lam"] if selected.exists() else None
+            entry |= {"dataset": dataset.id, "method": method.id, "lam": lam, "runs": runs}
+            note = f"**{_title(entry)}** on {dataset.id}: unfinished; trainings done: {len(runs)} of {len(folders)}."
+            tags = _study_tags(config) | _method_tags(entry) | {"mlflow.note.content": note}
+            name, params = _title(entry), _params(entry) | ({"lam": f"{lam:g}"} if lam is not None else {})
+            # Of a file that never changes: a second push of the same files repeats the digest and the times.
+            time_ms = int((files[0] if files else folders[0] / RUN).stat().st_mtime * 1000)
+            parent = Record(f"{config.study}/{dataset.id}/{method.id}", name, None, params, tags, time_ms=time_ms)
+            yield parent
+            yield from _trials(config, entry, parent)
+            yield from _seeds(config, entry, parent, nothing)
+
+
+def _method_tags(entry: Mapping[str, Any]) -> dict[str, str]:
+    """What the UI groups and filters by, the same names in every run; code as the trainings recorded it."""
+    tags = {"stage": "method", "dataset": entry["dataset"], "method": entry["method"]}
+    tags |= {kind: entry[kind] for kind in ("similarity", "regularizer") if entry[kind]}
+    if entry["lam"] is not None:
+        tags["lambda"] = f"{entry['lam']:g}"
+    codes = [run["environment"]["code"] for run in entry["runs"]]
+    if codes:
+        tags["git_commit"] = ", ".join(sorted({code["git_commit"] or "unknown" for code in codes}))
+        tags["git_dirty"] = str(any(code["git_dirty"] for code in codes)).lower()
+    return tags
+
+
+def _row(entry: Mapping[str, Any]) -> str:
+    """The method's row of the table, mean ± SD over pairs, as a Markdown table."""
+    found = {name: value for name, value in entry["metrics"].items() if value["mean"] is not None}
+    cells = [f"{value['mean']:.4g} ± {value['sd'] or 0:.2g}" for value in found.values()]
+    lines = (list(found), ["---"] * len(found), cells)
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) if found else ""
 
 
 def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: dict[str, str], time_ms: int) -> Record:
@@ -143,7 +207,7 @@ def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: 
     note = f"**{_title(entry)}** on {dataset}: test Dice {score} over {counts}."
     if entry["reasons"]:
         note += " Failed rows: " + "; ".join(entry["reasons"])
-    tags = tags | {"stage": "method", "dataset": dataset, "method": method, "mlflow.note.content": note}
+    tags = tags | _method_tags(entry) | {"mlflow.note.content": f"{note}\n\n{_row(entry)}"}
     params = _params(entry) | ({"lam": f"{entry['lam']:g}"} if entry["lam"] is not None else {})
     failed = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(mine) else "FINISHED"
     return Record(
@@ -153,6 +217,8 @@ def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: 
 
 def _trials(config: Config, entry: Mapping[str, Any], parent: Record) -> Iterator[Record]:
     for path in plan.trial_files(config, entry["dataset"], entry["method"]):
+        if not path.exists():
+            continue  # of a study that still runs
         time_ms = int(path.stat().st_mtime * 1000)
         for trial in read_json(path):
             curve = trial["curve"]
@@ -163,7 +229,7 @@ def _trials(config: Config, entry: Mapping[str, Any], parent: Record) -> Iterato
             ]
             metrics += [(f"val/{name}", trial[name], 0) for name in ("dice", "ndv_percent") if trial[name] is not None]
             tags = parent.tags | {"stage": "trial", "mlflow.note.content": trial["reason"] or "one trial of the tuning"}
-            tags["trial"] = str(trial["number"])
+            tags |= {"trial": str(trial["number"]), "lambda": f"{trial['lam']:g}"}
             yield Record(
                 f"{parent.key}/trial{trial['number']}",
                 f"{_title(entry, trial['lam'])} · trial {trial['number']}",
@@ -194,11 +260,14 @@ def _seeds(config: Config, entry: Mapping[str, Any], parent: Record, rows: pd.Da
         commit = run["environment"]["code"]["git_commit"] or "unknown"
         tags = parent.tags | {
             "stage": "seed",
+            "seed": str(run["seed"]),
             "device": run["environment"]["device"],
             "git_commit": commit,
             "git_dirty": str(run["environment"]["code"]["git_dirty"]).lower(),
             "data_sha256": run["data_sha256"],
-            "checkpoint_sha256": run["checkpoint_sha256"],
+            "checkpoint_sha256": run["checkpoint_sha256"] or "none",
+            "system": run["environment"]["system"],
+            "packages": ", ".join(f"{name} {number}" for name, number in run["environment"]["packages"].items()),
             "mlflow.note.content": run["reason"] or "one final training",
         }
         lam = {"lam": f"{run['lam']:g}"} if run["lam"] is not None else {}
@@ -246,10 +315,10 @@ def _experiment(client: Any, config: Config) -> str:
     return str(client.create_experiment(name, None if config.tracking.uri else folder.as_uri(), tags))
 
 
-def _push(client: Any, experiment: str, records: list[Record]) -> tuple[dict[str, int], dict[str, str]]:
-    """Counts of what was done, and the MLflow id of each run by its key."""
+def _push(client: Any, experiment: str, records: list[Record]) -> tuple[Changes, dict[str, str]]:
+    """What was done, and the MLflow id of each run by its key."""
     existing = _existing(client, experiment)
-    done = {"pushed": 0, "kept": 0, "deleted": 0}
+    done: Changes = {"pushed": {}, "kept": {}, "deleted": {}}
     ids: dict[str, str] = {}
     for record in records:
         wanted = record.digest()
@@ -260,18 +329,32 @@ def _push(client: Any, experiment: str, records: list[Record]) -> tuple[dict[str
             ids[record.key] = whole[0].info.run_id
             if parent and whole[0].data.tags.get("mlflow.parentRunId") != parent:
                 client.set_tag(ids[record.key], "mlflow.parentRunId", parent)
-            done["kept"] += 1
+            done["kept"].setdefault(record.tags["stage"], []).append(record.key)
         else:
             ids[record.key] = _write(client, experiment, record, wanted, parent)
-            done["pushed"] += 1
-        outdated = [run.info.run_id for run in old if run.info.run_id != ids[record.key]]
-        for run_id in outdated:
-            client.delete_run(run_id)
-        done["deleted"] += len(outdated)
-    for run in (run for runs in existing.values() for run in runs):
-        client.delete_run(run.info.run_id)  # of a method or trial that the study no longer has
-        done["deleted"] += 1
+            done["pushed"].setdefault(record.tags["stage"], []).append(record.key)
+        _delete(client, [run for run in old if run.info.run_id != ids[record.key]], done)
+    for runs in existing.values():
+        _delete(client, runs, done)  # of a method or trial that the study no longer has
     return done, ids
+
+
+def _delete(client: Any, runs: list[Any], done: Changes) -> None:
+    for run in runs:
+        client.delete_run(run.info.run_id)
+        done["deleted"].setdefault(run.data.tags.get("stage", "unknown"), []).append(run.data.tags[KEY])
+
+
+def describe(done: Changes) -> str:
+    """Counts of each kind, then the key of every run that was changed."""
+    counts = []
+    for what, stages in done.items():
+        kinds = ", ".join(f"{len(keys)} {stage}" for stage, keys in sorted(stages.items()))
+        counts.append(f"{sum(map(len, stages.values()))} runs {what}" + (f" ({kinds})" if kinds else ""))
+    changed = [
+        f"  {what} {key}" for what in ("pushed", "deleted") for keys in done[what].values() for key in sorted(keys)
+    ]
+    return "\n".join(["MLflow: " + ", ".join(counts), *changed])
 
 
 def _existing(client: Any, experiment: str) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.plan import without_password  # noqa: E402
-from regbench.tracking import COMPLETE, DIGEST, KEY, Record, _push  # noqa: E402
+from regbench.tracking import COMPLETE, DIGEST, KEY, Record, _push, describe  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
 
@@ -38,6 +38,10 @@ def records(dice=0.7):
     return [parent, Record("s/d/m/seed0", "LCC · s0", "s/d/m", {"seed": "0"}, {"stage": "seed"}, curve)]
 
 
+def counts(done):
+    return {what: sum(map(len, stages.values())) for what, stages in done.items()}
+
+
 def state(client, experiment):
     """What a user sees, without the ids."""
     runs = client.search_runs([experiment])
@@ -55,12 +59,22 @@ def state(client, experiment):
 
 
 def test_a_push_then_the_same_again(client, experiment):
-    assert _push(client, experiment, records())[0] == {"pushed": 2, "kept": 0, "deleted": 0}
+    assert counts(_push(client, experiment, records())[0]) == {"pushed": 2, "kept": 0, "deleted": 0}
     before = state(client, experiment)
     assert before[1][3] == "LCC"
     assert before[1][4] == 2000
-    assert _push(client, experiment, records())[0] == {"pushed": 0, "kept": 2, "deleted": 0}
+    assert counts(_push(client, experiment, records())[0]) == {"pushed": 0, "kept": 2, "deleted": 0}
     assert state(client, experiment) == before
+
+
+def test_what_changed_is_said_by_kind_and_key(client, experiment):
+    _push(client, experiment, records())
+    text = describe(_push(client, experiment, records(dice=0.8))[0])
+    assert text.splitlines() == [
+        "MLflow: 1 runs pushed (1 method), 1 runs kept (1 seed), 1 runs deleted (1 method)",
+        "  pushed s/d/m",
+        "  deleted s/d/m",
+    ]
 
 
 def test_every_key_has_the_id_of_its_run(client, experiment):
@@ -71,7 +85,7 @@ def test_every_key_has_the_id_of_its_run(client, experiment):
 
 def test_changed_files_replace_their_run(client, experiment):
     _push(client, experiment, records())
-    assert _push(client, experiment, records(dice=0.8))[0] == {"pushed": 1, "kept": 1, "deleted": 1}
+    assert counts(_push(client, experiment, records(dice=0.8))[0]) == {"pushed": 1, "kept": 1, "deleted": 1}
     names = {run.info.run_name: run for run in client.search_runs([experiment])}
     assert names["LCC"].data.metrics["test/dice"] == 0.8
     assert names["LCC · s0"].data.tags["mlflow.parentRunId"] == names["LCC"].info.run_id
@@ -103,7 +117,7 @@ def test_doubles_are_removed_and_the_earliest_is_kept(client, experiment):
     (first,) = [run for run in client.search_runs([experiment]) if run.info.run_name == "LCC"]
     tags = {key: first.data.tags[key] for key in (KEY, DIGEST, COMPLETE)}
     client.create_run(experiment, tags=tags, run_name="double")
-    assert _push(client, experiment, records())[0]["deleted"] == 1
+    assert counts(_push(client, experiment, records())[0])["deleted"] == 1
     assert [run.info.run_id for run in client.search_runs([experiment]) if run.info.run_name == "LCC"] == [
         first.info.run_id
     ]
@@ -112,7 +126,7 @@ def test_doubles_are_removed_and_the_earliest_is_kept(client, experiment):
 def test_runs_that_the_study_no_longer_has_are_removed(client, experiment):
     _push(client, experiment, records())
     client.create_run(experiment, run_name="somebody else's")
-    assert _push(client, experiment, records()[:1])[0]["deleted"] == 1
+    assert counts(_push(client, experiment, records()[:1])[0])["deleted"] == 1
     assert {run.info.run_name for run in client.search_runs([experiment])} == {"LCC", "somebody else's"}
 
 
