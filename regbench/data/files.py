@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from regbench.data.raw import Entry, Header, Volume
-from regbench.data.reading import read_header, read_image, read_labels, read_landmarks
+from regbench.data.reading import ImageFile, read_labels, read_landmarks
 from regbench.errors import RegbenchError
 
 
@@ -17,8 +17,10 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
         same_affine: labels and mask must lie where the image lies, not only have its shape.
     """
 
+    picture = ImageFile(image)
+
     def read() -> Volume:
-        voxels, header = read_image(image)
+        voxels, header = picture.read()
         labels = inner = points = None
         if label is not None:
             labels, label_header = read_labels(label)
@@ -33,7 +35,7 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
 
     parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
     files = {kind: path for kind, path in parts.items() if path is not None}
-    return Entry(name, lambda: read_header(image), read, files, group, split)
+    return Entry(name, lambda: picture.header, read, files, group, split)
 
 
 def _must_match(path: Path, header: Header, image: Path, expected: Header, same_affine: bool) -> None:

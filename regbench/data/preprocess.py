@@ -163,12 +163,13 @@ def _spacing(
             raise RegbenchError(f"preprocessing.spacing_mm must be {dims} numbers above 0, but got {list(spacing)}.")
         return spacing
     own = [tuple(header.spacing_mm[axis] for axis, _ in ways) for header, ways in zip(headers, axes, strict=True)]
-    for entry, spacing in zip(entries, own, strict=True):
-        if not np.allclose(spacing, own[0], rtol=1e-3):
-            raise RegbenchError(
-                f"subjects must have one spacing, but `{entries[0].id}` has {own[0]} mm and `{entry.id}` {spacing} mm. "
-                "Set preprocessing.spacing_mm to resample all of them."
-            )
+    differ = np.flatnonzero(~np.isclose(own, own[0], rtol=1e-3).all(1))
+    if len(differ):
+        other = differ[0]
+        raise RegbenchError(
+            f"subjects must have one spacing, but `{entries[0].id}` has {own[0]} mm and `{entries[other].id}` "
+            f"{own[other]} mm. Set preprocessing.spacing_mm to resample all of them."
+        )
     return own[0]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class Header:
     affine: NDArray[np.float64]
     axes: tuple[int, ...]
 
-    @property
+    @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
         """Side lengths of a voxel along the kept axes."""
         lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(0))

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +57,71 @@ def inside(root: Path, name: str, where: str) -> Path:
     return path
 
 
-@np.errstate(all="ignore")  # nonsense in a damaged header overflows in nibabel; what comes of it is checked
-def read_header(path: Path) -> Header:
-    """Shape and affine of an image file, without its voxels.
+class ImageFile:
+    """An image file whose header is parsed once: for a small volume that takes as long as its voxels."""
 
-    Raises:
-        RegbenchError: if the file is damaged, of an unknown kind, has colours, or is not 2D or 3D; names it.
-    """
-    return _header(path, _open(path)) if suffix(path) in VOLUMES else _slice_header(_read_slice(path))
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _volume(self) -> tuple[Any, Header]:
+        """nibabel's image, its voxels still on disk, and what counts of its header."""
+        # Nonsense in a damaged header overflows in nibabel; what comes of it is checked.
+        with np.errstate(all="ignore"):
+            image = _open(self.path)
+            return image, _header(self.path, image)
+
+    @property
+    def header(self) -> Header:
+        """Shape and affine, without the voxels.
+
+        Raises:
+            RegbenchError: if the file is damaged, of an unknown kind, has colours, or is not 2D or 3D; names it.
+        """
+        return self._volume[1] if suffix(self.path) in VOLUMES else _slice_header(_read_slice(self.path))
+
+    def read(self) -> tuple[NDArray[np.float32], Header]:
+        """Voxels (float32, axes of one voxel dropped) and header; NaN and infinity are left in.
+
+        Raises:
+            RegbenchError: as `header`, or if the voxels cannot be read.
+        """
+        values, header = self.stored()
+        # Values beyond float32 become infinite, and the caller says so with the subject's name.
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32), header
+
+    def stored(self) -> tuple[NDArray[Any], Header]:
+        """Voxels in the type that they have, and header.
+
+        Raises:
+            RegbenchError: as `read`.
+        """
+        path = self.path
+        if suffix(path) not in VOLUMES:
+            pixels = _read_slice(path)
+            return pixels, _slice_header(pixels)
+        image, header = self._volume
+        try:
+            with np.errstate(all="ignore"):
+                values = np.asanyarray(image.dataobj)
+        except DAMAGE as error:
+            raise RegbenchError(
+                f"`{path}` must be whole, but its voxels cannot be read: {error}. It may be truncated: copy it again."
+            ) from error
+        if values.dtype.kind not in "iufb":
+            raise RegbenchError(f"`{path}` must have one real number a voxel, but has type {values.dtype}.")
+        return values.reshape(header.shape), header
+
+
+def read_header(path: Path) -> Header:
+    """`ImageFile.header` of a path."""
+    return ImageFile(path).header
 
 
 def read_image(path: Path) -> tuple[NDArray[np.float32], Header]:
-    """Voxels (float32, axes of one voxel dropped) and header of an image file; NaN and infinity are left in.
-
-    Raises:
-        RegbenchError: as `read_header`, or if the voxels cannot be read.
-    """
-    values, header = _read(path)
-    # Values beyond float32 become infinite, and the caller says so with the subject's name.
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32), header
+    """`ImageFile.read` of a path."""
+    return ImageFile(path).read()
 
 
 def read_labels(path: Path) -> tuple[NDArray[np.int32], Header]:
@@ -84,7 +130,7 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Header]:
     Raises:
         RegbenchError: as `read_image`, or if a value is no integer from 0 to 2**31 - 1.
     """
-    values, header = _read(path)
+    values, header = ImageFile(path).stored()
     return whole_numbers(values, str(path)), header
 
 
@@ -137,24 +183,6 @@ def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
             raise RegbenchError(f"`{path}`, line {number}: must be {dims} voxel coordinates, but got {line!r}.")
         rows.append(row)
     return np.array(rows, dtype=np.float64).reshape(-1, dims)
-
-
-@np.errstate(all="ignore")
-def _read(path: Path) -> tuple[NDArray[Any], Header]:
-    if suffix(path) not in VOLUMES:
-        pixels = _read_slice(path)
-        return pixels, _slice_header(pixels)
-    image = _open(path)
-    header = _header(path, image)
-    try:
-        values = np.asanyarray(image.dataobj)
-    except DAMAGE as error:
-        raise RegbenchError(
-            f"`{path}` must be whole, but its voxels cannot be read: {error}. It may be truncated: copy it again."
-        ) from error
-    if values.dtype.kind not in "iufb":
-        raise RegbenchError(f"`{path}` must have one real number a voxel, but has type {values.dtype}.")
-    return values.reshape(header.shape), header
 
 
 def _open(path: Path) -> Any:
