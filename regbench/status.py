@@ -48,10 +48,9 @@ def text(found: Mapping[str, Any]) -> str:
         counts = found[kind]
         words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
-    lines.append(
-        f"head  {'runs' if found['head'] else 'no head process runs here: the same snakemake command goes on'}"
-    )
-    lines.append(f"ETA   {_eta_words(found['eta'])}")
+    if found["head"] or found["not_done"]:
+        lines.append(f"head  {'runs' if found['head'] else 'not running: the same snakemake command goes on'}")
+    lines.append(f"ETA   {_eta_words(found['eta']) if found['not_done'] else 'all cells are done'}")
     for entry in found["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
