@@ -125,9 +125,10 @@ def _eta_words(found: Mapping[str, Any]) -> str:
     more = f"; {', '.join(found['unknown'])} not measured yet, not counted" if found["unknown"] else ""
     if not found["work_seconds"]:
         return f"unknown: no job has ended yet{more}"
+    least = "at least " if more else ""
     if found["seconds"] is None:
-        return f"{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
-    return f"{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
+        return f"{least}{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
+    return f"{least}{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
 
 
 def duration(seconds: float) -> str:
