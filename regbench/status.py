@@ -48,10 +48,9 @@ def text(found: Mapping[str, Any]) -> str:
         counts = found[kind]
         words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
-    lines.append(
-        f"head  {'runs' if found['head'] else 'no head process runs here: the same snakemake command goes on'}"
-    )
-    lines.append(f"ETA   {_eta_words(found['eta'])}")
+    if found["head"] or found["not_done"]:
+        lines.append(f"head  {'runs' if found['head'] else 'not running: the same snakemake command goes on'}")
+    lines.append(f"ETA   {_eta_words(found['eta']) if found['not_done'] else 'all cells are done'}")
     for entry in found["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
@@ -126,9 +125,10 @@ def _eta_words(found: Mapping[str, Any]) -> str:
     more = f"; {', '.join(found['unknown'])} not measured yet, not counted" if found["unknown"] else ""
     if not found["work_seconds"]:
         return f"unknown: no job has ended yet{more}"
+    least = "at least " if more else ""
     if found["seconds"] is None:
-        return f"{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
-    return f"{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
+        return f"{least}{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
+    return f"{least}{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
 
 
 def duration(seconds: float) -> str:

@@ -88,6 +88,13 @@ def test_before_any_run_the_best_trial_leads(study):
     assert "its best trial" in text(status(study))
 
 
+def test_a_finished_study_says_so(study):
+    make(study)
+    words = text(status(study))
+    assert "all cells are done" in words
+    assert "snakemake" not in words
+
+
 def test_a_study_that_is_not_there_yet(study):
     found = status(study)
     assert found["cells"]["not started"] == 3

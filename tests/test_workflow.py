@@ -260,6 +260,19 @@ def test_a_cell_that_is_lost_is_a_row_with_its_reason(tmp_path):
     assert not tables(tmp_path)
 
 
+def test_a_local_run_needs_no_slurm(tmp_path):
+    """Slurm's commands are installed, and its controller is down: nothing to a study that runs here."""
+    fake = tmp_path / "bin" / "squeue"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    environment = {**ENVIRONMENT, "PATH": f"{fake.parent}{os.pathsep}{ENVIRONMENT['PATH']}"}
+    arguments = command(study(tmp_path), "--until", "prepare")
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "cannot look for jobs of an earlier run" in done.stderr
+
+
 def test_two_at_once_are_refused(tmp_path):
     config = study(tmp_path)
     first = subprocess.Popen(

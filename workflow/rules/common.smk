@@ -102,16 +102,29 @@ if workflow.is_main_process:
     workflow._prepare_dag = resumable(workflow._prepare_dag)
 
 
+def end_orphans():
+    """No other head lives, so its jobs answer to nobody; their trainings keep their state and are taken up again."""
+    try:
+        orphans = slurm.cancel(JOB_PREFIX)
+    except RegbenchError as error:
+        if hasattr(workflow.executor_settings, "jobname_prefix"):
+            raise
+        logger.warning(
+            f"cannot look for jobs of an earlier run: {error}"
+        )  # a local run needs no Slurm
+        return
+    if orphans:
+        logger.warning(
+            f"ended jobs ({slurm.summary(orphans)}) of an earlier run of this study that was killed"
+        )
+
+
 def start(log):
     """Before the first job: one run at a time; the study as the jobs read it, overrides of the command line included."""
     global HELD
     try:
         HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
-        # No other head lives, so these jobs answer to nobody; their trainings keep their state and are taken up again.
-        if orphans := slurm.cancel(JOB_PREFIX):
-            logger.warning(
-                f"ended jobs ({slurm.summary(orphans)}) of an earlier run of this study that was killed"
-            )
+        end_orphans()
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
         note_head(
             LAYOUT.root, log
