@@ -14,7 +14,7 @@ from regbench.components import bind
 from regbench.data import DATASETS
 from regbench.data.cache import MANIFEST
 from regbench.data.splits import Splits, pairs, split
-from regbench.data.subject import Source, Subject, slabs
+from regbench.data.subject import Source, Subject, all_finite, slabs
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest, file_sha256, read_json, replacing, write_json
 from regbench.lock import waiting
@@ -192,7 +192,7 @@ def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
     for name, values in (("image", subject.image), ("labels", subject.labels)):
         if values.shape != source.shape:
             raise RegbenchError(f"{where}: {name} must have shape {source.shape}, but got {values.shape}.")
-    if not np.isfinite(subject.image).all():
+    if not all_finite(subject.image):
         bad = int((~np.isfinite(subject.image)).sum())
         raise RegbenchError(f"{where}: the image has {bad} NaN or infinite voxels. Repair or leave out the subject.")
     return subject

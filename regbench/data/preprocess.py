@@ -19,7 +19,7 @@ from regbench.data.labelling import Labelling, names_by_id
 from regbench.data.pool import in_order
 from regbench.data.raw import Entry, Header, Raw, Volume
 from regbench.data.space import Space
-from regbench.data.subject import Source, Subject
+from regbench.data.subject import Source, Subject, all_finite
 from regbench.errors import RegbenchError, did_you_mean
 from regbench.files import file_sha256
 
@@ -208,9 +208,9 @@ def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, An
 
 
 def _clean(subject: str, volume: Volume, nan: str) -> NDArray[np.float32]:
-    finite = np.isfinite(volume.image)
-    if finite.all():
+    if all_finite(volume.image):
         return volume.image
+    finite = np.isfinite(volume.image)
     if nan == "error":
         raise RegbenchError(
             f"subject `{subject}`: the image must be finite, but {int((~finite).sum())} voxels are NaN or infinite. "

@@ -17,6 +17,12 @@ def slabs(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield values[start : start + rows]
 
 
+def all_finite(values: NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite. A finite sum says so without an array of answers; few others need one."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
 @dataclass(frozen=True)
 class Subject:
     """One image with its labels, on the grid of the dataset.
