@@ -1,9 +1,11 @@
 """Scaling every image to order one, by itself: scanners agree on no unit."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from regbench.data.percentile import percentile
 
 Kind = Literal["percentile", "minmax", "zscore", "window", "none"]
 
@@ -48,13 +50,12 @@ def normalise(
     return np.clip(scaled, 0, 1, out=scaled)
 
 
-def _range(image: NDArray[Any], kind: Kind, percentiles: tuple[float, float]) -> tuple[float, float]:
+def _range(image: NDArray[np.float32], kind: Kind, percentiles: tuple[float, float]) -> tuple[float, float]:
     if kind == "minmax":
         return float(image.min()), float(image.max())
     if not 0 <= percentiles[0] < percentiles[1] <= 100:
         raise ValueError(f"`percentiles` must rise within 0 to 100, but got {list(percentiles)}")
-    low, high = np.percentile(image, percentiles)
-    return float(low), float(high)
+    return percentile(image, percentiles[0]), percentile(image, percentiles[1])
 
 
 def _check(low: float, high: float, what: str) -> None:

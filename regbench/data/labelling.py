@@ -37,7 +37,7 @@ class Labelling:
         self._keep, self._refuse = keep, refuse_others
         self.found: set[int] = set()
 
-    def apply(self, labels: NDArray[np.int32], subject: str) -> tuple[NDArray[Any], dict[str, int]]:
+    def apply(self, labels: NDArray[Any], subject: str) -> tuple[NDArray[Any], dict[str, int]]:
         """Labels that count, in the least type that holds them, and the voxels of each id turned into background.
 
         Raises:
@@ -58,7 +58,7 @@ class Labelling:
         self.found |= {int(label) for label in new if label}
         least = np.min_scalar_type(int(new.max()))
         if (new == ids).all():
-            return labels.astype(least), left_out
+            return labels.astype(least, copy=False), left_out
         if ids[-1] < MANY:
             table = np.zeros(int(ids[-1]) + 1, least)
             table[ids] = new
@@ -79,7 +79,7 @@ class Labelling:
         return {label: names.get(label, f"label {label}") for label in kept}
 
 
-def _occurring(labels: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The ids in a label map, rising, and their voxels."""
     if int(labels.max()) < MANY:
         counts = np.zeros(int(labels.max()) + 1, np.int64)

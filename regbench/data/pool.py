@@ -20,9 +20,9 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int
         waiting: deque[Future[Result]] = deque(pool.submit(work, item) for item in islice(rest, threads))
         try:
             while waiting:
-                done = waiting.popleft().result()
+                done = [waiting.popleft().result()]
                 waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
-                yield done
+                yield done.pop()  # nothing here holds on to it
         finally:
             for future in waiting:
                 future.cancel()

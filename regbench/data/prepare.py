@@ -107,13 +107,13 @@ def divide(spec: Mapping[str, Any], source: Source) -> tuple[Splits, dict[str, l
 def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
     names: tuple[str, ...] = ()
-    records, points = {}, list[NDArray[np.float64]]()
+    records, points = dict[str, dict[str, Any]](), list[NDArray[np.float64]]()
     files = dict[str, dict[str, Any]]()
     with ExitStack() as stack:
         open_files: dict[str, IO[bytes]] = {}
-        for number, subject in enumerate(source):
+        for subject in source:
             parts = _parts(_checked(subject, source, dataset))
-            if number == 0:
+            if not records:
                 names = tuple(parts)
                 for name, values in parts.items():
                     temporary = stack.enter_context(replacing(folder / f"{name}.npy"))
@@ -125,9 +125,10 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
                     raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
                 for part in slabs(parts[name]):  # whole, a conversion of type would be another volume in memory
                     open_files[name].write(np.ascontiguousarray(part, dtype=TYPES[name]).data)
-            records[subject.id] = dict(subject.record)
             if subject.landmarks is not None:
-                points.append(np.insert(subject.landmarks, 0, number, axis=1))
+                points.append(np.insert(subject.landmarks, 0, len(records), axis=1))
+            records[subject.id] = dict(subject.record)
+            del subject, parts  # let go before the next one is read
         files.update(_stored(open_files, threads))
     if points:
         path = folder / "landmarks.npy"

@@ -124,8 +124,8 @@ def read_image(path: Path) -> tuple[NDArray[np.float32], Header]:
     return ImageFile(path).read()
 
 
-def read_labels(path: Path) -> tuple[NDArray[np.int32], Header]:
-    """Integers of a label file, which may be stored as floats.
+def read_labels(path: Path) -> tuple[NDArray[Any], Header]:
+    """Integers of a label file, which may be stored as floats; in the type of the file, or int32.
 
     Raises:
         RegbenchError: as `read_image`, or if a value is no integer from 0 to 2**31 - 1.
@@ -134,8 +134,8 @@ def read_labels(path: Path) -> tuple[NDArray[np.int32], Header]:
     return whole_numbers(values, str(path)), header
 
 
-def whole_numbers(values: NDArray[Any], where: str) -> NDArray[np.int32]:
-    """Labels as int32.
+def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """Labels as integers: as they are where they have up to four bytes, which takes no memory, else as int32.
 
     Raises:
         RegbenchError: if a value is no integer from 0 to 2**31 - 1; names `where` and one such value.
@@ -155,7 +155,8 @@ def whole_numbers(values: NDArray[Any], where: str) -> NDArray[np.int32]:
     if integers.size and (integers.min() < 0 or integers.max() >= 2**31):
         bad = integers.min() if integers.min() < 0 else integers.max()
         raise RegbenchError(f"`{where}`: labels must be 0 to 2147483647, but one is {bad}.")
-    return integers.astype(np.int32)
+    kept = integers.dtype.kind in "iu" and integers.dtype.itemsize <= 4 and integers.dtype.isnative
+    return integers if kept else integers.astype(np.int32)
 
 
 def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:

@@ -1,0 +1,55 @@
+"""Percentiles of a volume without sorting or copying it; that was a third of the time of preparing one."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.subject import slabs
+
+SAMPLE = 2**15  # values that say where to look
+SLACK = 6  # standard deviations of a rank estimated from the sample, on both sides
+
+
+def percentile(values: NDArray[np.float32], q: float) -> float:
+    """`numpy.percentile` of a list (linear between ranks), the same to the bit.
+
+    A sample brackets the two ranks, one pass counts what lies below the bracket and takes what lies in it.
+
+    Args:
+        values: finite float32, any shape, at least one.
+        q: 0 to 100.
+    """
+    place = (values.size - 1) * (q / 100)
+    first = int(place)
+    found = _ranks(values, first, min(first + 1, values.size - 1), q / 100)
+    if found is None:
+        return float(np.percentile(values, [q])[0])
+    low, high = found
+    step, part = float(high - low), place - first  # numpy rounds the step to the type of the values, and no more
+    return float(high) - step * (1 - part) if part >= 0.5 else float(low) + step * part
+
+
+def _ranks(values: NDArray[np.float32], first: int, second: int, share: float) -> tuple[np.float32, np.float32] | None:
+    """The values of two neighbouring ranks; None if the sample misled."""
+    flat = values.reshape(-1) if values.flags.c_contiguous else values.T.reshape(-1)
+    sample = np.sort(flat[:: max(flat.size // SAMPLE, 1)])
+    margin = SLACK * np.sqrt(share * (1 - share) * sample.size) + 2
+    middle = share * (sample.size - 1)
+    low = sample[max(int(middle - margin), 0)] if middle > margin else flat.dtype.type(-np.inf)
+    high = sample[int(middle + margin)] if middle + margin < sample.size - 1 else flat.dtype.type(np.inf)
+    below = at_low = at_high = 0
+    inside = []
+    for part in slabs(flat):
+        below += int(np.count_nonzero(part < low))
+        at_low += int(np.count_nonzero(part == low))
+        at_high += int(np.count_nonzero(part == high))
+        inside.append(part[(part > low) & (part < high)])
+    between = np.sort(np.concatenate(inside))
+    if low == high:
+        at_high = 0
+    at = []
+    for rank in (first, second):
+        place = rank - below
+        if not 0 <= place < at_low + between.size + at_high:
+            return None
+        at.append(low if place < at_low else high if place - at_low >= between.size else between[place - at_low])
+    return at[0], at[1]
