@@ -68,6 +68,7 @@ def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], 
     protocol = config.Training(steps=10_000, batch=batch, **options).model_dump(mode="json")
     terms = objective({"name": similarity, "parameters": {}}, {"name": "grad_l2", "parameters": {}}, 0.1)
     network = build_model({"name": "voxelmorph", "parameters": model}, len(data.shape))
+    network.to(device.choose(protocol["device"]))
     return Training({"training": protocol, "seed": 0}, 0.1, data, network, terms)
 
 
@@ -78,11 +79,14 @@ def our_step(name: str, shape: tuple[int, ...], batch: int, similarity: str) -> 
     return lambda: run.advance(bar)
 
 
-def peer_step(name: str, shape: tuple[int, ...], batch: int, similarity: str) -> Step:
+def peer_step(
+    name: str, shape: tuple[int, ...], batch: int, similarity: str, where: torch.device | None = None
+) -> Step:
     """The step that a user of the peer writes after its documentation; no integration, as in our default."""
     data = dataset(shape, batch)
-    fixed, moving = torch.from_numpy(data.images(data.subjects)).unsqueeze(1).split(batch)
+    fixed, moving = torch.from_numpy(data.images(data.subjects)).unsqueeze(1).to(where).split(batch)
     forward, compare, penalise = {"monai": _monai, "voxelmorph": _voxelmorph}[name](len(shape), similarity)
+    forward.to(where)
     optimiser = torch.optim.Adam(forward.parameters(), lr=1e-4)
 
     def step() -> None:

@@ -44,7 +44,7 @@ def small(name: str, **more: Any) -> Callable[..., Tensor]:
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
-    return ((found.double() - expected).norm() / expected.norm()).item()
+    return ((found.cpu().double() - expected).norm() / expected.norm()).item()
 
 
 def value_and_gradients(loss: Callable[..., Tensor], f: Tensor, m: Tensor) -> list[Tensor]:
@@ -89,9 +89,9 @@ def test_gradients_to_both_images(name: str, shape: tuple[int, ...]) -> None:
 @EACH
 @pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
 @pytest.mark.parametrize("case", CASES)
-def test_float32_is_float64(name: str, shape: tuple[int, ...], case: str) -> None:
+def test_float32_is_float64(name: str, shape: tuple[int, ...], case: str, device: torch.device) -> None:
     f, m = images(shape, case)
-    single = value_and_gradients(SIMILARITIES[name], f, m)
+    single = value_and_gradients(SIMILARITIES[name], f.to(device), m.to(device))
     double = value_and_gradients(SIMILARITIES[name], f.double(), m.double())
     # MIND's ratios and NGF's at an offset see the rounding of the images themselves, not of the sums.
     limit = {"lcc": 3e-6, "gcc": 3e-6, "mse": 1e-6, "mi": 1e-4, "nmi": 1e-4, "ngf": 1e-5, "mind": 2e-2}[name]
@@ -127,16 +127,17 @@ def test_against_two_passes_in_float64(
 
 @EACH
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast_changes_nothing(name: str, dtype: torch.dtype) -> None:
-    f, m = (x * 255 for x in images((16, 17)))
+def test_autocast_changes_nothing(name: str, dtype: torch.dtype, device: torch.device) -> None:
+    f, m = (x.to(device) * 255 for x in images((16, 17)))
     expected = value_and_gradients(SIMILARITIES[name], f, m)
-    with torch.autocast("cpu", dtype=dtype):
+    with torch.autocast(device.type, dtype=dtype):
         found = value_and_gradients(SIMILARITIES[name], f, m)
     for one, two in zip(found, expected, strict=True):
-        assert relative(one, two.double()) <= 1e-6
+        assert relative(one, two.cpu().double()) <= 1e-6
     half = SIMILARITIES[name](f.to(dtype), m.to(dtype))
     assert half.dtype == torch.float32
-    assert relative(half, SIMILARITIES[name](f.to(dtype).float(), m.to(dtype).float()).double()) <= 1e-6
+    whole = SIMILARITIES[name](f.to(dtype).float(), m.to(dtype).float())
+    assert relative(half, whole.cpu().double()) <= 1e-6
 
 
 @EACH
