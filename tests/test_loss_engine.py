@@ -10,7 +10,7 @@ from loss_references import images
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from regbench.losses import REGULARIZERS, SIMILARITIES, blocks, box, lcc_fast, parzen
+from regbench.losses import REGULARIZERS, SIMILARITIES, blocks, box, grad, lcc_fast, parzen
 from regbench.losses import analytic as engine
 
 Loss = Callable[..., Tensor]
@@ -44,18 +44,22 @@ def with_gradients(loss: Loss, inputs: list[Tensor]) -> list[Tensor]:
 @EACH
 @pytest.mark.parametrize("shape", [(9, 11), (13, 9, 8)])
 def test_definition_and_slabs_agree(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fast form, whole and cut into the smallest slabs, and the plain definition are one function."""
+    """The fast form, whole and cut into the smallest slabs, as on a GPU too, and the plain definition: one function."""
     loss, inputs = loss_and_inputs(name, shape)
     whole = with_gradients(loss, inputs)
-    with monkeypatch.context() as patch:
-        for module, constant in ((lcc_fast, "SLAB_VOXELS"), (blocks, "BLOCK_VALUES"), (parzen, "CHUNK_VOXELS")):
-            patch.setitem(getattr(module, constant), "cpu", 150)
-        cut = with_gradients(loss, inputs)
+    others = []
+    for products, together in ((2, 0), (2, 10**6), (7, 0)):
+        for module, constant, value in (
+            (lcc_fast, "SLAB_VOXELS", 150), (lcc_fast, "TOGETHER_VOXELS", together), (blocks, "BLOCK_VALUES", 150),
+            (parzen, "CHUNK_VOXELS", 150), (parzen, "PRODUCTS", products), (grad, "AT_ONCE", 40),
+        ):  # fmt: skip
+            monkeypatch.setitem(getattr(module, constant), "cpu", value)
+        others.append(with_gradients(loss, inputs))
     monkeypatch.setattr(engine.torch.compiler, "is_compiling", lambda: True)
-    plain = with_gradients(loss, inputs)
-    for one, two, three in zip(whole, cut, plain, strict=True):
-        assert (one - two).norm() <= 1e-12 * one.norm()
-        assert (one - three).norm() <= 1e-12 * one.norm()
+    others.append(with_gradients(loss, inputs))
+    for other in others:
+        for one, two in zip(whole, other, strict=True):
+            assert (one - two).norm() <= 1e-12 * one.norm()
 
 
 @EACH

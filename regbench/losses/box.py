@@ -24,28 +24,38 @@ def box_sum(image: Tensor, sides: tuple[int, ...]) -> Tensor:
 
 
 def _box_sum_along(image: Tensor, axis: int, side: int) -> Tensor:
-    """The axis before the last of a channels-last view: there, avg_pool2d runs over contiguous voxels."""
-    shape = image.shape
-    rows = image.reshape(shape[:axis].numel(), shape[axis], 1, shape[axis + 1 :].numel())
-    summed = F.avg_pool2d(rows.permute(0, 3, 1, 2), (side, 1), 1, (side // 2, 0), divisor_override=1)
-    return summed.permute(0, 2, 3, 1).reshape(shape)
+    """By doubling, as in `window_terms`.
+
+    Not a pooling by ``(side, 1)``: its backward is wrong on CUDA (torch 2.11, channels last: an error as large as the
+    gradient), and it is slower.
+    """
+    shape, size = image.shape, image.shape[axis]
+    rows = image.reshape(shape[:axis].numel(), size, shape[axis + 1 :].numel())
+    padded = summed = F.pad(rows, (0, 0, side // 2, side // 2))
+    for length, offset, doubles in _additions(side):
+        count = size + side - length
+        summed = summed[:, :count] + (summed if doubles else padded)[:, offset : offset + count]
+    return summed.reshape(shape)
 
 
 class Windows:
-    """Window sums of slabs of planes ``(n, Y, Z)``, with room for them made once.
+    """Window sums of a few slabs of planes ``(K, n, Y, Z)`` at once, with room for them made once.
 
-    The sum along the first axis runs over the slab as it is; the other two over a copy in which zeros stand between
+    The sum along the planes runs over the slabs as they are; the other two over a copy in which zeros stand between
     rows and between planes. There a window that leaves the image adds nothing, and every sum is one over a flat line:
-    its voxels are `pitch` apart from row to row and `area` from plane to plane.
+    its voxels are `pitch` apart from row to row, `area` from plane to plane and `length` from slab to slab.
     """
 
-    def __init__(self, like: Tensor, planes: int, plane: tuple[int, int], sides: tuple[int, int, int]) -> None:
+    def __init__(
+        self, like: Tensor, planes: int, plane: tuple[int, int], sides: tuple[int, int, int], slabs: int = 1
+    ) -> None:
         self.sides, (self.rows, self.columns) = sides, plane
         self.pitch = self.columns + sides[2] // 2
         self.area = (self.rows + sides[1] // 2) * self.pitch
         self._front = (sides[1] // 2) * self.pitch + sides[2] // 2
-        self._padded = like.new_zeros(self._front + planes * self.area)
-        longest = max((planes + sides[0] - 1) * prod(plane), self._padded.numel())
+        self.length = self._front + planes * self.area
+        self._padded = like.new_zeros(slabs * self.length)
+        longest = max(slabs * (planes + sides[0] - 1) * prod(plane), self._padded.numel())
         self._spare = (like.new_empty(longest), like.new_empty(longest))
         self._across = like.new_empty(self._padded.numel())
 
@@ -54,25 +64,33 @@ class Windows:
         planes = line.numel() // self.area
         return line.as_strided((planes, self.rows, self.columns), (self.area, self.pitch, 1), line.storage_offset())
 
-    def sum(self, slab: Tensor, out: Tensor) -> None:
-        """Write the window sums of a contiguous slab with its halo, ``(n + side - 1, Y, Z)``, to a padded line.
+    def sum(self, slabs: Tensor, out: Tensor) -> None:
+        """Write the window sums of contiguous slabs with their halo, ``(K, n + side - 1, Y, Z)``, to padded lines.
 
-        Between the voxels, `out` is left with values of no meaning.
+        Between the voxels, `out`, ``(K, n * area)``, is left with values of no meaning.
         """
-        planes = slab.shape[0] - self.sides[0] + 1
-        line = self._padded[: self._front + planes * self.area]
-        within = self.inner(line[self._front :])
-        _add(*window_terms(slab.view(-1), self.sides[0], prod(slab.shape[1:]), self._spare), within)
+        count, planes = slabs.shape[0], slabs.shape[1] - self.sides[0] + 1
+        area, whole = prod(slabs.shape[2:]), slabs[0].numel()
+        # Of several slabs, the last values of all but the last are sums across two of them, and read by nobody.
+        line = self._padded[: (count - 1) * self.length + self._front + planes * self.area]
+        within = line.as_strided(
+            (count, planes, self.rows, self.columns), (self.length, self.area, self.pitch, 1), self._front
+        )
+        terms = window_terms(slabs.view(-1), self.sides[0], area, self._spare)
+        _add(*terms, (whole, area, self.columns, 1), within)
         across = self._across[: line.numel() - self.sides[2] + 1]
-        _add(*window_terms(line, self.sides[2], 1, self._spare), across)
-        _add(*window_terms(across, self.sides[1], self.pitch, self._spare), out[: planes * self.area - self._front])
+        _add(*window_terms(line, self.sides[2], 1, self._spare), (1,), across)
+        terms = window_terms(across, self.sides[1], self.pitch, self._spare)
+        _add(*terms, (self.length, 1), out[:, : planes * self.area - self._front])
 
 
-def _add(first: Tensor, second: Tensor | None, out: Tensor) -> None:
+def _add(first: Tensor, second: Tensor | None, strides: tuple[int, ...], out: Tensor) -> None:
+    """Write the sum of two flat arrays, seen with strides of their own, to `out`."""
+    one = first.as_strided(out.shape, strides, first.storage_offset())
     if second is None:
-        out.copy_(first.view(out.shape))
+        out.copy_(one)
     else:
-        torch.add(first.view(out.shape), second.view(out.shape), out=out)
+        torch.add(one, second.as_strided(out.shape, strides, second.storage_offset()), out=out)
 
 
 def window_terms(line: Tensor, side: int, step: int, spare: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:

@@ -19,6 +19,9 @@ from regbench.losses.box import Windows, window_counts
 # Voxels of a slab: on a CPU its arrays should stay in the last cache level; a GPU wants fewer and larger kernels.
 SLAB_VOXELS = {"cpu": 900_000}
 SLAB_VOXELS_ELSEWHERE = 16_000_000
+# Voxels up to which the five windowed products go through together: calling torch then takes longer than adding.
+TOGETHER_VOXELS = {"cpu": 20_000}
+TOGETHER_VOXELS_ELSEWHERE = 2_000_000
 # A window is flat where its variance is all rounding: this many units in the last place of its sum of squares.
 FLAT_ULPS = 16
 
@@ -77,8 +80,10 @@ class _Sweep:
         self.span = self.depth + self.radius
         most = SLAB_VOXELS.get(like.device.type, SLAB_VOXELS_ELSEWHERE)
         self.planes = ceil(self.span / ceil(self.span * rows * columns / most))
-        self.windows = Windows(like, self.planes, (rows, columns), options.sides)
-        self.slabs = like.new_empty(3, self.planes + 2 * self.radius, rows, columns)
+        few = TOGETHER_VOXELS.get(like.device.type, TOGETHER_VOXELS_ELSEWHERE)
+        self.together = self.planes * rows * columns <= few
+        self.windows = Windows(like, self.planes, (rows, columns), options.sides, 5 if self.together else 1)
+        self.slabs = like.new_empty((5 if self.together else 3) * (self.planes + 2 * self.radius) * rows * columns)
         self.lines = like.new_empty(8, self.planes * self.windows.area)
         self.flat = torch.empty_like(self.lines[:2], dtype=torch.bool)
         counts = [window_counts(n, side, like) for n, side in zip(like.shape, options.sides, strict=True)]
@@ -106,14 +111,20 @@ class _Sweep:
                 factors[:, : 2 * radius] = factors[:, stop - start : stop - start + 2 * radius].clone()
         return totals
 
+    def _slabs(self, count: int, planes: int) -> Tensor:
+        """Room for slabs of so many planes, contiguous."""
+        plane = self.pair[0].shape[1:]
+        return self.slabs[: count * planes * plane.numel()].view(count, planes, *plane)
+
     def _centred(self, k: int, start: int, stop: int, out: Tensor) -> Tensor:
         """Planes of an image less its mean; zeros beyond the volume."""
         low, high = max(start, 0), min(stop, self.depth)
-        slab = out[: stop - start]
-        slab[: low - start] = 0
-        slab[high - start :] = 0
-        torch.sub(self.pair[k][low:high], self.centres[k][low:high], out=slab[low - start : high - start])
-        return slab
+        if start < low:
+            out[: low - start] = 0
+        if high < stop:
+            out[high - start :] = 0
+        torch.sub(self.pair[k][low:high], self.centres[k][low:high], out=out[low - start : high - start])
+        return out
 
     def _correlate(self, start: int, stop: int, mass: Tensor | None, factors: Tensor, active: list[int]) -> Tensor:
         """Sum of the correlations of some planes; their `factors` for the gradients."""
@@ -162,12 +173,18 @@ class _Sweep:
     def _window_sums(self, start: int, stop: int, lines: Tensor) -> None:
         """Sums over the windows of I, J, I^2, J^2, I J, into the first five lines."""
         span = (start - self.radius, stop + self.radius)
-        f = self._centred(0, *span, self.slabs[0])
-        m = self._centred(1, *span, self.slabs[1])
-        self.windows.sum(f, lines[0])
-        self.windows.sum(m, lines[1])
-        for row, (one, two) in enumerate(((f, f), (m, m), (f, m)), start=2):
-            self.windows.sum(torch.mul(one, two, out=self.slabs[2][: len(f)]), lines[row])
+        slabs = self._slabs(5 if self.together else 3, stop - start + 2 * self.radius)
+        f, m = (self._centred(k, *span, slabs[k]) for k in (0, 1))
+        if self.together:
+            for slab, (one, two) in zip(slabs[2:], ((f, f), (m, m), (f, m)), strict=True):
+                torch.mul(one, two, out=slab)
+            self.windows.sum(slabs, lines[:5])
+        else:
+            self.windows.sum(slabs[:1], lines[:1])
+            self.windows.sum(slabs[1:2], lines[1:2])
+            for row, (one, two) in enumerate(((f, f), (m, m), (f, m)), start=2):
+                torch.mul(one, two, out=slabs[2])
+                self.windows.sum(slabs[2:], lines[row : row + 1])
         if self.options.zero_border:
             # A zero outside the image is minus the mean after centring.
             count = self.depth_count[start:stop] * self.plane_count
@@ -190,9 +207,13 @@ class _Sweep:
         if out is None or low >= stop:
             return
         lines = self.lines[:3, : (stop - low) * self.windows.area]
-        for line, factor in zip(lines, factors, strict=True):
-            self.windows.sum(factor[low - start : stop - start + 2 * self.radius], line)
+        parts = [factor[low - start : stop - start + 2 * self.radius] for factor in factors]
+        if self.together:
+            self.windows.sum(torch.stack(parts), lines)
+        else:
+            for row, part in enumerate(parts):
+                self.windows.sum(part[None], lines[row : row + 1])
         cross, variance, rest = (self.windows.inner(line) for line in lines)
-        target = out[low:stop]
-        torch.mul(self._centred(1 - k, low, stop, self.slabs[0]), cross, out=target)
-        target.addcmul_(self._centred(k, low, stop, self.slabs[1]), variance, value=-1).sub_(rest)
+        target, slabs = out[low:stop], self._slabs(2, stop - low)
+        torch.mul(self._centred(1 - k, low, stop, slabs[0]), cross, out=target)
+        target.addcmul_(self._centred(k, low, stop, slabs[1]), variance, value=-1).sub_(rest)

@@ -14,6 +14,9 @@ from regbench.losses.rooms import Rooms
 # Voxels that go through at once, with a row of `bins` numbers each; a GPU wants fewer and larger kernels.
 CHUNK_VOXELS = {"cpu": 16_384}
 CHUNK_VOXELS_ELSEWHERE = 1_000_000
+# Products that a chunk's histogram is the sum of: on a CPU a thread takes one, on a GPU a multiprocessor.
+PRODUCTS = {"cpu": 2}
+PRODUCTS_ELSEWHERE = 256
 
 
 class Settings(NamedTuple):
@@ -124,18 +127,22 @@ def _by_voxel(taps: _Taps, k: int, rooms: Rooms) -> Tensor:
 
 
 def _rows(first: Tensor, count: int, steps: int, taps: int) -> Tensor:
-    """``first[:, None] + steps * range(taps)``, for `first` below `count`; looked up, for rows so short add slowly."""
-    start = torch.arange(count, device=first.device)[:, None]
-    return (start + steps * torch.arange(taps, device=first.device)).index_select(0, first)
+    """``first[:, None] + steps * range(taps)``, for `first` below `count`."""
+    after = steps * torch.arange(taps, device=first.device)
+    if first.device.type != "cpu":
+        return first[:, None] + after
+    # Looked up: a CPU adds slowly to rows so short, a GPU looks them up slowly.
+    return (torch.arange(count)[:, None] + after).index_select(0, first)
 
 
 def _shares(taps: _Taps, k: int, window: Window, rooms: Rooms) -> Tensor:
-    """How much of each voxel falls into each bin, ``(2, n / 2, bins)``, with one of nothing if n is odd."""
+    """How much of each voxel falls into each bin, ``(products, n / products, bins)``; the last rows may be nothing."""
     reach, count = taps.weights.shape
-    even = count + count % 2
-    room = rooms.get(f"shares {k}", torch.Size((even, window.bins + reach - 1))).zero_()
+    products = PRODUCTS.get(taps.weights.device.type, PRODUCTS_ELSEWHERE)
+    each = ceil(count / products)
+    room = rooms.get(f"shares {k}", torch.Size((products * each, window.bins + reach - 1))).zero_()
     room[:count].scatter_(1, _rows(taps.below, window.bins, 1, reach), _by_voxel(taps, k, rooms))
-    return room.view(2, even // 2, -1)[..., reach // 2 - 1 : reach // 2 - 1 + window.bins]
+    return room.view(products, each, -1)[..., reach // 2 - 1 : reach // 2 - 1 + window.bins]
 
 
 def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
@@ -147,7 +154,7 @@ def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved
             if mass is not None:
                 taps[0].weights.mul_(mass[chunk])
             f_share, m_share = (_shares(each, k, window, rooms) for k, each in enumerate(taps))
-            total[at].add_(torch.bmm(f_share.transpose(1, 2), m_share).sum(0))  # halves: a thread takes a product
+            total[at].add_(torch.bmm(f_share.transpose(1, 2), m_share).sum(0))
     return total if weights is not None else total.div_(fixed[0, 0].numel())
 
 
