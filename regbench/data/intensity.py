@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.percentile import percentile
+from regbench.data.percentile import percentiles as at_shares
 
 Kind = Literal["percentile", "minmax", "zscore", "window", "none"]
 
@@ -55,7 +55,8 @@ def _range(image: NDArray[np.float32], kind: Kind, percentiles: tuple[float, flo
         return float(image.min()), float(image.max())
     if not 0 <= percentiles[0] < percentiles[1] <= 100:
         raise ValueError(f"`percentiles` must rise within 0 to 100, but got {list(percentiles)}")
-    return percentile(image, percentiles[0]), percentile(image, percentiles[1])
+    low, high = at_shares(image, percentiles)
+    return low, high
 
 
 def _check(low: float, high: float, what: str) -> None:
