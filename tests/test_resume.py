@@ -1,5 +1,6 @@
 """A killed training goes on and ends the same to the bit; the options of training do what they say."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def stop_at(monkeypatch, step):
         {"precision": "fp16", "augmentation": {"flips": [0], "rotation_degrees": 5.0, "noise": 0.01}},
     ],
 )
-def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monkeypatch, options):
+def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monkeypatch, caplog, options):
     job, state = make(**options), tmp_path / "state.pt"
     whole = fit(job, 0.1, data)
     with monkeypatch.context() as patch:
@@ -77,7 +78,9 @@ def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monke
         with pytest.raises(InterruptedTrainingError, match="step 8 of 12"):
             fit(job, 0.1, data, state=state)
     assert state.is_file()
-    resumed = fit(job, 0.1, data, state=state)
+    with caplog.at_level(logging.INFO, "regbench.fit"):
+        resumed = fit(job, 0.1, data, state=state)
+    assert "goes on from step 8 of 12" in caplog.text, "it began again: the same bits, all work lost"
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert whole.history == resumed.history
     assert whole.validations == resumed.validations

@@ -7,6 +7,7 @@
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,7 @@ def scancel(new, reference) -> None:
     say(f"cancelled {job['JobId']} ({job['Comment']})")
     must(head.wait() == 0, bench.output()[-3000:])
     must(len(attempts(bench, job)) == 2, "the training must have been sent twice")
+    say(resumed(bench, job))
     same(bench, reference)
 
 
@@ -93,6 +95,7 @@ def preempt(new, reference) -> None:
     found = attempts(bench, job)
     say(f"attempts: {', '.join(one['JobState'] + ' restarts ' + one['Restarts'] for one in found)}")
     must(len(found) > 1 or int(found[0]["Restarts"]), "it ran once only")
+    say(resumed(bench, job))
     same(bench, reference)
 
 
@@ -285,6 +288,15 @@ def attempts(bench: Bench, job: dict[str, str]) -> list[dict[str, str]]:
     return sorted((one for one in bench.jobs() if one["Comment"] == job["Comment"]), key=lambda one: int(one["JobId"]))
 
 
+def resumed(bench: Bench, job: dict[str, str]) -> str:
+    """What the training's last attempt says of the state that it went on from."""
+    method, seed = job["Comment"].removeprefix("rule_train_wildcards_").split("_", 1)[1].rsplit("_", 1)
+    log = next((bench.root / "logs/train").rglob(f"{method}/seed{seed}.log")).read_text()
+    line = next((line for line in log.splitlines() if "goes on from step" in line), "")
+    must(line, f"the training must go on from its state, but its log says: {log[-500:]}")
+    return line.partition(": ")[2].partition(", kept")[0]
+
+
 def state(bench: Bench, job: dict[str, str]) -> str:
     return next(one["JobState"] for one in bench.jobs() if one["JobId"] == job["JobId"])
 
@@ -323,22 +335,29 @@ class New:
 
     def __init__(self, folder: Path, study: dict, tuned: Path) -> None:
         self.folder, self.study, self.tuned, self.name = folder, study, tuned, ""
+        self.made: list[Bench] = []
 
     def __call__(self, *, begun: bool = True, results: str | None = None, **changes) -> Bench:
         place = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.folder))
-        return Bench(place, {**self.study, **changes}, begun=self.tuned if begun else None, results=results)
+        self.made.append(Bench(place, {**self.study, **changes}, begun=self.tuned if begun else None, results=results))
+        return self.made[-1]
+
+    def end(self) -> None:
+        """End the heads and jobs that a drill which went wrong has left."""
+        for bench in self.made:
+            bench.end()
+        self.made.clear()
 
 
-def prepare(folder: Path, study: dict) -> tuple[Bench, New]:
-    """The undisturbed study, and what it was after its tuning."""
-    reference = Bench(folder / "reference", study)
+def prepare(folder: Path, reference: Bench) -> New:
+    """Run the undisturbed study; what it was after its tuning is where the drills begin."""
     tuned = folder / "tuned"
     if not tuned.exists():
         reference.local("--until", "select")
         shutil.copytree(reference.root.parent, tuned)
     if not reference.tables():
         reference.local()
-    return reference, New(folder, study, tuned)
+    return New(folder, reference.study, tuned)
 
 
 def main() -> int:
@@ -350,10 +369,12 @@ def main() -> int:
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="regbench-drills-"))).resolve()
     config = {**yaml.safe_load(options.config.read_text()), "results": "results"} if options.config else STUDY
     began, failed = time.monotonic(), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    reference = Bench(folder / "reference", config)
     started = cluster.up()
     try:
         say("the study without Slurm, undisturbed")
-        reference, new = prepare(folder, config)
+        new = prepare(folder, reference)
         for name in DRILLS if "all" in options.names else options.names:
             since, new.name = time.monotonic(), name
             print(f"{name}: {DRILLS[name].__doc__}", flush=True)
@@ -363,7 +384,10 @@ def main() -> int:
             except FailedDrillError as error:
                 failed.append(name)
                 print(f"  FAILED: {error}", flush=True)
+            finally:
+                new.end()
     finally:
+        reference.end()
         if started:  # one that ran before is left as it was
             cluster.down()
     print(
