@@ -18,7 +18,8 @@ from regbench.config import Config, load
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json
 from regbench.sizes import disk, files
-from regbench.status import duration, seconds_of
+from regbench.status import duration
+from regbench.took import seconds_in
 
 CLOSING = ("analyze", "report")
 ON_GPU = ("trial", "train", "evaluate", "untrained", "runtime")
@@ -105,14 +106,16 @@ def _measure(config: Config, other: Config, dataset: str, method: str, found: di
             continue
         mine = found[record["environment"]["device"]]
         for step in jobs.of_cell(other, dataset, method):
-            seconds = seconds_of(lay.root, step) if step.rule in ON_GPU and step.seed == seed else None
+            seconds = (
+                seconds_in(Path(jobs.log_of(lay.root, step))) if step.rule in ON_GPU and step.seed == seed else None
+            )
             if seconds is None:
                 continue
             mine.jobs[step.rule].append(seconds)
             if step.rule == "train" and other.training.patience is None:
                 mine.steps[key].append(record["seconds"] / other.training.steps)
                 mine.around.append(max(seconds - record["seconds"], 0.0))
-        timing = seconds_of(lay.root, jobs.of_dataset(other, dataset)[1])
+        timing = seconds_in(Path(jobs.log_of(lay.root, jobs.of_dataset(other, dataset)[1])))
         if timing is not None:  # of all runs of the dataset
             mine.jobs["runtime"].append(timing / sum(run[0] == dataset for run in plan.tuned_runs(other)))
 

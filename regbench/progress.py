@@ -18,11 +18,11 @@ from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json, write_json
 from regbench.search import with_values
+from regbench.took import last_lines
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
 STALE = 90.0  # seconds after which a lock on another host, which its holder touches every 20 s, is a dead one's
-LAST = 4096  # bytes of a log that are looked at for its last words
 NOT_LOOKED_AT = ("tables", "figures", "analysis", "partial")
 MEMORY = re.compile(r"out of memory|OutOfMemory|MemoryError|oom.kill|std::bad_alloc", re.IGNORECASE)
 
@@ -182,14 +182,7 @@ def lives(path: Path) -> bool:
 
 def last_words(log: str) -> str:
     """The last line of a log that says something: our own error message, or the end of a traceback."""
-    try:
-        with Path(log).open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - LAST, 0))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    lines = last_lines(Path(log))
     memory = [line for line in lines if MEMORY.search(line)]
     ours = [line for line in lines if line.startswith("regbench: ")]
     return (memory or ours or lines or [""])[-1].removeprefix("regbench: ")

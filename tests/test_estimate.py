@@ -24,8 +24,8 @@ def test_the_counts_of_a_study(tiny_file, capsys):
     }  # fmt: skip
     assert (found["trials"], found["trial_steps"], found["training_steps"]) == (8, 24, 16)
     assert found["mlflow_runs"] == 16  # as test_workflow counts them in the database
-    # 4 x (proposals, log, times), 4 x (2 trials and their states, log, times), 2 x 3, 4 x 5, 5 x 4, 4
-    assert found["files"]["files"] == 4 * 3 + 4 * 5 + 2 * 3 + 4 * 5 + 5 * 4 + 4
+    # 4 proposals, 4 x (trials, log), 2 x (choice, all trials), 4 x (a model, its log), 5 x (rows, panels, log), 3
+    assert found["files"]["files"] == 4 + 4 * 2 + 2 * 2 + 4 * 4 + 5 * 3 + 3
     assert found["hours"] == []
     assert found["disk_bytes"]["data"] is None
 

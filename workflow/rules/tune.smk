@@ -5,8 +5,6 @@ rule propose:
         LAYOUT.proposals("{dataset}", "{method}", "{round}"),
     log:
         LAYOUT.log("propose/{dataset}/{method}/round{round}"),
-    benchmark:
-        LAYOUT.benchmark("propose/{dataset}/{method}/round{round}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -18,7 +16,7 @@ rule propose:
         job=propose_job,
     shell:
         "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
-        " --round {wildcards.round} > {log:q} 2>&1"
+        " --round {wildcards.round} > {log:q} 2>&1 && find {log:q} -empty -delete"
 
 
 rule trial:
@@ -29,8 +27,6 @@ rule trial:
         LAYOUT.trials("{dataset}", "{method}", "{round}", "{first}", "{last}"),
     log:
         LAYOUT.log("trial/{dataset}/{method}/round{round}.trials{first}-{last}"),
-    benchmark:
-        LAYOUT.benchmark("trial/{dataset}/{method}/round{round}.trials{first}-{last}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -53,8 +49,6 @@ rule select:
         LAYOUT.selected("{dataset}", "{method}"),
     log:
         LAYOUT.log("select/{dataset}/{method}"),
-    benchmark:
-        LAYOUT.benchmark("select/{dataset}/{method}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -66,3 +60,4 @@ rule select:
         job=select_job,
     shell:
         "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method} > {log:q} 2>&1"
+        " && find {log:q} -empty -delete"
