@@ -24,7 +24,9 @@ from regbench.took import last_lines
 State = Literal["done", "running", "failed", "stopped", "not started"]
 STALE = 90.0  # seconds after which a lock on another host, which its holder touches every 20 s, is a dead one's
 NOT_LOOKED_AT = ("tables", "figures", "analysis", "partial")
-MEMORY = re.compile(r"out of memory|OutOfMemory|MemoryError|oom.kill|std::bad_alloc", re.IGNORECASE)
+MEMORY = re.compile(
+    r"out of memory|OutOfMemory|MemoryError|oom.kill|std::bad_alloc|exceeded .*memory limit", re.IGNORECASE
+)
 
 
 @dataclass
@@ -141,7 +143,7 @@ class _Look:
         event = self.events.get(log)
         words = last_words(log) if log in self.files else ""
         if event and event.state == "failed":
-            return "failed", _why(event, words)
+            return "failed", _why(event, words, step.rule)
         if event and event.state == "sent" and self.head:
             return "running", "" if log in self.files else "sent, has not begun"
         if log not in self.files or (event is None and self.head):  # the log is of a head before this one
@@ -188,13 +190,23 @@ def last_words(log: str) -> str:
     return (memory or ours or lines or [""])[-1].removeprefix("regbench: ")
 
 
-def _why(event: headlog.Event, words: str) -> str:
-    """Why a job failed for good: what the head knows, else the job's own last words."""
-    slurm = last_words(event.slurm_log) if event.slurm_log and not words else ""
-    if not event.reason and MEMORY.search(words or slurm):
-        reason = f"out of memory: {words or slurm}"
-    else:
-        reason = event.reason or words or slurm or "no word in its log"
+def _why(event: headlog.Event, words: str, rule: str) -> str:
+    """Why a job failed for good: what the head knows, else the job's own last words; what to do about its memory.
+
+    Without cgroups Slurm calls a job FAILED that it killed for its memory; then only its own log of the job says so.
+    """
+    slurm = last_words(event.slurm_log) if event.slurm_log else ""
+    told = next((line for line in (words, slurm) if MEMORY.search(line)), "")
+    reason = event.reason or words or slurm or "no word in its log"
+    if told and not event.reason:
+        reason = f"out of memory: {told}"
+    if "CUDA" in told:
+        reason += "; try a smaller `training.batch`, or a GPU with more memory"
+    elif reason.startswith("out of memory"):
+        more = (
+            f"`rules: {{{rule}: {{mem_mb: ...}}}}` in site.yaml" if event.slurm_log else "fewer jobs at once (--cores)"
+        )
+        reason += f"; try {more}"
     return reason + (f" (attempt {event.attempts})" if event.attempts > 1 else "")
 
 

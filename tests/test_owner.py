@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -42,6 +43,21 @@ def elsewhere(path, beat=0, job=""):
 
 def test_a_second_owner_is_told_who_the_first_is(tmp_path, other):
     with pytest.raises(RegbenchError, match=f"the study is being run by process {other.pid} on "):
+        owned(tmp_path / "it", "the study")
+
+
+def test_who_may_not_write_is_told_who_runs_it(tmp_path, other, monkeypatch):
+    def refused(*_):
+        raise PermissionError(module.errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module.os, "open", refused)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    with pytest.raises(RegbenchError, match=f"Permission denied. User {user} runs it: process {other.pid} on "):
+        owned(tmp_path / "it", "the study")
+    other.kill()
+    other.wait()
+    (tmp_path / "it").write_text("")
+    with pytest.raises(RegbenchError, match=r"Permission denied. Change `results`"):
         owned(tmp_path / "it", "the study")
 
 

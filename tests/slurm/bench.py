@@ -87,6 +87,11 @@ class Bench:
         done = subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
+    def partial(self) -> str:
+        """The table of what there is, as CSV."""
+        self.regbench("report", "--partial", str(self.config))
+        return (self.root / "partial/partial.csv").read_text()
+
     def _start(self, *arguments: str) -> subprocess.Popen:
         with (self.folder / f"head{len(self.started) + 1}.log").open("wb") as log:
             head = subprocess.Popen(

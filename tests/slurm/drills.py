@@ -6,6 +6,8 @@
 """
 
 import argparse
+import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import cluster
 import yaml
-from bench import STUDY, Bench, FailedDrillError, kill_head, must, say, wait
+from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
 
 DRILLS = {}
 
@@ -101,16 +103,22 @@ def preempt(new, reference) -> None:
 
 @drill
 def memory(new, reference) -> None:
-    """Trainings with too little memory are killed, and sent again with more."""
+    """Trainings with too little memory are killed; the partial table says so; they are sent again with more."""
     bench = new()
     bench.set_site({"rules": {"train": {"mem_mb": 420}}})
+    must(bench.run("--retries", "0") == 1, "420 MB must be too little")
+    lost = [line for line in bench.regbench("status", str(bench.config)).splitlines() if line.startswith("failed: ")]
+    say("; ".join(lost))
+    must(
+        len(lost) == 2 and all("out of memory" in line and "mem_mb" in line for line in lost), "it must say what to do"
+    )
     must(bench.run() == 0, bench.output()[-3000:])
     asked = [
         (job["JobState"], job["Comment"], job.get("MinMemoryNode")) for job in bench.jobs() if "train" in job["Comment"]
     ]
     for line in asked:
         say(" ".join(map(str, line)))
-    must(len(asked) > 2, "no training ran out of memory")
+    must([state for state, *_ in asked].count("FAILED") >= 3, "no training ran out of memory and was sent again")
     same(bench, reference)
 
 
@@ -141,12 +149,17 @@ def lost_cell(new, reference) -> None:
     bench = new()
     head = bench.head()
     job = bench.wait_for_training()
-    doomed = job["Comment"]
+    doomed, row = job["Comment"], ""
     while head.poll() is None:
         for one in bench.running("train"):
             if one["Comment"] == doomed:
                 cluster.slurm("scancel", one["JobId"])
+        if not row and len(attempts(bench, job)) == 3 and " cancelled in Slurm" in (table := bench.partial()):
+            row = next(line for line in table.splitlines() if "cancelled in Slurm" in line)
+            must(head.poll() is None, "the head must still run")
+            say(f"meanwhile, `report --partial`: {row}")
         time.sleep(1)
+    must(row, f"no row says that the cell was cancelled, while the head ran: {bench.partial()}")
     must(head.returncode == 1, f"the head must end with 1, but got {head.returncode}")
     must(len(attempts(bench, job)) == 3, "it must have been tried three times")
     done = sorted(path.parent.parent.name for path in bench.root.rglob("pairs.parquet"))
@@ -194,10 +207,18 @@ def cancel(new, reference) -> None:
 
 @drill
 def twice(new, reference) -> None:
-    """A second head of the same study is refused with a clear message, and harms nothing."""
+    """A second head of the same study, also another user's, is refused with a clear message, and harms nothing."""
     bench = new()
     first = bench.head()
     bench.wait_for_training()
+    for shared in (False, True):  # another user's results, and those of a group
+        if shared:
+            for path in (bench.root.parent, bench.root, bench.root / "state"):
+                path.chmod(0o777)
+        said = as_nobody(bench)
+        line = next((line for line in said.splitlines() if f"User root runs it: process {first.pid} on" in line), "")
+        must(line, f"another user must be told who runs it, but got: {said[-1000:]}")
+        say(f"to user nobody: {line.strip()}")
     must(bench.run() == 1, "the second head must be refused")
     line = next(line for line in bench.output().splitlines() if "is being run by" in line)
     say(line.strip())
@@ -276,12 +297,36 @@ def slow_mount(new, reference) -> None:
     server = subprocess.Popen([sys.executable, Path(__file__).parent / "slow_mount.py", below, mount, "0.02"])
     try:
         wait(10, mount.is_mount, "the mount did not come up (pip install fusepy)")
-        bench = new(results=str(mount))
+        bench = new(
+            results=str(mount), tracking={"uri": f"sqlite:///{new.folder}/slow.db"}
+        )  # no database on such a one
         must(bench.run() == 0, bench.output()[-3000:])
         same(bench, reference)
     finally:
         subprocess.run(["fusermount", "-u", "-z", mount], check=False)
         server.wait()
+
+
+def as_nobody(bench: Bench) -> str:
+    """What the user `nobody` is told who starts the same study, with the same results, from a folder of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="regbench-nobody-", dir="/tmp"))
+    account = pwd.getpwnam("nobody")
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump({**bench.study, "results": str(bench.root.parent)}))
+    for path in (folder, config):
+        os.chown(path, account.pw_uid, account.pw_gid)
+    bench.folder.parent.chmod(0o755)  # a temporary folder is its user's own
+    bench.folder.chmod(0o755)
+    try:
+        command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", config, "--cores", "1"]
+        done = subprocess.run(
+            command, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}, check=False,
+            user=account.pw_uid, group=account.pw_gid, extra_groups=[], capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(folder)
+    must(done.returncode == 1, f"another user must be refused, but got {done.returncode}: {done.stderr[-1000:]}")
+    return done.stdout + done.stderr
 
 
 def attempts(bench: Bench, job: dict[str, str]) -> list[dict[str, str]]:
