@@ -73,10 +73,10 @@ PartitionName=cpu Nodes=c1 Default=YES MaxTime=INFINITE DefMemPerCPU=256 State=U
 PartitionName=gpu Nodes=g[1-3] MaxTime=INFINITE DefMemPerCPU=256 State=UP PriorityTier=1 GraceTime=5
 PartitionName=urgent Nodes=g[1-3] MaxTime=INFINITE DefMemPerCPU=256 State=UP PriorityTier=10 PreemptMode=OFF
 """
-# What a job got, written down by its node as it starts.
+# What a job got and when, written down by its node as it starts.
 PROLOG = """\
 #!/bin/sh
-echo "$SLURM_JOB_ID $SLURMD_NODENAME ${{SLURM_JOB_GPUS:--}}" >> {home}/started
+echo "$SLURM_JOB_ID $SLURMD_NODENAME ${{SLURM_JOB_GPUS:--}} $(date +%s.%N)" >> {home}/started
 """
 
 
@@ -155,6 +155,11 @@ def down() -> None:
         for name in FILES:
             (ETC / name).unlink(missing_ok=True)
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def started() -> dict[str, list[str]]:
+    """Node, GPUs and second of the start of every job that has run; the last start where it ran again."""
+    return {line.split()[0]: line.split()[1:] for line in (HOME / "started").read_text().splitlines()}
 
 
 def slurm(*words: str) -> str:

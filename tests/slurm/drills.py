@@ -6,6 +6,7 @@
 """
 
 import argparse
+import json
 import os
 import pwd
 import shutil
@@ -14,11 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 import cluster
 import yaml
 from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
+
+from regbench.took import seconds_in
 
 DRILLS = {}
 
@@ -35,9 +39,9 @@ def study(new, reference) -> None:
     began = time.monotonic()
     must(bench.run() == 0, bench.output()[-3000:])
     jobs = bench.jobs()
-    got = {line.split()[0]: line.split()[1:] for line in (cluster.HOME / "started").read_text().splitlines()}
+    got = cluster.started()
     for job in jobs:
-        rule, (node, gpus) = job["Comment"].split("_")[1], got[job["JobId"]]
+        rule, (node, gpus, _) = job["Comment"].split("_")[1], got[job["JobId"]]
         wanted = rule in ("trial", "train", "untrained", "evaluate", "runtime")
         count = 0 if gpus == "-" else len(gpus.split(","))
         right = count == cluster.GPUS if rule == "runtime" else count == wanted  # alone on its node, it gets all of it
@@ -50,6 +54,25 @@ def study(new, reference) -> None:
     must(len(nodes) >= 3, f"all jobs ran on {nodes}")
     say(f"{len(jobs)} jobs on {', '.join(sorted(nodes))} in {time.monotonic() - began:.0f} s")
     same(bench, reference)
+
+
+@drill
+def overhead(new, reference) -> None:
+    """No fault: what a training costs as a Slurm job beside its steps, one job at a time."""
+    bench = new()
+    must(bench.run("--jobs", "1", "--until", "train") == 0, bench.output()[-3000:])
+    for job in bench.jobs():
+        began = float(cluster.started()[job["JobId"]][-1])
+        ended = datetime.fromisoformat(job["EndTime"]).timestamp()
+        log = log_of(bench, job)
+        run = bench.root / "runs" / log.relative_to(bench.root / "logs/train").with_suffix("")
+        steps, seconds = json.loads((run / "run.json").read_text())["seconds"], seconds_in(log)
+        verb = log.stat().st_mtime - seconds
+        say(f"{ended - began:.1f} s on its node: {verb - began:.1f} until `regbench train` starts (Snakemake, twice), "
+            f"{seconds - steps:.1f} around {steps:.1f} of steps, {ended - verb - seconds:.1f} after it")  # fmt: skip
+        others = ended - began - steps
+        shares = ", ".join(f"{minutes} min {100 * others / (60 * minutes + others):.1f} %" for minutes in (1, 10, 60))
+        say(f"{others:.1f} s beside the steps; share at trainings of {shares}")
 
 
 @drill
@@ -333,10 +356,15 @@ def attempts(bench: Bench, job: dict[str, str]) -> list[dict[str, str]]:
     return sorted((one for one in bench.jobs() if one["Comment"] == job["Comment"]), key=lambda one: int(one["JobId"]))
 
 
+def log_of(bench: Bench, job: dict[str, str]) -> Path:
+    """The log of a training."""
+    method, seed = job["Comment"].removeprefix("rule_train_wildcards_").split("_", 1)[1].rsplit("_", 1)
+    return next((bench.root / "logs/train").rglob(f"{method}/seed{seed}.log"))
+
+
 def resumed(bench: Bench, job: dict[str, str]) -> str:
     """What the training's last attempt says of the state that it went on from."""
-    method, seed = job["Comment"].removeprefix("rule_train_wildcards_").split("_", 1)[1].rsplit("_", 1)
-    log = next((bench.root / "logs/train").rglob(f"{method}/seed{seed}.log")).read_text()
+    log = log_of(bench, job).read_text()
     line = next((line for line in log.splitlines() if "goes on from step" in line), "")
     must(line, f"the training must go on from its state, but its log says: {log[-500:]}")
     return line.partition(": ")[2].partition(", kept")[0]
