@@ -140,7 +140,7 @@ class _Look:
 
     def _unfinished(self, step: jobs.Step) -> tuple[State, str]:
         log = jobs.log_of(self.lay.root, step)
-        event = self.events.get(log)
+        event = self.events.get(log) or self.events.get(step.output)
         words = last_words(log) if log in self.files else ""
         if event and event.state == "failed":
             return "failed", _why(event, words, step.rule)

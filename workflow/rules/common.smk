@@ -145,6 +145,15 @@ def targets():
     return [LAYOUT.tables / "main.csv", LAYOUT.tables / "runtime.csv", *tracked]
 
 
+def quiet(command):
+    """A rule of seconds: its log stays only where it fails. Snakemake would keep an empty one of each (`log:`)."""
+    return (
+        "mkdir -p $(dirname {params.log:q}); "
+        + command
+        + " > {params.log:q} 2>&1 || {{ status=$?; cat {params.log:q} >&2; exit $status; }}; rm {params.log:q}"
+    )
+
+
 def job(slice_of_config):
     """A slice as text, for `params`: Snakemake re-runs the job when it changes."""
     return canonical_json(slice_of_config)

@@ -3,8 +3,6 @@ rule propose:
         earlier_trials,
     output:
         LAYOUT.proposals("{dataset}", "{method}", "{round}"),
-    log:
-        LAYOUT.log("propose/{dataset}/{method}/round{round}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -14,9 +12,12 @@ rule propose:
     params:
         config=CONFIG_FILE,
         job=propose_job,
+        log=str(LAYOUT.log("propose/{dataset}/{method}/round{round}")),
     shell:
-        "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
-        " --round {wildcards.round} > {log:q} 2>&1 && find {log:q} -empty -delete"
+        quiet(
+            "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+            " --round {wildcards.round}"
+        )
 
 
 rule trial:
@@ -47,8 +48,6 @@ rule select:
         all_trials,
     output:
         LAYOUT.selected("{dataset}", "{method}"),
-    log:
-        LAYOUT.log("select/{dataset}/{method}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -58,6 +57,8 @@ rule select:
     params:
         config=CONFIG_FILE,
         job=select_job,
+        log=str(LAYOUT.log("select/{dataset}/{method}")),
     shell:
-        "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method} > {log:q} 2>&1"
-        " && find {log:q} -empty -delete"
+        quiet(
+            "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        )
