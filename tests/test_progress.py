@@ -184,6 +184,15 @@ def test_who_lives(tmp_path):
         assert not lives(path)
 
 
+def test_another_users_process_lives(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    (tmp_path / "lock").write_text(f"process {os.getpid()} on {platform.node()}\n")
+    monkeypatch.setattr(os, "kill", refused)
+    assert lives(tmp_path / "lock")
+
+
 def test_files_of_another_config_are_not_done(study, tiny):
     make(study)
     changed = load({**tiny, "training": {**tiny["training"], "learning_rate": 0.001}})
