@@ -24,6 +24,7 @@ from regbench.took import seconds_in
 CLOSING = ("analyze", "report")
 ON_GPU = ("trial", "train", "evaluate", "untrained", "runtime")
 SAMPLE = 20  # runs of a method that are read
+START = 6.0  # seconds that a Slurm job holds its node before and after its work (docs/scaling.md)
 
 
 @dataclass
@@ -64,6 +65,7 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
             len(list(plan.tuned_runs(config))) + trials + len(plan.methods(config)) * len(config.datasets) + 1
         )
         * config.tracking.enabled,
+        "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(config),
         "files": files(config, steps),
     }
@@ -202,6 +204,9 @@ def text(found: Mapping[str, Any]) -> str:
             "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps, such as"
         )
         lines.append("        snakemake --config study=pilot 'seeds=[0]', on each type of GPU, then plan again")
+    sent = sum(found["jobs"].get(rule, 0) for rule in ON_GPU)
+    starts = duration(3600 * found["slurm_start_hours"])
+    lines.append(f"Slurm   {starts} more, in all, for the starts of {sent:,} jobs on GPUs, if they are sent there")
     sizes = ", ".join(
         f"{name} {'unknown until prepared' if size is None else _bytes(size)}"
         for name, size in found["disk_bytes"].items()
