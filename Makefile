@@ -28,8 +28,8 @@ fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
 
-slurm-test: .venv/.slurm ## a study through a real Slurm on this machine (as root; installs Debian's packages; 7 minutes)
-	python tests/slurm/drills.py study
+slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a real Slurm here (as root; installs Debian's packages; 5 minutes)
+	python tests/slurm/drills.py study $(if $(CONFIG),--config $(CONFIG))
 
 slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (an hour)
 	python tests/slurm/drills.py all

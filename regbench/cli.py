@@ -9,14 +9,19 @@ the workflow would put them. Imports stay inside the verbs: `--help` needs no to
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from regbench import __version__, plan
 from regbench.config import Config, json_schema, load, read_yaml
 from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
+from regbench.took import took
 
 Verb = Callable[[argparse.Namespace], None]
+LOG = logging.getLogger(__name__)
+BEGAN = time.monotonic()
+TIMED = ("prepare", "trial", "cell", "train", "evaluate", "runtime", "analyze", "report", "track")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -26,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         verb: Verb = options.verb
         verb(options)
+        if options.stage in TIMED:
+            LOG.info(took(time.monotonic() - BEGAN))
     except UsageError as error:
         _stop(error, 2)
     except InterruptedTrainingError as error:
@@ -53,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
 
     def add(name: str, verb: Verb, words: str, *needs: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=words, description=words)
-        sub.set_defaults(verb=verb)
+        sub.set_defaults(verb=verb, stage=name)
         if "config" in needs:
             sub.add_argument("config", type=Path, metavar="CONFIG", help="the study's YAML (or JSON) file")
         if "dataset" in needs:
@@ -301,12 +308,14 @@ def _trial(options: argparse.Namespace) -> None:
 
 def _select(options: argparse.Namespace) -> None:
     from regbench.files import write_json
+    from regbench.kept import put_together
     from regbench.tune import select
 
     config = _config(options, check=False)
-    dataset = _dataset(options, config)
+    dataset, lay = _dataset(options, config), plan.layout(config)
     chosen = select(plan.select_job(config, options.method), _trials(config, dataset, options.method))
-    write_json(plan.layout(config).selected(dataset, options.method), chosen)
+    put_together(lay.trial_state(dataset, options.method))
+    write_json(lay.selected(dataset, options.method), chosen)
 
 
 def _cell(options: argparse.Namespace) -> None:

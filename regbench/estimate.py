@@ -18,11 +18,13 @@ from regbench.config import Config, load
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json
 from regbench.sizes import disk, files
-from regbench.status import duration, seconds_of
+from regbench.status import duration
+from regbench.took import seconds_in
 
 CLOSING = ("analyze", "report")
 ON_GPU = ("trial", "train", "evaluate", "untrained", "runtime")
 SAMPLE = 20  # runs of a method that are read
+START = 6.0  # seconds that a Slurm job holds its node before and after its work (docs/scaling.md)
 
 
 @dataclass
@@ -63,6 +65,7 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
             len(list(plan.tuned_runs(config))) + trials + len(plan.methods(config)) * len(config.datasets) + 1
         )
         * config.tracking.enabled,
+        "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(config),
         "files": files(config, steps),
     }
@@ -105,14 +108,16 @@ def _measure(config: Config, other: Config, dataset: str, method: str, found: di
             continue
         mine = found[record["environment"]["device"]]
         for step in jobs.of_cell(other, dataset, method):
-            seconds = seconds_of(lay.root, step) if step.rule in ON_GPU and step.seed == seed else None
+            seconds = (
+                seconds_in(Path(jobs.log_of(lay.root, step))) if step.rule in ON_GPU and step.seed == seed else None
+            )
             if seconds is None:
                 continue
             mine.jobs[step.rule].append(seconds)
             if step.rule == "train" and other.training.patience is None:
                 mine.steps[key].append(record["seconds"] / other.training.steps)
                 mine.around.append(max(seconds - record["seconds"], 0.0))
-        timing = seconds_of(lay.root, jobs.of_dataset(other, dataset)[1])
+        timing = seconds_in(Path(jobs.log_of(lay.root, jobs.of_dataset(other, dataset)[1])))
         if timing is not None:  # of all runs of the dataset
             mine.jobs["runtime"].append(timing / sum(run[0] == dataset for run in plan.tuned_runs(other)))
 
@@ -199,6 +204,9 @@ def text(found: Mapping[str, Any]) -> str:
             "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps, such as"
         )
         lines.append("        snakemake --config study=pilot 'seeds=[0]', on each type of GPU, then plan again")
+    sent = sum(found["jobs"].get(rule, 0) for rule in ON_GPU)
+    starts = duration(3600 * found["slurm_start_hours"])
+    lines.append(f"Slurm   {starts} more, in all, for the starts of {sent:,} jobs on GPUs, if they are sent there")
     sizes = ", ".join(
         f"{name} {'unknown until prepared' if size is None else _bytes(size)}"
         for name, size in found["disk_bytes"].items()

@@ -1,5 +1,6 @@
 """One training: what trials and final runs share, from the first weights to the last, killed in between or not."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from regbench.inference import build_model, trained
 from regbench.loop import TERMS, Training
 from regbench.objective import objective
 
+LOG = logging.getLogger(__name__)
 SAVE_EVERY = 300.0  # seconds between two states on disk
 
 
@@ -81,6 +83,7 @@ def fit(
     )
     if state is not None and (stored := resume.load(state, key)) is not None:
         training.load(stored)
+        LOG.info("goes on from step %d of %d, kept in %s", training.step, training.steps, state)
     saved = time.monotonic()
     started = saved - training.seconds
     progress = tqdm(total=training.steps, initial=training.step, disable=not bar, desc=job["method"], unit="step")

@@ -32,7 +32,10 @@ class Event:
 
 
 def events(path: Path) -> dict[str, Event]:
-    """The last event of each job, by the path of its log; empty where there is no log of a head."""
+    """The last event of each job, by the path of its log, or of its output where the rule has no log.
+
+    Empty where there is no log of a head.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -79,7 +82,8 @@ class _Reader:
 
     def _close(self) -> None:
         block, self.block = self.block, ""
-        names = self.fields.get("log", "").removesuffix(" (check log file(s) for error details)").split(", ")
+        path = self.fields.get("log") or self.fields.get("output", "")
+        names = path.removesuffix(" (check log file(s) for error details)").split(", ")
         if not block or not names[0]:
             return
         event = self.found.setdefault(names[0], Event("sent"))

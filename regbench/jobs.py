@@ -21,7 +21,7 @@ class Step(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Where log and benchmark lie below their folders."""
+        """Where its log lies below their folder."""
         return "/".join(part for part in (self.rule, self.dataset, self.method, self.detail) if part)
 
 

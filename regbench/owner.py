@@ -80,9 +80,8 @@ class Owner:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            holder = self._of_another_user()
             raise RegbenchError(
-                f"`{self.path}` must be writable, but got: {error.strerror}{holder}. "
+                f"`{self.path}` must be writable, but got: {error.strerror}. {run_by(self.path)}"
                 "Change `results` in the config, or permissions."
             ) from error
         locks = True
@@ -102,13 +101,6 @@ class Owner:
             return None
         state = self._elsewhere(text, record)
         return None if state == "dead" else self._leave(state)
-
-    def _of_another_user(self) -> str:
-        try:
-            record, owner = _parse(self.path.read_text()), self.path.owner()
-        except (OSError, KeyError):
-            return ""
-        return f"; user {owner} runs it, process {record['pid']} on {record['host']}" if record else ""
 
     def _elsewhere(self, text: str, record: dict[str, Any]) -> str:
         """`alive`, `dead` or `unknown`: the holder that this host's kernel cannot speak for."""
@@ -155,6 +147,15 @@ def _parse(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return record if isinstance(record, dict) and {"host", "pid"} <= set(record) else {}
+
+
+def run_by(path: Path) -> str:
+    """Who holds `path`, for one who may not write there: a sentence, or nothing where it is free or hidden."""
+    try:
+        record, user = _parse(path.read_text(encoding="utf-8")), path.owner()
+    except (OSError, KeyError, ValueError):
+        return ""
+    return f"User {user} runs it: process {record['pid']} on {record['host']}. " if record else ""
 
 
 @contextmanager

@@ -85,9 +85,6 @@ class Layout:
     def log(self, job: str) -> Path:
         return self.root / "logs" / f"{job}.log"
 
-    def benchmark(self, job: str) -> Path:
-        return self.root / "benchmarks" / f"{job}.tsv"
-
     @property
     def rows(self) -> Path:
         return self.root / "analysis" / "rows.parquet"

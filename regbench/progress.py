@@ -18,13 +18,15 @@ from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json, write_json
 from regbench.search import with_values
+from regbench.took import last_lines
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
 STALE = 90.0  # seconds after which a lock on another host, which its holder touches every 20 s, is a dead one's
-LAST = 4096  # bytes of a log that are looked at for its last words
 NOT_LOOKED_AT = ("tables", "figures", "analysis", "partial")
-MEMORY = re.compile(r"out of memory|OutOfMemory|MemoryError|oom.kill|std::bad_alloc", re.IGNORECASE)
+MEMORY = re.compile(
+    r"out of memory|OutOfMemory|MemoryError|oom.kill|std::bad_alloc|exceeded .*memory limit", re.IGNORECASE
+)
 
 
 @dataclass
@@ -138,10 +140,10 @@ class _Look:
 
     def _unfinished(self, step: jobs.Step) -> tuple[State, str]:
         log = jobs.log_of(self.lay.root, step)
-        event = self.events.get(log)
+        event = self.events.get(log) or self.events.get(step.output)
         words = last_words(log) if log in self.files else ""
         if event and event.state == "failed":
-            return "failed", _why(event, words)
+            return "failed", _why(event, words, step.rule)
         if event and event.state == "sent" and self.head:
             return "running", "" if log in self.files else "sent, has not begun"
         if log not in self.files or (event is None and self.head):  # the log is of a head before this one
@@ -182,26 +184,29 @@ def lives(path: Path) -> bool:
 
 def last_words(log: str) -> str:
     """The last line of a log that says something: our own error message, or the end of a traceback."""
-    try:
-        with Path(log).open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(file.tell() - LAST, 0))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    lines = last_lines(Path(log))
     memory = [line for line in lines if MEMORY.search(line)]
     ours = [line for line in lines if line.startswith("regbench: ")]
     return (memory or ours or lines or [""])[-1].removeprefix("regbench: ")
 
 
-def _why(event: headlog.Event, words: str) -> str:
-    """Why a job failed for good: what the head knows, else the job's own last words."""
-    slurm = last_words(event.slurm_log) if event.slurm_log and not words else ""
-    if not event.reason and MEMORY.search(words or slurm):
-        reason = f"out of memory: {words or slurm}"
-    else:
-        reason = event.reason or words or slurm or "no word in its log"
+def _why(event: headlog.Event, words: str, rule: str) -> str:
+    """Why a job failed for good: what the head knows, else the job's own last words; what to do about its memory.
+
+    Without cgroups Slurm calls a job FAILED that it killed for its memory; then only its own log of the job says so.
+    """
+    slurm = last_words(event.slurm_log) if event.slurm_log else ""
+    told = next((line for line in (words, slurm) if MEMORY.search(line)), "")
+    reason = event.reason or words or slurm or "no word in its log"
+    if told and not event.reason:
+        reason = f"out of memory: {told}"
+    if "CUDA" in told:
+        reason += "; try a smaller `training.batch`, or a GPU with more memory"
+    elif reason.startswith("out of memory"):
+        more = (
+            f"`rules: {{{rule}: {{mem_mb: ...}}}}` in site.yaml" if event.slurm_log else "fewer jobs at once (--cores)"
+        )
+        reason += f"; try {more}"
     return reason + (f" (attempt {event.attempts})" if event.attempts > 1 else "")
 
 

@@ -10,28 +10,25 @@ from regbench import jobs, plan
 from regbench.config import Config, DatasetConfig
 from regbench.files import read_json
 
-# Files that a job leaves: what it writes, its log and its benchmark.
-FILES = {"propose": 3, "select": 3, "train": 5, "evaluate": 4, "runtime": 4}
+# Files that a job leaves: what it writes, and its log if it says something.
+FILES = {"propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
 # Bytes, measured on finished runs (docs/scaling.md).
 HISTORY = 28.0  # a step of a training curve
 PANEL = 60.0  # a pixel of the plane that the figures show, all pairs and arrays of a run
 TRIAL_POINT, CURVE = 90.0, 200  # a point of a trial's curve in JSON, and how many it has at most
 ROWS, CELL = 110.0, 9.0  # a column of a table of rows, and a number in it
-SMALL = 5_000.0  # record, log and benchmark of a run
+SMALL = 5_000.0  # record and logs of a run
 
 
 def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
     number, folders = 0, set[str]()
     for step in steps:
-        if step.rule == "trial":
-            first, last = step.detail.rpartition("trials")[2].split("-")
-            number += 3 + int(last) - int(first) + 1  # and the state of each trial
-        elif step.rule == "untrained":
-            rounds = range(plan.rounds(config, step.method))
-            number += 8 + sum(1 + len(plan.batches(config, n)) + plan.round_size(config, n) for n in rounds)
-        else:
-            number += FILES.get(step.rule, 0)
+        number += FILES.get(step.rule, 0)
+        rounds = plan.rounds(config, step.method) if step.rule in ("select", "untrained") else 0
+        number += rounds > 0  # the state of all trials of the cell
+        if step.rule == "untrained":
+            number += 7 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
         folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 

@@ -128,7 +128,7 @@ def jobs(prefix: str) -> dict[str, str]:
     """
     if shutil.which("squeue") is None:
         return {}
-    listed = _ask("squeue", "--me", "--noheader", "--array", "--format=%i|%T|%j")
+    listed = _ask("squeue", "--me", "--noheader", "--format=%i|%T|%j")
     fields = (line.split("|", 2) for line in listed.splitlines())
     return {job: state for job, state, name in fields if name.startswith(f"{prefix}_")}
 

@@ -11,9 +11,11 @@ from regbench import jobs, plan
 from regbench.config import Config
 from regbench.files import read_json
 from regbench.progress import Cell, Progress, progress
+from regbench.took import seconds_in
 
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
 SAMPLE = 50  # jobs of a rule whose times are read
+QUICK = ("propose", "select")  # seconds each: their logs say nothing, and they are not counted
 STATES = ("done", "running", "failed", "stopped", "not started")
 
 
@@ -66,27 +68,18 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def seconds_by_rule(root: Path, steps: Iterable[tuple[jobs.Step, str, str]]) -> dict[str, float]:
-    """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their benchmark files, evenly taken."""
+    """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their logs, evenly taken."""
     done = defaultdict(list)
     for step, state, _ in steps:
-        if state == "done":
+        if state == "done" and step.rule not in QUICK:
             done[step.rule].append(step)
     found = {}
     for rule, mine in done.items():
-        times = [seconds_of(root, step) for step in mine[:: -(-len(mine) // SAMPLE)]]
+        times = [seconds_in(Path(jobs.log_of(root, step))) for step in mine[:: -(-len(mine) // SAMPLE)]]
         known = [time for time in times if time is not None]
         if known:
             found[rule] = float(np.mean(known))
     return found
-
-
-def seconds_of(root: Path, step: jobs.Step) -> float | None:
-    """Wall time of a finished job; None where it was not measured."""
-    try:
-        lines = Path(f"{root}/benchmarks/{step.name}.tsv").read_text(encoding="utf-8").splitlines()
-        return float(lines[1].split("\t")[0])
-    except (OSError, ValueError, IndexError):
-        return None
 
 
 def eta(config: Config, found: Progress) -> dict[str, Any]:
@@ -103,7 +96,7 @@ def eta(config: Config, found: Progress) -> dict[str, Any]:
     for cell in found.cells:
         chain: dict[tuple[str, str], float] = {}
         for step, state, _ in cell.steps:
-            if state == "done":
+            if state == "done" or step.rule in QUICK:
                 continue
             if step.rule not in seconds:
                 unknown.add(step.rule)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from regbench.data.cache import Dataset
-from regbench.files import digest, read_json, write_json
+from regbench.files import digest, write_json
 from regbench.fit import Fit, fit
 from regbench.inference import validate
+from regbench.kept import kept_trial, trial_file
 from regbench.search import with_values
 
 LOG = logging.getLogger(__name__)
@@ -27,15 +28,16 @@ def run_trials(
         job: slice of the config (`plan.trial_job`).
         data: prepared dataset.
         proposals: ``{"number": n, "lam": value}`` each.
-        state: folder of finished trials and of the training state of the one that runs: a killed job loses minutes.
+        state: folder of finished trials and of the training state of the one that runs: a killed job loses minutes;
+            one file beside it once the cell's lambda is chosen (`kept.put_together`).
         bar: show a progress bar.
     """
     results = []
     for proposal in proposals:
         key = digest({"job": dict(job), "proposal": proposal, "data": data.checksum})
-        path = state / f"trial{proposal['number']:03d}.json"
-        kept = read_json(path) if path.exists() else {}
+        kept = kept_trial(state, proposal["number"])
         if kept.get("digest") != key:
+            path = trial_file(state, proposal["number"])
             training = path.with_suffix(".pt")
             found = run_trial(
                 job, proposal["number"], proposal["lam"], data, proposal=proposal, state=training, bar=bar

@@ -8,7 +8,7 @@ from made_study import make
 
 from regbench.cli import main
 from regbench.config import load
-from regbench.estimate import estimate, text
+from regbench.estimate import START, estimate, text
 from regbench.sizes import disk
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
@@ -24,9 +24,12 @@ def test_the_counts_of_a_study(tiny_file, capsys):
     }  # fmt: skip
     assert (found["trials"], found["trial_steps"], found["training_steps"]) == (8, 24, 16)
     assert found["mlflow_runs"] == 16  # as test_workflow counts them in the database
-    # 4 x (proposals, log, times), 4 x (2 trials and their states, log, times), 2 x 3, 4 x 5, 5 x 4, 4
-    assert found["files"]["files"] == 4 * 3 + 4 * 5 + 2 * 3 + 4 * 5 + 5 * 4 + 4
+    # 4 proposals, 4 x (trials, log), 2 x (choice, all trials), 4 x (a model, its log), 5 x (rows, panels, log), 3
+    assert found["files"]["files"] == 4 + 4 * 2 + 2 * 2 + 4 * 4 + 5 * 3 + 3
     assert found["hours"] == []
+    # 4 jobs of trials, 4 trainings, 5 evaluations, the timing
+    assert found["slurm_start_hours"] * 3600 == pytest.approx(14 * START)
+    assert "for the starts of 14 jobs on GPUs" in text(found)
     assert found["disk_bytes"]["data"] is None
 
 

@@ -71,5 +71,5 @@ def test_a_results_folder_must_be_a_folder(tmp_path):
     check_folder(tmp_path / "new" / "deep")
     (tmp_path / "taken").write_text("")
     for path in (tmp_path / "taken", tmp_path / "taken" / "deeper"):
-        with pytest.raises(RegbenchError, match=r"must be a folder .*taken` is a file"):
-            check_folder(path)
+        with pytest.raises(RegbenchError, match=r"must be a folder .*taken` is a file. Ann runs it. Change"):
+            check_folder(path, "Ann runs it. ")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -42,6 +43,21 @@ def elsewhere(path, beat=0, job=""):
 
 def test_a_second_owner_is_told_who_the_first_is(tmp_path, other):
     with pytest.raises(RegbenchError, match=f"the study is being run by process {other.pid} on "):
+        owned(tmp_path / "it", "the study")
+
+
+def test_who_may_not_write_is_told_who_runs_it(tmp_path, other, monkeypatch):
+    def refused(*_):
+        raise PermissionError(module.errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module.os, "open", refused)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    with pytest.raises(RegbenchError, match=f"Permission denied. User {user} runs it: process {other.pid} on "):
+        owned(tmp_path / "it", "the study")
+    other.kill()
+    other.wait()
+    (tmp_path / "it").write_text("")
+    with pytest.raises(RegbenchError, match=r"Permission denied. Change `results`"):
         owned(tmp_path / "it", "the study")
 
 
@@ -123,10 +139,34 @@ def test_without_locks_the_record_decides_on_this_host_too(tmp_path, monkeypatch
     second.release()
 
 
-def test_a_record_that_is_no_record_holds_nobody_up(tmp_path):
-    (tmp_path / "it").write_text("process 7 on another\n")
+@pytest.mark.parametrize("text", ["process 7 on another\n", '{"beat": 3}', "[7]", "x" * 400])
+def test_a_record_that_is_no_record_holds_nobody_up(tmp_path, text):
+    (tmp_path / "it").write_text(text)
     with owning(tmp_path / "it", "it") as waited:
         assert not waited
+        assert json.loads((tmp_path / "it").read_text())["pid"] == os.getpid(), "of the old one nothing is left"
+
+
+def test_a_lock_on_a_file_that_its_owner_has_just_deleted_is_no_lock(tmp_path, monkeypatch):
+    lock = module.fcntl.flock
+
+    def late(descriptor, how):
+        monkeypatch.setattr(module.fcntl, "flock", lock)
+        (tmp_path / "it").unlink()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(module.fcntl, "flock", late)
+    with owning(tmp_path / "it", "it"):
+        assert json.loads((tmp_path / "it").read_text())["pid"] == os.getpid()
+
+
+def test_a_process_that_ends_leaves_no_file(tmp_path):
+    code = HOLD.replace("time.sleep(60)", "print((Path(sys.argv[1])).exists())")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "it")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "held\nTrue\n"
+    assert not (tmp_path / "it").exists()
 
 
 def test_the_count_rises(tmp_path, monkeypatch):

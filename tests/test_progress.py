@@ -124,6 +124,24 @@ def test_a_failed_job_has_its_reason(study, step, ended, words, expected):
     assert "(attempt 2)" in found[MSE].reason
 
 
+def test_a_rule_without_a_log_is_known_by_its_output(study):
+    """Its log is there only if it failed, and not Snakemake's."""
+    step = next(s for s in jobs.of_study(study) if s.name == f"propose/brains/{MSE}/round1")
+    make(study, without=tuple(f"{rule}/brains/{MSE}" for rule in ("propose", "trial", "select", "train", "evaluate")))
+    block = (
+        BLOCK.replace("rule train", "rule propose")
+        .replace("    log: {log}\n", "")
+        .replace("{run}/checkpoint.pt", "{run}/proposals.json")
+    )
+    ended = f"Error in rule propose:\n    message: None\n    jobid: 22\n    output: {step.output}\n"
+    say(study, step, block, alive=True)
+    assert cells(study)[MSE].reason == "propose round1: sent, has not begun"
+    log(study, step, "regbench: `trials0-1.json` must be JSON\n")
+    say(study, step, block, ended)
+    assert cells(study)[MSE].reason == "propose round1: `trials0-1.json` must be JSON"
+    assert cells(study)[MSE].state == "failed"
+
+
 def test_a_job_that_is_tried_again_runs(study, step):
     make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
     log(study, step, "")
@@ -164,6 +182,15 @@ def test_who_lives(tmp_path):
         assert lives(path)
         os.utime(path, (time.time() - 200,) * 2)
         assert not lives(path)
+
+
+def test_another_users_process_lives(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    (tmp_path / "lock").write_text(f"process {os.getpid()} on {platform.node()}\n")
+    monkeypatch.setattr(os, "kill", refused)
+    assert lives(tmp_path / "lock")
 
 
 def test_files_of_another_config_are_not_done(study, tiny):

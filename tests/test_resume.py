@@ -1,5 +1,6 @@
 """A killed training goes on and ends the same to the bit; the options of training do what they say."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -82,6 +83,18 @@ def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monke
     assert whole.history == resumed.history
     assert whole.validations == resumed.validations
     assert not state.exists()
+
+
+def test_it_goes_on_where_it_was_stopped(make, data, tmp_path, monkeypatch, caplog):
+    """One that began again would have the same bits too, and all its work lost."""
+    state = tmp_path / "state.pt"
+    with monkeypatch.context() as patch:
+        stop_at(patch, 7)
+        with pytest.raises(InterruptedTrainingError):
+            fit(make(), 0.1, data, state=state)
+    with caplog.at_level(logging.INFO, "regbench.fit"):
+        fit(make(), 0.1, data, state=state)
+    assert "goes on from step 8 of 12" in caplog.text
 
 
 def test_the_state_of_another_training_is_not_taken(make, data, tmp_path, monkeypatch):

@@ -43,7 +43,7 @@ def test_partitions_sizes_and_gpus_by_rule_and_dataset(tmp_path):
             tmp_path,
             "cpu: {partition: thin, account: lab}\n"
             "gpu: {partition: fat, qos: long, constraint: 'a100|h100', extra: --mail-user=me}\n"
-            "rules: {train: {runtime: 100}}\n"
+            "rules: {train: {runtime: 100}, runtime: {gpu: 4}}\n"
             "datasets: {big: {mem_mb: 64000, gpu_model: a100}, flat: {gpu: 0}}\n",
         )
     )
@@ -55,6 +55,7 @@ def test_partitions_sizes_and_gpus_by_rule_and_dataset(tmp_path):
     assert [value(found["train"]["mem_mb"], 2, name) for name in ("big", "small")] == [128000, 16000]
     assert [value(found["trial"]["gpu"], 1, name) for name in ("big", "flat")] == [1, 0]
     assert [value(found["trial"]["gpu_model"], 1, name) for name in ("big", "flat")] == ["a100", ""]
+    assert [value(found["runtime"]["gpu"], 1, name) for name in ("big", "flat")] == [4, 0]
     assert "gpu" not in found["prepare"]
     assert "wildcards" not in "".join(found["analyze"].values()), "it has no dataset"
 
@@ -82,10 +83,12 @@ def test_names_of_jobs_are_of_the_folder(tmp_path):
 
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
-    """A Slurm that lists what the test writes into `queue` and notes what it is to cancel."""
+    """A Slurm that lists the test's files `queue` and `others` (other users') and notes what it is to cancel."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name, does in {"squeue": f'cat "{tmp_path}/queue"', "scancel": f'echo "$@" >> "{tmp_path}/cancelled"'}.items():
+    (tmp_path / "others").touch()
+    listed = f'cat "{tmp_path}/queue"; case "$*" in *--me*) ;; *--states=all*) ;; *) cat "{tmp_path}/others" ;; esac'
+    for name, does in {"squeue": listed, "scancel": f'echo "$@" >> "{tmp_path}/cancelled"'}.items():
         (folder / name).write_text(f"#!/bin/sh\n{does}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
@@ -96,11 +99,13 @@ def test_cancel_ends_the_jobs_of_this_folder_only(queue, tiny_file, tmp_path, ca
     root = tmp_path / "results/tiny"
     mine, others = slurm.job_prefix("tiny", root), slurm.job_prefix("tiny", tmp_path / "elsewhere/tiny")
     queue.write_text(
-        f"1|RUNNING|{mine}_x\n2|PENDING|{mine}_x\n3|RUNNING|{others}_x\n4|RUNNING|{mine}9_x\n5|RUNNING|sh\n"
+        f"1|RUNNING|{mine}_x\n7|RUNNING|{mine}_x\n2|PENDING|{mine}_x\n"
+        f"3|RUNNING|{others}_x\n4|RUNNING|{mine}9_x\n5|RUNNING|sh\n"
     )
+    (tmp_path / "others").write_text(f"6|RUNNING|{mine}_x\n")
     main(["cancel", str(tiny_file)])
-    assert capsys.readouterr().out == "ended: 1 running, 1 pending\n"
-    assert (tmp_path / "cancelled").read_text() == "--quiet 1 2\n"
+    assert capsys.readouterr().out == "ended: 2 running, 1 pending\n"
+    assert (tmp_path / "cancelled").read_text() == "--quiet 1 7 2\n"
 
 
 def test_cancel_leaves_the_jobs_of_a_head_that_lives(queue, tiny_file, tmp_path, capsys):
@@ -121,11 +126,19 @@ def test_a_slurm_that_does_not_answer_is_named(queue, tmp_path):
     assert slurm.holder_lives("7") is None
 
 
+def test_a_slurm_that_hangs_is_named(queue, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "ANSWER", 0.2)
+    (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexec sleep 20\n")
+    with pytest.raises(RegbenchError, match=r"squeue` must answer in 0.2 s"):
+        slurm.jobs("regbench")
+
+
 @pytest.mark.parametrize(
     ("state", "lives"), [("RUNNING", True), ("COMPLETING", True), ("PENDING", False), ("NODE_FAIL", False)]
 )
-def test_whether_a_holder_lives(queue, state, lives):
+def test_whether_a_holder_lives(queue, tmp_path, state, lives):
     queue.write_text(f"{state}\n")
+    (tmp_path / "others").write_text("RUNNING\n" if not lives else "PENDING\n")  # shown if not asked for all states
     assert slurm.holder_lives("7") is lives
 
 

@@ -62,14 +62,14 @@ def test_no_sooner_than_a_cell_by_itself(study):
         if step.rule == "trial":
             own(step)
     found = status(study)["eta"]
-    # two rounds of a proposal (30) and a running trial (15), select, train, evaluate
-    assert found["seconds"] == 2 * 45 + 3 * 30
+    # two rounds of a running trial (15), train, evaluate; what takes seconds is not counted
+    assert found["seconds"] == 2 * 15 + 2 * 30
 
 
 def test_what_was_never_measured_is_named(study):
     make(study, without=("trial", "select", "train", "evaluate", "runtime"))
     found = status(study)
-    assert found["eta"]["unknown"] == ["evaluate", "select", "train", "trial"]
+    assert found["eta"]["unknown"] == ["evaluate", "train", "trial"]
     assert "not measured yet" in text(found)
 
 

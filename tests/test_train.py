@@ -18,6 +18,7 @@ from regbench.evaluate import evaluate
 from regbench.files import canonical_json, read_json
 from regbench.fit import fit
 from regbench.inference import register, validate
+from regbench.kept import put_together
 from regbench.metrics import inverse_consistency_mm
 from regbench.runtime import peak_memory_mib, runtime
 from regbench.schedule import one_cycle
@@ -163,6 +164,27 @@ def test_finished_trials_are_not_run_again(data, job, tmp_path, monkeypatch):
     monkeypatch.setattr("regbench.trial.run_trial", lambda *_, **__: pytest.fail("ran again"))
     assert run_trials(job, data, proposals, tmp_path) == first
     assert run_trials(job, data, proposals[1:], tmp_path) == first[1:]
+
+
+def test_trials_put_together_are_not_run_again(data, job, tmp_path, monkeypatch):
+    """One file for a cell, not sixteen; a later choice among more trials keeps the earlier ones."""
+    state = tmp_path / "state"
+    proposals = [{"number": number, "lam": 0.1 * (number + 1)} for number in range(3)]
+    first = run_trials(job, data, proposals[:2], state)
+    put_together(state)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    last = run_trials(job, data, proposals[2:], state)
+    put_together(state)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    monkeypatch.setattr("regbench.trial.run_trial", lambda *_, **__: pytest.fail("ran again"))
+    assert run_trials(job, data, proposals, state) == first + last
+
+
+def test_putting_together_leaves_a_trial_that_runs(data, job, tmp_path):
+    run_trials(job, data, [{"number": 0, "lam": 0.1}], tmp_path / "state")
+    (tmp_path / "state/trial001.pt").touch()
+    put_together(tmp_path / "state")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["trial001.pt"]
 
 
 def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):

@@ -62,7 +62,7 @@ class Bench:
         self.root = folder / self.study["results"] / self.study["study"]
         if begun is not None:
             shutil.copytree(begun, self.root.parent, dirs_exist_ok=True)  # with the times that Snakemake compares
-        self.heads = 0
+        self.started: list[subprocess.Popen] = []
 
     def set_site(self, more: dict) -> None:
         self.site.write_text(yaml.safe_dump({**SITE, **more}))
@@ -87,18 +87,34 @@ class Bench:
         done = subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
+    def partial(self) -> str:
+        """The table of what there is, as CSV."""
+        self.regbench("report", "--partial", str(self.config))
+        return (self.root / "partial/partial.csv").read_text()
+
     def _start(self, *arguments: str) -> subprocess.Popen:
-        self.heads += 1
-        with (self.folder / f"head{self.heads}.log").open("wb") as log:
-            return subprocess.Popen(
+        with (self.folder / f"head{len(self.started) + 1}.log").open("wb") as log:
+            head = subprocess.Popen(
                 [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", self.config, *arguments],
                 cwd=self.folder, env={**ENVIRONMENT, "REGBENCH_SITE": str(self.site)}, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
+        self.started.append(head)
+        return head
+
+    def end(self) -> None:
+        """End what of this folder still runs: heads, and jobs in the queue."""
+        for head in self.started:
+            if head.poll() is None:
+                os.killpg(head.pid, signal.SIGKILL)
+                head.wait()
+        left = [job["JobId"] for job in self.jobs() if job["JobState"] in ("RUNNING", "PENDING", "SUSPENDED")]
+        if left:
+            slurm("scancel", *left)
 
     def output(self, head: int | None = None) -> str:
         """What the last head (or the one of this number) said."""
-        return (self.folder / f"head{head or self.heads}.log").read_text()
+        return (self.folder / f"head{head or len(self.started)}.log").read_text()
 
     def jobs(self) -> list[dict[str, str]]:
         """Slurm's record of every job of this folder, ended ones too."""

@@ -25,10 +25,11 @@ ETC = Path("/etc/slurm")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
 NODES = ("c1", "g1", "g2", "g3")
 GPUS = 2  # of each node g*
+CLUSTER = "regbench-drills"
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 
 SETTINGS = """\
-ClusterName=regbench
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={port}
 SlurmUser=root
@@ -72,10 +73,10 @@ PartitionName=cpu Nodes=c1 Default=YES MaxTime=INFINITE DefMemPerCPU=256 State=U
 PartitionName=gpu Nodes=g[1-3] MaxTime=INFINITE DefMemPerCPU=256 State=UP PriorityTier=1 GraceTime=5
 PartitionName=urgent Nodes=g[1-3] MaxTime=INFINITE DefMemPerCPU=256 State=UP PriorityTier=10 PreemptMode=OFF
 """
-# What a job got, written down by its node as it starts.
+# What a job got and when, written down by its node as it starts.
 PROLOG = """\
 #!/bin/sh
-echo "$SLURM_JOB_ID $SLURMD_NODENAME ${{SLURM_JOB_GPUS:--}}" >> {home}/started
+echo "$SLURM_JOB_ID $SLURMD_NODENAME ${{SLURM_JOB_GPUS:--}} $(date +%s.%N)" >> {home}/started
 """
 
 
@@ -134,13 +135,9 @@ def back(node: str) -> None:
 
 def fail(node: str) -> None:
     """A power cut: kill a node's daemon with all that runs under it."""
-    pid = _pid(f"slurmd-{node}")
-    # Steps leave the daemon's process tree; they are known by the node's log, which they hold open.
-    log = str(HOME / "log" / f"slurmd-{node}.log")
-    steps = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and log in _open_files(entry)]
-    doomed = {child for first in (pid, *steps) if first for child in tree(first)}
-    for one in doomed:
-        _kill(one, signal.SIGKILL)
+    if pid := _pid(f"slurmd-{node}"):
+        _kill(pid, signal.SIGKILL)
+    _end_jobs_of(node)
     (HOME / "run" / f"slurmd-{node}.pid").unlink(missing_ok=True)
 
 
@@ -154,9 +151,15 @@ def down() -> None:
                 time.sleep(0.2)
         for name in [*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"]:
             _stop(name)
+        _end_jobs_of(*NODES)  # they outlive their daemons, as on a real node
         for name in FILES:
             (ETC / name).unlink(missing_ok=True)
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+def started() -> dict[str, list[str]]:
+    """Node, GPUs and second of the start of every job that has run; the last start where it ran again."""
+    return {line.split()[0]: line.split()[1:] for line in (HOME / "started").read_text().splitlines()}
 
 
 def slurm(*words: str) -> str:
@@ -189,7 +192,9 @@ def _configure() -> None:
         if not device.exists():  # Slurm drops a GPU without a device file: a second /dev/null
             os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
     text = {
-        "slurm.conf": SETTINGS.format(host=platform.node().split(".")[0], port=port, home=HOME, nodes="\n".join(lines)),
+        "slurm.conf": SETTINGS.format(
+            host=platform.node().split(".")[0], cluster=CLUSTER, port=port, home=HOME, nodes="\n".join(lines)
+        ),
         "gres.conf": f"NodeName=g[1-3] Name=gpu Type=fake File={HOME}/dev/gpu[0-{GPUS - 1}]\n",
         "cgroup.conf": "CgroupPlugin=cgroup/v1\n",  # 22.05 loads one even if nothing uses it
     }
@@ -250,6 +255,36 @@ def _stop(name: str) -> None:
 def _kill(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
+
+
+def _end_jobs_of(*nodes: str) -> None:
+    """Kill whatever the daemons of `nodes` have started, until nothing of it is left."""
+    end = time.monotonic() + 30
+    while found := _started_by(*nodes):
+        for pid in found:
+            _kill(pid, signal.SIGKILL)
+        if time.monotonic() > end:
+            sys.exit(f"processes of {', '.join(nodes)} do not end: {found}")
+        time.sleep(0.1)
+
+
+def _started_by(*nodes: str) -> list[int]:
+    """Step daemons, which hold their node's log open, and jobs, which name cluster and node in their environment.
+
+    The process tree would not do: a job whose step daemon was killed is a child of nobody's.
+    """
+    logs = {str(HOME / "log" / f"slurmd-{node}.log") for node in nodes}
+    names = {f"SLURMD_NODENAME={node}".encode() for node in nodes}
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            here = entry.name.isdigit() and set((entry / "environ").read_bytes().split(b"\0"))
+        except OSError:
+            continue
+        of_job = here and f"SLURM_CLUSTER_NAME={CLUSTER}".encode() in here and not names.isdisjoint(here)
+        if of_job or (here is not False and not logs.isdisjoint(_open_files(entry))):
+            found.append(int(entry.name))
+    return found
 
 
 def _open_files(process: Path) -> set[str]:

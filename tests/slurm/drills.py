@@ -6,16 +6,23 @@
 """
 
 import argparse
+import json
+import os
+import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 import cluster
 import yaml
-from bench import STUDY, Bench, FailedDrillError, kill_head, must, say, wait
+from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
+
+from regbench.took import seconds_in
 
 DRILLS = {}
 
@@ -32,9 +39,9 @@ def study(new, reference) -> None:
     began = time.monotonic()
     must(bench.run() == 0, bench.output()[-3000:])
     jobs = bench.jobs()
-    got = {line.split()[0]: line.split()[1:] for line in (cluster.HOME / "started").read_text().splitlines()}
+    got = cluster.started()
     for job in jobs:
-        rule, (node, gpus) = job["Comment"].split("_")[1], got[job["JobId"]]
+        rule, (node, gpus, _) = job["Comment"].split("_")[1], got[job["JobId"]]
         wanted = rule in ("trial", "train", "untrained", "evaluate", "runtime")
         count = 0 if gpus == "-" else len(gpus.split(","))
         right = count == cluster.GPUS if rule == "runtime" else count == wanted  # alone on its node, it gets all of it
@@ -50,6 +57,25 @@ def study(new, reference) -> None:
 
 
 @drill
+def overhead(new, reference) -> None:
+    """No fault: what a training costs as a Slurm job beside its steps, one job at a time."""
+    bench = new()
+    must(bench.run("--jobs", "1", "--until", "train") == 0, bench.output()[-3000:])
+    for job in bench.jobs():
+        began = float(cluster.started()[job["JobId"]][-1])
+        ended = datetime.fromisoformat(job["EndTime"]).timestamp()
+        log = log_of(bench, job)
+        run = bench.root / "runs" / log.relative_to(bench.root / "logs/train").with_suffix("")
+        steps, seconds = json.loads((run / "run.json").read_text())["seconds"], seconds_in(log)
+        verb = log.stat().st_mtime - seconds
+        say(f"{ended - began:.1f} s on its node: {verb - began:.1f} until `regbench train` starts (Snakemake, twice), "
+            f"{seconds - steps:.1f} around {steps:.1f} of steps, {ended - verb - seconds:.1f} after it")  # fmt: skip
+        others = ended - began - steps
+        shares = ", ".join(f"{minutes} min {100 * others / (60 * minutes + others):.1f} %" for minutes in (1, 10, 60))
+        say(f"{others:.1f} s beside the steps; share at trainings of {shares}")
+
+
+@drill
 def scancel(new, reference) -> None:
     """`scancel` of a training that runs: it keeps its state, and the next attempt goes on from there."""
     bench = new()
@@ -59,6 +85,7 @@ def scancel(new, reference) -> None:
     say(f"cancelled {job['JobId']} ({job['Comment']})")
     must(head.wait() == 0, bench.output()[-3000:])
     must(len(attempts(bench, job)) == 2, "the training must have been sent twice")
+    say(resumed(bench, job))
     same(bench, reference)
 
 
@@ -93,21 +120,28 @@ def preempt(new, reference) -> None:
     found = attempts(bench, job)
     say(f"attempts: {', '.join(one['JobState'] + ' restarts ' + one['Restarts'] for one in found)}")
     must(len(found) > 1 or int(found[0]["Restarts"]), "it ran once only")
+    say(resumed(bench, job))
     same(bench, reference)
 
 
 @drill
 def memory(new, reference) -> None:
-    """Trainings with too little memory are killed, and sent again with more."""
+    """Trainings with too little memory are killed; the partial table says so; they are sent again with more."""
     bench = new()
     bench.set_site({"rules": {"train": {"mem_mb": 420}}})
+    must(bench.run("--retries", "0") == 1, "420 MB must be too little")
+    lost = [line for line in bench.regbench("status", str(bench.config)).splitlines() if line.startswith("failed: ")]
+    say("; ".join(lost))
+    must(
+        len(lost) == 2 and all("out of memory" in line and "mem_mb" in line for line in lost), "it must say what to do"
+    )
     must(bench.run() == 0, bench.output()[-3000:])
     asked = [
         (job["JobState"], job["Comment"], job.get("MinMemoryNode")) for job in bench.jobs() if "train" in job["Comment"]
     ]
     for line in asked:
         say(" ".join(map(str, line)))
-    must(len(asked) > 2, "no training ran out of memory")
+    must([state for state, *_ in asked].count("FAILED") >= 3, "no training ran out of memory and was sent again")
     same(bench, reference)
 
 
@@ -138,12 +172,17 @@ def lost_cell(new, reference) -> None:
     bench = new()
     head = bench.head()
     job = bench.wait_for_training()
-    doomed = job["Comment"]
+    doomed, row = job["Comment"], ""
     while head.poll() is None:
         for one in bench.running("train"):
             if one["Comment"] == doomed:
                 cluster.slurm("scancel", one["JobId"])
+        if not row and len(attempts(bench, job)) == 3 and " cancelled in Slurm" in (table := bench.partial()):
+            row = next(line for line in table.splitlines() if "cancelled in Slurm" in line)
+            must(head.poll() is None, "the head must still run")
+            say(f"meanwhile, `report --partial`: {row}")
         time.sleep(1)
+    must(row, f"no row says that the cell was cancelled, while the head ran: {bench.partial()}")
     must(head.returncode == 1, f"the head must end with 1, but got {head.returncode}")
     must(len(attempts(bench, job)) == 3, "it must have been tried three times")
     done = sorted(path.parent.parent.name for path in bench.root.rglob("pairs.parquet"))
@@ -191,10 +230,18 @@ def cancel(new, reference) -> None:
 
 @drill
 def twice(new, reference) -> None:
-    """A second head of the same study is refused with a clear message, and harms nothing."""
+    """A second head of the same study, also another user's, is refused with a clear message, and harms nothing."""
     bench = new()
     first = bench.head()
     bench.wait_for_training()
+    for shared in (False, True):  # another user's results, and those of a group
+        if shared:
+            for path in (bench.root.parent, bench.root, bench.root / "state"):
+                path.chmod(0o777)
+        said = as_nobody(bench)
+        line = next((line for line in said.splitlines() if f"User root runs it: process {first.pid} on" in line), "")
+        must(line, f"another user must be told who runs it, but got: {said[-1000:]}")
+        say(f"to user nobody: {line.strip()}")
     must(bench.run() == 1, "the second head must be refused")
     line = next(line for line in bench.output().splitlines() if "is being run by" in line)
     say(line.strip())
@@ -273,7 +320,9 @@ def slow_mount(new, reference) -> None:
     server = subprocess.Popen([sys.executable, Path(__file__).parent / "slow_mount.py", below, mount, "0.02"])
     try:
         wait(10, mount.is_mount, "the mount did not come up (pip install fusepy)")
-        bench = new(results=str(mount))
+        bench = new(
+            results=str(mount), tracking={"uri": f"sqlite:///{new.folder}/slow.db"}
+        )  # no database on such a one
         must(bench.run() == 0, bench.output()[-3000:])
         same(bench, reference)
     finally:
@@ -281,8 +330,44 @@ def slow_mount(new, reference) -> None:
         server.wait()
 
 
+def as_nobody(bench: Bench) -> str:
+    """What the user `nobody` is told who starts the same study, with the same results, from a folder of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="regbench-nobody-", dir="/tmp"))
+    account = pwd.getpwnam("nobody")
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump({**bench.study, "results": str(bench.root.parent)}))
+    for path in (folder, config):
+        os.chown(path, account.pw_uid, account.pw_gid)
+    bench.folder.parent.chmod(0o755)  # a temporary folder is its user's own
+    bench.folder.chmod(0o755)
+    try:
+        command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", config, "--cores", "1"]
+        done = subprocess.run(
+            command, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}, check=False,
+            user=account.pw_uid, group=account.pw_gid, extra_groups=[], capture_output=True, text=True,
+        )  # fmt: skip
+    finally:
+        shutil.rmtree(folder)
+    must(done.returncode == 1, f"another user must be refused, but got {done.returncode}: {done.stderr[-1000:]}")
+    return done.stdout + done.stderr
+
+
 def attempts(bench: Bench, job: dict[str, str]) -> list[dict[str, str]]:
     return sorted((one for one in bench.jobs() if one["Comment"] == job["Comment"]), key=lambda one: int(one["JobId"]))
+
+
+def log_of(bench: Bench, job: dict[str, str]) -> Path:
+    """The log of a training."""
+    method, seed = job["Comment"].removeprefix("rule_train_wildcards_").split("_", 1)[1].rsplit("_", 1)
+    return next((bench.root / "logs/train").rglob(f"{method}/seed{seed}.log"))
+
+
+def resumed(bench: Bench, job: dict[str, str]) -> str:
+    """What the training's last attempt says of the state that it went on from."""
+    log = log_of(bench, job).read_text()
+    line = next((line for line in log.splitlines() if "goes on from step" in line), "")
+    must(line, f"the training must go on from its state, but its log says: {log[-500:]}")
+    return line.partition(": ")[2].partition(", kept")[0]
 
 
 def state(bench: Bench, job: dict[str, str]) -> str:
@@ -323,22 +408,29 @@ class New:
 
     def __init__(self, folder: Path, study: dict, tuned: Path) -> None:
         self.folder, self.study, self.tuned, self.name = folder, study, tuned, ""
+        self.made: list[Bench] = []
 
     def __call__(self, *, begun: bool = True, results: str | None = None, **changes) -> Bench:
         place = Path(tempfile.mkdtemp(prefix=f"{self.name}-", dir=self.folder))
-        return Bench(place, {**self.study, **changes}, begun=self.tuned if begun else None, results=results)
+        self.made.append(Bench(place, {**self.study, **changes}, begun=self.tuned if begun else None, results=results))
+        return self.made[-1]
+
+    def end(self) -> None:
+        """End the heads and jobs that a drill which went wrong has left."""
+        for bench in self.made:
+            bench.end()
+        self.made.clear()
 
 
-def prepare(folder: Path, study: dict) -> tuple[Bench, New]:
-    """The undisturbed study, and what it was after its tuning."""
-    reference = Bench(folder / "reference", study)
+def prepare(folder: Path, reference: Bench) -> New:
+    """Run the undisturbed study; what it was after its tuning is where the drills begin."""
     tuned = folder / "tuned"
     if not tuned.exists():
         reference.local("--until", "select")
         shutil.copytree(reference.root.parent, tuned)
     if not reference.tables():
         reference.local()
-    return reference, New(folder, study, tuned)
+    return New(folder, reference.study, tuned)
 
 
 def main() -> int:
@@ -350,10 +442,12 @@ def main() -> int:
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="regbench-drills-"))).resolve()
     config = {**yaml.safe_load(options.config.read_text()), "results": "results"} if options.config else STUDY
     began, failed = time.monotonic(), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    reference = Bench(folder / "reference", config)
     started = cluster.up()
     try:
         say("the study without Slurm, undisturbed")
-        reference, new = prepare(folder, config)
+        new = prepare(folder, reference)
         for name in DRILLS if "all" in options.names else options.names:
             since, new.name = time.monotonic(), name
             print(f"{name}: {DRILLS[name].__doc__}", flush=True)
@@ -363,7 +457,10 @@ def main() -> int:
             except FailedDrillError as error:
                 failed.append(name)
                 print(f"  FAILED: {error}", flush=True)
+            finally:
+                new.end()
     finally:
+        reference.end()
         if started:  # one that ran before is left as it was
             cluster.down()
     print(

@@ -11,7 +11,7 @@ from regbench import plan, slurm
 from regbench.config import load, read_yaml, typed
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, check_folder, write_json
-from regbench.owner import owned
+from regbench.owner import owned, run_by
 from regbench.progress import note_head
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
@@ -41,7 +41,9 @@ def checked():
             check_component,
             where=", ".join(str(path) for path in workflow.configfiles),
         )
-        check_folder(Path(study.results))
+        lay = plan.layout(study)
+        for folder in (Path(study.results), lay.root):
+            check_folder(folder, run_by(lay.root / "state" / "workflow.lock"))
         return study
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
@@ -141,6 +143,15 @@ def stopped():
 def targets():
     tracked = [LAYOUT.tracked] if STUDY.tracking.enabled else []
     return [LAYOUT.tables / "main.csv", LAYOUT.tables / "runtime.csv", *tracked]
+
+
+def quiet(command):
+    """A rule of seconds: its log stays only where it fails. Snakemake would keep an empty one of each (`log:`)."""
+    return (
+        "mkdir -p $(dirname {params.log:q}); "
+        + command
+        + " > {params.log:q} 2>&1 || {{ status=$?; cat {params.log:q} >&2; exit $status; }}; rm {params.log:q}"
+    )
 
 
 def job(slice_of_config):

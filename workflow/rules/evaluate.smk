@@ -7,8 +7,6 @@ rule evaluate:
         LAYOUT.panels("{dataset}", "{method}", "{seed}"),
     log:
         LAYOUT.log("evaluate/{dataset}/{method}/seed{seed}"),
-    benchmark:
-        LAYOUT.benchmark("evaluate/{dataset}/{method}/seed{seed}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -33,8 +31,6 @@ rule runtime:
         LAYOUT.runtime("{dataset}"),
     log:
         LAYOUT.log("runtime/{dataset}"),
-    benchmark:
-        LAYOUT.benchmark("runtime/{dataset}")
     conda:
         "../envs/regbench.yaml"
     threads: CORES

@@ -3,8 +3,6 @@ rule prepare:
         LAYOUT.manifest("{dataset}"),
     log:
         LAYOUT.log("prepare/{dataset}"),
-    benchmark:
-        LAYOUT.benchmark("prepare/{dataset}")
     conda:
         "../envs/regbench.yaml"
     threads: 4

@@ -22,8 +22,6 @@ rule analyze:
         LAYOUT.summary,
     log:
         LAYOUT.log("analyze"),
-    benchmark:
-        LAYOUT.benchmark("analyze")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -76,8 +74,6 @@ rule report:
         ],
     log:
         LAYOUT.log("report"),
-    benchmark:
-        LAYOUT.benchmark("report")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -101,8 +97,6 @@ rule track:
         LAYOUT.tracked,
     log:
         LAYOUT.log("track"),
-    benchmark:
-        LAYOUT.benchmark("track")
     conda:
         "../envs/regbench.yaml"
     threads: 1

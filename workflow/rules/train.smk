@@ -8,8 +8,6 @@ rule train:
         LAYOUT.run("{dataset}", "{method}", "{seed}") / "run.json",
     log:
         LAYOUT.log("train/{dataset}/{method}/seed{seed}"),
-    benchmark:
-        LAYOUT.benchmark("train/{dataset}/{method}/seed{seed}")
     conda:
         "../envs/regbench.yaml"
     threads: 1

@@ -3,10 +3,6 @@ rule propose:
         earlier_trials,
     output:
         LAYOUT.proposals("{dataset}", "{method}", "{round}"),
-    log:
-        LAYOUT.log("propose/{dataset}/{method}/round{round}"),
-    benchmark:
-        LAYOUT.benchmark("propose/{dataset}/{method}/round{round}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -16,9 +12,12 @@ rule propose:
     params:
         config=CONFIG_FILE,
         job=propose_job,
+        log=str(LAYOUT.log("propose/{dataset}/{method}/round{round}")),
     shell:
-        "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
-        " --round {wildcards.round} > {log:q} 2>&1"
+        quiet(
+            "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+            " --round {wildcards.round}"
+        )
 
 
 rule trial:
@@ -29,8 +28,6 @@ rule trial:
         LAYOUT.trials("{dataset}", "{method}", "{round}", "{first}", "{last}"),
     log:
         LAYOUT.log("trial/{dataset}/{method}/round{round}.trials{first}-{last}"),
-    benchmark:
-        LAYOUT.benchmark("trial/{dataset}/{method}/round{round}.trials{first}-{last}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -51,10 +48,6 @@ rule select:
         all_trials,
     output:
         LAYOUT.selected("{dataset}", "{method}"),
-    log:
-        LAYOUT.log("select/{dataset}/{method}"),
-    benchmark:
-        LAYOUT.benchmark("select/{dataset}/{method}")
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -64,5 +57,8 @@ rule select:
     params:
         config=CONFIG_FILE,
         job=select_job,
+        log=str(LAYOUT.log("select/{dataset}/{method}")),
     shell:
-        "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method} > {log:q} 2>&1"
+        quiet(
+            "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        )

@@ -17,8 +17,6 @@ rule untrained:
         LAYOUT.panels("{dataset}", "{method}", STUDY.seeds[0]),
     log:
         LAYOUT.log("untrained/{dataset}/{method}"),
-    benchmark:
-        LAYOUT.benchmark("untrained/{dataset}/{method}")
     wildcard_constraints:
         method=UNTRAINED,
     conda:

@@ -1,0 +1,37 @@
+"""What a job took: said in the last line of its log, and read from there."""
+
+import os
+import re
+import resource
+import sys
+from pathlib import Path
+
+LINE = re.compile(r"took ([\d.]+) s, [\d.]+ s of CPU, at most \d+ MiB$")
+LAST = 4096  # bytes of a log that are looked at
+
+
+def took(seconds: float) -> str:
+    """The line: wall time as given, CPU time with that of child processes, memory of the largest process."""
+    mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    cpu = sum(each.ru_utime + each.ru_stime for each in (mine, children))
+    peak = max(mine.ru_maxrss, children.ru_maxrss) // (2**20 if sys.platform == "darwin" else 2**10)
+    return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, at most {peak} MiB"
+
+
+def seconds_in(log: Path) -> float | None:
+    """Wall time of a finished job; None where its log does not say it."""
+    lines = last_lines(log)
+    found = LINE.search(lines[-1]) if lines else None
+    return float(found[1]) if found else None
+
+
+def last_lines(log: Path) -> list[str]:
+    """The lines at the end of a log that say something; none where there is no log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - LAST, 0))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]

@@ -1,0 +1,51 @@
+"""What a job took, in the last line of its log."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from regbench.took import seconds_in
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("INFO regbench.cli: took 12.5 s, 9.0 s of CPU, at most 400 MiB\n", 12.5),
+        ("step 1\r" * 9999 + "\n\nINFO regbench.cli: took 3.0 s, 9.0 s of CPU, at most 400 MiB\n\n", 3.0),
+        ("INFO regbench.cli: took 12.5 s, 9.0 s of CPU, at most 400 MiB\nregbench: no room\n", None),
+        ("", None),
+    ],
+)
+def test_seconds_are_read_from_the_last_line(tmp_path, text, seconds):
+    (tmp_path / "log").write_text(text)
+    assert seconds_in(tmp_path / "log") == seconds
+
+
+def test_no_log_no_seconds(tmp_path):
+    assert seconds_in(tmp_path / "log") is None
+
+
+def test_memory_and_processor_time_are_those_of_this_process_and_its_children():
+    code = (
+        "import json, subprocess, sys; from regbench.took import took\n"
+        "kept = bytearray(300 << 20); kept[::4096] = b'x' * len(kept[::4096])\n"
+        "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 0.5: pass'])\n"
+        "print(took(1.25))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    seconds, cpu, peak = map(float, re.fullmatch(r"took (\S+) s, (\S+) s of CPU, at most (\d+) MiB\n", said).groups())
+    assert seconds == pytest.approx(1.25, abs=0.06)
+    assert 0.5 <= cpu < 30
+    assert 300 <= peak < 900
+
+
+def test_verbs_of_long_work_say_it_and_others_nothing(tiny_file):
+    command = [sys.executable, "-c", "from regbench.cli import main; main()"]
+    done = subprocess.run([*command, "prepare", str(tiny_file)], capture_output=True, text=True, check=True)
+    assert re.search(r"took \d+\.\d s, .*MiB\n$", done.stderr)
+    proposed = subprocess.run([*command, "plan", str(tiny_file), "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(proposed.stdout)
+    assert proposed.stderr == ""
