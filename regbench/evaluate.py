@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from regbench.baselines import BASELINES
+from regbench.baselines import BASELINES, software
 from regbench.components import bind
 from regbench.data.cache import Dataset, Pair
 from regbench.errors import RegbenchError, UsageError
-from regbench.files import replacing
+from regbench.files import canonical_json, replacing
 from regbench.inference import registered
 from regbench.losses import SIMILARITIES
 from regbench.metrics import (
@@ -32,6 +32,7 @@ from regbench.plan import PANELS
 from regbench.spatial import warp, warp_labels
 from regbench.train import load_run
 
+SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
 Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pair, displacement or an error
 
 
@@ -64,6 +65,8 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
     write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
+    if job.get("baseline"):
+        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
 

@@ -34,7 +34,9 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     source = find(Path(path).expanduser(), fixed, moving)
     stored, affine = read(source)
     dims = pair.fixed.ndim
-    values = stored.reshape([n for n in stored.shape if n != 1]) if stored.ndim > dims + 1 else stored
+    values = stored
+    if stored.ndim > dims + 1 and set(stored.shape[dims:-1]) == {1}:  # ITK's five axes; an image may be one voxel thick
+        values = stored.reshape(*stored.shape[:dims], stored.shape[-1])
     if values.shape == (*pair.fixed.shape, dims):
         values = np.moveaxis(values, -1, 0)
     if values.shape != (dims, *pair.fixed.shape):

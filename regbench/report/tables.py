@@ -237,5 +237,10 @@ def provenance_of(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict
         "runs_made_by": list(environments.values()),
         "device": sorted({environment["device"] for environment in environments.values()}),
         "runs": runs,
+        "baselines": [
+            {"dataset": entry["dataset"], "method": entry["method"], **entry["baseline"]}
+            for entry in summary["methods"]
+            if "baseline" in entry
+        ],
         "warnings": summary["warnings"],
     }
