@@ -25,6 +25,7 @@ from regbench.metrics import (
     inverse_consistency_mm,
     mean_over_labels,
     surface_metrics,
+    tre_l2r_mm,
     tre_mm,
 )
 from regbench.panels import chosen, slices, write_panels
@@ -164,6 +165,7 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
     if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
         points = (pair.fixed_landmarks, pair.moving_landmarks)
         found["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
+        found["tre_l2r_mm"] = tre_l2r_mm(displacement, *points, pair.spacing_mm)
     if pair.truth is not None:
         found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
         found["endpoint_error_foreground_mm"] = endpoint_error_mm(
