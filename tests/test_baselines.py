@@ -211,6 +211,24 @@ def test_exported_images_come_back_as_the_pipeline_sees_them(tmp_path, capsys):
     assert f"failed: {fixed}, {moving}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"a": np.ones((2, 4, 5)), "b": np.ones((2, 4, 5))}, "2 arrays where one is meant"),
+        ({}, "0 arrays where one is meant"),
+        ({"a": np.ones((2, 4, 5), complex)}, "complex128 where real numbers are meant"),
+        ({"a": np.full((2, 4, 5), "x")}, "where real numbers are meant"),
+        ({"a": np.ones((3, 4, 5, 6))}, "must have shape"),
+        ({"a": np.ones((4, 5))}, "must have shape"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_field_are_named(tmp_path, arrays, expected):
+    np.savez(tmp_path / "disp_a_b.npz", **arrays)
+    image = np.zeros((4, 5), np.float32)
+    with pytest.raises(RegbenchError, match=expected):
+        fields(pair(image, image, (1.0, 1.0)), "a", "b", path=str(tmp_path))
+
+
 def test_a_pickle_is_refused(tmp_path):
     np.savez(tmp_path / "disp_a_b.npz", np.array([{"a": 1}], dtype=object))
     image = np.zeros((4, 5), np.float32)

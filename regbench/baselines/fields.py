@@ -89,10 +89,18 @@ def read(path: Path) -> tuple[Array, Array | None]:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as stored:
-                return np.asarray(stored[stored.files[0]], dtype=np.float64), None
+                if len(stored.files) != 1:
+                    raise ValueError(f"{len(stored.files)} arrays where one is meant")
+                return _real(stored[stored.files[0]]), None
         import nibabel as nib
 
         image: Any = nib.load(path)
-        return np.asarray(image.dataobj, dtype=np.float64), np.asarray(image.affine, dtype=np.float64)
+        return _real(np.asarray(image.dataobj)), np.asarray(image.affine, dtype=np.float64)
     except Exception as error:  # whatever a damaged file makes numpy, zlib and nibabel raise
         raise RegbenchError(f"`{path}` must be a readable field, but got: {error}. Write it again.") from error
+
+
+def _real(values: Array) -> Array:
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{values.dtype} where real numbers are meant")
+    return values.astype(np.float64)

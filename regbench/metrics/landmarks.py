@@ -60,7 +60,8 @@ def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *
         mask: ``(*S)`` booleans; the mean is over the whole box without it.
 
     Returns:
-        mm; for a zero displacement the mean length of the true one. NaN for an empty mask.
+        mm; for a zero displacement the mean length of the true one. NaN for an empty mask, or if
+        either is not finite in it.
 
     Raises:
         ValueError: if the shapes differ.
@@ -74,7 +75,7 @@ def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *
         error = _length_mm(field[:, row].astype(np.float64) - true[:, row], spacing)
         counted = error if inside is None else error[inside[row]]
         total, count = total + float(counted.sum()), count + counted.size
-    return total / count if count else float("nan")
+    return total / count if count and np.isfinite(total) else float("nan")
 
 
 def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
@@ -88,7 +89,7 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
 
     Returns:
         mm; 0 for exact inverses. Voxels sent outside the moving image have no way back and are left out; NaN if
-        all are.
+        all are, and for a displacement that is not finite.
 
     Raises:
         ValueError: if the dimensions differ.
@@ -102,6 +103,8 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
     shape = there.shape[1:]
     inside = mask_array(mask, shape)
     last = (np.array(back.shape[1:]) - 1).reshape(-1, *[1] * len(shape))
+    if not (np.isfinite(there).all() and np.isfinite(back).all()):
+        return float("nan")  # a NaN would count as sent outside
     total, count = 0.0, 0
     for start, stop in slabs(shape, 0, shape[0]):
         step = there[:, start:stop].astype(np.float64)
