@@ -73,15 +73,28 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
 
 
 def means(path: Path) -> str:
-    """The mean and SD over pairs of each metric in a file of rows, for a terminal; failed pairs are named."""
+    """The mean and SD over pairs of each metric in a file of rows, for a terminal; failed pairs are named.
+
+    Raises:
+        RegbenchError: if every pair failed; names them too.
+    """
     frame = pd.read_parquet(path)
     known = [name for name in METRICS if name in frame and frame[name].notna().any()]
-    lines = [
-        f"{name:<30} {frame[name].mean():10.4f} ± {frame[name].std(ddof=1):.4f} {METRICS[name].unit}" for name in known
-    ]
+    lines = [f"{name:<30} {_words(frame[name].dropna())} {METRICS[name].unit}" for name in known]
     failed = frame[frame["status"] != "complete"]
     lines += [f"failed: {row.fixed}, {row.moving}: {row.reason}" for row in failed.itertuples()]
-    return "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
+    text = "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
+    if len(failed) == len(frame):
+        raise RegbenchError(text)
+    return text
+
+
+def _words(scores: "pd.Series[float]") -> str:
+    """Mean and SD; where a label vanished, whose distance is infinite, the median, as in the tables."""
+    infinite = int(np.isinf(scores).sum())
+    if infinite:
+        return f"{scores.median():10.4f} median, {infinite} infinite,"
+    return f"{scores.mean():10.4f} ± {scores.std(ddof=1):.4f}"
 
 
 def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple[dict[str, Any], Registered]:

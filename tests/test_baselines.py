@@ -15,6 +15,7 @@ from regbench.cli import main
 from regbench.data.cache import Pair
 from regbench.data.nifti import write_displacement
 from regbench.errors import RegbenchError
+from regbench.evaluate import means
 from regbench.spatial import warp
 
 METHODS = [name for name in BASELINES if name not in ("fields", "ants_syn")]  # tests/test_ants.py
@@ -174,6 +175,7 @@ def test_the_numbers_of_an_id_are_enough(tmp_path):
     [
         (np.ones((2, 4, 4)), "must have shape"),
         (np.full((2, 4, 5), np.nan), "must be finite"),
+        (np.full((2, 4, 5), 1e300), "must be finite in float32"),
         (None, "must hold a field"),
     ],
 )  # fmt: skip
@@ -209,6 +211,34 @@ def test_exported_images_come_back_as_the_pipeline_sees_them(tmp_path, capsys):
     (tmp_path / "fields" / f"disp_{fixed}_{moving}.nii.gz").unlink()
     main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "fields")])
     assert f"failed: {fixed}, {moving}" in capsys.readouterr().out
+
+
+def test_fields_that_are_not_there_end_in_an_error(tmp_path, capsys):
+    config = {**TINY, "results": str(tmp_path / "results")}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    main(["prepare", str(tmp_path / "tiny.yaml")])
+
+    def judge():
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "none")])
+        return ended.value.code, capsys.readouterr().err
+
+    code, words = judge()
+    assert code == 2
+    assert "none` must be a folder of displacement fields" in words
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "none").mkdir()
+    code, words = judge()
+    assert code == 1
+    assert "2 pairs, 2 failed" in words
+    assert pd.read_parquet(tmp_path / "none" / "pairs.parquet")["reason"].str.contains("must hold a field").all()
+
+
+def test_means_give_the_median_where_a_label_vanished(tmp_path):
+    rows = pd.DataFrame({"status": "complete", "dice": [0.5, 0.7, 0.9], "hd95_mm": [1.0, 3.0, np.inf]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    found = dict(line.split(maxsplit=1) for line in means(tmp_path / "rows.parquet").splitlines()[1:])
+    assert found == {"dice": "0.7000 ± 0.2000 1", "hd95_mm": "3.0000 median, 1 infinite, mm"}
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,13 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
             f"`{source}` must have shape {(*pair.fixed.shape, dims)}, the prepared grid's, but got {stored.shape}. "
             "Register the prepared images (`regbench export` writes them)."
         )
-    if not np.isfinite(values).all():
-        raise RegbenchError(f"`{source}` must be finite, but has NaN or infinite vectors.")
     if form == "itk":
         values = from_itk(values, np.diag(pair.spacing_mm) if affine is None else affine[:dims, :dims])
-    return np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        found = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise RegbenchError(f"`{source}` must be finite in float32, but has NaN or infinite vectors.")
+    return found
 
 
 def from_itk(vectors: Array, affine: Array) -> Array:
