@@ -184,6 +184,19 @@ def test_runtime_quotes_the_median_and_quartiles():
     assert (found["pipeline_ms_median"], found["parameters"], found["training_s_median"]) == (5.0, 12, 12.0)
 
 
+def test_a_mean_over_the_pairs_that_worked_says_so(tmp_path):
+    """A method that fails on the hard pairs must not pass for the best in print."""
+    lucky = entry("mse.bending", 0.9, failed_rows=25, runs=[{"seed": 0}, {"seed": 1}])
+    made = summary(CELLS[0], entry("lcc.bending", 0.7), lucky)
+    frame, form = main_table(made), "md"
+    shown = tables._shown(frame, {}, form)
+    assert shown["failed"].tolist() == ["0", "0", "25 of 60"]
+    assert "the means are of the pairs that have one" in caption(made)
+    sound = summary(*CELLS)
+    assert "failed" not in tables._shown(main_table(sound), {}, form)
+    assert "Failed" not in caption(sound)
+
+
 def test_a_baseline_has_times_but_neither_parameters_nor_a_training(tmp_path):
     common = {"dataset": "brains", "seed": 0, "inference_seconds": 0.5, "pipeline_seconds": 0.6, "peak_memory_mib": 5.0}
     rows = pd.DataFrame(

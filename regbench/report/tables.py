@@ -150,6 +150,10 @@ def caption(summary: Mapping[str, Any]) -> str:
             "Where a label vanished in the warp, its surface distance is infinite: the median over cases is given, and "
             "how many cases are infinite."
         )
+    if any(entry["failed_rows"] for entry in summary["methods"]):
+        lines.append(
+            "Failed: registrations (pairs times seeds) without a result; the means are of the pairs that have one."
+        )
     lines += [f"{metric.name} ({metric.unit}, {metric.direction} is better): {metric.definition}" for metric in metrics]
     return " ".join(line if line.endswith(".") else line + "." for line in lines)
 
@@ -179,6 +183,11 @@ def _shown(
             same = row["method"] in alike.get((row["dataset"], name), ())
             cells.append(cell(mean, sd, metric.digits, form, mark=mark, alike=same))
         shown[escape(f"{name} {ARROWS[metric.direction]}", form)] = cells
+    if frame["failed"].any():
+        of = frame["pairs"] * frame["seeds"]
+        shown["failed"] = [
+            f"{lost} of {count}" if lost else "0" for lost, count in zip(frame["failed"], of, strict=True)
+        ]
     shown["rank"] = [escape(NONE if pd.isna(value) else str(value), form) for value in frame["rank"]]
     return shown
 
