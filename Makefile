@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check fuzz mutants slurm-test slurm-drills schema clean
+.PHONY: quick test test-all check fuzz mutants ants slurm-test slurm-drills schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -27,6 +27,8 @@ fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at 
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
+
+ants: .venv-ants/.ready ## the environment of the baseline ants_syn, whose pins clash with ours
 
 slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a real Slurm here (as root; installs Debian's packages; 5 minutes)
 	python tests/slurm/drills.py study $(if $(CONFIG),--config $(CONFIG))
@@ -55,5 +57,10 @@ schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[slurm]' fusepy==3.0.1
 	touch $@
 
+.venv-ants/.ready: constraints-ants.txt
+	$(PYTHON) -m venv .venv-ants
+	.venv-ants/bin/python -m pip install --quiet --requirement constraints-ants.txt
+	touch $@
+
 clean: ## remove the environment and caches; results stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ants .mypy_cache .ruff_cache .pytest_cache .hypothesis

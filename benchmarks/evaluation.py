@@ -69,6 +69,7 @@ def regbench_tasks(pair: dict[str, Any], wanted: list[int]) -> dict[str, Task]:
         "hd95_l2r": lambda: list(metrics.hd95_l2r(*maps, moving=pair["moving"]).values()),
         "folding (8)": lambda: [value for _, value in sorted(metrics.folding_metrics(u, pair["fixed"] > 0).items())],
         "tre_mm": lambda: metrics.tre_mm(u, pair["fixed_points"], pair["moving_points"], SPACING),
+        "tre_l2r_mm": lambda: metrics.tre_l2r_mm(u, pair["fixed_points"], pair["moving_points"], SPACING),
         "endpoint_error_mm": lambda: metrics.endpoint_error_mm(u, pair["truth"], SPACING),
         "inverse_consistency_mm": lambda: metrics.inverse_consistency_mm(u, -u, SPACING),
     }
@@ -86,9 +87,9 @@ def straightforward_tasks(pair: dict[str, Any], wanted: list[int]) -> dict[str, 
         back = np.stack([map_coordinates(-part, landed, order=1, mode="nearest") for part in u])
         return float(np.sqrt((((u + back) * scale) ** 2).sum(0))[kept].mean())
 
-    def tre() -> float:
+    def tre(order: int) -> float:
         at = pair["fixed_points"].T
-        sent = at + np.stack([map_coordinates(part, at, order=1) for part in u])
+        sent = at + np.stack([map_coordinates(part, at, order=order) for part in u])
         return float(np.linalg.norm((sent - pair["moving_points"].T) * scale[:, :, 0, 0], axis=0).mean())
 
     return {
@@ -98,7 +99,8 @@ def straightforward_tasks(pair: dict[str, Any], wanted: list[int]) -> dict[str, 
         ),
         "hd95_l2r": lambda: [_surface_l2r(pair["fixed"] == k, pair["moved"] == k) for k in wanted],
         "folding (8)": lambda: _folding(u, pair["fixed"] > 0),
-        "tre_mm": tre,
+        "tre_mm": lambda: tre(1),
+        "tre_l2r_mm": lambda: tre(3),
         "endpoint_error_mm": lambda: float(np.sqrt((((u - pair["truth"]) * scale) ** 2).sum(0)).mean()),
         "inverse_consistency_mm": inverse,
     }

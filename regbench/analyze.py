@@ -1,5 +1,6 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from regbench import plan
+from regbench.baselines import settings
 from regbench.compare import Cell, compare_methods
 from regbench.config import Config
 from regbench.errors import RegbenchError
@@ -102,6 +104,15 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         "dice30": dice30(mine.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
+    if method.baseline:
+        component = method.baseline
+        # As rows hold it: what is installed now may be newer than what they were made with.
+        made_with = list(mine["software"].dropna()) if "software" in mine else []
+        entry["baseline"] = {
+            "name": component.name,
+            "parameters": settings(component.name, component.parameters),
+            "software": json.loads(made_with[0]) if made_with else {},
+        }
     if method.tuned:
         chosen = read_json(lay.selected(dataset, method.id))
         entry["selected"] = chosen

@@ -422,6 +422,8 @@ def _evaluate_fields(options: argparse.Namespace) -> None:
     from regbench.evaluate import evaluate, means
 
     config = _config(options)
+    if not options.fields.is_dir():
+        raise UsageError(f"`{options.fields}` must be a folder of displacement fields, but there is none.")
     dataset = _dataset(options, config)
     baseline = {"name": "fields", "parameters": {"path": str(options.fields), "form": options.form}}
     out = options.out or options.fields / "pairs.parquet"

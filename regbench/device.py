@@ -23,11 +23,12 @@ def choose(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def describe(device: torch.device) -> str:
-    """The device as captions and provenance name it."""
+def describe(device: torch.device, threads: int | None = None) -> str:
+    """The device as captions and provenance name it; a CPU with the threads that torch has, unless told otherwise."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({platform.machine()}), {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    threads = threads or torch.get_num_threads()
+    return f"cpu ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
 def set_up(threads: int) -> None:

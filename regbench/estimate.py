@@ -119,7 +119,13 @@ def _measure(config: Config, other: Config, dataset: str, method: str, found: di
                 mine.around.append(max(seconds - record["seconds"], 0.0))
         timing = seconds_in(Path(jobs.log_of(lay.root, jobs.of_dataset(other, dataset)[1])))
         if timing is not None:  # of all runs of the dataset
-            mine.jobs["runtime"].append(timing / sum(run[0] == dataset for run in plan.tuned_runs(other)))
+            mine.jobs["runtime"].append(timing / _timed(other)[dataset])
+
+
+def _timed(config: Config) -> Counter[str]:
+    """How many runs and baselines of each dataset are timed."""
+    baselines = {dataset.id: len(plan.timed_baselines(config)) for dataset in config.datasets}
+    return Counter(run[0] for run in plan.tuned_runs(config)) + Counter(baselines)
 
 
 def _key(config: Config, method: str) -> str:
@@ -151,7 +157,7 @@ def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs
     hours: dict[str, float] = defaultdict(float)
     chains: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     guessed, unknown = set[str](), set[str]()
-    runs = Counter(run[0] for run in plan.tuned_runs(config))
+    runs = _timed(config)
     for step in steps:
         if step.rule not in ON_GPU:
             continue

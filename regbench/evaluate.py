@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from regbench.baselines import BASELINES
+from regbench.baselines import BASELINES, software
 from regbench.components import bind
 from regbench.data.cache import Dataset, Pair
 from regbench.errors import RegbenchError, UsageError
-from regbench.files import replacing
+from regbench.files import canonical_json, replacing
 from regbench.inference import registered
 from regbench.losses import SIMILARITIES
 from regbench.metrics import (
@@ -25,6 +25,7 @@ from regbench.metrics import (
     inverse_consistency_mm,
     mean_over_labels,
     surface_metrics,
+    tre_l2r_mm,
     tre_mm,
 )
 from regbench.panels import chosen, slices, write_panels
@@ -32,6 +33,7 @@ from regbench.plan import PANELS
 from regbench.spatial import warp, warp_labels
 from regbench.train import load_run
 
+SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
 Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pair, displacement or an error
 
 
@@ -64,20 +66,35 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
     write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
+    if job.get("baseline"):
+        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
 
 
 def means(path: Path) -> str:
-    """The mean and SD over pairs of each metric in a file of rows, for a terminal; failed pairs are named."""
+    """The mean and SD over pairs of each metric in a file of rows, for a terminal; failed pairs are named.
+
+    Raises:
+        RegbenchError: if every pair failed; names them too.
+    """
     frame = pd.read_parquet(path)
     known = [name for name in METRICS if name in frame and frame[name].notna().any()]
-    lines = [
-        f"{name:<30} {frame[name].mean():10.4f} ± {frame[name].std(ddof=1):.4f} {METRICS[name].unit}" for name in known
-    ]
+    lines = [f"{name:<30} {_words(frame[name].dropna())} {METRICS[name].unit}" for name in known]
     failed = frame[frame["status"] != "complete"]
     lines += [f"failed: {row.fixed}, {row.moving}: {row.reason}" for row in failed.itertuples()]
-    return "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
+    text = "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])
+    if len(failed) == len(frame):
+        raise RegbenchError(text)
+    return text
+
+
+def _words(scores: "pd.Series[float]") -> str:
+    """Mean and SD; where a label vanished, whose distance is infinite, the median, as in the tables."""
+    infinite = int(np.isinf(scores).sum())
+    if infinite:
+        return f"{scores.median():10.4f} median, {infinite} infinite,"
+    return f"{scores.mean():10.4f} ± {scores.std(ddof=1):.4f}"
 
 
 def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple[dict[str, Any], Registered]:
@@ -161,6 +178,7 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
     if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
         points = (pair.fixed_landmarks, pair.moving_landmarks)
         found["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
+        found["tre_l2r_mm"] = tre_l2r_mm(displacement, *points, pair.spacing_mm)
     if pair.truth is not None:
         found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
         found["endpoint_error_foreground_mm"] = endpoint_error_mm(

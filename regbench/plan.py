@@ -205,6 +205,11 @@ def tuned_runs(config: Config) -> Iterator[tuple[str, str, int]]:
     return (run for run in runs(config) if run[1] in tuned)
 
 
+def timed_baselines(config: Config) -> list[Method]:
+    """The baselines whose time is measured: all but fields that are read from files."""
+    return [method for method in methods(config) if method.baseline and method.baseline.name != "fields"]
+
+
 def rounds(config: Config, method: str) -> int:
     """How many rounds of trials a cell has; none where lambda is fixed."""
     if not find_method(config, method).tuned or lambda_of(config, method)["value"] is not None:
@@ -355,7 +360,20 @@ def _files(folder: Any) -> list[list[Any]]:
 
 def runtime_job(config: Config) -> Job:
     """What the timing depends on, beside the data and the checkpoints."""
-    return {"training_device": config.training.device, "code": fingerprint("regbench.runtime")}
+    baselines = {
+        method.id: {
+            **_component(method.baseline),
+            "seed": seeds(config, method.id)[0],
+            "code": fingerprint(component_module("regbench.baselines", method.baseline.name)),
+        }
+        for method in timed_baselines(config)
+        if method.baseline
+    }
+    return {
+        "training_device": config.training.device,
+        "baselines": baselines,
+        "code": fingerprint("regbench.runtime"),
+    }
 
 
 def final_job(config: Config, method: str, seed: int) -> Job:

@@ -86,12 +86,23 @@ def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
 
     Returns:
         ``(*S)``, dtype of `labels`, of the kind that was given (array or tensor).
+
+    Raises:
+        ValueError: if the displacement has not one component and one axis for each axis of the labels.
     """
-    if isinstance(labels, np.ndarray):
-        # torch has no unsigned integers wider than 8 bits to index with; int64 holds every id.
-        warped = warp_labels(
-            torch.from_numpy(labels.astype(np.int64)), torch.from_numpy(np.asarray(displacement, dtype=np.float64))
+    if tuple(displacement.shape[:1]) != (labels.ndim,) or displacement.ndim != labels.ndim + 1:
+        raise ValueError(
+            f"a displacement of {labels.ndim}D labels must be ({labels.ndim}, *S), components first and without a "
+            f"batch, but got {tuple(displacement.shape)} for labels {tuple(labels.shape)}"
         )
+    if isinstance(labels, np.ndarray):
+        field = (
+            displacement.detach().cpu()
+            if isinstance(displacement, Tensor)
+            else np.array(displacement, dtype=np.float64)
+        )
+        # torch has no unsigned integers wider than 8 bits to index with; int64 holds every id.
+        warped = warp_labels(torch.from_numpy(labels.astype(np.int64)), torch.as_tensor(field))
         return warped.numpy().astype(labels.dtype)
     field = torch.as_tensor(displacement, device=labels.device).double()
     inside = torch.ones(field.shape[1:], dtype=torch.bool, device=labels.device)

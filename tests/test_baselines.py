@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from conftest import TINY
 from scipy.ndimage import gaussian_filter, shift
@@ -14,8 +15,10 @@ from regbench.cli import main
 from regbench.data.cache import Pair
 from regbench.data.nifti import write_displacement
 from regbench.errors import RegbenchError
+from regbench.evaluate import means
+from regbench.spatial import warp
 
-METHODS = [name for name in BASELINES if name != "fields"]
+METHODS = [name for name in BASELINES if name not in ("fields", "ants_syn")]  # tests/test_ants.py
 NEEDS = {"sitk_affine": "SimpleITK", "sitk_demons": "SimpleITK", "greedy_ncc": "picsl_greedy", "dipy_syn": "dipy"}
 
 
@@ -111,6 +114,55 @@ def test_itk_fields_are_converted(tmp_path):
     np.testing.assert_allclose(found, voxels, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(7, 1), (6, 1, 7), (1, 6, 7)])
+def test_an_image_may_be_one_voxel_thick(tmp_path, shape):
+    dims = len(shape)
+    stored = np.random.default_rng(0).normal(size=(*shape, *[1] * (4 - dims), dims))  # as ITK writes it: five axes
+    nib.save(nib.Nifti1Image(stored, np.eye(4)), tmp_path / "disp_a_b.nii")
+    empty = np.zeros(shape, np.float32)
+    found = fields(pair(empty, empty, (1.0,) * dims), "a", "b", path=str(tmp_path))
+    np.testing.assert_allclose(found, np.moveaxis(stored.reshape(*shape, dims), -1, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"), [((30, 26), (1.5, 0.8)), ((20, 18, 16), (1.0, 1.5, 2.0))], ids=["2D", "3D"]
+)
+@pytest.mark.parametrize("by", ["nothing", "a translation", "a smooth field"])
+@pytest.mark.parametrize("direction", ["identity", "flipped", "oblique"])
+def test_a_field_of_itk_warps_as_itk_does(tmp_path, shape, spacing, by, direction):
+    """Resampled by SimpleITK through the field in its file, or warped by us through what we read: the same image."""
+    sitk = pytest.importorskip("SimpleITK")
+    dims = len(shape)
+    if direction == "oblique" and dims == 2:
+        pytest.skip("NIfTI keeps no rotation of a 2D image that ITK writes")
+    grid = sitk.GetImageFromArray(blobs(shape).T)
+    grid.SetSpacing(spacing)
+    grid.SetOrigin((3.0, -4.0, 5.0)[:dims])
+    if direction == "flipped":
+        grid.SetDirection(np.diag((-1.0, -1.0, 1.0)[:dims]).ravel().tolist())
+    elif direction == "oblique":
+        grid.SetDirection(nib.eulerangles.euler2mat(0.1, 0.2, 0.3).ravel().tolist())
+    vectors = np.zeros((*reversed(shape), dims))
+    if by == "a translation":
+        vectors += (2.0, -1.5, 0.7)[:dims]
+    elif by == "a smooth field":
+        noise = np.random.default_rng(1).normal(size=vectors.shape)
+        vectors = gaussian_filter(noise, (*[3] * dims, 0)) * 20
+    field = sitk.GetImageFromArray(vectors, isVector=True)
+    field.CopyInformation(grid)
+    sitk.WriteImage(field, str(tmp_path / "disp_a_b.nii.gz"))
+    empty = np.zeros(shape, np.float32)
+    found = fields(pair(empty, empty, spacing), "a", "b", path=str(tmp_path), form="itk")
+    assert (found == 0).all() == (by == "nothing")
+    expected = sitk.GetArrayFromImage(sitk.Resample(grid, sitk.DisplacementFieldTransform(field), sitk.sitkLinear)).T
+    moved = warp(torch.from_numpy(blobs(shape))[None, None], torch.from_numpy(found)[None])[0, 0].numpy()
+    inside = (
+        (np.indices(shape) + found >= 0) & (np.indices(shape) + found <= np.reshape(shape, (-1, *[1] * dims)) - 1)
+    ).all(0)
+    np.testing.assert_allclose(moved[inside], expected[inside], atol=1e-4)
+    assert inside.mean() > 0.5
+
+
 def test_the_numbers_of_an_id_are_enough(tmp_path):
     np.savez(tmp_path / "disp_0001_0000_0002_0000.npz", np.ones((2, 4, 5)))
     image = np.zeros((4, 5), np.float32)
@@ -123,6 +175,7 @@ def test_the_numbers_of_an_id_are_enough(tmp_path):
     [
         (np.ones((2, 4, 4)), "must have shape"),
         (np.full((2, 4, 5), np.nan), "must be finite"),
+        (np.full((2, 4, 5), 1e300), "must be finite in float32"),
         (None, "must hold a field"),
     ],
 )  # fmt: skip
@@ -158,6 +211,52 @@ def test_exported_images_come_back_as_the_pipeline_sees_them(tmp_path, capsys):
     (tmp_path / "fields" / f"disp_{fixed}_{moving}.nii.gz").unlink()
     main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "fields")])
     assert f"failed: {fixed}, {moving}" in capsys.readouterr().out
+
+
+def test_fields_that_are_not_there_end_in_an_error(tmp_path, capsys):
+    config = {**TINY, "results": str(tmp_path / "results")}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))
+    main(["prepare", str(tmp_path / "tiny.yaml")])
+
+    def judge():
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate-fields", str(tmp_path / "tiny.yaml"), str(tmp_path / "none")])
+        return ended.value.code, capsys.readouterr().err
+
+    code, words = judge()
+    assert code == 2
+    assert "none` must be a folder of displacement fields" in words
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "none").mkdir()
+    code, words = judge()
+    assert code == 1
+    assert "2 pairs, 2 failed" in words
+    assert pd.read_parquet(tmp_path / "none" / "pairs.parquet")["reason"].str.contains("must hold a field").all()
+
+
+def test_means_give_the_median_where_a_label_vanished(tmp_path):
+    rows = pd.DataFrame({"status": "complete", "dice": [0.5, 0.7, 0.9], "hd95_mm": [1.0, 3.0, np.inf]})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    found = dict(line.split(maxsplit=1) for line in means(tmp_path / "rows.parquet").splitlines()[1:])
+    assert found == {"dice": "0.7000 ± 0.2000 1", "hd95_mm": "3.0000 median, 1 infinite, mm"}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "expected"),
+    [
+        ({"a": np.ones((2, 4, 5)), "b": np.ones((2, 4, 5))}, "2 arrays where one is meant"),
+        ({}, "0 arrays where one is meant"),
+        ({"a": np.ones((2, 4, 5), complex)}, "complex128 where real numbers are meant"),
+        ({"a": np.full((2, 4, 5), "x")}, "where real numbers are meant"),
+        ({"a": np.ones((3, 4, 5, 6))}, "must have shape"),
+        ({"a": np.ones((4, 5))}, "must have shape"),
+    ],
+)  # fmt: skip
+def test_arrays_that_are_no_field_are_named(tmp_path, arrays, expected):
+    np.savez(tmp_path / "disp_a_b.npz", **arrays)
+    image = np.zeros((4, 5), np.float32)
+    with pytest.raises(RegbenchError, match=expected):
+        fields(pair(image, image, (1.0, 1.0)), "a", "b", path=str(tmp_path))
 
 
 def test_a_pickle_is_refused(tmp_path):

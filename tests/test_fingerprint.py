@@ -69,3 +69,19 @@ def reached(start):
 def test_a_missing_module_is_named():
     with pytest.raises(UsageError, match="no_such_module_here"):
         fingerprint("no_such_module_here")
+
+
+def test_a_baseline_is_no_part_of_what_a_network_s_evaluation_depends_on():
+    """The registry imports every baseline; the one that a job runs is added by name."""
+    seen, pending = set(), ["regbench.evaluate"]
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += [each for each in module._imports(name) if each not in module._NOT_FOLLOWED]
+    assert "regbench.metrics.overlap" in seen
+    assert not {name for name in seen if name.startswith("regbench.baselines")}
+    assert fingerprint("regbench.evaluate", component_module("regbench.baselines", "ants_syn")) != fingerprint(
+        "regbench.evaluate", component_module("regbench.baselines", "dipy_syn")
+    )
+    assert "regbench.baselines.ants_program" in module._imports("regbench.baselines.ants_syn")

@@ -26,7 +26,12 @@ def judged(request, tmp_path):
     generator = np.random.default_rng(0)
     maps = gaussian_filter(generator.normal(size=(2, 4, *shape)), (0, 0, *[2] * len(shape))).argmax(1)
     image = np.zeros(shape, np.float32)
-    pair = Pair(image, image, maps[0].astype(np.int32), maps[1].astype(np.int32), None, spacing)
+    inside = generator.uniform(0, np.array(shape) - 1, (2, 30, len(shape)))
+    inside[0, :2] = np.stack(
+        [np.array(shape) - 0.6, np.full(len(shape), -0.4)]
+    )  # beyond the outermost centres, still in the image
+    points = {"fixed_landmarks": inside[0], "moving_landmarks": inside[1]}
+    pair = Pair(image, image, maps[0].astype(np.int32), maps[1].astype(np.int32), None, spacing, **points)
     noise = generator.normal(size=(len(shape), *shape))
     written = (gaussian_filter(noise, (0, *[1.2] * len(shape))) * 6).astype(np.float32)
     path = tmp_path / displacement_name(*IDS)
@@ -106,3 +111,15 @@ def test_sdlogj_and_its_count_of_folds(judged):
     assert np.count_nonzero(clipped <= 0) == 0
     assert np.count_nonzero(determinants <= 0) > 0
     assert found["fold_central_percent"] > 0
+
+
+def test_tre_in_mm(judged):
+    """Its script samples by `map_coordinates` at the default order, 3, and measures with the moving spacing."""
+    pair, field, path = judged
+    stored = loaded(path)
+    sampled = np.stack([map_coordinates(part, pair.fixed_landmarks.transpose()) for part in stored], axis=1)
+    difference = pair.fixed_landmarks + sampled - pair.moving_landmarks
+    expected = np.linalg.norm(difference * pair.spacing_mm, axis=1).mean()
+    found = measure(pair, field, LABELS)
+    assert found["tre_l2r_mm"] == pytest.approx(expected, rel=1e-6)
+    assert found["tre_mm"] != pytest.approx(expected, rel=1e-3)

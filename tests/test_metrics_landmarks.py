@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from regbench.metrics import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_mm
+from regbench.metrics import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_l2r_mm, tre_mm
 
 CASES = [((9, 6), (1.7, 0.6)), ((7, 9, 6), (1.7, 0.6, 2.3))]
 
@@ -47,6 +47,33 @@ def test_tre_samples_linearly(case):
     assert tre_mm(u, fixed, moving, spacing) == pytest.approx(np.mean(expected))
     tensors = [torch.from_numpy(value) for value in (u, fixed, moving, spacing)]
     assert tre_mm(*tensors) == tre_mm(u, fixed, moving, spacing)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_learn2reg_samples_by_cubic_splines_and_has_nothing_outside(dims):
+    """A parabola between two voxels: a cubic spline is on it, a straight line h^2/8 times its curvature above."""
+    shape = (41, *[4] * (dims - 1))
+    u = np.zeros((dims, *shape))
+    u[0] = (np.arange(41.0) ** 2 / 50).reshape(-1, *[1] * (dims - 1))
+    point, spacing = np.array([[20.5, *[1.0] * (dims - 1)]]), (3.0, *[1.0] * (dims - 1))
+    assert tre_l2r_mm(u, point, point, spacing) == pytest.approx(3 * 20.5**2 / 50, abs=1e-6)
+    assert tre_mm(u, point, point, spacing) == pytest.approx(3 * (20.5**2 + 0.25) / 50, abs=1e-6)
+    whole = np.floor(point)
+    assert tre_l2r_mm(u, whole, whole, spacing) == pytest.approx(tre_mm(u, whole, whole, spacing), rel=1e-12)
+    outside = np.array([[42.0, *[1.0] * (dims - 1)]])
+    assert tre_l2r_mm(u, outside, outside, spacing) == 0
+    assert tre_mm(u, outside, outside, spacing) == pytest.approx(3 * 40**2 / 50)
+    with pytest.raises(ValueError, match="pair up"):
+        tre_l2r_mm(u, point, np.zeros((2, dims)), spacing)
+    assert np.isnan(tre_l2r_mm(u, np.zeros((0, dims)), np.zeros((0, dims)), spacing))
+
+
+def test_both_samplings_follow_the_displacement_and_its_direction(case):
+    u, spacing = case
+    fixed = np.array([[3.0] * len(u), [4.0] * len(u)])
+    moving = fixed + [u[(slice(None), *map(int, p))] for p in fixed]
+    assert tre_l2r_mm(u, fixed, moving, spacing) == pytest.approx(0, abs=1e-12)
+    assert tre_l2r_mm(u, fixed, fixed, spacing) == pytest.approx(tre_mm(u, fixed, fixed, spacing), rel=1e-9)
 
 
 def test_tre_agrees_with_a_simpleitk_transform(case):

@@ -18,6 +18,7 @@ from regbench.report.judging import (
     hypervolume,
     pareto_figure,
     pareto_front,
+    speed_figure,
     stability_figure,
 )
 from regbench.report.tables import caption, main_table, runtime_table, terminal_table, write_main
@@ -181,6 +182,42 @@ def test_runtime_quotes_the_median_and_quartiles():
     assert (found["inference_ms_median"], found["inference_ms_q1"], found["inference_ms_q3"]) == (2.0, 1.5, 2.5)
     assert found["pairs"] == 3
     assert (found["pipeline_ms_median"], found["parameters"], found["training_s_median"]) == (5.0, 12, 12.0)
+
+
+def test_a_mean_over_the_pairs_that_worked_says_so(tmp_path):
+    """A method that fails on the hard pairs must not pass for the best in print."""
+    lucky = entry("mse.bending", 0.9, failed_rows=25, runs=[{"seed": 0}, {"seed": 1}])
+    made = summary(CELLS[0], entry("lcc.bending", 0.7), lucky)
+    frame, form = main_table(made), "md"
+    shown = tables._shown(frame, {}, form)
+    assert shown["failed"].tolist() == ["0", "0", "25 of 60"]
+    assert "the means are of the pairs that have one" in caption(made)
+    sound = summary(*CELLS)
+    assert "failed" not in tables._shown(main_table(sound), {}, form)
+    assert "Failed" not in caption(sound)
+
+
+def test_a_baseline_has_times_but_neither_parameters_nor_a_training(tmp_path):
+    common = {"dataset": "brains", "seed": 0, "inference_seconds": 0.5, "pipeline_seconds": 0.6, "peak_memory_mib": 5.0}
+    rows = pd.DataFrame(
+        [
+            {"method": "identity", **common, "inference_seconds": np.nan, "device": None},
+            {"method": "sitk_demons", **common, "device": "cpu (x), 1 thread"},
+            {"method": "lcc.bending", **common, "parameters": 12, "training_seconds": 9.0, "device": "H100"},
+        ]
+    )
+    made = summary(CELLS[0], {**entry("identity", 0.6), "method": "sitk_demons"}, CELLS[1])
+    tables.write_runtime(rows, made, tmp_path, {})
+    text = (tmp_path / "runtime.md").read_text()
+    assert re.search(r"sitk_demons .*\| – +\| – +\| cpu \(x\), 1 thread", text)  # noqa: RUF001
+    assert re.search(r"lcc.bending .*\| 12 +\| 9.0 +\| H100", text)
+    speed_figure(made, rows, tmp_path)
+    frame = pd.read_csv(tmp_path / "runtime_dice.csv")
+    assert frame["series"].tolist() == ["sitk_demons", "voxelmorph.lcc"]
+    assert frame["device"].tolist() == ["cpu (x), 1 thread", "H100"]
+    assert "devices differ" in (tmp_path / "runtime_dice.svg").read_text()
+    speed_figure(made, rows.iloc[:1], tmp_path)
+    assert "nothing timed" in (tmp_path / "runtime_dice.svg").read_text()
 
 
 def test_figures_have_the_same_bytes_each_time(tmp_path):

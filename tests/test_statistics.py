@@ -410,3 +410,9 @@ def test_two_way_needs_the_whole_grid():
     scores[:] = np.nan
     with pytest.raises(ValueError, match="every cell"):
         two_way(scores, rng())
+
+
+def test_one_method_alone_holds_its_rank_and_agrees_with_nothing():
+    found = rank_stability(pd.DataFrame({"a": [0.1, 0.4, 0.2]}), "higher", np.random.default_rng(0), resamples=20)
+    assert found.frequency.loc["a", 1] == 1
+    assert np.isnan(found.kendall_tau).all()

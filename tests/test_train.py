@@ -1,5 +1,9 @@
 """Training, trials and evaluation of one method on tiny data."""
 
+import platform
+import subprocess
+import sys
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -238,6 +242,64 @@ def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):
     monkeypatch.setattr("regbench.runtime._time", lambda *_: pytest.fail("timed again"))
     runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)
+
+
+def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch):
+    asked = []
+
+    def slow(pair, fixed, moving, /, *, seconds: float = 0.02):
+        asked.append((fixed, moving))
+        time.sleep(seconds)
+        if len(asked) == 3:
+            raise RegbenchError("no overlap")
+        return np.zeros((2, *pair.fixed.shape), np.float32)
+
+    monkeypatch.setattr("regbench.runtime.BASELINES", {"slow": slow})
+    job = {"baselines": {"mine": {"name": "slow", "parameters": {}, "seed": 7, "code": "0"}}}
+    runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
+    rows = pd.read_parquet(tmp_path / "runtime.parquet")
+    pairs = list(data.pairs("test"))[:3]
+    assert asked == [pairs[0], *pairs]
+    assert list(zip(rows["fixed"], rows["moving"], strict=True)) == [pairs[0], *pairs[2:]]  # the failed one has no time
+    assert (rows["inference_seconds"] > 0.02).all()
+    assert (rows["pipeline_seconds"] > rows["inference_seconds"]).all()
+    assert rows["parameters"].isna().all()
+    assert set(rows["seed"]) == {7}
+    assert set(rows["device"]) == {f"cpu ({platform.machine()}), 1 thread"}
+    monkeypatch.setattr("regbench.runtime._time_baseline", lambda *_: pytest.fail("timed again"))
+    runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)
+    job["baselines"]["mine"]["parameters"] = {"seconds": 0.03}
+    with pytest.raises(pytest.fail.Exception, match="timed again"):
+        runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
+
+
+def test_a_baseline_more_times_no_network_again(data, job, tmp_path, monkeypatch):
+    train(job, 0.1, data, tmp_path / "run")
+    runtime({"baselines": {}}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
+    monkeypatch.setattr("regbench.runtime._time", lambda *_: pytest.fail("timed again"))
+    still = {"name": "still", "parameters": {}, "seed": 0, "code": "0"}
+    zero = np.zeros((2, *data.shape), np.float32)
+    monkeypatch.setattr("regbench.runtime.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
+    out = tmp_path / "runtime.parquet"
+    runtime({"baselines": {"still": still}}, data, [tmp_path / "run"], tmp_path / "state", out)
+    rows = pd.read_parquet(out)
+    assert list(dict.fromkeys(rows["method"])) == ["still", job["method"]]
+    assert rows["parameters"].isna().sum() == (rows["method"] == "still").sum() > 0
+
+
+def test_peak_memory_counts_a_program_of_its_own():
+    code = "for _ in map(str.strip, __import__('sys').stdin): print(len(b'x' * 2**27), flush=True)"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as program:
+
+        def work():
+            program.stdin.write("go\n")
+            program.stdin.flush()
+            program.stdout.readline()
+
+        peak = peak_memory_mib(work, torch.device("cpu"))
+        program.stdin.close()
+    assert np.isnan(peak) or 100 < peak < 250
 
 
 def test_peak_memory_sees_an_allocation(device):

@@ -34,7 +34,9 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     source = find(Path(path).expanduser(), fixed, moving)
     stored, affine = read(source)
     dims = pair.fixed.ndim
-    values = stored.reshape([n for n in stored.shape if n != 1]) if stored.ndim > dims + 1 else stored
+    values = stored
+    if stored.ndim > dims + 1 and set(stored.shape[dims:-1]) == {1}:  # ITK's five axes; an image may be one voxel thick
+        values = stored.reshape(*stored.shape[:dims], stored.shape[-1])
     if values.shape == (*pair.fixed.shape, dims):
         values = np.moveaxis(values, -1, 0)
     if values.shape != (dims, *pair.fixed.shape):
@@ -42,11 +44,13 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
             f"`{source}` must have shape {(*pair.fixed.shape, dims)}, the prepared grid's, but got {stored.shape}. "
             "Register the prepared images (`regbench export` writes them)."
         )
-    if not np.isfinite(values).all():
-        raise RegbenchError(f"`{source}` must be finite, but has NaN or infinite vectors.")
     if form == "itk":
         values = from_itk(values, np.diag(pair.spacing_mm) if affine is None else affine[:dims, :dims])
-    return np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        found = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise RegbenchError(f"`{source}` must be finite in float32, but has NaN or infinite vectors.")
+    return found
 
 
 def from_itk(vectors: Array, affine: Array) -> Array:
@@ -87,10 +91,18 @@ def read(path: Path) -> tuple[Array, Array | None]:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as stored:
-                return np.asarray(stored[stored.files[0]], dtype=np.float64), None
+                if len(stored.files) != 1:
+                    raise ValueError(f"{len(stored.files)} arrays where one is meant")
+                return _real(stored[stored.files[0]]), None
         import nibabel as nib
 
         image: Any = nib.load(path)
-        return np.asarray(image.dataobj, dtype=np.float64), np.asarray(image.affine, dtype=np.float64)
+        return _real(np.asarray(image.dataobj)), np.asarray(image.affine, dtype=np.float64)
     except Exception as error:  # whatever a damaged file makes numpy, zlib and nibabel raise
         raise RegbenchError(f"`{path}` must be a readable field, but got: {error}. Write it again.") from error
+
+
+def _real(values: Array) -> Array:
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{values.dtype} where real numbers are meant")
+    return values.astype(np.float64)

@@ -13,7 +13,7 @@ from regbench.metrics.folding import (
     sdlogj,
     sdlogj_l2r,
 )
-from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_mm
+from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_l2r_mm, tre_mm
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
@@ -43,5 +43,6 @@ __all__ = [
     "sdlogj",
     "sdlogj_l2r",
     "surface_metrics",
+    "tre_l2r_mm",
     "tre_mm",
 ]

@@ -12,11 +12,15 @@ Floats = NDArray[np.float64]
 
 def array(value: Any) -> Array:
     """The numpy array behind an array or a tensor on any device; never written to."""
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    tensor = value.detach().cpu()
+    # numpy has no bfloat16, which is what autocast gives; float32 holds each of its numbers.
+    return np.asarray((tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy())
 
 
 def displacement_array(displacement: Any, *, voxels: int) -> Array:
-    """A displacement ``(d, *S)``, d = 2 or 3, with at least `voxels` voxels along each axis.
+    """A displacement ``(d, *S)``, d = 2 or 3, with at least `voxels` voxels along each axis; float32 or float64.
 
     Raises:
         ValueError: if it has another form.
@@ -29,7 +33,15 @@ def displacement_array(displacement: Any, *, voxels: int) -> Array:
         )
     if min(field.shape[1:]) < voxels:
         raise ValueError(f"this metric needs at least {voxels} voxels along each axis, but got {field.shape[1:]}")
-    return field
+    if field.dtype.kind not in "fiub":
+        raise ValueError(f"a displacement must hold real numbers, but got {field.dtype}. Convert it first.")
+    if field.dtype.kind == "f":
+        # scipy samples no float16; more than float64 nobody needs.
+        return field.astype(
+            np.float32 if field.dtype.itemsize < 4 else np.float64 if field.dtype.itemsize > 8 else field.dtype,
+            copy=False,
+        )
+    return field.astype(np.float64)  # an unsigned integer has no minus
 
 
 def mask_array(mask: Any, shape: Sequence[int]) -> NDArray[np.bool_] | None:
@@ -49,18 +61,35 @@ def label_maps(fixed: Any, moved: Any, labels: Iterable[int]) -> tuple[Array, Ar
     """Two label maps of one shape, and the labels to compare.
 
     Raises:
-        ValueError: if the shapes differ, a map is not of integers, or 0 (background) is among the labels.
+        ValueError: if the shapes differ or hold no voxel, a map is not of integers, or the labels are not whole numbers
+            other than 0 (background).
     """
     maps = array(fixed), array(moved)
     if maps[0].shape != maps[1].shape:
         raise ValueError(f"fixed and moved must have one shape, but got {maps[0].shape} and {maps[1].shape}")
+    if not maps[0].size:
+        raise ValueError(f"label maps must have voxels, but got {maps[0].shape}")
     for found in maps:
-        if found.dtype.kind not in "iub":
-            raise ValueError(f"a label map must hold integers, but got {found.dtype}. Round and convert it first.")
-    wanted = [int(label) for label in labels]
+        integers(found)
+    given = list(labels)
+    wanted = [int(label) for label in given]
+    if wanted != given:
+        raise ValueError(f"labels must be whole numbers, but got {given}")
     if 0 in wanted:
         raise ValueError("labels must not contain 0: background is no structure. Leave it out.")
     return maps[0], maps[1], wanted
+
+
+def integers(labels: Any) -> Array:
+    """A label map as it is.
+
+    Raises:
+        ValueError: if it does not hold integers.
+    """
+    found = array(labels)
+    if found.dtype.kind not in "iub":
+        raise ValueError(f"a label map must hold integers, but got {found.dtype}. Round and convert it first.")
+    return found
 
 
 def spacing_mm(spacing: Sequence[float], dims: int) -> Floats:

@@ -106,29 +106,31 @@ def folding_metrics(displacement: Any, foreground: Any = None) -> dict[str, floa
     """Every metric of this module and the digital ones, each determinant computed once.
 
     Args:
-        displacement: ``(d, *S)`` in voxels; at least 5 voxels along each axis.
+        displacement: ``(d, *S)`` in voxels.
         foreground: ``(*S)`` booleans for `fold_foreground_percent`, which is left out without it.
 
     Returns:
-        Metric name to value.
+        Metric name to value; NaN for what needs more voxels along an axis than there are.
     """
-    field = displacement_array(displacement, voxels=5)
+    field = displacement_array(displacement, voxels=1)
     inside = mask_array(foreground, field.shape[1:])
-    if not _finite(field):
-        return dict.fromkeys((*OF_A_FIELD, *(() if inside is None else (OF_THE_FOREGROUND,))), float("nan"))
+    names = (*OF_A_FIELD, *(() if inside is None else (OF_THE_FOREGROUND,)))
+    found = dict.fromkeys(names, float("nan"))
+    thinnest = min(field.shape[1:])
+    if thinnest < 2 or not _finite(field):
+        return found
     central = central_determinant(field)
-    digital = digital_percent(field)
-    found = (
-        _folded_percent(central, None),
-        fold_forward_percent(field),
-        fold_backward_percent(field),
-        digital.ndv_percent,
-        digital.nd_points_percent,
-        _sdlogj(central, None),
-        _sdlogj_l2r(central),
-    )
-    of_foreground = {} if inside is None else {OF_THE_FOREGROUND: _folded_percent(central, inside)}
-    return dict(zip(OF_A_FIELD, found, strict=True)) | of_foreground
+    found["fold_central_percent"] = _folded_percent(central, None)
+    found["fold_forward_percent"] = fold_forward_percent(field)
+    found["fold_backward_percent"] = fold_backward_percent(field)
+    found["sdlogj"] = _sdlogj(central, None)
+    if inside is not None:
+        found[OF_THE_FOREGROUND] = _folded_percent(central, inside)
+    if thinnest >= 3:
+        found["ndv_percent"], found["nd_points_percent"] = digital_percent(field)
+    if thinnest >= 5:
+        found["sdlogj_l2r"] = _sdlogj_l2r(central)
+    return found
 
 
 def _finite(field: Array) -> bool:
@@ -138,7 +140,7 @@ def _finite(field: Array) -> bool:
 
 def _folded_percent(determinants: Floats, inside: Array | None) -> float:
     counted = determinants if inside is None else determinants[inside]
-    return 100 * np.count_nonzero(counted <= 0) / counted.size if counted.size else float("nan")
+    return float(100 * np.count_nonzero(counted <= 0) / counted.size) if counted.size else float("nan")
 
 
 def _sdlogj(determinants: Floats, inside: Array | None) -> float:

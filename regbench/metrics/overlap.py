@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from regbench.metrics.arrays import Array, array, label_maps
+from regbench.metrics.arrays import Array, integers, label_maps
 
 # Above this a table of counts would be larger than the image it counts; sorting is then cheaper.
 LARGEST_COUNTED = 1 << 20
@@ -45,7 +45,7 @@ def dice(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = None) -
 
 def absent_labels(in_fixed: Mapping[int, int], labels: Iterable[int], moving: Any = None) -> set[int]:
     """Labels that no registration could overlap: missing in the fixed or in the unwarped moving labels."""
-    in_moving = None if moving is None else label_counts(array(moving))
+    in_moving = None if moving is None else label_counts(integers(moving))
     return {
         label
         for label in labels

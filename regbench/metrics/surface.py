@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
-from regbench.metrics.arrays import Array, Floats, array, label_maps, spacing_mm
+from regbench.metrics.arrays import Array, Floats, label_maps, spacing_mm
 from regbench.metrics.overlap import absent_labels, label_counts
 
 # Two directed sets of distances: fixed to moved, moved to fixed.
@@ -72,7 +72,7 @@ def surface_distances(
     """
     fixed, moved, labels = label_maps(fixed, moved, labels)
     scale = spacing_mm(spacing, fixed.ndim)
-    absent = absent_labels(label_counts(fixed), labels, None if moving is None else array(moving))
+    absent = absent_labels(label_counts(fixed), labels, moving)
     ours, theirs = surface_voxels(fixed, labels), surface_voxels(moved, labels)
     return {
         label: None if label in absent else directed(ours[label], theirs[label], fixed.shape, scale) for label in labels

@@ -50,12 +50,14 @@ def hd95_l2r(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = Non
         the label is absent in `fixed` or, before the warp, in `moving`; infinity where it vanished in the warp.
 
     Raises:
-        ValueError: if the shapes differ, a map is not of integers, or 0 is among the labels.
+        ValueError: if the shapes differ or are not 2D or 3D, a map is not of integers, or 0 is among the labels.
 
     Reference:
         Nikolov et al. 2021, doi:10.2196/26151.
     """
     fixed, moved, labels = label_maps(fixed, moved, labels)
+    if fixed.ndim not in (2, 3):
+        raise ValueError(f"hd95_l2r is of images of 2 or 3 dimensions, but got {fixed.shape}")
     absent = absent_labels(label_counts(fixed), labels, moving)
     ours, theirs = bounding_boxes(fixed, labels), bounding_boxes(moved, labels)
     found = {}

@@ -90,6 +90,14 @@ METRICS: Mapping[str, Metric] = {
             LEARN2REG,
         ),
         Metric("tre_mm", "mm", "lower", 2, "mean distance of the landmarks, displacement sampled linearly"),
+        Metric(
+            "tre_l2r_mm",
+            "mm",
+            "lower",
+            2,
+            "Learn2Reg's mean distance of the landmarks: displacement sampled by cubic splines, zero outside",
+            LEARN2REG,
+        ),
         Metric("endpoint_error_mm", "mm", "lower", 3, "mean distance to the true displacement over the whole box"),
         Metric("endpoint_error_foreground_mm", "mm", "lower", 3, "the same over the fixed foreground"),
         Metric(

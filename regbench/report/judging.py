@@ -186,22 +186,34 @@ def speed_figure(summary: Mapping[str, Any], rows: pd.DataFrame, folder: Path) -
     means = {(e["dataset"], e["method"]): e["metrics"]["dice"]["mean"] for e in summary["methods"]}
     timed = rows.dropna(subset=["inference_seconds"]).groupby(["dataset", "method"], sort=False)
     frame = timed["inference_seconds"].median().mul(1000).round(3).rename("inference_ms").reset_index()
-    pairs = zip(frame["dataset"], frame["method"], strict=True)
+    frame["device"] = [", ".join(sorted(set(mine["device"]))) for _, mine in timed]
+    pairs = list(zip(frame["dataset"], frame["method"], strict=True))
+    # What was trained goes by its model and similarity; a baseline has neither and stands for itself.
+    series = {
+        (e["dataset"], e["method"]): f"{e['model']}.{e['similarity']}" if e["similarity"] else e["method"]
+        for e in summary["methods"]
+    }
+    frame["series"] = [series[pair] for pair in pairs]
     frame["dice"] = [np.nan if means[pair] is None else round(means[pair], 4) for pair in pairs]
     with drawing(4.2, 3.0) as figure:
         axis = figure.subplots()
-        model_and_similarity = frame["method"].str.rpartition(".")[0]
-        for k, (name, mine) in enumerate(frame.groupby(model_and_similarity, sort=False)):
+        for k, (name, mine) in enumerate(frame.groupby("series", sort=False)):
             colour, marker = COLOURS[k % 8], MARKERS[k % 8]
             axis.plot(
                 mine["inference_ms"], mine["dice"], linestyle="", markersize=4, label=name, color=colour, marker=marker
             )
-        axis.set(xlabel="time of a registration (ms, median)", ylabel="test Dice")
+        axis.set(xlabel=f"time of a registration (ms, median); {_devices(rows)}", ylabel="test Dice")
         if len(frame):
             low, high = frame["inference_ms"].min(), frame["inference_ms"].max()
             axis.set_xscale("log" if high > 10 * low else "linear")
             axis.legend(frameon=False, fontsize=6)
         save(figure, frame, folder / "runtime_dice")
+
+
+def _devices(rows: pd.DataFrame) -> str:
+    """On what was timed, in a line or, where there is more than one device, in a word."""
+    found = sorted(set(rows.dropna(subset=["inference_seconds"])["device"]))
+    return found[0] if len(found) == 1 else "devices differ, see CSV" if found else "nothing timed"
 
 
 def curves_figure(histories: Mapping[tuple[str, str, int], pd.DataFrame], folder: Path) -> None:

@@ -87,12 +87,13 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "inference_ms_q3": round(high, 3),
                 "pipeline_ms_median": round(mine["pipeline_seconds"].median() * 1000, 3),
                 "peak_memory_mib_median": round(mine["peak_memory_mib"].median(), 2),
-                "parameters": int(mine["parameters"].iloc[0]),
+                "parameters": mine["parameters"].iloc[0],
                 "training_s_median": round(mine.groupby("seed")["training_seconds"].first().median(), 1),
                 "device": ", ".join(sorted(set(mine["device"]))),
             }
         )
-    return pd.DataFrame(found)
+    frame = pd.DataFrame(found)
+    return frame.astype({"parameters": "Int64"}) if found else frame  # a baseline has none
 
 
 def write_main(summary: Mapping[str, Any], folder: Path, config: Mapping[str, Any]) -> None:
@@ -114,9 +115,10 @@ def write_runtime(rows: pd.DataFrame, summary: Mapping[str, Any], folder: Path, 
         f"Study {summary['study']}: time and memory of one registration, batch 1, network alone with the copy of the "
         "displacement to the host, first calls discarded, nothing else of the study on the device. Median and "
         "quartiles over test pairs and seeds. Pipeline: the same pair from the prepared images on disk to the written "
-        "NIfTI displacement. Training: wall time of a final training, median over seeds; others may have shared the "
-        "machine. Memory is the peak above what was held before: "
-        "allocated on a GPU, resident on a CPU."
+        "NIfTI displacement. A baseline is timed on the first pairs only, the whole call, on the CPU threads that its "
+        "row names; fields from files have no time. Training: wall time of a final training, median over seeds; "
+        "others may have shared the machine. Memory is the peak above what was held before: "
+        "allocated on a GPU, resident on a CPU (of a program that a baseline starts, too)."
     )
     write_table(folder / "runtime", frame, lambda form: plain(frame, form), words, summary["study"])
     write_json(folder / "runtime.provenance.json", provenance_of(summary, config))
@@ -148,6 +150,10 @@ def caption(summary: Mapping[str, Any]) -> str:
             "Where a label vanished in the warp, its surface distance is infinite: the median over cases is given, and "
             "how many cases are infinite."
         )
+    if any(entry["failed_rows"] for entry in summary["methods"]):
+        lines.append(
+            "Failed: registrations (pairs times seeds) without a result; the means are of the pairs that have one."
+        )
     lines += [f"{metric.name} ({metric.unit}, {metric.direction} is better): {metric.definition}" for metric in metrics]
     return " ".join(line if line.endswith(".") else line + "." for line in lines)
 
@@ -177,6 +183,11 @@ def _shown(
             same = row["method"] in alike.get((row["dataset"], name), ())
             cells.append(cell(mean, sd, metric.digits, form, mark=mark, alike=same))
         shown[escape(f"{name} {ARROWS[metric.direction]}", form)] = cells
+    if frame["failed"].any():
+        of = frame["pairs"] * frame["seeds"]
+        shown["failed"] = [
+            f"{lost} of {count}" if lost else "0" for lost, count in zip(frame["failed"], of, strict=True)
+        ]
     shown["rank"] = [escape(NONE if pd.isna(value) else str(value), form) for value in frame["rank"]]
     return shown
 
@@ -237,5 +248,10 @@ def provenance_of(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict
         "runs_made_by": list(environments.values()),
         "device": sorted({environment["device"] for environment in environments.values()}),
         "runs": runs,
+        "baselines": [
+            {"dataset": entry["dataset"], "method": entry["method"], **entry["baseline"]}
+            for entry in summary["methods"]
+            if "baseline" in entry
+        ],
         "warnings": summary["warnings"],
     }

@@ -157,5 +157,6 @@ def rank_stability(
     frequency = pd.DataFrame(
         {number: (ranks == number).mean(0) for number in numbers}, index=scores.columns
     ).rename_axis(columns="rank")
-    tau = np.array([kendalltau(full, row).statistic for row in ranks])
+    # One method alone has its rank, and no order to agree with.
+    tau = np.array([kendalltau(full, row).statistic if len(full) > 1 else np.nan for row in ranks])
     return RankStability(frequency, tau)
