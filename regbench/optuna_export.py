@@ -6,7 +6,7 @@ from regbench import plan
 from regbench.config import Config
 from regbench.errors import UsageError
 from regbench.files import digest, read_json
-from regbench.search import directions, distributions, frozen
+from regbench.search import directions, distributions, frozen, params, scored
 
 
 def export_optuna(config: Config, url: str) -> dict[str, int]:
@@ -66,10 +66,9 @@ def _trial(job: dict[str, Any], result: dict[str, Any]) -> Any:
             report["step"]: sum(report["dice"]) / len(report["dice"]) for report in result.get("reports", ())
         },
     }
-    if result["dice"] is not None:
+    if scored(result):
         state = optuna.trial.TrialState.COMPLETE if result["status"] == "complete" else optuna.trial.TrialState.PRUNED
         return frozen(job, result, distributions(job), state=state, **more)
-    params = {"lam": result["lam"], **result.get("values", {})}
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.FAIL, params=params, distributions=distributions(job), **more
+        state=optuna.trial.TrialState.FAIL, params=params(job, result), distributions=distributions(job), **more
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regbench.prune import against
-from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, tidy
+from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, scored, tidy
 
 Result = Mapping[str, Any]
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
@@ -38,7 +38,7 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
         if job["sampler"] == "grid":
             point = lattice(job, first + slot)
         elif number == 0:
-            point = anchors(job, slots)[slot]
+            point = anchors(job, job["round_size"])[slot]
         else:
             point = ask(job, number, slot, earlier, points)
         points.append({each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)})
@@ -71,7 +71,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     if job["value"] is not None:
         nothing: dict[str, Any] = {"by_dice": None, "by_dice_ndv": None, "edge": False, "front": [], "reason": ""}
         return {**base, **nothing, "lam": job["value"]}
-    finished = [result for result in results if result["status"] == "complete"]
+    finished = [result for result in results if result["status"] == "complete" and scored(result)]
     allowed = [result for result in finished if result["ndv_percent"] <= job["ndv_limit_percent"]]
     by_dice, by_both = _best(finished), _best(allowed)
     chosen, reason = (by_dice if job["selection"] == "dice" else by_both), ""
