@@ -41,9 +41,20 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
             point = anchors(job, job["round_size"])[slot]
         else:
             point = ask(job, number, slot, earlier, points)
-        points.append({each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)})
+            if as_result(_tidied(job, point)) in [*map(_point_of, earlier), *map(as_result, points)]:
+                # nsga2 crosses parents into what was tried already; a training would say the same again
+                point = ask({**job, "sampler": "random"}, number, slot, earlier, points)
+        points.append(_tidied(job, point))
     pruning = {"prune": against(job["pruner"], job["rungs"], earlier)} if job.get("rungs") else {}
     return [{"number": first + slot, **as_result(point), **pruning} for slot, point in enumerate(points)]
+
+
+def _tidied(job: Mapping[str, Any], point: Point) -> Point:
+    return {each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)}
+
+
+def _point_of(result: Result) -> dict[str, Any]:
+    return {name: result[name] for name in ("lam", "values") if name in result}
 
 
 def affordable(job: Mapping[str, Any], earlier: Sequence[Result], slots: int) -> int:
