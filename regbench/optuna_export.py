@@ -1,7 +1,7 @@
 """Finished trials in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are the truth."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regbench import plan
@@ -9,7 +9,7 @@ from regbench.config import Config
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest, read_json
 from regbench.owner import owning
-from regbench.search import SCORES, directions, distributions, frozen, params, scored
+from regbench.search import SCORES, by_number, directions, distributions, frozen, params, scored
 
 
 def export_optuna(config: Config, url: str) -> dict[str, int]:
@@ -62,9 +62,9 @@ def tuned_cells(config: Config) -> Iterator[tuple[dict[str, Any], list[dict[str,
                 yield plan.propose_job(config, dataset.id, method.id), results
 
 
-def fill(study: Any, job: dict[str, Any], results: list[dict[str, Any]]) -> None:
+def fill(study: Any, job: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
     """Add a cell's trials to an Optuna study, in the order of their numbers."""
-    for result in sorted(results, key=lambda result: int(result["number"])):
+    for result in by_number(results):
         study.add_trial(_trial(job, result))
 
 
@@ -98,7 +98,7 @@ def _write(storage: Any, job: dict[str, Any], results: list[dict[str, Any]], the
     return "replaced" if known else "written"
 
 
-def _trial(job: dict[str, Any], result: dict[str, Any]) -> Any:
+def _trial(job: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
     import optuna  # noqa: PLC0415
 
     more: dict[str, Any] = {

@@ -118,7 +118,7 @@ def ask(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Result
         sampler = _sampler(job, number, slot)
         study = optuna.create_study(directions=directions(job), sampler=sampler)
         space = distributions(job)
-        known = [result for result in earlier if scored(result)]
+        known = [result for result in by_number(earlier) if scored(result)]
         lie = {name: float(np.mean([r[name] for r in known])) if known else 0.0 for name in SCORES}
         running = [{"number": job["round_size"] * number, **as_result(point), **lie} for point in before]
         for result in [*judged(earlier), *running]:
@@ -144,8 +144,12 @@ def judged(results: Sequence[Result]) -> list[dict[str, Any]]:
         "dice": min((result["dice"] for result in known), default=0.0),
         "ndv_percent": max((result["ndv_percent"] for result in known), default=0.0),
     }
-    ordered = sorted(results, key=lambda result: int(result["number"]))
-    return [dict(result) if scored(result) else {**result, **worst} for result in ordered]
+    return [dict(result) if scored(result) else {**result, **worst} for result in by_number(results)]
+
+
+def by_number(results: Sequence[Result]) -> list[Result]:
+    """The results in the order of their numbers, in which even a mean has the same last digit each time."""
+    return sorted(results, key=lambda result: int(result["number"]))
 
 
 def as_result(point: Point) -> dict[str, Any]:

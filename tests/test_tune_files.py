@@ -7,8 +7,11 @@ from cheap_study import cheap, counted, study, work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regbench import trial
-from regbench.files import canonical_json
+from regbench import plan, trial
+from regbench.cli import main
+from regbench.config import load
+from regbench.files import canonical_json, read_json, write_json
+from regbench.registry import check_component
 
 SAMPLERS = ("gp", "tpe", "cmaes", "random", "grid", "nsga2")
 QUICK = tuple(name for name in SAMPLERS if name != "gp")
@@ -71,3 +74,37 @@ def test_a_study_whose_trials_all_diverge_ends_with_a_reason(sampler, tmp_path, 
     assert [row["number"] for row in trials] == list(range(7))
     assert len({row["lam"] for row in trials}) == 7
     assert "not finite" in chosen
+
+
+@pytest.mark.parametrize(("sampler", "goal"), [("gp", "dice"), ("nsga2", "dice_ndv")])
+def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(sampler, goal, tiny, tmp_path):
+    """Real trainings by the verbs that the workflow calls, from the config that it writes for them."""
+    tiny["grid"]["similarities"] = ["lcc", {"name": "mi", "id": "mutual"}]
+    tiny["tuning"] |= {"sampler": sampler, "objective": goal, "constraint": "ndv", "selection": "dice_ndv"}
+    tiny["tuning"]["search"] = [
+        {"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9], "step": 2},
+        {"parameter": "similarity.bins", "similarity": "mutual", "type": "int", "range": [8, 32], "scale": "log"},
+        {"parameter": "training.learning_rate", "range": [1e-3, 1e-2], "scale": "log"},
+    ]
+    path = tmp_path / "config.json"
+    write_json(path, load(tiny, check_component).model_dump(mode="json"))
+    main(["prepare", str(path)])
+    for method, keyword in (("voxelmorph.lcc.grad_l2", "window"), ("voxelmorph.mutual.grad_l2", "bins")):
+        cell = [str(path), "--method", method]
+        for number in ("0", "1"):
+            main(["propose", *cell, "--round", number])
+            main(["trial", *cell, "--round", number])
+        main(["select", *cell])
+        main(["train", *cell, "--seed", "0"])
+        lay = plan.layout(load(tiny))
+        trials = [row for file in plan.trial_files(load(tiny), "brains", method) for row in read_json(file)]
+        assert [row["number"] for row in trials] == [0, 1, 2, 3]
+        assert all(row["status"] == "complete" and row["ndv_percent"] <= 0.5 for row in trials)
+        assert len({row["dice"] for row in trials} | {row["curve"]["loss"][-1] for row in trials}) > 4
+        chosen, record = read_json(lay.selected("brains", method)), read_json(lay.run("brains", method, 0) / "run.json")
+        used = record["job"]
+        assert canonical_json(used["similarity"]["parameters"]) == canonical_json(
+            {keyword: chosen["values"][f"similarity.{keyword}"]}
+        )
+        assert used["training"]["learning_rate"] == chosen["values"]["training.learning_rate"]
+        assert record["lam"] == chosen["lam"]
