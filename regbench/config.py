@@ -7,7 +7,7 @@ is checked through a `Checker` that the caller passes in (`regbench.registry.che
 import json
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 
@@ -197,14 +198,23 @@ class Dimension(Strict):
     model: str = Field(default="*", description="id of a model, or * for all")
     type: Literal["float", "int", "choice"] = "float"
     range: tuple[Number, Number] | None = Field(default=None, description="lowest and highest value")
-    choices: tuple[Any, ...] | None = Field(default=None, description="of the type `choice`")
+    choices: tuple[Annotated[Any, BeforeValidator(_number)], ...] | None = Field(
+        default=None, description="of the type `choice`"
+    )
     scale: Literal["linear", "log"] = "linear"
     step: Count | None = Field(default=None, description="of the type `int`: 2 keeps a window odd")
+
+    @field_serializer("range")
+    def _as_declared(self, value: tuple[float, float] | None) -> Any:
+        # Jobs read the study back from JSON, where a whole number that became 3.0 is none for a keyword such as window.
+        return None if value is None else _ends({"type": self.type, "range": value})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":
         if (self.type == "choice") != (self.choices is not None) or (self.type == "choice") == (self.range is not None):
             raise ValueError("give `choices` for the type `choice`, `range: [low, high]` for the others")
+        if self.choices is not None and any(choice in self.choices[:i] for i, choice in enumerate(self.choices)):
+            raise ValueError(f"choices must be distinct, but got {list(self.choices)}")
         if self.choices is not None and len(self.choices) < 2:
             raise ValueError("choices must be two or more")
         if self.range is not None:
@@ -212,6 +222,16 @@ class Dimension(Strict):
         if self.step is not None and (self.type != "int" or self.scale == "log"):
             raise ValueError("step is for the type `int` on a linear scale")
         return self
+
+
+def _ends(entry: Mapping[str, Any]) -> list[Any]:
+    """What a dimension may become at its ends: its choices, or the two numbers of its range in its own type."""
+    kind, ends = entry.get("type", "float"), entry.get("choices") or entry.get("range")
+    found = [_number(end) for end in ends] if isinstance(ends, list | tuple) else []
+    if kind == "choice":
+        return found
+    numbers = [end for end in found if isinstance(end, int | float) and not isinstance(end, bool)]
+    return [int(end) if kind == "int" and float(end).is_integer() else float(end) for end in numbers]
 
 
 def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:
@@ -484,18 +504,17 @@ def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
             yield Mistake(f"{place}.parameter", message)
         elif kind == "training":
-            yield from _training_checks(place, keyword, entry.get("choices") or entry.get("range"))
+            yield from _training_checks(place, keyword, _ends(entry))
         known = ["similarity", "regularizer", "model", "training"]
         if kind not in known:
             yield Mistake(f"{place}.parameter", f"`{kind}` is unknown; {did_you_mean(kind, known)}")
 
 
-def _training_checks(place: str, keyword: str, ends: Any) -> Iterator[Mistake]:
+def _training_checks(place: str, keyword: str, ends: Sequence[Any]) -> Iterator[Mistake]:
     """Whether a training takes both ends of a range."""
-    for end in ends if isinstance(ends, list | tuple) else ():
-        value = int(end) if keyword == "batch" and isinstance(end, float) and end.is_integer() else end
+    for end in ends:
         try:
-            Training.model_validate({"steps": 1, "optimiser": "adamw", keyword: value})
+            Training.model_validate({"steps": 1, "optimiser": "adamw", keyword: end})
         except ValidationError as error:
             for item in error.errors():
                 yield Mistake(f"{place}.parameter", f"training.{keyword}: {_readable(dict(item)).message}")
@@ -506,7 +525,6 @@ def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
     for place, entry, kind, keyword in _searched(raw):
         if kind not in ("similarity", "regularizer", "model"):
             continue
-        ends = entry.get("choices") or entry.get("range") or ()
         for item in _parts(raw, kind):
             part = item if isinstance(item, Mapping) else {"name": item}
             name, given = part.get("name"), part.get("parameters", {})
@@ -514,8 +532,8 @@ def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
                 continue
             if not isinstance(name, str) or not isinstance(given, Mapping):
                 continue  # the typed check says so
-            for end in ends if isinstance(ends, list | tuple) else ():
-                for parameter, message in check(kind, name, {**given, keyword: _number(end)}):
+            for end in _ends(entry):
+                for parameter, message in check(kind, name, {**given, keyword: end}):
                     if parameter == keyword:
                         yield Mistake(f"{place}.parameter", message)
 

@@ -270,8 +270,6 @@ def search_of(config: Config, method: str) -> list[Job]:
         if idle or any(name not in ("*", part.id) for name, part in named):
             continue
         entry = each.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
-        if each.type == "int" and each.range is not None:
-            entry["range"] = [int(end) for end in each.range]
         found.setdefault(each.parameter, {"name": each.parameter, **entry})  # the first that matches counts
     return list(found.values())
 

@@ -6,15 +6,19 @@ pure function of them.
 """
 
 import hashlib
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from regbench.files import canonical_json
+
 Result = Mapping[str, Any]
 Point = dict[str, Any]
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
+SCORES = ("dice", "ndv_percent")
 UNUSED = "unused"  # CMA-ES wants two dimensions: a second one that changes nothing
 
 
@@ -25,12 +29,16 @@ def dimensions(job: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def anchors(job: Mapping[str, Any], count: int) -> list[Point]:
-    """The first round: lambda on a log grid inside its range, the other dimensions spread evenly over theirs."""
+    """The first round: lambda on a log grid inside its range, the other dimensions spread evenly over theirs.
+
+    The middle comes first: a round that has not all its slots, or not yet, covers the range too.
+    """
     lam, *others = dimensions(job)
+    spread = dict.fromkeys(int(halton(index, 2) * count) for index in range(1, 4 * count))
     return [
         {"lam": at(lam, (slot + 0.5) / count)}
         | {other["name"]: at(other, halton(slot + 1, base)) for other, base in zip(others, PRIMES, strict=False)}
-        for slot in range(count)
+        for slot in spread
     ]
 
 
@@ -110,16 +118,38 @@ def ask(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Result
         sampler = _sampler(job, number, slot)
         study = optuna.create_study(directions=directions(job), sampler=sampler)
         space = distributions(job)
-        ordered = sorted(earlier, key=lambda result: int(result["number"]))
-        known = [result for result in ordered if result["dice"] is not None]
-        lie = {name: float(np.mean([r[name] for r in known])) if known else 0.0 for name in ("dice", "ndv_percent")}
-        told = [*known, *({"number": job["round_size"] * number, **as_result(point), **lie} for point in before)]
-        for result in told:
+        known = [result for result in by_number(earlier) if scored(result)]
+        lie = {name: float(np.mean([r[name] for r in known])) if known else 0.0 for name in SCORES}
+        running = [{"number": job["round_size"] * number, **as_result(point), **lie} for point in before]
+        for result in [*judged(earlier), *running]:
             study.add_trial(frozen(job, result, space))
         if not known and job["sampler"] != "random":
             # nothing to model: every earlier trial diverged
             study.sampler = optuna.samplers.RandomSampler(seed=_seed(job, f"{number}/{slot}"))
-        return dict(study.ask(space).params)
+        return _point(job, study.ask(space).params)
+
+
+def scored(result: Result) -> bool:
+    """Whether a trial has a Dice and an NDV: one that diverged has none."""
+    return all(result[name] is not None and math.isfinite(result[name]) for name in SCORES)
+
+
+def judged(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """The results in the order of their numbers; one that diverged with the worst of the others.
+
+    Optuna's samplers pass over failed trials, and would propose such a point again.
+    """
+    known = [result for result in results if scored(result)]
+    worst = {
+        "dice": min((result["dice"] for result in known), default=0.0),
+        "ndv_percent": max((result["ndv_percent"] for result in known), default=0.0),
+    }
+    return [dict(result) if scored(result) else {**result, **worst} for result in by_number(results)]
+
+
+def by_number(results: Sequence[Result]) -> list[Result]:
+    """The results in the order of their numbers, in which even a mean has the same last digit each time."""
+    return sorted(results, key=lambda result: int(result["number"]))
 
 
 def as_result(point: Point) -> dict[str, Any]:
@@ -136,15 +166,39 @@ def distributions(job: Mapping[str, Any]) -> dict[str, Any]:
     for each in dimensions(job):
         name = each["name"]
         if each["type"] == "choice":
-            space[name] = of.CategoricalDistribution(each["choices"])
+            space[name] = of.CategoricalDistribution(_labels(each))
             continue
         low, high = each["range"]
-        log, step = each["scale"] == "log", each.get("step")
+        log, step = each["scale"] == "log", each.get("step") or 1
         if each["type"] == "int":
-            space[name] = of.IntDistribution(low, high, log=log, step=step or 1)
+            space[name] = of.IntDistribution(low, high - (high - low) % step, log=log, step=step)
         else:
             space[name] = of.FloatDistribution(low, high, log=log)
     return space
+
+
+def _labels(dimension: Mapping[str, Any]) -> list[Any]:
+    """The choices as Optuna takes them: lists and mappings as JSON."""
+    plain = (str, int, float, bool, type(None))
+    return [choice if isinstance(choice, plain) else canonical_json(choice) for choice in dimension["choices"]]
+
+
+def params(job: Mapping[str, Any], result: Result) -> dict[str, Any]:
+    """A result's point in Optuna's words."""
+    found = {"lam": result["lam"], **result.get("values", {})}
+    for each in dimensions(job):
+        if each["type"] == "choice":
+            found[each["name"]] = _labels(each)[each["choices"].index(found[each["name"]])]
+    return found
+
+
+def _point(job: Mapping[str, Any], asked: Mapping[str, Any]) -> Point:
+    """What Optuna asked for, in the study's own values."""
+    found = {each["name"]: asked[each["name"]] for each in dimensions(job)}
+    for each in dimensions(job):
+        if each["type"] == "choice":
+            found[each["name"]] = each["choices"][_labels(each).index(found[each["name"]])]
+    return found
 
 
 def frozen(job: Mapping[str, Any], result: Result, space: Mapping[str, Any], **more: Any) -> Any:
@@ -157,7 +211,7 @@ def frozen(job: Mapping[str, Any], result: Result, space: Mapping[str, Any], **m
         attributes[optuna.samplers.NSGAIISampler._get_generation_key()] = result["number"] // job["round_size"]
     limit = job.get("ndv_limit_percent")
     return optuna.trial.create_trial(
-        params={"lam": result["lam"], **result.get("values", {})},
+        params=params(job, result),
         distributions=dict(space),
         values=both if _two(job) else both[:1],
         constraints=None if limit is None else {"ndv_percent": both[1] - limit},
@@ -202,17 +256,15 @@ def _replay(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Re
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     space = {**distributions(job), UNUSED: optuna.distributions.FloatDistribution(0.0, 1.0)}
-    ordered = sorted(earlier, key=lambda result: int(result["number"]))
-    worst = min((result["dice"] for result in ordered if result["dice"] is not None), default=0.0)
+    ordered = judged(earlier)
     for result in ordered:
-        value = worst if result["dice"] is None else result["dice"]
         if result["number"] < size:
-            params = {"lam": result["lam"], **result.get("values", {}), UNUSED: 0.5}
-            study.add_trial(optuna.trial.create_trial(params=params, distributions=space, value=value))
+            point = {**params(job, result), UNUSED: 0.5}
+            study.add_trial(optuna.trial.create_trial(params=point, distributions=space, value=result["dice"]))
     for first in range(size, number * size, size):
         mine = [result for result in ordered if first <= result["number"] < first + size]
         asked = [study.ask(space) for _ in mine]
         for trial, result in zip(asked, mine, strict=True):
-            study.tell(trial, worst if result["dice"] is None else result["dice"])
+            study.tell(trial, result["dice"])
     asked = [study.ask(space) for _ in range(slot + 1)]
-    return {name: value for name, value in asked[-1].params.items() if name != UNUSED}
+    return _point(job, asked[-1].params)

@@ -13,7 +13,7 @@ from regbench.files import digest, write_json
 from regbench.fit import Fit, fit
 from regbench.inference import validate
 from regbench.kept import kept_trial, trial_file
-from regbench.search import with_values
+from regbench.search import SCORES, scored, with_values
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 200
@@ -66,10 +66,14 @@ def run_trial(
     began = time.monotonic()
     prune = proposal.get("prune")
     found = fit(with_values(job, proposal.get("values", {})), lam, data, prune=prune, state=state, bar=bar)
-    scores = validate(found.model, data)
-    finished = found.status != "diverged"
-    if found.status != "complete":
-        LOG.warning("%s, trial %d: %s", job["method"], number, found.reason)
+    status, reason = found.status, found.reason
+    scores = validate(found.model, data) if status != "diverged" else {}
+    means = {name: float(np.mean(scores[name])) if scores else None for name in SCORES}
+    if scores and not scored(means):  # where each pair is optimised there is no training whose loss would tell
+        status, reason = "diverged", f"Dice and NDV of the validation pairs must be numbers, but got {means}"
+        scores, means = {}, dict.fromkeys(SCORES)
+    if status != "complete":
+        LOG.warning("%s, trial %d: %s", job["method"], number, reason)
     stride = -(-len(found.history["loss"]) // CURVE_POINTS) or 1
     more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
     if prune:
@@ -80,11 +84,10 @@ def run_trial(
         "number": number,
         "lam": lam,
         **more,
-        "status": found.status,
-        "reason": found.reason,
-        "dice": float(np.mean(scores["dice"])) if finished else None,
-        "ndv_percent": float(np.mean(scores["ndv_percent"])) if finished else None,
-        "pairs": scores if finished else {},
+        "status": status,
+        "reason": reason,
+        **means,
+        "pairs": scores,
         "curve": {"step": list(range(1, len(found.history["loss"]) + 1, stride))}
         | {name: values[::stride] for name, values in found.history.items()},
     }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regbench.prune import against
-from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, tidy
+from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, scored, tidy
 
 Result = Mapping[str, Any]
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
@@ -38,12 +38,23 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
         if job["sampler"] == "grid":
             point = lattice(job, first + slot)
         elif number == 0:
-            point = anchors(job, slots)[slot]
+            point = anchors(job, job["round_size"])[slot]
         else:
             point = ask(job, number, slot, earlier, points)
-        points.append({each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)})
+            if as_result(_tidied(job, point)) in [*map(_point_of, earlier), *map(as_result, points)]:
+                # nsga2 crosses parents into what was tried already; a training would say the same again
+                point = ask({**job, "sampler": "random"}, number, slot, earlier, points)
+        points.append(_tidied(job, point))
     pruning = {"prune": against(job["pruner"], job["rungs"], earlier)} if job.get("rungs") else {}
     return [{"number": first + slot, **as_result(point), **pruning} for slot, point in enumerate(points)]
+
+
+def _tidied(job: Mapping[str, Any], point: Point) -> Point:
+    return {each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)}
+
+
+def _point_of(result: Result) -> dict[str, Any]:
+    return {name: result[name] for name in ("lam", "values") if name in result}
 
 
 def affordable(job: Mapping[str, Any], earlier: Sequence[Result], slots: int) -> int:
@@ -71,7 +82,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     if job["value"] is not None:
         nothing: dict[str, Any] = {"by_dice": None, "by_dice_ndv": None, "edge": False, "front": [], "reason": ""}
         return {**base, **nothing, "lam": job["value"]}
-    finished = [result for result in results if result["status"] == "complete"]
+    finished = [result for result in results if result["status"] == "complete" and scored(result)]
     allowed = [result for result in finished if result["ndv_percent"] <= job["ndv_limit_percent"]]
     by_dice, by_both = _best(finished), _best(allowed)
     chosen, reason = (by_dice if job["selection"] == "dice" else by_both), ""

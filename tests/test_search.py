@@ -1,5 +1,6 @@
 """Any sampler, any space: the same points for any order of workers, and after rounds are added to a finished study."""
 
+import json
 import math
 import warnings
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from regbench.config import load
 from regbench.errors import UsageError
+from regbench.files import canonical_json
 from regbench.plan import propose_job, search_of
 from regbench.prune import against, verdict
 from regbench.registry import check_component
@@ -92,6 +94,14 @@ def test_integers_keep_their_step(share):
     assert at(SEARCH[0], share) in range(3, 16, 2)
 
 
+def test_a_step_that_does_not_fill_its_range(recwarn):
+    """3 to 8 by 2 is 3, 5, 7; Optuna would warn at every proposal."""
+    space = [{"name": "similarity.window", "type": "int", "range": [3, 8], "scale": "linear", "step": 2}]
+    job = {**job_of("tpe"), "search": space}
+    assert {result["values"]["similarity.window"] for result in run(job)} <= {3, 5, 7}
+    assert not recwarn.list
+
+
 def test_values_reach_their_places():
     job = {"similarity": {"name": "lcc", "parameters": {"eps": 1.0}}, "training": {"steps": 3}}
     changed = with_values(job, {"similarity.window": 5, "training.learning_rate": 0.1})
@@ -169,6 +179,59 @@ def test_the_config_names_every_mistake(tiny):
         "training.learning_rate: input should be greater than 0",
     ):  # fmt: skip
         assert words in str(caught.value), str(caught.value)
+
+
+WHOLE = [
+    {"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9.0], "step": 2},
+    {"parameter": "similarity.bins", "similarity": "mi", "type": "int", "range": [8, 64], "scale": "log"},
+    {"parameter": "training.batch", "type": "int", "range": [1, 4]},
+    {"parameter": "model.decoder", "type": "choice", "choices": [[8, 8, 4], [4, 4, 4]]},
+    {"parameter": "regularizer.spacing", "type": "choice", "choices": [None, [1.0, 2.0]]},
+    {"parameter": "similarity.eps", "similarity": "lcc", "type": "choice", "choices": ["1e-5", 1]},
+    {"parameter": "training.learning_rate", "range": [1, "2e0"]},
+]
+
+
+def test_whole_numbers_stay_whole_in_the_json_that_jobs_read(tiny):
+    tiny["tuning"]["search"], tiny["grid"]["similarities"] = WHOLE, ["lcc", "mi"]
+    config = load(tiny, check_component)
+    again = load(json.loads(json.dumps(config.model_dump(mode="json"))), check_component)
+    for name in ("voxelmorph.lcc.grad_l2", "voxelmorph.mi.grad_l2"):
+        assert canonical_json(search_of(again, name)) == canonical_json(search_of(config, name))
+    found = {each["name"]: each for each in search_of(again, "voxelmorph.lcc.grad_l2")}
+    assert canonical_json(found["similarity.window"]["range"]) == "[3,9]"
+    assert canonical_json(found["similarity.eps"]["choices"]) == "[1e-05,1]"
+    assert canonical_json(found["training.learning_rate"]["range"]) == "[1.0,2.0]"
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"parameter": "similarity.window", "similarity": "lcc", "range": [3, 9]}, "valid integer"),
+        ({"parameter": "training.batch", "range": [1, 4]}, "valid integer"),
+        ({"parameter": "similarity.window", "similarity": "lcc", "type": "choice", "choices": [3, 5, 3]}, "distinct"),
+        ({"parameter": "training.batch", "type": "int", "range": [1, math.inf]}, "finite number"),
+    ],
+)
+def test_a_dimension_that_no_trial_could_use_is_refused(tiny, entry, words):
+    tiny["tuning"]["search"] = [entry]
+    with pytest.raises(UsageError, match=words):
+        load(tiny, check_component)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_values_come_back_as_they_were_declared(sampler):
+    space = [
+        {"name": "similarity.window", "type": "int", "range": [3, 15], "scale": "linear", "step": 2},
+        {"name": "similarity.bins", "type": "int", "range": [8, 64], "scale": "log"},
+        {"name": "model.decoder", "type": "choice", "choices": [[8, 8], [4, 4], {"a": 1}, None, "x"]},
+    ]
+    for result in run({**job_of(sampler), "search": space, "trials": 12}):
+        values = json.loads(json.dumps(result["values"]))
+        assert (type(values["similarity.window"]), type(values["similarity.bins"])) == (int, int)
+        assert values["similarity.window"] in range(3, 16, 2)
+        assert values["similarity.bins"] in range(8, 65)
+        assert values["model.decoder"] in space[2]["choices"]
 
 
 def test_dimensions_reach_the_cells_that_they_name(tiny):

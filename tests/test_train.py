@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from regbench import plan
+from regbench import inference, plan
 from regbench.batches import draw_pairs
 from regbench.config import load as load_config
 from regbench.data.cache import Dataset
@@ -27,7 +27,7 @@ from regbench.metrics import inverse_consistency_mm
 from regbench.runtime import peak_memory_mib, runtime
 from regbench.schedule import one_cycle
 from regbench.train import load_run, train, trained
-from regbench.trial import run_trials
+from regbench.trial import run_trial, run_trials
 
 METHOD = "voxelmorph.lcc.grad_l2"
 
@@ -195,6 +195,13 @@ def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):
     (first,) = run_trials(job, data, [{"number": 0, "lam": 0.1}], tmp_path)
     (second,) = run_trials({**job, "seed": 5}, data, [{"number": 0, "lam": 0.1}], tmp_path)
     assert first["curve"] != second["curve"]
+
+
+def test_a_trial_whose_displacements_are_no_numbers_has_diverged(data, job, monkeypatch):
+    monkeypatch.setattr(inference, "_displacements", lambda model, fixed, moving: np.full((1, 2, 32, 32), np.nan, "f4"))
+    found = run_trial(job, 0, 0.1, data)
+    assert (found["status"], found["dice"], found["ndv_percent"], found["pairs"]) == ("diverged", None, None, {})
+    assert "must be numbers" in found["reason"]
 
 
 def test_a_lost_trial_is_the_same_again(data, job, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regbench.search import tidy
+from regbench.search import judged, tidy
 from regbench.tune import propose, select
 
 JOB = {"cell": "s/d/m", "range": [0.01, 10.0], "trials": 7, "round_size": 3, "sampler": "tpe", "seed": 0}
@@ -63,7 +63,14 @@ def test_cells_and_seeds_differ():
 
 def test_the_first_round_is_a_log_grid_inside_the_range():
     lams = [p["lam"] for p in propose(JOB, 0, [])]
-    assert np.allclose(np.log10(lams), [-1.5, -0.5, 0.5])
+    assert np.allclose(np.log10(sorted(lams)), [-1.5, -0.5, 0.5])
+
+
+@pytest.mark.parametrize(("slots", "places"), [(1, [1.5]), (2, [0.5, 1.5]), (3, [0.5, 1.5, 2.5])])
+def test_a_first_round_that_is_cut_short_covers_the_range_from_the_middle(slots, places):
+    job = {**JOB, "range": [0.1, 1000.0], "round_size": 4, "trials": slots}
+    lams = sorted(p["lam"] for p in propose(job, 0, []))
+    assert np.allclose(np.log10(lams), places, atol=1e-5)
 
 
 def test_the_last_round_has_what_is_left():
@@ -74,6 +81,28 @@ def test_the_last_round_has_what_is_left():
 def test_diverged_trials_are_survived():
     earlier = [result(i, 0.1 * (i + 1), None, status="diverged") for i in range(3)]
     assert len(propose(JOB, 1, earlier)) == 3
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("gp", 6), ("tpe", 10)])
+def test_a_sampler_learns_where_trials_diverge(sampler, most):
+    """Dice rises towards small lambda and ends at a cliff: not told of those that fell, 11 to 13 of 15 fall again."""
+    job = {**JOB, "sampler": sampler, "trials": 18, "range": [1e-3, 1.0]}
+
+    results = []
+    for number in range(6):
+        for each in propose(job, number, results):
+            status = "complete" if each["lam"] > 0.1 else "diverged"
+            results.append(result(each["number"], each["lam"], 0.7 - 0.1 * math.log10(each["lam"]), status=status))
+    assert sum(row["status"] == "diverged" for row in results[3:]) <= most
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf])
+def test_a_result_that_is_no_number_counts_as_the_worst(bad):
+    results = [result(1, 0.2, 0.6, 0.3), {**result(0, 0.1, 0.9), "ndv_percent": bad}, result(2, 0.3, 0.5, 0.1)]
+    assert [(row["number"], row["dice"], row["ndv_percent"]) for row in judged(results)] == [
+        (0, 0.5, 0.3), (1, 0.6, 0.3), (2, 0.5, 0.1)]  # fmt: skip
+    assert select(CHOICE, results)["by_dice"]["number"] == 1
+    assert len(propose({**JOB, "sampler": "gp"}, 1, results)) == 3
 
 
 @given(st.floats(1e-6, 1e3), st.floats(1.001, 1e4), st.floats(0, 1))

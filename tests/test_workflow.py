@@ -366,7 +366,7 @@ def test_the_page_in_a_browser(finished, browser):
     assert numbers() == before
     head.click()
     assert numbers() == before[::-1]
-    for name in ("#pairs", "#figures"):
+    for name in ("#pairs", "#figures", "#tuning"):
         group = page.locator(f"{name} + .slides")
         shown = group.locator("figure:visible img")
         first = shown.get_attribute("alt")

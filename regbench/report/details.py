@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.report.text import NONE, Form, cell, escape, plain, write_table
+from regbench.report.tables import searched
+from regbench.report.text import NONE, Form, cell, escape, exact, plain, write_table
 
 SHOWN_METRIC = "dice"
+RULES = ("by_dice", "by_dice_ndv")
 
 
 def write_details(summary: Mapping[str, Any], folder: Path) -> None:
@@ -78,20 +80,20 @@ def _structures_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
 
 def selection_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row a tuned cell: what either rule chose."""
-    rows = []
+    rows, names = [], searched(summary)
     for entry in summary["methods"]:
         chosen = entry.get("selected")
         if not chosen or not entry["trials"]:
             continue
         row: dict[str, Any] = {"dataset": entry["dataset"], "method": entry["method"], "trials": len(entry["trials"])}
-        for rule in ("by_dice", "by_dice_ndv"):
+        for rule in RULES:
             found = chosen[rule] or {}
             row[f"{rule}_lambda"] = found.get("lam", np.nan)
-            row |= {f"{rule}_{name}": value for name, value in found.get("values", {}).items()}
+            row |= {f"{rule}_{name}": found.get("values", {}).get(name) for name in names}
             for name in ("dice", "ndv_percent"):
                 row[f"{rule}_{name}"] = round(found.get(name, np.nan), METRICS[name].digits)
         rows.append({**row, "edge": "yes" if entry["edge"] else "no"})
-    return pd.DataFrame(rows)
+    return exact(pd.DataFrame(rows), rows, [f"{rule}_{name}" for rule in RULES for name in names] if rows else ())
 
 
 def significance_table(summary: Mapping[str, Any]) -> pd.DataFrame:

@@ -32,7 +32,11 @@ FIGURES = {
 
 
 def write_page(
-    summary: Mapping[str, Any], lay: Layout, pairs: Sequence[tuple[str, bytes]], tracking: str | None
+    summary: Mapping[str, Any],
+    lay: Layout,
+    pairs: Sequence[tuple[str, bytes]],
+    tuning: Sequence[tuple[str, Sequence[bytes]]],
+    tracking: str | None,
 ) -> None:
     """Write ``report.html`` from the tables and figures that lie there.
 
@@ -40,6 +44,7 @@ def write_page(
         summary: of the analysis.
         lay: of the study.
         pairs: caption and PNG of single pairs.
+        tuning: caption and PNGs of the search of each cell.
         tracking: MLflow tracking URI without password; None where tracking is off.
     """
     provenance = read_json(lay.tables / "main.provenance.json")
@@ -48,6 +53,7 @@ def write_page(
         summary=summary,
         tables=[(name, title, (lay.tables / f"{name}.html").read_text("utf-8")) for name, title in TABLES.items()],
         pairs=[(words, _inline(image, "png")) for words, image in pairs],
+        tuning=[(words, [_inline(image, "png") for image in images]) for words, images in tuning],
         figures=[
             (name, words, _inline((lay.figures / f"{name}.svg").read_bytes(), "svg+xml"))
             for name, words in FIGURES.items()

@@ -11,7 +11,7 @@ import pandas as pd
 from regbench import provenance
 from regbench.files import digest, write_json, write_text
 from regbench.metrics import METRICS
-from regbench.report.text import ARROWS, NONE, Form, cell, escape, marks, plain, write_table
+from regbench.report.text import ARROWS, NONE, Form, cell, escape, exact, marks, plain, write_table
 
 OF_SURFACES = ("hd95_mm", "assd_mm")
 MAIN = (
@@ -48,7 +48,7 @@ def main_table(summary: Mapping[str, Any]) -> pd.DataFrame:
                 row["dice30"] = _round(entry["dice30"], "dice30")
         row["rank"] = entry["rank"]
         rows.append(row)
-    return pd.DataFrame(rows).astype({"rank": "Int64"})
+    return exact(pd.DataFrame(rows).astype({"rank": "Int64"}), rows, searched(summary))
 
 
 def searched(summary: Mapping[str, Any]) -> list[str]:

@@ -2,14 +2,14 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from regbench.files import write_text
+from regbench.files import canonical_json, write_text
 
 Form = Literal["md", "tex", "html"]
 NONE = "–"  # noqa: RUF001  an en dash, as printed tables have it
@@ -77,6 +77,24 @@ def cell(mean: float, sd: float, digits: int, form: Form, *, mark: str = "", ali
         number = {"best": BOLD, "second": UNDERLINED}[mark][form].format(number)
     spread = "" if not np.isfinite(sd) else f" ± {sd:.{digits}f}"
     return number + (ALIKE[form] if alike else "") + (spread.replace("±", r"$\pm$") if form == "tex" else spread)
+
+
+def exact(frame: pd.DataFrame, rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> pd.DataFrame:
+    """`frame` with the columns `names` of `rows` as they are: pandas would make 3.0 of a window beside a gap.
+
+    Lists become JSON.
+    """
+    columns = {
+        name: pd.Series(
+            [
+                canonical_json(value) if isinstance(value, list | dict) else value
+                for value in (row.get(name) for row in rows)
+            ],
+            dtype=object,
+        )
+        for name in names
+    }
+    return frame.assign(**columns)
 
 
 def plain(frame: pd.DataFrame, form: Form) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure
+from regbench.report.tuning import tuning_plots
 from regbench.train import HISTORY
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
@@ -40,7 +41,6 @@ def report(config: Config) -> None:
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     panels_figure(shown, spacing, lay.figures)
-    write_page(
-        summary, lay, pair_strips(shown, spacing), plan.tracking_uri(config) if config.tracking.enabled else None
-    )
+    tracking = plan.tracking_uri(config) if config.tracking.enabled else None
+    write_page(summary, lay, pair_strips(shown, spacing), tuning_plots(config, summary), tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)

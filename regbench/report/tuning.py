@@ -1,0 +1,90 @@
+"""Optuna's own plots of each tuned cell, for the page: slices, importance of what is searched, Pareto front."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from regbench import plan
+from regbench.config import Config
+from regbench.optuna_export import fill
+from regbench.search import dimensions, directions
+
+DPI = 90
+FEW = 100.0  # below this ratio of its ends, a log axis is named at 1 and 3 of each decade
+IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
+
+
+def tuning_plots(config: Config, summary: Mapping[str, Any]) -> list[tuple[str, list[bytes]]]:
+    """Caption and PNGs of each cell with a finished trial; the same bytes each time.
+
+    Draws with pyplot, as Optuna does, and hence switches it to a backend without windows.
+
+    Args:
+        config: of the study.
+        summary: of the analysis, which has the trials.
+    """
+    import matplotlib.pyplot as plt  # noqa: PLC0415  0.4 s
+    import optuna  # noqa: PLC0415
+
+    plt.switch_backend("agg")
+    found = []
+    with warnings.catch_warnings():
+        # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for entry in summary["methods"]:
+            if not any(trial["status"] == "complete" for trial in entry["trials"]):
+                continue
+            job = plan.propose_job(config, entry["dataset"], entry["method"])
+            study = optuna.create_study(directions=directions(job))
+            fill(study, job, entry["trials"])
+            images = [_png(draw) for draw in _plots(study, job)]
+            found.append((f"{entry['dataset']} / {entry['method']}: {len(entry['trials'])} trials.", images))
+    return found
+
+
+def _plots(study: Any, job: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+    """The plots that say something of a cell: an importance among one parameter, or a front of one goal, does not."""
+    from optuna.importance import FanovaImportanceEvaluator  # noqa: PLC0415
+    from optuna.visualization import matplotlib as of  # noqa: PLC0415
+
+    goals = ("validation Dice", "validation NDV (%)")[: len(study.directions)]
+    names = [each["name"] for each in dimensions(job)]
+    finished = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    for number, goal in enumerate(goals):
+        shown: dict[str, Any] = {"target": partial(_value, number), "target_name": goal}
+        yield partial(of.plot_slice, study, **shown)
+        varied = len({trial.values[number] for trial in finished}) > 1
+        if len(names) > 1 and len(finished) >= IMPORTANCE_FROM and varied:
+            yield partial(of.plot_param_importances, study, evaluator=FanovaImportanceEvaluator(seed=0), **shown)
+    if len(goals) > 1:
+        yield partial(of.plot_pareto_front, study, target_names=list(goals))
+
+
+def _value(number: int, trial: Any) -> float:
+    return float(trial.values[number])
+
+
+def _png(draw: Callable[[], Any]) -> bytes:
+    """What a function of Optuna's draws; it sets a style of its own, which is undone."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    with mpl.rc_context():
+        found = np.atleast_1d(draw())
+        for axes in found:
+            low, high = axes.get_xlim()
+            if axes.get_xscale() == "log":  # names of minor ticks would cover each other
+                few = high / low < FEW
+                axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0) if few else (1.0,), numticks=5))
+                axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axes.xaxis.set_minor_formatter(NullFormatter())
+        figure = found[0].figure
+        held = io.BytesIO()
+        figure.savefig(held, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+        plt.close(figure)
+    return held.getvalue()
