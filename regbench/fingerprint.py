@@ -16,7 +16,8 @@ PACKAGE = Path(__file__).parent
 # Registries import every component; a stage depends on the ones that it names, which the caller adds.
 # The rest decides what is said and where it is stored, never a number.
 _NOT_FOLLOWED = frozenset(
-    f"regbench.{name}" for name in ("losses", "models", "data", "registry", "errors", "files", "components", "config")
+    f"regbench.{name}"
+    for name in ("losses", "models", "data", "registry", "errors", "files", "components", "config", "live")
 )
 
 

@@ -12,6 +12,7 @@ from regbench.data.cache import Dataset
 from regbench.files import digest, read_json, write_json
 from regbench.fit import Fit, fit
 from regbench.inference import validate
+from regbench.live import TRIAL, stride
 from regbench.search import with_values
 
 LOG = logging.getLogger(__name__)
@@ -63,12 +64,21 @@ def run_trial(
     proposal = proposal or {}
     began = time.monotonic()
     prune = proposal.get("prune")
-    found = fit(with_values(job, proposal.get("values", {})), lam, data, prune=prune, state=state, bar=bar)
+    found = fit(
+        with_values(job, proposal.get("values", {})),
+        lam,
+        data,
+        prune=prune,
+        state=state,
+        live=None if state is None else state.with_suffix(TRIAL),
+        points=CURVE_POINTS,
+        bar=bar,
+    )
     scores = validate(found.model, data)
     finished = found.status != "diverged"
     if found.status != "complete":
         LOG.warning("%s, trial %d: %s", job["method"], number, found.reason)
-    stride = -(-len(found.history["loss"]) // CURVE_POINTS) or 1
+    every = stride(job["training"]["steps"], CURVE_POINTS)
     more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
     if prune:
         more["reports"] = found.reports
@@ -83,8 +93,8 @@ def run_trial(
         "dice": float(np.mean(scores["dice"])) if finished else None,
         "ndv_percent": float(np.mean(scores["ndv_percent"])) if finished else None,
         "pairs": scores if finished else {},
-        "curve": {"step": list(range(1, len(found.history["loss"]) + 1, stride))}
-        | {name: values[::stride] for name, values in found.history.items()},
+        "curve": {"step": list(range(1, len(found.history["loss"]) + 1, every))}
+        | {name: values[::every] for name, values in found.history.items()},
     }
 
 

@@ -1,0 +1,98 @@
+"""A finished study whose files come and go, and its store."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from conftest import TINY
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+mlflow = pytest.importorskip("mlflow")
+
+from regbench.config import load  # noqa: E402
+from regbench.tracking import KEY  # noqa: E402
+
+LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
+
+
+class Study:
+    """A copy of the finished study whose files come and go, and its store."""
+
+    def __init__(self, finished: Path, folder: Path, empty: Path) -> None:
+        self.finished, self.results = finished, folder / "results"
+        shutil.copytree(finished, self.results)  # with the times of its files
+        shutil.copy(empty, self.results / "mlflow.db")
+        self.config = load({**TINY, "results": str(self.results)})
+        self.root = self.results / "tiny"
+        self.file = folder / "tiny.yaml"
+        self.file.write_text(yaml.safe_dump({**TINY, "results": str(self.results)}))
+
+    def remove(self, *paths: str) -> None:
+        for pattern in paths:
+            for path in self.root.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def restore(self, *paths: str) -> None:
+        for pattern in paths or ("*",):
+            for path in (self.finished / "tiny").glob(pattern):
+                target = self.root / path.relative_to(self.finished / "tiny")
+                if path.is_dir():
+                    shutil.copytree(path, target, dirs_exist_ok=True)
+                else:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, target)
+
+    def cut(self, path: str, steps: int) -> None:
+        """Leave of a training's log what it had written after some steps, each step a line."""
+        log = self.root / path
+        header, line = (json.loads(text) for text in log.read_text().splitlines())
+        lines = [{key: value[k : k + 1] if isinstance(value, list) else value for key, value in line.items()}
+                 for k in range(len(line["step"]))]  # fmt: skip
+        for number, each in enumerate(lines):
+            each |= {"at": number + 1, "time": line["time"] - len(lines) + 1 + number}
+        log.write_text("".join(f"{json.dumps(each)}\n" for each in [header, *lines[:steps]]))
+
+    @property
+    def client(self):
+        return mlflow.MlflowClient(tracking_uri=f"sqlite:///{self.results}/mlflow.db")
+
+    def runs(self):
+        """The live runs by key."""
+        experiment = self.client.get_experiment_by_name("regbench/tiny")
+        runs = list(self.client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
+        found = {run.data.tags.get(KEY): run for run in runs}
+        assert len(found) == len(runs), "doubled"
+        return found
+
+    def state(self) -> dict:
+        """All that a user sees of the store, without the ids that MLflow draws."""
+        client, runs = self.client, self.runs()
+        assert client.search_runs(["0"]) == [], "a run went astray into Default"
+        keys = {run.info.run_id: key for key, run in runs.items()}
+        return {key: everything(client, run, keys) for key, run in runs.items()}
+
+
+def everything(client, run, keys) -> dict:
+    ours = {name: value for name, value in run.data.tags.items() if name not in ("mlflow.user", "mlflow.parentRunId")}
+    root = Path(unquote(urlparse(run.info.artifact_uri).path))
+    return {
+        "info": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),
+        "params": run.data.params,
+        "tags": ours,
+        "parent": keys.get(run.data.tags.get("mlflow.parentRunId")),
+        "points": {
+            name: sorted((p.step, p.timestamp, p.value) for p in client.get_metric_history(run.info.run_id, name))
+            for name in run.data.metrics
+        },
+        "files": {
+            str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(root.rglob("*")) if path.is_file()
+        },
+        "data": [(d.dataset.name, d.dataset.digest, [t.value for t in d.tags]) for d in run.inputs.dataset_inputs],
+    }  # fmt: skip
