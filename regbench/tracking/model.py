@@ -17,13 +17,12 @@ from regbench import __version__, plan
 from regbench.config import Config
 from regbench.files import CHECKPOINT, RUN, read_json
 from regbench.register import model_for, register_files
-from regbench.tracking.push import Sink
+from regbench.tracking.push import MODEL, Sink
 
 LOG = logging.getLogger(__name__)
 PAIR = ("fixed", "moving", "out")  # two NIfTI files, and the folder of what is written
 WRITTEN = ("displacement", "moved", "jacobian")
 SHA = "checkpoint_sha256"
-FOLDER = "model"  # of the run that was registered
 
 
 class Registration(PythonModel):
@@ -91,14 +90,14 @@ def _enter(client: Any, name: str, run_id: str, sha: str, checkpoint: Path) -> l
     if len(stale) == len(versions):
         with tempfile.TemporaryDirectory() as folder:
             save_model(
-                f"{folder}/{FOLDER}",
+                f"{folder}/{MODEL}",
                 python_model=Registration(),
                 artifacts={"checkpoint": str(checkpoint)},
                 pip_requirements=[f"regbench=={__version__}"],
                 signature=ModelSignature(inputs=_schema(PAIR), outputs=_schema(WRITTEN)),
             )
-            client.log_artifacts(run_id, f"{folder}/{FOLDER}", FOLDER)
-        source = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
+            client.log_artifacts(run_id, f"{folder}/{MODEL}", MODEL)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
         entered = client.create_model_version(name, source, run_id, tags={SHA: sha})
         found = [f"{name} version {entered.version}"]
     for version in stale:

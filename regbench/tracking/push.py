@@ -20,6 +20,7 @@ PARENT = "mlflow.parentRunId"
 KINDS = ("pushed", "updated", "kept", "deleted")
 Changes = dict[str, dict[str, list[str]]]  # kind: stage: keys
 Point = tuple[str, float, int, int]  # name, value, time in ms, step
+MODEL = "model"  # folder of a run's registered model, which is no part of its record
 BATCH = 900  # MLflow takes at most 1000 metrics, params and tags a call
 
 
@@ -167,6 +168,8 @@ class Sink:
 
     def _artifacts(self, run_id: str, folder: str | None = None) -> Iterator[str]:
         for entry in self.client.list_artifacts(run_id, folder):
+            if entry.path == MODEL:
+                continue
             if entry.is_dir:
                 yield from self._artifacts(run_id, entry.path)
             else:

@@ -68,6 +68,11 @@ def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
     """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
     done = sink.push(study_items(config), verify=verify)
     if finished(config):
+        if config.tracking.register_models:
+            from regbench.tracking.model import register_models  # noqa: PLC0415  needs torch
+
+            for name in register_models(config, sink):
+                LOG.info("registered %s", name)
         traced = {"tracking_uri": plan.without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
         ids = {"experiment_id": sink.experiment, "runs": dict(sink.ids)}
         write_json(plan.layout(config).run_ids, traced | ids)
