@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check fuzz mutants slurm-test slurm-drills schema clean
+.PHONY: quick test test-all check fuzz mutants mlflow-test slurm-test slurm-drills schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -13,7 +13,7 @@ test: .venv/.dev ## the default tests
 	pytest
 
 test-all: .venv/.dev ## the long ones too
-	pytest -m "slow or not slow"
+	pytest -m "not server"
 
 check: .venv/.dev ## style, types, formats, schema in step
 	ruff check .
@@ -27,6 +27,9 @@ fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at 
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
+
+mlflow-test: .venv/.dev ## tracking against a real MLflow server on a real PostgreSQL (apt-get install postgresql; 4 minutes)
+	pytest -m server tests/test_tracking_server.py
 
 slurm-test: .venv/.slurm ## a study through a real Slurm on this machine (as root; installs Debian's packages; 7 minutes)
 	python tests/slurm/drills.py study

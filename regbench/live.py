@@ -116,24 +116,32 @@ class Log:
         return {name: [value for line in self.lines for value in line[name]] for name in names}
 
 
+def head(path: Path) -> dict[str, Any] | None:
+    """Which training a file is of; None where there is none."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            found = json.loads(file.readline())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and {"training", "started", "terms", "steps"} <= set(found)
+    return found if whole else None
+
+
 def read(path: Path) -> Log | None:
     """The file as far as it is whole: the last line of a killed training may be torn. None where there is none."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    first = head(path)
+    if first is None:
         return None
     found = []
-    for line in text.splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[1:]:
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict):
             found.append(entry)
-    if not found or not {"training", "started", "terms", "steps"} <= set(found[0]):
-        return None
-    names = {"step", "at", "time", *found[0]["terms"]}
-    return Log(found[0], [line for line in found[1:] if names <= set(line)])
+    names = {"step", "at", "time", *first["terms"]}
+    return Log(first, [line for line in found if names <= set(line)])
 
 
 def _until(line: dict[str, Any], step: int) -> dict[str, Any]:

@@ -67,9 +67,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results folder of a real finished study."""
     from tiny_study import run_verbs
+    from tracked_study import slowly
 
     folder = tmp_path_factory.mktemp("finished")
     run_verbs({**TINY, "results": str(folder / "results")}, folder)
+    for log in (folder / "results").rglob("*.jsonl"):
+        slowly(log)
     return folder / "results"
 
 

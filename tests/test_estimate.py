@@ -24,8 +24,8 @@ def test_the_counts_of_a_study(tiny_file, capsys):
     }  # fmt: skip
     assert (found["trials"], found["trial_steps"], found["training_steps"]) == (8, 24, 16)
     assert found["mlflow_runs"] == 16  # as test_workflow counts them in the database
-    # 4 x (proposals, log, times), 4 x (2 trials and their states, log, times), 2 x 3, 4 x 5, 5 x 4, 4
-    assert found["files"]["files"] == 4 * 3 + 4 * 5 + 2 * 3 + 4 * 5 + 5 * 4 + 4
+    # 4 x (proposals, log, times), 4 x (2 trials, their states and logs, log, times), 2 x 3, 4 x 6, 5 x 4, 4
+    assert found["files"]["files"] == 4 * 3 + 4 * 7 + 2 * 3 + 4 * 6 + 5 * 4 + 4
     assert found["hours"] == []
     assert found["disk_bytes"]["data"] is None
 
@@ -96,5 +96,5 @@ def test_disk_grows_with_steps_and_seeds(tiny):
         return disk(load({**tiny, **change}))["runs"]
 
     longer = {**tiny["training"], "steps": 10_004}
-    assert of_runs(training=longer) - of_runs() == pytest.approx(4 * 28 * 10_000)
+    assert of_runs(training=longer) - of_runs() == pytest.approx(4 * (28 * 10_000 + 75 * (1000 - 4)))
     assert of_runs(seeds=[0, 1, 2, 3]) > 1.7 * of_runs()

@@ -381,8 +381,9 @@ def test_a_study_trained_anew_replaces_its_runs(study, wanted):
     """Other steps, times and values: nothing of the old run stays."""
     track(study.config)
     path = study.root / f"runs/brains/{LCC}/seed0/live.jsonl"
-    header, line = (json.loads(text) for text in path.read_text().splitlines())
-    path.write_text(f"{json.dumps(header | {'started': header['started'] + 60})}\n{json.dumps(line)}\n")
+    header, *lines = path.read_text().splitlines()
+    began = json.loads(header)
+    path.write_text("\n".join([json.dumps(began | {"started": began["started"] + 60}), *lines, ""]))
     run = read_json(path.with_name("run.json"))
     write_json(path.with_name("run.json"), run | {"seconds": 5.0})
     done = track(study.config)

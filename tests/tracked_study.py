@@ -16,22 +16,33 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.config import load  # noqa: E402
-from regbench.tracking import KEY  # noqa: E402
+from regbench.tracking import KEY, tracking_uri  # noqa: E402
 
 LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
+
+
+def slowly(log: Path) -> None:
+    """A training's log as if each of its few steps had taken seconds: a line for each."""
+    header, line = (json.loads(text) for text in log.read_text().splitlines())
+    lines = []
+    for number in range(len(line["step"])):
+        one = {key: value[number : number + 1] if isinstance(value, list) else value for key, value in line.items()}
+        lines.append(one | {"at": number + 1, "time": header["started"] + 5 * (number + 1)})
+    log.write_text("".join(f"{json.dumps(each)}\n" for each in [header, *lines]))
 
 
 class Study:
     """A copy of the finished study whose files come and go, and its store."""
 
-    def __init__(self, finished: Path, folder: Path, empty: Path) -> None:
+    def __init__(self, finished: Path, folder: Path, empty: Path, uri: str | None = None) -> None:
         self.finished, self.results = finished, folder / "results"
         shutil.copytree(finished, self.results)  # with the times of its files
         shutil.copy(empty, self.results / "mlflow.db")
-        self.config = load({**TINY, "results": str(self.results)})
+        raw = {**TINY, "results": str(self.results), "tracking": {"uri": uri}}
+        self.config = load(raw)
         self.root = self.results / "tiny"
         self.file = folder / "tiny.yaml"
-        self.file.write_text(yaml.safe_dump({**TINY, "results": str(self.results)}))
+        self.file.write_text(yaml.safe_dump(raw))
 
     def remove(self, *paths: str) -> None:
         for pattern in paths:
@@ -49,18 +60,13 @@ class Study:
                     shutil.copy2(path, target)
 
     def cut(self, path: str, steps: int) -> None:
-        """Leave of a training's log what it had written after some steps, each step a line."""
+        """Leave of a training's log what it had written after some steps."""
         log = self.root / path
-        header, line = (json.loads(text) for text in log.read_text().splitlines())
-        lines = [{key: value[k : k + 1] if isinstance(value, list) else value for key, value in line.items()}
-                 for k in range(len(line["step"]))]  # fmt: skip
-        for number, each in enumerate(lines):
-            each |= {"at": number + 1, "time": line["time"] - len(lines) + 1 + number}
-        log.write_text("".join(f"{json.dumps(each)}\n" for each in [header, *lines[:steps]]))
+        log.write_text("".join(log.read_text().splitlines(keepends=True)[: 1 + steps]))
 
     @property
     def client(self):
-        return mlflow.MlflowClient(tracking_uri=f"sqlite:///{self.results}/mlflow.db")
+        return mlflow.MlflowClient(tracking_uri=tracking_uri(self.config))
 
     def runs(self):
         """The live runs by key."""
@@ -80,7 +86,10 @@ class Study:
 
 def everything(client, run, keys) -> dict:
     ours = {name: value for name, value in run.data.tags.items() if name not in ("mlflow.user", "mlflow.parentRunId")}
-    root = Path(unquote(urlparse(run.info.artifact_uri).path))
+    place = urlparse(run.info.artifact_uri)
+    root = Path(unquote(place.path))
+    if place.scheme == "mlflow-artifacts":
+        root = Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri, tracking_uri=client.tracking_uri))
     return {
         "info": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),
         "params": run.data.params,

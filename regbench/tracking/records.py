@@ -6,7 +6,7 @@ analysis knows are added. So a push that comes later completes what an earlier o
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -171,9 +171,9 @@ class _Trial(NamedTuple):
     lam: float
     values: Mapping[str, Any]
     log: Path
-    result: Mapping[str, Any] | None
-    file: Path  # of the result, or the log
-    running: bool
+    file: Path  # of the result, or before there is one, the log
+    finished: bool
+    running: bool = False
 
 
 class _Cell:
@@ -205,9 +205,9 @@ class _Cell:
             for first, last in plan.batches(config, number):
                 path = lay.trials(dataset, method, number, first, last)
                 if path.exists():
-                    for trial in read_json(path):
+                    for trial in _trials_in(path, *_stat(path)[1:]):
                         log = state / f"trial{trial['number']:03d}{live.TRIAL}"
-                        yield _Trial(trial["number"], trial["lam"], trial.get("values", {}), log, trial, path, False)
+                        yield _Trial(trial["number"], trial["lam"], trial["values"], log, path, finished=True)
                     continue
                 if not lay.proposals(dataset, method, number).exists():
                     return
@@ -219,10 +219,10 @@ class _Cell:
         """A trial of a job that has not written its file; results and logs of other lambdas are of another config."""
         number, lam, values = proposal["number"], proposal["lam"], proposal.get("values", {})
         path, log = (state / f"trial{number:03d}{ending}" for ending in (".json", live.TRIAL))
-        if path.exists() and (result := read_json(path))["lam"] == lam:
-            yield _Trial(number, lam, values, log, result, path, False)
-        elif (found := live.read(log)) is not None and found.header["lam"] == lam:
-            yield _Trial(number, lam, values, log, None, log, running)
+        if path.exists() and read_json(path)["lam"] == lam:
+            yield _Trial(number, lam, values, log, path, finished=True)
+        elif (found := live.head(log)) is not None and found["lam"] == lam:
+            yield _Trial(number, lam, values, log, log, finished=False, running=running)
 
     def _lives(self, seed: int) -> bool:
         state = self.lay.training_state(self.dataset, self.method.id, seed)
@@ -259,9 +259,10 @@ class _Cell:
 
     def parent(self) -> Record:
         lam, entry, lay = self.lam, self.entry, self.lay
-        environments = [read_json(folder / RUN)["environment"] for folder in self.done.values()]
-        logs = [live.read(folder / LIVE) for folder in self.logs.values()]
-        environments += [log.header["environment"] for log in logs if log]
+        records = [folder / RUN for folder in self.done.values()]
+        environments = [_environment_in(path, *_stat(path)[1:]) for path in records]
+        heads = [live.head(folder / LIVE) for folder in self.logs.values()]
+        environments += [head["environment"] for head in heads if head]
         tags = self.tags | {"stage": "method"} | _code(environments)
         tags |= {} if lam is None else {"lambda": f"{lam:g}"}
         params = self.params | ({} if lam is None else {"lam": f"{lam:g}"})
@@ -287,7 +288,7 @@ class _Cell:
     def _start(self) -> int:
         """When the first of a cell's runs began, as far as files say, the same before and after the analysis."""
         paths = [trial.log for trial in self.found] + [folder / LIVE for folder in self.folders.values()]
-        starts = [_ms_of(log) for path in paths if (log := live.read(path)) is not None]
+        starts = [_ms_of(head) for path in paths if (head := live.head(path)) is not None]
         if starts:
             return min(starts)
         files = [trial.file for trial in self.found[:1]] + [folder / RUN for folder in self.done.values()]
@@ -321,12 +322,15 @@ class _Cell:
             | ({} if log is None else _environment(log.header)),
             data=self.view.data(self.dataset, "training"),
         )
-        if trial.result is None:
+        if not trial.finished:
             return _running(record, log, trial.log, running=trial.running)
-        record.metrics = _curve(trial.result["curve"])
-        record.metrics += [(f"val/{name}", trial.result[name], 0) for name in ("dice", "ndv_percent")]
-        record.tags[NOTE] = trial.result["reason"] or record.tags[NOTE]
-        record.status = "FAILED" if trial.result["status"] == "diverged" else "FINISHED"
+        results = read_json(trial.file)
+        results = results if isinstance(results, list) else [results]
+        result = next(each for each in results if each["number"] == trial.number)
+        record.metrics = _curve(result["curve"])
+        record.metrics += [(f"val/{name}", result[name], 0) for name in ("dice", "ndv_percent")]
+        record.tags[NOTE] = result["reason"] or record.tags[NOTE]
+        record.status = "FAILED" if result["status"] == "diverged" else "FINISHED"
         return _over(record, log, trial.file)
 
     def seeds(self) -> Iterator[Item]:
@@ -383,9 +387,21 @@ class _Cell:
         return _over(record, log, folder / RUN)
 
 
+# What every look at a study asks of files that do not change any more; the arguments tell another file from the same.
+@lru_cache(maxsize=100_000)
+def _trials_in(path: Path, mtime_ns: int, size: int) -> list[dict[str, Any]]:
+    return [{"values": {}} | {key: trial[key] for key in ("number", "lam", "values") if key in trial}
+            for trial in read_json(path)]  # fmt: skip
+
+
+@lru_cache(maxsize=100_000)
+def _environment_in(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
+    return dict(read_json(path)["environment"])
+
+
 def _running(record: Record, log: live.Log | None, path: Path, *, running: bool) -> Record:
     """A record of a training that has not ended: it runs, or was killed and the same command goes on with it."""
-    record.time_ms = _ms(path) if log is None else _ms_of(log)
+    record.time_ms = _ms(path) if log is None else _ms_of(log.header)
     record.metrics = [] if log is None else _curve(log.curve)
     record.status, record.end_ms = ("RUNNING", None) if running else ("KILLED", _ms(path))
     return _whole(record, log)
@@ -393,7 +409,7 @@ def _running(record: Record, log: live.Log | None, path: Path, *, running: bool)
 
 def _over(record: Record, log: live.Log | None, path: Path) -> Record:
     """A record of a training that has ended and left `path`."""
-    record.time_ms, record.end_ms = (_ms(path) if log is None else _ms_of(log)), _ms(path)
+    record.time_ms, record.end_ms = (_ms(path) if log is None else _ms_of(log.header)), _ms(path)
     return _whole(record, log)
 
 
@@ -443,8 +459,8 @@ def _ms(path: Path) -> int:
     return int(path.stat().st_mtime * 1000)
 
 
-def _ms_of(log: live.Log) -> int:
-    return int(log.header["started"] * 1000)
+def _ms_of(head: Mapping[str, Any]) -> int:
+    return int(head["started"] * 1000)
 
 
 def _stat(path: Path) -> list[Any]:

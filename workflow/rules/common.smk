@@ -128,6 +128,8 @@ def start(log):
         HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
         end_orphans()
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
+        if plan.tracking_uri(STUDY) != (STUDY.tracking.uri or plan.tracking_uri(STUDY)):
+            LAYOUT.config.chmod(0o600)  # the URI has a password in it
         note_head(
             LAYOUT.root, log
         )  # a killed job leaves no word of its own; ours has its exit status
