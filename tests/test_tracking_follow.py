@@ -13,7 +13,7 @@ from tracked_study import LCC, MSE
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.files import write_json  # noqa: E402
+from regbench.files import read_json, write_json  # noqa: E402
 from regbench.plan import layout  # noqa: E402
 from regbench.tracking import describe, follow, track  # noqa: E402
 from regbench.tracking.store import UnreachableError  # noqa: E402
@@ -114,7 +114,8 @@ def test_a_store_that_was_wiped_meanwhile(study, wanted, empty_store, monkeypatc
     def wipe():
         shutil.copy(empty_store, study.results / "mlflow.db")
         shutil.rmtree(study.results / "mlartifacts")
-        (study.root / "runs" / "brains" / LCC / "seed0" / "run.json").touch()
+        path = study.root / "runs" / "brains" / LCC / "seed0" / "run.json"
+        write_json(path, read_json(path) | {"seconds": 9.0})
 
     script(monkeypatch, wipe, lambda: None)
     follow(study.config, interval=1, head=1)
@@ -129,7 +130,7 @@ def test_told_to_end_it_pushes_once_more(study, wanted, ended_by):
     head = subprocess.Popen(["sleep", "100"])
     command = [*FOLLOW, str(study.file), "--follow", "--interval", "1000", "--head", str(head.pid)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while f"tiny/brains/{LCC}/seed1" not in study.runs():
+    while f"tiny/brains/{MSE}/trial3" not in study.runs():
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     study.restore()

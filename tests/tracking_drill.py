@@ -21,6 +21,7 @@ from regbench import live, plan, provenance
 from regbench.config import Config, load
 from regbench.files import CHECKPOINT, HISTORY, LIVE, RUN, file_sha256, replacing, write_json
 from regbench.live import Live, identity
+from regbench.lock import waiting
 from regbench.owner import owning
 from regbench.tracking import KEY, tracking_uri
 from regbench.tracking.store import imported
@@ -97,7 +98,9 @@ class Drill:
 
     def running(self) -> int:
         """Runs whose curve grows right now."""
-        return sum(run.info.status == "RUNNING" and bool(run.data.metrics) for run in self._runs(self.client()))
+        with waiting(Path(self.config.results) / ".mlflow.lock"):  # whoever comes first makes the tables, alone
+            runs = self._runs(self.client())
+        return sum(run.info.status == "RUNNING" and bool(run.data.metrics) for run in runs)
 
     def _runs(self, client: Any) -> list[Any]:
         experiment = client.get_experiment_by_name("regbench/drill")

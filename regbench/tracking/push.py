@@ -82,6 +82,8 @@ class Sink:
                 kind = "updated"
         else:
             base = next((run for run in old if self._is_part(run, record)), None)
+            if base is None and old:
+                tags = _of_the_user(old[0]) | tags
             run_id, kind = self._write(record, tags, base, wanted), "updated" if base else "pushed"
         self.ids[record.key] = run_id
         if record.end_ms is not None:
@@ -210,6 +212,12 @@ class Sink:
 
 
 _ORDER = ["attributes.start_time ASC"]
+
+
+def _of_the_user(run: Any) -> dict[str, str]:
+    """The tags that somebody else gave a run: another that takes its place has them too."""
+    theirs = {name: value for name, value in run.data.tags.items() if name not in TAGS}
+    return {name: value for name, value in theirs.items() if not name.startswith(("mlflow.", "regbench."))}
 
 
 def _made(item: Item) -> Record | None:

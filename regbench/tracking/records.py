@@ -268,7 +268,7 @@ class _Cell:
         params = self.params | ({} if lam is None else {"lam": f"{lam:g}"})
         start = self._start()
         record = Record(self.key, self.title(lam), None, params, tags, time_ms=start)
-        record.data = self.view.data(self.dataset, "test" if entry else "training")
+        record.data = self.view.data(self.dataset, "test")
         if entry is None:
             done = f"{len(self.done)} of {len(self.folders)}"
             record.tags[NOTE] = f"**{record.name}** on {self.dataset}: unfinished; trainings done: {done}."
