@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quick test test-all check fuzz mutants ants slurm-test slurm-drills schema clean
+.PHONY: quick test test-all check fuzz mutants ants mlflow-test slurm-test slurm-drills schema clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -13,7 +13,7 @@ test: .venv/.dev ## the default tests
 	pytest
 
 test-all: .venv/.dev ## the long ones too
-	pytest -m "slow or not slow"
+	pytest -m "not server"
 
 check: .venv/.dev ## style, types, formats, schema in step
 	ruff check .
@@ -29,6 +29,9 @@ mutants: .venv/.dev ## break the metrics and statistics on purpose; every break 
 	python tests/mutants.py --jobs 2
 
 ants: .venv-ants/.ready ## the environment of the baseline ants_syn, whose pins clash with ours
+
+mlflow-test: .venv/.dev ## tracking against a real MLflow server on a real PostgreSQL (apt-get install postgresql; 4 minutes)
+	pytest -m server tests/test_tracking_server.py
 
 slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a real Slurm here (as root; installs Debian's packages; 5 minutes)
 	python tests/slurm/drills.py study $(if $(CONFIG),--config $(CONFIG))

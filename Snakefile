@@ -23,9 +23,11 @@ onstart:
 
 onerror:
     stopped()
+    end_following()
 
 
 onsuccess:
+    end_following()
     if (
         LAYOUT.tables / "main.csv"
     ).exists():  # not so with `--until` an earlier stage

@@ -15,10 +15,9 @@ from regbench.baselines import settings
 from regbench.compare import Cell, compare_methods
 from regbench.config import Config
 from regbench.errors import RegbenchError
-from regbench.files import read_json, replacing, write_json
+from regbench.files import RUN, read_json, replacing, write_json
 from regbench.metrics import METRICS, TIMED, dice30
 from regbench.statistics import spread
-from regbench.train import RUN
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("number", "lam", "values", "status", "dice", "ndv_percent")

@@ -143,7 +143,13 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
     status = add("status", _status, "cells done, running and failed, with reasons; ETA; best so far", "config")
     status.add_argument("--json", action="store_true", help="everything, for programs")
-    add("track", _track, "bring MLflow to the state of the study's files", "config")
+    track = add("track", _track, "bring MLflow to the state of the study's files", "config")
+    track.add_argument(
+        "--verify", action="store_true", help="read back every point and artifact; finds changes by hand"
+    )
+    track.add_argument("--follow", action="store_true", help="push as files appear, until the study is finished")
+    track.add_argument("--interval", type=_seconds, default=10.0, help="seconds between two looks; default: 10")
+    track.add_argument("--head", type=int, help="with --follow: go on until this process ends, or SIGTERM")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
     add("cancel", _cancel, "end this study's jobs that a killed run left in Slurm's queue; no others", "config")
@@ -186,6 +192,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, but got {value}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number of seconds, but got {text}")
     return value
 
 
@@ -475,12 +488,18 @@ def _status(options: argparse.Namespace) -> None:
 
 def _track(options: argparse.Namespace) -> None:
     from regbench.files import write_json
-    from regbench.tracking import describe, finished, track
+    from regbench.tracking import describe, finished, follow, track
 
     config = _config(options, check=False)
-    done = track(config)
-    if finished(config):  # the workflow's mark that nothing is left to push
-        write_json(plan.layout(config).tracked, done)
+    if options.follow:
+        print(describe(follow(config, interval=options.interval, head=options.head)))
+        return
+    done = track(config, verify=options.verify)
+    if finished(config):  # the workflow's mark that nothing is left to push; the same whoever pushed it
+        there = [done[kind] for kind in ("pushed", "updated", "kept")]
+        stages = {stage for found in there for stage in found}
+        runs = {stage: sorted(key for found in there for key in found.get(stage, [])) for stage in stages}
+        write_json(plan.layout(config).tracked, runs)
     print(describe(done))
 
 

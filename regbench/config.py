@@ -296,6 +296,13 @@ class Tracking(Strict):
 
     enabled: bool = True
     uri: str | None = Field(default=None, description="MLflow tracking URI; results/mlflow.db unless given")
+    follow: bool = Field(
+        default=True,
+        description="push while the study runs, from a process beside the head; otherwise at its end alone",
+    )
+    register_models: bool = Field(
+        default=False, description="enter each method's best model in MLflow's registry; its `predict` registers pairs"
+    )
 
 
 class Config(Strict):

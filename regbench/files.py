@@ -12,6 +12,9 @@ from typing import Any
 
 from regbench.errors import RegbenchError
 
+# The files of a run; named here for those who read them and need no torch.
+CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parent
 # The rest decides what is said and where it is stored, never a number.
 _NOT_FOLLOWED = frozenset(
     f"regbench.{name}"
-    for name in ("losses", "models", "baselines", "data", "registry", "errors", "files", "kept", "components", "config")
+    for name in (
+        *("losses", "models", "baselines", "data", "registry", "errors"),
+        *("files", "kept", "components", "config", "live"),
+    )
 )
 
 

@@ -12,11 +12,12 @@ from torch import nn
 from tqdm import tqdm
 
 from regbench import device as devices
-from regbench import resume
+from regbench import provenance, resume
 from regbench.data.cache import Dataset
 from regbench.errors import InterruptedTrainingError
 from regbench.files import digest
 from regbench.inference import build_model, trained
+from regbench.live import POINTS, Live, identity
 from regbench.loop import TERMS, Training
 from regbench.objective import objective
 
@@ -45,6 +46,8 @@ def fit(
     prune: Mapping[str, Any] | None = None,
     state: Path | None = None,
     save_every: float = SAVE_EVERY,
+    live: Path | None = None,
+    points: int = POINTS,
     bar: bool = False,
 ) -> Fit:
     """Train one model on random ordered pairs of the training subjects.
@@ -60,6 +63,8 @@ def fit(
         prune: what the training is held against on its way (`prune.against`); None to let it run to its end.
         state: file that a killed training goes on from; deleted when done. None to keep none.
         save_every: seconds between two writes of it.
+        live: file that whoever looks on reads (`regbench.live`); None to keep none.
+        points: of its curve at most.
         bar: show a progress bar.
 
     Returns:
@@ -74,7 +79,18 @@ def fit(
     device = devices.choose(job["training"]["device"])
     terms = objective(job["similarity"], job["regularizer"], lam)
     model = build_model(job["model"], len(data.shape), terms).to(device)
+    header = {
+        "training": identity(job, lam, data.checksum),
+        "lam": lam,
+        "seed": job["seed"],
+        "steps": job["training"]["steps"],
+        "terms": list(TERMS),
+        "data_sha256": data.checksum,
+        "environment": provenance.environment(devices.describe(device)),
+    }
     if not trained(model):
+        if live is not None:
+            Live(live, header)  # no curve, but when it began and by which code
         return Fit(model)
     training = Training(job, lam, data, model, terms, prune=prune)
     key = digest(
@@ -84,6 +100,10 @@ def fit(
     if state is not None and (stored := resume.load(state, key)) is not None:
         training.load(stored)
         LOG.info("goes on from step %d of %d, kept in %s", training.step, training.steps, state)
+    if live is not None:
+        training.live = Live(live, header, step=training.step, points=points)
+        if training.recorded:
+            training.live.add(training.step, torch.stack(training.recorded).double().tolist())
     saved = time.monotonic()
     started = saved - training.seconds
     progress = tqdm(total=training.steps, initial=training.step, disable=not bar, desc=job["method"], unit="step")
@@ -95,6 +115,8 @@ def fit(
                 resume.save(state, key, training.state())
                 saved = time.monotonic()
             if stop.asked and not training.done:
+                if training.live is not None:
+                    training.live.write()
                 where = f"kept in `{state}`" if state else "not kept"
                 raise InterruptedTrainingError(
                     f"stopped at step {training.step} of {training.steps}, state {where}. Run the command again."

@@ -1,6 +1,7 @@
-"""The finished trials of a cell: a file each while jobs may be killed, one file for all once its lambda is chosen."""
+"""Trials and their logs: files of their own while jobs may be killed, one for a cell once its lambda is chosen."""
 
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ def trial_file(state: Path, number: int) -> Path:
     return state / f"trial{number:03d}.json"
 
 
+def log_file(state: Path, number: int) -> Path:
+    """Where a trial's own log (`regbench.live`) grows."""
+    return state / f"trial{number:03d}.jsonl"
+
+
 def kept_trial(state: Path, number: int) -> dict[str, Any]:
     """A trial that is kept in folder `state` or in the one file beside it; empty if there is none."""
     path = trial_file(state, number)
@@ -19,21 +25,41 @@ def kept_trial(state: Path, number: int) -> dict[str, Any]:
     return found
 
 
+def kept_log(state: Path, number: int) -> str:
+    """What a trial's own log says, wherever it is kept; empty if there is none."""
+    path = log_file(state, number)
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return str(_together(state).get(path.name, ""))
+
+
 def put_together(state: Path) -> None:
     """Make one file of those in `state`: trials by the ten thousand would use up a disk's inodes."""
-    single = sorted(state.glob("trial*.json"))
+    single, logs = sorted(state.glob("trial*.json")), sorted(state.glob("trial*.jsonl"))
     if not single:
         return
-    write_json(_beside(state), _together(state) | {path.name: read_json(path) for path in single})
-    for path in single:
+    ended = {path.name: read_json(path) for path in single}
+    said = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in logs}
+    write_json(_beside(state), _together(state) | ended | said)
+    for path in (*single, *logs):
         path.unlink()
     with suppress(OSError):  # not empty: another job is at work there
         state.rmdir()
 
 
 def _together(state: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(_beside(state)) if _beside(state).exists() else {}
-    return found
+    path = _beside(state)
+    try:
+        found = path.stat()
+    except OSError:
+        return {}
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=16)  # who asks for one trial of a cell asks for the next
+def _read(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
+    return dict(read_json(path))
 
 
 def _beside(state: Path) -> Path:

@@ -13,6 +13,7 @@ from regbench.batches import Batch, Batches
 from regbench.data.cache import Dataset
 from regbench.device import compiled
 from regbench.inference import device_of, validate
+from regbench.live import MIB, Live
 from regbench.objective import Terms, supervision
 from regbench.precision import Precision
 from regbench.prune import verdict
@@ -49,6 +50,7 @@ class Training:
         self.step, self.recorded, self.seconds = 0, list[Tensor](), 0.0
         self.good, self.best = _weights(model), dict[str, Tensor]()
         self.validations, self.reason, self.stopped = list[dict[str, float]](), "", False
+        self.live: Live | None = None
 
     @property
     def done(self) -> bool:
@@ -65,6 +67,7 @@ class Training:
         if self.step % CHECK_EVERY == 0 or self.step == self.steps:
             latest = torch.stack(self.recorded[-CHECK_EVERY:]).cpu()
             progress.set_postfix(loss=f"{latest[:, 0].mean():.4f}")
+            self._tell(latest)
             if not latest.isfinite().all() or not _finite(self.model):
                 self.model.load_state_dict(self.good)
                 self.reason = _reason(self.recorded, self.steps, self.lam)
@@ -77,6 +80,13 @@ class Training:
             scores = validate(self.model, self.data)
             self.reports.append({"step": self.step, **scores})
             self.pruned = verdict(self.prune, self.step, scores["dice"])
+
+    def _tell(self, latest: Tensor) -> None:
+        if self.live is None:
+            return
+        self.live.add(self.step, latest.double().tolist())
+        if self.live.due() or self.step == self.steps:
+            self.live.write(torch.cuda.memory_reserved(self.device) / MIB if self.device.type == "cuda" else None)
 
     def _batch(self) -> Batch:
         batch, wanted = self.batches[self.step], self.protocol["augmentation"]

@@ -19,11 +19,11 @@ from regbench.data.nifti import displacement_name, write_displacement
 from regbench.data.reading import DAMAGE
 from regbench.data.space import Space, displacement_to_native
 from regbench.errors import RegbenchError
-from regbench.files import replacing
+from regbench.files import CHECKPOINT, replacing
 from regbench.inference import build_model, register
 from regbench.objective import objective
 from regbench.spatial import jacobian_determinant
-from regbench.train import CHECKPOINT, load_checkpoint, read_checkpoint
+from regbench.train import load_checkpoint, read_checkpoint
 
 Array = NDArray[Any]
 LPS = np.diag([-1.0, -1.0, 1.0])

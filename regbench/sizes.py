@@ -9,15 +9,17 @@ import numpy as np
 from regbench import jobs, plan
 from regbench.config import Config, DatasetConfig
 from regbench.files import read_json
+from regbench.live import POINTS
 
 # Files that a job leaves: what it writes, and its log if it says something.
-FILES = {"propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
+FILES = {"propose": 1, "trial": 2, "select": 1, "train": 5, "evaluate": 3, "runtime": 3}
 # Bytes, measured on finished runs (docs/scaling.md).
 HISTORY = 28.0  # a step of a training curve
 PANEL = 60.0  # a pixel of the plane that the figures show, all pairs and arrays of a run
 TRIAL_POINT, CURVE = 90.0, 200  # a point of a trial's curve in JSON, and how many it has at most
 ROWS, CELL = 110.0, 9.0  # a column of a table of rows, and a number in it
 SMALL = 5_000.0  # record and logs of a run
+LIVE_HEADER, LIVE_POINT = 1_000.0, 75.0  # of a training's own log (regbench.live)
 
 
 def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
@@ -28,7 +30,7 @@ def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
         rounds = plan.rounds(config, step.method) if step.rule in ("select", "untrained") else 0
         number += rounds > 0  # the state of all trials of the cell
         if step.rule == "untrained":
-            number += 7 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            number += 8 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
         folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 
@@ -45,9 +47,11 @@ def disk(config: Config) -> dict[str, float | None]:
             each = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
             if method.model and not plan.untrained(config, method.id):
                 each += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * config.training.steps
+                each += LIVE_HEADER + LIVE_POINT * min(config.training.steps, POINTS)
             found["runs"] = (found["runs"] or 0) + seeds * each
             curve = min(CURVE, config.tuning.steps) if not plan.untrained(config, method.id) else 0
             each = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
+            each += LIVE_HEADER + LIVE_POINT * curve
             found["tuning"] = (found["tuning"] or 0) + each * config.tuning.trials * (
                 plan.rounds(config, method.id) > 0
             )

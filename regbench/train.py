@@ -17,14 +17,23 @@ from regbench import device as devices
 from regbench import provenance
 from regbench.data.cache import Dataset
 from regbench.errors import RegbenchError
-from regbench.files import canonical_json, file_sha256, read_json, replacing, write_json
+from regbench.files import (
+    CHECKPOINT,
+    HISTORY,
+    LIVE,
+    RUN,
+    canonical_json,
+    file_sha256,
+    read_json,
+    replacing,
+    write_json,
+)
 from regbench.fit import SAVE_EVERY, fit
 from regbench.inference import build_model, validate
 from regbench.objective import objective
 
 LOG = logging.getLogger(__name__)
 FORMAT = "regbench checkpoint 2"
-CHECKPOINT, HISTORY, RUN = "checkpoint.pt", "history.parquet", "run.json"
 
 
 def train(
@@ -38,7 +47,7 @@ def train(
     save_every: float = SAVE_EVERY,
     bar: bool = False,
 ) -> None:
-    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`.
+    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`; meanwhile `live.jsonl` grows.
 
     Args:
         job: slice of the config (`plan.train_job`).
@@ -65,7 +74,7 @@ def train(
     history: dict[str, list[float]] = {"loss": [], "similarity": [], "regularizer": []}
     weights: dict[str, Any] | None = None
     if lam is not None:
-        found = fit(job, lam, data, state=state, save_every=save_every, bar=bar)
+        found = fit(job, lam, data, state=state, save_every=save_every, live=folder / LIVE, bar=bar)
         scores = validate(found.model, data)
         history, weights = found.history, found.model.state_dict()
         record |= {"status": found.status, "reason": found.reason}

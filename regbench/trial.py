@@ -12,7 +12,8 @@ from regbench.data.cache import Dataset
 from regbench.files import digest, write_json
 from regbench.fit import Fit, fit
 from regbench.inference import validate
-from regbench.kept import kept_trial, trial_file
+from regbench.kept import kept_trial, log_file, trial_file
+from regbench.live import stride
 from regbench.search import SCORES, scored, with_values
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +66,16 @@ def run_trial(
     proposal = proposal or {}
     began = time.monotonic()
     prune = proposal.get("prune")
-    found = fit(with_values(job, proposal.get("values", {})), lam, data, prune=prune, state=state, bar=bar)
+    found = fit(
+        with_values(job, proposal.get("values", {})),
+        lam,
+        data,
+        prune=prune,
+        state=state,
+        live=None if state is None else log_file(state.parent, number),
+        points=CURVE_POINTS,
+        bar=bar,
+    )
     status, reason = found.status, found.reason
     scores = validate(found.model, data) if status != "diverged" else {}
     means = {name: float(np.mean(scores[name])) if scores else None for name in SCORES}
@@ -74,7 +84,7 @@ def run_trial(
         scores, means = {}, dict.fromkeys(SCORES)
     if status != "complete":
         LOG.warning("%s, trial %d: %s", job["method"], number, reason)
-    stride = -(-len(found.history["loss"]) // CURVE_POINTS) or 1
+    every = stride(job["training"]["steps"], CURVE_POINTS)
     more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
     if prune:
         more["reports"] = found.reports
@@ -88,8 +98,8 @@ def run_trial(
         "reason": reason,
         **means,
         "pairs": scores,
-        "curve": {"step": list(range(1, len(found.history["loss"]) + 1, stride))}
-        | {name: values[::stride] for name, values in found.history.items()},
+        "curve": {"step": list(range(1, len(found.history["loss"]) + 1, every))}
+        | {name: values[::every] for name, values in found.history.items()},
     }
 
 

@@ -50,3 +50,46 @@ def tiny_file(tiny: dict[str, Any], tmp_path: Path) -> Path:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every device of this machine in turn."""
     return torch.device(request.param)
+
+
+# Of the tests of tracking, whose modules share them: a study run for real takes its time.
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with tables and nothing in them; copied, because making the tables takes seconds."""
+    from tracked_study import mlflow
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of a real finished study."""
+    from tiny_study import run_verbs
+    from tracked_study import slow_down
+
+    folder = tmp_path_factory.mktemp("finished")
+    run_verbs({**TINY, "results": str(folder / "results")}, folder)
+    slow_down(folder / "results")
+    return folder / "results"
+
+
+@pytest.fixture
+def study(finished_study: Path, tmp_path: Path, empty_store: Path) -> Any:
+    """A copy of it, for a test to change."""
+    from tracked_study import Study
+
+    return Study(finished_study, tmp_path, empty_store)
+
+
+@pytest.fixture(scope="session")
+def wanted(finished_study: Path, tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[str, Any]:
+    """What one undisturbed push of it leaves in a store."""
+    from tracked_study import Study
+
+    from regbench.tracking import track
+
+    study = Study(finished_study, tmp_path_factory.mktemp("wanted"), empty_store)
+    track(study.config)
+    return study.state()

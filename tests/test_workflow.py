@@ -45,7 +45,8 @@ def snakemake(folder: Path, config: Path, *arguments: str, cores: int = 2) -> su
 def study(folder: Path, **changes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump({**TINY, "results": "results", **changes}))
+    # Most tests have no eye on MLflow while the study runs: a process less for each.
+    path.write_text(yaml.safe_dump({**TINY, "results": "results", "tracking": {"follow": False}, **changes}))
     return path
 
 
@@ -69,7 +70,7 @@ def finished(tmp_path_factory):
     """A finished study; tests that change it work on a copy."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "results/tiny/partial").mkdir(parents=True)
-    done = snakemake(folder, study(folder))
+    done = snakemake(folder, study(folder, tracking={}))
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -142,6 +143,27 @@ def test_mlflow_has_parents_and_children(finished):
     assert {"test/dice", "test/ndv_percent", "val/dice"} <= set(best.data.metrics)
     assert {file.path for file in client.list_artifacts(best.info.run_id)} == {"tables", "figures"}
     assert client.search_runs(["0"]) == [], "a run went astray into Default"
+
+
+def test_mlflow_was_pushed_while_the_study_ran(finished):
+    """The follower ended with the head, after a last push; the job at the end found nothing or little left to do."""
+    root = finished[0] / "results/tiny"
+    said = (root / "logs/follow.log").read_text()
+    assert re.search(r"INFO regbench.tracking.follow: MLflow: [1-9]\d* runs pushed", said), said
+    assert said.splitlines()[-1].startswith("MLflow: 0 runs pushed, 0 runs updated, 16 runs kept"), said
+    assert "may lack" not in finished[1].stderr
+
+
+@pytest.mark.filterwarnings("ignore")  # of MLflow's own making
+def test_a_study_that_fails_is_in_mlflow_as_far_as_it_came(tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    baselines = [{"name": "fields", "parameters": {"path": str(tmp_path / "none")}}]
+    done = snakemake(tmp_path, study(tmp_path, tracking={}, baselines=baselines), "--keep-going")
+    assert done.returncode == 1
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'results/mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("regbench/tiny").experiment_id], max_results=1000)
+    found = Counter((run.data.tags["stage"], run.info.status) for run in runs)
+    assert found == {("method", "SCHEDULED"): 2, ("trial", "FINISHED"): 8, ("seed", "FINISHED"): 4}
 
 
 def test_the_table_has_the_same_bytes_again(finished, tmp_path):

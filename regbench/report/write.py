@@ -8,12 +8,12 @@ import pandas as pd
 from regbench import plan
 from regbench.analyze import load_summary
 from regbench.config import Config
+from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure
 from regbench.report.tuning import tuning_plots
-from regbench.train import HISTORY
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 

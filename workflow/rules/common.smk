@@ -1,6 +1,8 @@
 # The config, checked before anything else, and the functions that the rules share.
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -128,11 +130,50 @@ def start(log):
         HELD = owned(LAYOUT.root / "state" / "workflow.lock", f"study `{STUDY.study}`")
         end_orphans()
         write_json(LAYOUT.config, STUDY.model_dump(mode="json"))
+        if plan.tracking_uri(STUDY) != (STUDY.tracking.uri or plan.tracking_uri(STUDY)):
+            LAYOUT.config.chmod(0o600)  # the URI has a password in it
         note_head(
             LAYOUT.root, log
         )  # a killed job leaves no word of its own; ours has its exit status
     except RegbenchError as error:
         raise WorkflowError(str(error)) from None
+    follow()
+
+
+FOLLOWER = None
+LAST_PUSH = 120  # seconds that the head waits for it; it goes on by itself
+
+
+def follow():
+    """MLflow sees the study grow: a process of its own, which no job waits for, and which ends when this one does."""
+    global FOLLOWER
+    if not (STUDY.tracking.enabled and STUDY.tracking.follow):
+        return
+    path = LAYOUT.log("follow")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        FOLLOWER = subprocess.Popen(
+            ["regbench", "track", CONFIG_FILE, "--follow", "--head", str(os.getpid())],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,  # Ctrl-C is for the head, which then ends this one
+        )
+
+
+def end_following():
+    """The last push, so that a study that stopped is in MLflow as far as it came."""
+    if FOLLOWER is None:
+        return
+    FOLLOWER.terminate()
+    try:
+        if FOLLOWER.wait(LAST_PUSH) != 0:
+            logger.warning(
+                f"MLflow may lack the latest runs ({LAYOUT.log('follow')}); `regbench track {CONFIG_FILE}` pushes them"
+            )
+    except subprocess.TimeoutExpired:
+        logger.warning(
+            f"the last push to MLflow still goes on ({LAYOUT.log('follow')})"
+        )
 
 
 def stopped():

@@ -87,7 +87,7 @@ rule report:
         "regbench report {params.config:q} > {log:q} 2>&1"
 
 
-# One writer, from files, at the end: MLflow is a sink, and no training waits for it.
+# MLflow is a sink, and no training waits for it. Whatever was pushed while the study ran, this push is the whole.
 rule track:
     input:
         LAYOUT.summary,
@@ -108,6 +108,7 @@ rule track:
         job=job(
             {
                 "uri": plan.tracking_uri(STUDY),  # Snakemake keeps params: no password
+                "models": STUDY.tracking.register_models,
                 "code": plan.fingerprint("regbench.tracking"),
             }
         ),

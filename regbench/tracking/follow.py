@@ -1,0 +1,104 @@
+"""Pushing a study while it runs, from a process that no training knows of."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from regbench import progress
+from regbench.config import Config
+from regbench.errors import RegbenchError
+from regbench.tracking.push import Changes, Sink, describe
+from regbench.tracking.records import study_items
+from regbench.tracking.store import UnreachableError, finished, opened, track
+
+LOG = logging.getLogger(__name__)
+LONGEST = 300.0  # seconds between two tries while the store does not answer
+LOOK = 1.0  # seconds between two looks at the head
+
+
+def follow(config: Config, *, interval: float = 10.0, head: int | None = None) -> Changes:
+    """Push what changes until the study is finished, SIGTERM comes or the head is gone; then once more, all of it.
+
+    Args:
+        config: of the study.
+        interval: seconds between two looks at the files.
+        head: process that runs the study. With it, only its end or SIGTERM ends the following: files of an earlier
+            analysis may lie there.
+
+    Returns:
+        What the last push changed.
+
+    Raises:
+        UnreachableError: if the store does not answer at the end; `track` catches up later.
+    """
+    with _told_to_end() as stop:
+        _sweep_until(stop, config, interval, head)
+    return track(config)
+
+
+def _sweep_until(stop: threading.Event, config: Config, interval: float, head: int | None) -> None:
+    sink: Sink | None = None
+    failed_since, pause = 0.0, interval
+    while True:
+        try:
+            with opened(config, sink) as sink:
+                done = sink.push(study_items(config), full=not sink.seen)
+            if failed_since:
+                LOG.warning("MLflow is back after %.0f s; nothing was lost", time.monotonic() - failed_since)
+            failed_since, pause = 0.0, interval
+            if any(keys for kind, keys in done.items() if kind != "kept"):
+                LOG.info("%s", describe(done).partition("\n")[0])
+        except UnreachableError as error:
+            sink = None  # whatever comes back may be another store: look at every run again
+            if not failed_since:  # once for each outage
+                LOG.warning(
+                    "%s Meanwhile the study goes on, and this tries again.", str(error).partition(". ")[0] + "."
+                )
+                failed_since = time.monotonic()
+            pause = min(2 * pause, LONGEST)
+        except RegbenchError as error:
+            LOG.warning("%s", error)  # a file that is just being written anew
+        if _wait(stop, pause, lambda: head is not None and not _lives(head)) or (head is None and _done(config)):
+            return
+
+
+@contextmanager
+def _told_to_end() -> Iterator[threading.Event]:
+    """Set by SIGTERM or Ctrl-C: the push that runs is finished first. The last push may be ended by either."""
+    stop = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _wait(stop: threading.Event, seconds: float, over: Callable[[], bool]) -> bool:
+    """Wait; whether to end."""
+    until = time.monotonic() + seconds
+    while not stop.is_set() and not over():
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        stop.wait(min(left, LOOK))
+    return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _done(config: Config) -> bool:
+    return finished(config) and all(cell.state == "done" for cell in progress.progress(config).cells)

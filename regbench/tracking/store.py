@@ -1,0 +1,137 @@
+"""Reaching the store, and one whole push of a study.
+
+The tables of a database are made by whoever holds the lock, before any run: concurrent first connections to a new
+SQLite file or an empty PostgreSQL lose runs.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from regbench import plan
+from regbench.config import Config
+from regbench.errors import RegbenchError
+from regbench.files import write_json
+from regbench.lock import waiting
+from regbench.tracking.push import Changes, Sink
+from regbench.tracking.records import study_items
+
+LOG = logging.getLogger(__name__)
+PAUSES = (1.0, 2.0, 4.0)  # seconds between the tries of one push
+
+
+class UnreachableError(RegbenchError):
+    """The store does not answer, or not as it should."""
+
+
+def tracking_uri(config: Config) -> str:
+    """The configured tracking URI, or the SQLite file beside the study's folder (an absolute path: MLflow's default
+    depends on the working directory)."""
+    return config.tracking.uri or f"sqlite:///{Path(config.results).resolve() / 'mlflow.db'}"
+
+
+def finished(config: Config) -> bool:
+    """Whether the study is analysed; before, a push takes the trials and trainings that exist so far."""
+    return plan.layout(config).summary.exists()
+
+
+def track(config: Config, *, verify: bool = False) -> Changes:
+    """Bring MLflow to the state of the study's files, finished or not.
+
+    Args:
+        config: of the study.
+        verify: read back every point and every list of artifacts too (`Sink.push`); finds what was changed by hand.
+
+    Returns:
+        The keys, by stage, of the runs ``pushed``, ``updated``, ``kept`` as they were, and ``deleted``.
+
+    Raises:
+        UnreachableError: if the store cannot be reached; files and tables are complete without it.
+    """
+    for pause in (*PAUSES, None):
+        try:
+            with opened(config) as sink:
+                return push_all(config, sink, verify=verify)
+        except UnreachableError as error:
+            if pause is None:
+                raise
+            LOG.warning("%s Next try in %g s.", str(error).partition(". ")[0] + ".", pause)
+            time.sleep(pause)
+    raise AssertionError
+
+
+def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
+    """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
+    done = sink.push(study_items(config), verify=verify)
+    if finished(config):
+        if config.tracking.register_models:
+            from regbench.tracking.model import register_models  # noqa: PLC0415  needs torch
+
+            for name in register_models(config, sink):
+                LOG.info("registered %s", name)
+        traced = {"tracking_uri": plan.without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
+        ids = {"experiment_id": sink.experiment, "runs": dict(sink.ids)}
+        write_json(plan.layout(config).run_ids, traced | ids)
+    return done
+
+
+@contextmanager
+def opened(config: Config, sink: Sink | None = None) -> Iterator[Sink]:
+    """The study's experiment, for one at a time of those who share this file system.
+
+    Args:
+        config: of the study.
+        sink: of an earlier push of this process, with what it knows.
+
+    Raises:
+        UnreachableError: for whatever goes wrong between us and the store, in the block too.
+    """
+    mlflow = imported()
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  comes with mlflow
+
+    try:
+        with waiting(Path(config.results) / ".mlflow.lock"):
+            if sink is None:
+                client = mlflow.MlflowClient(tracking_uri=tracking_uri(config))
+                sink = Sink(client, _experiment(client, config))
+            yield sink
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
+        first = plan.without_password(str(error).partition("\n")[0])
+        raise UnreachableError(
+            f"MLflow at `{plan.without_password(tracking_uri(config))}` must be reachable, but got: {first}. "
+            "The tables are complete without it; run `regbench track` again when it is back."
+        ) from error
+
+
+def imported() -> Any:
+    """MLflow, silenced: it would phone home, draw bars and tell of its migrations."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
+    # A create-run that MLflow sends again after it was lost on its way back makes two runs. We try again ourselves.
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import mlflow  # noqa: PLC0415  1.5 s and 170 MB that no other stage needs
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return mlflow
+
+
+def _experiment(client: Any, config: Config) -> str:
+    name = f"regbench/{config.study}"
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    # A server keeps its artifacts itself; a database has no place of its own for them.
+    served = (config.tracking.uri or "").startswith(("http:", "https:"))
+    folder = Path(config.results).resolve() / "mlartifacts"
+    # The tag lets the UI open its pages for model training and not those for language models.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, None if served else folder.as_uri(), tags))
