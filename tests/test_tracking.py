@@ -304,8 +304,9 @@ def test_a_push_killed_after_any_number_of_writes(study, wanted, unfinished):
 
 LIGHT = {  # what any push sees
     "seed0": "UPDATE runs SET status = 'RUNNING', end_time = NULL WHERE run_uuid = ?",
-    "seed1": "DELETE FROM metrics WHERE run_uuid = ? AND step > 2; DELETE FROM latest_metrics WHERE run_uuid = ?"
-    " AND key LIKE 'val/%'; UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?",
+    "seed1": "DELETE FROM metrics WHERE run_uuid = ? AND (step > 2 OR key LIKE 'val/%');"
+    "DELETE FROM latest_metrics WHERE run_uuid = ? AND key LIKE 'val/%';"
+    "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?",
     "trial0": "DELETE FROM params WHERE run_uuid = ?",
     "trial1": "UPDATE params SET value = 'other' WHERE run_uuid = ? AND key = 'sim'",
     "trial2": "UPDATE tags SET value = 'other' WHERE run_uuid = ? AND key = 'similarity'",

@@ -154,18 +154,6 @@ def test_mlflow_was_pushed_while_the_study_ran(finished):
     assert "may lack" not in finished[1].stderr
 
 
-@pytest.mark.filterwarnings("ignore")  # of MLflow's own making
-def test_a_study_that_fails_is_in_mlflow_as_far_as_it_came(tmp_path):
-    mlflow = pytest.importorskip("mlflow")
-    baselines = [{"name": "fields", "parameters": {"path": str(tmp_path / "none")}}]
-    done = snakemake(tmp_path, study(tmp_path, tracking={}, baselines=baselines), "--keep-going")
-    assert done.returncode == 1
-    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'results/mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("regbench/tiny").experiment_id], max_results=1000)
-    found = Counter((run.data.tags["stage"], run.info.status) for run in runs)
-    assert found == {("method", "SCHEDULED"): 2, ("trial", "FINISHED"): 8, ("seed", "FINISHED"): 4}
-
-
 def test_the_table_has_the_same_bytes_again(finished, tmp_path):
     """From scratch, on one core, with one trial a job, and without MLflow."""
     assert TINY["tuning"]["trials_per_job"] > 1

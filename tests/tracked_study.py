@@ -108,7 +108,7 @@ def everything(client, run, keys) -> dict:
     ours = {name: value for name, value in run.data.tags.items() if name not in ("mlflow.user", "mlflow.parentRunId")}
     place = urlparse(run.info.artifact_uri)
     root = Path(unquote(place.path))
-    if place.scheme == "mlflow-artifacts":
+    if place.scheme == "mlflow-artifacts" and client.list_artifacts(run.info.run_id):
         root = Path(mlflow.artifacts.download_artifacts(run.info.artifact_uri, tracking_uri=client.tracking_uri))
     return {
         "info": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),

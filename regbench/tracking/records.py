@@ -337,7 +337,8 @@ class _Cell:
         record.metrics += [(f"val/{name}", result[name], 0) for name in ("dice", "ndv_percent")]
         record.tags[NOTE] = result["reason"] or record.tags[NOTE]
         record.status = "FAILED" if result["status"] == "diverged" else "FINISHED"
-        return _over(record, log, trial.file)
+        state = trial.log.with_suffix(".json")  # written when the trial ended; the file, when the last of its job did
+        return _over(record, log, state if state.exists() else trial.file)
 
     def seeds(self) -> Iterator[Item]:
         for seed, folder in sorted((self.done | self.logs).items()):
