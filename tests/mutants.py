@@ -46,8 +46,25 @@ MUTANTS = [
         ("label 0 counts", "if 0 in wanted:", "if False:"),
         ("shapes may differ", "if maps[0].shape != maps[1].shape:", "if False:"),
         ("floats are labels", 'found.dtype.kind not in "iub"', 'found.dtype.kind not in "iubf"'),
+    ),
+    *of(
+        "metrics/arrays.py",
+        "test_metrics_hostile",
         ("half a label", "if wanted != given:", "if False:"),
         ("unsigned fields have no minus", "return field.astype(np.float64)", "return field"),
+        ("bfloat16 as it comes", '== "torch.bfloat16"', '== "torch.none"'),
+    ),
+    *of(
+        "metrics/landmarks.py",
+        "test_metrics_hostile",
+        ("NaN counts as sent outside", "if not (np.isfinite(there).all() and np.isfinite(back).all()):", "if False:"),
+        ("infinitely far", "if count and np.isfinite(total)", "if count"),
+    ),
+    *of(
+        "metrics/folding.py",
+        "test_metrics_hostile",
+        ("thin images are refused", "if thinnest >= 3:", "if True:"),
+        ("nothing to crop from", "if thinnest >= 5:", "if True:"),
     ),
     *of(
         "metrics/overlap.py",

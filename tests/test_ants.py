@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -25,7 +26,7 @@ from regbench.spatial import warp_labels
 
 # As much of antspyx as the program asks for: every registration finds the same translation in mm, axes LPS.
 STUB = """
-import os, sys
+import os, sys, time
 import SimpleITK as sitk
 
 def image_read(path):
@@ -41,6 +42,9 @@ def registration(fixed, moving, *, type_of_transform, syn_metric, syn_sampling, 
         sys.exit("lost its way")
     if reg_iterations == (2,):
         raise RuntimeError("no overlap")
+    if reg_iterations == (3,):
+        open(os.environ["STUB_PID"], "w").write(str(os.getpid()))
+        time.sleep(600)
     assert os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] == "1"
     asked = (type_of_transform, syn_metric, syn_sampling)
     assert asked in (("SyN", "CC", 3), ("SyNOnly", "mattes", 32), ("SyN", "CC", 4))
@@ -109,6 +113,30 @@ def test_a_program_that_dies_costs_one_pair(stub):
     with pytest.raises(RegbenchError, match="exit status 1: lost its way"):
         ants_syn(image, "a", "b", iterations=(1,))
     assert ants_syn(image, "a", "b").shape == (2, 9, 8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the program of a killed parent")
+def test_it_does_not_outlive_a_job_that_is_killed(stub, tmp_path):
+    path = tmp_path / "pid"
+    code = (
+        "import numpy as np; from regbench.baselines.ants_syn import ants_syn; from regbench.data.cache import Pair\n"
+        "image = np.zeros((9, 8), np.float32); pair = Pair(image, image, image, image, None, (1.0, 1.0))\n"
+        "ants_syn(pair, 'a', 'b', iterations=(3,))"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"STUB_PID": str(path)})
+    waited(lambda: path.is_file() and path.read_text())
+    program = Path("/proc") / path.read_text()
+    assert program.exists()
+    job.kill()
+    job.wait()
+    waited(lambda: not program.exists() or "State:\tZ" in (program / "status").read_text())
+
+
+def waited(done, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_python_without_antspyx_is_named(monkeypatch, tmp_path):
