@@ -41,7 +41,7 @@ def test_every_cell_has_its_plots_and_the_same_bytes(sampler, search, count, tmp
 
 
 def test_lambda_alone_has_no_importance(tmp_path):
-    config = study(tmp_path, "grid", 4, search=SEARCH)
+    config = study(tmp_path, "grid", 8, search=SEARCH)
     found = summary(config)
     for trial in found["methods"][1]["trials"]:
         del trial["values"]
