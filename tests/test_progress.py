@@ -133,12 +133,13 @@ def test_a_failed_job_has_its_reason(study, step, ended, words, expected):
         ("INFO step 3\n", "Job failed\n", "train seed1: INFO step 3"),
     ],
 )  # fmt: skip
-def test_slurms_own_log_says_that_memory_ran_out(study, step, tmp_path, own, slurm, expected):
+def test_slurms_own_log_says_that_memory_ran_out(study, step, own, slurm, expected):
     """Without cgroups the state of such a job is FAILED, and its own log has no word of it."""
     make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
     log(study, step, own)
-    (tmp_path / "72.log").write_text(slurm)
-    say(study, step, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", f"{tmp_path}/72.log"))
+    path = plan.layout(study).root / "72.log"
+    path.write_text(slurm)
+    say(study, step, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", str(path)))
     assert expected in cells(study)[MSE].reason
 
 
