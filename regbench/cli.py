@@ -16,7 +16,6 @@ from pathlib import Path
 from regbench import __version__, plan
 from regbench.config import Config, json_schema, load, read_yaml
 from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
-from regbench.slurm import await_end
 from regbench.took import took
 
 Verb = Callable[[argparse.Namespace], None]
@@ -37,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         _stop(error, 2)
     except InterruptedTrainingError as error:
-        _say(error)
-        await_end()
-        sys.exit(75)  # EX_TEMPFAIL: a scheduler may requeue
+        _stop(error, 75)  # EX_TEMPFAIL: a scheduler may requeue
     except RegbenchError as error:
         _stop(error, 1)
     except BrokenPipeError:
@@ -48,12 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _stop(error: RegbenchError, status: int) -> None:
-    _say(error)
+    print(f"regbench: {error}", file=sys.stderr)
     sys.exit(status)
-
-
-def _say(error: RegbenchError) -> None:
-    print(f"regbench: {error}", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb

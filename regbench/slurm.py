@@ -1,10 +1,8 @@
 """Slurm: how jobs of a study are called, what they ask for, and how those that a killed head left behind are ended."""
 
-import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,6 @@ from regbench.files import digest
 
 LONGEST = 50  # of a job name's prefix, in characters: the executor plugin refuses more
 ANSWER = 30  # seconds that the controller has for its answer
-POLL = 2.0  # seconds between two questions to it
-GRACE = 600.0  # seconds that a pre-empted job waits at most for its end
 
 # The rules whose work is done on the GPU, where the study uses one.
 ON_GPU = ("trial", "train", "untrained", "evaluate", "runtime")
@@ -160,22 +156,6 @@ def holder_lives(job: str) -> bool | None:
     ended = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PENDING",
              "PREEMPTED", "TIMEOUT"}  # fmt: skip
     return not set(listed.split()) <= ended
-
-
-def await_end() -> None:
-    """Wait, in a Slurm job that is pre-empted, for its end: Slurm then puts it back into the queue.
-
-    One that ends by itself in the grace time has failed, and has used up one of its attempts.
-    """
-    job, end = os.environ.get("SLURM_JOB_ID"), time.monotonic() + GRACE
-    while job and time.monotonic() < end:
-        try:
-            told = _ask("scontrol", "--oneliner", "show", "job", job)
-        except (RegbenchError, OSError):
-            return
-        if "JobState=RUNNING" not in told or not re.search(r"PreemptTime=\d", told):
-            return
-        time.sleep(POLL)
 
 
 def _ask(*words: str) -> str:

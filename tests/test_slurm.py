@@ -126,43 +126,6 @@ def test_a_slurm_that_does_not_answer_is_named(queue, tmp_path):
     assert slurm.holder_lives("7") is None
 
 
-PREEMPTED = "JobId=7 JobState=RUNNING Reason=None PreemptEligibleTime=2026-11-27T10:30 PreemptTime=2026-11-27T10:31"
-
-
-@pytest.mark.parametrize(
-    ("answers", "asked"),
-    [
-        ([PREEMPTED, PREEMPTED, PREEMPTED.replace("RUNNING", "COMPLETING")], 3),
-        ([PREEMPTED.replace("PreemptTime=2026-11-27T10:31", "PreemptTime=None")], 1),  # told to end by someone else
-        ([], 1),
-    ],
-)
-def test_a_preempted_job_waits_for_its_end_and_no_other(queue, tmp_path, monkeypatch, answers, asked):
-    monkeypatch.setattr(slurm, "POLL", 0.01)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    queue.write_text("\n".join(answers))
-    does = f'echo "$*" >> "{tmp_path}/asked"; sed -n "$(wc -l < "{tmp_path}/asked")p" "{queue}"'
-    (tmp_path / "bin/scontrol").write_text(f"#!/bin/sh\n{does}\n")
-    (tmp_path / "bin/scontrol").chmod(0o755)
-    slurm.await_end()
-    assert (tmp_path / "asked").read_text().splitlines() == ["--oneliner show job 7"] * asked
-
-
-def test_a_preempted_job_waits_no_longer_than_it_must(queue, tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "POLL", 0.01)
-    monkeypatch.setattr(slurm, "GRACE", 0.1)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    queue.write_text(PREEMPTED)
-    (tmp_path / "bin/squeue").rename(tmp_path / "bin/scontrol")
-    slurm.await_end()
-    monkeypatch.setattr(slurm, "GRACE", 1e9)
-    monkeypatch.delenv("SLURM_JOB_ID")
-    slurm.await_end()
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    monkeypatch.setenv("PATH", "/nowhere")
-    slurm.await_end()
-
-
 def test_a_slurm_that_hangs_is_named(queue, tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "ANSWER", 0.2)
     (tmp_path / "bin/squeue").write_text("#!/bin/sh\nexec sleep 20\n")
