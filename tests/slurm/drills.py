@@ -337,6 +337,8 @@ def as_nobody(bench: Bench) -> str:
     account = pwd.getpwnam("nobody")
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump({**bench.study, "results": str(bench.root.parent)}))
+    for path in (bench.folder.parent, bench.folder):
+        path.chmod(0o755)  # a temporary folder is its user's own
     for path in (folder, config):
         os.chown(path, account.pw_uid, account.pw_gid)
     try:
