@@ -124,6 +124,32 @@ def test_a_failed_job_has_its_reason(study, step, ended, words, expected):
     assert "(attempt 2)" in found[MSE].reason
 
 
+@pytest.mark.parametrize(
+    ("own", "slurm", "expected"),
+    [
+        ("INFO step 3\n", "slurmstepd-g1: error: Exceeded job memory limit\nJob failed\n",
+         "out of memory: slurmstepd-g1: error: Exceeded job memory limit; try `rules: {train: {mem_mb: ...}}` in site"),
+        ("torch.OutOfMemoryError: CUDA out of memory\n", "Job failed\n", "; try a smaller `training.batch`"),
+        ("INFO step 3\n", "Job failed\n", "train seed1: INFO step 3"),
+    ],
+)  # fmt: skip
+def test_slurms_own_log_says_that_memory_ran_out(study, step, own, slurm, expected):
+    """Without cgroups the state of such a job is FAILED, and its own log has no word of it."""
+    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
+    log(study, step, own)
+    path = plan.layout(study).root / "72.log"
+    path.write_text(slurm)
+    say(study, step, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", str(path)))
+    assert expected in cells(study)[MSE].reason
+
+
+def test_a_local_job_out_of_memory_says_so(study, step):
+    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
+    log(study, step, "MemoryError\n")
+    say(study, step, BLOCK, ENDED["kill"].replace("137", "1"))
+    assert "out of memory: MemoryError; try fewer jobs at once (--cores)" in cells(study)[MSE].reason
+
+
 def test_a_rule_without_a_log_is_known_by_its_output(study):
     """Its log is there only if it failed, and not Snakemake's."""
     step = next(s for s in jobs.of_study(study) if s.name == f"propose/brains/{MSE}/round1")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from datetime import datetime
 from pathlib import Path
 
@@ -336,15 +337,18 @@ def as_nobody(bench: Bench) -> str:
     account = pwd.getpwnam("nobody")
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump({**bench.study, "results": str(bench.root.parent)}))
+    for path in (bench.folder.parent, bench.folder):
+        path.chmod(0o755)  # a temporary folder is its user's own
     for path in (folder, config):
         os.chown(path, account.pw_uid, account.pw_gid)
-    bench.folder.parent.chmod(0o755)  # a temporary folder is its user's own
-    bench.folder.chmod(0o755)
     try:
-        command = [BIN / "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", config, "--cores", "1"]
+        # May read all, for Python may lie in a home folder of root's; writes as nobody.
+        rights = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--clear-groups")
         done = subprocess.run(
-            command, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}, check=False,
-            user=account.pw_uid, group=account.pw_gid, extra_groups=[], capture_output=True, text=True,
+            ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", *rights, BIN / "snakemake",
+             "--snakefile", ROOT / "Snakefile", "--configfile", config, "--cores", "1"],
+            cwd=folder, env={**ENVIRONMENT, "HOME": str(folder), "XDG_CACHE_HOME": str(folder)}, check=False,
+            capture_output=True, text=True,
         )  # fmt: skip
     finally:
         shutil.rmtree(folder)
@@ -457,6 +461,9 @@ def main() -> int:
             except FailedDrillError as error:
                 failed.append(name)
                 print(f"  FAILED: {error}", flush=True)
+            except (OSError, subprocess.SubprocessError, LookupError, ValueError, StopIteration):
+                failed.append(name)
+                print(f"  FAILED: {traceback.format_exc()}", flush=True)
             finally:
                 new.end()
     finally:
