@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from regbench import plan
+from regbench import plan, view
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import digest, file_sha256, read_json, write_json
@@ -83,10 +83,16 @@ def track(config: Config) -> Changes:
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment = _experiment(client, config)
             done, ids = _push(client, experiment, records)
+            methods = view.parents(config, ids)
+            view.publish(client, experiment, f"**{config.study}**. {config.description}", methods)
             if not finished(config):
                 return done
-            traced = {"tracking_uri": plan.without_password(uri), "experiment": f"regbench/{config.study}"}
-            write_json(plan.layout(config).run_ids, traced | {"experiment_id": experiment, "runs": ids})
+            traced: dict[str, Any] = {
+                "tracking_uri": plan.without_password(uri),
+                "experiment": f"regbench/{config.study}",
+            }
+            traced |= {"experiment_id": experiment, "links": view.links(experiment, methods), "runs": ids}
+            write_json(plan.layout(config).run_ids, traced)
             return done
     except (mlflow.exceptions.MlflowException, OSError) as error:
         first = str(error).partition("\n")[0]

@@ -329,18 +329,6 @@ def test_an_unwritable_results_folder_is_named(tmp_path):
     assert "must be a folder that can be written" in done.stderr
 
 
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 def test_the_page_in_a_browser(finished, browser):
     page = browser.new_page(viewport={"width": 400, "height": 800})
     asked, wrong = [], []
