@@ -83,15 +83,14 @@ def track(config: Config) -> Changes:
             client = mlflow.MlflowClient(tracking_uri=uri)
             experiment = _experiment(client, config)
             done, ids = _push(client, experiment, records)
-            methods = view.parents(config, ids)
-            view.publish(client, experiment, f"**{config.study}**. {config.description}", methods)
+            links = view.publish(client, experiment, config, ids)
             if not finished(config):
                 return done
             traced: dict[str, Any] = {
                 "tracking_uri": plan.without_password(uri),
                 "experiment": f"regbench/{config.study}",
             }
-            traced |= {"experiment_id": experiment, "links": view.links(experiment, methods), "runs": ids}
+            traced |= {"experiment_id": experiment, "links": links, "runs": ids}
             write_json(plan.layout(config).run_ids, traced)
             return done
     except (mlflow.exceptions.MlflowException, OSError) as error:
@@ -114,7 +113,7 @@ def study_records(config: Config) -> Iterator[Record]:
     table_files = [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
     figure_files = [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
     time_ms = int(lay.summary.stat().st_mtime * 1000)
-    ours = {lay.run_ids.name}  # what a push writes is no part of what is pushed
+    ours = {lay.run_ids.name, lay.views.name}  # what a push writes is no part of what is pushed
     all_tables = [
         (path, "tables")
         for path in sorted(lay.tables.glob("*"))
@@ -131,8 +130,10 @@ def study_records(config: Config) -> Iterator[Record]:
         time_ms=time_ms,
     )
     for entry in summary["methods"]:
-        parent = _parent(config, entry, rows, tags, time_ms)
-        parent.artifacts = table_files + figure_files
+        peers = [(one["dataset"], one["model"]) for one in summary["methods"] if one["rank"] is not None]
+        parent = _parent(config, entry, rows, tags, time_ms, peers=peers.count((entry["dataset"], entry["model"])))
+        thumbnail = lay.thumbnail(entry["dataset"], entry["method"])
+        parent.artifacts = [(thumbnail, view.THUMBNAIL)] * thumbnail.exists() + table_files + figure_files
         yield parent
         yield from _trials(config, entry, parent)
         yield from _seeds(config, entry, parent, rows)
@@ -185,12 +186,15 @@ def _method_tags(entry: Mapping[str, Any]) -> dict[str, str]:
 def _row(entry: Mapping[str, Any]) -> str:
     """The method's row of the table, mean ± SD over pairs, as a Markdown table."""
     found = {name: value for name, value in entry["metrics"].items() if value["mean"] is not None}
-    cells = [f"{value['mean']:.4g} ± {value['sd'] or 0:.2g}" for value in found.values()]
+    digits = {name: METRICS[name].digits for name in found}
+    cells = [f"{value['mean']:.{digits[name]}f} ± {value['sd'] or 0:.{digits[name]}f}" for name, value in found.items()]
     lines = (list(found), ["---"] * len(found), cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) if found else ""
 
 
-def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: dict[str, str], time_ms: int) -> Record:
+def _parent(
+    config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: dict[str, str], time_ms: int, *, peers: int
+) -> Record:
     dataset, method = entry["dataset"], entry["method"]
     mine = rows[(rows["dataset"] == dataset) & (rows["method"] == method)]
     metrics = [
@@ -207,18 +211,13 @@ def _parent(config: Config, entry: Mapping[str, Any], rows: pd.DataFrame, tags: 
         metrics += [("val/dice", selected["dice"], 0), ("val/ndv_percent", selected["ndv_percent"], 0)]
     if entry["rank"] is not None:
         metrics.append(("rank", entry["rank"], 0))
-    spread = entry["metrics"]["dice"]
-    score = f"{spread['mean']:.3f} ± {spread['sd'] or 0:.3f}" if spread["mean"] is not None else "failed"
-    counts = f"{entry['pairs']} pairs and {len(entry['runs']) or 1} seed(s)"
-    note = f"**{_title(entry)}** on {dataset}: test Dice {score} over {counts}."
-    if entry["reasons"]:
-        note += " Failed rows: " + "; ".join(entry["reasons"])
+    # Six digits: what the runs table of the UI has room for, and two more than the tables print.
+    metrics = [(name, float(f"{value:.6g}"), step) for name, value, step in _finite(metrics)]
+    note = view.paragraph(entry, _title(entry), peers)
     tags = tags | _method_tags(entry) | {"mlflow.note.content": f"{note}\n\n{_row(entry)}"}
     params = _params(entry) | ({"lam": f"{entry['lam']:g}"} if entry["lam"] is not None else {})
     failed = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(mine) else "FINISHED"
-    return Record(
-        f"{config.study}/{dataset}/{method}", _title(entry), None, params, tags, _finite(metrics), [], failed, time_ms
-    )
+    return Record(f"{config.study}/{dataset}/{method}", _title(entry), None, params, tags, metrics, [], failed, time_ms)
 
 
 def _trials(config: Config, entry: Mapping[str, Any], parent: Record) -> Iterator[Record]:

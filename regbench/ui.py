@@ -94,7 +94,7 @@ def _links(config: Config, uri: str, command: str) -> dict[str, str]:
             raise missing
         if f"{view.STATE}{view.TABLE}" not in experiment.tags:
             raise missing  # pushed by an older regbench
-        runs = client.search_runs([experiment.experiment_id], view.FILTER, max_results=50000)
+        runs = client.search_runs([experiment.experiment_id], view.FILTER, max_results=view.MOST)
     except (mlflow.exceptions.MlflowException, OSError) as error:
         first = plan.without_password(str(error).partition("\n")[0])
         raise RegbenchError(

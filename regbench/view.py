@@ -7,13 +7,17 @@ a test opens every view in a browser; a UI that does not know it shows its own d
 
 import json
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from regbench import plan
 from regbench.config import Config
+from regbench.files import write_text
 
 NOTE = "mlflow.note.content"
+THUMBNAIL = "thumbnail"  # folder among the artifacts of a method's run
+MOST = 50000  # runs that MLflow gives in one answer
 STATE = "mlflow.sharedViewState."
 LIMIT = 5000  # characters of an experiment's tag
 TABLE = "regbench"
@@ -52,12 +56,78 @@ def parents(config: Config, runs: Mapping[str, str]) -> list[Parent]:
     return found
 
 
-def publish(client: Any, experiment: str, about: str, methods: list[Parent]) -> None:
-    """Write the views to an experiment (of an MLflow client); nothing where they already stand there."""
+def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str]) -> dict[str, str]:
+    """Write the views to an experiment, thumbnails into descriptions, and for a server ``tables/mlflow.html``.
+
+    What already stands there is not written again.
+
+    Args:
+        client: of MLflow.
+        experiment: its id.
+        config: of the study.
+        runs: the id of each run by its key.
+
+    Returns:
+        The links, as `links`.
+    """
+    methods, lay = parents(config, runs), plan.layout(config)
     present = client.get_experiment(experiment).tags
+    about = f"**{config.study}**. {config.description}".strip()
     for key, value in experiment_tags(experiment, about, methods).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
+    for run in client.search_runs([experiment], FILTER, max_results=MOST):
+        path = lay.thumbnail(run.data.tags["dataset"], run.data.tags["method"])
+        first, _, rest = run.data.tags.get(NOTE, "").partition("\n\n")
+        picture = f"![one pair]({_artifact(run.info.run_id, f'{THUMBNAIL}/{path.name}')})"
+        if path.exists() and picture not in rest:
+            client.set_tag(run.info.run_id, NOTE, "\n\n".join([first, picture, rest]))
+    found = links(experiment, methods)
+    if config.tracking.uri and is_server(config.tracking.uri) and lay.tables.is_dir():
+        items = "".join(
+            f'<li><a href="{escape(link)}">{words}</a>' for words, link in at(config.tracking.uri, found).items()
+        )
+        title = f"{config.study} in MLflow"
+        write_text(
+            lay.views, f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><ul>{items}</ul>\n'
+        )
+    return found
+
+
+def _artifact(run: str, path: str) -> str:
+    """Where the server that shows a page has an artifact, seen from that page."""
+    return f"get-artifact?path={quote(path, safe='')}&run_uuid={run}"
+
+
+def paragraph(entry: Mapping[str, Any], title: str, peers: int) -> str:
+    """What the result of one method is, in a few sentences (Markdown).
+
+    Args:
+        entry: of the summary.
+        title: of the run.
+        peers: cells that are ranked together.
+    """
+    model = f" ({entry['model']})" if entry["model"] else ""
+    metrics = {name: spread for name, spread in entry["metrics"].items() if spread["mean"] is not None}
+    seeds = len(entry["runs"])
+    over = f"over {entry['pairs']} pairs" + (f" and {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "")
+    score = "the test failed"
+    if "dice" in metrics:
+        score = f"test Dice {metrics['dice']['mean']:.3f} ± {metrics['dice']['sd'] or 0:.3f} {over}"
+    text = f"**{title}** on {entry['dataset']}{model}: {score}"
+    if entry["rank"] is not None:
+        text += f", rank {entry['rank']} of {peers}"
+    words = {"fold_central_percent": "folding", "ndv_percent": "NDV"}
+    shares = [f"{words[name]} {metrics[name]['mean']:.3g} %" for name in words if name in metrics]
+    text += f"; {', '.join(shares)}." if shares else "."
+    if entry["trials"]:
+        low, high = entry["selected"]["range"]
+        chosen = "no lambda" if entry["lam"] is None else f"lambda {entry['lam']:.3g}"
+        text += f" {len(entry['trials'])} trials between {low:g} and {high:g} chose {chosen}"
+        text += ", at the edge of the range." if entry["edge"] else "."
+    if entry["reasons"]:
+        text += f" {entry['failed_rows']} failed rows: " + "; ".join(entry["reasons"])
+    return text
 
 
 def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The MLflow UI's prepared views and the verb that opens them; `test_ui_browser` looks at them."""
 
+import html
 import json
 import signal
 import socket
@@ -16,10 +17,12 @@ from made_results import make_results
 mlflow = pytest.importorskip("mlflow")
 
 from regbench import view  # noqa: E402
+from regbench.analyze import load_summary  # noqa: E402
 from regbench.cli import main  # noqa: E402
 from regbench.config import load  # noqa: E402
 from regbench.files import read_json  # noqa: E402
 from regbench.plan import layout  # noqa: E402
+from regbench.report.write import thumbnails  # noqa: E402
 from regbench.tracking import track, tracking_uri  # noqa: E402
 
 
@@ -29,6 +32,7 @@ def config(tmp_path_factory):
     raw = {**TINY, "results": str(tmp_path_factory.mktemp("ui") / "results")}
     made = load(raw)
     make_results(made)
+    thumbnails(made, load_summary(made)[0])
     track(made)
     return made
 
@@ -95,6 +99,44 @@ def test_a_second_push_writes_no_view(config, client, monkeypatch):
     monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", lambda *arguments: written.append(arguments))
     track(config)
     assert written == []
+
+
+def test_a_result_is_told_in_a_paragraph(config, client):
+    experiment = client.get_experiment_by_name("regbench/tiny")
+    notes = {run.data.tags["method"]: run.data.tags[view.NOTE].split("\n\n") for run in methods(client, experiment)}
+    cell = notes["voxelmorph.lcc.grad_l2"]
+    assert cell[0].startswith("**LCC · grad_l2 · λ=0.0251** on brains (voxelmorph): test Dice 0.5")
+    assert cell[0].endswith(
+        " over 6 pairs and 2 seeds, rank 2 of 2; folding 0.03 %, NDV 0.05 %. "
+        "4 trials between 0.01 and 1 chose lambda 0.0251."
+    )
+    assert notes["identity"][0].startswith("**identity** on brains: test Dice 0.50")
+    # And its row of the table, with the table's digits.
+    assert cell[-1].splitlines()[0] == "| dice | hd95_mm | fold_central_percent | ndv_percent | sdlogj |"
+    assert "| 0.0500 ± 0.0000 |" in cell[-1].splitlines()[2]
+
+
+def test_a_failed_method_is_told_with_its_reason():
+    spread = {"mean": None, "sd": None}
+    entry = {"dataset": "d", "model": "m", "metrics": {"dice": spread}, "runs": [{}], "pairs": 3, "rank": None}
+    entry |= {"trials": [{}], "selected": {"range": [0.1, 1]}, "lam": None, "edge": False}
+    entry |= {"reasons": ["diverged"], "failed_rows": 3}
+    assert view.paragraph(entry, "LCC", 2) == (
+        "**LCC** on d (m): the test failed. 1 trials between 0.1 and 1 chose no lambda. 3 failed rows: diverged"
+    )
+    entry |= {"lam": 1.0, "edge": True, "reasons": []}
+    assert view.paragraph(entry, "LCC", 2).endswith("chose lambda 1, at the edge of the range.")
+
+
+def test_a_thumbnail_is_in_the_description_and_among_the_artifacts(config, client):
+    experiment = client.get_experiment_by_name("regbench/tiny")
+    for run in methods(client, experiment):
+        path = f"thumbnail/{run.data.tags['method']}.png"
+        first, picture, row = run.data.tags[view.NOTE].split("\n\n")
+        assert picture == f"![one pair](get-artifact?path={path.replace('/', '%2F')}&run_uuid={run.info.run_id})"
+        assert first.startswith("**")
+        assert row.startswith("| dice |")
+        assert [found.path for found in client.list_artifacts(run.info.run_id, view.THUMBNAIL)] == [path]
 
 
 def some(count, dataset="d", model="m"):
@@ -165,8 +207,13 @@ def test_the_ui_is_served_until_ctrl_c(config, tmp_path, capsys):
             get(f"{address}/ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=regbench%2Ftiny")
         )
         assert f"/experiments/{asked['experiment']['experiment_id']}/runs?" in table
-        # A study that names this server gets its links, and no second server.
-        main(["ui", str(as_file(config, tmp_path, tracking={"uri": address})), "--no-browser"])
+        # A study that names this server is pushed to it, gets its links, and no second server.
+        served = as_file(config, tmp_path, tracking={"uri": address})
+        main(["track", str(served)])
+        assert "0 runs pushed" in capsys.readouterr().out
+        page = layout(config).views.read_text()
+        assert all(html.escape(line.split()[-1]) in page for line in lines[:-1])
+        main(["ui", str(served), "--no-browser"])
         assert capsys.readouterr().out == "".join(lines[:-1])
         (server,) = children(serving.pid)
         assert group_of(server)

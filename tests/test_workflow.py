@@ -90,7 +90,7 @@ def test_everything_is_there(finished):
     assert not (root / "partial").exists(), "the table of an unfinished study outlived it"
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
-    assert "mlflow ui" in done.stdout
+    assert "regbench ui" in done.stdout
 
 
 def test_the_plan_foresaw_its_files_and_its_size(finished):
