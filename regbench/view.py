@@ -23,15 +23,14 @@ LIMIT = 5000  # characters of an experiment's tag
 TABLE = "regbench"
 GROUPS = ("similarity", "regularizer")
 # Columns in their order with their width in pixels, by the names that `tracking` gives to what a method's run has.
-NAME, CREATED = {"attributes.`Run Name`": 280}, {"runDateAndNestInfo": 140}
-TAGS = {"similarity": 100, "regularizer": 130, "lambda": 100}
+# All fit a screen of 1500.
+NAME, CREATED = {"attributes.`Run Name`": 250}, {"runDateAndNestInfo": 120}
+TAGS = {"similarity": 90, "regularizer": 120, "lambda": 90}
 METRICS = {
     "test/dice": 100,
-    "test/dice_sd": 110,
-    "test/fold_central_percent": 190,
-    "test/ndv_percent": 140,
-    "test/inference_seconds": 170,
-    "rank": 70,
+    "test/fold_central_percent": 180,
+    "test/inference_seconds": 160,
+    "test/ndv_percent": 130,
 }
 PARAMS = ("sim", "reg", "lam")
 SECTION = "regbench-comparison"
