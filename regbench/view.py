@@ -24,7 +24,7 @@ TABLE = "regbench"
 GROUPS = ("similarity", "regularizer")
 # Columns in their order with their width in pixels, by the names that `tracking` gives to what a method's run has.
 # All fit a screen of 1500.
-NAME, CREATED = {"attributes.`Run Name`": 250}, {"runDateAndNestInfo": 120}
+NAME, CREATED = {"attributes.`Run Name`": 240}, {"runDateAndNestInfo": 130}
 TAGS = {"similarity": 90, "regularizer": 120, "lambda": 90}
 METRICS = {
     "test/dice": 100,
