@@ -112,7 +112,7 @@ def test_a_result_is_told_in_a_paragraph(config, client):
     )
     assert notes["identity"][0].startswith("**identity** on brains: test Dice 0.50")
     # And its row of the table, with the table's digits.
-    assert cell[-1].splitlines()[0] == "| dice | hd95_mm | fold_central_percent | ndv_percent | sdlogj |"
+    assert cell[-1].splitlines()[0] == "| dice | fold_central_percent | hd95_mm | ndv_percent | sdlogj |"
     assert "| 0.0500 ± 0.0000 |" in cell[-1].splitlines()[2]
 
 

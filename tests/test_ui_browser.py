@@ -181,9 +181,11 @@ def test_the_charts(served, page):
         page.locator("svg text").get_by_text(label, exact=True).first.wait_for()
     (points,) = plots(page, "scatter")
     assert len(points["x"]) == len(points["y"]) == 13
+    page.mouse.move(1200, 700)
+    page.mouse.wheel(0, 500)  # charts are drawn as they come into sight
     for name in ("test/dice", "test/fold_central_percent", "test/inference_seconds"):
-        page.get_by_text(name, exact=True).last.scroll_into_view_if_needed()
-        assert all(len(bar["x"]) == 13 for bar in plots(page, "bar"))
+        page.get_by_text(name, exact=True).last.wait_for()
+    assert all(len(bar["x"]) == 13 for bar in plots(page, "bar"))
 
 
 def test_a_method_describes_itself(served, page):
