@@ -150,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     track.add_argument("--follow", action="store_true", help="push as files appear, until the study is finished")
     track.add_argument("--interval", type=_seconds, default=10.0, help="seconds between two looks; default: 10")
     track.add_argument("--head", type=int, help="with --follow: go on until this process ends, or SIGTERM")
+    ui = add("ui", _ui, "open the study's prepared views in the MLflow UI", "config")
+    ui.add_argument("--port", type=int, default=5000, help="of 127.0.0.1, 0 for a free one; default: 5000")
+    ui.add_argument("--no-browser", action="store_true", help="print the links, open none")
     optuna = add("export-optuna", _export_optuna, "write the trials to an Optuna storage (optuna-dashboard)", "config")
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
     add("cancel", _cancel, "end this study's jobs that a killed run left in Slurm's queue; no others", "config")
@@ -503,6 +506,20 @@ def _track(options: argparse.Namespace) -> None:
     print(describe(done))
 
 
+def _ui(options: argparse.Namespace) -> None:
+    from regbench.ui import opened, show
+
+    config = _config(options, check=False)
+    with opened(config, f"regbench track {options.config}", options.port) as found:
+        width = max(map(len, found.links))
+        print("\n".join(f"{words:<{width}}  {link}" for words, link in found.links.items()), flush=True)
+        if not options.no_browser:
+            show(found.links["table"])
+        if found.wait is not None:
+            print("Ctrl-C stops the server", flush=True)
+            found.wait()
+
+
 def _export_optuna(options: argparse.Namespace) -> None:
     from regbench.optuna_export import export_optuna
 
@@ -543,8 +560,7 @@ def _show(options: argparse.Namespace) -> None:
     print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
-        print("MLflow   run the next line, then open http://127.0.0.1:5000")
-        print(f"         MLFLOW_DISABLE_TELEMETRY=true mlflow ui --backend-store-uri {plan.tracking_uri(config)}")
+        print(f"MLflow   regbench ui {options.config}")
 
 
 def _register(options: argparse.Namespace) -> None:

@@ -116,12 +116,21 @@ class Layout:
         return self.tables / "mlflow_runs.json"
 
     @property
+    def views(self) -> Path:
+        """Links to the prepared views on an MLflow server, beside the tables; written by every push to one."""
+        return self.tables / "mlflow.html"
+
+    @property
     def page(self) -> Path:
         return self.root / "report.html"
 
     @property
     def figures(self) -> Path:
         return self.root / "figures"
+
+    def thumbnail(self, dataset: str, method: str) -> Path:
+        """One pair of a method in one small picture."""
+        return Path(self.figures, "methods", dataset, f"{method}.png")
 
 
 def layout(config: Config) -> Layout:

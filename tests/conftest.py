@@ -1,6 +1,8 @@
 """What many tests share: a small sound config, and the devices that exist."""
 
 import copy
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,16 @@ def wanted(finished_study: Path, tmp_path_factory: pytest.TempPathFactory, empty
     study = Study(finished_study, tmp_path_factory.mktemp("wanted"), empty_store)
     track(study.config)
     return study.state()
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """A Chromium of the system, headless."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -20,7 +20,7 @@ LAYERS = {
     "fit": 3, "trial": 3, "tune": 3, "train": 3, "evaluate": 3, "export": 3, "optuna_export": 3,
     "compare": 3, "panels": 3,
     "headlog": 3, "progress": 3, "status": 3,
-    "sizes": 3, "estimate": 3, "runtime": 3, "analyze": 3, "report": 3, "tracking": 3,
+    "sizes": 3, "estimate": 3, "runtime": 3, "analyze": 3, "report": 3, "tracking": 3, "view": 3, "ui": 3,
     "cli": 4,
 }  # fmt: skip
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.

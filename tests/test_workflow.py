@@ -91,7 +91,7 @@ def test_everything_is_there(finished):
     assert not (root / "partial").exists(), "the table of an unfinished study outlived it"
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
-    assert "mlflow ui" in done.stdout
+    assert "regbench ui" in done.stdout
 
 
 def test_the_plan_foresaw_its_files_and_its_size(finished):
@@ -337,18 +337,6 @@ def test_an_unwritable_results_folder_is_named(tmp_path):
     assert done.returncode != 0
     assert "taken" in done.stderr
     assert "must be a folder that can be written" in done.stderr
-
-
-@pytest.fixture
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def test_the_page_in_a_browser(finished, browser):

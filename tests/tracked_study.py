@@ -105,7 +105,10 @@ class Study:
 
 
 def everything(client, run, keys) -> dict:
-    ours = {name: value for name, value in run.data.tags.items() if name not in ("mlflow.user", "mlflow.parentRunId")}
+    ours = {
+        name: value.replace(run.info.run_id, "its id")
+        for name, value in run.data.tags.items() if name not in ("mlflow.user", "mlflow.parentRunId")
+    }  # fmt: skip
     place = urlparse(run.info.artifact_uri)
     root = Path(unquote(place.path))
     if place.scheme == "mlflow-artifacts" and client.list_artifacts(run.info.run_id):

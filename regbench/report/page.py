@@ -63,6 +63,7 @@ def write_page(
         dirty=provenance["tables_made_by"]["git_dirty"],
         traces=[_trace(summary["study"], entry) for entry in summary["methods"]],
         tracking=tracking,
+        config=lay.config,
     )
     write_text(lay.page, text)
 

@@ -1,6 +1,6 @@
 """Panels of single pairs: what was fixed, moving and moved, the deformed grid, and where it folds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from PIL import Image
 
+from regbench.files import replacing
 from regbench.panels import PLACES
 from regbench.report.figures import drawing, save
 
 COLUMNS = ("fixed", "moving", "moved", "difference before", "difference after", "deformed grid", "determinant")
 FOLDED = "#ff00ff"
+# Folds fall below the lowest shown value and get a colour that the map does not have.
+DETERMINANT = colormaps["RdBu"].with_extremes(under=FOLDED)
+HEIGHT = 110  # pixels of a thumbnail: what MLflow shows of a description unasked
 LINES = 4  # voxels between two lines of the grid
 
 
@@ -79,6 +84,44 @@ def pair_strips(
     return found
 
 
+def thumbnail(parts: Mapping[str, Any], aspect: float) -> Image.Image:
+    """Fixed image, moved image, their difference and the determinant of a pair, side by side.
+
+    Args:
+        parts: slices of the pair.
+        aspect: size of a voxel along the second axis by that along the first.
+    """
+    high = max(float(parts["fixed"].max()), 1e-6)
+    low = float(parts["fixed"].min())
+    grey = Normalize(low, high if high > low else low + 1, clip=True)
+    drawn = [colormaps["gray"](grey(parts[name])) for name in ("fixed", "moved")]
+    drawn.append(colormaps["RdBu_r"](Normalize(-0.6 * high, 0.6 * high)(parts["moved"] - parts["fixed"])))
+    drawn.append(DETERMINANT(TwoSlopeNorm(1, 0, 2)(_folds(parts["determinant"]))))
+    width, height = parts["fixed"].shape
+    size = (max(round(HEIGHT * width / (height * aspect)), 1), HEIGHT)
+    found = Image.new("RGB", (len(drawn) * (size[0] + 2) - 2, HEIGHT), "white")
+    for number, colours in enumerate(drawn):
+        # The array's first axis goes to the right, its second upwards.
+        pixels = (np.asarray(colours)[..., :3].transpose(1, 0, 2)[::-1] * 255).round().astype(np.uint8)
+        found.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), (number * (size[0] + 2), 0))
+    return found
+
+
+def write_thumbnail(stored: Mapping[str, Any], spacing: Sequence[float], path: Path) -> None:
+    """Write the median pair's `thumbnail` as PNG; delete the file where no pair was registered."""
+    if "median_about" not in stored:
+        path.unlink(missing_ok=True)
+        return
+    parts = {name.removeprefix("median_"): values for name, values in stored.items() if name.startswith("median_")}
+    with replacing(path) as temporary:
+        thumbnail(parts, spacing[1] / spacing[0]).save(temporary, format="png", optimize=True)
+
+
+def _folds(determinant: Any) -> Any:
+    """The determinant, with folds below the lowest value of the colour scale."""
+    return np.where(determinant <= 0, -1.0, determinant)
+
+
 def _row(axes: Any, parts: Mapping[str, Any], aspect: float) -> None:
     images = {name: parts[name].T for name in ("fixed", "moving", "moved")}
     low, high = float(images["fixed"].min()), max(float(images["fixed"].max()), 1e-6)
@@ -88,10 +131,7 @@ def _row(axes: Any, parts: Mapping[str, Any], aspect: float) -> None:
     for axis, name in zip(axes[3:5], ("moving", "moved"), strict=True):
         axis.imshow(images[name] - images["fixed"], cmap="RdBu_r", vmin=-0.6 * high, vmax=0.6 * high, **style)
     _grid(axes[5], parts["displacement"], aspect)
-    colours = colormaps["RdBu"].with_extremes(under=FOLDED)
-    # Folds fall below the lowest shown value and get a colour that the map does not have.
-    determinant = np.where(parts["determinant"] <= 0, -1.0, parts["determinant"]).T
-    axes[6].imshow(determinant, cmap=colours, norm=TwoSlopeNorm(1, 0, 2), **style)
+    axes[6].imshow(_folds(parts["determinant"]).T, cmap=DETERMINANT, norm=TwoSlopeNorm(1, 0, 2), **style)
 
 
 def _grid(axis: Any, displacement: Any, aspect: float) -> None:

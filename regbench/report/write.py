@@ -1,6 +1,7 @@
 """All tables and figures of a study, and the page that holds them."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
 from regbench.report.page import write_page
-from regbench.report.qualitative import load_panels, pair_strips, panels_figure
+from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
 from regbench.report.tuning import tuning_plots
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
@@ -41,6 +42,16 @@ def report(config: Config) -> None:
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     panels_figure(shown, spacing, lay.figures)
+    thumbnails(config, summary)
     tracking = plan.tracking_uri(config) if config.tracking.enabled else None
     write_page(summary, lay, pair_strips(shown, spacing), tuning_plots(config, summary), tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
+
+
+def thumbnails(config: Config, summary: Mapping[str, Any]) -> None:
+    """Write one small picture of each method: the median test pair of its first seed."""
+    lay = plan.layout(config)
+    for entry in summary["methods"]:
+        dataset, method = entry["dataset"], entry["method"]
+        stored = load_panels(lay.panels(dataset, method, plan.seeds(config, method)[0]))
+        write_thumbnail(stored, summary["datasets"][dataset]["spacing_mm"], lay.thumbnail(dataset, method))

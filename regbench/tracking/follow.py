@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from regbench import progress
+from regbench import progress, view
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.tracking.push import Changes, Sink, describe
@@ -47,6 +47,7 @@ def _sweep_until(stop: threading.Event, config: Config, interval: float, head: i
         try:
             with opened(config, sink) as sink:
                 done = sink.push(study_items(config), full=not sink.seen)
+                view.publish(sink.client, sink.experiment, config, sink.ids)
             if failed_since:
                 LOG.warning("MLflow is back after %.0f s; nothing was lost", time.monotonic() - failed_since)
             failed_since, pause = 0.0, interval

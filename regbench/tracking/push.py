@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from regbench.errors import RegbenchError
-from regbench.tracking.records import TAGS, Item, Record
+from regbench.tracking.records import HERE, TAGS, Item, Record
 
 LOG = logging.getLogger(__name__)
 KEY, DIGEST, COMPLETE = "regbench.key", "regbench.digest", "regbench.complete"
@@ -96,7 +96,7 @@ class Sink:
         tags, info = run.data.tags, run.info
         shown = tags.get(DIGEST) == wanted and tags.get(COMPLETE) == "true"
         shown = shown and (info.status, info.run_name) == (record.status, record.name)
-        shown = shown and (record.end_ms is None or info.end_time == record.end_ms)
+        shown = shown and (not record.end_ms or info.end_time == record.end_ms)
         shown = shown and run.data.params == record.params and run.data.metrics.keys() == record.latest().keys()
         shown = shown and bool(run.inputs.dataset_inputs) == (record.data is not None)
         if not shown or not self._artifacts_there(run, record, ask=verify):
@@ -119,8 +119,10 @@ class Sink:
 
         client = self.client
         if base is None:
-            run = client.create_run(self.experiment, start_time=record.time_ms, tags=tags, run_name=record.name)
+            known = {name: value for name, value in tags.items() if HERE not in value}
+            run = client.create_run(self.experiment, start_time=record.time_ms, tags=known, run_name=record.name)
             self.points[run.info.run_id] = set()
+            self._set_tags(run, tags)
         else:
             run = base
             if run.data.tags.get(COMPLETE) == "true":
@@ -150,6 +152,7 @@ class Sink:
     def _set_tags(self, run: Any, tags: dict[str, str]) -> bool:
         """Set what differs and remove what the record no longer has; a user's own tags stay. Whether any differed."""
         run_id, there = run.info.run_id, run.data.tags
+        tags = {name: value.replace(HERE, run_id) for name, value in tags.items()}
         changed = {name: value for name, value in tags.items() if there.get(name) != value}
         stale = (TAGS & there.keys()) - tags.keys()
         for name, value in changed.items():

@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from regbench import live, plan, progress
+from regbench import live, plan, progress, view
 from regbench.config import Config
 from regbench.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
 from regbench.kept import kept_log, log_file, trial_file
 from regbench.metrics import METRICS
 
 KINDS = ("model", "similarity", "regularizer")
-NOTE = "mlflow.note.content"
+NOTE = view.NOTE
+HERE = "{run_id}"  # in a tag: the id of the run that has it
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
     "study config_sha256 stage dataset method similarity regularizer lambda seed trial device system packages"
@@ -95,12 +96,12 @@ class Item(NamedTuple):
 
 def study_items(config: Config) -> Iterator[Item]:
     """The whole study's tables, a parent a method, a child a trial and a seed, as far as their files exist."""
-    view = _View(config)
-    if view.summary is not None:
-        yield _item(_report(view))
+    study = _Study(config)
+    if study.summary is not None:
+        yield _item(_report(study))
     for dataset in config.datasets:
         for method in plan.methods(config):
-            cell = _Cell(view, dataset.id, method)
+            cell = _Cell(study, dataset.id, method)
             if cell.begun:
                 yield _item(cell.parent())
                 yield from cell.trials()
@@ -111,7 +112,7 @@ def _item(record: Record) -> Item:
     return Item(record.key, record.parent, record.digest(), lambda: record)
 
 
-class _View:
+class _Study:
     """What the records of a study share."""
 
     def __init__(self, config: Config) -> None:
@@ -124,6 +125,11 @@ class _View:
             "config_sha256": digest(plan.study_job(config, "report.write")["config"]),
         }
         self._data: dict[str, Data | None] = {}
+
+    def peers(self, entry: Mapping[str, Any]) -> int:
+        """How many methods are ranked with one."""
+        every = [(one["dataset"], one["model"]) for one in self.entries.values() if one["rank"] is not None]
+        return every.count((entry["dataset"], entry["model"]))
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -149,17 +155,17 @@ class _View:
         return kept._replace(context=context) if kept else None
 
 
-def _report(view: _View) -> Record:
+def _report(study: _Study) -> Record:
     """All tables and figures of the study."""
-    config, lay = view.config, view.lay
+    config, lay = study.config, study.lay
     time_ms = _ms(lay.summary)
-    ours = lay.run_ids.name  # what a push writes is no part of what is pushed
-    tables = [path for path in sorted(lay.tables.glob("*")) if path.name != ours and not path.name.startswith(".")]
+    ours = {lay.run_ids.name, lay.views.name}  # what a push writes is no part of what is pushed
+    tables = [path for path in sorted(lay.tables.glob("*")) if path.name not in ours and not path.name.startswith(".")]
     artifacts = [(path, "tables") for path in tables] + [
         (path, "figures") for path in sorted(lay.figures.glob("*.png"))
     ]
     note = f"All tables and figures of study **{config.study}**. {config.description}"
-    tags = view.tags | {"stage": "report", NOTE: note}
+    tags = study.tags | {"stage": "report", NOTE: note}
     return Record(
         config.study, f"{config.study} · tables", None, {}, tags, artifacts=artifacts, time_ms=time_ms, end_ms=time_ms
     )
@@ -180,13 +186,13 @@ class _Trial(NamedTuple):
 class _Cell:
     """A row of the table: a dataset and a method."""
 
-    def __init__(self, view: _View, dataset: str, method: plan.Method) -> None:
-        self.view, self.dataset, self.method = view, dataset, method
-        self.config, self.lay = view.config, view.lay
-        self.key = f"{view.config.study}/{dataset}/{method.id}"
-        self.entry = view.entries.get((dataset, method.id))
+    def __init__(self, study: _Study, dataset: str, method: plan.Method) -> None:
+        self.study, self.dataset, self.method = study, dataset, method
+        self.config, self.lay = study.config, study.lay
+        self.key = f"{study.config.study}/{dataset}/{method.id}"
+        self.entry = study.entries.get((dataset, method.id))
         self.folders = (
-            {seed: self.lay.run(dataset, method.id, seed) for seed in plan.seeds(view.config, method.id)}
+            {seed: self.lay.run(dataset, method.id, seed) for seed in plan.seeds(study.config, method.id)}
             if method.tuned
             else {}
         )
@@ -231,7 +237,7 @@ class _Cell:
     @cached_property
     def tags(self) -> dict[str, str]:
         """What the UI groups and filters by, the same names in every run of the cell."""
-        tags = self.view.tags | {"dataset": self.dataset, "method": self.method.id}
+        tags = self.study.tags | {"dataset": self.dataset, "method": self.method.id}
         return tags | {kind: value for kind, value in self.kinds.items() if value and kind != "model"}
 
     @cached_property
@@ -268,7 +274,7 @@ class _Cell:
         params = self.params | ({} if lam is None else {"lam": f"{lam:g}"})
         start = self._start()
         record = Record(self.key, self.title(lam), None, params, tags, time_ms=start)
-        record.data = self.view.data(self.dataset, "test")
+        record.data = self.study.data(self.dataset, "test")
         if entry is None:
             done = f"{len(self.done)} of {len(self.folders)}"
             record.tags[NOTE] = f"**{record.name}** on {self.dataset}: unfinished; trainings done: {done}."
@@ -276,10 +282,16 @@ class _Cell:
             # Nobody is at it, now or for good, and something is left to do.
             record.status, record.end_ms = ("RUNNING" if runs else "SCHEDULED"), None
             return record
-        mine = self.view.rows
+        mine = self.study.rows
         mine = mine[(mine["dataset"] == self.dataset) & (mine["method"] == self.method.id)]
-        record.metrics, record.tags[NOTE] = _judged(entry, mine, record.name)
-        record.artifacts = [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
+        record.metrics, record.tags[NOTE] = _judged(entry, mine, record.name, self.study.peers(entry))
+        thumbnail = lay.thumbnail(self.dataset, self.method.id)
+        if thumbnail.exists():
+            first, _, row = record.tags[NOTE].partition("\n\n")
+            picture = view.picture(HERE, thumbnail.name)
+            record.tags[NOTE] = "\n\n".join([first, picture, row])
+            record.artifacts.append((thumbnail, view.THUMBNAIL))
+        record.artifacts += [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
         record.artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
         record.status = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(mine) else "FINISHED"
         record.end_ms = _ms(lay.summary)
@@ -303,7 +315,7 @@ class _Cell:
                 *_stat(trial.file),
                 *_stat(log_file(trial.state, trial.number)),
                 trial.running,
-                self.view.tags["config_sha256"],
+                self.study.tags["config_sha256"],
             ]
             yield Item(key, self.key, digest(state), lambda trial=trial: self._trial(trial))  # type: ignore[misc]
 
@@ -326,7 +338,7 @@ class _Cell:
                 NOTE: "one trial of the tuning",
             }
             | ({} if log is None else _environment(log.header)),
-            data=self.view.data(self.dataset, "training"),
+            data=self.study.data(self.dataset, "training"),
         )
         if not trial.finished:
             return _running(record, log, trial.file, running=trial.running)
@@ -337,13 +349,15 @@ class _Cell:
         record.metrics += [(f"val/{name}", result[name], 0) for name in ("dice", "ndv_percent")]
         record.tags[NOTE] = result["reason"] or record.tags[NOTE]
         record.status = "FAILED" if result["status"] == "diverged" else "FINISHED"
-        state = trial.log.with_suffix(".json")  # written when the trial ended; the file, when the last of its job did
-        return _over(record, log, state if state.exists() else trial.file)
+        record = _over(record, log, trial.file)
+        if log is not None and log.lines:  # the file is that of all trials of a job
+            record.end_ms = int(1000 * log.lines[-1]["time"])
+        return record
 
     def seeds(self) -> Iterator[Item]:
         for seed, folder in sorted((self.done | self.logs).items()):
             key, running = f"{self.key}/seed{seed}", seed in self.logs and self._lives(seed)
-            state = [*_stat(folder / RUN), *_stat(folder / LIVE), running, self.view.tags["config_sha256"]]
+            state = [*_stat(folder / RUN), *_stat(folder / LIVE), running, self.study.tags["config_sha256"]]
             state += [] if self.entry is None else _stat(self.lay.summary)
             make = self._seed if seed in self.done else self._training
             yield Item(key, self.key, digest(state), lambda make=make, seed=seed: make(seed))  # type: ignore[misc]
@@ -358,7 +372,7 @@ class _Cell:
             self.tags
             | {"stage": "seed", "seed": str(seed), NOTE: "one final training"}
             | ({} if lam is None else {"lambda": f"{lam:g}"}),
-            data=self.view.data(self.dataset, "training"),
+            data=self.study.data(self.dataset, "training"),
         )
 
     def _training(self, seed: int) -> Record:
@@ -386,7 +400,7 @@ class _Cell:
             record.metrics += [(f"train/val_{name}", entry[name], entry["step"]) for name in entry if name != "step"]
         record.metrics += [(f"val/{name}", value, 0) for name, value in run["validation"].items()]
         record.metrics += [("train/seconds", run["seconds"], 0)] if "seconds" in run else []
-        rows = self.view.rows
+        rows = self.study.rows
         mine = rows[(rows["dataset"] == self.dataset) & (rows["method"] == self.method.id) & (rows["seed"] == seed)]
         record.metrics += [(f"test/{name}", float(mine[name].mean()), 0) for name in METRICS if name in mine]
         record.artifacts = [(folder / RUN, "run"), (folder / HISTORY, "run"), (folder / CHECKPOINT, "checkpoint")]
@@ -482,12 +496,13 @@ def _stat(path: Path) -> list[Any]:
 def _row(entry: Mapping[str, Any]) -> str:
     """The method's row of the table, mean ± SD over pairs, as a Markdown table."""
     found = {name: value for name, value in entry["metrics"].items() if value["mean"] is not None}
-    cells = [f"{value['mean']:.4g} ± {value['sd'] or 0:.2g}" for value in found.values()]
+    digits = {name: METRICS[name].digits for name in found}
+    cells = [f"{value['mean']:.{digits[name]}f} ± {value['sd'] or 0:.{digits[name]}f}" for name, value in found.items()]
     lines = (list(found), ["---"] * len(found), cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) if found else ""
 
 
-def _judged(entry: Mapping[str, Any], mine: pd.DataFrame, title: str) -> tuple[list[Metric], str]:
+def _judged(entry: Mapping[str, Any], mine: pd.DataFrame, title: str, peers: int) -> tuple[list[Metric], str]:
     """Metrics and description of a method that is analysed; the names of the metrics are those of the tables."""
     metrics: list[Metric] = [
         (f"test/{name}{suffix}", spread[kind], 0)
@@ -503,13 +518,9 @@ def _judged(entry: Mapping[str, Any], mine: pd.DataFrame, title: str) -> tuple[l
         metrics += [("val/dice", selected["dice"], 0), ("val/ndv_percent", selected["ndv_percent"], 0)]
     if entry["rank"] is not None:
         metrics.append(("rank", entry["rank"], 0))
-    spread = entry["metrics"]["dice"]
-    score = f"{spread['mean']:.3f} ± {spread['sd'] or 0:.3f}" if spread["mean"] is not None else "failed"
-    counts = f"{entry['pairs']} pairs and {len(entry['runs']) or 1} seed(s)"
-    note = f"**{title}** on {entry['dataset']}: test Dice {score} over {counts}."
-    if entry["reasons"]:
-        note += " Failed rows: " + "; ".join(entry["reasons"])
-    return _finite(metrics), f"{note}\n\n{_row(entry)}"
+    # Six digits: what the runs table of the UI has room for, and two more than the tables print.
+    metrics = [(name, float(f"{value:.6g}"), step) for name, value, step in _finite(metrics)]
+    return metrics, f"{view.paragraph(entry, title, peers)}\n\n{_row(entry)}"
 
 
 def _finite(metrics: Iterable[Metric]) -> list[Metric]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regbench import plan
+from regbench import plan, view
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import write_json
@@ -67,6 +67,7 @@ def track(config: Config, *, verify: bool = False) -> Changes:
 def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
     """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
     done = sink.push(study_items(config), verify=verify)
+    links = view.publish(sink.client, sink.experiment, config, sink.ids)
     if finished(config):
         if config.tracking.register_models:
             from regbench.tracking.model import register_models  # noqa: PLC0415  needs torch
@@ -74,7 +75,7 @@ def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
             for name in register_models(config, sink):
                 LOG.info("registered %s", name)
         traced = {"tracking_uri": plan.without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
-        ids = {"experiment_id": sink.experiment, "runs": dict(sink.ids)}
+        ids = {"experiment_id": sink.experiment, "links": links, "runs": dict(sink.ids)}
         write_json(plan.layout(config).run_ids, traced | ids)
     return done
 
