@@ -14,8 +14,17 @@ def took(seconds: float) -> str:
     """The line: wall time as given, CPU time with that of child processes, memory of the largest process."""
     mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(each.ru_utime + each.ru_stime for each in (mine, children))
-    peak = max(mine.ru_maxrss, children.ru_maxrss) // (2**20 if sys.platform == "darwin" else 2**10)
+    peak = max(_peak() or mine.ru_maxrss, children.ru_maxrss) // (2**20 if sys.platform == "darwin" else 2**10)
     return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, at most {peak} MiB"
+
+
+def _peak() -> int:
+    """KiB that this program had at most (Linux; else 0); `getrusage` counts what forked it too."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
 
 
 def seconds_in(log: Path) -> float | None:
