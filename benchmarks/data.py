@@ -21,6 +21,7 @@ import nibabel as nib
 import numpy as np
 import scipy.ndimage  # noqa: F401 - both sides have it imported before the clock starts
 
+import regbench.data.preprocess  # noqa: F401 - likewise; `prepare` imports it when a dataset needs it
 from regbench.data.prepare import prepare
 
 FULL = (160, 192, 224)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -22,6 +23,8 @@ from regbench.data.space import Space
 from regbench.data.subject import Source, Subject, all_finite
 from regbench.errors import RegbenchError, did_you_mean
 from regbench.files import file_sha256
+
+SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
 
 def preprocess(
@@ -111,7 +114,8 @@ def preprocess(
         jobs = list(zip(raw.entries, axes, strict=True))
         if align != "none":
             onto[:] = [work(next(job for job in jobs if job[0] is target)).image]
-        yield from in_order(work, jobs, threads)
+        # A volume that is waited for is a volume in memory; of small ones there may be many.
+        yield from in_order(work, jobs, threads, held=threads * (1 if prod(size) > SMALL else 4))
         found.update(labelling.final({**raw.names, **names_by_id(names)}))
 
     return Source(
