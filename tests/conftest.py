@@ -54,6 +54,19 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The prepared data of the tiny study; not to be changed."""
+    from regbench import plan
+    from regbench.config import load
+    from regbench.data.cache import load as load_data
+    from regbench.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("data")
+    prepare(plan.prepare_job(load(TINY), "brains"), folder)
+    return load_data(folder)
+
+
 # Of the tests of tracking, whose modules share them: a study run for real takes its time.
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from regbench import plan
 from regbench.config import load as load_config
-from regbench.data.cache import load as load_data
-from regbench.data.prepare import prepare
 from regbench.errors import InterruptedTrainingError
 from regbench.fit import fit
 from regbench.inference import device_of, register
@@ -23,15 +21,6 @@ from regbench.runtime import peak_memory_mib
 from regbench.spatial import compose, integrate, jacobian_determinant, resize_displacement, warp
 
 SHAPES = [(33, 41), (14, 13, 15)]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    from conftest import TINY
-
-    folder = tmp_path_factory.mktemp("data")
-    prepare(plan.prepare_job(load_config(TINY), "brains"), folder)
-    return load_data(folder)
 
 
 @pytest.fixture

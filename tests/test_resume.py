@@ -15,8 +15,6 @@ from regbench import plan, resume
 from regbench.augment import augment
 from regbench.batches import Batch, Batches
 from regbench.config import load as load_config
-from regbench.data.cache import load as load_data
-from regbench.data.prepare import prepare
 from regbench.errors import InterruptedTrainingError, RegbenchError
 from regbench.fit import fit
 from regbench.inference import build_model, validate
@@ -24,15 +22,6 @@ from regbench.schedule import constant
 
 METHOD = "voxelmorph.lcc.grad_l2"
 STILL = {"flips": [], "rotation_degrees": 0, "scaling": 0, "translation_voxels": 0, "gamma": 0, "noise": 0}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    from conftest import TINY
-
-    folder = tmp_path_factory.mktemp("data")
-    prepare(plan.prepare_job(load_config(TINY), "brains"), folder)
-    return load_data(folder)
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from regbench import inference, plan
 from regbench.batches import draw_pairs
 from regbench.config import load as load_config
 from regbench.data.cache import Dataset
-from regbench.data.cache import load as load_data
-from regbench.data.prepare import prepare
 from regbench.errors import RegbenchError
 from regbench.evaluate import evaluate
 from regbench.files import canonical_json, read_json
@@ -30,16 +28,6 @@ from regbench.train import load_run, train, trained
 from regbench.trial import run_trial, run_trials
 
 METHOD = "voxelmorph.lcc.grad_l2"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    from conftest import TINY
-
-    config = load_config(TINY)
-    folder = tmp_path_factory.mktemp("data")
-    prepare(plan.prepare_job(config, "brains"), folder)
-    return load_data(folder)
 
 
 @pytest.fixture
