@@ -1,11 +1,14 @@
-"""Trials and their logs: files of their own while jobs may be killed, one for a cell once its lambda is chosen."""
+"""What trials and trainings leave: files of their own while jobs may be killed, and few once those are done."""
 
+import json
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from regbench.files import read_json, write_json
+import pyarrow.parquet
+
+from regbench.files import HISTORY, LIVE, read_json, write_json
 
 
 def trial_file(state: Path, number: int) -> Path:
@@ -32,6 +35,19 @@ def kept_log(state: Path, number: int) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return str(_together(state).get(path.name, ""))
+
+
+def run_log(folder: Path) -> str:
+    """What a final training's own log says (`regbench.live`), while it grows and afterwards; empty if there is none."""
+    try:
+        return (folder / LIVE).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        pass
+    try:
+        found = pyarrow.parquet.read_schema(folder / HISTORY).metadata or {}
+    except OSError:
+        return ""
+    return str(json.loads(found.get(b"PANDAS_ATTRS", b"{}")).get(LIVE, ""))
 
 
 def put_together(state: Path) -> None:

@@ -12,7 +12,7 @@ from regbench.files import read_json
 from regbench.live import POINTS
 
 # Files that a job leaves: what it writes, and its log if it says something.
-FILES = {"propose": 1, "trial": 2, "select": 1, "train": 5, "evaluate": 3, "runtime": 3}
+FILES = {"propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
 # Bytes, measured on finished runs (docs/scaling.md).
 HISTORY = 28.0  # a step of a training curve
 PANEL = 60.0  # a pixel of the plane that the figures show, all pairs and arrays of a run
@@ -30,7 +30,7 @@ def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
         rounds = plan.rounds(config, step.method) if step.rule in ("select", "untrained") else 0
         number += rounds > 0  # the state of all trials of the cell
         if step.rule == "untrained":
-            number += 8 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            number += 7 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
         folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 

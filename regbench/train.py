@@ -30,6 +30,7 @@ from regbench.files import (
 )
 from regbench.fit import SAVE_EVERY, fit
 from regbench.inference import build_model, validate
+from regbench.kept import run_log
 from regbench.objective import objective
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def train(
     save_every: float = SAVE_EVERY,
     bar: bool = False,
 ) -> None:
-    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`; meanwhile `live.jsonl` grows.
+    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`.
+
+    Meanwhile `live.jsonl` grows; at the end `history.parquet` has it among its attributes (`kept.run_log`).
 
     Args:
         job: slice of the config (`plan.train_job`).
@@ -92,8 +95,10 @@ def train(
     with replacing(folder / HISTORY) as temporary:
         frame = pd.DataFrame(history)
         frame.insert(0, "step", np.arange(1, len(frame) + 1))
+        frame.attrs = {LIVE: run_log(folder)}
         frame.to_parquet(temporary, index=False)
     write_json(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
+    (folder / LIVE).unlink(missing_ok=True)
 
 
 def trained(job: Mapping[str, Any], lam: float | None, data: Dataset, folder: Path) -> bool:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from tracked_study import LCC, MSE, Study
+from tracked_study import LCC, MSE, Study, relog
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
@@ -192,12 +192,14 @@ def test_unfinished_at_every_stage_and_then_finished(study, wanted):
     }
     assert [step for step, *_ in found[f"tiny/brains/{LCC}/trial1"]["points"]["train/loss"]] == [1, 2]
     study.remove(f"state/trials/brains/{LCC}")
-    study.restore("tuning", "state", f"runs/brains/{LCC}/seed0", f"runs/brains/{LCC}/seed1/live.jsonl")
+    study.restore("tuning", "state", f"runs/brains/{LCC}/seed0")
+    study.running(LCC, 1, 4)
     study.remove("state/tracked.json")
     track(study.config)
     assert study.state()[f"tiny/brains/{LCC}/seed1"]["info"][1] == "KILLED"
     assert "trainings done: 1 of 2" in study.state()[f"tiny/brains/{LCC}"]["tags"]["mlflow.note.content"]
     before = {key: run.info.run_id for key, run in study.runs().items()}
+    study.ended(LCC, 1)
     study.restore()
     done = track(study.config)
     assert study.state() == wanted
@@ -212,10 +214,9 @@ def test_a_running_training_grows_and_ends(study, wanted):
     study.remove("analysis", "tables", "figures", f"runs/brains/{LCC}/seed0/*")
     owner = plan.layout(study.config).training_state("brains", LCC, 0).with_suffix(".owner")
     write_json(owner, {"host": os.uname().nodename, "pid": os.getpid()})
-    log, ids = f"runs/brains/{LCC}/seed0/live.jsonl", set()
+    ids = set()
     for steps in (0, 2, 3):
-        study.restore(log)
-        study.cut(log, steps)
+        study.running(LCC, 0, steps)
         track(study.config)
         found, run = study.state(), study.runs()[f"tiny/brains/{LCC}/seed0"]
         ids.add(run.info.run_id)
@@ -225,6 +226,7 @@ def test_a_running_training_grows_and_ends(study, wanted):
         assert len(found[f"tiny/brains/{LCC}/seed0"]["points"].get("system/rss_mib", [])) == steps
     assert len(ids) == 1
     owner.unlink()
+    study.ended(LCC, 0)
     study.restore()
     track(study.config)
     assert study.state() == wanted
@@ -383,10 +385,14 @@ def test_a_request_that_was_sent_twice_over(study, wanted):
 def test_a_study_trained_anew_replaces_its_runs(study, wanted):
     """Other steps, times and values: nothing of the old run stays."""
     track(study.config)
-    path = study.root / f"runs/brains/{LCC}/seed0/live.jsonl"
-    header, *lines = path.read_text().splitlines()
-    began = json.loads(header)
-    path.write_text("\n".join([json.dumps(began | {"started": began["started"] + 60}), *lines, ""]))
+    path = study.root / f"runs/brains/{LCC}/seed0/history.parquet"
+
+    def later(text):
+        header, *lines = text.splitlines()
+        began = json.loads(header)
+        return "\n".join([json.dumps(began | {"started": began["started"] + 60}), *lines, ""])
+
+    relog(path, later)
     run = read_json(path.with_name("run.json"))
     write_json(path.with_name("run.json"), run | {"seconds": 5.0})
     done = track(study.config)

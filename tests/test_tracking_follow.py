@@ -42,13 +42,12 @@ def script(monkeypatch, *acts):
 def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeypatch):
     study.remove("analysis", "tables", "figures", "runs", "state/tracked.json")
     owner = layout(study.config).training_state("brains", LCC, 1).with_suffix(".owner")
-    log, seen = f"runs/brains/{LCC}/seed1/live.jsonl", []
+    seen = []
 
     def grow(steps):
         def act():
             write_json(owner, {"host": os.uname().nodename, "pid": os.getpid()})
-            study.restore(log)
-            study.cut(log, steps)
+            study.running(LCC, 1, steps)
 
         return act
 
@@ -59,6 +58,7 @@ def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeyp
 
     def end():
         owner.unlink()
+        study.ended(LCC, 1)
         study.restore()
 
     looked = []

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import TINY
@@ -16,6 +18,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.config import load  # noqa: E402
+from regbench.files import LIVE  # noqa: E402
+from regbench.kept import run_log  # noqa: E402
 from regbench.tracking import KEY, tracking_uri  # noqa: E402
 
 LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
@@ -23,11 +27,18 @@ LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
 
 def slow_down(results: Path) -> None:
     """Let each of a training's few steps have taken seconds, in all logs."""
-    for log in results.rglob("*.jsonl"):
-        log.write_text(slowly(log.read_text()))
+    for path in results.rglob("history.parquet"):
+        relog(path, slowly)
     for path in results.glob("*/state/trials/*/*.json"):
         kept = json.loads(path.read_text())
         path.write_text(json.dumps({k: slowly(v) if k.endswith(".jsonl") else v for k, v in kept.items()}))
+
+
+def relog(history: Path, change: Callable[[str], str]) -> None:
+    """Change the log that a training's history has."""
+    frame = pd.read_parquet(history)
+    frame.attrs = {LIVE: change(frame.attrs[LIVE])}
+    frame.to_parquet(history, index=False)
 
 
 def slowly(text: str) -> str:
@@ -80,9 +91,22 @@ class Study:
             os.utime(folder / name, (then, then))
 
     def cut(self, path: str, steps: int) -> None:
-        """Leave of a training's log what it had written after some steps."""
+        """Leave of a trial's log what it had written after some steps."""
         log = self.root / path
         log.write_text("".join(log.read_text().splitlines(keepends=True)[: 1 + steps]))
+
+    def running(self, method: str, seed: int, steps: int) -> None:
+        """A final training's log as it stands after some steps."""
+        folder = f"runs/brains/{method}/seed{seed}"
+        (self.root / folder).mkdir(parents=True, exist_ok=True)
+        (self.root / folder / LIVE).write_text(run_log(self.finished / "tiny" / folder))
+        self.cut(f"{folder}/{LIVE}", steps)
+
+    def ended(self, method: str, seed: int) -> None:
+        """The files of a final training that has ended; its growing log is in one of them."""
+        folder = f"runs/brains/{method}/seed{seed}"
+        (self.root / folder / LIVE).unlink(missing_ok=True)
+        self.restore(folder)
 
     @property
     def client(self):

@@ -15,7 +15,7 @@ import pandas as pd
 from regbench import live, plan, progress, view
 from regbench.config import Config
 from regbench.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
-from regbench.kept import kept_log, log_file, trial_file
+from regbench.kept import kept_log, log_file, run_log, trial_file
 from regbench.metrics import METRICS
 
 KINDS = ("model", "similarity", "regularizer")
@@ -300,7 +300,7 @@ class _Cell:
     def _start(self) -> int:
         """When the first of a cell's runs began, as far as files say, the same before and after the analysis."""
         heads = [live.head_of(kept_log(trial.state, trial.number)) for trial in self.found]
-        heads += [live.head(folder / LIVE) for folder in self.folders.values()]
+        heads += [live.head_of(run_log(folder)) for folder in self.folders.values()]
         starts = [_ms_of(head) for head in heads if head is not None]
         if starts:
             return min(starts)
@@ -357,7 +357,13 @@ class _Cell:
     def seeds(self) -> Iterator[Item]:
         for seed, folder in sorted((self.done | self.logs).items()):
             key, running = f"{self.key}/seed{seed}", seed in self.logs and self._lives(seed)
-            state = [*_stat(folder / RUN), *_stat(folder / LIVE), running, self.study.tags["config_sha256"]]
+            state = [
+                *_stat(folder / RUN),
+                *_stat(folder / HISTORY),
+                *_stat(folder / LIVE),
+                running,
+                self.study.tags["config_sha256"],
+            ]
             state += [] if self.entry is None else _stat(self.lay.summary)
             make = self._seed if seed in self.done else self._training
             yield Item(key, self.key, digest(state), lambda make=make, seed=seed: make(seed))  # type: ignore[misc]
@@ -386,7 +392,7 @@ class _Cell:
     def _seed(self, seed: int) -> Record:
         folder = self.done[seed]
         run = read_json(folder / RUN)
-        log = live.read(folder / LIVE)
+        log = live.parsed(run_log(folder))
         if log is not None and log.header["training"] != live.identity(run["job"], run["lam"], run["data_sha256"]):
             log = None
         record = self._bare(seed, run["lam"])
