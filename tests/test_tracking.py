@@ -315,13 +315,17 @@ LIGHT = {  # what any push sees
     "trial3": "DELETE FROM tags WHERE run_uuid = ? AND key = 'regbench.complete'",
     "": "DELETE FROM inputs WHERE destination_id = ?",
 }
+ENDS = {  # likewise, where all else is as it should be
+    "": "UPDATE runs SET end_time = end_time - 1000 WHERE run_uuid = ?",
+    "trial1": "UPDATE runs SET end_time = end_time + 1000 WHERE run_uuid = ?",
+}
 DEEP = {  # what only `--verify` sees
     "seed0": "DELETE FROM metrics WHERE run_uuid = ? AND step = 2",
     "seed1": "UPDATE metrics SET value = 7 WHERE run_uuid = ? AND step = 3",
 }
 
 
-@pytest.mark.parametrize(("damage", "verify"), [(LIGHT, False), (DEEP, True)])
+@pytest.mark.parametrize(("damage", "verify"), [(LIGHT, False), (ENDS, False), (DEEP, True)])
 def test_runs_that_were_damaged(study, wanted, damage, verify):
     track(study.config)
     keys = {f"tiny/brains/{LCC}/{end}".rstrip("/"): sql for end, sql in damage.items()}
