@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest, read_json, replacing, write_json
 from regbench.inference import device_of, register, trained
 from regbench.metrics import TIMED
+from regbench.took import status_kib
 from regbench.train import load_run
 
 WARM_UP = 3
@@ -173,9 +173,9 @@ def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:
         processes = _family()
         for process in processes:
             (process / "clear_refs").write_text("5")  # resets the high-water mark
-        before = sum(_status_kib(process, "VmRSS") for process in processes)
+        before = sum(status_kib(process, "VmRSS") for process in processes)
         work()
-        return max(sum(_status_kib(process, "VmHWM") for process in processes) - before, 0) * 1024 / MIB
+        return max(sum(status_kib(process, "VmHWM") for process in processes) - before, 0) * 1024 / MIB
     except (OSError, AttributeError):
         return float("nan")
 
@@ -189,8 +189,3 @@ def _family() -> list[Path]:
             if int(parent) == os.getpid():
                 found.append(path)
     return found
-
-
-def _status_kib(process: Path, name: str) -> float:
-    match = re.search(rf"{name}:\s+(\d+) kB", (process / "status").read_text())
-    return float(match.group(1)) if match else np.nan

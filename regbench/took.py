@@ -18,13 +18,22 @@ def took(seconds: float) -> str:
     return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, at most {peak} MiB"
 
 
+def status_kib(process: Path, name: str) -> float:
+    """A size in KiB that Linux tells of a process (``/proc/<pid>``), ``VmHWM`` say; 0 where it does not.
+
+    Raises:
+        OSError: if there is no such process or no such folder.
+    """
+    match = re.search(rf"{name}:\s+(\d+) kB", (process / "status").read_text())
+    return float(match[1]) if match else 0.0
+
+
 def _peak() -> int:
     """KiB that this program had at most (Linux; else 0); `getrusage` counts what forked it too."""
     try:
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return int(status_kib(Path("/proc/self"), "VmHWM"))
     except OSError:
         return 0
-    return int(found[1]) if found else 0
 
 
 def seconds_in(log: Path) -> float | None:

@@ -142,6 +142,27 @@ def test_window_sums(side: int) -> None:
         assert found.tolist() == expected
 
 
+@pytest.mark.parametrize("shape", [(11, 17), (9, 11, 10)])
+def test_box_sums_and_their_gradients(shape: tuple[int, ...], device: torch.device) -> None:
+    """Against windows cut out and added up; torch's pooling has a wrong gradient on some devices."""
+    generator = torch.Generator().manual_seed(0)
+    image, weight = (torch.rand((2, 1, *shape), dtype=torch.double, generator=generator) for _ in range(2))
+    for side in (1, 3, 5, 7, 9):
+        sides = (side, *(5,) * (len(shape) - 1))
+        cut = image.clone().requires_grad_()
+        windows = torch.nn.functional.pad(cut, [n for side in reversed(sides) for n in (side // 2, side // 2)])
+        for axis, each in enumerate(sides):
+            windows = windows.unfold(2 + axis, each, 1)
+        expected = windows.flatten(2 + len(shape)).sum(-1)
+        leaf = image.to(device).requires_grad_()
+        found = box.box_sum(leaf, sides)
+        assert torch.allclose(found.cpu(), expected, rtol=1e-12)
+        one, two = (
+            torch.autograd.grad((x * weight.to(x)).sum(), y)[0].cpu() for x, y in ((found, leaf), (expected, cut))
+        )
+        assert torch.allclose(one, two, rtol=1e-12)
+
+
 def test_window_costs_its_logarithm() -> None:
     assert len(box._additions(9)) == 4
     assert len(box._additions(21)) == 6
