@@ -133,7 +133,8 @@ def _server(config: Config, uri: str, port: int) -> Iterator[tuple[subprocess.Po
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stopped) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # SIGINT too: Python leaves it ignored where the shell that started us in the background has it so.
+    before = {number: signal.signal(number, stopped) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

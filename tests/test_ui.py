@@ -184,6 +184,30 @@ def children(pid):
     return [int(word) for word in found.stdout.split()]
 
 
+@pytest.mark.parametrize(("number", "ignored"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_the_ui_ends_with_its_server(config, tmp_path, number, ignored):
+    """Also where a script started it in the background: there SIGINT is ignored from the start."""
+    command = [sys.executable, "-c", "from regbench.cli import main; main()", "ui", str(as_file(config, tmp_path))]
+    mine = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)  # a child has it from us
+    try:
+        serving = subprocess.Popen(
+            [*command, "--port", "0", "--no-browser"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, mine)
+    try:
+        while serving.stdout.readline() not in ("Ctrl-C stops the server\n", ""):
+            pass
+        (server,) = children(serving.pid)
+        serving.send_signal(number)
+        assert serving.wait(30) == 0
+        assert serving.stderr.read() == ""
+        assert group_of(server) == []
+    finally:
+        serving.terminate()  # not killed: it has a server to end
+        serving.communicate()
+
+
 def test_the_ui_is_served_until_ctrl_c(config, tmp_path, capsys):
     command = [
         sys.executable,
@@ -222,7 +246,7 @@ def test_the_ui_is_served_until_ctrl_c(config, tmp_path, capsys):
         assert serving.stderr.read() == ""
         assert group_of(server) == []
     finally:
-        serving.kill()
+        serving.terminate()  # not killed: it has a server to end
         serving.communicate()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["study.json"]  # no store of the server's own
 
