@@ -1,14 +1,13 @@
 """Where a job computes: device, threads, allocator."""
 
-import ctypes
 import os
 import platform
 import shutil
-import sys
 
 import torch
 from torch import nn
 
+from regbench import heap
 from regbench.errors import RegbenchError
 
 
@@ -36,11 +35,7 @@ def set_up(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        # glibc gives every large buffer back to the kernel and takes it anew: a third of a training step's time.
-        libc = ctypes.CDLL(None)
-        for option, value in ((-3, 1 << 30), (-1, 2**31 - 1), (-2, 64 << 20)):  # mmap and trim thresholds, top pad
-            libc.mallopt(option, value)
+    heap.keep()
 
 
 def compiled(model: nn.Module, device: torch.device) -> nn.Module:
