@@ -1,5 +1,7 @@
 """The cache and the splits: what is wrong is named, and nothing half-made is taken for whole."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from regbench.data.prepare import prepare
 from regbench.data.splits import pairs, split
 from regbench.data.subject import Source, Subject
 from regbench.errors import RegbenchError
+from regbench.files import file_sha256, read_json
 
 IDS = [f"s{number}" for number in range(8)]
 
@@ -107,16 +110,35 @@ def test_a_pickle_is_refused(tmp_path, monkeypatch):
         load(tmp_path)
 
 
-def test_the_manifest_is_written_last(tmp_path, monkeypatch):
-    """A preparation that dies before the end leaves a folder that nobody takes for a cache."""
+@pytest.mark.parametrize("fails_at", [1, 2, 5])
+def test_the_manifest_is_written_last(tmp_path, monkeypatch, fails_at):
+    """A disk that fails at any moment, also while more is being read, leaves a folder that nobody takes for a cache."""
     build(tmp_path, monkeypatch)
-    monkeypatch.setattr(
-        module, "_write_header", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
+    (tmp_path / "manifest.json").rename(tmp_path / "before.json")
+    monkeypatch.setattr(module, "EARLY", 1)
+    real, calls = os.fsync, []
+
+    def fsync(number):
+        calls.append(number)
+        if len(calls) == fails_at:  # once: the kernel tells of it to the first who asks, and then all seems well
+            raise OSError(28, "No space left on device")
+        real(number)
+
+    monkeypatch.setattr(module.os, "fsync", fsync)
     with pytest.raises(RegbenchError, match="No space left on device"):
         build(tmp_path, monkeypatch)
     assert not (tmp_path / "manifest.json").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_manifest_describes_what_lies_on_the_disk(tmp_path, monkeypatch):
+    build(tmp_path, monkeypatch)
+    files = read_json(tmp_path / "manifest.json")["files"]
+    assert {"images.npy", "labels.npy"} <= files.keys()
+    for name, described in files.items():
+        values = np.load(tmp_path / name)
+        assert described["sha256"] == file_sha256(tmp_path / name)
+        assert (described["shape"], described["dtype"]) == (list(values.shape), str(values.dtype))
 
 
 def test_splits_share_no_subject():

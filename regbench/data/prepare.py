@@ -1,8 +1,10 @@
 """A source becomes a cache: plain arrays that every job maps into memory, and a manifest that says what they are."""
 
+import hashlib
+import io
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +22,7 @@ from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest, file_sha256, read_json, replacing, write_json
 from regbench.lock import waiting
 
+EARLY = 2**24  # bytes that may wait for the disk while more is to come
 TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
 
 
@@ -111,8 +114,8 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
     names: tuple[str, ...] = ()
     records, points = dict[str, dict[str, Any]](), list[NDArray[np.float64]]()
     files = dict[str, dict[str, Any]]()
-    with ExitStack() as stack:
-        open_files: dict[str, IO[bytes]] = {}
+    with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
+        written: dict[str, _Written] = {}
         for subject in source:
             parts = _parts(_checked(subject, source, dataset))
             if not records:
@@ -120,18 +123,21 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
                 for name, values in parts.items():
                     temporary = stack.enter_context(replacing(folder / f"{name}.npy"))
                     # Opened after the renaming is registered, so closed before it.
-                    open_files[name] = stack.enter_context(temporary.open("wb"))
-                    _write_header(open_files[name], name, (len(source.ids), *values.shape))
+                    file = stack.enter_context(temporary.open("wb"))
+                    written[name] = _Written(file, TYPES[name], (len(source.ids), *values.shape), disk)
             for name in names:
                 if name not in parts:
                     raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
-                for part in slabs(parts[name]):  # whole, a conversion of type would be another volume in memory
-                    open_files[name].write(np.ascontiguousarray(part, dtype=TYPES[name]).data)
+                written[name].append(parts[name])
             if subject.landmarks is not None:
                 points.append(np.insert(subject.landmarks, 0, len(records), axis=1))
             records[subject.id] = dict(subject.record)
             del subject, parts  # let go before the next one is read
-        files.update(_stored(open_files, threads))
+        for each in written.values():
+            each.sync()
+        for each in written.values():
+            each.wait()
+        files.update({f"{name}.npy": each.described for name, each in written.items()})
     if points:
         path = folder / "landmarks.npy"
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -140,16 +146,44 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
     return files, records
 
 
-def _stored(open_files: Mapping[str, IO[bytes]], threads: int) -> dict[str, dict[str, Any]]:
-    """Bring written arrays to the disk, and hash them meanwhile: one waits for the disk, the other for a core."""
-    for file in open_files.values():
-        file.flush()
-    with ThreadPoolExecutor(len(open_files)) as disk, ThreadPoolExecutor(threads) as cores:
-        synced = [disk.submit(os.fsync, file.fileno()) for file in open_files.values()]
-        described = {f"{name}.npy": cores.submit(_described, Path(file.name)) for name, file in open_files.items()}
-        for each in synced:
-            each.result()
-        return {name: each.result() for name, each in described.items()}
+class _Written:
+    """An .npy that grows by one subject after the other; hashed, and brought to the disk, while the next are read."""
+
+    def __init__(self, file: IO[bytes], dtype: Any, shape: tuple[int, ...], disk: Executor) -> None:
+        self._file, self._dtype, self._shape, self._hash = file, np.dtype(dtype), shape, hashlib.sha256()
+        self._disk, self._syncing, self._waiting = disk, list[Future[None]](), 0
+        header = io.BytesIO()
+        descr = np.lib.format.dtype_to_descr(self._dtype)
+        np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+        self._put(header.getbuffer())
+
+    def append(self, values: NDArray[Any]) -> None:
+        for part in slabs(values):  # whole, a conversion of type would be another volume in memory
+            self._put(np.ascontiguousarray(part, dtype=self._dtype).data)
+
+    def _put(self, content: memoryview) -> None:
+        self._hash.update(content)
+        self._file.write(content)
+        self._waiting += content.nbytes
+        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+            self.wait()
+            self.sync()
+
+    def sync(self) -> None:
+        """Begin to bring what was written to the disk."""
+        self._file.flush()
+        self._waiting = 0
+        self._syncing.append(self._disk.submit(os.fsync, self._file.fileno()))
+
+    def wait(self) -> None:
+        """Until it is there. The kernel tells of a failed write once, so no answer may go unheard."""
+        while self._syncing:
+            self._syncing.pop().result()
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
 def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
@@ -162,11 +196,6 @@ def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
         "masks": subject.mask,
     }
     return {name: values for name, values in every.items() if values is not None}
-
-
-def _write_header(file: IO[bytes], name: str, shape: tuple[int, ...]) -> None:
-    descr = np.lib.format.dtype_to_descr(np.dtype(TYPES[name]))
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 
 def _described(path: Path) -> dict[str, Any]:
