@@ -45,8 +45,8 @@ def _must_match(path: Path, header: Header, image: Path, expected: Header, same_
             "Resample it onto the image with nearest neighbours."
         )
     tolerance = 0.01 * min(expected.spacing_mm)
-    if same_affine and not np.allclose(header.affine, expected.affine, rtol=0, atol=tolerance):
-        worst = float(np.abs(header.affine - expected.affine).max())
+    worst = float(np.abs(header.affine - expected.affine).max())
+    if same_affine and worst > tolerance:
         raise RegbenchError(
             f"`{path}` must lie where `{image.name}` lies, but their affines differ by up to {worst:g}. "
             "Resample it onto the image, or set `same_affine: false` if you know that the voxels correspond."

@@ -1,5 +1,6 @@
 """Bringing an array onto a grid by axis permutation, flips, scaling and shifts."""
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -32,14 +33,21 @@ def orient(header: Header, *, stored_as: str | None = None, keep: bool = False) 
         if sorted(axis for axis, _ in ends) != [0, 1, 2]:
             raise RegbenchError(f"`stored_as` must name three directions such as LIA, but got {stored_as!r}.")
     else:
-        import nibabel as nib
-
-        found: Array = nib.orientations.io_orientation(header.affine)  # type: ignore[no-untyped-call]  # nibabel
+        found = _directions(header.affine.tobytes())
         if not np.isfinite(found).all():
             raise RegbenchError("the affine must say where each axis points, but does not. Set `orientation: keep`.")
         ends = [(int(axis), int(sign)) for axis, sign in found]
     kept = [(ends[axis][0], number, ends[axis][1]) for number, axis in enumerate(header.axes)]
     return [(number, sign) for _, number, sign in sorted(kept)]
+
+
+@lru_cache(maxsize=64)
+def _directions(affine: bytes) -> Array:
+    """nibabel's, which takes as long as a small header's reading; the subjects of a scanner often have one affine."""
+    import nibabel as nib
+
+    found: Array = nib.orientations.io_orientation(np.frombuffer(affine).reshape(4, 4))  # type: ignore[no-untyped-call]
+    return found
 
 
 def place(
