@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from regbench import __version__, plan
+from regbench import __version__, plan, slurm
 from regbench.config import Config, json_schema, load, read_yaml
 from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
 from regbench.took import took
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `regbench`."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
+    slurm.go_back_when_preempted()
     try:
         verb: Verb = options.verb
         verb(options)
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         _stop(error, 2)
     except InterruptedTrainingError as error:
-        _stop(error, 75)  # EX_TEMPFAIL: a scheduler may requeue
+        slurm.requeue_preempted()
+        _stop(error, 75)  # EX_TEMPFAIL: run it again
     except RegbenchError as error:
         _stop(error, 1)
     except BrokenPipeError:
@@ -531,7 +533,6 @@ def _export_optuna(options: argparse.Namespace) -> None:
 
 
 def _cancel(options: argparse.Namespace) -> None:
-    from regbench import slurm
     from regbench.owner import owned
 
     config = _config(options, check=False)

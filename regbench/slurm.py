@@ -1,10 +1,15 @@
-"""Slurm: how jobs of a study are called, what they ask for, and how those that a killed head left behind are ended."""
+"""Slurm: how jobs of a study are called, what they ask for, how orphans are ended and pre-empted jobs go back."""
 
+import logging
+import os
 import re
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +18,7 @@ from regbench.config import read_yaml
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import digest
 
+LOG = logging.getLogger(__name__)
 LONGEST = 50  # of a job name's prefix, in characters: the executor plugin refuses more
 ANSWER = 30  # seconds that the controller has for its answer
 
@@ -156,6 +162,42 @@ def holder_lives(job: str) -> bool | None:
     ended = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PENDING",
              "PREEMPTED", "TIMEOUT"}  # fmt: skip
     return not set(listed.split()) <= ended
+
+
+def go_back_when_preempted() -> None:
+    """From now on, SIGTERM puts a job that Slurm pre-empts back into the queue before it ends this process."""
+    if "SLURM_JOB_ID" in os.environ and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    requeue_preempted()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def requeue_preempted() -> bool:
+    """Put this process's job back into the queue if Slurm is pre-empting it; whether it was put there.
+
+    Slurm does so itself with a job that it has to kill after the grace time. One that ends within it has failed in
+    Slurm's eyes, and would cost an attempt; one that waits to be killed would hold up the job that needs the node. A
+    job that was cancelled or has come to its time limit gets the same SIGTERM, but is no longer RUNNING in the record.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if not job or shutil.which("scontrol") is None:
+        return False
+    try:
+        record = dict(re.findall(r"(\w+)=(\S*)", _ask("scontrol", "show", "job", "--oneliner", job)))
+        told = record.get("PreemptTime", "None")
+        now = told[:1].isdigit() and told >= record.get("StartTime", "")  # not that of an earlier start
+        if not (now and record.get("JobState") == "RUNNING" and record.get("Requeue") == "1"):
+            return False
+        _ask("scontrol", "requeue", job)
+    except RegbenchError as error:
+        LOG.warning("the pre-empted job %s could not be put back into the queue: %s", job, error)
+        return False
+    LOG.info("Slurm pre-empts job %s, which goes back into the queue", job)
+    return True
 
 
 def _ask(*words: str) -> str:

@@ -1,13 +1,16 @@
-"""What jobs ask Slurm for, and which of them `cancel` ends; against a stand-in for squeue and scancel."""
+"""What jobs ask Slurm for, which `cancel` ends and which go back into the queue; against a stand-in for Slurm."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from regbench import slurm
+from regbench import cli, slurm
 from regbench.cli import main
-from regbench.errors import RegbenchError, UsageError
+from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.owner import owned
 
 
@@ -145,6 +148,87 @@ def test_whether_a_holder_lives(queue, tmp_path, state, lives):
 def test_a_job_that_slurm_forgot_is_dead(queue, tmp_path):
     (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho 'error: Invalid job id specified' >&2; exit 1\n")
     assert slurm.holder_lives("7") is False
+
+
+RECORD = (
+    "JobId=7 JobState=RUNNING Requeue=1 StartTime=2026-01-02T03:04:05 PreemptTime=2026-01-02T04:00:00 Command=(null)"
+)
+
+
+@pytest.fixture
+def record(queue, tmp_path, monkeypatch):
+    """This process is in job 7, of which `scontrol` says what is in the file; it notes what it is to requeue."""
+    path, told = tmp_path / "record", tmp_path / "bin/scontrol"
+    told.write_text(f'#!/bin/sh\n[ $1 = show ] && exec cat "{path}"; echo "$@" >> "{tmp_path}/requeued"\n')
+    told.chmod(0o755)
+    path.write_text(RECORD)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("instead", "of"),
+    [
+        ("PreemptTime=None", "PreemptTime=2026-01-02T04:00:00"),  # SIGTERM from a hand
+        ("PreemptTime=2026-01-02T03:00:00", "PreemptTime=2026-01-02T04:00:00"),  # pre-empted before; now from a hand
+        ("JobState=CANCELLED", "JobState=RUNNING"),
+        ("JobState=TIMEOUT", "JobState=RUNNING"),
+        ("Requeue=0", "Requeue=1"),
+        ("", RECORD),
+    ],
+)
+def test_only_a_job_under_preemption_goes_back(record, tmp_path, instead, of):
+    record.write_text(RECORD.replace(of, instead))
+    assert not slurm.requeue_preempted()
+    assert not (tmp_path / "requeued").exists()
+    record.write_text(RECORD)
+    assert slurm.requeue_preempted()
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+
+
+def test_a_preempted_job_that_slurm_does_not_take_back_ends(record, tmp_path, caplog):
+    (tmp_path / "bin/scontrol").write_text(
+        f'#!/bin/sh\n[ $1 = show ] && exec cat "{record}"; echo denied >&2; exit 1\n'
+    )
+    assert not slurm.requeue_preempted()
+    assert "denied" in caplog.text
+
+
+def test_an_interrupted_training_goes_back(record, tmp_path, monkeypatch):
+    def interrupted(_):
+        raise InterruptedTrainingError("stopped at step 1")
+
+    monkeypatch.setattr(cli, "_list", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main(["list"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.code == 75
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+
+
+def test_other_verbs_go_back_and_end_by_the_signal(record, tmp_path):
+    waits = "import time\nfrom regbench import cli\ncli._list = lambda _: print('on', flush=True) or time.sleep(60)\n"
+    process = subprocess.Popen([sys.executable, "-c", f"{waits}cli.main(['list'])"], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"on\n"
+    process.terminate()
+    process.communicate()
+    assert process.returncode == -signal.SIGTERM
+    assert (tmp_path / "requeued").read_text() == "requeue 7\n"
+
+
+def test_a_verb_outside_slurm_ends_by_the_signal_as_ever(record, monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert not slurm.requeue_preempted()
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        slurm.go_back_when_preempted()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_without_slurm_there_are_no_jobs(monkeypatch):

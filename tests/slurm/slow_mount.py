@@ -1,12 +1,15 @@
 """A folder shown again on a second mount, where each operation takes a given time: `slow_mount.py BELOW MOUNT SECONDS`.
 
-Needs FUSE and `fusepy`. Every operation is passed on to the folder below, after a wait.
+Needs FUSE and `fusepy`. Every operation is passed on to the folder below, after a wait. At its end it prints how many
+there were of each kind, as JSON.
 """
 
 import errno
+import json
 import os
 import sys
 import time
+from collections import Counter
 
 from fuse import FUSE, FuseOSError, Operations
 
@@ -14,8 +17,10 @@ from fuse import FUSE, FuseOSError, Operations
 class Slow(Operations):
     def __init__(self, below: str, seconds: float) -> None:
         self.below, self.seconds = os.path.realpath(below), seconds
+        self.done: Counter[str] = Counter()
 
     def __call__(self, name, path, *arguments):
+        self.done[name] += 1
         time.sleep(self.seconds)
         if name not in ("symlink", "link"):
             path = self.below + path
@@ -90,4 +95,6 @@ class Slow(Operations):
 
 
 if __name__ == "__main__":
-    FUSE(Slow(sys.argv[1], float(sys.argv[3])), sys.argv[2], foreground=True, use_ino=True)
+    slow = Slow(sys.argv[1], float(sys.argv[3]))
+    FUSE(slow, sys.argv[2], foreground=True, use_ino=True, big_writes=True)
+    print(json.dumps(dict(slow.done.most_common())))

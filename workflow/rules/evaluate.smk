@@ -18,7 +18,7 @@ rule evaluate:
         config=CONFIG_FILE,
         job=evaluate_job,
     shell:
-        "regbench evaluate {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "exec regbench evaluate {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"
 
 
@@ -42,4 +42,4 @@ rule runtime:
         config=CONFIG_FILE,
         job=job(plan.runtime_job(STUDY)),
     shell:
-        "regbench runtime {params.config:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"
+        "exec regbench runtime {params.config:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"

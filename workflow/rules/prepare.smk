@@ -13,4 +13,4 @@ rule prepare:
         config=CONFIG_FILE,
         job=prepare_job,
     shell:
-        "regbench prepare {params.config:q} --dataset {wildcards.dataset} --threads {threads} > {log:q} 2>&1"
+        "exec regbench prepare {params.config:q} --dataset {wildcards.dataset} --threads {threads} > {log:q} 2>&1"

@@ -32,7 +32,7 @@ rule analyze:
         config=CONFIG_FILE,
         job=job(plan.study_job(STUDY, "analyze")),
     shell:
-        "regbench analyze {params.config:q} > {log:q} 2>&1"
+        "exec regbench analyze {params.config:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -84,7 +84,7 @@ rule report:
         config=CONFIG_FILE,
         job=job(plan.study_job(STUDY, "report.write")),
     shell:
-        "regbench report {params.config:q} > {log:q} 2>&1"
+        "exec regbench report {params.config:q} > {log:q} 2>&1"
 
 
 # MLflow is a sink, and no training waits for it. Whatever was pushed while the study ran, this push is the whole.
@@ -113,4 +113,4 @@ rule track:
             }
         ),
     shell:
-        "regbench track {params.config:q} > {log:q} 2>&1"
+        "exec regbench track {params.config:q} > {log:q} 2>&1"

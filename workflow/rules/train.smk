@@ -19,5 +19,5 @@ rule train:
         config=CONFIG_FILE,
         job=final_job,
     shell:
-        "regbench train {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "exec regbench train {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"

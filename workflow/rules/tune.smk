@@ -39,7 +39,7 @@ rule trial:
         config=CONFIG_FILE,
         job=trial_job,
     shell:
-        "regbench trial {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "exec regbench trial {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --round {wildcards.round} --slots {wildcards.first} {wildcards.last} --threads {threads} > {log:q} 2>&1"
 
 

@@ -30,5 +30,5 @@ rule untrained:
         config=CONFIG_FILE,
         job=cell_job,
     shell:
-        "regbench cell {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        "exec regbench cell {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --threads {threads} > {log:q} 2>&1"
