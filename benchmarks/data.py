@@ -22,6 +22,7 @@ import numpy as np
 import scipy.ndimage  # noqa: F401 - both sides have it imported before the clock starts
 
 import regbench.data.preprocess  # noqa: F401 - likewise; `prepare` imports it when a dataset needs it
+from regbench import heap
 from regbench.data.prepare import prepare
 
 FULL = (160, 192, 224)
@@ -85,6 +86,7 @@ def one(side: str, folder: Path, threads: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as temporary:
         before, start = memory(), time.perf_counter()
         if side == "regbench":
+            heap.give_back()  # as the verb does
             prepare(spec, Path(temporary) / "cache", threads=threads)
         else:
             minimum(folder, Path(temporary), threads)

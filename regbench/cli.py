@@ -264,16 +264,20 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    from regbench import heap
     from regbench.data.prepare import prepare
 
+    heap.give_back()
     config = _config(options)
     dataset = _dataset(options, config)
     prepare(plan.prepare_job(config, dataset), plan.layout(config).data(dataset), threads=options.threads)
 
 
 def _inspect(options: argparse.Namespace) -> None:
+    from regbench import heap
     from regbench.data.inspection import inspect
 
+    heap.give_back()
     config = _config(options)
     job = plan.prepare_job(config, _dataset(options, config))
     print(inspect(job, options.picture, threads=options.threads), end="")

@@ -12,7 +12,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench import heap
 from regbench.components import bind
 from regbench.data import DATASETS
 from regbench.data.cache import MANIFEST
@@ -40,7 +39,6 @@ def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
     Raises:
         RegbenchError: if the source, a subject, the splits or the disk is at fault; names which.
     """
-    heap.give_back()
     source = open_source(spec, threads=threads)
     splits, used = divide(spec, source)
     before = _version(folder)
