@@ -110,12 +110,13 @@ def test_a_pickle_is_refused(tmp_path, monkeypatch):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("early", [1, module.EARLY])
 @pytest.mark.parametrize("fails_at", [1, 2, 5])
-def test_the_manifest_is_written_last(tmp_path, monkeypatch, fails_at):
+def test_the_manifest_is_written_last(tmp_path, monkeypatch, fails_at, early):
     """A disk that fails at any moment, also while more is being read, leaves a folder that nobody takes for a cache."""
     build(tmp_path, monkeypatch)
     (tmp_path / "manifest.json").rename(tmp_path / "before.json")
-    monkeypatch.setattr(module, "EARLY", 1)
+    monkeypatch.setattr(module, "EARLY", early)
     real, calls = os.fsync, []
 
     def fsync(number):
