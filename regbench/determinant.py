@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regbench import compiled
+
 # Voxels of a slab: on a CPU its arrays should stay in the last cache level; a GPU wants fewer and larger kernels.
 SLAB_VOXELS = {"cpu": 175_000}
 SLAB_VOXELS_ELSEWHERE = 16_000_000
@@ -68,6 +70,10 @@ def _cofactors(rows: list[list[Tensor]], rooms: list[Tensor | None] | None = Non
 class _Determinant(torch.autograd.Function):
     @staticmethod
     def forward(field: Tensor) -> Tensor:
+        if field.shape[1] == 3 and compiled.serves(field):
+            from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+
+            return differences.determinant(field)
         out = torch.empty_like(field[:, 0], memory_format=torch.contiguous_format)
         scratch, zero, dims = _scratches(field, cofactors=True), field.new_zeros(()), field.shape[1]
         for sample, rows, halo, inside in _slabs(field, 1):

@@ -10,6 +10,8 @@ import pytest
 import torch
 import yaml
 
+from regbench import compiled
+
 ROOT = Path(__file__).parent.parent
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -52,6 +54,15 @@ def tiny_file(tiny: dict[str, Any], tmp_path: Path) -> Path:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every device of this machine in turn."""
     return torch.device(request.param)
+
+
+@pytest.fixture(params=["compiled", "torch"] if compiled.available() else ["torch"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How float32 losses run on the CPU: in compiled loops, where Numba is installed, and in torch."""
+    if request.param == "torch":
+        monkeypatch.setattr(compiled, "available", lambda: False)
+    engine: str = request.param
+    return engine
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "regbench"
 # Imports point down (or sideways within L1 where listed), never up.
 LAYERS = {
     "errors": 0, "files": 0, "heap": 0, "kept": 0, "lock": 0, "took": 0,
-    "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
+    "compiled": 0, "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
     "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "gpu": 1, "statistics": 1,
     "live": 1, "adam": 1, "prune": 1, "search": 1, "slurm": 1, "owner": 1,
     "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "jobs": 2,

@@ -53,6 +53,7 @@ def test_gradient(name: str, shape: tuple[int, ...], spacing: tuple[float, ...] 
     assert torch.autograd.gradcheck(lambda x: REGULARIZERS[name](x, spacing=steps), (u,))
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
 def test_float32_is_float64(name: str, shape: tuple[int, ...]) -> None:
@@ -66,6 +67,7 @@ def test_float32_is_float64(name: str, shape: tuple[int, ...]) -> None:
         assert (one - two).norm() <= 1e-5 * two.norm()
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("shape", SHAPES)
 def test_translation_costs_nothing(name: str, shape: tuple[int, ...]) -> None:

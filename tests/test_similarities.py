@@ -86,6 +86,7 @@ def test_gradients_to_both_images(name: str, shape: tuple[int, ...]) -> None:
     assert torch.autograd.gradcheck(small(name, **fixed_range), (f, m))
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
 @pytest.mark.parametrize("case", CASES)
@@ -99,6 +100,7 @@ def test_float32_is_float64(name: str, shape: tuple[int, ...], case: str, device
         assert relative(found, expected) <= limit
 
 
+@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("shape", [(33, 41), (14, 13, 15)])
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_against_two_passes_in_float64(
             assert relative(found, exact) <= limit
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast_changes_nothing(name: str, dtype: torch.dtype, device: torch.device) -> None:
@@ -140,6 +143,7 @@ def test_autocast_changes_nothing(name: str, dtype: torch.dtype, device: torch.d
     assert relative(half, whole.cpu().double()) <= 1e-6
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("shape", [(12, 13), (10, 11, 12)])
 @pytest.mark.parametrize("level", [0.0, 0.7, -1000.0])
@@ -159,6 +163,7 @@ def test_constant_images(name: str, shape: tuple[int, ...], level: float) -> Non
             assert all(gradient.abs().max() <= limit for gradient in gradients)
 
 
+@pytest.mark.usefixtures("engine")
 @EACH
 @pytest.mark.parametrize("case", CASES)
 def test_range_and_identical_images(name: str, case: str) -> None:

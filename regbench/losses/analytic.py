@@ -13,11 +13,13 @@ from torch import Tensor
 
 Wanted = tuple[bool, ...]
 Gradients = tuple[Tensor | None, ...]
+Forward = Callable[..., tuple[Tensor, Gradients]]
+Backward = Callable[..., Gradients]
 
 
 def analytic(
-    forward: Callable[..., tuple[Tensor, Gradients]],
-    backward: Callable[..., Gradients],
+    forward: Forward,
+    backward: Backward,
     definition: Callable[..., Tensor],
     *inputs: Tensor,
 ) -> Tensor:
@@ -40,6 +42,25 @@ def analytic(
         wanted = tuple(torch.is_grad_enabled() and each.requires_grad for each in inputs)
         value: Tensor = _Analytic.apply(forward, backward, definition, wanted, *inputs)[0]  # type: ignore[no-untyped-call]
         return value
+
+
+def recomputed(
+    value: Callable[[Tensor], Tensor], gradient: Callable[[Tensor, float], Tensor]
+) -> tuple[Forward, Backward]:
+    """`forward` and `backward` for `analytic`, of one input on the CPU, that keep nothing.
+
+    Args:
+        value: of an input.
+        gradient: of an input, times a number.
+    """
+
+    def forward(_: Wanted, each: Tensor) -> tuple[Tensor, Gradients]:
+        return value(each), ()
+
+    def backward(upstream: Tensor, _: Gradients, __: Wanted, each: Tensor) -> Gradients:
+        return (gradient(each, float(upstream)),)
+
+    return forward, backward
 
 
 def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:

@@ -4,10 +4,12 @@ from functools import partial
 from math import prod
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench import compiled
+from regbench.losses.analytic import Backward, Forward, Gradients, Wanted, analytic, recomputed
 from regbench.losses.blocks import add_adjoint, adjoint, blocks, forward_difference, sum_of_squares
 from regbench.losses.checks import at_least, real, voxel_spacing
 from regbench.losses.rooms import Rooms
@@ -41,10 +43,21 @@ def bending(
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(3, displacement)
+    field = real(displacement)
     if stencil == "central":
-        return _central(steps, real(displacement))
-    bound = [partial(function, steps) for function in (_forward, _backward, _definition)]
-    return analytic(*bound, real(displacement))  # type: ignore[arg-type]  # three signatures in one list
+        return _central(steps, field)
+    forward: Forward = partial(_forward, steps)
+    backward: Backward = partial(_backward, steps)
+    if compiled.serves(field):
+        from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+
+        weights = np.zeros((len(steps),) * 3)
+        for pair, factor in _factors(field, steps).items():
+            weights[:, *pair] = factor * np.array(steps) ** 2  # a component's differences are of its own steps
+        forward, backward = recomputed(
+            partial(differences.bending_value, weights), partial(differences.bending_gradient, weights)
+        )
+    return analytic(forward, backward, partial(_definition, steps), field)
 
 
 def _pairs(dims: int) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from regbench import compiled
 from regbench.losses.analytic import Gradients, Wanted, analytic
 from regbench.losses.checks import image_pair, map_weights
 from regbench.losses.rooms import Rooms
@@ -59,12 +60,9 @@ def _sum(maps: Tensor) -> Tensor:
     return maps[:, :even].view(maps.shape[0], -1, 256).sum(2).double().sum(1) + maps[:, even:].double().sum(1)
 
 
-def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
-    """One pass: the sums of what an approximate mean leaves, of its squares and of its products."""
-    maps = [x.flatten(2).flatten(0, 1) for x in (fixed, moved)]
-    # Any centre near the mean keeps the squares small, and what it misses is found again below: some voxels will do.
-    means = [x[:, :: max(x.shape[1] // SAMPLE_VOXELS, 1)].mean(1, keepdim=True) for x in maps]
-    rooms, sums = Rooms(fixed), []
+def _sums(maps: list[Tensor], means: list[Tensor]) -> Tensor:
+    """Of the squares, the products and the values of what the means leave; ``(5, maps)``."""
+    rooms, sums = Rooms(maps[0]), []
     for chunk in _chunks(maps[0]):
         a, b = (
             torch.sub(x[:, chunk], mean, out=rooms.get(name, x[:, chunk].shape))
@@ -73,7 +71,21 @@ def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients
         room = rooms.get("product", a.shape)
         products = [_sum(torch.mul(one, two, out=room)) for one, two in ((a, a), (b, b), (a, b))]
         sums.append(torch.stack([*products, _sum(a), _sum(b)]))
-    ff, mm, fm, a_left, b_left = (torch.stack(sums).sum(0) / maps[0].shape[1]).unbind()
+    return torch.stack(sums).sum(0)
+
+
+def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
+    """One pass: the sums of what an approximate mean leaves, of its squares and of its products."""
+    maps = [x.flatten(2).flatten(0, 1) for x in (fixed, moved)]
+    # Any centre near the mean keeps the squares small, and what it misses is found again below: some voxels will do.
+    means = [x[:, :: max(x.shape[1] // SAMPLE_VOXELS, 1)].mean(1, keepdim=True) for x in maps]
+    if compiled.serves(fixed, moved):
+        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+
+        sums = correlation.gcc_sums(maps, means)
+    else:
+        sums = _sums(maps, means)
+    ff, mm, fm, a_left, b_left = (sums / maps[0].shape[1]).unbind()
     # Also of the mean of all voxels: that is rounded, at an offset of 1000 to a ten-thousandth.
     ff, mm, fm = ff - a_left**2, mm - b_left**2, fm - a_left * b_left
     flat = (ff <= _flat_level(means[0][:, 0])) | (mm <= _flat_level(means[1][:, 0]))
@@ -93,8 +105,15 @@ def _backward(upstream: Tensor, kept: Gradients, wanted: Wanted, fixed: Tensor, 
     assert factors is not None
     maps = [x.flatten(2).flatten(0, 1) for x in (fixed, moved)]
     slope, *others = (factors * upstream)[..., None]
-    rooms = Rooms(fixed)
     gradients: list[Tensor | None] = [None, None]
+    if compiled.serves(fixed, moved):
+        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+
+        for k in (k for k in (0, 1) if wanted[k]):
+            terms = torch.stack([means[k][:, 0], means[1 - k][:, 0], others[k][:, 0], slope[:, 0], others[2 + k][:, 0]])
+            gradients[k] = correlation.gcc_gradient(maps[k], maps[1 - k], terms).view(fixed.shape)
+        return tuple(gradients)
+    rooms = Rooms(fixed)
     for k in (k for k in (0, 1) if wanted[k]):
         gradient = torch.empty_like(maps[k], memory_format=torch.contiguous_format)
         gradients[k] = gradient.view(fixed.shape)

@@ -2,10 +2,12 @@
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench import compiled
+from regbench.losses.analytic import Backward, Forward, Gradients, Wanted, analytic, recomputed
 from regbench.losses.blocks import add_adjoint, adjoint_of_rows, blocks, column, forward_difference
 from regbench.losses.checks import at_least, real, voxel_spacing
 from regbench.losses.rooms import Rooms
@@ -58,8 +60,19 @@ def grad_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None
 def _mean_over_axes(displacement: Tensor, spacing: tuple[float, ...] | None, power: int) -> Tensor:
     steps = voxel_spacing(spacing, displacement)
     at_least(2, displacement)
-    bound = [partial(function, steps, power) for function in (_forward, _backward, _definition)]
-    return analytic(*bound, real(displacement))  # type: ignore[arg-type]  # three signatures in one list
+    field = real(displacement)
+    forward: Forward = partial(_forward, steps, power)
+    backward: Backward = partial(_backward, steps, power)
+    if compiled.serves(field):
+        from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+
+        # A component's differences are of its own steps.
+        weights = np.outer(np.array(steps) ** power, _factors(field, steps, power))
+        given = weights, power == 2
+        forward, backward = recomputed(
+            partial(differences.grad_value, *given), partial(differences.grad_gradient, *given)
+        )
+    return analytic(forward, backward, partial(_definition, steps, power), field)
 
 
 def _factors(field: Tensor, steps: tuple[float, ...], power: int) -> list[float]:

@@ -1,5 +1,6 @@
 """Local (windowed) cross-correlation."""
 
+from dataclasses import asdict
 from functools import partial
 from math import prod
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from regbench import compiled
 from regbench.losses.analytic import Gradients, Wanted, analytic
 from regbench.losses.box import box_sum
 from regbench.losses.checks import Mean, image_pair, mean_weights, window_sides
@@ -71,7 +73,13 @@ def lcc(
 def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
     """The value, and the gradients of the sum of the correlations."""
     weights, count = mean
-    total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
+    if compiled.serves(fixed, moved):
+        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+
+        flat = FLAT_ULPS * torch.finfo(fixed.dtype).eps
+        total, gradients = correlation.lcc_and_gradients(fixed, moved, weights, wanted, flat=flat, **asdict(options))
+    else:
+        total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
     # Rounding may carry a perfect match a hair beyond 1.
     return (1 - total / count).clamp_min(0).to(fixed.dtype), gradients
 
