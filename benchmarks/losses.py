@@ -2,10 +2,11 @@
 
     python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW]
 
-Each row runs in a fresh process, on the same tensors, the competitors in turn, so that what else the machine does hits
-all alike and no row inherits the heap of another; medians of time by the clock and of CPU time. Everything runs twice:
-with glibc as it is (buffers over 32 MB are mapped anew for each call, and page faults decide) and with the heap kept
-(mallopt). Peers that are not installed are left out. `--memory` measures the extra peak of resident memory instead.
+Ours runs with the compiled loops, where Numba is installed, and in torch alone. Each row runs in a fresh process, on
+the same tensors, the competitors in turn, so that what else the machine does hits all alike and no row inherits the
+heap of another; medians of time by the clock and of CPU time. Everything runs twice: with glibc as it is (buffers over
+32 MB are mapped anew for each call, and page faults decide) and with the heap kept (mallopt). Peers that are not
+installed are left out. `--memory` measures the extra peak of resident memory instead.
 """
 
 import argparse
@@ -27,10 +28,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regbench import compiled
 from regbench.losses import REGULARIZERS, SIMILARITIES
 from regbench.spatial import jacobian_determinant
 
 FULL = (160, 192, 224)
+PLAIN = "regbench in torch"
 Loss = Callable[..., Tensor]
 
 
@@ -129,6 +132,17 @@ def inputs(shape: tuple[int, ...], count: int) -> list[Tensor]:
     return [torch.rand(shape, generator=generator) for _ in range(abs(count))]
 
 
+def turn(name: str, loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
+    """`once`, for ours in torch alone without the compiled loops."""
+    before = compiled.available
+    if name == PLAIN:
+        compiled.available = lambda: False
+    try:
+        return once(loss, given, forward_only)
+    finally:
+        compiled.available = before
+
+
 def once(loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
     """Seconds of forward and backward, by the clock and of CPU; gradient to the last input only, as in training."""
     leaves = [*given[:-1], given[-1] if forward_only else given[-1].detach().requires_grad_()]
@@ -147,17 +161,19 @@ def time_row(label: str, threads: int, regime: str) -> dict[str, object]:
         keep_heap()
     shape, count, losses = cases(quick=False)[label]
     given, forward_only = inputs(shape, count), count < 0
+    if compiled.available():
+        losses[PLAIN] = losses["regbench"]
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
     # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
     often = 15 if np.prod(shape) < 5e5 else 9 if np.prod(shape) < 2e6 else 5
     dense = label.startswith("lcc") and len(shape) == 5
     repeats = {name: 1 if name == "formula" and dense else often for name in losses}
-    for turn in range(max(repeats.values())):
+    for time_around in range(max(repeats.values())):
         for name, loss in losses.items():
-            if turn < repeats[name]:
+            if time_around < repeats[name]:
                 if repeats[name] > 1:  # not counted: wakes the threads that a competitor with one left asleep
-                    once(loss, given, forward_only)
-                taken[name].append(once(loss, given, forward_only))
+                    turn(name, loss, given, forward_only)
+                taken[name].append(turn(name, loss, given, forward_only))
     row: dict[str, object] = {"row": label}
     for kind, key in enumerate(("milliseconds", "cpu_milliseconds")):
         row[key] = {name: 1000 * statistics.median(each[kind] for each in times) for name, times in taken.items()}
@@ -175,7 +191,7 @@ def time_rows(quick: bool, threads: int, only: str, regime: str) -> list[dict[st
         text = f"{label:32s}"
         for key in ("milliseconds", "cpu_milliseconds"):
             medians = rows[-1][key]
-            fastest = min((m for n, m in medians.items() if n != "regbench"), default=0.0)
+            fastest = min((m for n, m in medians.items() if not n.startswith("regbench")), default=0.0)
             text += f"{key[:-12]:5s}" + "".join(f"{n} {m:8.2f}  " for n, m in medians.items())
             text += f"x{fastest / medians['regbench']:.1f}  "
         print(text, flush=True)
@@ -187,12 +203,13 @@ def memory_of(label: str, name: str) -> float:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     shape, count, losses = cases(quick=False)[label]
+    losses[PLAIN] = losses["regbench"]
     small = inputs((*shape[:2], *(24,) * (len(shape) - 2)), count)
-    once(losses[name], small, count < 0)
+    turn(name, losses[name], small, count < 0)
     given = inputs(shape, count)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
     before = _status("VmRSS")
-    once(losses[name], given, count < 0)
+    turn(name, losses[name], given, count < 0)
     return (_status("VmHWM") - before) / 1024
 
 
@@ -245,7 +262,7 @@ def memory_table() -> dict[str, dict[str, float]]:
         "bending",
         "jacobian_determinant (forward)",
     ):
-        for name in cases(quick=False)[label][2]:
+        for name in [*cases(quick=False)[label][2], *([PLAIN] if compiled.available() else [])]:
             if (label, name) == ("lcc 160x192x224", "formula"):
                 continue
             done = subprocess.run(

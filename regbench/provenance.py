@@ -12,6 +12,7 @@ import regbench
 PACKAGES = (
     "torch",
     "numpy",
+    "numba",
     "scipy",
     "pandas",
     "pyarrow",
