@@ -21,7 +21,7 @@ from regbench.spatial import jacobian_determinant
 
 pytest.importorskip("numba", reason='pip install "regbench[fast]"')
 if compiled.available():
-    from regbench.compiled import correlation, differences
+    from regbench.compiled import correlation, differences, histogram
 
 Loss = Callable[..., Tensor]
 # Axes of one voxel, of the fewest, longer than a vector, and in every number of dimensions.
@@ -53,7 +53,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(kernel.py_func.__name__)
         original(kernel, *given)
 
-    for module in (correlation, differences):
+    for module in (correlation, differences, histogram):
         monkeypatch.setattr(module, "in_parts", spy)
     return names
 
@@ -145,9 +145,9 @@ def test_images_of_a_batch_do_not_meet() -> None:
 def test_what_a_bright_region_leaves_is_no_texture() -> None:
     """Sums that a bright region passed through end at rounding, not at zero; where nothing is, that is no texture."""
     torch.manual_seed(0)
-    f, m = (torch.zeros(1, 1, 40, 12, 12) for _ in range(2))
-    f[:, :, :10], m[:, :, :10] = 3000 * torch.rand(2, 1, 1, 10, 12, 12)
-    f, m = f - f.mean(), m - m.mean()  # the constant region is then what is taken off
+    f, m = 3000 * torch.rand(2, 1, 1, 40, 12, 12) ** 9  # of all magnitudes, or the sums would be exact
+    for image in (f, m):  # at the mean, which is taken off, the other test for a flat window has nothing to compare
+        image[:, :, 10:] = image[:, :, :10].mean()
     for signed in (False, True):
         _, *gradients = with_gradients(partial(SIMILARITIES["lcc"], signed=signed), [f, m])
         assert all(g[:, :, 20:].abs().max() == 0 for g in gradients)
@@ -167,7 +167,28 @@ def test_gcc(case: str, count: int, threads: Any, called: list[str]) -> None:
     assert called == ["_gcc_sums", "_gcc_gradient", "_gcc_gradient"]
 
 
-@pytest.mark.parametrize("name", ["lcc", "gcc", "grad_l1", "grad_l2", "bending"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", ["mi", "nmi"])
+@pytest.mark.parametrize("window", [(2, 0.3), (5, 0.05), (5, 2.0), (32, 0.3), (32, 0.5), (32, 2.0)], ids=str)
+def test_histogram(name: str, window: tuple[int, float], count: int, threads: Any, called: list[str]) -> None:
+    threads(count)
+    bins, sigma = window
+    torch.manual_seed(0)
+    f = torch.rand(2, 2, 9, 8, 7)
+    m = f.sqrt() + 0.1 * torch.rand(f.shape)
+    for mask, ends in product((None, torch.rand(2, 1, 9, 8, 7)), (None, (0.2, 0.7))):
+        loss = partial(SIMILARITIES[name], bins=bins, sigma=sigma, intensity_range=ends, mask=mask)
+        double = partial(loss, mask=None if mask is None else mask.double())
+        value, *gradients = with_gradients(loss, [f, m])
+        expected, *exact = with_gradients(double, [f.double(), m.double()])
+        assert abs(value - expected) <= 1e-6
+        # Where windows hardly overlap, a voxel that float32 puts elsewhere between two bins has another gradient.
+        for one, two in zip(gradients, exact, strict=True):
+            assert relative(one, two) <= (1e-4 if sigma >= 0.3 else 1e-2)
+    assert set(called) == {"_joint", "_gradients"}
+
+
+@pytest.mark.parametrize("name", ["lcc", "gcc", "mi", "grad_l1", "grad_l2", "bending"])
 def test_what_has_no_memory_goes_by_torch(name: str, called: list[str]) -> None:
     """vmap, second derivatives, torch.compile; a layout of its own is copied."""
     loss = (SIMILARITIES | REGULARIZERS)[name]
@@ -178,7 +199,7 @@ def test_what_has_no_memory_goes_by_torch(name: str, called: list[str]) -> None:
     stacked = [x[:, None] for x in inputs]
     gradient = torch.func.vmap(torch.func.grad(loss))(*stacked)
     each = torch.stack([with_gradients(loss, [x[k : k + 1] for x in inputs])[1] / 3 for k in range(3)])
-    assert torch.allclose(gradient, each, rtol=1e-4, atol=1e-8)
+    assert relative(gradient, each.double()) <= 1e-4
     last = [x.movedim(1, -1).contiguous().movedim(-1, 1) for x in inputs]
     for one, two in zip(with_gradients(loss, last), expected, strict=True):
         assert relative(one, two.double()) <= 1e-6

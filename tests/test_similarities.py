@@ -224,6 +224,23 @@ def test_mask_gradients(name: str) -> None:
     assert torch.autograd.gradcheck(small(name, mask=mask, **ends), (f, m))
 
 
+@pytest.mark.usefixtures("engine")
+@EACH
+@pytest.mark.parametrize("shape", [(12, 13), (10, 11, 12)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_diverged_image_is_seen(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+    """A training whose loss is not finite ends with a row in the table: neither an exception nor a number will do."""
+    for value, more in ((torch.nan, {}), (torch.inf, {}), (torch.nan, {"intensity_range": (0.0, 1.0)})):
+        if more and name not in {"mi", "nmi"}:
+            continue
+        f, m = (x.to(device, dtype) for x in images(shape))
+        m.view(-1)[7] = value
+        for pair in ((f, m), (m, f)):
+            found, *gradients = value_and_gradients(small(name, **more), *pair)
+            assert not found.isfinite()
+            assert value == torch.inf or any(g.isnan().any() for g in gradients)
+
+
 def test_lcc_inverted_contrast() -> None:
     f, _ = images((20, 21))
     assert SIMILARITIES["lcc"](f, 1 - f).item() == pytest.approx(0, abs=1e-3)
@@ -254,7 +271,7 @@ def test_shapes_must_agree(name: str) -> None:
         ("lcc", {"eps": 0.0}, "positive"),
         ("mi", {"bins": 1}, "bins"),
         ("mi", {"intensity_range": (1.0, 0.0)}, "lower"),
-        ("nmi", {"sigma": 0.0}, "sigma"),
+        ("nmi", {"sigma": 0.04}, "sigma at least 0.05"),
         ("ngf", {"edge": 0.0}, "edge"),
         ("mind", {"radius": 9}, "21 voxels|23 voxels"),
     ],

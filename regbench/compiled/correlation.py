@@ -123,7 +123,7 @@ def gcc_gradient(own: Tensor, other: Tensor, factors: Tensor) -> Tensor:
 
 
 # What running sums have at most left of the largest sum of squares that passed, where the true one is zero.
-_REST = 1e-13
+_REST = 1e-14
 # Voxels of an item of work: their order of summation must not depend on the number of threads.
 _PART = 1 << 15
 

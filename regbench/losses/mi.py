@@ -12,6 +12,9 @@ from regbench.losses.parzen import Settings, gradients, joint, joint_in_chunks, 
 
 Score = Callable[[Tensor], Tensor]
 
+# Of a window, in bins: of one far narrower float32 cannot hold the weights, and hardly a voxel has a gradient.
+NARROWEST = 0.05
+
 
 def mi(
     fixed: Tensor,
@@ -33,7 +36,7 @@ def mi(
         moved: warped moving image, same shape.
         mask: histogram over its voxels only.
         bins: number of bins of each image, their centres evenly from the lower to the upper end of the range.
-        sigma: of the window, in bins.
+        sigma: of the window, in bins; at least 0.05.
         intensity_range: lower and upper end; intensities beyond count as the end. None takes each image's own minimum
             and maximum, which count as constants in the gradient.
         smooth: ``1e-7`` with ``bins=23`` and ``intensity_range=(0, 1)`` gives the number of MONAI, which adds it in
@@ -70,7 +73,7 @@ def nmi(
         moved: warped moving image, same shape.
         mask: histogram over its voxels only.
         bins: number of bins of each image.
-        sigma: of the Parzen window, in bins.
+        sigma: of the Parzen window, in bins; at least 0.05.
         intensity_range: as in `mi`.
 
     Returns:
@@ -100,15 +103,16 @@ def _normalised(joint: Tensor) -> Tensor:
 
 
 def _plogp(p: Tensor) -> Tensor:
-    return torch.where(p > 0, p * torch.where(p > 0, p, 1).log(), 0).sum((-1, -2))
+    empty = p <= 0  # not of NaN, which must be seen
+    return torch.where(empty, 0, p * torch.where(empty, 1, p).log()).sum((-1, -2))
 
 
 def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
     bins, sigma, ends = settings
     fixed, moved = image_pair(fixed, moved)
-    if bins < 2 or not sigma > 0 or (ends is not None and not ends[0] < ends[1]):
+    if bins < 2 or not sigma >= NARROWEST or (ends is not None and not ends[0] < ends[1]):
         raise ValueError(
-            "bins must be at least 2, sigma positive and intensity_range a lower and a higher number, "
+            f"bins must be at least 2, sigma at least {NARROWEST} and intensity_range a lower and a higher number, "
             f"but got {bins}, {sigma} and {ends}."
         )
     weights = map_weights(mask, fixed)

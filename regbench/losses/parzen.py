@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regbench import compiled
 from regbench.losses.analytic import Gradients, Wanted
 from regbench.losses.rooms import Rooms
 
@@ -109,7 +110,8 @@ def _taps(line: Tensor, k: int, at: tuple[int, int], window: Window, rooms: Room
             if row >= 0:
                 _zero_up_to(weights[row], side, threshold - 0.5)
     weights.div_(torch.sum(weights, 0, out=place))
-    return _Taps(below.long(), weights, offsets)
+    # NaN is no bin, and makes its weights NaN anyhow.
+    return _Taps(below.long().clamp_(0, window.bins - 1), weights, offsets)
 
 
 def _zero_up_to(values: Tensor, where: Tensor, threshold: float) -> None:
@@ -145,8 +147,23 @@ def _shares(taps: _Taps, k: int, window: Window, rooms: Rooms) -> Tensor:
     return room.view(products, each, -1)[..., reach // 2 - 1 : reach // 2 - 1 + window.bins]
 
 
+def _lines(weights: Tensor | None, window: Window, *images: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """Images and weights ``(N, n)``, and each image's low, high and bins per unit, ``(N, 2, 3)``."""
+    fixed, moved = (x.flatten(2).flatten(0, 1).contiguous() for x in images)
+    masses = None if weights is None else weights.flatten(0, 1)
+    ranges = [torch.stack([x[k].flatten() for x in (window.low, window.high, window.per_unit)], 1) for k in (0, 1)]
+    return fixed, moved, masses, torch.stack(ranges, 1)
+
+
 def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
     """The same as `joint` in little memory, not differentiable."""
+    if compiled.serves(fixed, moved):
+        from regbench.compiled import histogram  # noqa: PLC0415 - starts Numba
+
+        given = _lines(weights, window, fixed, moved)
+        found = histogram.joint(*given, window.bins, window.sigma, _reach(window, fixed))
+        found /= fixed[0, 0].numel() if weights is None else 1
+        return found.to(fixed.dtype).view(*fixed.shape[:2], window.bins, window.bins)
     rooms, total = Rooms(fixed), fixed.new_zeros(*fixed.shape[:2], window.bins, window.bins)
     for at, mass, lines in _maps(weights, fixed, moved):
         for chunk in _chunks(lines[0]):
@@ -160,6 +177,14 @@ def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved
 
 def gradients(slope: Tensor, weights: Tensor | None, window: Window, wanted: Wanted, *images: Tensor) -> Gradients:
     """Gradient to each image, given `slope`, that to the joint histogram."""
+    if compiled.serves(*images):
+        from regbench.compiled import histogram  # noqa: PLC0415 - starts Numba
+
+        slope = slope.flatten(0, 1) / (images[0][0, 0].numel() if weights is None else 1)
+        fixed, moved, masses, ranges = _lines(weights, window, *images)
+        reach = _reach(window, fixed)
+        flat = histogram.gradients(slope, fixed, moved, masses, wanted, ranges, window.sigma, reach)
+        return tuple(None if each is None else each.view(images[0].shape) for each in flat)
     rooms = Rooms(images[0])
     found = [torch.empty(x.shape, dtype=x.dtype, device=x.device) if want else None
              for x, want in zip(images, wanted, strict=True)]  # fmt: skip
