@@ -71,9 +71,9 @@ class _Determinant(torch.autograd.Function):
     @staticmethod
     def forward(field: Tensor) -> Tensor:
         if field.shape[1] == 3 and compiled.serves(field):
-            from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+            from regbench.compiled import determinant as loops  # noqa: PLC0415 - starts Numba
 
-            return differences.determinant(field)
+            return loops.determinant(field)
         out = torch.empty_like(field[:, 0], memory_format=torch.contiguous_format)
         scratch, zero, dims = _scratches(field, cofactors=True), field.new_zeros(()), field.shape[1]
         for sample, rows, halo, inside in _slabs(field, 1):

@@ -21,7 +21,7 @@ from regbench.spatial import jacobian_determinant
 
 pytest.importorskip("numba", reason='pip install "regbench[fast]"')
 if compiled.available():
-    from regbench.compiled import correlation, differences, histogram
+    from regbench.compiled import determinant, differences, gcc, histogram, lcc
 
 Loss = Callable[..., Tensor]
 # Axes of one voxel, of the fewest, longer than a vector, and in every number of dimensions.
@@ -53,7 +53,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(kernel.py_func.__name__)
         original(kernel, *given)
 
-    for module in (correlation, differences, histogram):
+    for module in (determinant, differences, gcc, histogram, lcc):
         monkeypatch.setattr(module, "in_parts", spy)
     return names
 
@@ -164,7 +164,7 @@ def test_gcc(case: str, count: int, threads: Any, called: list[str]) -> None:
         with_gradients(loss, [f, m]), with_gradients(loss, [f.double(), m.double()]), strict=True
     ):
         assert relative(found, expected) <= 1e-6
-    assert called == ["_gcc_sums", "_gcc_gradient", "_gcc_gradient"]
+    assert called == ["_sums", "_gradient", "_gradient"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

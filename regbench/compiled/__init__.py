@@ -21,17 +21,17 @@ VOXELS_A_THREAD = 100_000
 
 
 def serves(*tensors: Tensor) -> bool:
-    """Whether the compiled loops can take these: float32 in this machine's memory, and Numba at hand.
+    """Whether the compiled loops can take these: float32 in this machine's memory, three axes at most; and Numba.
 
     Not float64: the running sums here are of float64 and would lose digits of it. Not a fake tensor nor any other
     kind that has no memory to loop over.
     """
-    return all(x.device.type == "cpu" and x.dtype == torch.float32 and _in_memory(x) for x in tensors) and available()
+    return all(_in_memory(x) and x.dtype == torch.float32 and x.ndim <= 5 for x in tensors) and available()
 
 
 def _in_memory(tensor: Tensor) -> bool:
     try:
-        return type(tensor) is Tensor and tensor.data_ptr() != 0
+        return type(tensor) is Tensor and tensor.device.type == "cpu" and tensor.data_ptr() != 0
     except RuntimeError:  # one that stands for many, under torch.func.vmap
         return False
 
@@ -42,7 +42,7 @@ def available() -> bool:
     if find_spec("numba") is None:
         return False
     try:
-        import numba  # noqa: F401, PLC0415 - 0.3 s, for the first loss on a CPU
+        import numba  # noqa: PLC0415 - 0.3 s, for the first loss on a CPU
 
         _gomp()
     except (ImportError, OSError) as error:  # as where NumPy is newer than Numba knows
@@ -50,7 +50,7 @@ def available() -> bool:
             f"Numba is installed but cannot serve, so that losses on the CPU are slower: {error}", stacklevel=2
         )
         return False
-    return True
+    return not getattr(numba.config, "DISABLE_JIT", False)  # set by who looks for a fault with a debugger
 
 
 @functools.cache

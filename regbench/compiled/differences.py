@@ -1,4 +1,4 @@
-"""Finite differences of a displacement: value and gradient of the regularizers, and the Jacobian determinant.
+"""Finite differences of a displacement: value and gradient of the regularizers.
 
 A field here is ``(N, A, Y, Z)``, N = batch x components: fewer spatial axes have leading ones. An index beyond the
 border is drawn back to it, so that a difference across it is zero.
@@ -8,6 +8,7 @@ with a large common part.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -84,15 +85,7 @@ def _gradient(kernel: Callable[..., None], field: Tensor, *arguments: Any) -> Te
     return gradient
 
 
-def determinant(field: Tensor) -> Tensor:
-    """Determinants of the gradient of ``p + u(p)`` in 3D, as numpy.gradient takes it; ``(B, *S)``."""
-    out = torch.empty((field.shape[0], *field.shape[2:]), dtype=field.dtype)
-    values, found = field.detach().contiguous().numpy(), out.numpy()
-    columns = found.shape[-1]
-    in_parts(_determinant, prod(found.shape[:2]), values.size, lambda: (np.empty((3, 3, columns), f32),), values, found)
-    return out
-
-
+@partial(jit, reorder=True)
 def _total(row):
     total = 0.0
     for x in range(len(row)):
@@ -100,16 +93,14 @@ def _total(row):
     return total
 
 
+@jit
 def _size(difference, square):
     return difference * difference if square else abs(difference)
 
 
+@jit
 def _slope(difference, square):
     return difference + difference if square else f32(difference > 0) - f32(difference < 0)
-
-
-_total = jit(_total, reorder=True)
-_size, _slope = jit(_size), jit(_slope)
 
 
 @jit
@@ -152,15 +143,14 @@ def _grad_gradient(start, stop, _, field, out, weights, square):
             target[-1] += along_x * _slope(here[-1] - here[-2], square)
 
 
+@jit
 def _second(low, middle, high):
     return (high - middle) - (middle - low)
 
 
+@jit
 def _mixed(low_low, low_high, high_low, high_high):
     return (high_high - high_low) - (low_high - low_low)
-
-
-_second, _mixed = jit(_second), jit(_mixed)
 
 
 @jit
@@ -195,6 +185,7 @@ def _bending_value(start, stop, found, field, sums, weights):
 # A loop is turned into vectors only if few arrays could overlap with the one it writes: hence one small loop a term.
 
 
+@jit
 def _add_second(a, b, c, d, e, low, middle, high, out):
     """Transpose of the second difference, from five neighbours in a row, each of the three with its weight."""
     for x in range(len(out)):
@@ -202,6 +193,7 @@ def _add_second(a, b, c, d, e, low, middle, high, out):
         out[x] += (low * one - middle * two) + (high * three - middle * two)
 
 
+@jit
 def _add_mixed(before, here, after, far_before, far, far_after, weight, out):
     """Of the four mixed differences around a voxel, the two towards one side."""
     for x in range(len(out)):
@@ -210,6 +202,7 @@ def _add_mixed(before, here, after, far_before, far, far_after, weight, out):
         out[x] += weight * (one - two)
 
 
+@jit
 def _add_mixed_in_row(low, here, high, weight, out):
     """All four, where one of the axes is that of the row."""
     for x in range(1, len(out) - 1):
@@ -219,18 +212,16 @@ def _add_mixed_in_row(low, here, high, weight, out):
     out[last] += weight * _around(low, here, high, last, last - 1, last)
 
 
+@jit
 def _around(low, here, high, x, before, after):
     up = _mixed(here[x], here[after], high[x], high[after]) - _mixed(here[before], here[x], high[before], high[x])
     down = _mixed(low[x], low[after], here[x], here[after]) - _mixed(low[before], low[x], here[before], here[x])
     return up - down
 
 
+@jit
 def _hold(place, last):
     return min(max(place, 0), last)
-
-
-_around, _hold = jit(_around), jit(_hold)
-_add_second, _add_mixed, _add_mixed_in_row = jit(_add_second), jit(_add_mixed), jit(_add_mixed_in_row)
 
 
 @jit
@@ -260,43 +251,3 @@ def _bending_gradient(start, stop, in_x, field, out, weights):
                 in_x[x + 1] = _second(here[x - 1], here[x], here[x + 1])
             for x in range(columns):
                 target[x] += w[2, 2] * _second(in_x[x], in_x[x + 1], in_x[x + 2])
-
-
-def _difference(low, high, factor, add, out):
-    for x in range(len(out)):
-        out[x] = add + factor * (high[x] - low[x])
-
-
-def _gradient_in_row(row, add, out):
-    for x in range(1, len(row) - 1):
-        out[x] = add + f32(0.5) * (row[x + 1] - row[x - 1])
-    out[0] = add + (row[1] - row[0])
-    out[-1] = add + (row[-1] - row[-2])
-
-
-def _add_product(one, a, b, c, d, out):
-    for x in range(len(out)):
-        out[x] += one[x] * (a[x] * b[x] - c[x] * d[x])
-
-
-_difference, _gradient_in_row, _add_product = jit(_difference), jit(_gradient_in_row), jit(_add_product)
-
-
-@jit
-def _determinant(start, stop, d, field, out):  # d[k][j]: component k along axis j
-    depth, rows = field.shape[2:4]
-    for plane in range(start, stop):
-        n, z = plane // depth, plane % depth
-        zb, za = max(z - 1, 0), min(z + 1, depth - 1)
-        for y in range(rows):
-            yb, ya = max(y - 1, 0), min(y + 1, rows - 1)
-            for k in range(3):
-                u = field[n, k]
-                _difference(u[zb, y], u[za, y], f32(1) / f32(za - zb), f32(k == 0), d[k, 0])
-                _difference(u[z, yb], u[z, ya], f32(1) / f32(ya - yb), f32(k == 1), d[k, 1])
-                _gradient_in_row(u[z, y], f32(k == 2), d[k, 2])
-            target = out[n, z, y]
-            target[:] = 0
-            for j in range(3):
-                one, two = (j + 1) % 3, (j + 2) % 3
-                _add_product(d[0, j], d[1, one], d[2, two], d[1, two], d[2, one], target)

@@ -80,9 +80,9 @@ def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients
     # Any centre near the mean keeps the squares small, and what it misses is found again below: some voxels will do.
     means = [x[:, :: max(x.shape[1] // SAMPLE_VOXELS, 1)].mean(1, keepdim=True) for x in maps]
     if compiled.serves(fixed, moved):
-        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+        from regbench.compiled import gcc as loops  # noqa: PLC0415 - starts Numba
 
-        sums = correlation.gcc_sums(maps, means)
+        sums = loops.sums_of_products(maps, means)
     else:
         sums = _sums(maps, means)
     ff, mm, fm, a_left, b_left = (sums / maps[0].shape[1]).unbind()
@@ -107,11 +107,11 @@ def _backward(upstream: Tensor, kept: Gradients, wanted: Wanted, fixed: Tensor, 
     slope, *others = (factors * upstream)[..., None]
     gradients: list[Tensor | None] = [None, None]
     if compiled.serves(fixed, moved):
-        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+        from regbench.compiled import gcc as loops  # noqa: PLC0415 - starts Numba
 
         for k in (k for k in (0, 1) if wanted[k]):
             terms = torch.stack([means[k][:, 0], means[1 - k][:, 0], others[k][:, 0], slope[:, 0], others[2 + k][:, 0]])
-            gradients[k] = correlation.gcc_gradient(maps[k], maps[1 - k], terms).view(fixed.shape)
+            gradients[k] = loops.gradient(maps[k], maps[1 - k], terms).view(fixed.shape)
         return tuple(gradients)
     rooms = Rooms(fixed)
     for k in (k for k in (0, 1) if wanted[k]):

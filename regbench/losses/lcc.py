@@ -74,10 +74,10 @@ def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved:
     """The value, and the gradients of the sum of the correlations."""
     weights, count = mean
     if compiled.serves(fixed, moved):
-        from regbench.compiled import correlation  # noqa: PLC0415 - starts Numba
+        from regbench.compiled import lcc as loops  # noqa: PLC0415 - starts Numba
 
         flat = FLAT_ULPS * torch.finfo(fixed.dtype).eps
-        total, gradients = correlation.lcc_and_gradients(fixed, moved, weights, wanted, flat=flat, **asdict(options))
+        total, gradients = loops.value_and_gradients(fixed, moved, weights, wanted, flat=flat, **asdict(options))
     else:
         total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
     # Rounding may carry a perfect match a hair beyond 1.

@@ -1,13 +1,14 @@
-"""Local and global cross-correlation with their gradients.
+"""Local cross-correlation and its gradients.
 
-The local one walks through the planes once. It keeps, for each row and column of a plane, the sums over the window's
-planes, adds the plane that enters and takes off the one that leaves; the same again from row to row; and along a row it
-doubles. So its cost hardly depends on the window. Running sums in float32 would lose their digits on the way; these are
-of float64, in which a product of two float32 is exact.
+A sweep through the planes keeps, for each row and column, the sums over the window's planes, adds the plane that enters
+and takes off the one that leaves; the same again from row to row; along a row, windows grow by threes. The cost hardly
+depends on the window. Running sums in float32 would lose their digits on the way; these are of float64, in which a
+product of two float32 is exact.
 
 The inner loops are functions of their own, of whole rows, so that they become vectors.
 """
 
+from functools import partial
 from math import inf, prod
 from typing import Any
 
@@ -23,7 +24,7 @@ Doubles = NDArray[np.float64]
 f64 = np.float64
 
 
-def lcc_and_gradients(
+def value_and_gradients(
     fixed: Tensor,
     moved: Tensor,
     weights: Tensor | None,
@@ -93,39 +94,8 @@ def _counts(size: int, side: int) -> Doubles:
     return (np.minimum(place, side // 2) + np.minimum(size - 1 - place, side // 2) + 1).astype(np.float64)
 
 
-def gcc_sums(maps: list[Tensor], means: list[Tensor]) -> Tensor:
-    """Sums over each map of a^2, b^2, a b, a and b, where a and b are the maps less their means; ``(5, N)`` float64.
-
-    Args:
-        maps: ``(N, n)`` float32.
-        means: ``(N, 1)``, any.
-    """
-    one, two = (x.detach().contiguous().numpy() for x in maps)
-    parts = -(-one.shape[1] // _PART)
-    sums = np.zeros((5, one.shape[0], parts))
-    in_parts(_gcc_sums, one.shape[0] * parts, one.size, tuple, one, two, *(x[:, 0].numpy() for x in means), sums)
-    return torch.from_numpy(sums.sum(2))
-
-
-def gcc_gradient(own: Tensor, other: Tensor, factors: Tensor) -> Tensor:
-    """``left + own_factor (own - mean) - slope (other - other mean)``.
-
-    Args:
-        own: ``(N, n)`` float32.
-        other: the same.
-        factors: mean, other mean, own factor, slope and left, ``(5, N)``.
-    """
-    gradient = torch.empty(own.shape, dtype=own.dtype)
-    arrays = [x.detach().contiguous().numpy() for x in (own, other)]
-    parts = -(-own.shape[1] // _PART)
-    in_parts(_gcc_gradient, own.shape[0] * parts, own.numel(), tuple, *arrays, factors.numpy(), gradient.numpy())
-    return gradient
-
-
 # What running sums have at most left of the largest sum of squares that passed, where the true one is zero.
 _REST = 1e-14
-# Voxels of an item of work: their order of summation must not depend on the number of threads.
-_PART = 1 << 15
 
 
 @jit
@@ -272,51 +242,12 @@ def _write(own, other, centre, other_centre, cross, pull, rest, out):
         out[x] = (f64(other[x]) - other_centre) * cross[x] - (f64(own[x]) - centre) * pull[x] - rest[x]
 
 
+@partial(jit, reorder=True)
 def _total(values):
     total = 0.0
     for x in range(len(values)):
         total += values[x]
     return total
-
-
-_total = jit(_total, reorder=True)
-
-
-def _gcc_sums_of(one, two, mean, other_mean, out):
-    ff, mm, fm, f_left, m_left = 0.0, 0.0, 0.0, 0.0, 0.0
-    for x in range(len(one)):
-        a, b = f64(one[x]) - mean, f64(two[x]) - other_mean
-        ff += a * a
-        mm += b * b
-        fm += a * b
-        f_left += a
-        m_left += b
-    out[0], out[1], out[2], out[3], out[4] = ff, mm, fm, f_left, m_left
-
-
-@jit
-def _gcc_gradient_of(own, other, factors, out):
-    mean, other_mean, factor, slope, left = factors[0], factors[1], factors[2], factors[3], factors[4]
-    for x in range(len(out)):
-        out[x] = left + factor * (own[x] - mean) - slope * (other[x] - other_mean)
-
-
-def _dot(one, two):
-    total = 0.0
-    for x in range(len(one)):
-        total += one[x] * two[x]
-    return total
-
-
-def _weighted_dot(one, two, weights):
-    total = 0.0
-    for x in range(len(one)):
-        total += one[x] * two[x] * weights[x]
-    return total
-
-
-_dot, _weighted_dot = jit(_dot, reorder=True), jit(_weighted_dot, reorder=True)
-_gcc_sums_of = jit(_gcc_sums_of, reorder=True)
 
 
 # The arrays of a thread, in which quantities lie one after the other in a row, with zeros between them for the window,
@@ -451,21 +382,3 @@ def _lcc(
                     _swap(lines[1], slot[y], factor_planes[y])
             if some and first <= z - reach < last:
                 _write_plane(n, z - reach, planes, factor_planes, images, centres, gradients, sides, flags)
-
-
-@jit
-def _gcc_sums(start, stop, one, two, means, other_means, sums):
-    parts = sums.shape[2]
-    for item in range(start, stop):
-        n, part = item // parts, item % parts
-        low, high = part * _PART, min((part + 1) * _PART, one.shape[1])
-        _gcc_sums_of(one[n, low:high], two[n, low:high], f64(means[n]), f64(other_means[n]), sums[:, n, part])
-
-
-@jit
-def _gcc_gradient(start, stop, own, other, factors, out):
-    parts = (own.shape[1] + _PART - 1) // _PART
-    for item in range(start, stop):
-        n, part = item // parts, item % parts
-        low, high = part * _PART, min((part + 1) * _PART, own.shape[1])
-        _gcc_gradient_of(own[n, low:high], other[n, low:high], factors[:, n], out[n, low:high])
