@@ -234,6 +234,15 @@ def _ends(entry: Mapping[str, Any]) -> list[Any]:
     return [int(end) if kind == "int" and float(end).is_integer() else float(end) for end in numbers]
 
 
+def _tried(entry: Mapping[str, Any]) -> list[Any]:
+    """The ends, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
+    found = _ends(entry)
+    if entry.get("type") != "int" or not all(isinstance(end, int) for end in found):
+        return found
+    step = entry.get("step")
+    return [*found, *[found[0] + (step if isinstance(step, int) else 1)][: len(found)]]
+
+
 def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:
     low, high = found
     if low >= high:
@@ -539,9 +548,10 @@ def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
                 continue
             if not isinstance(name, str) or not isinstance(given, Mapping):
                 continue  # the typed check says so
-            for end in _ends(entry):
-                for parameter, message in check(kind, name, {**given, keyword: end}):
-                    if parameter == keyword:
+            anyhow = [message for parameter, message in check(kind, name, given) if parameter != keyword]
+            for value in _tried(entry):
+                for _, message in check(kind, name, {**given, keyword: value}):
+                    if message not in anyhow:
                         yield Mistake(f"{place}.parameter", message)
 
 

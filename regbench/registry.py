@@ -1,7 +1,12 @@
 """All registries under the word that configs use for them."""
 
+import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from regbench import components
 from regbench.baselines import BASELINES
@@ -29,7 +34,47 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         return splits.mistakes(given)
     if kind == "preprocessing":
         return preprocess.mistakes(name, given)
-    return components.mistakes(REGISTRIES[kind], name, given)
+    return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
+
+
+def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a component of ours says against its parameters when it is called: a mistake if neither 2D nor 3D will do.
+
+    On the device `meta`, where tensors have shapes and no values, so that it costs nothing.
+    """
+    if kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
+        return []
+    said = []
+    for dims in (2, 3):
+        try:
+            _call(kind, name, given, dims)
+        except (ValueError, TypeError, ArithmeticError, RuntimeError, IndexError) as error:
+            said.append(str(error))
+        else:
+            return []
+    named = (key for key in given if re.search(rf"\b{re.escape(key)}\b", said[0]))
+    return [(next(named, ""), f"`{name}`: {said[0]}")]
+
+
+def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
+    bound = components.bind(REGISTRIES[kind], name, given)
+    with torch.device("meta"):
+        if kind == "model":
+            objective = "objective" in inspect.signature(REGISTRIES[kind][name]).parameters  # that the study gives
+            bound(dims, **({"objective": None} if objective else {}))
+        elif name in AFFINE_REGULARIZERS:
+            bound(torch.empty(1, dims, dims + 1))
+        else:
+            bound(*_sample(kind, given, dims))
+
+
+def _sample(kind: str, given: Mapping[str, Any], dims: int) -> list[Tensor]:
+    """Images or a displacement with room for any window that is asked for."""
+    sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]
+    side = 64 + 4 * int(max((size for size in sizes if isinstance(size, int) and size < 1e6), default=0))
+    if kind == "regularizer":
+        return [torch.empty(1, dims, *[side] * dims)]
+    return [torch.empty(1, 1, *[side] * dims) for _ in range(2)]
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

@@ -128,3 +128,35 @@ def test_the_schema_knows_every_key():
         return set(schema.get("properties", {}))
 
     assert keys(json_schema()) == set(Config.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "parameters", "expected"),
+    [
+        ("similarities", "lcc", {"window": 8}, ".parameters.window: `lcc`: window must be odd"),
+        ("similarities", "lcc", {"window": [9, 9, 9]}, None),  # of a volume
+        ("similarities", "lcc", {"window": 301}, None),  # of an image larger than any sample
+        ("similarities", "mi", {"sigma": 0.01, "bins": 16}, ".parameters.sigma: `mi`: bins must be at least 2, sigma"),
+        ("similarities", "mind", {"dilation": 0}, ".parameters.dilation: `mind`"),
+        ("regularizers", "bending", {"spacing": [1.0, 0.0]}, ".parameters.spacing: `bending`: spacing must be"),
+        ("regularizers", "grad_l2", {"spacing": [1.0, 1.0, 2.5]}, None),
+        ("models", "instance", {"shrink": [4, 2], "steps": [9]}, ".parameters.shrink: `instance`: shrink and steps"),
+        ("models", "voxelmorph", {"encoder": []}, ".parameters.encoder: `voxelmorph`"),
+    ],
+)
+def test_what_a_component_would_refuse_is_a_mistake(tiny, place, name, parameters, expected):
+    """Else the study starts, and its jobs fail one by one."""
+    entry = [{"name": name, "parameters": parameters}]
+    if place == "models":
+        tiny["models"] = entry
+    else:
+        tiny["grid"][place] = entry
+    if expected is None:
+        load(tiny, check_component)
+    else:
+        assert expected in message(tiny)
+
+
+def test_a_function_of_the_user_is_not_called(tiny):
+    """It may take long, or want what a sample does not have."""
+    assert check_component("similarity", "os:abort", {}) == []

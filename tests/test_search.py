@@ -208,6 +208,9 @@ def test_whole_numbers_stay_whole_in_the_json_that_jobs_read(tiny):
     ("entry", "words"),
     [
         ({"parameter": "similarity.window", "similarity": "lcc", "range": [3, 9]}, "valid integer"),
+        ({"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9]}, "odd .* but got 4"),
+        ({"parameter": "similarity.window", "type": "int", "range": [3, 10], "step": 7}, "odd .* but got 10"),
+        ({"parameter": "similarity.eps", "similarity": "lcc", "range": [0.0, 0.1]}, "eps must be positive"),
         ({"parameter": "training.batch", "range": [1, 4]}, "valid integer"),
         ({"parameter": "similarity.window", "similarity": "lcc", "type": "choice", "choices": [3, 5, 3]}, "distinct"),
         ({"parameter": "training.batch", "type": "int", "range": [1, math.inf]}, "finite number"),
