@@ -34,7 +34,7 @@ def gradient(own: Tensor, other: Tensor, factors: Tensor) -> Tensor:
     Args:
         own: ``(N, n)`` float32.
         other: the same.
-        factors: mean, other mean, own factor, slope and left, ``(5, N)``.
+        factors: mean, other mean, own factor, slope and left, ``(5, N)`` float64.
     """
     gradient = torch.empty(own.shape, dtype=own.dtype)
     arrays = [x.detach().contiguous().numpy() for x in (own, other)]
@@ -60,7 +60,7 @@ def _sums_of(one, two, mean, other_mean, out):
 def _gradient_of(own, other, factors, out):
     mean, other_mean, factor, slope, left = factors[0], factors[1], factors[2], factors[3], factors[4]
     for x in range(len(out)):
-        out[x] = left + factor * (own[x] - mean) - slope * (other[x] - other_mean)
+        out[x] = left + factor * (f64(own[x]) - mean) - slope * (f64(other[x]) - other_mean)
 
 
 @jit

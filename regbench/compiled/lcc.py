@@ -32,7 +32,6 @@ def value_and_gradients(
     sides: tuple[int, int, int],
     *,
     eps: float,
-    flat: float,
     zero_border: bool,
     signed: bool,
     clamp: bool,
@@ -46,7 +45,6 @@ def value_and_gradients(
         wanted: whether the fixed and the moved image need a gradient.
         sides: of the window, along the axes of a volume.
         eps: of the denominator.
-        flat: a window is flat where its variance is at most this part of its sum of squares.
         zero_border: whether windows are padded with zeros.
         signed: correlation instead of its square.
         clamp: raise the variances to `eps` instead of adding it to their product.
@@ -68,7 +66,7 @@ def value_and_gradients(
     gradients = tuple(torch.empty(fixed.shape, dtype=fixed.dtype) if want else None for want in wanted)
     targets = tuple(nothing if each is None else each.numpy().reshape(shape) for each in gradients)
     totals = np.zeros(prod(planes))
-    options = (f64(0 if clamp else eps), f64(eps if clamp else -inf), f64(flat))
+    options = (f64(0 if clamp else eps), f64(eps if clamp else -inf))
     depth, rows, columns = volumes[0].shape[1:]
     counts = tuple(_counts(size, side) for size, side in zip((depth, rows, columns), sides, strict=True))
     factors, pitch = 1 + 2 * sum(wanted), columns + 2 * (sides[2] // 2)
@@ -77,8 +75,9 @@ def value_and_gradients(
         return (
             np.zeros((rows + _EXTRA_ROWS, 5 * pitch)),
             np.zeros((rows + 1, factors * pitch)),
-            np.zeros((sides[0], rows, factors * pitch), np.float32),
-            np.zeros((2, factors * pitch), np.float32),
+            np.zeros((sides[0], rows, factors * pitch)),
+            np.zeros((2, factors * pitch)),
+            np.zeros(columns, np.float32),
         )
 
     in_parts(
@@ -94,6 +93,9 @@ def _counts(size: int, side: int) -> Doubles:
     return (np.minimum(place, side // 2) + np.minimum(size - 1 - place, side // 2) + 1).astype(np.float64)
 
 
+# A window is flat where its variance is at most this part of its sum of squares: above the rounding of float64, and far
+# below that of float32, in which an image's few dim voxels on a dark ground would be taken for flat.
+_FLAT = 1e-12
 # What running sums have at most left of the largest sum of squares that passed, where the true one is zero.
 _REST = 1e-14
 
@@ -203,12 +205,12 @@ def _correlate(i_sum, j_sum, i_power, j_power, cross, inverse, i_rest, j_rest, o
 
     Both are 0 where either image is flat. A variance that was raised is marked by a minus.
     """
-    eps, low, flat = options
+    eps, low = options
     for x in range(len(ratio)):
         i_var = i_power[x] - i_sum[x] * i_sum[x] * inverse[x]
         j_var = j_power[x] - j_sum[x] * j_sum[x] * inverse[x]
         covariance = cross[x] - i_sum[x] * j_sum[x] * inverse[x]
-        still = i_var <= flat * i_power[x] + i_rest or j_var <= flat * j_power[x] + j_rest
+        still = i_var <= _FLAT * i_power[x] + i_rest or j_var <= _FLAT * j_power[x] + j_rest
         i_raised, j_raised = max(i_var, low), max(j_var, low)
         product = i_raised * j_raised + eps
         found = 1 / np.sqrt(product) if signed else covariance / product
@@ -255,7 +257,7 @@ def _total(values):
 # - planes: I, J, I^2, J^2 and I J, summed over the planes of the window; then some single rows;
 # - factor_planes: t, then b and the term of the means for each gradient, summed likewise; then one row;
 # - ring: those factors of the last planes, which will leave the window;
-# - lines: a row of factors, and one of zeros.
+# - lines: a row of factors, and one of zeros; blank: a row of an image of zeros.
 _EXTRA_ROWS = 8
 
 
@@ -268,7 +270,6 @@ def _slide_plane(images, centres, n, newest, oldest, sides, blank, planes):
     enters, leaves = newest < depth, old >= oldest and sides[0] > 1
     c, d = (f64(centres[0][n, newest]), f64(centres[1][n, newest])) if enters else (0.0, 0.0)
     old_c, old_d = (f64(centres[0][n, old]), f64(centres[1][n, old])) if leaves else (0.0, 0.0)
-    blank = blank[:columns]
     for y in range(rows):
         if sides[0] == 1:  # planes are images of their own, and their sums must not meet
             planes[y] = 0
@@ -354,8 +355,8 @@ def _write_plane(n, z, planes, factor_planes, images, centres, gradients, sides,
 
 @jit
 def _lcc(
-    start, stop, planes, factor_planes, ring, lines, images, centres, rests, mass, gradients, totals, sides, counts,
-    options, flags,
+    start, stop, planes, factor_planes, ring, lines, blank, images, centres, rests, mass, gradients, totals, sides,
+    counts, options, flags,
 ):  # fmt: skip
     depth, reach = images[0].shape[1], sides[0] // 2
     some = flags[3] or flags[4]
@@ -366,7 +367,7 @@ def _lcc(
         oldest = max(begin - reach, 0)
         planes[:], factor_planes[:], ring[:] = 0, 0, 0
         for newest in range(oldest, end + reach):
-            _slide_plane(images, centres, n, newest, oldest, sides, lines[1], planes)
+            _slide_plane(images, centres, n, newest, oldest, sides, blank, planes)
             z = newest - reach  # where the window is whole
             if z < begin:
                 continue

@@ -95,8 +95,7 @@ def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients
     own = [slope * fm / torch.where(flat, 1, power) for power in (ff, mm)]
     left = [slope * b_left - own[0] * a_left, slope * a_left - own[1] * b_left]
     value = 1 - (fm / root).clamp(-1, 1).mean()
-    kept = torch.stack([slope, *own, *left]).to(fixed.dtype)
-    return value.to(fixed.dtype), (torch.stack(means), kept)
+    return value.to(fixed.dtype), (torch.stack(means), torch.stack([slope, *own, *left]))
 
 
 def _backward(upstream: Tensor, kept: Gradients, wanted: Wanted, fixed: Tensor, moved: Tensor) -> Gradients:
@@ -110,9 +109,18 @@ def _backward(upstream: Tensor, kept: Gradients, wanted: Wanted, fixed: Tensor, 
         from regbench.compiled import gcc as loops  # noqa: PLC0415 - starts Numba
 
         for k in (k for k in (0, 1) if wanted[k]):
-            terms = torch.stack([means[k][:, 0], means[1 - k][:, 0], others[k][:, 0], slope[:, 0], others[2 + k][:, 0]])
+            terms = torch.stack(
+                [
+                    means[k][:, 0].double(),
+                    means[1 - k][:, 0].double(),
+                    others[k][:, 0],
+                    slope[:, 0],
+                    others[2 + k][:, 0],
+                ]
+            )
             gradients[k] = loops.gradient(maps[k], maps[1 - k], terms).view(fixed.shape)
         return tuple(gradients)
+    slope, *others = (each.to(fixed.dtype) for each in (slope, *others))
     rooms = Rooms(fixed)
     for k in (k for k in (0, 1) if wanted[k]):
         gradient = torch.empty_like(maps[k], memory_format=torch.contiguous_format)

@@ -76,8 +76,7 @@ def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved:
     if compiled.serves(fixed, moved):
         from regbench.compiled import lcc as loops  # noqa: PLC0415 - starts Numba
 
-        flat = FLAT_ULPS * torch.finfo(fixed.dtype).eps
-        total, gradients = loops.value_and_gradients(fixed, moved, weights, wanted, flat=flat, **asdict(options))
+        total, gradients = loops.value_and_gradients(fixed, moved, weights, wanted, **asdict(options))
     else:
         total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
     # Rounding may carry a perfect match a hair beyond 1.
