@@ -241,6 +241,7 @@ def main() -> None:
         print(json.dumps(time_row(given.row[0], given.threads, given.row[1])))
         return
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
+    result["compiled"] = compiled.available()  # else `regbench` is in torch
     if given.memory:
         result["memory_mb"] = memory_table()
     else:
