@@ -235,12 +235,13 @@ def _ends(entry: Mapping[str, Any]) -> list[Any]:
 
 
 def _tried(entry: Mapping[str, Any]) -> list[Any]:
-    """The ends, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
-    found = _ends(entry)
-    if entry.get("type") != "int" or not all(isinstance(end, int) for end in found):
+    """The ends that can be reached, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
+    found, step = _ends(entry), entry.get("step")
+    if entry.get("type") != "int" or len(found) != 2 or not all(isinstance(end, int) for end in found):
         return found
-    step = entry.get("step")
-    return [*found, *[found[0] + (step if isinstance(step, int) else 1)][: len(found)]]
+    low, high = found
+    each = step if isinstance(step, int) and step > 0 else 1
+    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
 
 
 def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:

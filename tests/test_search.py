@@ -210,6 +210,7 @@ def test_whole_numbers_stay_whole_in_the_json_that_jobs_read(tiny):
         ({"parameter": "similarity.window", "similarity": "lcc", "range": [3, 9]}, "valid integer"),
         ({"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9]}, "odd .* but got 4"),
         ({"parameter": "similarity.window", "type": "int", "range": [3, 10], "step": 7}, "odd .* but got 10"),
+        ({"parameter": "similarity.window", "type": "int", "range": [3, 12], "step": 3}, "odd .* but got 6"),
         ({"parameter": "similarity.eps", "similarity": "lcc", "range": [0.0, 0.1]}, "eps must be positive"),
         ({"parameter": "training.batch", "range": [1, 4]}, "valid integer"),
         ({"parameter": "similarity.window", "similarity": "lcc", "type": "choice", "choices": [3, 5, 3]}, "distinct"),
@@ -220,6 +221,14 @@ def test_a_dimension_that_no_trial_could_use_is_refused(tiny, entry, words):
     tiny["tuning"]["search"] = [entry]
     with pytest.raises(UsageError, match=words):
         load(tiny, check_component)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"range": [3, 12], "step": 2}, {"range": [3, 4], "step": 2}, {"range": [3, 11], "step": 4}]
+)
+def test_an_end_that_no_step_reaches_may_be_even(tiny, entry):
+    tiny["tuning"]["search"] = [{"parameter": "similarity.window", "similarity": "lcc", "type": "int", **entry}]
+    load(tiny, check_component)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
