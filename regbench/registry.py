@@ -1,6 +1,8 @@
 """All registries under the word that configs use for them."""
 
+import functools
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -42,9 +44,15 @@ def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, 
 
     On the device `meta`, where tensors have shapes and no values, so that it costs nothing.
     """
-    if kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
+    if not given or kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
         return []
-    said = []
+    return _said(kind, name, json.dumps(given, default=str))
+
+
+@functools.cache
+def _said(kind: str, name: str, parameters: str) -> list[tuple[str, str]]:
+    """Once for each set of parameters: a search asks for many."""
+    given, said = json.loads(parameters), []
     for dims in (2, 3):
         try:
             _call(kind, name, given, dims)
