@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from regbench import components
 from regbench.baselines import BASELINES
@@ -42,7 +41,7 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
 def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What a component of ours says against its parameters when it is called: a mistake if neither 2D nor 3D will do.
 
-    On the device `meta`, where tensors have shapes and no values, so that it costs nothing.
+    Of small samples in float64, which need no compiled loop.
     """
     if not given or kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
         return []
@@ -66,23 +65,18 @@ def _said(kind: str, name: str, parameters: str) -> list[tuple[str, str]]:
 
 def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
     bound = components.bind(REGISTRIES[kind], name, given)
-    with torch.device("meta"):
-        if kind == "model":
-            objective = "objective" in inspect.signature(REGISTRIES[kind][name]).parameters  # that the study gives
+    if kind == "model":
+        objective = "objective" in inspect.signature(REGISTRIES[kind][name]).parameters  # that the study gives
+        with torch.random.fork_rng(devices=[]):
             bound(dims, **({"objective": None} if objective else {}))
-        elif name in AFFINE_REGULARIZERS:
-            bound(torch.empty(1, dims, dims + 1))
-        else:
-            bound(*_sample(kind, given, dims))
-
-
-def _sample(kind: str, given: Mapping[str, Any], dims: int) -> list[Tensor]:
-    """Images or a displacement with room for any window that is asked for."""
+        return
+    # With room for any window that is asked for.
     sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]
-    side = 64 + 4 * int(max((size for size in sizes if isinstance(size, int) and size < 1e6), default=0))
-    if kind == "regularizer":
-        return [torch.empty(1, dims, *[side] * dims)]
-    return [torch.empty(1, 1, *[side] * dims) for _ in range(2)]
+    side = 8 + max(64, *(size for size in sizes if isinstance(size, int) and size < 1000), 0)
+    shape = (1, 1 if kind == "similarity" else dims, *[side] * dims)
+    if name in AFFINE_REGULARIZERS:
+        shape = (1, dims, dims + 1)
+    bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:
