@@ -242,6 +242,7 @@ def main() -> None:
         return
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
     result["compiled"] = compiled.available()  # else `regbench` is in torch
+    print("regbench: compiled loops" if result["compiled"] else "regbench: in torch, for Numba does not serve here")
     if given.memory:
         result["memory_mb"] = memory_table()
     else:
