@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from regbench import plan
 from regbench.baselines import settings
-from regbench.compare import Cell, compare_methods
+from regbench.compare import compare_methods, judge_methods
 from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import RUN, read_json, replacing, write_json
 from regbench.metrics import METRICS, TIMED, dice30
 from regbench.statistics import spread
+from regbench.study_verdicts import Cell
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("number", "lam", "values", "status", "dice", "ndv_percent")
@@ -39,6 +40,9 @@ def analyze(config: Config) -> None:
     known = plan.methods(config)
     cells = {method.id: _cell(method) for method in known if method.tuned}
     parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
+    trained = {
+        method.model.id: not plan.untrained(config, method.id) for method in known if method.tuned and method.model
+    }
     entries = [
         _entry(config, dataset.id, method, parts[dataset.id, method.id])
         for dataset in config.datasets
@@ -55,6 +59,11 @@ def analyze(config: Config) -> None:
             "steps": config.training.steps,
             "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
             "methods": _ranked(entries),
+            "equivalence": config.equivalence,
+            "verdicts": {
+                str(dataset): judge_methods(part, cells, trained, config.equivalence)
+                for dataset, part in frame.groupby("dataset", sort=False)
+            },
             "comparisons": {
                 str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
             },

@@ -159,6 +159,16 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     optuna.add_argument("--storage", help="URL; default: optuna.db in the folder of the study")
     add("cancel", _cancel, "end this study's jobs that a killed run left in Slurm's queue; no others", "config")
     add("show", _show, "print the table, where the files are, and how to open MLflow", "config")
+    judge = add("verdicts", _verdicts, "better, worse, equal or undecided: judge anyone's table of per-case results")
+    judge.add_argument(
+        "rows", type=Path, metavar="ROWS", help="parquet or CSV: method, fixed and moving (or case), seed"
+    )
+    judge.add_argument("--metric", default="dice", help="the column to judge; default: dice")
+    judge.add_argument("--equivalence", type=float, metavar="WIDTH", help="half width of practical equivalence")
+    judge.add_argument("--direction", choices=["higher", "lower"], help="which is better; known for our own metrics")
+    judge.add_argument("--dataset", help="which one, where a column `dataset` names several")
+    judge.add_argument("--alpha", type=float, default=0.05, help="chance of any false statement; default: 0.05")
+    judge.add_argument("--json", type=Path, metavar="FILE", help="write everything, for programs")
     _register_options(add("register", _register, "register two NIfTI files", "threads"))
     schema = add("schema", _schema, "write the JSON schema of configs")
     schema.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of step")
@@ -566,6 +576,23 @@ def _show(options: argparse.Namespace) -> None:
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
         print(f"MLflow   regbench ui {options.config}")
+
+
+def _verdicts(options: argparse.Namespace) -> None:
+    from regbench.files import write_json
+    from regbench.row_verdicts import text, verdicts_of_rows
+
+    found = verdicts_of_rows(
+        options.rows,
+        options.metric,
+        equivalence=options.equivalence,
+        direction=options.direction,
+        dataset=options.dataset,
+        alpha=options.alpha,
+    )
+    if options.json is not None:
+        write_json(options.json, found)
+    print(text(found))
 
 
 def _register(options: argparse.Namespace) -> None:

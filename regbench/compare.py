@@ -1,7 +1,9 @@
 """What the rows say about the methods: tests, intervals, ranks, and the grid as a two-way design.
 
-The unit is the pair, seeds averaged first. Pairs share subjects, so intervals come from a bootstrap of subjects. Only
-numbers that are the same in every repetition are compared: no times.
+Two answers, side by side. Verdicts (`regbench.study_verdicts`) carry the noise of subjects, trainings and tuning. The
+tests of `compare_methods` take the trained networks as they are: the unit is the pair, seeds averaged first; pairs
+share subjects, so their intervals come from a bootstrap of subjects. Only numbers that are the same in every repetition
+are compared: no times.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +24,12 @@ from regbench.statistics import (
     rank_stability,
     two_way,
 )
+from regbench.study_verdicts import Cell, study_verdicts
 
 COMPARED = ("dice", "hd95_mm", "tre_mm", "endpoint_error_mm", "endpoint_error_foreground_mm", "ndv_percent")
 # All pairs of methods are compared up to this many; of more, the best so many. Work would grow with their square.
 MOST = 24
 RESAMPLES = 2000
-Cell = tuple[str, str, str]  # model, similarity, regularizer
 
 
 def compare_methods(rows: pd.DataFrame, cells: Mapping[str, Cell]) -> dict[str, Any]:
@@ -51,10 +53,48 @@ def compare_methods(rows: pd.DataFrame, cells: Mapping[str, Cell]) -> dict[str, 
         for model in dict.fromkeys(cell[0] for cell in cells.values()):
             methods = [str(name) for name in scores if str(name) in cells and cells[str(name)][0] == model]
             known = [name for name in methods if scores[name].notna().any()]
-            if len(known) > 1:
+            if known:
                 entry = _of_metric(scores, _foremost(scores[known], metric), metric, cells)
                 entry["left_out"] = len(methods) - len(entry["methods"])
                 found.setdefault(model, {})[metric] = entry
+    return found
+
+
+def judge_methods(
+    rows: pd.DataFrame, cells: Mapping[str, Cell], trained: Mapping[str, bool], equivalence: Mapping[str, float]
+) -> dict[str, Any]:
+    """Verdicts on the tuned methods of one dataset, model by model and metric by metric.
+
+    Args:
+        rows: one row a method, seed and pair; `identity` among the methods.
+        cells: model, similarity and regularizer of every method that is one.
+        trained: whether a seed changes what a model says.
+        equivalence: half width of practical equivalence of each metric that has one; such a metric is judged even where
+            no test is printed of it.
+
+    Returns:
+        Model to metric to `study_verdicts`, with `best`, `methods` and `left_out`.
+    """
+    found: dict[str, Any] = {}
+    for metric in dict.fromkeys([*COMPARED, *equivalence]):
+        if metric not in rows or not rows[metric].notna().any():
+            continue
+        scores = case_scores(rows, metric)
+        for model in trained:
+            methods = [str(name) for name in scores if str(name) in cells and cells[str(name)][0] == model]
+            if not methods:
+                continue
+            kept = _foremost(scores[methods], metric)
+            means = scores[kept].mean().dropna()
+            best = means.idxmax() if METRICS[metric].direction == "higher" else means.idxmin()
+            found.setdefault(model, {})[metric] = {
+                "best": str(best) if len(means) else None,
+                "methods": kept,
+                "left_out": len(methods) - len(kept),
+                **study_verdicts(
+                    rows, metric, kept, cells=cells, trained=trained[model], region=equivalence.get(metric)
+                ),
+            }
     return found
 
 

@@ -28,7 +28,7 @@ from regbench.errors import UsageError, did_you_mean
 Item = TypeVar("Item")
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" and "splits" take the name of the dataset's source
+# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -331,6 +331,10 @@ class Config(Strict):
     training: Training
     tuning: Tuning
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    equivalence: dict[str, Positive] = Field(
+        default_factory=dict,
+        description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
+    )
     tracking: Tracking = Tracking()
 
 
@@ -579,6 +583,10 @@ def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistak
                 settings = entry.get(part, {})
                 for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
                     yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+    regions = raw.get("equivalence")
+    for name, width in regions.items() if isinstance(regions, Mapping) else ():
+        for _, message in check("equivalence", str(name), {"width": width}):
+            yield Mistake(f"equivalence.{name}", message)
     for number, item in enumerate(_items(raw, "grid", "regularizers")):
         for model in _items(raw, "models"):
             name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))

@@ -12,7 +12,9 @@ import torch
 from regbench import components
 from regbench.baselines import BASELINES
 from regbench.data import DATASETS, preprocess, splits
+from regbench.errors import did_you_mean
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.metrics import COMPARABLE, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 
 REGISTRIES: Mapping[str, components.Registry] = {
@@ -31,6 +33,8 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     """
     if kind == "pairing":
         return _pairing(name, given["model"])
+    if kind == "equivalence":
+        return _equivalence(name, given["width"])
     if kind == "splits":
         return splits.mistakes(given)
     if kind == "preprocessing":
@@ -77,6 +81,16 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
     if name in AFFINE_REGULARIZERS:
         shape = (1, dims, dims + 1)
     bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+
+
+def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:
+    """A region is of a metric that two methods can be compared by, and inside what the metric can differ by."""
+    if metric not in COMPARABLE:
+        return [("", f"no verdict is given on `{metric}`; {did_you_mean(metric, COMPARABLE)}")]
+    widest = widest_difference(metric)
+    if isinstance(width, int | float) and not isinstance(width, bool) and width >= widest:
+        return [("", f"must be less than the whole range of {metric}, {widest:g}, but got {width:g}")]
+    return []
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

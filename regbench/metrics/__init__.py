@@ -17,9 +17,10 @@ from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
-from regbench.metrics.table import METRICS, TIMED, Metric
+from regbench.metrics.table import COMPARABLE, METRICS, TIMED, Metric, widest_difference
 
 __all__ = [
+    "COMPARABLE",
     "METRICS",
     "TIMED",
     "Digital",
@@ -45,4 +46,5 @@ __all__ = [
     "surface_metrics",
     "tre_l2r_mm",
     "tre_mm",
+    "widest_difference",
 ]

@@ -125,3 +125,16 @@ METRICS: Mapping[str, Metric] = {
 }
 # What differs between two repetitions of one study, and what stands beside it in the rows.
 TIMED = ("inference_seconds", "pipeline_seconds", "peak_memory_mib", "training_seconds", "parameters")
+
+
+# One number for many cases, or of another quantity in every cell: no two methods are compared by it.
+_INCOMPARABLE = ("dice30", "similarity_before", "similarity_after", *TIMED)
+COMPARABLE = tuple(name for name in METRICS if name not in _INCOMPARABLE)
+_BOUNDED = {"1": 1.0, "%": 100.0}
+
+
+def widest_difference(metric: str) -> float:
+    """The most that two methods can differ by; infinite where nothing bounds it, or the metric is none of ours."""
+    if metric not in METRICS or (METRICS[metric].direction == "lower" and METRICS[metric].unit == "1"):
+        return float("inf")
+    return _BOUNDED.get(METRICS[metric].unit, float("inf"))

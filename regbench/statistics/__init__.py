@@ -1,11 +1,13 @@
 """How sure can one be? Paired tests, effect sizes, intervals, rankings and their stability.
 
-The unit is the case (a pair of images), seeds averaged first. Functions take cases x methods frames and an explicit
-`numpy.random.Generator`; the same input and seed give the same bytes.
+`judge` says what may be claimed of two methods with the noise of subjects, trainings and tuning. The rest takes the
+trained networks as they are: the unit is the case (a pair of images), seeds averaged first. What draws takes an
+explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 """
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
 from regbench.statistics.grid import TwoWay, two_way
+from regbench.statistics.noise import Spreads, spreads, subject_noise, subject_numbers
 from regbench.statistics.paired import (
     compare,
     differences,
@@ -15,6 +17,7 @@ from regbench.statistics.paired import (
     too_few,
     wilcoxon_p,
 )
+from regbench.statistics.power import needs
 from regbench.statistics.ranks import (
     Friedman,
     RankStability,
@@ -26,28 +29,41 @@ from regbench.statistics.ranks import (
     rank_stability,
 )
 from regbench.statistics.spread import Spread, case_scores, pooled_sd, spread
+from regbench.statistics.verdicts import Comparison, Family, Scores, common_noise, judge, rank_intervals, scores_of
 
 __all__ = [
+    "Comparison",
+    "Family",
     "Friedman",
     "RankStability",
+    "Scores",
     "Spread",
+    "Spreads",
     "TwoWay",
     "bootstrap_means",
     "case_ranks",
     "case_scores",
     "cliques",
+    "common_noise",
     "compare",
     "critical_difference",
     "differences",
     "friedman",
     "holm",
     "interval",
+    "judge",
+    "needs",
     "pooled_sd",
     "rank_after_tests",
     "rank_biserial",
+    "rank_intervals",
     "rank_stability",
+    "scores_of",
     "smallest_p",
     "spread",
+    "spreads",
+    "subject_noise",
+    "subject_numbers",
     "too_few",
     "two_way",
     "wilcoxon_p",

@@ -1,0 +1,201 @@
+"""How far a difference of two methods moves when subjects are drawn again, and when trainings are repeated.
+
+Both are variances of one number, the mean over runs and cases of a difference. Sums are taken by einsum, never by BLAS:
+their order must not depend on the number of threads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.special import polygamma
+
+Floats = NDArray[np.float64]
+FEWEST_POOLED = 4  # methods whose variances can tell whether they are alike
+# Standard errors by which the dispersion of the variances is overestimated: what is pooled wrongly makes false claims.
+CAUTION = 1.0
+
+
+class SubjectNoise(NamedTuple):
+    """Variance of means over cases, its degrees of freedom, and the subjects behind it."""
+
+    variance: Floats
+    df: float
+    subjects: int
+
+
+class Prior(NamedTuple):
+    """What all pairs of methods together say of the variance of one: the value, and the degrees that it is worth."""
+
+    variance: float
+    df: float
+
+
+def subject_numbers(subjects: ArrayLike) -> NDArray[np.bool_]:
+    """Which sampled subject stands in which case, ``(subjects, cases)``.
+
+    Args:
+        subjects: ``(cases,)`` or ``(cases, k)``: the subjects of each case, in any order. One that stands in every case
+            (an atlas) is no sample and is left out.
+    """
+    given = np.asarray(subjects, dtype=object)
+    given = given[:, None] if given.ndim == 1 else given
+    names = list(dict.fromkeys(str(name) for name in given.ravel()))
+    place = {name: number for number, name in enumerate(names)}
+    found = np.zeros((len(names), len(given)), dtype=bool)
+    for case, members in enumerate(given):
+        found[[place[str(name)] for name in members], case] = True
+    return found[~found.all(axis=1)]
+
+
+def subject_noise(values: ArrayLike, subjects: ArrayLike) -> SubjectNoise:
+    """Variance of the mean over cases, by leaving out one subject at a time with all its cases.
+
+    Pairs that share a subject are not independent, so neither n nor the pairs' own spread says how sure a mean is. With
+    few subjects this errs to the safe side (docs/statistics.md has by how much).
+
+    Args:
+        values: ``(cases,)`` or ``(cases, k)``, finite.
+        subjects: as for `subject_numbers`.
+
+    Returns:
+        Variance of each column's mean; NaN, with 0 degrees of freedom, where fewer than three subjects (two, where each
+        case has one) can be left out.
+
+    Reference:
+        Jackknife: Tukey 1958; of pairs (dyads): Snijders and Borgatti 1999.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    columns = table[:, None] if table.ndim == 1 else table
+    member = subject_numbers(subjects)
+    left = len(columns) - member.sum(axis=1)
+    count = len(member)
+    if count < 2 or (left == 0).any():
+        return SubjectNoise(np.full(columns.shape[1], np.nan), 0.0, count)
+    lost = np.einsum("gn,nk->gk", member.astype(np.float64), columns)
+    without = (columns.sum(axis=0) - lost) / left[:, None]
+    spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    return SubjectNoise((count - 1) / count * spread, float(count - 1), count)
+
+
+def prior(means: ArrayLike, *, caution: float = CAUTION) -> Prior:
+    """What the runs of all methods say of the variance of a difference of two, run by run.
+
+    A method's own variance over two to five runs is hardly known. Where the methods' variances are alike, all of them
+    together are; how alike is estimated from their dispersion (empirical Bayes), with caution.
+
+    Args:
+        means: ``(methods, runs)``, the mean over cases of each; runs are shared, so what moves all methods of a run
+            together drops out.
+        caution: standard errors that are added to the dispersion.
+
+    Returns:
+        Mean over all pairs of the variance of their difference in one run; degrees of freedom, 0 where fewer than four
+        methods or two runs cannot tell, at most those of the pooled variance.
+
+    Reference:
+        Smyth 2004, doi:10.2202/1544-6115.1027.
+    """
+    table = np.asarray(means, dtype=np.float64)
+    methods, runs = table.shape
+    if methods < 2 or runs < 2:
+        return Prior(float("nan"), 0.0)
+    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    own = (rest**2).sum(axis=1) / (runs - 1)
+    pooled = 2 * own.sum() / (methods - 1)
+    if methods < FEWEST_POOLED or not own.all():
+        return Prior(float(pooled), 0.0)
+    sampling = float(polygamma(1, (runs - 1) / 2))  # of the logarithm of an estimated variance
+    dispersion = float(np.log(own).var(ddof=1)) - sampling + caution * sampling * float(np.sqrt(2 / (methods - 1)))
+    most = float((methods - 1) * (runs - 1))
+    return Prior(float(pooled), min(2 * _inverse_trigamma(dispersion), most) if dispersion > 0 else most)
+
+
+def moderated(variance: float, df: float, known: Prior) -> tuple[float, float]:
+    """A variance drawn towards what the others say, and its degrees of freedom."""
+    if known.df <= 0:
+        return variance, df
+    return (known.df * known.variance + df * variance) / (known.df + df), known.df + df
+
+
+def _inverse_trigamma(value: float) -> float:
+    """The x whose trigamma is `value`."""
+    low, high = 1e-3, 1e6
+    if value >= polygamma(1, low):
+        return low
+    if value <= polygamma(1, high):
+        return high
+    return float(brentq(lambda x: float(polygamma(1, x)) - value, low, high, xtol=1e-9))
+
+
+class Spreads(NamedTuple):
+    """SDs of the difference of two methods in one run on one case, by their source, root mean square over all pairs.
+
+    NaN where a source cannot be told: one run, one search.
+    """
+
+    subject: float
+    tuning: float
+    seed: float
+    residual: float
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Each source's part of the variance; they sum to 1."""
+        squares = {name: value**2 for name, value in self._asdict().items()}
+        total = float(np.nansum(list(squares.values())))
+        return {name: value / total if total else float("nan") for name, value in squares.items()}
+
+
+def spreads(values: ArrayLike, groups: ArrayLike | None = None) -> Spreads:
+    """Where the differences of methods come from, by an analysis of variance of runs crossed with cases.
+
+    Args:
+        values: ``(methods, runs, cases)``, at least two methods; cases and methods without a number are left out.
+        groups: ``(runs,)``, the search that each run belongs to; every run one of its own without it.
+
+    Returns:
+        `subject` holds what a case (its subjects and the pair itself) does to a difference in every run.
+
+    Reference:
+        Searle, Casella and McCulloch 1992, doi:10.1002/9780470316856.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    whole = np.array([bool(np.isfinite(one).any(axis=1).all()) for one in table], dtype=bool)
+    table = table[whole]
+    table = table[:, :, np.isfinite(table).all(axis=(0, 1))] if len(table) else table
+    methods, runs, cases = table.shape
+    if methods < 2 or cases < 2:
+        return Spreads(*[float("nan")] * 4)
+    # Of a difference of two, the mean over all pairs is twice the variance over methods.
+    centred = table - table.mean(axis=0)
+    factor = 2 / (methods - 1)
+    over_cases, over_runs = centred.mean(axis=1), centred.mean(axis=2)
+    own = centred.mean(axis=(1, 2))
+    of_cases = factor * float(((over_cases - own[:, None]) ** 2).sum()) * runs / (cases - 1)
+    if runs < 2:
+        return Spreads(float(np.sqrt(of_cases)), float("nan"), float("nan"), float("nan"))
+    rest = centred - over_cases[:, None, :] - over_runs[:, :, None] + own[:, None, None]
+    residual = factor * float((rest**2).sum()) / ((runs - 1) * (cases - 1))
+    subject = max(of_cases - residual, 0.0) / runs
+    searches = np.arange(runs) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    count = int(searches.max()) + 1
+    means = np.stack([over_runs[:, searches == k].mean(axis=1) for k in range(count)], axis=1)
+    within = factor * float(((over_runs - means[:, searches]) ** 2).sum())
+    tuning = float("nan")
+    if count in {1, runs}:
+        of_runs = factor * float(((over_runs - own[:, None]) ** 2).sum()) / (runs - 1)
+        seed = max(of_runs * cases - residual, 0.0) / cases
+    else:
+        each = runs / count
+        of_runs = within / (runs - count)
+        seed = max(of_runs * cases - residual, 0.0) / cases
+        of_searches = factor * float(((means - own[:, None]) ** 2).sum()) / (count - 1)
+        tuning = max(of_searches - of_runs / each, 0.0)
+    if groups is not None and count == runs and count > 1:
+        tuning, seed = seed, float("nan")  # one training a search: the two cannot be told apart
+    return Spreads(*(float(np.sqrt(part)) for part in (subject, tuning, seed, residual)))
+
+
+__all__ = ["Prior", "Spreads", "SubjectNoise", "moderated", "prior", "spreads", "subject_noise", "subject_numbers"]

@@ -1,0 +1,259 @@
+"""Better, worse, equal or undecided: what may be claimed of two methods, with every noise that their numbers have.
+
+A difference of two methods moves when other subjects are drawn, when the trainings are repeated with other seeds, and
+when lambda is searched for again. Its interval carries all of them, crossed: the variance over subjects plus that over
+runs, with degrees of freedom by Satterthwaite, as min F' has it for persons and items. Intervals are simultaneous over
+the comparisons of a family. docs/statistics.md has the choice, and the simulations that it was made by.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+from regbench.statistics.noise import Prior, SubjectNoise, moderated, prior, subject_noise
+from regbench.statistics.power import needs
+
+Floats = NDArray[np.float64]
+Verdict = Literal["better", "worse", "equal", "undecided"]
+Run = Hashable
+ALPHA = 0.05
+TIED = 1e-12  # of the scores' size: a smaller standard error is rounding
+NAN = float("nan")
+UNKNOWN = Prior(NAN, 0.0)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric of one method: ``(runs, cases)``, NaN where a case has no number.
+
+    Attributes:
+        values: one row a run.
+        runs: what names each run; two methods are compared run by run where they share all runs.
+        drawn: whether another run would give other numbers; False for what no seed enters (`identity`, `instance`).
+    """
+
+    values: Floats
+    runs: tuple[Run, ...] = (0,)
+    drawn: bool = True
+
+
+class Comparison(NamedTuple):
+    """A verdict on `a` against `b`, and what it rests on. `difference` is a - b in the metric's unit."""
+
+    a: str
+    b: str
+    verdict: Verdict
+    reason: str
+    difference: float
+    low: float
+    high: float
+    se_subjects: float
+    se_runs: float
+    df: float
+    n: int
+    subjects: int
+    runs: int
+    needs: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons that are judged together, and how.
+
+    Attributes:
+        subjects: one or two of each case (`subject_noise`).
+        direction: which way is better.
+        region: half width of practical equivalence; None where none was declared.
+        alpha: chance that any statement of the family is false.
+        groups: the search that each run belongs to: runs of one search share its lambda. Without it each is its own.
+        borrowed: degrees of freedom that the methods' common noise is worth, where a larger family tells it better.
+    """
+
+    subjects: Any
+    direction: Literal["higher", "lower"] = "higher"
+    region: float | None = None
+    alpha: float = ALPHA
+    groups: Mapping[Run, Hashable] = field(default_factory=dict)
+    borrowed: float | None = None
+
+
+class _Difference(NamedTuple):
+    """A difference case by case, and how its mean moves from run to run."""
+
+    cases: Floats
+    units: int  # runs, or searches with their runs
+    variance: float  # of the mean over units
+    df: float
+
+
+def scores_of(values: ArrayLike, runs: Sequence[Run] = (0,), *, drawn: bool = True) -> Scores:
+    """`Scores` from ``(runs, cases)``, or from ``(cases,)`` of one run.
+
+    Raises:
+        ValueError: if the rows are not as many as the runs.
+    """
+    table = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    if table.ndim != 2 or len(table) != len(runs):
+        raise ValueError(f"scores must be (runs, cases) with {len(runs)} runs, but got {table.shape}")
+    return Scores(table, tuple(runs), drawn)
+
+
+def judge(
+    scores: Mapping[str, Scores], family: Family, pairs: Sequence[tuple[str, str]] | None = None
+) -> list[Comparison]:
+    """Judge methods two by two; all comparisons are one family.
+
+    Args:
+        scores: of each method, on the same cases.
+        family: how they are judged.
+        pairs: whom to compare; all pairs without it.
+
+    Returns:
+        One comparison a pair. *equal*: the interval lies inside the region; *better*, *worse*: it lies on one side of 0
+        and not inside the region; *undecided*: anything else, and whatever cannot be judged, with its reason.
+
+    Reference:
+        Clark 1973 (min F'), doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Schuirmann
+        1987, doi:10.1007/BF01068419 (equivalence by an interval).
+    """
+    chosen = list(combinations(scores, 2)) if pairs is None else list(pairs)
+    known = common_noise(scores, family)
+    level = 1 - family.alpha / (2 * max(len(chosen), 1))
+    return [_compare((a, b), scores, family, known, level) for a, b in chosen]
+
+
+def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
+    """The ranks that each method may hold: after all that are better, before all that it is better than."""
+    won = {(c.a, c.b) for c in comparisons if c.verdict == "better"}
+    won |= {(c.b, c.a) for c in comparisons if c.verdict == "worse"}
+    return {
+        name: (
+            1 + sum((other, name) in won for other in methods),
+            len(methods) - sum((name, other) in won for other in methods),
+        )
+        for name in methods
+    }
+
+
+def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
+    """What the methods that share the most common set of runs say together of the noise from run to run."""
+    tables: dict[tuple[Run, ...], list[Floats]] = {}
+    for one in scores.values():
+        if one.drawn and not _empty(one):
+            tables.setdefault(tuple(sorted(one.runs, key=str)), []).append(_units(one.values, one.runs, family))
+    stacked = np.stack(max(tables.values(), key=len)) if tables else np.empty((0, 0, 0))
+    complete = np.isfinite(stacked).all(axis=(0, 1)) if len(stacked) > 1 else np.zeros(0, bool)
+    if not complete.any():
+        return UNKNOWN
+    found = prior(stacked[:, :, complete].mean(axis=2))
+    if family.borrowed is None:
+        return found
+    return Prior(found.variance, min(family.borrowed, float((len(stacked) - 1) * (stacked.shape[1] - 1))))
+
+
+def _units(values: Floats, runs: Sequence[Run], family: Family) -> Floats:
+    """``(units, cases)``: runs in the order of their names, those of one search averaged."""
+    units: dict[Hashable, list[int]] = {}
+    for k in sorted(range(len(runs)), key=lambda k: str(runs[k])):
+        units.setdefault(family.groups.get(runs[k], runs[k]), []).append(k)
+    return np.stack([values[rows].mean(axis=0) for rows in units.values()])
+
+
+def _compare(
+    names: tuple[str, str], scores: Mapping[str, Scores], family: Family, known: Prior, level: float
+) -> Comparison:
+    one, two = (scores[name] for name in names)
+    nothing = Comparison(*names, "undecided", "", NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, None)
+    failed = [_failed(name, scores[name]) for name in names if _empty(scores[name])]
+    if failed:
+        return nothing._replace(reason="; ".join(failed))
+    known_cases = ~(np.isnan(one.values).any(axis=0) | np.isnan(two.values).any(axis=0))
+    first, second = one.values[:, known_cases], two.values[:, known_cases]
+    nothing = nothing._replace(n=int(known_cases.sum()))
+    reason = _unfit(first, second)
+    if reason:
+        return nothing._replace(reason=reason)
+    difference = _difference((one, first), (two, second), family, known)
+    noise = subject_noise(difference.cases, np.asarray(family.subjects, dtype=object)[known_cases])
+    mean = float(difference.cases.mean())
+    nothing = nothing._replace(difference=mean, subjects=noise.subjects, runs=difference.units)
+    by_subject, by_run = float(noise.variance[0]), difference.variance
+    reason = _no_spread(noise, TIED * max(float(np.abs(first).max()), float(np.abs(second).max())))
+    if reason:
+        return nothing._replace(reason=reason)
+    df = (by_subject + by_run) ** 2 / (by_subject**2 / noise.df + (by_run**2 / difference.df if by_run else 0.0))
+    half = float(stdtrit(df, level)) * float(np.sqrt(by_subject + by_run))
+    verdict, why = _verdict(mean, half, family)
+    found = nothing._replace(
+        verdict=verdict, reason=why, low=mean - half, high=mean + half, df=float(df),
+        se_subjects=float(np.sqrt(by_subject)), se_runs=float(np.sqrt(by_run)),
+    )  # fmt: skip
+    if verdict != "undecided":
+        return found
+    target = abs(mean) if family.region is None else max(abs(mean), family.region - abs(mean))
+    return found._replace(
+        needs=needs(
+            target, level, subjects=(by_subject, noise.df, noise.subjects, nothing.n),
+            runs=(by_run, difference.df, difference.units) if by_run else None,
+        )
+    )  # fmt: skip
+
+
+def _unfit(first: Floats, second: Floats) -> str:
+    """Why the numbers of the cases that both methods have cannot be compared."""
+    cases = first.shape[1]
+    infinite = int((np.isinf(first).any(axis=0) | np.isinf(second).any(axis=0)).sum())
+    if infinite:
+        return f"infinite in {infinite} of {cases} cases"
+    return f"{cases or 'no'} case{'' if cases == 1 else 's'} with a number" if cases < 2 else ""
+
+
+def _no_spread(noise: SubjectNoise, tied: float) -> str:
+    """Why the cases do not tell how far their mean would move."""
+    if noise.df == 0:
+        return f"{noise.subjects} subject{'' if noise.subjects == 1 else 's'}: too few to judge by"
+    return "the same difference in every case: no spread to judge by" if np.sqrt(noise.variance[0]) <= tied else ""
+
+
+def _empty(one: Scores) -> bool:
+    """Whether a run has no number at all: a training that failed, not a gap in the data."""
+    return bool(np.isnan(one.values).all(axis=1).any())
+
+
+def _failed(name: str, one: Scores) -> str:
+    lost = int(np.isnan(one.values).all(axis=1).sum())
+    return f"{name} failed" + (f" in {lost} of {len(one.values)} runs" if len(one.values) > 1 else "")
+
+
+def _difference(one: tuple[Scores, Floats], two: tuple[Scores, Floats], family: Family, known: Prior) -> _Difference:
+    """Run by run where all runs are shared, which takes out what moves both alike; else the difference of means."""
+    (a, first), (b, second) = one, two
+    if set(a.runs) == set(b.runs):
+        table = _units(first - second[[b.runs.index(run) for run in a.runs]], a.runs, family)
+        if len(table) < 2 or not (a.drawn or b.drawn):
+            return _Difference(table.mean(axis=0), len(table), 0.0, 0.0)
+        own = float(table.mean(axis=1).var(ddof=1))
+        variance, df = moderated(own, len(table) - 1, known)
+        return _Difference(table.mean(axis=0), len(table), variance / len(table), df)
+    tables = [_units(values, scores.runs, family) for scores, values in (one, two)]
+    means = [table.mean(axis=1) for table, (scores, _) in zip(tables, (one, two), strict=True) if scores.drawn]
+    parts = [(float(mean.var(ddof=1)) / len(mean), len(mean) - 1) for mean in means if len(mean) > 1]
+    total = sum(part for part, _ in parts)
+    df = total**2 / sum(part**2 / free for part, free in parts) if total else 0.0
+    return _Difference(tables[0].mean(axis=0) - tables[1].mean(axis=0), max(map(len, tables)), total, df)
+
+
+def _verdict(mean: float, half: float, family: Family) -> tuple[Verdict, str]:
+    low, high = mean - half, mean + half
+    if family.region is not None and -family.region < low and high < family.region:
+        return "equal", ""
+    if low > 0 or high < 0:
+        return ("better" if (mean > 0) == (family.direction == "higher") else "worse"), ""
+    if family.region is None:
+        return "undecided", "the interval holds 0, and no region of equivalence was declared"
+    return "undecided", "the interval holds 0 and reaches beyond the region of equivalence"
