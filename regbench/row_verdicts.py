@@ -9,7 +9,7 @@ import pandas as pd
 
 from regbench.errors import UsageError, did_you_mean
 from regbench.metrics import METRICS, widest_difference
-from regbench.statistics import Family, Scores, judge, rank_intervals, spreads, subject_numbers
+from regbench.statistics import Family, Scores, judge, membership, rank_intervals, sampled, spreads
 from regbench.study_verdicts import NO_SEARCH, claim, collect, records
 
 WIDTH = 9
@@ -81,7 +81,7 @@ def verdicts_of_rows(
         "noise": {
             "seeds": runs,
             "replicates": searches,
-            "subjects": len(subject_numbers(subjects)),
+            "subjects": len(sampled(membership(subjects))),
             "pairs": len(subjects),
         },
     }

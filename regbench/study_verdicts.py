@@ -15,9 +15,10 @@ from regbench.statistics import (
     Scores,
     common_noise,
     judge,
+    membership,
     rank_intervals,
+    sampled,
     spreads,
-    subject_numbers,
 )
 
 Cell = tuple[str, str, str]  # model, similarity, regularizer
@@ -81,7 +82,7 @@ def study_verdicts(
         "noise": {
             "seeds": runs,
             "replicates": searches,
-            "subjects": len(subject_numbers(cases)),
+            "subjects": len(sampled(membership(cases))),
             "pairs": len(cases),
         },
     }

@@ -7,7 +7,7 @@ explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
 from regbench.statistics.grid import TwoWay, two_way
-from regbench.statistics.noise import Spreads, spreads, subject_noise, subject_numbers
+from regbench.statistics.noise import Spreads, membership, sampled, spreads, subject_noise
 from regbench.statistics.paired import (
     compare,
     differences,
@@ -52,18 +52,19 @@ __all__ = [
     "holm",
     "interval",
     "judge",
+    "membership",
     "needs",
     "pooled_sd",
     "rank_after_tests",
     "rank_biserial",
     "rank_intervals",
     "rank_stability",
+    "sampled",
     "scores_of",
     "smallest_p",
     "spread",
     "spreads",
     "subject_noise",
-    "subject_numbers",
     "too_few",
     "two_way",
     "wilcoxon_p",

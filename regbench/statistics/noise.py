@@ -32,12 +32,11 @@ class Prior(NamedTuple):
     df: float
 
 
-def subject_numbers(subjects: ArrayLike) -> NDArray[np.bool_]:
-    """Which sampled subject stands in which case, ``(subjects, cases)``.
+def membership(subjects: ArrayLike) -> NDArray[np.bool_]:
+    """Which subject stands in which case, ``(subjects, cases)``.
 
     Args:
-        subjects: ``(cases,)`` or ``(cases, k)``: the subjects of each case, in any order. One that stands in every case
-            (an atlas) is no sample and is left out.
+        subjects: ``(cases,)`` or ``(cases, k)``: the subjects of each case, in any order.
     """
     given = np.asarray(subjects, dtype=object)
     given = given[:, None] if given.ndim == 1 else given
@@ -46,10 +45,15 @@ def subject_numbers(subjects: ArrayLike) -> NDArray[np.bool_]:
     found = np.zeros((len(names), len(given)), dtype=bool)
     for case, members in enumerate(given):
         found[[place[str(name)] for name in members], case] = True
-    return found[~found.all(axis=1)]
+    return found
 
 
-def subject_noise(values: ArrayLike, subjects: ArrayLike) -> SubjectNoise:
+def sampled(member: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The subjects that are a sample: one that stands in every case (an atlas) is none, nor one that stands in none."""
+    return member[~member.all(axis=1) & member.any(axis=1)]
+
+
+def subject_noise(values: ArrayLike, member: NDArray[np.bool_]) -> SubjectNoise:
     """Variance of the mean over cases, by leaving out one subject at a time with all its cases.
 
     Pairs that share a subject are not independent, so neither n nor the pairs' own spread says how sure a mean is. With
@@ -57,23 +61,22 @@ def subject_noise(values: ArrayLike, subjects: ArrayLike) -> SubjectNoise:
 
     Args:
         values: ``(cases,)`` or ``(cases, k)``, finite.
-        subjects: as for `subject_numbers`.
+        member: ``(subjects, cases)``, who stands in which case (`membership`).
 
     Returns:
-        Variance of each column's mean; NaN, with 0 degrees of freedom, where fewer than three subjects (two, where each
-        case has one) can be left out.
+        Variance of each column's mean; NaN, with 0 degrees of freedom, where nobody can be left out.
 
     Reference:
-        Jackknife: Tukey 1958; of pairs (dyads): Snijders and Borgatti 1999.
+        Jackknife: Efron and Stein 1981, doi:10.1214/aos/1176345462; of pairs: Snijders and Borgatti 1999.
     """
     table = np.asarray(values, dtype=np.float64)
     columns = table[:, None] if table.ndim == 1 else table
-    member = subject_numbers(subjects)
-    left = len(columns) - member.sum(axis=1)
-    count = len(member)
+    kept = sampled(member)
+    left = len(columns) - kept.sum(axis=1)
+    count = len(kept)
     if count < 2 or (left == 0).any():
         return SubjectNoise(np.full(columns.shape[1], np.nan), 0.0, count)
-    lost = np.einsum("gn,nk->gk", member.astype(np.float64), columns)
+    lost = np.einsum("gn,nk->gk", kept.astype(np.float64), columns)
     without = (columns.sum(axis=0) - lost) / left[:, None]
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
     return SubjectNoise((count - 1) / count * spread, float(count - 1), count)
@@ -196,6 +199,3 @@ def spreads(values: ArrayLike, groups: ArrayLike | None = None) -> Spreads:
     if groups is not None and count == runs and count > 1:
         tuning, seed = seed, float("nan")  # one training a search: the two cannot be told apart
     return Spreads(*(float(np.sqrt(part)) for part in (subject, tuning, seed, residual)))
-
-
-__all__ = ["Prior", "Spreads", "SubjectNoise", "moderated", "prior", "spreads", "subject_noise", "subject_numbers"]

@@ -1,10 +1,14 @@
 """What would it take: how many runs and subjects decide a difference, if its noise stays as it was measured."""
 
 from collections.abc import Callable
-from math import ceil, sqrt
+from math import ceil, log2
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
+
+Floats = NDArray[np.float64]
 
 POWER = 0.8  # chance that so many decide
 MOST = 100_000  # of runs or subjects: more are no advice
@@ -33,19 +37,20 @@ def needs(
     by_subject, df_subject, count, cases = subjects
     by_run, df_run, drawn = runs or (0.0, 0.0, 1)
 
-    def enough(more_subjects: float, more_runs: float) -> bool:
-        one, two = by_subject / more_subjects, by_run / more_runs
-        df = (one + two) ** 2 / (one**2 / (df_subject * more_subjects) + (two**2 / (df_run * more_runs) if two else 0))
-        return float(stdtrit(df, level) + stdtrit(df, POWER)) * sqrt(one + two) <= target
+    def enough(more_subjects: Floats | float, more_runs: Floats | float) -> NDArray[np.bool_]:
+        one, two = np.divide(by_subject, more_subjects), np.divide(by_run, more_runs)
+        spent = one**2 / (df_subject * np.asarray(more_subjects))
+        df = (one + two) ** 2 / (spent + (two**2 / (df_run * np.asarray(more_runs)) if by_run else 0.0))
+        return np.asarray((stdtrit(df, level) + stdtrit(df, POWER)) * np.sqrt(one + two) <= target)
 
-    seeds = _smallest(lambda total: enough(1, total / drawn), drawn) if runs else None
-    people = _smallest(lambda total: enough(total / count, 1), count)
+    seeds = _smallest(lambda total: enough(1.0, total / drawn), drawn) if runs else None
+    people = _smallest(lambda total: enough(total / count, 1.0), count)
     both = None
     if runs:
         quarters = _smallest(lambda step: enough(step / 4, step / 4), 4)
         if quarters is not None:
-            both = {name: ceil(number * quarters / 4) for name, number in
-                    (("seeds", drawn), ("subjects", count), ("pairs", cases))}  # fmt: skip
+            named = (("seeds", drawn), ("subjects", count), ("pairs", cases))
+            both = {name: ceil(number * quarters / 4) for name, number in named}
     found = {
         "seeds": seeds,
         "subjects": people,
@@ -55,17 +60,19 @@ def needs(
     return {**found, "text": _words(found)}
 
 
-def _smallest(enough: Callable[[int], bool], start: int) -> int | None:
+def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int | None:
     """The smallest number from `start` on that is enough; None where none in reach is."""
-    low = high = start
-    while not enough(high):
-        if high > MOST:
-            return None
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    doubled = start * 2.0 ** np.arange(max(ceil(log2(MOST / start)), 0) + 1)
+    reached = np.flatnonzero(enough(doubled))
+    if not reached.size:
+        return None
+    high = doubled[reached[0]]
+    low = doubled[reached[0] - 1] if reached[0] else float(start)
+    while high - low > 1:  # a hundred at a time: each call of the quantile costs more than what it computes
+        between = np.unique(np.ceil(np.linspace(low, high, 100)))
+        first = int(np.flatnonzero(enough(between))[0])
+        low, high = (between[first - 1] if first else between[0]), between[first]
+    return int(high)
 
 
 def _words(found: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
-from regbench.statistics.noise import Prior, SubjectNoise, moderated, prior, subject_noise
+from regbench.statistics.noise import Prior, SubjectNoise, membership, moderated, prior, subject_noise
 from regbench.statistics.power import needs
 
 Floats = NDArray[np.float64]
@@ -66,7 +66,7 @@ class Family:
     """Comparisons that are judged together, and how.
 
     Attributes:
-        subjects: one or two of each case (`subject_noise`).
+        subjects: one or two of each case (`membership`).
         direction: which way is better.
         region: half width of practical equivalence; None where none was declared.
         alpha: chance that any statement of the family is false.
@@ -124,7 +124,8 @@ def judge(
     chosen = list(combinations(scores, 2)) if pairs is None else list(pairs)
     known = common_noise(scores, family)
     level = 1 - family.alpha / (2 * max(len(chosen), 1))
-    return [_compare((a, b), scores, family, known, level) for a, b in chosen]
+    member = membership(family.subjects)
+    return [_compare((a, b), scores, family, (known, level), member) for a, b in chosen]
 
 
 def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
@@ -165,8 +166,13 @@ def _units(values: Floats, runs: Sequence[Run], family: Family) -> Floats:
 
 
 def _compare(
-    names: tuple[str, str], scores: Mapping[str, Scores], family: Family, known: Prior, level: float
+    names: tuple[str, str],
+    scores: Mapping[str, Scores],
+    family: Family,
+    shared: tuple[Prior, float],
+    member: NDArray[np.bool_],
 ) -> Comparison:
+    known, level = shared
     one, two = (scores[name] for name in names)
     nothing = Comparison(*names, "undecided", "", NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, None)
     failed = [_failed(name, scores[name]) for name in names if _empty(scores[name])]
@@ -179,7 +185,7 @@ def _compare(
     if reason:
         return nothing._replace(reason=reason)
     difference = _difference((one, first), (two, second), family, known)
-    noise = subject_noise(difference.cases, np.asarray(family.subjects, dtype=object)[known_cases])
+    noise = subject_noise(difference.cases, member[:, known_cases])
     mean = float(difference.cases.mean())
     nothing = nothing._replace(difference=mean, subjects=noise.subjects, runs=difference.units)
     by_subject, by_run = float(noise.variance[0]), difference.variance
