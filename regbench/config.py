@@ -332,6 +332,10 @@ class Config(Strict):
     tuning: Tuning
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     tracking: Tracking = Tracking()
+    one_job_per_cell: bool = Field(
+        default=False,
+        description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
+    )
 
 
 class _UniqueKeys(yaml.SafeLoader):
