@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "dataset",
         "method",
         "threads",
-    ).set_defaults(save_every=300)
+    ).add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="keep the state; default: 300")
     train = add("train", _train, "train one model", "config", "dataset", "method", "seed", "threads")
     train.add_argument("--lam", type=float, help="default: the lambda that `select` chose")
     train.add_argument("--out", type=Path, help="folder of the run; default: where the workflow puts it")
