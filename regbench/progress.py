@@ -18,7 +18,7 @@ from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json, write_json
 from regbench.search import with_values
-from regbench.took import last_lines
+from regbench.took import last_lines, seconds_in
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
@@ -119,7 +119,11 @@ class _Look:
             there = {run.output, _run(run)} <= self.files
             if there and self._record(cell, run, chosen, data) and self._evaluated(cell, run):
                 cell.seeds.append(seed)
-        return ("not started", OUTDATED) if state == "done" and cell.seeds != list(seeds) else (state, reason)
+        if state == "done" and cell.seeds != list(seeds):
+            return "not started", OUTDATED
+        if state == "stopped" and seconds_in(Path(jobs.log_of(self.lay.root, step))) is not None:
+            return "not started", ""  # its job ended well, and a seed was added since
+        return state, reason
 
     def _record(
         self, cell: Cell, step: jobs.Step, chosen: Mapping[str, Any] | None, data: str | None

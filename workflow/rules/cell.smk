@@ -18,10 +18,10 @@ rule cell:
         LAYOUT.log("cell/{dataset}/{method}"),
     wildcard_constraints:
         method=pattern(NETWORKS if STUDY.one_job_per_cell else []),
+    priority: 1  # the longest first, so that no core is left waiting for one at the end
     conda:
         "../envs/regbench.yaml"
     threads: 1
-    priority: 1  # the longest first, so that no core is left waiting for one at the end
     resources:
         mem_mb=8000,
         runtime=1440,
