@@ -7,7 +7,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/tune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/untrained.smk"
+include: "workflow/rules/cell.smk"
 include: "workflow/rules/report.smk"
 
 

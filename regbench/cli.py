@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from regbench import __version__, plan, slurm
 from regbench.config import Config, json_schema, load, read_yaml
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
 
     def add(name: str, verb: Verb, words: str, *needs: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=words, description=words)
-        sub.set_defaults(verb=verb, stage=name)
+        sub.set_defaults(verb=verb, stage=name, waiting=None)
         if "config" in needs:
             sub.add_argument("config", type=Path, metavar="CONFIG", help="the study's YAML (or JSON) file")
         if "dataset" in needs:
@@ -97,12 +98,12 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     add(
         "cell",
         _cell,
-        "every stage of a method that trains nothing",
+        "every stage of a cell: trials, choice, and of each seed training and evaluation",
         "config",
         "dataset",
         "method",
         "threads",
-    )
+    ).add_argument("--save-every", type=float, default=300, metavar="SECONDS", help="keep the state; default: 300")
     train = add("train", _train, "train one model", "config", "dataset", "method", "seed", "threads")
     train.add_argument("--lam", type=float, help="default: the lambda that `select` chose")
     train.add_argument("--out", type=Path, help="folder of the run; default: where the workflow puts it")
@@ -218,6 +219,8 @@ def _seconds(text: str) -> float:
 
 
 def _config(options: argparse.Namespace, *, check: bool = True) -> Config:
+    if (loaded := getattr(options, "loaded", None)) is not None:
+        return cast("Config", loaded)
     raw = read_yaml(options.config)
     if not check:
         return load(raw, where=str(options.config))
@@ -351,9 +354,19 @@ def _select(options: argparse.Namespace) -> None:
 
 
 def _cell(options: argparse.Namespace) -> None:
-    config = _config(options, check=False)
-    if not plan.untrained(config, options.method):
-        raise UsageError(f"`cell` is for methods that train nothing, but `{options.method}` does; use the other verbs")
+    from regbench.owner import owning
+
+    options.loaded = config = _config(options)  # once for all stages
+    if not plan.find_method(config, options.method).tuned:
+        raise UsageError(f"`cell` is for methods with a lambda, but `{options.method}` has none; use `evaluate`")
+    dataset, lay = _dataset(options, config), plan.layout(config)
+    options.lam = options.out = options.run = None
+    with owning(lay.cell_owner(dataset, options.method), f"cell {options.method}"):
+        _tune(options, config)
+        _final_runs(options, config, dataset)
+
+
+def _tune(options: argparse.Namespace, config: Config) -> None:
     for number in range(plan.rounds(config, options.method)):
         options.round = number
         _propose(options)
@@ -361,18 +374,46 @@ def _cell(options: argparse.Namespace) -> None:
             options.slots = slots
             _trial(options)
     _select(options)
-    options.lam = options.out = options.run = None
-    options.save_every = float("inf")
-    (options.seed,) = plan.seeds(config, options.method)
-    _train(options)
-    _evaluate(options)
+
+
+def _final_runs(options: argparse.Namespace, config: Config, dataset: str) -> None:
+    """Train and evaluate every seed of a cell where its runs wait; put all into their places at the end."""
+    from regbench import cell
+    from regbench.data.cache import load as load_data
+
+    lay, method = plan.layout(config), options.method
+    runs = {seed: lay.waiting(dataset, method, seed) for seed in plan.seeds(config, method)}
+    data = load_data(lay.data(dataset))
+    for seed, waiting in runs.items():
+        options.seed = seed
+        job, lam, _ = _training(options, config, dataset)
+        cell.clear_old(job, lam, data, waiting)
+    for seed, waiting in runs.items():
+        options.seed, options.waiting = seed, waiting
+        _train(options)
+        job = plan.evaluate_job(config, method, seed)
+        if not cell.evaluated(job, data, waiting):
+            _evaluate(options)
+            cell.note_evaluated(job, data, waiting)
+    for seed, waiting in runs.items():
+        cell.publish(waiting, lay.run(dataset, method, seed))
+
+
+def _training(options: argparse.Namespace, config: Config, dataset: str) -> tuple[dict[str, Any], float | None, str]:
+    """The job of a final training, its lambda, and why there is none."""
+    from regbench.files import read_json
+    from regbench.search import with_values
+
+    job = plan.final_job(config, options.method, options.seed)
+    if options.lam is not None:
+        return job, options.lam, ""
+    chosen = read_json(plan.layout(config).selected(dataset, options.method))
+    return with_values(job, chosen.get("values", {})), chosen["lam"], chosen["reason"]
 
 
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
-    from regbench.files import read_json
     from regbench.owner import owning
-    from regbench.search import with_values
     from regbench.train import train, trained
 
     config = _config(options)
@@ -380,17 +421,12 @@ def _train(options: argparse.Namespace) -> None:
     dataset, lay = _dataset(options, config), plan.layout(config)
     if options.lam is not None and not 0 < options.lam < float("inf"):
         raise UsageError(f"--lam must be a positive number, but got {options.lam:g}")
-    job = plan.final_job(config, options.method, options.seed)
-    lam, reason = options.lam, ""
-    if lam is None:
-        chosen = read_json(lay.selected(dataset, options.method))
-        lam, reason = chosen["lam"], chosen["reason"]
-        job = with_values(job, chosen.get("values", {}))
-    folder = options.out or lay.run(dataset, options.method, options.seed)
+    job, lam, reason = _training(options, config, dataset)
+    folder = options.out or options.waiting or lay.run(dataset, options.method, options.seed)
     state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
     data = load_data(lay.data(dataset))
     with owning(state.with_suffix(".owner"), f"training of {options.method}, seed {options.seed},") as waited:
-        if waited and trained(job, lam, data, folder):
+        if (waited or options.waiting) and trained(job, lam, data, folder):
             return
         train(
             job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty()
@@ -406,7 +442,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     job = plan.evaluate_job(config, method, options.seed)
-    folder = options.run or lay.run(dataset, method, options.seed)
+    folder = options.run or options.waiting or lay.run(dataset, method, options.seed)
     out = folder / lay.pairs(dataset, method, options.seed).name
     owner = lay.evaluation_state(dataset, method, options.seed) if options.run is None else folder / ".owner"
     with owning(owner, f"evaluation of {method}, seed {options.seed},"):

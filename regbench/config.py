@@ -336,6 +336,10 @@ class Config(Strict):
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
     )
     tracking: Tracking = Tracking()
+    one_job_per_cell: bool = Field(
+        default=False,
+        description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
+    )
 
 
 class _UniqueKeys(yaml.SafeLoader):

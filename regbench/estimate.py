@@ -22,7 +22,7 @@ from regbench.status import duration
 from regbench.took import seconds_in
 
 CLOSING = ("analyze", "report")
-ON_GPU = ("trial", "train", "evaluate", "untrained", "runtime")
+ON_GPU = ("trial", "train", "cell", "evaluate", "untrained", "runtime")
 SAMPLE = 20  # runs of a method that are read
 START = 6.0  # seconds that a Slurm job holds its node before and after its work (docs/scaling.md)
 
@@ -33,6 +33,7 @@ class Calibration:
 
     steps: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds a step, by method
     around: list[float] = field(default_factory=list)  # seconds of a training job around its steps
+    beside: list[float] = field(default_factory=list)  # seconds a training of a job that does a cell, beside its steps
     jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by rule
 
 
@@ -111,7 +112,12 @@ def _measure(config: Config, other: Config, dataset: str, method: str, found: di
             seconds = (
                 seconds_in(Path(jobs.log_of(lay.root, step))) if step.rule in ON_GPU and step.seed == seed else None
             )
-            if seconds is None:
+            if step.rule == "cell" and other.training.patience is None:
+                mine.steps[key].append(record["seconds"] / other.training.steps)
+                if seconds is not None:
+                    number, total = _trainings(other, method)
+                    mine.beside.append(max(seconds - mine.steps[key][-1] * total, 0.0) / number)
+            if seconds is None or step.rule == "cell":
                 continue
             mine.jobs[step.rule].append(seconds)
             if step.rule == "train" and other.training.patience is None:
@@ -164,10 +170,12 @@ def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs
         seconds: float | None = float(np.mean(found.jobs[step.rule])) if found.jobs.get(step.rule) else None
         if step.rule == "runtime" and seconds is not None:
             seconds *= runs[step.dataset]
-        if step.rule in ("train", "trial") and every:
+        if step.rule in ("train", "trial", "cell") and every:
             mine = found.steps.get(_key(config, step.method))
             guessed |= set() if mine else {step.method}
-            seconds = float(np.median(mine or every)) * _steps(config, step) + around
+            number, advanced = _trainings(config, step.method) if step.rule == "cell" else (1, _steps(config, step))
+            more = around if step.rule != "cell" else _beside(found, around)
+            seconds = float(np.median(mine or every)) * advanced + more * number
         if seconds is None:
             unknown.add(step.rule)
             continue
@@ -181,6 +189,18 @@ def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs
         "device": device, "by_rule": dict(hours), "total": total, "at_once": at_once,
         "wall": max(total / at_once, longest), "guessed": sorted(guessed), "unknown": sorted(unknown),
     }  # fmt: skip
+
+
+def _trainings(config: Config, method: str) -> tuple[int, int]:
+    """How many trainings a cell has, trials among them, and how many steps these take in all."""
+    trials = config.tuning.trials if plan.rounds(config, method) else 0
+    seeds = len(plan.seeds(config, method))
+    return trials + seeds, trials * config.tuning.steps + seeds * config.training.steps
+
+
+def _beside(found: Calibration, around: float) -> float:
+    """Seconds that a training of such a job takes beside its steps; as jobs of their own they take no less."""
+    return float(np.mean(found.beside)) if found.beside else around
 
 
 def _steps(config: Config, step: jobs.Step) -> int:

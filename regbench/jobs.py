@@ -36,6 +36,8 @@ _PROPOSALS = str(_BARE.proposals(*_CELL, "{n}"))
 _TRIALS = str(_BARE.trials(*_CELL, "{n}", "{first}", "{last}"))
 _TRIAL = str(_BARE.trial_state(*_CELL) / "{name}.owner")
 _SELECTED = str(_BARE.selected(*_CELL))
+_WHOLE = str(_BARE.cell_owner(*_CELL))
+CELL = ("cell", "untrained")  # rules whose job does a whole cell
 
 
 def of_dataset(config: Config, dataset: str) -> tuple[Step, Step]:
@@ -55,8 +57,9 @@ def of_cell(config: Config, dataset: str, method: str) -> Iterator[Step]:
     def at(template: str, **places: object) -> str:
         return f"{root}/{template.format(d=dataset, m=method, **places)}"
 
-    if plan.untrained(config, method):
-        yield Step("untrained", dataset, method, output=at(_PAIRS, s=seeds[0]), seed=seeds[0])
+    if plan.one_job(config, method):
+        rule = "untrained" if plan.untrained(config, method) else "cell"
+        yield Step(rule, dataset, method, output=at(_PAIRS, s=seeds[-1]), owner=at(_WHOLE), seed=seeds[0])
         return
     tuned = plan.find_method(config, method).tuned
     for number in range(plan.rounds(config, method)):

@@ -16,8 +16,11 @@ from regbench.fingerprint import component_module, fingerprint
 
 IDENTITY = "identity"
 UNTRAINED = frozenset({"instance"})  # models without weights
+PAIRS = "pairs.parquet"  # a run's rows
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 Job = dict[str, Any]
+# Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
+NO_NUMBER: Any = {"tracking": True, "tuning": {"trials_per_job"}, "results": True, "one_job_per_cell": True}
 _KEPT: dict[int, tuple[Config, dict[str, "Method"]]] = {}
 
 
@@ -64,6 +67,13 @@ class Layout:
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return Path(self.root, "state", "training", dataset, method, f"seed{seed}.pt")
 
+    def waiting(self, dataset: str, method: str, seed: int | str) -> Path:
+        """Where a run of a cell that is one job lies, whole, until all runs of the cell are done."""
+        return Path(self.root, "state", "cells", dataset, method, f"seed{seed}")
+
+    def cell_owner(self, dataset: str, method: str) -> Path:
+        return Path(self.root, "state", "cells", dataset, f"{method}.owner")
+
     def evaluation_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner"
 
@@ -74,7 +84,7 @@ class Layout:
         return Path(self.root, "runs", dataset, method, f"seed{seed}")
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.run(dataset, method, seed) / "pairs.parquet"
+        return self.run(dataset, method, seed) / PAIRS
 
     def panels(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.run(dataset, method, seed) / PANELS
@@ -195,9 +205,14 @@ def seeds(config: Config, method: str) -> tuple[int, ...]:
 
 
 def untrained(config: Config, method: str) -> bool:
-    """Whether a method optimises each pair by itself: nothing to train, so one job does its whole cell."""
+    """Whether a method optimises each pair by itself: nothing to train."""
     model = find_method(config, method).model
     return model is not None and model.name in UNTRAINED
+
+
+def one_job(config: Config, method: str) -> bool:
+    """Whether one job does the whole cell: where nothing is trained, and where the study says so."""
+    return untrained(config, method) or (config.one_job_per_cell and find_method(config, method).tuned)
 
 
 def runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -389,9 +404,11 @@ def final_job(config: Config, method: str, seed: int) -> Job:
 
 
 def cell_job(config: Config, dataset: str, method: str) -> Job:
-    """What a cell without training depends on, beside the data: all that its stages depend on."""
-    seed = seeds(config, method)[0]
+    """What a cell that is one job depends on, beside the data: all that its stages depend on."""
+    every = seeds(config, method)
+    seed = every[0]
     return {
+        "seeds": list(every),
         "propose": propose_job(config, dataset, method),
         "trial": trial_job(config, method),
         "select": select_job(config, method),
@@ -402,7 +419,7 @@ def cell_job(config: Config, dataset: str, method: str) -> Job:
 
 def study_job(config: Config, stage: str) -> Job:
     """What a stage over the whole study (analyze, report) depends on, beside its input files."""
-    keep = config.model_dump(mode="json", exclude={"tracking": True, "tuning": {"trials_per_job"}, "results": True})
+    keep = config.model_dump(mode="json", exclude=NO_NUMBER)
     return {"config": keep, "code": fingerprint(f"regbench.{stage}")}
 
 

@@ -18,7 +18,7 @@ from regbench.config import Config
 from regbench.errors import RegbenchError
 from regbench.files import canonical_json, read_json, write_json
 from regbench.search import with_values
-from regbench.took import last_lines
+from regbench.took import last_lines, seconds_in
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
@@ -97,27 +97,41 @@ class _Look:
             state, reason = self.state(step)
             if step.rule == "select" and state == "done":
                 chosen = read_json(self.lay.selected(dataset, method))
-            if step.rule == "untrained" and state == "done":
-                chosen = read_json(self.lay.selected(dataset, method))
-                record = self._record(cell, step, chosen, data)
-                state, reason = ("done", "") if record else ("not started", OUTDATED)
+            if step.rule in jobs.CELL:
+                state, reason = self._whole(cell, step, state, reason, data)
             if step.rule == "train" and state == "done" and not self._record(cell, step, chosen, data):
                 state, reason = "not started", OUTDATED
             if step.rule == "evaluate" and state == "done" and not self._evaluated(cell, step):
                 state, reason = "not started", OUTDATED
-            if step.rule in ("evaluate", "untrained") and state == "done":
+            if step.rule == "evaluate" and state == "done":
                 cell.seeds.append(step.seed)
             cell.steps.append((step, state, reason))
         cell.state, cell.reason = _of_cell(cell, prepare)
         return cell
 
+    def _whole(self, cell: Cell, step: jobs.Step, state: State, reason: str, data: str | None) -> tuple[State, str]:
+        """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
+        path, seeds = self.lay.selected(step.dataset, step.method), plan.seeds(self.config, step.method)
+        chosen = read_json(path) if str(path) in self.files else None
+        for seed in seeds:
+            output = self.lay.pairs(step.dataset, step.method, seed)
+            run = step._replace(output=str(output), seed=seed)
+            there = {run.output, _run(run)} <= self.files
+            if there and self._record(cell, run, chosen, data) and self._evaluated(cell, run):
+                cell.seeds.append(seed)
+        if state == "done" and cell.seeds != list(seeds):
+            return "not started", OUTDATED
+        if state == "stopped" and seconds_in(Path(jobs.log_of(self.lay.root, step))) is not None:
+            return "not started", ""  # its job ended well, and a seed was added since
+        return state, reason
+
     def _record(
         self, cell: Cell, step: jobs.Step, chosen: Mapping[str, Any] | None, data: str | None
     ) -> dict[str, Any] | None:
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
-        record: dict[str, Any] = read_json(Path(_run(step)))
         if chosen is None:
             return None
+        record: dict[str, Any] = read_json(Path(_run(step)))
         job = with_values(plan.final_job(self.config, step.method, step.seed), chosen.get("values") or {})
         same = record.get("job") == job or canonical_json(record.get("job")) == canonical_json(job)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:

@@ -27,10 +27,11 @@ def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
     number, folders = 0, set[str]()
     for step in steps:
         number += FILES.get(step.rule, 0)
-        rounds = plan.rounds(config, step.method) if step.rule in ("select", "untrained") else 0
+        rounds = plan.rounds(config, step.method) if step.rule in ("select", *jobs.CELL) else 0
         number += rounds > 0  # the state of all trials of the cell
-        if step.rule == "untrained":
-            number += 7 + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+        if step.rule in jobs.CELL:  # what waits in state/ is the same files by other names
+            number += 5 * len(plan.seeds(config, step.method)) + 3
+            number += sum(1 + len(plan.batches(config, n)) for n in range(rounds))
         folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 

@@ -23,12 +23,12 @@ LONGEST = 50  # of a job name's prefix, in characters: the executor plugin refus
 ANSWER = 30  # seconds that the controller has for its answer
 
 # The rules whose work is done on the GPU, where the study uses one.
-ON_GPU = ("trial", "train", "untrained", "evaluate", "runtime")
+ON_GPU = ("trial", "train", "cell", "untrained", "evaluate", "runtime")
 # What the first attempt of a job asks for: MB and minutes. Attempt n asks for n times as much.
 FIRST = {
     "prepare": (4000, 60), "propose": (2000, 10), "trial": (8000, 720), "select": (1000, 10), "train": (8000, 1440),
-    "untrained": (8000, 720), "evaluate": (8000, 240), "runtime": (8000, 240), "analyze": (4000, 30),
-    "report": (4000, 30), "track": (4000, 60),
+    "cell": (8000, 1440), "untrained": (8000, 720), "evaluate": (8000, 240), "runtime": (8000, 240),
+    "analyze": (4000, 30), "report": (4000, 30), "track": (4000, 60),
 }  # fmt: skip
 
 

@@ -60,7 +60,13 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
         for name in ("checkpoint.pt", "history.parquet"):
             (output.parent / name).touch()
         write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
-    elif step.rule in ("evaluate", "untrained") and rows is not None:
+    elif step.rule in jobs.CELL:
+        for seed in plan.seeds(config, step.method):
+            for rule, path in (("select", plan.layout(config).selected(step.dataset, step.method)),
+                               ("train", plan.layout(config).run(step.dataset, step.method, seed) / "run.json"),
+                               ("evaluate", plan.layout(config).pairs(step.dataset, step.method, seed))):  # fmt: skip
+                _outputs(config, step._replace(rule=rule, output=str(path), seed=seed), rows)
+    elif step.rule == "evaluate" and rows is not None:
         kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed)
         kept.to_parquet(output, index=False)
         (output.parent / plan.PANELS).touch()

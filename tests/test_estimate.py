@@ -40,6 +40,22 @@ def test_a_study_without_training_or_tuning(tiny):
     assert found["disk_bytes"]["tuning"] == 0
 
 
+def test_a_cell_of_networks_as_one_job(tiny):
+    """Made cells took 30 s, and 20 s for the 4 steps of a training."""
+    tiny["one_job_per_cell"] = True
+    found = estimate(load(tiny))
+    assert {rule: found["jobs"].get(rule, 0) for rule in ("cell", "train", "evaluate")} == {
+        "cell": 2, "train": 0, "evaluate": 1,
+    }  # fmt: skip
+    # Of a cell: 2 proposals, 2 files of trials, all of them, choice, 2 x 5 of a run, what was evaluated, log.
+    assert found["files"]["files"] == 2 * (2 + 2 + 1 + 1 + 2 * 5 + 1 + 1) + 3 + 3
+    make(load({**tiny, "study": "pilot", "tuning": {**tiny["tuning"], "trials": 1, "steps": 1}, "seeds": [0]}))
+    (cpu,) = estimate(load(tiny))["hours"]
+    beside = (30 - 5 * (1 + 4)) / 2  # a pilot's two trainings of five steps, in a job of 30 s
+    assert cpu["by_rule"]["cell"] * 3600 == pytest.approx(2 * (5 * (4 * 3 + 2 * 4) + beside * (4 + 2)))
+    assert cpu["unknown"] == ["evaluate"]  # of the row without registration, which is no part of a cell
+
+
 def test_hours_come_from_a_pilot_in_the_same_results(tiny):
     """Made runs took 20 s for 4 steps in jobs of 30 s; other jobs took 30 s."""
     make(load({**tiny, "study": "pilot"}))

@@ -241,6 +241,25 @@ def test_an_untrained_cell_is_one_job(tiny):
     assert [s.rule for s in jobs.of_cell(study, "brains", "instance.mse.grad_l2")] == ["untrained"]
 
 
+def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
+    """Its runs count as they lie there; another config makes all of it old."""
+    study = load({**tiny, "one_job_per_cell": True})
+    (step,) = jobs.of_cell(study, "brains", MSE)
+    assert step.name == f"cell/brains/{MSE}"
+    make(study, without=(f"cell/brains/{LCC}",))
+    found = cells(study)
+    assert (found[MSE].state, found[MSE].seeds, sorted(found[MSE].records)) == ("done", [0, 1], [0, 1])
+    assert (found[LCC].state, found[LCC].seeds) == ("not started", [])
+    write_json(Path(step.owner), {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3})
+    assert cells(study)[MSE].state == "running"
+    Path(step.owner).unlink()
+    more = load({**tiny, "one_job_per_cell": True, "seeds": [0, 1, 2]})
+    assert (cells(more)[MSE].state, cells(more)[MSE].seeds) == ("not started", [0, 1])
+    changed = load({**tiny, "one_job_per_cell": True, "training": {**tiny["training"], "learning_rate": 0.001}})
+    assert (cells(changed)[MSE].state, cells(changed)[MSE].seeds) == ("not started", [])
+    assert "another config or code" in cells(changed)[MSE].reason
+
+
 def test_last_words(tmp_path):
     path = tmp_path / "log"
     path.write_text("first\n" * 9999 + "  0%|          |\rregbench: it must hold\nsomething after\n\n")

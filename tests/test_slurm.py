@@ -1,6 +1,7 @@
 """What jobs ask Slurm for, which `cancel` ends and which go back into the queue; against a stand-in for Slurm."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_the_given_site_asks_for_nothing_in_particular():
 def test_rules_match_the_workflow():
     rules = Path(__file__).parent.parent / "workflow/rules"
     text = "".join(path.read_text() for path in rules.glob("*.smk"))
-    names = {line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("rule ")}
+    names = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE))
     assert names == set(slurm.FIRST)
 
 

@@ -169,6 +169,29 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
         )
 
 
+def test_a_cell_as_one_job(finished, tmp_path):
+    """Another number of jobs, killed once on the way; the same tables and checkpoints, and nothing left to do."""
+    config = study(tmp_path, one_job_per_cell=True, models=[*TINY["models"], "instance"], tracking={"enabled": False})
+    planning = snakemake(tmp_path, config, "-n")
+    counts, steps = planned(planning.stdout + planning.stderr), jobs.of_study(load(yaml.safe_load(config.read_text())))
+    assert (counts["cell"], counts["untrained"], counts["evaluate"]) == (2, 2, 1)
+    assert counts["total"] == len(steps) + len(CLOSING) - 1
+    config = study(tmp_path, one_job_per_cell=True, tracking={"enabled": False})
+    running = subprocess.Popen(command(config), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.glob("results/tiny/state/cells/*/*/seed0/pairs.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    assert numbers(tmp_path) == numbers(finished[0])
+    for path in finished[0].rglob("checkpoint.pt"):
+        assert (tmp_path / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
+    assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
+
+
 def test_a_dry_run_needs_no_cores(tmp_path):
     config = study(tmp_path)
     arguments = [str(BIN / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "-n", "--configfile", str(config)]

@@ -62,14 +62,14 @@ def needs(
 
 def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int | None:
     """The smallest number from `start` on that is enough; None where none in reach is."""
-    doubled = start * 2.0 ** np.arange(max(ceil(log2(MOST / start)), 0) + 1)
+    doubled = np.array([start * 2.0**k for k in range(max(ceil(log2(MOST / start)), 0) + 1)])
     reached = np.flatnonzero(enough(doubled))
     if not reached.size:
         return None
     high = doubled[reached[0]]
     low = doubled[reached[0] - 1] if reached[0] else float(start)
     while high - low > 1:  # a hundred at a time: each call of the quantile costs more than what it computes
-        between = np.unique(np.ceil(np.linspace(low, high, 100)))
+        between = np.unique(np.ceil(np.linspace(low, high, 100, dtype=np.float64)))
         first = int(np.flatnonzero(enough(between))[0])
         low, high = (between[first - 1] if first else between[0]), between[first]
     return int(high)

@@ -191,11 +191,8 @@ class _Cell:
         self.config, self.lay = study.config, study.lay
         self.key = f"{study.config.study}/{dataset}/{method.id}"
         self.entry = study.entries.get((dataset, method.id))
-        self.folders = (
-            {seed: self.lay.run(dataset, method.id, seed) for seed in plan.seeds(study.config, method.id)}
-            if method.tuned
-            else {}
-        )
+        seeds = plan.seeds(study.config, method.id) if method.tuned else ()
+        self.folders = {seed: self._folder(seed) for seed in seeds}
         self.done = {seed: folder for seed, folder in self.folders.items() if (folder / RUN).exists()}
         self.logs = {
             seed: folder for seed, folder in self.folders.items() if seed not in self.done and (folder / LIVE).exists()
@@ -203,6 +200,12 @@ class _Cell:
         self.found = list(self._find_trials()) if method.tuned else []
         self.begun = bool(self.entry or self.done or self.logs or self.found)
         self.kinds = {kind: getattr(method, kind).id if getattr(method, kind) else None for kind in KINDS}
+
+    def _folder(self, seed: int) -> Path:
+        """Of a run; while its cell's one job is at work, where it waits for the others."""
+        place, waiting = (at(self.dataset, self.method.id, seed) for at in (self.lay.run, self.lay.waiting))
+        waits = plan.one_job(self.config, self.method.id) and not (place / RUN).exists() and waiting.is_dir()
+        return waiting if waits else place
 
     def _find_trials(self) -> Iterator[_Trial]:
         """Of each job its file, or before there is one, what its trials have left so far."""

@@ -43,7 +43,7 @@ def study(new, reference) -> None:
     got = cluster.started()
     for job in jobs:
         rule, (node, gpus, _) = job["Comment"].split("_")[1], got[job["JobId"]]
-        wanted = rule in ("trial", "train", "untrained", "evaluate", "runtime")
+        wanted = rule in ("trial", "train", "cell", "untrained", "evaluate", "runtime")
         count = 0 if gpus == "-" else len(gpus.split(","))
         right = count == cluster.GPUS if rule == "runtime" else count == wanted  # alone on its node, it gets all of it
         must(right, f"{job['Comment']} got GPUs {gpus} on {node}")

@@ -67,15 +67,20 @@ CORES = cores()
 GPU = 0 if STUDY.training.device == "cpu" else 1
 
 
-# Methods without training, as a pattern; one that matches nothing where the study has none.
-UNTRAINED = (
-    "|".join(
-        re.escape(method.id)
-        for method in plan.methods(STUDY)
-        if plan.untrained(STUDY, method.id)
-    )
-    or "(?!)"
-)
+# Methods of cells: those that train a network, and those that do not.
+NETWORKS = [
+    method.id
+    for method in plan.methods(STUDY)
+    if method.tuned and not plan.untrained(STUDY, method.id)
+]
+UNTRAINED = [
+    method.id for method in plan.methods(STUDY) if plan.untrained(STUDY, method.id)
+]
+
+
+def pattern(names):
+    """These names as a regular expression; one that matches nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 wildcard_constraints:
@@ -230,6 +235,17 @@ def cell_job(wildcards):
 
 def evaluate_job(wildcards):
     return job(plan.evaluate_job(STUDY, wildcards.method, int(wildcards.seed)))
+
+
+def cell_files(seeds):
+    """What a job that does a whole cell leaves of its runs."""
+    run = [LAYOUT.run("{dataset}", "{method}", seed) for seed in seeds]
+    names = ("checkpoint.pt", "history.parquet", "run.json")
+    return [folder / name for folder in run for name in names] + [
+        path("{dataset}", "{method}", seed)
+        for seed in seeds
+        for path in (LAYOUT.pairs, LAYOUT.panels)
+    ]
 
 
 def earlier_trials(wildcards):
