@@ -92,37 +92,47 @@ class _Look:
 
     def cell(self, dataset: str, method: str, prepare: tuple[jobs.Step, State, str], data: str | None) -> Cell:
         cell = Cell(dataset, method)
-        chosen: dict[str, Any] | None = None
+        chosen: dict[int, dict[str, Any]] = {}  # by search
         for step in jobs.of_cell(self.config, dataset, method):
             state, reason = self.state(step)
             if step.rule == "select" and state == "done":
-                chosen = read_json(self.lay.selected(dataset, method))
+                chosen[step.replicate] = read_json(self.lay.selected(dataset, method, step.replicate))
             if step.rule == "untrained" and state == "done":
-                chosen = read_json(self.lay.selected(dataset, method))
-                record = self._record(cell, step, chosen, data)
-                state, reason = ("done", "") if record else ("not started", OUTDATED)
-            if step.rule == "train" and state == "done" and not self._record(cell, step, chosen, data):
+                state, reason = self._untrained(cell, step, data)
+            if step.rule == "train" and state == "done" and not self._record(cell, step.seed, chosen, data):
                 state, reason = "not started", OUTDATED
             if step.rule == "evaluate" and state == "done" and not self._evaluated(cell, step):
                 state, reason = "not started", OUTDATED
-            if step.rule in ("evaluate", "untrained") and state == "done":
+            if step.rule == "evaluate" and state == "done":
                 cell.seeds.append(step.seed)
             cell.steps.append((step, state, reason))
         cell.state, cell.reason = _of_cell(cell, prepare)
         return cell
 
+    def _untrained(self, cell: Cell, step: jobs.Step, data: str | None) -> tuple[State, str]:
+        """Whether each run of a cell that one job does is of this config."""
+        paths = {r: self.lay.selected(cell.dataset, cell.method, r) for r in plan.replicates(self.config, cell.method)}
+        chosen = {replicate: read_json(path) for replicate, path in paths.items() if str(path) in self.files}
+        for seed in plan.seeds(self.config, cell.method):
+            if not self._record(cell, seed, chosen, data):
+                return "not started", OUTDATED
+            cell.seeds.append(seed)
+        return "done", ""
+
     def _record(
-        self, cell: Cell, step: jobs.Step, chosen: Mapping[str, Any] | None, data: str | None
+        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, Any]], data: str | None
     ) -> dict[str, Any] | None:
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
-        record: dict[str, Any] = read_json(Path(_run(step)))
-        if chosen is None:
+        path = f"{self.lay.run(cell.dataset, cell.method, seed)}/run.json"
+        chosen = searches.get(plan.replicate_of(self.config, seed))
+        if chosen is None or path not in self.files:
             return None
-        job = with_values(plan.final_job(self.config, step.method, step.seed), chosen.get("values") or {})
+        record: dict[str, Any] = read_json(Path(path))
+        job = with_values(plan.final_job(self.config, cell.method, seed), chosen.get("values") or {})
         same = record.get("job") == job or canonical_json(record.get("job")) == canonical_json(job)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
             return None
-        cell.records[step.seed] = record
+        cell.records[seed] = record
         return record
 
     def _evaluated(self, cell: Cell, step: jobs.Step) -> bool:

@@ -61,7 +61,7 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
             (output.parent / name).touch()
         write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
     elif step.rule in ("evaluate", "untrained") and rows is not None:
-        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed)
+        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed, replicate=step.replicate)
         kept.to_parquet(output, index=False)
         (output.parent / plan.PANELS).touch()
     else:

@@ -9,12 +9,18 @@ rule untrained:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
     output:
-        LAYOUT.selected("{dataset}", "{method}"),
-        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "checkpoint.pt",
-        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "history.parquet",
-        LAYOUT.run("{dataset}", "{method}", STUDY.seeds[0]) / "run.json",
-        LAYOUT.pairs("{dataset}", "{method}", STUDY.seeds[0]),
-        LAYOUT.panels("{dataset}", "{method}", STUDY.seeds[0]),
+        [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)],
+        [
+            LAYOUT.run("{dataset}", "{method}", seed) / name
+            for seed in STUDY.seeds[:: len(STUDY.seeds) // REPLICATES]
+            for name in (
+                "checkpoint.pt",
+                "history.parquet",
+                "run.json",
+                "pairs.parquet",
+                plan.PANELS,
+            )
+        ],
     log:
         LAYOUT.log("untrained/{dataset}/{method}"),
     wildcard_constraints:
