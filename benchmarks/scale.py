@@ -40,15 +40,15 @@ TOUCH = r"""#!/bin/bash
 verb=$1; R=results/tiny
 while [ $# -gt 0 ]; do
   case $1 in
-    --dataset) d=$2;; --method) m=$2;; --round) r=$2;; --seed) s=$2;; --slots) a=$2; b=$3;;
+    --dataset) d=$2;; --method) m=$2;; --round) r=$2;; --seed) s=$2;; --slots) a=$2; b=$3;; --replicate) p=$2;;
   esac
   shift
 done
 case $verb in
   prepare) touch $R/data/$d/manifest.json;;
-  propose) touch $R/tuning/$d/$m/round$r/proposals.json;;
-  trial) touch $R/tuning/$d/$m/round$r/trials$a-$b.json;;
-  select) touch $R/tuning/$d/$m/selected.json;;
+  propose) touch $R/tuning/$d/$m/replicate$p/round$r/proposals.json;;
+  trial) touch $R/tuning/$d/$m/replicate$p/round$r/trials$a-$b.json;;
+  select) touch $R/tuning/$d/$m/replicate$p/selected.json;;
   train) touch $R/runs/$d/$m/seed$s/{checkpoint.pt,history.parquet,run.json};;
   evaluate) touch $R/runs/$d/$m/seed$s/{pairs.parquet,panels.npz};;
 esac

@@ -21,7 +21,7 @@ from regbench.statistics import spread
 from regbench.study_verdicts import Cell
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
-OF_TRIAL = ("number", "lam", "values", "status", "dice", "ndv_percent")
+OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent")
 OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -122,17 +122,34 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
             "software": json.loads(made_with[0]) if made_with else {},
         }
     if method.tuned:
-        chosen = read_json(lay.selected(dataset, method.id))
-        entry["selected"] = chosen
-        entry |= {"lam": chosen["lam"], "edge": chosen["edge"]}
-        if chosen.get("values"):
-            entry["values"] = chosen["values"]
-        for path in plan.trial_files(config, dataset, method.id):
-            entry["trials"] += [{key: trial[key] for key in OF_TRIAL if key in trial} for trial in read_json(path)]
+        entry |= _searches(config, dataset, method.id)
         for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})
     return entry
+
+
+def _searches(config: Config, dataset: str, method: str) -> dict[str, Any]:
+    """What the searches of a cell tried and chose; `lam` of several is the geometric mean of their choices, `lams`."""
+    each = plan.replicates(config, method)
+    searches = [read_json(plan.layout(config).selected(dataset, method, replicate)) for replicate in each]
+    trials = [
+        {"replicate": replicate, **trial}
+        for replicate in each
+        for path in plan.trial_files(config, dataset, method, replicate=replicate)
+        for trial in read_json(path)
+    ]
+    lams = [chosen["lam"] for chosen in searches]
+    known = [lam for lam in lams if lam is not None]
+    found = {
+        "selected": searches[0],
+        "searches": searches,
+        "lam": lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}"),
+        "lams": lams,
+        "edge": any(chosen["edge"] for chosen in searches),
+        "trials": [{key: trial[key] for key in OF_TRIAL if key in trial} for trial in trials],
+    }
+    return found | ({"values": searches[0]["values"]} if searches[0].get("values") else {})
 
 
 def metrics_of(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -213,8 +230,9 @@ def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
     for entry in entries:
         name = f"{entry['dataset']}/{entry['method']}"
         if entry["edge"]:
-            low, high = entry["selected"]["range"]
-            yield f"{name}: lambda {entry['lam']:g} is at the edge of its range [{low:g}, {high:g}]; widen it"
+            searches = [each for each in entry.get("searches", ()) if each["edge"]] or [{**entry["selected"], **entry}]
+            for lam, (low, high) in dict.fromkeys((each["lam"], tuple(each["range"])) for each in searches):
+                yield f"{name}: lambda {lam:g} is at the edge of its range [{low:g}, {high:g}]; widen it"
         if entry["failed_rows"]:
             yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
         if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:

@@ -74,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
             sub.add_argument("--seed", type=int, required=True)
         if "round" in needs:
             sub.add_argument("--round", type=int, required=True, help="number of the round, from 0")
+        if "replicate" in needs:
+            sub.add_argument("--replicate", type=int, default=0, help="which of the cell's searches; default: 0")
         if "threads" in needs:
             sub.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
         return sub
@@ -91,10 +93,11 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "inspect", _inspect, "show what the loader sees of a dataset; keep nothing", "config", "dataset", "threads"
     )
     inspect.add_argument("--picture", type=Path, metavar="PNG", help="write a contact sheet of the first subjects")
-    add("propose", _propose, "propose the lambdas of one round of trials", "config", "dataset", "method", "round")
-    trial = add("trial", _trial, "run proposed trials of one round", "config", "dataset", "method", "round", "threads")
+    search = ("config", "dataset", "method", "replicate")
+    add("propose", _propose, "propose the lambdas of one round of trials", *search, "round")
+    trial = add("trial", _trial, "run proposed trials of one round", *search, "round", "threads")
     trial.add_argument("--slots", nargs=2, type=int, metavar=("FIRST", "LAST"), help="default: the whole round")
-    add("select", _select, "choose the lambda of a cell from its trials", "config", "dataset", "method")
+    add("select", _select, "choose the lambda of a cell from its trials", *search)
     add(
         "cell",
         _cell,
@@ -303,18 +306,28 @@ def _propose(options: argparse.Namespace) -> None:
     from regbench.tune import propose
 
     config = _config(options, check=False)
-    dataset, number = _dataset(options, config), options.round
+    dataset, number, replicate = _dataset(options, config), options.round, _replicate(options, config)
     if not 0 <= number < plan.rounds(config, options.method):
         raise UsageError(f"--round must be 0 to {plan.rounds(config, options.method) - 1}, but got {number}")
-    earlier = _trials(config, dataset, options.method, before=number)
-    proposals = propose(plan.propose_job(config, dataset, options.method, number), number, earlier)
-    write_json(plan.layout(config).proposals(dataset, options.method, number), proposals)
+    earlier = _trials(config, dataset, options, before=number)
+    proposals = propose(plan.propose_job(config, dataset, options.method, number, replicate), number, earlier)
+    write_json(plan.layout(config).proposals(dataset, options.method, number, replicate), proposals)
 
 
-def _trials(config: Config, dataset: str, method: str, before: int | None = None) -> list[dict[str, object]]:
+def _replicate(options: argparse.Namespace, config: Config) -> int:
+    known = plan.replicates(config, options.method)
+    if options.replicate not in known:
+        raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {options.replicate}")
+    return int(options.replicate)
+
+
+def _trials(
+    config: Config, dataset: str, options: argparse.Namespace, before: int | None = None
+) -> list[dict[str, object]]:
     from regbench.files import read_json
 
-    return [trial for path in plan.trial_files(config, dataset, method, before) for trial in read_json(path)]
+    paths = plan.trial_files(config, dataset, options.method, before, options.replicate)
+    return [trial for path in paths for trial in read_json(path)]
 
 
 def _trial(options: argparse.Namespace) -> None:
@@ -326,19 +339,20 @@ def _trial(options: argparse.Namespace) -> None:
     config = _config(options)
     _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
-    proposals = read_json(lay.proposals(dataset, method, options.round))
+    replicate = _replicate(options, config)
+    proposals = read_json(lay.proposals(dataset, method, options.round, replicate))
     first, last = options.slots or (0, len(proposals) - 1)
-    state = lay.trial_state(dataset, method)
+    state = lay.trial_state(dataset, method, replicate)
     name = f"round{options.round}.trials{first}-{last}"
     with owning(state / f"{name}.owner", f"{name} of {method}"):
         results = run_trials(
-            plan.trial_job(config, method),
+            plan.trial_job(config, method, replicate),
             load_data(lay.data(dataset)),
             proposals[first : last + 1],
             state,
             bar=sys.stderr.isatty(),
         )
-        write_json(lay.trials(dataset, method, options.round, first, last), results)
+        write_json(lay.trials(dataset, method, options.round, (first, last), replicate), results)
 
 
 def _select(options: argparse.Namespace) -> None:
@@ -347,10 +361,10 @@ def _select(options: argparse.Namespace) -> None:
     from regbench.tune import select
 
     config = _config(options, check=False)
-    dataset, lay = _dataset(options, config), plan.layout(config)
-    chosen = select(plan.select_job(config, options.method), _trials(config, dataset, options.method))
-    put_together(lay.trial_state(dataset, options.method))
-    write_json(lay.selected(dataset, options.method), chosen)
+    dataset, lay, replicate = _dataset(options, config), plan.layout(config), _replicate(options, config)
+    chosen = select(plan.select_job(config, options.method, replicate), _trials(config, dataset, options))
+    put_together(lay.trial_state(dataset, options.method, replicate))
+    write_json(lay.selected(dataset, options.method, replicate), chosen)
 
 
 def _cell(options: argparse.Namespace) -> None:
@@ -367,13 +381,15 @@ def _cell(options: argparse.Namespace) -> None:
 
 
 def _tune(options: argparse.Namespace, config: Config) -> None:
-    for number in range(plan.rounds(config, options.method)):
-        options.round = number
-        _propose(options)
-        for slots in plan.batches(config, number):
-            options.slots = slots
-            _trial(options)
-    _select(options)
+    for replicate in plan.replicates(config, options.method):
+        options.replicate = replicate
+        for number in range(plan.rounds(config, options.method)):
+            options.round = number
+            _propose(options)
+            for slots in plan.batches(config, number):
+                options.slots = slots
+                _trial(options)
+        _select(options)
 
 
 def _final_runs(options: argparse.Namespace, config: Config, dataset: str) -> None:
@@ -407,7 +423,7 @@ def _training(options: argparse.Namespace, config: Config, dataset: str) -> tupl
     job = plan.final_job(config, options.method, options.seed)
     if options.lam is not None:
         return job, options.lam, ""
-    chosen = read_json(plan.layout(config).selected(dataset, options.method))
+    chosen = read_json(plan.layout(config).selected(dataset, options.method, plan.replicate_of(config, options.seed)))
     return with_values(job, chosen.get("values", {})), chosen["lam"], chosen["reason"]
 
 

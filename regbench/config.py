@@ -277,6 +277,10 @@ class Tuning(Strict):
         default=(0.25, 0.5), description="shares of a trial's steps at which it is judged"
     )
     seed: Annotated[int, Field(ge=0)] = 0
+    replicates: Count = Field(
+        default=1,
+        description="independent searches of a cell, each with seeds and trials of its own; `seeds` is dealt to them",
+    )
     trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
     selection: Literal["dice", "dice_ndv"] = Field(
         default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
@@ -490,6 +494,7 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
     yield from _dimension_checks(raw)
+    yield from _replicate_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == "identity":
             yield Mistake(
@@ -502,6 +507,15 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 for rule in rules
             ):
                 yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
+
+
+def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Whether the seeds can be dealt to the searches."""
+    tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
+    count = tuning.get("replicates", 1) if isinstance(tuning, Mapping) else 1
+    if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
+        words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
+        yield Mistake("tuning.replicates", words)
 
 
 def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:

@@ -48,7 +48,8 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
     steps = jobs.of_study(config)
     counts = Counter(step.rule for step in steps) + Counter([*CLOSING, *(["track"] if config.tracking.enabled else [])])
     tuned = [(d.id, m.id) for d in config.datasets for m in plan.methods(config) if m.tuned]
-    trials = sum(plan.rounds(config, method) > 0 for _, method in tuned) * config.tuning.trials
+    searches = sum(plan.rounds(config, method) > 0 for _, method in tuned) * config.tuning.replicates
+    trials = searches * config.tuning.trials
     runs = list(plan.runs(config))
     trained = [run for run in plan.tuned_runs(config) if not plan.untrained(config, run[1])]
     found = {
@@ -56,9 +57,10 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
         "jobs": dict(counts),
         "runs": len(runs),
         "trials": trials,
+        "searches": searches,
         "training_steps": len(trained) * config.training.steps,
         "trial_steps": sum(
-            config.tuning.trials * config.tuning.steps
+            config.tuning.replicates * config.tuning.trials * config.tuning.steps
             for _, method in tuned
             if plan.rounds(config, method) and not plan.untrained(config, method)
         ),
@@ -181,7 +183,7 @@ def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs
             continue
         hours[step.rule] += seconds / 3600
         chain = chains[step.dataset, step.method]
-        place = (step.rule, step.detail.partition(".")[0] if step.rule == "trial" else "")
+        place = (step.rule, jobs.round_of(step) if step.rule == "trial" else "")
         chain[place] = max(chain.get(place, 0.0), seconds / 3600)
     total = sum(hours.values())
     longest = max((sum(chain.values()) for chain in chains.values()), default=0.0)
@@ -212,7 +214,8 @@ def _steps(config: Config, step: jobs.Step) -> int:
 
 def text(found: Mapping[str, Any]) -> str:
     """The same for a terminal."""
-    lines = [f"study {found['study']}: {found['runs']} runs, {found['trials']} trials"]
+    budget = f"{found['trials']} trials" + (f" in {found['searches']} searches" if found["searches"] else "")
+    lines = [f"study {found['study']}: {found['runs']} runs, {budget}"]
     lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in found["jobs"].items()))
     lines.append(f"steps   {found['trial_steps']:,} in trials, {found['training_steps']:,} in final trainings")
     for entry in found["hours"]:

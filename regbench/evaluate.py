@@ -52,6 +52,7 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     shown: list[dict[str, Any]] = []
     for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
+        row["replicate"] = job.get("replicate", 0)
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
         if isinstance(displacement, RegbenchError):
             row |= {"status": "failed", "reason": str(displacement)}

@@ -14,10 +14,11 @@ class Step(NamedTuple):
     rule: str
     dataset: str
     method: str = ""
-    detail: str = ""  # the seed or the round
+    detail: str = ""  # the seed, or the search and its round
     output: str = ""  # the file that the job writes last
     owner: str = ""  # the lock of the process that runs it, where the rule has one
     seed: int = 0
+    replicate: int = 0  # of the cell's searches
 
     @property
     def name(self) -> str:
@@ -32,10 +33,10 @@ _RUN = str(_BARE.run(*_CELL, "{s}") / "run.json")
 _PAIRS = str(_BARE.pairs(*_CELL, "{s}"))
 _TRAINING = str(_BARE.training_state(*_CELL, "{s}").with_suffix(".owner"))
 _EVALUATION = str(_BARE.root / "state" / "evaluation" / "{d}" / "{m}" / "seed{s}.owner")
-_PROPOSALS = str(_BARE.proposals(*_CELL, "{n}"))
-_TRIALS = str(_BARE.trials(*_CELL, "{n}", "{first}", "{last}"))
-_TRIAL = str(_BARE.trial_state(*_CELL) / "{name}.owner")
-_SELECTED = str(_BARE.selected(*_CELL))
+_PROPOSALS = str(_BARE.proposals(*_CELL, "{n}", "{r}"))
+_TRIALS = str(_BARE.trials(*_CELL, "{n}", ("{first}", "{last}"), "{r}"))
+_TRIAL = str(_BARE.trial_state(*_CELL, "{r}") / "{name}.owner")
+_SELECTED = str(_BARE.selected(*_CELL, "{r}"))
 _WHOLE = str(_BARE.cell_owner(*_CELL))
 CELL = ("cell", "untrained")  # rules whose job does a whole cell
 
@@ -62,18 +63,26 @@ def of_cell(config: Config, dataset: str, method: str) -> Iterator[Step]:
         yield Step(rule, dataset, method, output=at(_PAIRS, s=seeds[-1]), owner=at(_WHOLE), seed=seeds[0])
         return
     tuned = plan.find_method(config, method).tuned
-    for number in range(plan.rounds(config, method)):
-        yield Step("propose", dataset, method, f"round{number}", at(_PROPOSALS, n=number))
-        for first, last in plan.batches(config, number):
-            name = f"round{number}.trials{first}-{last}"
-            output = at(_TRIALS, n=number, first=first, last=last)
-            yield Step("trial", dataset, method, name, output, at(_TRIAL, name=name))
-    if tuned:
-        yield Step("select", dataset, method, output=at(_SELECTED))
+    for replicate in plan.replicates(config, method) if tuned else ():
+        search = f"replicate{replicate}"
+        for number in range(plan.rounds(config, method)):
+            output = at(_PROPOSALS, n=number, r=replicate)
+            yield Step("propose", dataset, method, f"{search}/round{number}", output, replicate=replicate)
+            for first, last in plan.batches(config, number):
+                name = f"round{number}.trials{first}-{last}"
+                output = at(_TRIALS, n=number, first=first, last=last, r=replicate)
+                owner = at(_TRIAL, name=name, r=replicate)
+                yield Step("trial", dataset, method, f"{search}/{name}", output, owner, replicate=replicate)
+        yield Step("select", dataset, method, search, at(_SELECTED, r=replicate), replicate=replicate)
     for seed in seeds if tuned else ():
         yield Step("train", dataset, method, f"seed{seed}", at(_RUN, s=seed), at(_TRAINING, s=seed), seed)
     for seed in seeds:
         yield Step("evaluate", dataset, method, f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed)
+
+
+def round_of(step: Step) -> str:
+    """The round of a trial's job, such as ``round0``: the same for all searches of a cell."""
+    return step.detail.rpartition("/")[2].partition(".")[0]
 
 
 def of_study(config: Config) -> list[Step]:

@@ -13,7 +13,9 @@ from regbench.search import SCORES, by_number, directions, distributions, frozen
 
 
 def export_optuna(config: Config, url: str) -> dict[str, int]:
-    """Write each tuned cell as an Optuna study ``study/dataset/method``; one that is there unchanged is left alone.
+    """Write each search as an Optuna study ``study/dataset/method``; one that is there unchanged is left alone.
+
+    Further searches of a cell (`tuning.replicates`) have ``/replicate1`` and so on behind that name.
 
     Several exports of one study at once wait for each other.
 
@@ -53,13 +55,13 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
 
 
 def tuned_cells(config: Config) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """What was asked (`plan.propose_job`) and what came of it so far, for each cell that is tuned."""
+    """What was asked (`plan.propose_job`) and what came of it so far, for each search of a cell."""
     for dataset in config.datasets:
         for method in plan.methods(config):
-            if plan.rounds(config, method.id):
-                paths = [path for path in plan.trial_files(config, dataset.id, method.id) if path.exists()]
-                results = [result for path in paths for result in read_json(path)]
-                yield plan.propose_job(config, dataset.id, method.id), results
+            for replicate in plan.replicates(config, method.id) if plan.rounds(config, method.id) else ():
+                files = plan.trial_files(config, dataset.id, method.id, replicate=replicate)
+                results = [result for path in files if path.exists() for result in read_json(path)]
+                yield plan.propose_job(config, dataset.id, method.id, replicate=replicate), results
 
 
 def fill(study: Any, job: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:

@@ -4,6 +4,7 @@ Imports neither torch nor mlflow: the Snakefile reads this. A slice is JSON and 
 Snakemake re-runs a job exactly when something it depends on has changed, the code of its stage included.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,17 +53,22 @@ class Layout:
     def manifest(self, dataset: str) -> Path:
         return self.data(dataset) / "manifest.json"
 
-    def cell(self, dataset: str, method: str) -> Path:
-        return Path(self.root, "tuning", dataset, method)
+    def search(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
+        """All that one of a cell's independent searches writes."""
+        return Path(self.root, "tuning", dataset, method, f"replicate{replicate}")
 
-    def proposals(self, dataset: str, method: str, number: int | str) -> Path:
-        return Path(self.cell(dataset, method), f"round{number}", "proposals.json")
+    def proposals(self, dataset: str, method: str, number: int | str, replicate: int | str = 0) -> Path:
+        return Path(self.search(dataset, method, replicate), f"round{number}", "proposals.json")
 
-    def trials(self, dataset: str, method: str, number: int | str, first: int | str, last: int | str) -> Path:
-        return Path(self.cell(dataset, method), f"round{number}", f"trials{first}-{last}.json")
+    def trials(
+        self, dataset: str, method: str, number: int | str, slots: tuple[int | str, int | str], replicate: int | str = 0
+    ) -> Path:
+        """The results of one job: those of the slots from the first to the last."""
+        first, last = slots
+        return Path(self.search(dataset, method, replicate), f"round{number}", f"trials{first}-{last}.json")
 
-    def trial_state(self, dataset: str, method: str) -> Path:
-        return Path(self.root, "state", "trials", dataset, method)
+    def trial_state(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
+        return Path(self.root, "state", "trials", dataset, method, f"replicate{replicate}")
 
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return Path(self.root, "state", "training", dataset, method, f"seed{seed}.pt")
@@ -77,8 +83,8 @@ class Layout:
     def evaluation_state(self, dataset: str, method: str, seed: int | str) -> Path:
         return self.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner"
 
-    def selected(self, dataset: str, method: str) -> Path:
-        return self.cell(dataset, method) / "selected.json"
+    def selected(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
+        return self.search(dataset, method, replicate) / "selected.json"
 
     def run(self, dataset: str, method: str, seed: int | str) -> Path:
         return Path(self.root, "runs", dataset, method, f"seed{seed}")
@@ -199,9 +205,40 @@ def find_method(config: Config, name: str) -> Method:
 
 
 def seeds(config: Config, method: str) -> tuple[int, ...]:
-    """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one."""
-    tuned = find_method(config, method).tuned
-    return config.seeds if tuned and not untrained(config, method) else config.seeds[:1]
+    """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one for each search."""
+    if not find_method(config, method).tuned:
+        return config.seeds[:1]
+    return config.seeds[:: _block(config)] if untrained(config, method) else config.seeds
+
+
+def replicates(config: Config, method: str) -> range:
+    """The independent searches of a cell; each has its own lambda and its own share of the seeds."""
+    return range(config.tuning.replicates if find_method(config, method).tuned else 1)
+
+
+def replicate_of(config: Config, seed: int) -> int:
+    """The search whose choice a seed trains with: the seeds are dealt to the searches in blocks of their order.
+
+    A seed that is none of the study's (`regbench train --seed`) takes the choice of the first.
+    """
+    return config.seeds.index(seed) // _block(config) if seed in config.seeds else 0
+
+
+def seeds_of(config: Config, method: str, replicate: int) -> tuple[int, ...]:
+    """The seeds of a method that train with the choice of one search."""
+    return tuple(seed for seed in seeds(config, method) if replicate_of(config, seed) == replicate)
+
+
+def _block(config: Config) -> int:
+    return max(len(config.seeds) // config.tuning.replicates, 1)
+
+
+def tuning_seed(config: Config, replicate: int) -> int:
+    """The seed of a search: of its sampler and of its trials' trainings; the first search has the study's own."""
+    if replicate == 0:
+        return config.tuning.seed
+    text = f"{config.tuning.seed}/replicate{replicate}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def untrained(config: Config, method: str) -> bool:
@@ -252,13 +289,13 @@ def batches(config: Config, number: int) -> list[tuple[int, int]]:
     return [(first, min(first + step, size) - 1) for first in range(0, size, step)]
 
 
-def trial_files(config: Config, dataset: str, method: str, before: int | None = None) -> list[Path]:
-    """The trial files of a cell, of all rounds or of those before one."""
+def trial_files(config: Config, dataset: str, method: str, before: int | None = None, replicate: int = 0) -> list[Path]:
+    """The trial files of a search, of all rounds or of those before one."""
     last = rounds(config, method) if before is None else before
     return [
-        layout(config).trials(dataset, method, number, first, final)
+        layout(config).trials(dataset, method, number, slots, replicate)
         for number in range(last)
-        for first, final in batches(config, number)
+        for slots in batches(config, number)
     ]
 
 
@@ -298,17 +335,18 @@ def search_of(config: Config, method: str) -> list[Job]:
     return list(found.values())
 
 
-def propose_job(config: Config, dataset: str, method: str, number: int | None = None) -> Job:
-    """What the proposals of a cell (of one round of it) depend on, beside the trials of earlier rounds."""
+def propose_job(config: Config, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> Job:
+    """What the proposals of a search (of one round of it) depend on, beside the trials of earlier rounds."""
     tuning = config.tuning
+    cell = f"{config.study}/{dataset}/{method}"
     trials = tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size)
     job: Job = {
-        "cell": f"{config.study}/{dataset}/{method}",
+        "cell": f"{cell}/replicate{replicate}" if replicate else cell,
         "range": lambda_of(config, method)["range"],
         "trials": trials,  # of this round and those before it: rounds that are added later change no earlier one
         "round_size": tuning.round_size,
         "sampler": tuning.sampler,
-        "seed": tuning.seed,
+        "seed": tuning_seed(config, replicate),
         "search": search_of(config, method),
         "objective": tuning.objective,
         "ndv_limit_percent": tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
@@ -339,9 +377,9 @@ def train_job(config: Config, method: str, *, seed: int, steps: int) -> Job:
     }
 
 
-def trial_job(config: Config, method: str) -> Job:
-    """What one trial depends on: all trials of all cells share one seed and one length."""
-    job = train_job(config, method, seed=config.tuning.seed, steps=config.tuning.steps)
+def trial_job(config: Config, method: str, replicate: int = 0) -> Job:
+    """What one trial depends on: the trials of a search share one seed, all have one length."""
+    job = train_job(config, method, seed=tuning_seed(config, replicate), steps=config.tuning.steps)
     modules = [component_module("regbench.models", job["model"]["name"])]
     modules += [component_module("regbench.losses", job[kind]["name"]) for kind in ("similarity", "regularizer")]
     if config.tuning.budget != "trials":
@@ -349,10 +387,11 @@ def trial_job(config: Config, method: str) -> Job:
     return {**job, "code": fingerprint("regbench.trial", *modules)}
 
 
-def select_job(config: Config, method: str) -> Job:
+def select_job(config: Config, method: str, replicate: int = 0) -> Job:
     """What the choice of lambda depends on."""
     return {
         "method": method,
+        "replicate": replicate,
         **lambda_of(config, method),
         "search": search_of(config, method),
         "selection": config.tuning.selection,
@@ -365,7 +404,7 @@ def evaluate_job(config: Config, method: str, seed: int) -> Job:
     """What an evaluation depends on, beside the data and the checkpoint."""
     found = find_method(config, method)
     modules = [component_module("regbench.models", found.model.name)] if found.model else []
-    job: Job = {"method": method, "seed": seed}
+    job: Job = {"method": method, "seed": seed, "replicate": replicate_of(config, seed)}
     if found.baseline:
         modules.append(component_module("regbench.baselines", found.baseline.name))
         job |= {"baseline": _component(found.baseline), "files": _files(found.baseline.parameters.get("path"))}
@@ -405,15 +444,14 @@ def final_job(config: Config, method: str, seed: int) -> Job:
 
 def cell_job(config: Config, dataset: str, method: str) -> Job:
     """What a cell that is one job depends on, beside the data: all that its stages depend on."""
-    every = seeds(config, method)
-    seed = every[0]
+    each = replicates(config, method)
     return {
-        "seeds": list(every),
-        "propose": propose_job(config, dataset, method),
-        "trial": trial_job(config, method),
-        "select": select_job(config, method),
-        "train": final_job(config, method, seed),
-        "evaluate": evaluate_job(config, method, seed),
+        "seeds": list(seeds(config, method)),
+        "propose": [propose_job(config, dataset, method, replicate=replicate) for replicate in each],
+        "trial": [trial_job(config, method, replicate) for replicate in each],
+        "select": [select_job(config, method, replicate) for replicate in each],
+        "train": [final_job(config, method, seed) for seed in seeds(config, method)],
+        "evaluate": [evaluate_job(config, method, seed) for seed in seeds(config, method)],
     }
 
 

@@ -92,14 +92,14 @@ class _Look:
 
     def cell(self, dataset: str, method: str, prepare: tuple[jobs.Step, State, str], data: str | None) -> Cell:
         cell = Cell(dataset, method)
-        chosen: dict[str, Any] | None = None
+        chosen: dict[int, dict[str, Any]] = {}  # by search
         for step in jobs.of_cell(self.config, dataset, method):
             state, reason = self.state(step)
             if step.rule == "select" and state == "done":
-                chosen = read_json(self.lay.selected(dataset, method))
+                chosen[step.replicate] = read_json(self.lay.selected(dataset, method, step.replicate))
             if step.rule in jobs.CELL:
                 state, reason = self._whole(cell, step, state, reason, data)
-            if step.rule == "train" and state == "done" and not self._record(cell, step, chosen, data):
+            if step.rule == "train" and state == "done" and not self._record(cell, step.seed, chosen, data):
                 state, reason = "not started", OUTDATED
             if step.rule == "evaluate" and state == "done" and not self._evaluated(cell, step):
                 state, reason = "not started", OUTDATED
@@ -111,13 +111,12 @@ class _Look:
 
     def _whole(self, cell: Cell, step: jobs.Step, state: State, reason: str, data: str | None) -> tuple[State, str]:
         """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
-        path, seeds = self.lay.selected(step.dataset, step.method), plan.seeds(self.config, step.method)
-        chosen = read_json(path) if str(path) in self.files else None
+        paths = {r: self.lay.selected(cell.dataset, cell.method, r) for r in plan.replicates(self.config, cell.method)}
+        chosen = {replicate: read_json(path) for replicate, path in paths.items() if str(path) in self.files}
+        seeds = plan.seeds(self.config, step.method)
         for seed in seeds:
-            output = self.lay.pairs(step.dataset, step.method, seed)
-            run = step._replace(output=str(output), seed=seed)
-            there = {run.output, _run(run)} <= self.files
-            if there and self._record(cell, run, chosen, data) and self._evaluated(cell, run):
+            run = step._replace(output=str(self.lay.pairs(step.dataset, step.method, seed)), seed=seed)
+            if run.output in self.files and self._record(cell, seed, chosen, data) and self._evaluated(cell, run):
                 cell.seeds.append(seed)
         if state == "done" and cell.seeds != list(seeds):
             return "not started", OUTDATED
@@ -126,17 +125,19 @@ class _Look:
         return state, reason
 
     def _record(
-        self, cell: Cell, step: jobs.Step, chosen: Mapping[str, Any] | None, data: str | None
+        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, Any]], data: str | None
     ) -> dict[str, Any] | None:
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
-        if chosen is None:
+        path = f"{self.lay.run(cell.dataset, cell.method, seed)}/run.json"
+        chosen = searches.get(plan.replicate_of(self.config, seed))
+        if chosen is None or path not in self.files:
             return None
-        record: dict[str, Any] = read_json(Path(_run(step)))
-        job = with_values(plan.final_job(self.config, step.method, step.seed), chosen.get("values") or {})
+        record: dict[str, Any] = read_json(Path(path))
+        job = with_values(plan.final_job(self.config, cell.method, seed), chosen.get("values") or {})
         same = record.get("job") == job or canonical_json(record.get("job")) == canonical_json(job)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
             return None
-        cell.records[step.seed] = record
+        cell.records[seed] = record
         return record
 
     def _evaluated(self, cell: Cell, step: jobs.Step) -> bool:

@@ -28,10 +28,12 @@ def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
     for step in steps:
         number += FILES.get(step.rule, 0)
         rounds = plan.rounds(config, step.method) if step.rule in ("select", *jobs.CELL) else 0
-        number += rounds > 0  # the state of all trials of the cell
         if step.rule in jobs.CELL:  # what waits in state/ is the same files by other names
-            number += 5 * len(plan.seeds(config, step.method)) + 3
-            number += sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            searches, runs = len(plan.replicates(config, step.method)), len(plan.seeds(config, step.method))
+            each = 1 + (rounds > 0) + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            number += 2 + searches * each + runs * 5
+        else:
+            number += rounds > 0  # the state of all trials of the search
         folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 
@@ -53,9 +55,8 @@ def disk(config: Config) -> dict[str, float | None]:
             curve = min(CURVE, config.tuning.steps) if not plan.untrained(config, method.id) else 0
             each = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
             each += LIVE_HEADER + LIVE_POINT * curve
-            found["tuning"] = (found["tuning"] or 0) + each * config.tuning.trials * (
-                plan.rounds(config, method.id) > 0
-            )
+            trials = config.tuning.replicates * config.tuning.trials * (plan.rounds(config, method.id) > 0)
+            found["tuning"] = (found["tuning"] or 0) + each * trials
     return found
 
 

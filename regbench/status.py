@@ -102,8 +102,8 @@ def eta(config: Config, found: Progress) -> dict[str, Any]:
                 unknown.add(step.rule)
             left = seconds.get(step.rule, 0.0) * (0.5 if state == "running" else 1)
             work += left
-            place = (step.rule, step.detail.partition(".")[0] if step.rule in ("propose", "trial") else "")
-            chain[place] = max(chain.get(place, 0.0), left)  # seeds, and the jobs of a round, run side by side
+            place = (step.rule, jobs.round_of(step) if step.rule in ("propose", "trial") else "")
+            chain[place] = max(chain.get(place, 0.0), left)  # seeds, searches and the jobs of a round: side by side
         chains.append(sum(chain.values()))
     at_once = sum(state == "running" for _, state, _ in steps)
     return {

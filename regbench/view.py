@@ -120,8 +120,11 @@ def paragraph(entry: Mapping[str, Any], title: str, peers: int) -> str:
     text += f"; {', '.join(shares)}." if shares else "."
     if entry["trials"]:
         low, high = entry["selected"]["range"]
-        chosen = "no lambda" if entry["lam"] is None else f"lambda {entry['lam']:.3g}"
-        text += f" {len(entry['trials'])} trials between {low:g} and {high:g} chose {chosen}"
+        searches = entry.get("lams") or [entry["lam"]]
+        lams = [lam for lam in searches if lam is not None]
+        chosen = f"lambda {' and '.join(f'{lam:.3g}' for lam in lams)}" if lams else "no lambda"
+        count = f"{len(entry['trials'])} trials" + (f" in {len(searches)} searches" if len(searches) > 1 else "")
+        text += f" {count} between {low:g} and {high:g} chose {chosen}"
         text += ", at the edge of the range." if entry["edge"] else "."
     if entry["reasons"]:
         text += f" {entry['failed_rows']} failed rows: " + "; ".join(entry["reasons"])

@@ -24,9 +24,9 @@ SEARCH = [
 ]
 
 
-def study(folder, sampler, trials, *, size=3, per_job=2, seed=0, **more):
+def study(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1), **more):
     """A config of one cell, read back from its JSON as each job does."""
-    raw = {**copy.deepcopy(TINY), "results": str(folder)}
+    raw = {**copy.deepcopy(TINY), "results": str(folder), "seeds": list(seeds)}
     raw["grid"]["similarities"] = ["lcc"]
     raw["tuning"] |= {"sampler": sampler, "trials": trials, "round_size": size, "trials_per_job": per_job, "seed": seed}
     raw["tuning"] |= {
@@ -69,23 +69,26 @@ def counted():
         trial.run_trial = whole
 
 
-def work(config, draw=None):
-    """Every job of the cell, as Snakemake orders them; with `draw`, jobs of a round in any order, some lost midway."""
+def work(config, draw=None, replicate=0):
+    """Every job of a search, as Snakemake orders them; with `draw`, jobs of a round in any order, some lost midway."""
     lay = plan.layout(config)
     for number in range(plan.rounds(config, METHOD)):
-        earlier = [row for path in plan.trial_files(config, "brains", METHOD, before=number) for row in read_json(path)]
-        at = lay.proposals("brains", METHOD, number)
-        write_json(at, propose(plan.propose_job(config, "brains", METHOD, number), number, earlier))
+        files = plan.trial_files(config, "brains", METHOD, number, replicate)
+        earlier = [row for path in files for row in read_json(path)]
+        at = lay.proposals("brains", METHOD, number, replicate)
+        write_json(at, propose(plan.propose_job(config, "brains", METHOD, number, replicate), number, earlier))
         jobs = plan.batches(config, number)
         if draw:
             draw.shuffle(jobs)
             jobs += [job for job in jobs if draw.random() < 0.4]  # run again: the output was lost
         for first, last in jobs:
-            state = lay.trial_state("brains", METHOD)
+            state = lay.trial_state("brains", METHOD, replicate)
             if draw and draw.random() < 0.3:  # the trial itself is lost, too
                 (state / f"trial{number * config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
-            results = trial.run_trials(plan.trial_job(config, METHOD), DATA, read_json(at)[first : last + 1], state)
-            write_json(lay.trials("brains", METHOD, number, first, last), results)
-    results = [row for path in plan.trial_files(config, "brains", METHOD) for row in read_json(path)]
-    chosen = select(plan.select_job(config, METHOD), results)
+            job = plan.trial_job(config, METHOD, replicate)
+            results = trial.run_trials(job, DATA, read_json(at)[first : last + 1], state)
+            write_json(lay.trials("brains", METHOD, number, (first, last), replicate), results)
+    files = plan.trial_files(config, "brains", METHOD, replicate=replicate)
+    results = [row for path in files for row in read_json(path)]
+    chosen = select(plan.select_job(config, METHOD, replicate), results)
     return sorted(results, key=lambda row: row["number"]), canonical_json(chosen)

@@ -53,25 +53,33 @@ def make_results(config: Config) -> None:
 
 def _cell(config: Config, dataset: str, method: plan.Method, number: int) -> None:
     """Trials, the choice among them, and the final trainings of one cell."""
-    lay, trials = plan.layout(config), []
-    for path in plan.trial_files(config, dataset, method.id):
-        first, last = (int(part) for part in path.stem.removeprefix("trials").split("-"))
-        offset = int(path.parent.name.removeprefix("round")) * config.tuning.round_size
-        found = [_trial(offset + slot, number) for slot in range(first, last + 1)]
-        write_json(path, found)
-        trials += found
-    chosen = select(plan.select_job(config, method.id), trials)
-    write_json(lay.selected(dataset, method.id), chosen)
+    lay = plan.layout(config)
+    for replicate in plan.replicates(config, method.id):
+        _search(config, dataset, method, number, replicate)
     environment = {"device": "cpu", "packages": {"torch": "2"}, "system": "Linux"}
     environment["code"] = {"git_commit": "0123abcd", "git_dirty": False}
     for seed in plan.seeds(config, method.id):
         folder = lay.run(dataset, method.id, seed)
-        record = {"method": method.id, "seed": seed, "lam": chosen["lam"], "status": "complete", "reason": ""}
+        lam = read_json(lay.selected(dataset, method.id, plan.replicate_of(config, seed)))["lam"]
+        record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}
         record |= {"job": plan.final_job(config, method.id, seed), "data_sha256": DATA, "checkpoint_sha256": "00"}
         record |= {"seconds": 20.0, "parameters": 1234, "validations": []}
         record |= {"validation": {"dice": _dice(number), "ndv_percent": 0.1}, "environment": environment}
         write_json(folder / "run.json", record)
         pd.DataFrame({"step": range(1, 31), **_curve(30)}).to_parquet(folder / "history.parquet", index=False)
+
+
+def _search(config: Config, dataset: str, method: plan.Method, number: int, replicate: int) -> None:
+    """Trials and the choice among them."""
+    lay, trials = plan.layout(config), []
+    for path in plan.trial_files(config, dataset, method.id, replicate=replicate):
+        first, last = (int(part) for part in path.stem.removeprefix("trials").split("-"))
+        offset = int(path.parent.name.removeprefix("round")) * config.tuning.round_size
+        found = [_trial(offset + slot, number) for slot in range(first, last + 1)]
+        write_json(path, found)
+        trials += found
+    chosen = select(plan.select_job(config, method.id, replicate), trials)
+    write_json(lay.selected(dataset, method.id, replicate), chosen)
 
 
 def _trial(number: int, cell: int) -> dict[str, Any]:
@@ -95,9 +103,10 @@ def _evaluated(config: Config, run: tuple[str, plan.Method, int], number: int, p
     dataset, method, seed = run
     lay = plan.layout(config)
     noise = np.random.default_rng([number, seed]).normal(0, 0.01, len(pairs))
-    lam = read_json(lay.selected(dataset, method.id))["lam"] if method.tuned else np.nan
+    replicate = plan.replicate_of(config, seed)
+    lam = read_json(lay.selected(dataset, method.id, replicate))["lam"] if method.tuned else np.nan
     rows = pd.DataFrame(pairs, columns=["fixed", "moving"]).assign(
-        dataset=dataset, method=method.id, seed=seed, lam=lam, status="complete", reason=""
+        dataset=dataset, method=method.id, seed=seed, replicate=replicate, lam=lam, status="complete", reason=""
     )
     rows = rows.assign(dice=_dice(number) + noise, hd95_mm=6 - 4 * _dice(number), labels_vanished=0.0)
     rows = rows.assign(dice_1=rows["dice"] + 0.02, dice_2=rows["dice"] - 0.02)

@@ -61,13 +61,16 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
             (output.parent / name).touch()
         write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
     elif step.rule in jobs.CELL:
+        lay = plan.layout(config)
+        for replicate in plan.replicates(config, step.method):
+            chosen = lay.selected(step.dataset, step.method, replicate)
+            _outputs(config, step._replace(rule="select", output=str(chosen), replicate=replicate), rows)
         for seed in plan.seeds(config, step.method):
-            for rule, path in (("select", plan.layout(config).selected(step.dataset, step.method)),
-                               ("train", plan.layout(config).run(step.dataset, step.method, seed) / "run.json"),
-                               ("evaluate", plan.layout(config).pairs(step.dataset, step.method, seed))):  # fmt: skip
+            for rule, path in (("train", lay.run(step.dataset, step.method, seed) / "run.json"),
+                               ("evaluate", lay.pairs(step.dataset, step.method, seed))):  # fmt: skip
                 _outputs(config, step._replace(rule=rule, output=str(path), seed=seed), rows)
     elif step.rule == "evaluate" and rows is not None:
-        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed)
+        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed, replicate=step.replicate)
         kept.to_parquet(output, index=False)
         (output.parent / plan.PANELS).touch()
     else:

@@ -39,7 +39,7 @@ def searched(tiny):
     for number in range(2):
         proposals = propose(plan.propose_job(config, "brains", METHOD, number), number, results)
         found = run_trials(plan.trial_job(config, METHOD), data, proposals, lay.trial_state("brains", METHOD))
-        write_json(lay.trials("brains", METHOD, number, 0, 1), found)
+        write_json(lay.trials("brains", METHOD, number, (0, 1)), found)
         results += found
     return config, results
 

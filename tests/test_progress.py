@@ -152,7 +152,7 @@ def test_a_local_job_out_of_memory_says_so(study, step):
 
 def test_a_rule_without_a_log_is_known_by_its_output(study):
     """Its log is there only if it failed, and not Snakemake's."""
-    step = next(s for s in jobs.of_study(study) if s.name == f"propose/brains/{MSE}/round1")
+    step = next(s for s in jobs.of_study(study) if s.name == f"propose/brains/{MSE}/replicate0/round1")
     make(study, without=tuple(f"{rule}/brains/{MSE}" for rule in ("propose", "trial", "select", "train", "evaluate")))
     block = (
         BLOCK.replace("rule train", "rule propose")
@@ -161,10 +161,10 @@ def test_a_rule_without_a_log_is_known_by_its_output(study):
     )
     ended = f"Error in rule propose:\n    message: None\n    jobid: 22\n    output: {step.output}\n"
     say(study, step, block, alive=True)
-    assert cells(study)[MSE].reason == "propose round1: sent, has not begun"
+    assert cells(study)[MSE].reason == "propose replicate0/round1: sent, has not begun"
     log(study, step, "regbench: `trials0-1.json` must be JSON\n")
     say(study, step, block, ended)
-    assert cells(study)[MSE].reason == "propose round1: `trials0-1.json` must be JSON"
+    assert cells(study)[MSE].reason == "propose replicate0/round1: `trials0-1.json` must be JSON"
     assert cells(study)[MSE].state == "failed"
 
 

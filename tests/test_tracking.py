@@ -180,9 +180,9 @@ def test_what_a_run_carries(wanted):
 def test_unfinished_at_every_stage_and_then_finished(study, wanted):
     study.remove("analysis", "tables", "figures", "runs", "runtime", "tuning", "state/trials")
     assert track(study.config)["pushed"] == {}
-    study.restore(f"tuning/brains/{LCC}/round0/proposals.json")
+    study.restore(f"tuning/brains/{LCC}/replicate0/round0/proposals.json")
     study.apart(LCC, "trial000.json", "trial000.jsonl", "trial001.jsonl")
-    study.cut(f"state/trials/brains/{LCC}/trial001.jsonl", 2)
+    study.cut(f"state/trials/brains/{LCC}/replicate0/trial001.jsonl", 2)
     track(study.config)
     found = study.state()
     assert {key: run["info"][1] for key, run in found.items()} == {

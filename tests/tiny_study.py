@@ -9,26 +9,30 @@ from regbench import jobs
 from regbench.cli import main
 from regbench.config import load
 
+VERBS = {"untrained": "cell"}  # what a rule's verb is called, where it has another name
+
 
 def run_verbs(raw: dict[str, Any], folder: Path) -> None:
     """Everything from `prepare` to `report`, but for `track`."""
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(raw))
     for step in jobs.of_study(load(raw)):
-        main([step.rule, str(path), "--dataset", step.dataset, *_options(step)])
+        main([VERBS.get(step.rule, step.rule), str(path), "--dataset", step.dataset, *_options(step)])
     for verb in ("analyze", "report"):
         main([verb, str(path)])
 
 
 def _options(step: jobs.Step) -> list[str]:
-    if step.rule in ("prepare", "runtime"):
-        return ["--threads", "1"]
-    found = ["--method", step.method]
-    if step.rule == "propose":
-        return [*found, "--round", step.detail.removeprefix("round")]
-    if step.rule == "trial":
-        number, _, slots = step.detail.removeprefix("round").partition(".trials")
-        return [*found, "--round", number, "--slots", *slots.split("-"), "--threads", "1"]
-    if step.rule in ("train", "evaluate"):
-        return [*found, "--seed", str(step.seed), "--threads", "1"]
-    return found
+    method, search = ["--method", step.method], ["--replicate", str(step.replicate)]
+    number, slots = jobs.round_of(step).removeprefix("round"), step.detail.partition(".trials")[2].split("-")
+    seed, threads = ["--seed", str(step.seed)], ["--threads", "1"]
+    return {
+        "prepare": threads,
+        "runtime": threads,
+        "propose": [*method, *search, "--round", number],
+        "trial": [*method, *search, "--round", number, "--slots", *slots, *threads],
+        "select": [*method, *search],
+        "train": [*method, *seed, *threads],
+        "evaluate": [*method, *seed, *threads],
+        "untrained": [*method, *threads],
+    }[step.rule]

@@ -29,7 +29,7 @@ def slow_down(results: Path) -> None:
     """Let each of a training's few steps have taken seconds, in all logs."""
     for path in results.rglob("history.parquet"):
         relog(path, slowly)
-    for path in results.glob("*/state/trials/*/*.json"):
+    for path in results.glob("*/state/trials/*/*/*.json"):
         kept = json.loads(path.read_text())
         path.write_text(json.dumps({k: slowly(v) if k.endswith(".jsonl") else v for k, v in kept.items()}))
 
@@ -81,13 +81,13 @@ class Study:
 
     def apart(self, method: str, *names: str) -> None:
         """Some files of a cell's trials as they lie there before its lambda is chosen."""
-        kept = json.loads((self.finished / f"tiny/state/trials/brains/{method}.json").read_text())
-        folder = self.root / f"state/trials/brains/{method}"
+        kept = json.loads((self.finished / f"tiny/state/trials/brains/{method}/replicate0.json").read_text())
+        folder = self.root / f"state/trials/brains/{method}/replicate0"
         folder.mkdir(parents=True)
         for name in names:
             text = kept[name] if name.endswith(".jsonl") else json.dumps(kept[name])
             (folder / name).write_text(text)
-            then = (self.finished / f"tiny/tuning/brains/{method}/round0/proposals.json").stat().st_mtime
+            then = (self.finished / f"tiny/tuning/brains/{method}/replicate0/round0/proposals.json").stat().st_mtime
             os.utime(folder / name, (then, then))
 
     def cut(self, path: str, steps: int) -> None:

@@ -79,20 +79,26 @@ def _structures_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
 
 
 def selection_table(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a tuned cell: what either rule chose."""
+    """One row a search of a cell: what either rule chose."""
     rows, names = [], searched(summary)
-    for entry in summary["methods"]:
-        chosen = entry.get("selected")
-        if not chosen or not entry["trials"]:
-            continue
-        row: dict[str, Any] = {"dataset": entry["dataset"], "method": entry["method"], "trials": len(entry["trials"])}
+    searches = [
+        (entry, replicate, chosen)
+        for entry in summary["methods"]
+        if entry["trials"] and entry.get("selected")
+        for replicate, chosen in enumerate(entry.get("searches") or [entry["selected"]])
+    ]
+    several = any(replicate for _, replicate, _ in searches)
+    for entry, replicate, chosen in searches:
+        row: dict[str, Any] = {"dataset": entry["dataset"], "method": entry["method"]}
+        row |= {"search": replicate + 1} if several else {}
+        row["trials"] = sum(trial.get("replicate", 0) == replicate for trial in entry["trials"])
         for rule in RULES:
             found = chosen[rule] or {}
             row[f"{rule}_lambda"] = found.get("lam", np.nan)
             row |= {f"{rule}_{name}": found.get("values", {}).get(name) for name in names}
             for name in ("dice", "ndv_percent"):
                 row[f"{rule}_{name}"] = round(found.get(name, np.nan), METRICS[name].digits)
-        rows.append({**row, "edge": "yes" if entry["edge"] else "no"})
+        rows.append({**row, "edge": "yes" if chosen.get("edge", entry["edge"]) else "no"})
     return exact(pd.DataFrame(rows), rows, [f"{rule}_{name}" for rule in RULES for name in names] if rows else ())
 
 

@@ -41,10 +41,13 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
     """Validation Dice and NDV of every trial against lambda; the chosen lambda is ringed."""
     rows = [
         {key: entry[key] for key in ("dataset", "method", "model", "similarity", "regularizer")}
+        | {"replicate": replicate}
         | {key: trial[key] for key in ("number", "lam", "dice", "ndv_percent")}
-        | {"chosen": trial["lam"] == entry["lam"]}
+        | {"chosen": trial["lam"] == lam}
         for entry in summary["methods"]
+        for replicate, lam in enumerate(entry.get("lams", [entry["lam"]]))
         for trial in entry["trials"]
+        if trial.get("replicate", 0) == replicate
     ]
     frame = pd.DataFrame(
         rows,
@@ -54,6 +57,7 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
             "model",
             "similarity",
             "regularizer",
+            "replicate",
             "number",
             "lam",
             "dice",
@@ -72,12 +76,9 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
                 axes[row, column].sharey(axes[row, leader])
                 axes[row, column].tick_params(labelleft=False)
             for k, (regularizer, cell) in enumerate(mine.groupby("regularizer", sort=False)):
-                ordered = cell.sort_values("lam")
-                for axis, metric in zip(axes[:, column], ("dice", "ndv_percent"), strict=True):
-                    style = {"color": COLOURS[k % 8], "marker": MARKERS[k % 8], "markersize": 3.5, "linewidth": 1}
-                    axis.plot(ordered["lam"], ordered[metric], label=regularizer, **style)
-                    chosen = ordered[ordered["chosen"]]
-                    axis.plot(chosen["lam"], chosen[metric], "o", markersize=9, fillstyle="none", color=COLOURS[k % 8])
+                for replicate, search in cell.groupby("replicate"):
+                    ordered = search.sort_values("lam")
+                    _draw_search(axes[:, column], ordered, k, "" if replicate else str(regularizer))
             axes[0, column].set(title=f"{model}, {similarity}" if model else similarity, xscale="log")
             axes[1, column].set(xlabel="λ", xscale="log")
         axes[0, 0].set_ylabel("validation Dice")
@@ -86,6 +87,15 @@ def lambda_figure(summary: Mapping[str, Any], folder: Path) -> None:
         if handles:
             figure.legend(handles, names, loc="outside right upper", frameon=False)
         save(figure, frame, folder / "lambda")
+
+
+def _draw_search(axes: Any, trials: pd.DataFrame, k: int, label: str) -> None:
+    """One search in the two panels of its similarity."""
+    chosen = trials[trials["chosen"]]
+    for axis, metric in zip(axes, ("dice", "ndv_percent"), strict=True):
+        style = {"color": COLOURS[k % 8], "marker": MARKERS[k % 8], "markersize": 3.5, "linewidth": 1}
+        axis.plot(trials["lam"], trials[metric], label=label or "_", **style)
+        axis.plot(chosen["lam"], chosen[metric], "o", markersize=9, fillstyle="none", color=COLOURS[k % 8])
 
 
 def dice_figure(rows: pd.DataFrame, folder: Path) -> None:

@@ -38,13 +38,16 @@ def tuning_plots(config: Config, summary: Mapping[str, Any]) -> list[tuple[str, 
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for entry in summary["methods"]:
-            if not any(trial["status"] == "complete" for trial in entry["trials"]):
-                continue
-            job = plan.propose_job(config, entry["dataset"], entry["method"])
-            study = optuna.create_study(directions=directions(job))
-            fill(study, job, entry["trials"])
-            images = [_png(draw) for draw in _plots(study, job)]
-            found.append((f"{entry['dataset']} / {entry['method']}: {len(entry['trials'])} trials.", images))
+            for replicate in plan.replicates(config, entry["method"]):
+                trials = [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
+                if not any(trial["status"] == "complete" for trial in trials):
+                    continue
+                job = plan.propose_job(config, entry["dataset"], entry["method"])
+                study = optuna.create_study(directions=directions(job))
+                fill(study, job, trials)
+                images = [_png(draw) for draw in _plots(study, job)]
+                which = f", search {replicate + 1}" if config.tuning.replicates > 1 else ""
+                found.append((f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images))
     return found
 
 

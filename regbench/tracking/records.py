@@ -23,7 +23,7 @@ NOTE = view.NOTE
 HERE = "{run_id}"  # in a tag: the id of the run that has it
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
-    "study config_sha256 stage dataset method similarity regularizer lambda seed trial device system packages"
+    "study config_sha256 stage dataset method similarity regularizer lambda seed trial replicate device system packages"
     f" git_commit git_dirty data_sha256 checkpoint_sha256 {NOTE}".split()
 )
 SYSTEM = ("rss_mib", "cpu_percent", "gpu_mib")
@@ -181,6 +181,7 @@ class _Trial(NamedTuple):
     file: Path  # of the result, or before there is one, the log
     finished: bool
     running: bool = False
+    replicate: int = 0
 
 
 class _Cell:
@@ -209,19 +210,25 @@ class _Cell:
 
     def _find_trials(self) -> Iterator[_Trial]:
         """Of each job its file, or before there is one, what its trials have left so far."""
+        for replicate in plan.replicates(self.config, self.method.id):
+            for trial in self._find_of_search(replicate):
+                yield trial._replace(replicate=replicate)
+
+    def _find_of_search(self, replicate: int) -> Iterator[_Trial]:
         config, lay, dataset, method = self.config, self.lay, self.dataset, self.method.id
-        state = lay.trial_state(dataset, method)
+        state = lay.trial_state(dataset, method, replicate)
         for number in range(plan.rounds(config, method)):
+            proposals = lay.proposals(dataset, method, number, replicate)
             for first, last in plan.batches(config, number):
-                path = lay.trials(dataset, method, number, first, last)
+                path = lay.trials(dataset, method, number, (first, last), replicate)
                 if path.exists():
                     for trial in _trials_in(path, *_stat(path)[1:]):
                         yield _Trial(trial["number"], trial["lam"], trial["values"], state, path, finished=True)
                     continue
-                if not lay.proposals(dataset, method, number).exists():
+                if not proposals.exists():
                     return
                 lives = progress.lives(state / f"round{number}.trials{first}-{last}.owner")
-                for proposal in read_json(lay.proposals(dataset, method, number))[first : last + 1]:
+                for proposal in read_json(proposals)[first : last + 1]:
                     yield from self._unfinished(state, proposal, running=lives)
 
     def _unfinished(self, state: Path, proposal: Mapping[str, Any], *, running: bool) -> Iterator[_Trial]:
@@ -254,7 +261,10 @@ class _Cell:
         """That was chosen; None before."""
         if self.entry is not None:
             return None if self.entry["lam"] is None else float(self.entry["lam"])
-        path = self.lay.selected(self.dataset, self.method.id)
+        return self._chosen(0) if self.config.tuning.replicates == 1 else None
+
+    def _chosen(self, replicate: int) -> float | None:
+        path = self.lay.selected(self.dataset, self.method.id, replicate)
         if self.method.tuned and path.exists():
             chosen = read_json(path)["lam"]
             return None if chosen is None else float(chosen)
@@ -313,7 +323,7 @@ class _Cell:
 
     def trials(self) -> Iterator[Item]:
         for trial in self.found:
-            key = f"{self.key}/trial{trial.number}"
+            key = self._key(trial)
             state = [
                 *_stat(trial.file),
                 *_stat(log_file(trial.state, trial.number)),
@@ -322,18 +332,28 @@ class _Cell:
             ]
             yield Item(key, self.key, digest(state), lambda trial=trial: self._trial(trial))  # type: ignore[misc]
 
+    def _key(self, trial: _Trial) -> str:
+        """Of a trial; those of further searches of the cell have names of their own."""
+        return f"{self.key}/{f'replicate{trial.replicate}/' if trial.replicate else ''}trial{trial.number}"
+
+    def _searched(self, replicate: int) -> dict[str, str]:
+        """The tag of a run that belongs to one of several searches."""
+        return {"replicate": str(replicate)} if self.config.tuning.replicates > 1 else {}
+
     def _trial(self, trial: _Trial) -> Record:
         log = live.parsed(kept_log(trial.state, trial.number))
         if log is not None and log.header["lam"] != trial.lam:
             log = None
         values = {name.rpartition(".")[2]: f"{value:g}" if isinstance(value, float) else str(value)
                   for name, value in trial.values.items() if name != "lam"}  # fmt: skip
+        search = f" · search {trial.replicate + 1}" if self.config.tuning.replicates > 1 else ""
         record = Record(
-            f"{self.key}/trial{trial.number}",
-            f"{self.title(trial.lam)} · trial {trial.number}",
+            self._key(trial),
+            f"{self.title(trial.lam)}{search} · trial {trial.number}",
             self.key,
             self.params | {"lam": f"{trial.lam:g}"} | values,
             self.tags
+            | self._searched(trial.replicate)
             | {
                 "stage": "trial",
                 "trial": str(trial.number),
@@ -379,6 +399,7 @@ class _Cell:
             self.key,
             self.params | ({} if lam is None else {"lam": f"{lam:g}"}) | {"seed": str(seed)},
             self.tags
+            | self._searched(plan.replicate_of(self.config, seed))
             | {"stage": "seed", "seed": str(seed), NOTE: "one final training"}
             | ({} if lam is None else {"lambda": f"{lam:g}"}),
             data=self.study.data(self.dataset, "training"),
@@ -387,7 +408,7 @@ class _Cell:
     def _training(self, seed: int) -> Record:
         path = self.logs[seed] / LIVE
         log = live.read(path)
-        record = self._bare(seed, log.header["lam"] if log else self.lam)
+        record = self._bare(seed, log.header["lam"] if log else self._chosen(plan.replicate_of(self.config, seed)))
         if log is not None:
             record.tags |= _environment(log.header)
         return _running(record, log, path, running=self._lives(seed))

@@ -12,7 +12,7 @@ rule cell:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
     output:
-        LAYOUT.selected("{dataset}", "{method}"),
+        [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)],
         cell_files(STUDY.seeds),
     log:
         LAYOUT.log("cell/{dataset}/{method}"),
@@ -34,11 +34,11 @@ rule cell:
         " --threads {threads} > {log:q} 2>&1"
 
 
-# The same of the methods that train nothing: nothing is drawn, so the first seed is all there is.
+# The same of the methods that train nothing: nothing is drawn, so the first seed of each search is all there is.
 use rule cell as untrained with:
     output:
-        LAYOUT.selected("{dataset}", "{method}"),
-        cell_files(STUDY.seeds[:1]),
+        [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)],
+        cell_files(STUDY.seeds[:: len(STUDY.seeds) // REPLICATES]),
     log:
         LAYOUT.log("untrained/{dataset}/{method}"),
     wildcard_constraints:

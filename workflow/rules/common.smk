@@ -64,6 +64,7 @@ LAYOUT = plan.layout(STUDY)
 CONFIG_FILE = str(LAYOUT.config)
 JOB_PREFIX = slurm.job_prefix(STUDY.study, LAYOUT.root)
 CORES = cores()
+REPLICATES = STUDY.tuning.replicates
 GPU = 0 if STUDY.training.device == "cpu" else 1
 
 
@@ -87,6 +88,7 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
     seed="[0-9]+",
+    replicate="[0-9]+",
     round="[0-9]+",
     first="[0-9]+",
     last="[0-9]+",
@@ -212,17 +214,21 @@ def prepare_job(wildcards):
 def propose_job(wildcards):
     return job(
         plan.propose_job(
-            STUDY, wildcards.dataset, wildcards.method, int(wildcards.round)
+            STUDY,
+            wildcards.dataset,
+            wildcards.method,
+            int(wildcards.round),
+            int(wildcards.replicate),
         )
     )
 
 
 def trial_job(wildcards):
-    return job(plan.trial_job(STUDY, wildcards.method))
+    return job(plan.trial_job(STUDY, wildcards.method, int(wildcards.replicate)))
 
 
 def select_job(wildcards):
-    return job(plan.select_job(STUDY, wildcards.method))
+    return job(plan.select_job(STUDY, wildcards.method, int(wildcards.replicate)))
 
 
 def final_job(wildcards):
@@ -250,12 +256,27 @@ def cell_files(seeds):
 
 def earlier_trials(wildcards):
     return plan.trial_files(
-        STUDY, wildcards.dataset, wildcards.method, before=int(wildcards.round)
+        STUDY,
+        wildcards.dataset,
+        wildcards.method,
+        before=int(wildcards.round),
+        replicate=int(wildcards.replicate),
     )
 
 
 def all_trials(wildcards):
-    return plan.trial_files(STUDY, wildcards.dataset, wildcards.method)
+    return plan.trial_files(
+        STUDY,
+        wildcards.dataset,
+        wildcards.method,
+        replicate=int(wildcards.replicate),
+    )
+
+
+def chosen_lambda(wildcards):
+    """The choice that a seed trains with."""
+    replicate = plan.replicate_of(STUDY, int(wildcards.seed))
+    return LAYOUT.selected(wildcards.dataset, wildcards.method, replicate)
 
 
 def run_files(wildcards):
@@ -276,8 +297,9 @@ def trained_runs(wildcards):
 
 def selections():
     return [
-        LAYOUT.selected(dataset.id, method.id)
+        LAYOUT.selected(dataset.id, method.id, replicate)
         for dataset in STUDY.datasets
         for method in plan.methods(STUDY)
         if method.tuned
+        for replicate in plan.replicates(STUDY, method.id)
     ]

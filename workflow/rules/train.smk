@@ -1,7 +1,7 @@
 rule train:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
-        selected=LAYOUT.selected("{dataset}", "{method}"),
+        selected=chosen_lambda,
     output:
         LAYOUT.run("{dataset}", "{method}", "{seed}") / "checkpoint.pt",
         LAYOUT.run("{dataset}", "{method}", "{seed}") / "history.parquet",

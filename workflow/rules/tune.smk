@@ -2,7 +2,7 @@ rule propose:
     input:
         earlier_trials,
     output:
-        LAYOUT.proposals("{dataset}", "{method}", "{round}"),
+        LAYOUT.proposals("{dataset}", "{method}", "{round}", "{replicate}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -12,22 +12,28 @@ rule propose:
     params:
         config=CONFIG_FILE,
         job=propose_job,
-        log=str(LAYOUT.log("propose/{dataset}/{method}/round{round}")),
+        log=str(
+            LAYOUT.log("propose/{dataset}/{method}/replicate{replicate}/round{round}")
+        ),
     shell:
         quiet(
             "regbench propose {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
-            " --round {wildcards.round}"
+            " --replicate {wildcards.replicate} --round {wildcards.round}"
         )
 
 
 rule trial:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
-        proposals=LAYOUT.proposals("{dataset}", "{method}", "{round}"),
+        proposals=LAYOUT.proposals("{dataset}", "{method}", "{round}", "{replicate}"),
     output:
-        LAYOUT.trials("{dataset}", "{method}", "{round}", "{first}", "{last}"),
+        LAYOUT.trials(
+            "{dataset}", "{method}", "{round}", ("{first}", "{last}"), "{replicate}"
+        ),
     log:
-        LAYOUT.log("trial/{dataset}/{method}/round{round}.trials{first}-{last}"),
+        LAYOUT.log(
+            "trial/{dataset}/{method}/replicate{replicate}/round{round}.trials{first}-{last}"
+        ),
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -40,14 +46,15 @@ rule trial:
         job=trial_job,
     shell:
         "exec regbench trial {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
-        " --round {wildcards.round} --slots {wildcards.first} {wildcards.last} --threads {threads} > {log:q} 2>&1"
+        " --replicate {wildcards.replicate} --round {wildcards.round} --slots {wildcards.first} {wildcards.last}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule select:
     input:
         all_trials,
     output:
-        LAYOUT.selected("{dataset}", "{method}"),
+        LAYOUT.selected("{dataset}", "{method}", "{replicate}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
@@ -57,8 +64,9 @@ rule select:
     params:
         config=CONFIG_FILE,
         job=select_job,
-        log=str(LAYOUT.log("select/{dataset}/{method}")),
+        log=str(LAYOUT.log("select/{dataset}/{method}/replicate{replicate}")),
     shell:
         quiet(
             "regbench select {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+            " --replicate {wildcards.replicate}"
         )
