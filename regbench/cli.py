@@ -87,6 +87,11 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
     estimate.add_argument(
         "--measured", type=Path, nargs="*", default=[], metavar="DIR", help="folders of more studies to take times from"
     )
+    estimate.add_argument(
+        "--to-decide",
+        metavar="METRIC=WIDTH",
+        help="seeds and pairs that decide such a difference, by a pilot",
+    )
     estimate.add_argument("--json", action="store_true", help="everything, for programs")
     add("prepare", _prepare, "build the arrays and the manifest of a dataset", "config", "dataset", "threads")
     inspect = add(
@@ -275,7 +280,15 @@ def _plan(options: argparse.Namespace) -> None:
 
     from regbench.estimate import estimate, text
 
-    found = estimate(_config(options), at_once=options.at_once, measured=options.measured)
+    config = _config(options)
+    if options.to_decide is not None:
+        from regbench import pilot
+
+        metric, width = pilot.wish(options.to_decide)
+        needed = pilot.to_decide(config, metric, width, options.measured)
+        print(json.dumps(needed, indent=1) if options.json else pilot.text(needed, config, metric, width))
+        return
+    found = estimate(config, at_once=options.at_once, measured=options.measured)
     print(json.dumps(found, indent=1) if options.json else text(found))
 
 

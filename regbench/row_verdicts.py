@@ -1,5 +1,6 @@
 """The verdict engine on anyone's table of per-case results: parquet or CSV, from whatever program."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"`{path}` must be a readable file, but got: {error.strerror or error}.") from error
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+    except (ValueError, csv.Error) as error:  # pandas' and pyarrow's own are ValueErrors
         what = str(error).partition("\n")[0]
         raise UsageError(f"`{path}` must be a table as parquet or CSV, but cannot be read: {what}.") from error
 

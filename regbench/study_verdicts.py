@@ -57,9 +57,11 @@ def study_verdicts(
     compared = {name: replace(table[name], drawn=drawn) for name in methods}
     family = Family(cases, METRICS[metric].direction, region, groups=groups if searches > 1 else {})
     pairs = judge(compared, family)
-    borrowed = replace(family, borrowed=common_noise(compared, family).df)
+    known = common_noise(compared, family)
+    borrowed = replace(family, borrowed=known.df)
     levels = {kind: _levels(compared, cells, place) for place, kind in ((1, "similarity"), (2, "regularizer"))}
     runs = max(len(one.runs) for one in compared.values())
+    units = searches if searches > 1 else runs
     scope = _scope(trained, runs, searches)
     stacked = [one for one in compared.values() if len(one.runs) == runs]
     noise = spreads(np.stack([one.values for one in stacked]), _searches(stacked[0], groups, searches))
@@ -84,6 +86,7 @@ def study_verdicts(
             "replicates": searches,
             "subjects": len(sampled(membership(cases))),
             "pairs": len(cases),
+            "df_runs": known.df + units - 1 if units > 1 and drawn else None,
         },
     }
 
