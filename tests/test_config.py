@@ -160,3 +160,25 @@ def test_what_a_component_would_refuse_is_a_mistake(tiny, place, name, parameter
 def test_a_function_of_the_user_is_not_called(tiny):
     """It may take long, or want what a sample does not have."""
     assert check_component("similarity", "os:abort", {}) == []
+
+
+@pytest.mark.parametrize(
+    ("regions", "words"),
+    [
+        ({"dice": -0.005}, "equivalence.dice: input should be greater than 0"),
+        ({"dice": 0}, "equivalence.dice: input should be greater than 0"),
+        ({"dise": 0.005}, "equivalence.dise: no verdict is given on `dise`; did you mean `dice`?"),
+        ({"inference_seconds": 0.1}, "equivalence.inference_seconds: no verdict is given"),
+        ({"dice": 1.0}, "must be less than the whole range of dice, 1"),
+        ({"ndv_percent": 100.0}, "must be less than the whole range of ndv_percent, 100"),
+        ({"dice": "wide"}, "equivalence.dice"),
+        (0.005, "equivalence"),
+    ],
+)
+def test_regions_of_equivalence_must_make_sense(tiny, regions, words):
+    assert words in message({**tiny, "equivalence": regions})
+
+
+def test_regions_of_equivalence_may_be_of_any_metric_that_is_compared(tiny):
+    regions = {"dice": 0.005, "hd95_mm": 1000.0, "sdlogj": 2.0, "ndv_percent": 0.1}
+    assert load({**tiny, "equivalence": regions}, check_component).equivalence == regions
