@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "threads",
     )
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
-    report = add("report", _report, "write tables and figures", "config")
+    report = add("report", _report, "write tables and figures", "config", "threads")
     report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
     status = add("status", _status, "cells done, running and failed, with reasons; ETA; best so far", "config")
     status.add_argument("--json", action="store_true", help="everything, for programs")
@@ -558,7 +558,7 @@ def _report(options: argparse.Namespace) -> None:
         return
     from regbench.report.write import report
 
-    report(config)
+    report(config, processes=options.threads)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -187,7 +187,7 @@ def test_a_cell_as_one_job(finished, tmp_path):
     done = snakemake(tmp_path, config)
     assert done.returncode == 0, done.stderr
     assert numbers(tmp_path) == numbers(finished[0])
-    for path in finished[0].rglob("checkpoint.pt"):
+    for path in (finished[0] / "results/tiny/runs").rglob("checkpoint.pt"):
         assert (tmp_path / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
     assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
 
