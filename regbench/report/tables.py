@@ -75,7 +75,9 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of inference time, batch 1, and peak memory, one row a method."""
     timed = rows.dropna(subset=["inference_seconds"])
     by_method = ["dataset", "method"]
-    trainings = rows.groupby([*by_method, "seed"])["training_seconds"].first().groupby(by_method).median()
+    trainings: dict[Any, float] = (
+        rows.groupby([*by_method, "seed"])["training_seconds"].first().groupby(by_method).median().to_dict()
+    )
     found = []
     for (dataset, method), mine in timed.groupby(["dataset", "method"], sort=False):
         low, middle, high = mine["inference_seconds"].quantile([0.25, 0.5, 0.75]) * 1000
@@ -90,7 +92,7 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "pipeline_ms_median": round(mine["pipeline_seconds"].median() * 1000, 3),
                 "peak_memory_mib_median": round(mine["peak_memory_mib"].median(), 2),
                 "parameters": mine["parameters"].iloc[0],
-                "training_s_median": round(float(trainings.loc[(dataset, method)]), 1),
+                "training_s_median": round(trainings[dataset, method], 1),
                 "device": ", ".join(sorted(set(mine["device"]))),
             }
         )
