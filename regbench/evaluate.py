@@ -31,6 +31,7 @@ from regbench.metrics import (
 from regbench.panels import chosen, slices, write_panels
 from regbench.plan import PANELS
 from regbench.spatial import warp, warp_labels
+from regbench.took import clocked_items
 from regbench.train import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
@@ -50,6 +51,7 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     compare = _similarity(record)
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
+    found_all = clocked_items("register", found_all)
     for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row["replicate"] = job.get("replicate", 0)
