@@ -27,8 +27,4 @@ onerror:
 
 
 onsuccess:
-    end_following()
-    if (
-        LAYOUT.tables / "main.csv"
-    ).exists():  # not so with `--until` an earlier stage
-        shell("regbench show {CONFIG_FILE:q}")
+    end_following(meanwhile=show)

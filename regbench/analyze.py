@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from regbench import plan
-from regbench.baselines import settings
 from regbench.compare import compare_methods, judge_methods
 from regbench.config import Config
 from regbench.errors import RegbenchError
@@ -113,6 +112,8 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
     if method.baseline:
+        from regbench.baselines import settings  # noqa: PLC0415  loads torch
+
         component = method.baseline
         # As rows hold it: what is installed now may be newer than what they were made with.
         made_with = list(mine["software"].dropna()) if "software" in mine else []

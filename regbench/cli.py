@@ -17,7 +17,7 @@ from typing import Any, cast
 from regbench import __version__, plan, slurm
 from regbench.config import Config, json_schema, load, read_yaml
 from regbench.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
-from regbench.took import took
+from regbench.took import clocked, took
 
 Verb = Callable[[argparse.Namespace], None]
 LOG = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "threads",
     )
     add("analyze", _analyze, "join the rows of all runs and summarise every method", "config")
-    report = add("report", _report, "write tables and figures", "config")
+    report = add("report", _report, "write tables and figures", "config", "threads")
     report.add_argument("--partial", action="store_true", help="a table of what there is, with reasons for the rest")
     status = add("status", _status, "cells done, running and failed, with reasons; ETA; best so far", "config")
     status.add_argument("--json", action="store_true", help="everything, for programs")
@@ -323,7 +323,8 @@ def _propose(options: argparse.Namespace) -> None:
     if not 0 <= number < plan.rounds(config, options.method):
         raise UsageError(f"--round must be 0 to {plan.rounds(config, options.method) - 1}, but got {number}")
     earlier = _trials(config, dataset, options, before=number)
-    proposals = propose(plan.propose_job(config, dataset, options.method, number, replicate), number, earlier)
+    with clocked("propose"):
+        proposals = propose(plan.propose_job(config, dataset, options.method, number, replicate), number, earlier)
     write_json(plan.layout(config).proposals(dataset, options.method, number, replicate), proposals)
 
 
@@ -375,7 +376,8 @@ def _select(options: argparse.Namespace) -> None:
 
     config = _config(options, check=False)
     dataset, lay, replicate = _dataset(options, config), plan.layout(config), _replicate(options, config)
-    chosen = select(plan.select_job(config, options.method, replicate), _trials(config, dataset, options))
+    with clocked("select"):
+        chosen = select(plan.select_job(config, options.method, replicate), _trials(config, dataset, options))
     put_together(lay.trial_state(dataset, options.method, replicate))
     write_json(lay.selected(dataset, options.method, replicate), chosen)
 
@@ -475,7 +477,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     out = folder / lay.pairs(dataset, method, options.seed).name
     owner = lay.evaluation_state(dataset, method, options.seed) if options.run is None else folder / ".owner"
     with owning(owner, f"evaluation of {method}, seed {options.seed},"):
-        evaluate(job, load_data(lay.data(dataset)), folder if plan.find_method(config, method).tuned else None, out)
+        run = folder if plan.find_method(config, method).tuned else None
+        with clocked("evaluate"):
+            evaluate(job, load_data(lay.data(dataset)), run, out)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -558,7 +562,7 @@ def _report(options: argparse.Namespace) -> None:
         return
     from regbench.report.write import report
 
-    report(config)
+    report(config, processes=options.threads)
 
 
 def _status(options: argparse.Namespace) -> None:

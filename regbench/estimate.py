@@ -126,14 +126,14 @@ def _measure(config: Config, other: Config, dataset: str, method: str, found: di
                 mine.steps[key].append(record["seconds"] / other.training.steps)
                 mine.around.append(max(seconds - record["seconds"], 0.0))
         timing = seconds_in(Path(jobs.log_of(lay.root, jobs.of_dataset(other, dataset)[1])))
-        if timing is not None:  # of all runs of the dataset
+        if timing is not None:  # of all methods of the dataset
             mine.jobs["runtime"].append(timing / _timed(other)[dataset])
 
 
 def _timed(config: Config) -> Counter[str]:
-    """How many runs and baselines of each dataset are timed."""
-    baselines = {dataset.id: len(plan.timed_baselines(config)) for dataset in config.datasets}
-    return Counter(run[0] for run in plan.tuned_runs(config)) + Counter(baselines)
+    """How many methods of each dataset are timed."""
+    methods = [method for method in plan.methods(config) if method.tuned] + plan.timed_baselines(config)
+    return Counter({dataset.id: len(methods) for dataset in config.datasets})
 
 
 def _key(config: Config, method: str) -> str:

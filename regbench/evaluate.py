@@ -31,6 +31,7 @@ from regbench.metrics import (
 from regbench.panels import chosen, slices, write_panels
 from regbench.plan import PANELS
 from regbench.spatial import warp, warp_labels
+from regbench.took import clocked_items
 from regbench.train import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
@@ -50,6 +51,7 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
     compare = _similarity(record)
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
+    found_all = clocked_items("register", found_all)
     for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row["replicate"] = job.get("replicate", 0)
@@ -57,13 +59,11 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         if isinstance(displacement, RegbenchError):
             row |= {"status": "failed", "reason": str(displacement)}
         if row["status"] == "complete":
-            row |= measure(pair, displacement, list(data.labels)) | compare(pair, displacement)
-        else:
-            zero = _zero(pair)
-            row |= dict.fromkeys(measure(pair, zero, list(data.labels)) | compare(pair, zero), np.nan)
+            moved = _moved(pair, displacement)
+            row |= measure(pair, displacement, list(data.labels)) | compare(pair, moved)
         rows.append(row)
-        shown.append(slices(pair, displacement) if row["status"] == "complete" else {})
-    frame = pd.DataFrame(rows)
+        shown.append(slices(pair, displacement, moved) if row["status"] == "complete" else {})
+    frame = pd.DataFrame(rows, columns=_columns(rows, data, compare))
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
     write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
@@ -71,6 +71,17 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
     with replacing(out) as temporary:
         frame.to_parquet(temporary, index=False)
+
+
+def _columns(rows: list[dict[str, Any]], data: Dataset, compare: Callable[[Pair, Any], dict[str, float]]) -> list[str]:
+    """Of all rows, those that failed too; where every pair failed, a zero displacement tells what they would be."""
+    whole = next((row for row in rows if row["status"] == "complete"), None)
+    if whole is not None:
+        return list(whole)
+    pair = data.pair(rows[0]["fixed"], rows[0]["moving"])
+    named = [*measure(pair, _zero(pair), list(data.labels)), *compare(pair, pair.moving)]
+    *about, last = rows[0]
+    return [*about, *named, last]
 
 
 def means(path: Path) -> str:
@@ -149,16 +160,25 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
 def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:
     """The training similarity of a pair before and after its registration; nothing for what was not trained."""
     if "job" not in record:
-        return lambda pair, displacement: {}
+        return lambda pair, moved: {}
     component = record["job"]["similarity"]
     between = bind(SIMILARITIES, component["name"], component["parameters"])
 
-    def compare(pair: Pair, displacement: Any) -> dict[str, float]:
-        fixed, moving = (torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving))
-        moved = warp(moving, torch.from_numpy(np.array(displacement))[None])
-        return {"similarity_before": float(between(fixed, moving)), "similarity_after": float(between(fixed, moved))}
+    def compare(pair: Pair, moved: Any) -> dict[str, float]:
+        fixed, before, after = (
+            torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving, moved)
+        )
+        return {"similarity_before": float(between(fixed, before)), "similarity_after": float(between(fixed, after))}
 
     return compare
+
+
+def _moved(pair: Pair, displacement: Any) -> Any:
+    """The moving image ``(*S)``, warped: what is compared with the fixed one, and what the figures show."""
+    moving, field = (
+        torch.from_numpy(np.array(values, np.float32))[None] for values in (pair.moving[None], displacement)
+    )
+    return warp(moving, field)[0, 0].numpy()
 
 
 def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float]:

@@ -19,7 +19,7 @@ _NOT_FOLLOWED = frozenset(
     f"regbench.{name}"
     for name in (
         *("losses", "models", "baselines", "data", "registry", "errors"),
-        *("files", "kept", "components", "config", "live"),
+        *("files", "kept", "components", "config", "live", "took"),
     )
 )
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from regbench.data.cache import Pair
 from regbench.files import replacing
 from regbench.metrics.determinants import central_determinant
-from regbench.spatial import warp
+
+if TYPE_CHECKING:  # who draws needs no torch
+    from regbench.data.cache import Pair
 
 Array = NDArray[Any]
 PLACES = ("best", "median", "worst")
@@ -23,23 +23,21 @@ def chosen(dice: Array) -> dict[str, int]:
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]} if order else {}
 
 
-def slices(pair: Pair, displacement: Array) -> dict[str, Array]:
+def slices(pair: "Pair", displacement: Array, moved: Array) -> dict[str, Array]:
     """Fixed, moving and moved image, in-plane displacement ``(2, *S)`` and determinant of one slice of a pair.
 
     In 3D it is the slice across the last axis with most labelled voxels; the determinant is that of the volume.
     """
-    tensors = (
-        torch.from_numpy(np.array(values, dtype=np.float32))[None] for values in (pair.moving[None], displacement)
-    )
-    moved = warp(*tensors)[0, 0].numpy()
     shown: dict[str, Array] = {"fixed": pair.fixed, "moving": pair.moving, "moved": moved}
-    shown["determinant"] = central_determinant(displacement.astype(np.float64))
-    plane = displacement
     if pair.fixed.ndim == 3:
         level = int(np.argmax(pair.foreground.sum((0, 1))))
         shown = {name: values[:, :, level] for name, values in shown.items()}
-        plane = displacement[:2, :, :, level]
-    return {name: values.astype(np.float32) for name, values in {**shown, "displacement": plane}.items()}
+        first = max(level - 1, 0)  # a determinant needs no more than the slices beside its own
+        shown["determinant"] = central_determinant(displacement[..., first : level + 2])[..., level - first]
+        displacement = displacement[:2, :, :, level]
+    else:
+        shown["determinant"] = central_determinant(displacement)
+    return {name: values.astype(np.float32) for name, values in {**shown, "displacement": displacement}.items()}
 
 
 def write_panels(path: Path, found: Mapping[str, tuple[Mapping[str, str | float], Mapping[str, Array]]]) -> None:

@@ -22,21 +22,24 @@ from regbench.components import bind
 from regbench.data.cache import Dataset, Pair
 from regbench.data.nifti import displacement_name, write_displacement
 from regbench.errors import RegbenchError, UsageError
-from regbench.files import digest, read_json, replacing, write_json
+from regbench.files import RUN, digest, read_json, replacing, write_json
 from regbench.inference import device_of, register, trained
 from regbench.metrics import TIMED
 from regbench.took import status_kib
 from regbench.train import load_run
 
-WARM_UP = 3
+WARM_UP, WARM_SECONDS = 3, 0.1  # calls that are discarded: these, or fewer where those after the first take so long
+PAIRS, FEW = 10, 3  # that a network is timed on, of one seed; what takes longer, and memory
 MIB = 1024**2
 COLUMNS = ("dataset", "method", "seed", "device", "fixed", "moving", *TIMED)
 
 
 def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
-    """Time every run and baseline on test pairs, one row each; what has been timed is not timed again.
+    """Time every method on a few test pairs, one row each; what has been timed is not timed again.
 
-    Run it while nothing else of the study shares the device (the workflow gives it all cores).
+    One run of a method is enough: its seeds differ in the values of the weights, and no time depends on these. Of the
+    others there is one row, with the time of their training. Run it while nothing else of the study shares the device
+    (the workflow gives it all cores).
 
     Args:
         job: slice of the config (`plan.runtime_job`).
@@ -66,16 +69,24 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         base = {"dataset": data.id, "method": method, "seed": baseline["seed"], "device": name}
         made_of = {"baseline": baseline, "device": name}
         timed(f"{method}.seed{baseline['seed']}", made_of, partial(_time_baseline, baseline, data, base))
+    done = set[str]()
     for folder in runs:
-        record, model = load_run(folder)
-        if model is None or record["status"] != "complete":
+        record = read_json(folder / RUN)
+        if record["status"] != "complete":
             continue
+        base = {"dataset": data.id, "method": record["method"], "seed": record["seed"]}
+        base |= {"parameters": record["parameters"], "training_seconds": record["seconds"]}
+        if record["method"] in done:
+            rows.append({**base, **dict(zip(("fixed", "moving"), data.pairs("test")[0], strict=True))})
+            continue
+        done.add(record["method"])
+        _, model = load_run(folder)
+        assert model is not None  # a run that is complete has one
         device = device_of(model)
         name = devices.describe(device)
-        base = {"dataset": data.id, "method": record["method"], "seed": record["seed"], "device": name}
-        base |= {"parameters": record["parameters"], "training_seconds": record["seconds"]}
         made_of = {"checkpoint": record["checkpoint_sha256"], "device": name}
-        timed(f"{record['method']}.seed{record['seed']}", made_of, partial(_time, model, data, device, base))
+        measure = partial(_time, model, data, device, {**base, "device": name})
+        timed(f"{record['method']}.seed{record['seed']}", made_of, measure)
     with replacing(out) as temporary:
         # JSON has no NaN: what comes back is None, and a column of nothing else would be no number.
         frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(TIMED, float))
@@ -85,32 +96,53 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
 
 
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device, base: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Time, pipeline and memory of a model; an optimisation takes long enough to measure all three of one."""
     rows = []
-    # Each pair of an optimisation costs the same and, beside a network's, seconds: a few tell.
-    pairs = data.pairs("test") if trained(model) else data.pairs("test")[:WARM_UP]
+    network = trained(model)
+    pairs = data.pairs("test")[: PAIRS if network else FEW]
+    _warm_up(partial(_once, model, data, *pairs[0]))
     for number, (fixed, moving) in enumerate(pairs):
-        pair = data.pair(fixed, moving)
-
-        def once(images: tuple[Any, Any] = (pair.fixed, pair.moving)) -> None:
-            register(model, *images)
-
-        for _ in range(WARM_UP if number == 0 else 0):
+        measured: dict[str, float] = {}
+        peak = float("nan")
+        once = partial(_once, model, data, fixed, moving, measured)
+        if network:
             once()
-        start = time.perf_counter()
-        once()  # ends with a copy to the host, which waits for the device
-        seconds = time.perf_counter() - start
-        pipeline = _pipeline_seconds(model, data, fixed, moving)
-        measured = {"inference_seconds": seconds, "pipeline_seconds": pipeline}
-        rows.append(
-            {**base, "fixed": fixed, "moving": moving, **measured, "peak_memory_mib": peak_memory_mib(once, device)}
-        )
+            again = partial(_once, model, data, fixed, moving)
+            peak = peak_memory_mib(again, device) if number < FEW else peak
+        else:
+            peak = peak_memory_mib(once, device)
+        rows.append({**base, "fixed": fixed, "moving": moving, **measured, "peak_memory_mib": peak})
     return rows
+
+
+def _warm_up(once: Callable[[], None]) -> None:
+    once()  # packages are loaded, kernels chosen
+    start = time.perf_counter()
+    for _ in range(WARM_UP - 1):
+        if time.perf_counter() - start > WARM_SECONDS:
+            return
+        once()
+
+
+def _once(
+    model: torch.nn.Module, data: Dataset, fixed: str, moving: str, measured: dict[str, float] | None = None
+) -> None:
+    """From the prepared images on disk to the written displacement; fills in the time of it all and of the model."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        pair = data.pair(fixed, moving)
+        ready = time.perf_counter()
+        displacement = register(model, pair.fixed, pair.moving)  # copies to the host, which waits for the device
+        registered = time.perf_counter()
+        _write(Path(folder), fixed, moving, pair, displacement)
+        if measured is not None:
+            measured |= {"inference_seconds": registered - ready, "pipeline_seconds": time.perf_counter() - start}
 
 
 def _time_baseline(baseline: Mapping[str, Any], data: Dataset, base: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Time, pipeline and memory of a few pairs, all three of one registration: a classical one may take an hour."""
     function = bind(BASELINES, baseline["name"], baseline["parameters"])
-    pairs = data.pairs("test")[:WARM_UP]
+    pairs = data.pairs("test")[:FEW]
     rows = []
     with suppress(RegbenchError):  # one call first: packages are loaded, a program of its own is started
         function(data.pair(*pairs[0]), *pairs[0])
@@ -141,16 +173,6 @@ def _time_baseline(baseline: Mapping[str, Any], data: Dataset, base: Mapping[str
 def _write(folder: Path, fixed: str, moving: str, pair: Pair, displacement: Any) -> None:
     affine = np.diag([*pair.spacing_mm, *[1.0] * (4 - pair.fixed.ndim)])
     write_displacement(folder / displacement_name(fixed, moving), displacement, affine)
-
-
-def _pipeline_seconds(model: torch.nn.Module, data: Dataset, fixed: str, moving: str) -> float:
-    """From the prepared images on disk to the written displacement."""
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        pair = data.pair(fixed, moving)
-        displacement = register(model, pair.fixed, pair.moving)
-        _write(Path(folder), fixed, moving, pair, displacement)
-        return time.perf_counter() - start
 
 
 def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:

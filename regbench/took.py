@@ -1,11 +1,20 @@
-"""What a job took: said in the last line of its log, and read from there."""
+"""What a job took: said in the last line of its log, and what its stages took in lines before; read from there."""
 
+import logging
 import os
 import re
 import resource
 import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+LOG = logging.getLogger(__name__)
+Item = TypeVar("Item")
+STAGE = re.compile(r"clock: (\w+) ([\d.]+) s, ([\d.]+) s of CPU$", re.MULTILINE)
 LINE = re.compile(r"took ([\d.]+) s, [\d.]+ s of CPU, at most \d+ MiB$")
 LAST = 4096  # bytes of a log that are looked at
 
@@ -34,6 +43,41 @@ def _peak() -> int:
         return int(status_kib(Path("/proc/self"), "VmHWM"))
     except OSError:
         return 0
+
+
+@contextmanager
+def clocked(stage: str) -> Iterator[None]:
+    """Say in the log what the block took. Times stand in no file of results: those are the same in each repetition."""
+    began, cpu = time.monotonic(), time.process_time()
+    yield
+    _say(stage, time.monotonic() - began, time.process_time() - cpu)
+
+
+def clocked_items(stage: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The same items; say at the end what it took to make them, without what was done with them."""
+    seconds = cpu_seconds = 0.0
+    began, cpu = time.monotonic(), time.process_time()
+    for item in items:
+        seconds, cpu_seconds = seconds + time.monotonic() - began, cpu_seconds + time.process_time() - cpu
+        yield item
+        began, cpu = time.monotonic(), time.process_time()
+    _say(stage, seconds, cpu_seconds)
+
+
+def _say(stage: str, seconds: float, cpu: float) -> None:
+    LOG.info("clock: %s %.3f s, %.3f s of CPU", stage, seconds, cpu)
+
+
+def stages_in(log: Path) -> dict[str, tuple[float, float]]:
+    """Stage to seconds, by the clock and of CPU, summed over all that a log says; empty where there is none."""
+    found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    for stage, seconds, cpu in STAGE.findall(text):
+        found[stage] = (found[stage][0] + float(seconds), found[stage][1] + float(cpu))
+    return dict(found)
 
 
 def seconds_in(log: Path) -> float | None:

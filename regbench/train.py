@@ -32,6 +32,7 @@ from regbench.fit import SAVE_EVERY, fit
 from regbench.inference import build_model, validate
 from regbench.kept import run_log
 from regbench.objective import objective
+from regbench.took import clocked
 
 LOG = logging.getLogger(__name__)
 FORMAT = "regbench checkpoint 2"
@@ -77,8 +78,9 @@ def train(
     history: dict[str, list[float]] = {"loss": [], "similarity": [], "regularizer": []}
     weights: dict[str, Any] | None = None
     if lam is not None:
-        found = fit(job, lam, data, state=state, save_every=save_every, live=folder / LIVE, bar=bar)
-        scores = validate(found.model, data)
+        with clocked("train"):
+            found = fit(job, lam, data, state=state, save_every=save_every, live=folder / LIVE, bar=bar)
+            scores = validate(found.model, data)
         history, weights = found.history, found.model.state_dict()
         record |= {"status": found.status, "reason": found.reason}
         record["parameters"] = sum(parameter.numel() for parameter in found.model.parameters())

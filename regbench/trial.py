@@ -15,6 +15,7 @@ from regbench.inference import validate
 from regbench.kept import kept_trial, log_file, trial_file
 from regbench.live import stride
 from regbench.search import SCORES, scored, with_values
+from regbench.took import clocked
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 200
@@ -40,9 +41,10 @@ def run_trials(
         if kept.get("digest") != key:
             path = trial_file(state, proposal["number"])
             training = path.with_suffix(".pt")
-            found = run_trial(
-                job, proposal["number"], proposal["lam"], data, proposal=proposal, state=training, bar=bar
-            )
+            with clocked("trial"):
+                found = run_trial(
+                    job, proposal["number"], proposal["lam"], data, proposal=proposal, state=training, bar=bar
+                )
             kept = {**found, "digest": key}
             write_json(path, kept)
         results.append(kept)

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial.distance import cdist
 
-from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, surface_metrics
+from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, surface, surface_metrics
 from regbench.metrics.surface import surface_distances, surface_voxels
 from regbench.metrics.surface_l2r import cell_codes, element_areas
 
@@ -209,3 +209,25 @@ def test_wrong_input_is_refused(metric):
 def test_spacing_must_be_one_positive_number_an_axis(spacing):
     with pytest.raises(ValueError, match="spacing must be 2 positive numbers"):
         hd95_mm(np.ones((4, 5), int), np.ones((4, 5), int), [1], spacing)
+
+
+def test_few_points_are_compared_each_with_each_to_the_same_bits(monkeypatch):
+    random = np.random.default_rng(0)
+    for number in range(60):
+        shape, scale = ((40, 50), [0.7, 1.3]) if number % 2 else ((12, 14, 10), [2.1, 1.0, 0.8])
+        ours, theirs = (np.unique(random.integers(0, np.prod(shape), random.integers(1, 120))) for _ in range(2))
+        theirs = np.unique(np.concatenate([theirs, ours[::3]]))
+        each = surface.directed(ours, theirs, shape, np.array(scale))
+        with monkeypatch.context() as patch:
+            patch.setattr(surface, "FEW", 0)
+            tree = surface.directed(ours, theirs, shape, np.array(scale))
+        for one, other in zip(each, tree, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.any() or len(one) < 2
+
+
+def test_the_percentile_is_numpys_to_the_bit():
+    random = np.random.default_rng(0)
+    for size in (*range(1, 45), 200, 1001):
+        values = np.sqrt(random.integers(0, 30, size) * 1.21)
+        assert surface.hd95_of((values, values)) == np.percentile(values, 95)

@@ -1,12 +1,15 @@
 """What a job took, in the last line of its log."""
 
 import json
+import logging
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from regbench import took
 from regbench.took import seconds_in
 
 
@@ -51,3 +54,28 @@ def test_verbs_of_long_work_say_it_and_others_nothing(tiny_file):
     proposed = subprocess.run([*command, "plan", str(tiny_file), "--json"], capture_output=True, text=True, check=True)
     assert json.loads(proposed.stdout)
     assert proposed.stderr == ""
+
+
+def test_stages_are_said_and_summed(tmp_path, caplog, monkeypatch):
+    now = {"clock": 0.0, "cpu": 0.0}
+
+    def work(seconds, cpu=0.5):
+        now["clock"], now["cpu"] = now["clock"] + seconds, now["cpu"] + cpu
+
+    def made():
+        for number in range(3):
+            work(1.0)
+            yield number
+
+    clock = SimpleNamespace(monotonic=lambda: now["clock"], process_time=lambda: now["cpu"])
+    monkeypatch.setattr(took, "time", clock)
+    with caplog.at_level(logging.INFO, "regbench.took"):
+        for _ in range(2):
+            with took.clocked("trial"):
+                work(7.0)
+        for _ in took.clocked_items("register", made()):
+            work(100.0)  # of who uses them, and not counted
+    path = tmp_path / "job.log"
+    path.write_text("".join(f"INFO regbench.took: {record.getMessage()}\n" for record in caplog.records) + "took 9.9 s")
+    assert took.stages_in(path) == {"trial": (14.0, 1.0), "register": (3.0, 1.5)}
+    assert took.stages_in(tmp_path / "none") == {}

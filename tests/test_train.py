@@ -22,7 +22,7 @@ from regbench.fit import fit
 from regbench.inference import register, validate
 from regbench.kept import put_together
 from regbench.metrics import inverse_consistency_mm
-from regbench.runtime import peak_memory_mib, runtime
+from regbench.runtime import FEW, PAIRS, WARM_SECONDS, WARM_UP, _warm_up, peak_memory_mib, runtime
 from regbench.schedule import one_cycle
 from regbench.train import load_run, train, trained
 from regbench.trial import run_trial, run_trials
@@ -223,11 +223,23 @@ def test_the_learning_rate_rises_then_falls():
     assert 0 < one_cycle(0, 1, 0.0) <= 1
 
 
-def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):
+def test_runtime_measures_one_seed_on_a_few_pairs_once(data, job, tmp_path, monkeypatch):
     train(job, 0.1, data, tmp_path / "run")
-    runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
-    rows = pd.read_parquet(tmp_path / "runtime.parquet")
-    assert list(zip(rows["fixed"], rows["moving"], strict=True)) == list(data.pairs("test"))
+    train({**job, "seed": 5}, 0.1, data, tmp_path / "other")
+    folders, asked = [tmp_path / "run", tmp_path / "other"], []
+    pairs = [*data.pairs("test"), *data.pairs("validation")] * 4
+    whole = "regbench.data.cache.Dataset.pairs"
+    monkeypatch.setattr(whole, lambda self, split: tuple(dict.fromkeys(pairs)) * 4 if split == "test" else ())
+    monkeypatch.setattr("regbench.runtime.register", lambda *given: (asked.append(1), register(*given))[1])
+    runtime({}, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
+    every = pd.read_parquet(tmp_path / "runtime.parquet")
+    rows, other = every[every["seed"] == job["seed"]], every[every["seed"] == 5]
+    assert list(zip(rows["fixed"], rows["moving"], strict=True)) == list(data.pairs("test"))[:PAIRS]
+    assert len(asked) <= WARM_UP + PAIRS + FEW
+    assert rows["peak_memory_mib"].isna().tolist() == [False] * FEW + [True] * (PAIRS - FEW) or sys.platform != "linux"
+    assert len(other) == 1
+    assert other[["inference_seconds", "pipeline_seconds", "device"]].isna().all(axis=None)
+    assert (other["training_seconds"] > 0).all()
     assert (rows["inference_seconds"] > 0).all()
     assert (rows["pipeline_seconds"] > 0).all()
     record, model = load_run(tmp_path / "run")
@@ -235,8 +247,17 @@ def test_runtime_measures_each_pair_once(data, job, tmp_path, monkeypatch):
     assert set(rows["training_seconds"]) == {record["seconds"]}
     assert record["seconds"] > 0
     monkeypatch.setattr("regbench.runtime._time", lambda *_: pytest.fail("timed again"))
-    runtime({}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)
+    runtime({}, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), every)
+
+
+def test_a_slow_method_is_warmed_up_by_one_more_call():
+    calls = []
+    _warm_up(lambda: (calls.append(1), time.sleep(1.5 * WARM_SECONDS)))
+    assert len(calls) == 2
+    calls.clear()
+    _warm_up(lambda: calls.append(1))
+    assert len(calls) == WARM_UP
 
 
 def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch):

@@ -100,7 +100,8 @@ def _robust_hausdorff(ours: Array, theirs: Array) -> float:
 
 def cell_codes(mask: Array) -> Array:
     """For each point where 2**d voxels meet, which of them are set: one bit each, the last of them the lowest."""
-    codes: Array = np.pad(mask.astype(np.uint8), 1)
+    codes: Array = np.zeros([n + 2 for n in mask.shape], np.uint8)
+    codes[(slice(1, -1),) * mask.ndim] = mask
     for axis in reversed(range(mask.ndim)):
         along = codes.swapaxes(0, axis)
         # Bits of the neighbour behind go above those already there: 1, then 2, then 4 of them.

@@ -74,6 +74,10 @@ def terminal_table(summary: Mapping[str, Any]) -> str:
 def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of inference time, batch 1, and peak memory, one row a method."""
     timed = rows.dropna(subset=["inference_seconds"])
+    by_method = ["dataset", "method"]
+    trainings: dict[Any, float] = (
+        rows.groupby([*by_method, "seed"])["training_seconds"].first().groupby(by_method).median().to_dict()
+    )
     found = []
     for (dataset, method), mine in timed.groupby(["dataset", "method"], sort=False):
         low, middle, high = mine["inference_seconds"].quantile([0.25, 0.5, 0.75]) * 1000
@@ -88,7 +92,7 @@ def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:
                 "pipeline_ms_median": round(mine["pipeline_seconds"].median() * 1000, 3),
                 "peak_memory_mib_median": round(mine["peak_memory_mib"].median(), 2),
                 "parameters": mine["parameters"].iloc[0],
-                "training_s_median": round(mine.groupby("seed")["training_seconds"].first().median(), 1),
+                "training_s_median": round(trainings[dataset, method], 1),
                 "device": ", ".join(sorted(set(mine["device"]))),
             }
         )
@@ -114,8 +118,9 @@ def write_runtime(rows: pd.DataFrame, summary: Mapping[str, Any], folder: Path, 
     words = (
         f"Study {summary['study']}: time and memory of one registration, batch 1, network alone with the copy of the "
         "displacement to the host, first calls discarded, nothing else of the study on the device. Median and "
-        "quartiles over test pairs and seeds. Pipeline: the same pair from the prepared images on disk to the written "
-        "NIfTI displacement. A baseline is timed on the first pairs only, the whole call, on the CPU threads that its "
+        "quartiles over the first test pairs (`pairs` says how many; memory: of the first three) of one seed: others "
+        "differ in the values of weights, and no time depends on these. Pipeline: the same call from the prepared "
+        "images on disk to the written NIfTI displacement. A baseline is timed as a whole, on the CPU threads that its "
         "row names; fields from files have no time. Training: wall time of a final training, median over seeds; "
         "others may have shared the machine. Memory is the peak above what was held before: "
         "allocated on a GPU, resident on a CPU (of a program that a baseline starts, too)."

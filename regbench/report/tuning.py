@@ -21,34 +21,48 @@ IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
 
 
 def tuning_plots(config: Config, summary: Mapping[str, Any]) -> list[tuple[str, list[bytes]]]:
-    """Caption and PNGs of each cell with a finished trial; the same bytes each time.
+    """Caption and PNGs of each search with a finished trial, as `search_plots` draws them."""
+    return [search_plots(config, entry, replicate) for entry, replicate in searches(config, summary)]
+
+
+def searches(config: Config, summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
+    """Methods of the summary with the numbers of their searches, as far as these have a trial to draw."""
+    return [
+        (entry, replicate)
+        for entry in summary["methods"]
+        for replicate in plan.replicates(config, entry["method"])
+        if any(trial["status"] == "complete" for trial in _trials(entry, replicate))
+    ]
+
+
+def search_plots(config: Config, entry: Mapping[str, Any], replicate: int) -> tuple[str, list[bytes]]:
+    """Caption and PNGs of a search with a finished trial; the same bytes each time.
 
     Draws with pyplot, as Optuna does, and hence switches it to a backend without windows.
 
     Args:
         config: of the study.
-        summary: of the analysis, which has the trials.
+        entry: of the method in the summary of the analysis, with its trials.
+        replicate: number of the search.
     """
     import matplotlib.pyplot as plt  # noqa: PLC0415  0.4 s
     import optuna  # noqa: PLC0415
 
     plt.switch_backend("agg")
-    found = []
+    trials = _trials(entry, replicate)
     with warnings.catch_warnings():
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for entry in summary["methods"]:
-            for replicate in plan.replicates(config, entry["method"]):
-                trials = [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
-                if not any(trial["status"] == "complete" for trial in trials):
-                    continue
-                job = plan.propose_job(config, entry["dataset"], entry["method"])
-                study = optuna.create_study(directions=directions(job))
-                fill(study, job, trials)
-                images = [_png(draw) for draw in _plots(study, job)]
-                which = f", search {replicate + 1}" if config.tuning.replicates > 1 else ""
-                found.append((f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images))
-    return found
+        job = plan.propose_job(config, entry["dataset"], entry["method"])
+        study = optuna.create_study(directions=directions(job))
+        fill(study, job, trials)
+        images = [_png(draw) for draw in _plots(study, job)]
+    which = f", search {replicate + 1}" if config.tuning.replicates > 1 else ""
+    return f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images
+
+
+def _trials(entry: Mapping[str, Any], replicate: int) -> list[Mapping[str, Any]]:
+    return [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
 
 
 def _plots(study: Any, job: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,37 +15,52 @@ from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
-from regbench.report.tuning import tuning_plots
+from regbench.report.side_by_side import side_by_side
+from regbench.report.tuning import search_plots, searches
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
 
-def report(config: Config) -> None:
-    """Write tables, figures and the page from the files of the analysis and of the runs; end the partial table."""
+def report(config: Config, *, processes: int = 1) -> None:
+    """Write tables, figures and the page from the files of the analysis and of the runs; end the partial table.
+
+    Args:
+        config: of the study.
+        processes: that draw at once; the bytes are the same for any number.
+    """
     lay = plan.layout(config)
     summary, _ = load_summary(config)
     rows = pd.read_parquet(lay.rows)
     protocol: dict[str, Any] = plan.study_job(config, "report.write")["config"]
-    tables.write_main(summary, lay.tables, protocol)
-    write_details(summary, lay.tables)
-    tables.write_runtime(rows, summary, lay.tables, protocol)
-    figures.lambda_figure(summary, lay.figures)
-    figures.dice_figure(rows, lay.figures)
-    judging.pareto_figure(summary, lay.figures)
-    judging.difference_figure(summary, lay.figures)
-    judging.stability_figure(summary, lay.figures)
-    judging.structures_figure(summary, rows, lay.figures)
-    judging.speed_figure(summary, rows, lay.figures)
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
-    drawn = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
-    judging.curves_figure({run: pd.read_parquet(lay.run(*run) / HISTORY) for run in drawn}, lay.figures)
+    best_runs = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
+    histories = {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in best_runs}
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
-    panels_figure(shown, spacing, lay.figures)
-    thumbnails(config, summary)
+    drawn = searches(config, summary)
+    strips, *found = side_by_side(
+        [
+            partial(pair_strips, shown, spacing),
+            partial(panels_figure, shown, spacing, lay.figures),
+            partial(figures.lambda_figure, summary, lay.figures),
+            partial(judging.structures_figure, summary, rows, lay.figures),
+            partial(figures.dice_figure, rows, lay.figures),
+            partial(judging.pareto_figure, summary, lay.figures),
+            partial(judging.difference_figure, summary, lay.figures),
+            partial(judging.stability_figure, summary, lay.figures),
+            partial(judging.speed_figure, summary, rows, lay.figures),
+            partial(judging.curves_figure, histories, lay.figures),
+            partial(tables.write_main, summary, lay.tables, protocol),
+            partial(write_details, summary, lay.tables),
+            partial(tables.write_runtime, rows, summary, lay.tables, protocol),
+            partial(thumbnails, config, summary),
+            *(partial(search_plots, config, *search) for search in drawn),
+        ],
+        processes,
+    )
     tracking = plan.tracking_uri(config) if config.tracking.enabled else None
-    write_page(summary, lay, pair_strips(shown, spacing), tuning_plots(config, summary), tracking)
+    write_page(summary, lay, strips, found[len(found) - len(drawn) :], tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
 
 

@@ -167,11 +167,19 @@ def follow():
         )
 
 
-def end_following():
-    """The last push, so that a study that stopped is in MLflow as far as it came."""
+def show():
+    """The table in the terminal; not there with `--until` an earlier stage."""
+    if (LAYOUT.tables / "main.csv").exists():
+        shell("regbench show {CONFIG_FILE:q}")
+
+
+def end_following(meanwhile=lambda: None):
+    """The last push, so that a study that stopped is in MLflow as far as it came; `meanwhile` needs not wait for it."""
+    if FOLLOWER is not None:
+        FOLLOWER.terminate()
+    meanwhile()
     if FOLLOWER is None:
         return
-    FOLLOWER.terminate()
     try:
         if FOLLOWER.wait(LAST_PUSH) != 0:
             logger.warning(

@@ -76,7 +76,7 @@ rule report:
         LAYOUT.log("report"),
     conda:
         "../envs/regbench.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=4000,
         runtime=30,
@@ -84,7 +84,7 @@ rule report:
         config=CONFIG_FILE,
         job=job(plan.study_job(STUDY, "report.write")),
     shell:
-        "exec regbench report {params.config:q} > {log:q} 2>&1"
+        "exec regbench report {params.config:q} --threads {threads} > {log:q} 2>&1"
 
 
 # MLflow is a sink, and no training waits for it. Whatever was pushed while the study ran, this push is the whole.

@@ -1,0 +1,147 @@
+"""What share of a small study's core time computes something, and what the rest is.
+
+    python benchmarks/quick.py [CONFIG] [--cores 2] [--folder DIR] [--json FILE] [-- snakemake arguments]
+
+Runs the study from nothing through Snakemake, in a results folder of its own, and reads what each job and each of its
+stages took from the logs. Core-seconds are the cores times the seconds by the clock of the whole command. Useful are
+trials, trainings, the optimisation of test pairs where nothing is trained, and evaluations; the rest is starts,
+proposals, timing, analysis, report, MLflow and idle cores. Other work on the machine makes all of it longer, and the
+share of CPU time (of what the jobs and Snakemake took) says how much of that was waiting.
+"""
+
+import argparse
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from regbench import took
+from regbench.files import write_json
+
+ROOT = Path(__file__).parent.parent
+CLOSING = ("runtime", "analyze", "report", "track")
+JOB = re.compile(r"took ([\d.]+) s, ([\d.]+) s of CPU, at most (\d+) MiB$", re.MULTILINE)
+
+
+def run(config: Path, folder: Path, cores: int, more: list[str]) -> dict[str, float]:
+    """The study from nothing; seconds of the command, and when it ended."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores),
+               "--configfile", str(config), *more, "--config", f"results={folder}"]  # fmt: skip
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    ended, after = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != 0:
+        sys.exit(done.stderr[-4000:])
+    print(done.stdout)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_seconds": ended - began, "cpu_seconds": cpu, "began": began, "ended": ended}
+
+
+def jobs_of(root: Path) -> list[dict[str, Any]]:
+    """Every job that left a log: its rule, when it ended, what it and its stages took."""
+    found = []
+    for path in sorted((root / "logs").rglob("*.log")):
+        ends = JOB.findall(path.read_text(encoding="utf-8", errors="replace"))
+        rule = path.relative_to(root / "logs").parts[0].removesuffix(".log")
+        if ends and rule != "follow":
+            seconds, cpu, peak = ends[-1]
+            found.append(
+                {"rule": rule, "ended": path.stat().st_mtime, "seconds": float(seconds), "cpu": float(cpu),
+                 "peak_mib": int(peak), "stages": took.stages_in(path)}
+            )  # fmt: skip
+    return found
+
+
+def parts(jobs: Iterable[dict[str, Any]], which: int) -> dict[str, float]:
+    """Seconds by what was done: by the clock (0) or of CPU (1)."""
+    found: dict[str, float] = defaultdict(float)
+    for job in jobs:
+        stages = {name: times[which] for name, times in job["stages"].items()}
+        registered = stages.pop("register", 0.0)
+        if job["rule"] == "untrained" and "evaluate" in stages:  # nothing was trained: this is where it computes
+            stages["optimise"] = registered
+            stages["evaluate"] -= registered
+        for name, seconds in stages.items():
+            found[name] += seconds
+        found["rest of jobs"] += job["seconds" if which == 0 else "cpu"] - sum(stages.values())
+    return dict(found)
+
+
+def shares(found: dict[str, float], whole: float) -> dict[str, float]:
+    """Of all core-seconds (or CPU-seconds), what is useful, and what is without the evaluation."""
+    computing = sum(found.get(name, 0.0) for name in ("trial", "train", "optimise"))
+    return {
+        "useful_share": (computing + found.get("evaluate", 0.0)) / whole,
+        "useful_share_without_evaluation": computing / whole,
+    }
+
+
+def summary(root: Path, ran: dict[str, float], cores: int) -> dict[str, Any]:
+    """All numbers of a run."""
+    jobs = jobs_of(root)
+    whole = cores * ran["wall_seconds"]
+    by_rule: dict[str, list[float]] = defaultdict(list)
+    for job in jobs:
+        by_rule[job["rule"]].append(job["seconds"])
+    work = [job for job in jobs if job["rule"] not in CLOSING]
+    last = max(job["ended"] for job in work)
+    clock, cpu = parts(jobs, 0), parts(jobs, 1)
+    clock["outside of jobs"] = whole - sum(clock.values())
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores", "cores": cores, "load_before": os.getloadavg()[2],
+        "wall_seconds": ran["wall_seconds"], "core_seconds": whole, **shares(clock, whole),
+        "tail_seconds": ran["ended"] - last,  # from the last evaluation to the end of the command
+        "core_seconds_by_part": clock,
+        "cpu": {"seconds": ran["cpu_seconds"], **shares(cpu, ran["cpu_seconds"]), "seconds_by_part": cpu},
+        "jobs": {rule: {"count": len(times), "seconds": sum(times)} for rule, times in sorted(by_rule.items())},
+        "peak_mib": max(job["peak_mib"] for job in jobs),
+    }  # fmt: skip
+
+
+def show(found: dict[str, Any]) -> None:
+    """For a terminal."""
+    print(f"{found['wall_seconds']:.0f} s on {found['cores']} cores: {found['core_seconds']:.0f} core-seconds")
+    for name, seconds in sorted(found["core_seconds_by_part"].items(), key=lambda item: -item[1]):
+        of_cpu = found["cpu"]["seconds_by_part"].get(name)
+        print(f"  {name:<16} {seconds:7.1f} s" + (f" ({of_cpu:.1f} of CPU)" if of_cpu is not None else ""))
+    for rule, job in found["jobs"].items():
+        print(f"  {job['count']:3} x {rule:<10} {job['seconds']:7.1f} s")
+    print(f"tail: {found['tail_seconds']:.1f} s from the last evaluation to the end")
+    for words, these in (("core-seconds", found), (f"{found['cpu']['seconds']:.0f} s of CPU time", found["cpu"])):
+        print(
+            f"useful share of {words}: {these['useful_share']:.1%}, "
+            f"without evaluation {these['useful_share_without_evaluation']:.1%}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("config", type=Path, nargs="?", default=ROOT / "configs" / "quick.yaml")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="for the results, which then stay; default: one that is deleted")
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "quick.json")
+    parser.add_argument("more", nargs="*", help="arguments of snakemake, after --")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.glob("*/config.json")):
+            sys.exit(f"`{folder}` must be empty: what a study finds done it does not do again.")
+        ran = run(options.config.resolve(), folder, options.cores, options.more)
+        (root,) = (path.parent for path in folder.glob("*/config.json"))
+        found = {"study": root.name, **summary(root, ran, options.cores)}
+    show(found)
+    write_json(options.json, found)
+
+
+if __name__ == "__main__":
+    main()
