@@ -12,6 +12,7 @@ from regbench.config import Config
 from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
+from regbench.report.grid_figure import verdict_grid
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
 from regbench.report.tuning import tuning_plots
@@ -30,6 +31,7 @@ def report(config: Config) -> None:
     tables.write_runtime(rows, summary, lay.tables, protocol)
     figures.lambda_figure(summary, lay.figures)
     figures.dice_figure(rows, lay.figures)
+    verdict_grid(summary, lay.figures)
     judging.pareto_figure(summary, lay.figures)
     judging.difference_figure(summary, lay.figures)
     judging.stability_figure(summary, lay.figures)
