@@ -1,8 +1,8 @@
-"""The grid as a picture: score and folding of each cell, and how it stands against the best of its model and dataset."""
+"""The grid as a picture: score and folding of each cell, and how it stands against the best of its model."""
 
 import textwrap
+from collections.abc import Mapping
 from io import BytesIO
-from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,25 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from regbench.files import replacing, write_text
-from regbench.metrics import METRICS
 from regbench.report.figures import drawing, save
+from regbench.report.grid_words import (
+    caption,
+    described,
+    grid_frame,
+    meanings,
+    named,
+    number_text,
+    percent_text,
+    rising,
+)
 from regbench.report.text import escape
 
-FOLDING = ("ndv_percent", "fold_central_percent")  # the first that a study has
-NAMES = {"dice": "Dice", "ndv_percent": "NDV, %", "fold_central_percent": "Folding, %"}
 MARKS = {"best": "★", "equal": "=", "undecided": "?", "not compared": "·"}
 COLUMN, WIDTH = 88 / 25.4, 178 / 25.4  # a column and the text of a paper, in inches
 CELL = (0.37, 0.3)  # least width and height of a cell in inches
 MARGIN = 0.42  # names of the similarities
 SPAN = 0.02  # of the score, from which the ends of the colours lie so far apart: noise does not look like a result
 FOLDS = 1.0  # per cent: likewise
-COLUMNS = ("dataset", "model", "similarity", "regularizer", "method", "metric", "mean", "verdict")
 
 
 TITLE, LABELS, LINE = 0.38, 0.47, 0.12  # heights of titles, of names of regularizers and of a line of the legend
@@ -48,12 +54,12 @@ def verdict_grid(summary: Mapping[str, Any], folder: Path) -> pd.DataFrame:
     across = 2 if len(panels) > 1 and most <= COLUMN else 1
     width = max(across * most, WIDTH) if len(panels) > 1 else most
     legend = _legend(summary, frame, width)
-    rows = [panels[start : start + across] for start in range(0, len(panels), across)] or [[frame]]
-    heights = [max(map(_height, row)) for row in rows]
+    rows = [panels[start : start + across] for start in range(0, len(panels), across)]
+    heights = [max(map(_height, row)) for row in rows] or [TITLE]  # a study without a grid has an empty picture
     stem = folder / "verdict_grid"
     with drawing(width, sum(heights) + LINE * (legend.count("\n") + 1.5)) as figure:
-        parts = figure.subfigures(len(rows), across, squeeze=False, height_ratios=heights)
-        for line, row in zip(parts, rows, strict=True):
+        parts = figure.subfigures(len(heights), across, squeeze=False, height_ratios=heights)
+        for line, row in zip(parts, rows, strict=False):
             for part, mine in zip(line, row, strict=False):
                 _panel(part, mine, several=frame["dataset"].nunique() > 1)
         figure.supxlabel(legend, fontsize=6)
@@ -92,65 +98,6 @@ def _height(panel: pd.DataFrame) -> float:
     return TITLE + LABELS + CELL[1] * max(panel["similarity"].nunique(), 1)
 
 
-def grid_frame(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a cell: its score, its verdict against the best of its model and dataset, and its folding."""
-    rows = []
-    for entry in summary["methods"]:
-        if entry["similarity"] is None:
-            continue
-        judged = summary.get("verdicts", {}).get(entry["dataset"], {}).get(entry["model"], {})
-        metric = next((name for name in ("dice", *judged) if name in judged), "dice")
-        row = {name: entry[name] for name in COLUMNS[:5]} | {"metric": metric, "mean": _mean(entry, metric)}
-        row["verdict"] = "" if np.isnan(row["mean"]) else _against_best(judged.get(metric), entry["method"])
-        folding = next((name for name in FOLDING if name in entry["metrics"]), "")
-        rows.append(row | {"folding_metric": folding, "folding": _mean(entry, folding)})
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "folding_metric", "folding"])
-    return frame.astype({"mean": float, "folding": float})
-
-
-def described(frame: pd.DataFrame) -> str:
-    """What the picture shows, for those who do not see it.
-
-    Args:
-        frame: of `grid_frame`, or a part of it.
-    """
-    sentences = ["Heat maps, similarity by regularizer."]
-    for (dataset, model), mine in frame.groupby(["dataset", "model"], sort=False):
-        metric = mine["metric"].iloc[0]
-        known = mine.dropna(subset=["mean"])
-        if known.empty:
-            sentences.append(f"{model} on {dataset}: no cell has a result.")
-            continue
-        best = known.loc[known["mean"].idxmax() if _rising(metric) else known["mean"].idxmin()]
-        text = f"{model} on {dataset}: {_name(metric)} from {_number(known['mean'].min(), metric)} to "
-        text += f"{_number(known['mean'].max(), metric)}, best {best['similarity']} with {best['regularizer']}"
-        if known["folding"].notna().any():
-            low, high = (_percent(value) for value in (known["folding"].min(), known["folding"].max()))
-            text += f"; {_name(known['folding_metric'].iloc[0])} from {low} to {high}"
-        sentences.append(f"{text}.")
-    return " ".join(sentences)
-
-
-def _mean(entry: Mapping[str, Any], metric: str) -> float:
-    value = entry["metrics"].get(metric, {}).get("mean")
-    return np.nan if value is None or not np.isfinite(value) else float(value)
-
-
-def _against_best(judged: Mapping[str, Any] | None, method: str) -> str:
-    """How a method stands against the best: `better than all` for a best that is; empty without verdicts."""
-    if judged is None or len(judged["methods"]) < 2:
-        return ""
-    best = judged["best"]
-    pairs = [one for one in judged["pairs"] if best in (one["a"], one["b"])]
-    if method == best:
-        wins = [one["verdict"] == ("better" if one["a"] == best else "worse") for one in pairs]
-        return "better than all" if wins and all(wins) else "best"
-    of_best = {one["b"] if one["a"] == best else one["a"]: one["verdict"] for one in pairs}
-    if method not in of_best:
-        return "not compared"
-    return of_best[method] if of_best[method] in ("equal", "undecided") else "worse"
-
-
 def _panel(part: Any, mine: pd.DataFrame, *, several: bool) -> None:
     """Two heat maps of one model and dataset."""
     dataset, model, metric = (mine[name].iloc[0] for name in ("dataset", "model", "metric"))
@@ -161,13 +108,13 @@ def _panel(part: Any, mine: pd.DataFrame, *, several: bool) -> None:
     low, high = (scores.min(), scores.max()) if len(scores) else (0.0, 1.0)
     spread = max(SPAN - (high - low), 0) / 2 if metric == "dice" else 0
     norm = Normalize(low - spread, high + spread)
-    texts = [_number(value, metric) for value in mine["mean"]]
-    _map(left, mine, "mean", texts, (norm, _colours("Blues", rising=_rising(metric))))
-    left.set_title(f"{_name(metric)} {'↑' if _rising(metric) else '↓'}", fontsize=7)
+    texts = [number_text(value, metric) for value in mine["mean"]]
+    _map(left, mine, "mean", texts, (norm, _colours("Blues", rising=rising(metric))))
+    left.set_title(f"{named(metric)} {'↑' if rising(metric) else '↓'}", fontsize=7)
     norm = PowerNorm(0.5, 0, max(mine["folding"].max(), FOLDS) if mine["folding"].notna().any() else FOLDS)
-    texts = [_percent(value) for value in mine["folding"]]
+    texts = [percent_text(value) for value in mine["folding"]]
     _map(right, mine.assign(verdict=""), "folding", texts, (norm, _colours("Oranges", rising=True)))
-    right.set_title(f"{_name(folding)} ↓" if folding else "no folding measured", fontsize=7)
+    right.set_title(f"{named(folding)} ↓" if folding else "no folding measured", fontsize=7)
 
 
 def _map(axis: Any, mine: pd.DataFrame, column: str, texts: list[str], style: tuple[Normalize, Colormap]) -> None:
@@ -185,8 +132,8 @@ def _map(axis: Any, mine: pd.DataFrame, column: str, texts: list[str], style: tu
         earned = cell["verdict"] == "better than all"
         mark = MARKS.get("best" if earned else cell["verdict"], "")
         axis.text(
-            x + 0.5, y + 0.53, f"{text}\N{THIN SPACE}{mark}" if mark else text, ha="center", va="center", fontsize=6.5, color=_readable(colour),
-            weight="bold" if earned else "normal",
+            x + 0.5, y + 0.53, f"{text}\N{THIN SPACE}{mark}" if mark else text, fontsize=6.5, ha="center", va="center",
+            color=_readable(colour), weight="bold" if earned else "normal",
         )  # fmt: skip
     axis.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
     axis.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=35, ha="right", rotation_mode="anchor")
@@ -208,64 +155,10 @@ def _readable(colour: Any) -> str:
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
 
 
-def _rising(metric: str) -> bool:
-    return METRICS[metric].direction == "higher"
-
-
-def _name(metric: str) -> str:
-    return NAMES.get(metric, metric)
-
-
-def _number(value: float, metric: str) -> str:
-    return "" if np.isnan(value) else f"{value:.{METRICS[metric].digits}f}"
-
-
-def _percent(value: float) -> str:
-    """Two digits that count, and no 0.00 of what is not zero."""
-    if np.isnan(value):
-        return ""
-    if value == 0:
-        return "0"
-    return "<.01" if value < 0.005 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-
 def _legend(summary: Mapping[str, Any], frame: pd.DataFrame, width: float) -> str:
     """What the marks mean that the picture has; lines break only between them."""
     parts = [f"{sign} {words}".strip().replace(" ", "\0") for sign, words in meanings(summary, frame)]
     return textwrap.fill("   ".join(parts), int(width * 23)).replace("\0", " ")
-
-
-def meanings(summary: Mapping[str, Any], frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Each sign that the picture has, and what it says; the sign is empty where there is none.
-
-    Args:
-        summary: of the analysis.
-        frame: of `grid_frame`.
-    """
-    verdicts = set(frame["verdict"])
-    if verdicts & {"best", "better than all"}:
-        yield "★", "best mean (bold: better than every other)"
-    regions = dict.fromkeys(
-        f"{judged['region']:g}" for judged in _judged(summary, frame) if judged["region"] is not None
-    )
-    if "equal" in verdicts:
-        yield "=", f"equal within {' or '.join(regions)}"
-    if "undecided" in verdicts:
-        yield "?", "undecided"
-    if "worse" in verdicts:
-        yield "", "no mark: worse"
-    if "not compared" in verdicts:
-        yield "·", "not compared"
-    if frame["mean"].isna().any() or frame["folding"].isna().any():
-        yield "", "hatched: no result"
-
-
-def _judged(summary: Mapping[str, Any], frame: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    """The verdicts that the picture shows."""
-    for dataset, model, metric in frame[["dataset", "model", "metric"]].drop_duplicates().itertuples(index=False):
-        found = summary.get("verdicts", {}).get(dataset, {}).get(model, {}).get(metric)
-        if found is not None:
-            yield {"dataset": dataset, "model": model, **found}
 
 
 def _latex(summary: Mapping[str, Any], frame: pd.DataFrame, *, wide: bool) -> str:
@@ -274,33 +167,10 @@ def _latex(summary: Mapping[str, Any], frame: pd.DataFrame, *, wide: bool) -> st
     words = escape(caption(summary, frame), "tex").replace("★", r"$\star$").replace("·", r"$\cdot$")
     label = f"fig:{summary['study']}-verdict_grid"
     return (
-        f"% needs \\usepackage{{graphicx}}; verdict_grid.pdf stands beside this file\n\\begin{{{kind}}}[t]\n\\centering\n"
+        f"% needs \\usepackage{{graphicx}}; verdict_grid.pdf stands beside this file\n"
+        f"\\begin{{{kind}}}[t]\n\\centering\n"
         f"\\includegraphics[width={size}]{{verdict_grid.pdf}}\n\\caption{{{words}}}\n\\label{{{label}}}\n\\end{{{kind}}}\n"
     )
-
-
-def caption(summary: Mapping[str, Any], frame: pd.DataFrame) -> str:
-    """What the picture shows, what its marks mean, and of what the verdicts are claims.
-
-    Args:
-        summary: of the analysis.
-        frame: of `grid_frame`.
-    """
-    metrics = " or ".join(dict.fromkeys(_name(name) for name in frame["metric"])) or "Dice"
-    folding = " or ".join(dict.fromkeys(_name(name).partition(",")[0] for name in frame["folding_metric"] if name))
-    beside = f", and beside it {folding} in per cent" if folding else ""
-    first = f"Study {summary['study']}: mean test {metrics} of each similarity (rows) and regularizer (columns)"
-    lines = [f"{first}{beside}; darker is more, a scale of its own for each map."]
-    signs = [f"{sign} {words}".strip() for sign, words in meanings(summary, frame)]
-    if signs:
-        lines.append(f"Marks are against the best of a panel: {', '.join(signs)}.")
-    claims: dict[Hashable, list[str]] = {}
-    for judged in _judged(summary, frame):
-        claims.setdefault(judged["claim"], []).append(judged["model"])
-    for claim, models in claims.items():
-        names = ", ".join(dict.fromkeys(models))
-        lines.append(str(claim) if len(claims) == 1 else f"{names}: {claim}")
-    return " ".join(lines)
 
 
 def _pdf(figure: Figure, path: Path) -> None:

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from regbench.files import read_json, write_text
 from regbench.plan import Layout
-from regbench.report import grid_figure
 from regbench.report.first_screen import how_sure, marked
+from regbench.report.grid_figure import single_panels
+from regbench.report.grid_words import caption, grid_frame, meanings
 from regbench.report.headline import headline
 from regbench.report.page_tables import page_table
 
@@ -37,23 +38,24 @@ FIGURES = {
 ALTS = {
     "lambda": "Lines over lambda on a logarithmic axis, one a regularizer, a column a model and similarity: validation "
     "Dice above, NDV in per cent below; a ring is around the chosen lambda.",
-    "pareto": "Points, one a trial: validation Dice over NDV in per cent; a step line a similarity joins the trials that "
-    "no other beats in both.",
+    "pareto": "Points, one a trial: validation Dice over NDV in per cent; a step line a similarity joins the trials "
+    "that no other beats in both.",
     "dice": "Box plots of the Dice of the test pairs, one box a method, no registration in grey.",
     "critical_difference": "Methods from best to worst mean rank by Dice, a point each; bars beside them join methods "
     "whose ranks lie closer than the critical difference.",
-    "rank_stability": "Dots, a row a method and a column a rank: the larger the dot, the more often the method holds the "
-    "rank when subjects are drawn again.",
-    "structures": "Box plots of the Dice of each structure, two boxes each: no registration in grey, the best method in "
-    "blue.",
+    "rank_stability": "Dots, a row a method and a column a rank: the larger the dot, the more often the method holds "
+    "the rank when subjects are drawn again.",
+    "structures": "Box plots of the Dice of each structure, two boxes each: no registration in grey, the best method "
+    "in blue.",
     "panels": "Rows of images of the best, median and worst test pair: fixed, moving and moved image, differences "
     "before and after, deformed grid, and determinant, where folds are magenta.",
     "training": "Lines over the training steps, a panel a similarity: the training similarity of each regularizer.",
-    "runtime_dice": "Points: test Dice over the time of a registration in milliseconds, a colour a model and similarity.",
+    "runtime_dice": "Points: test Dice over the time of a registration in milliseconds, a colour a model and "
+    "similarity.",
 }
-OF_PAIR = (
-    "Seven images of one test pair: fixed, moving, moved, differences before and after, deformed grid, determinant: "
-)
+OF_PAIR = "Fixed, moving and moved image, differences before and after, deformed grid and determinant of a test pair: "
+OF_SEARCH = "Optuna's plot of the score of each trial over what was searched: "
+OF_MORE = "Optuna's plot of the importance of what was searched, of its second goal, or of the Pareto front: "
 
 
 class Picture(NamedTuple):
@@ -83,13 +85,13 @@ def write_page(
     """
     provenance = read_json(lay.tables / "main.provenance.json")
     environment = Environment(loader=PackageLoader("regbench.report", "."), autoescape=True, undefined=StrictUndefined)
-    grid = grid_figure.grid_frame(summary)
+    grid = grid_frame(summary)
     text = environment.get_template("page.html.j2").render(
         summary=summary,
         headline=[Markup(marked(sentence)) for sentence in headline(summary)],
-        panels=[(alt, _inline(image, "svg+xml")) for alt, image in grid_figure.single_panels(grid)],
-        legend=list(grid_figure.meanings(summary, grid)),
-        grid_caption=grid_figure.caption(summary, grid),
+        panels=[(alt, _inline(image, "svg+xml")) for alt, image in single_panels(grid)],
+        legend=list(meanings(summary, grid)),
+        grid_caption=caption(summary, grid),
         how_sure=how_sure(summary),
         tables=list(_tables(lay)),
         figures=[_figure(lay, name) for name in FIGURES],
@@ -112,7 +114,8 @@ def _tables(lay: Layout) -> Iterable[tuple[str, str, Markup]]:
     """Name, title and HTML of each table that was written."""
     for name, title in TABLES.items():
         path = lay.tables / f"{name}.html"
-        yield name, title, Markup(page_table(path.read_text("utf-8"), title))  # noqa: S704  escaped by `write_table`
+        # `write_table` escaped it.
+        yield name, title, Markup(page_table(path.read_text("utf-8"), title))
 
 
 def _figure(lay: Layout, name: str) -> Picture:
@@ -125,8 +128,8 @@ def _searches(tuning: Sequence[tuple[str, Sequence[bytes]]]) -> Iterable[Picture
     for number, (words, images) in enumerate(tuning, 1):
         for place, image in enumerate(images, 1):
             of = f" Plot {place} of {len(images)}." if len(images) > 1 else ""
-            alt = f"Optuna's plot of the search of {words} The first shows the score of each trial over what was searched."
-            yield Picture(f"tuning-{number}-{place}", alt + of, words + of, _inline(image, "png"))
+            alt = (OF_SEARCH if place == 1 else OF_MORE) + words
+            yield Picture(f"tuning-{number}-{place}", alt, words + of, _inline(image, "png"))
 
 
 def _inline(image: bytes, kind: str) -> str:

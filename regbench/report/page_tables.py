@@ -14,6 +14,7 @@ from regbench.report.text import NONE
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
 WIDE = 12  # columns, from which one table a model is made where methods stand across
 NAMED = ("method", "a", "b")  # columns of methods: their model becomes a heading, too
+SPREAD = r" (± [\d.]+(?:e[-+]?\d+)?)(?: ([=?]))?"  # and the mark of a verdict after it
 OUTSIDE = "for comparison"  # instead of a model: `identity`, baselines
 VERDICTS = ("better", "worse", "equal", "undecided")
 
@@ -53,7 +54,10 @@ def _parsed(fragment: str) -> Table:
         for body in re.findall(r"<tbody>(.*?)</tbody>", rest, re.DOTALL)
     ]
     caption = re.search(r"<figcaption>(.*?)</figcaption>", rest, re.DOTALL)
-    return Table(re.findall(r"<th>(.*?)</th>", head, re.DOTALL), bodies, caption[1] if caption else "")
+    names = re.findall(r"<th>(.*?)</th>", head, re.DOTALL)
+    if "<th>" in rest:  # an index without a name, under the name of the columns
+        names, bodies = names[1:], [[row[1:] for row in body] for body in bodies]
+    return Table(names, bodies, caption[1] if caption else "")
 
 
 def _arranged(table: Table) -> Iterator[tuple[str, list[str], list[Block]]]:
@@ -133,6 +137,8 @@ def _is_method(name: str) -> bool:
 
 def _rendered(title: str, head: Sequence[str], blocks: Sequence[Block], name: str) -> str:
     rows = [row for block in blocks for row in block.rows]
+    if not rows:
+        return '<p class="quiet">Nothing of this kind in this study.</p>'
     numeric = [all(re.fullmatch(rf"[-+]?[\d.,]+(e[-+]?\d+)?|{NONE}", row[k]) for row in rows) for k in range(len(head))]
     kinds = [' class="n"' if number else "" for number in numeric]
     heads = "".join(map(_head, head, kinds))
@@ -165,8 +171,14 @@ def _cell(text: str, kind: str) -> str:
         return f'<td><span class="verdict {text}">{text}</span></td>'
     if text == "failed":
         return '<td class="failed">failed</td>'
-    smaller = re.sub(r" (± [\d.]+(e[-+]?\d+)?)", r" <small>\1</small>", text)
+    # The mark of a verdict stays with the mean; spreads are smaller.
+    smaller = re.sub(SPREAD, _spread, text)
     return f"<td{kind}>{_breakable(smaller)}</td>"
+
+
+def _spread(found: re.Match[str]) -> str:
+    mark = f'<span class="mark">{found[2]}</span>' if found[2] else ""
+    return f"{mark} <small>{found[1]}</small>"
 
 
 def _breakable(text: str) -> str:
