@@ -22,8 +22,8 @@ check: .venv/.dev ## style, types, formats, schema in step
 	snakefmt --check Snakefile workflow
 	regbench schema --check
 
-browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 2 minutes)
-	pytest -m "slow or not slow" tests/test_ui_browser.py tests/test_workflow.py::test_the_page_in_a_browser
+browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
+	pytest -m "slow or not slow" tests/test_ui_browser.py tests/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
 fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at most)
 	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/test_data_fuzz.py || test $$? -eq 124

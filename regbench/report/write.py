@@ -13,6 +13,7 @@ from regbench.config import Config
 from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
 from regbench.report.details import write_details
+from regbench.report.grid_figure import verdict_grid
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
 from regbench.report.side_by_side import side_by_side
@@ -46,6 +47,7 @@ def report(config: Config, *, processes: int = 1) -> None:
             partial(figures.lambda_figure, summary, lay.figures),
             partial(judging.structures_figure, summary, rows, lay.figures),
             partial(figures.dice_figure, rows, lay.figures),
+            partial(verdict_grid, summary, lay.figures),
             partial(judging.pareto_figure, summary, lay.figures),
             partial(judging.difference_figure, summary, lay.figures),
             partial(judging.stability_figure, summary, lay.figures),

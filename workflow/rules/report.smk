@@ -1,6 +1,7 @@
 TABLES = ("main", "per_structure", "selection", "significance", "grid", "runtime")
 FIGURES = (
     "lambda",
+    "verdict_grid",
     "dice",
     "pareto",
     "critical_difference",
@@ -64,6 +65,8 @@ rule report:
             for stem in FIGURES
             for suffix in (".csv", ".png")
         ],
+        LAYOUT.figures / "verdict_grid.pdf",
+        LAYOUT.figures / "verdict_grid.tex",
         [
             report(
                 LAYOUT.figures / f"{stem}.svg",
