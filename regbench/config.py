@@ -281,6 +281,11 @@ class Tuning(Strict):
         default=1,
         description="independent searches of a cell, each with seeds and trials of its own; `seeds` is dealt to them",
     )
+    repeats: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="slots of each round after the first that train the best points again with another seed: they tell "
+        "the noise of a trial; none where nothing is trained",
+    )
     trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
     selection: Literal["dice", "dice_ndv"] = Field(
         default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
@@ -294,6 +299,10 @@ class Tuning(Strict):
             wrong.append("give `budget_amount` with a budget of steps or seconds, and only then")
         if self.budget == "steps" and self.budget_amount is not None and self.budget_amount < self.steps:
             wrong.append("budget_amount must pay one trial of `steps`")
+        if self.repeats and self.repeats >= self.round_size:
+            wrong.append("repeats must be fewer than round_size: a round has at least one new point")
+        if self.repeats and self.trials <= self.round_size:
+            wrong.append("repeats need a second round: trials must be more than round_size")
         if self.sampler == "nsga2" and self.objective == "dice":
             wrong.append("sampler nsga2 needs `objective: dice_ndv`")
         if self.sampler == "cmaes" and self.objective == "dice_ndv":

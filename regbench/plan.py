@@ -353,6 +353,10 @@ def propose_job(config: Config, dataset: str, method: str, number: int | None = 
         "budget": None,
         "code": fingerprint("regbench.tune"),
     }
+    if not untrained(config, method):
+        job |= {"noisy": True}
+        if tuning.repeats:
+            job |= {"repeats": tuning.repeats, "training_seed": tuning_seed(config, replicate)}
     if tuning.budget != "trials":
         job |= {"budget": {"unit": tuning.budget, "amount": tuning.budget_amount}, "steps": tuning.steps}
     if tuning.pruner != "none" and not untrained(config, method):
@@ -396,6 +400,7 @@ def select_job(config: Config, method: str, replicate: int = 0) -> Job:
         "search": search_of(config, method),
         "selection": config.tuning.selection,
         "ndv_limit_percent": config.tuning.ndv_limit_percent,
+        "noisy": not untrained(config, method),
         "code": fingerprint("regbench.tune"),
     }
 

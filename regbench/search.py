@@ -75,6 +75,21 @@ def at(dimension: Mapping[str, Any], share: float) -> Any:
     return low * (high / low) ** share if dimension["scale"] == "log" else low + share * (high - low)
 
 
+def place(job: Mapping[str, Any], result: Result) -> list[float]:
+    """Where a result lies in the searched space, each dimension from 0 to 1, lambda first."""
+    values = {"lam": result["lam"], **result.get("values", {})}
+    found = []
+    for each in dimensions(job):
+        value = values[each["name"]]
+        if each["type"] == "choice":
+            found.append(each["choices"].index(value) / (len(each["choices"]) - 1))
+            continue
+        low, high = each["range"]
+        log = each["scale"] == "log"
+        found.append(math.log(value / low) / math.log(high / low) if log else (value - low) / (high - low))
+    return found
+
+
 def tidy(dimension: Mapping[str, Any], value: Any) -> Any:
     """Six significant digits, still inside the range: a value that a file and a paper can hold exactly."""
     if dimension["type"] != "float":
@@ -238,7 +253,7 @@ def _sampler(job: Mapping[str, Any], number: int, slot: int) -> Any:
 
     seed = _seed(job, f"{number}/{slot}")
     made: dict[str, Callable[[], Any]] = {
-        "gp": lambda: of.GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=True),
+        "gp": lambda: of.GPSampler(seed=seed, n_startup_trials=0, deterministic_objective=not job.get("noisy")),
         "tpe": lambda: of.TPESampler(seed=seed, n_startup_trials=0),
         "random": lambda: of.RandomSampler(seed=seed),
         "nsga2": lambda: of.NSGAIISampler(seed=seed, population_size=max(job["round_size"], 2)),

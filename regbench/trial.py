@@ -68,8 +68,9 @@ def run_trial(
     proposal = proposal or {}
     began = time.monotonic()
     prune = proposal.get("prune")
+    mine = {**job, "seed": proposal.get("seed", job["seed"])}
     found = fit(
-        with_values(job, proposal.get("values", {})),
+        with_values(mine, proposal.get("values", {})),
         lam,
         data,
         prune=prune,
@@ -88,6 +89,8 @@ def run_trial(
         LOG.warning("%s, trial %d: %s", job["method"], number, reason)
     every = stride(job["training"]["steps"], CURVE_POINTS)
     more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
+    if "seed" in proposal:
+        more["seed"] = proposal["seed"]
     if prune:
         more["reports"] = found.reports
     if "cost" in job:

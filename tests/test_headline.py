@@ -91,8 +91,8 @@ def test_all_undecided_claims_nothing():
     made = verdicts(cells, identity=dict.fromkeys(THREE, "undecided"), scope="networks", region=None)
     text = said(made)
     assert text == (
-        "With `m`, lcc x a has the best mean, but against the other 2 cells nothing is decided. 3 of 3 cells are undecided "
-        "against no registration. One training each: nothing is claimed about trainings."
+        "With `m`, lcc x a has the best mean, but against the other 2 cells nothing is decided. 3 of 3 cells are "
+        "undecided against no registration. One training each: nothing is claimed about trainings."
     )
 
 
