@@ -1,8 +1,8 @@
 """The curve behind a cell's trials: what validation Dice would be at each tried point if its training had no noise.
 
 A Gaussian process with a Matern 5/2 kernel, as the sampler has it, over the searched space (lambda on a log scale),
-with a parabola in lambda as its mean. Six to twelve points are too few for a best length scale and a best noise: both are
-averaged over, by how well they explain the trials. Plain numpy, as the choice of lambda imports nothing heavy.
+with a parabola in lambda as its mean. Six to twelve points are too few for a best length scale and a best noise: both
+are averaged over, by how well they explain the trials. Plain numpy, as the choice of lambda imports nothing heavy.
 """
 
 from collections.abc import Sequence
