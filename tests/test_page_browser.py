@@ -179,6 +179,14 @@ def test_a_gallery_by_keyboard(opened, name):
     assert page.evaluate("document.activeElement.closest('.card').id") == cards.nth(1).get_attribute("id")
 
 
+def test_a_picture_is_larger_than_a_phone(opened):
+    page = opened(390, "#figure-dice")
+    page.wait_for_function("document.activeElement.className === 'close'")
+    assert page.locator("#figure-dice img").bounding_box()["width"] > 800
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "it scrolls in its own box"
+    assert page.locator("#figure-dice .close").bounding_box()["y"] < 900
+
+
 def test_a_gallery_without_scripts(opened):
     page = opened(fragment="#figures", java_script_enabled=False)
     page.locator("#figure-dice .enlarge").click()

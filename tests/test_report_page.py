@@ -259,6 +259,9 @@ def test_numbers_are_aligned_and_names_may_break():
     found = table(["Method", "n", "Rank"], [["wide.lcc.displacement_l1", "12", "1 (1–3)"]])  # noqa: RUF001
     assert '<td class="n">12</td>' in found
     assert "<td>lcc.<wbr>displacement_<wbr>l1</td>" in found
+    assert '<td class="long">' in table(
+        ["a", "Reason"], [["x", "the interval holds 0 and reaches beyond the region of equivalence"]]
+    )
     assert "<td>0.5</td>" not in table(["x"], [["0.5"]]), "a number does not break"
 
 

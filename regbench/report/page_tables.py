@@ -13,6 +13,7 @@ from regbench.report.text import NONE
 
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
 WIDE = 12  # columns, from which one table a model is made where methods stand across
+LONG = 60  # letters, from which a text has a width of its own: no table becomes a tower of single words
 NAMED = ("method", "a", "b")  # columns of methods: their model becomes a heading, too
 SPREAD = r" (± [\d.]+(?:e[-+]?\d+)?)(?: ([=?]))?"  # and the mark of a verdict after it
 OUTSIDE = "for comparison"  # instead of a model: `identity`, baselines
@@ -173,7 +174,8 @@ def _cell(text: str, kind: str) -> str:
         return '<td class="failed">failed</td>'
     # The mark of a verdict stays with the mean; spreads are smaller.
     smaller = re.sub(SPREAD, _spread, text)
-    return f"<td{kind}>{_breakable(smaller)}</td>"
+    long = ' class="long"' if len(re.sub("<.*?>", "", text)) > LONG else kind
+    return f"<td{long}>{_breakable(smaller)}</td>"
 
 
 def _spread(found: re.Match[str]) -> str:
