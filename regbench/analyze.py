@@ -14,6 +14,7 @@ from regbench import plan
 from regbench.baselines import settings
 from regbench.compare import compare_methods, judge_methods
 from regbench.config import Config
+from regbench.controls import SIMILARITY
 from regbench.errors import RegbenchError
 from regbench.files import RUN, read_json, replacing, write_json
 from regbench.metrics import METRICS, TIMED, dice30
@@ -37,9 +38,11 @@ def analyze(config: Config) -> None:
     frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
         frame.to_parquet(temporary, index=False)
-    known = plan.methods(config)
+    known = (*plan.methods(config), *plan.controls(config))
     cells = {method.id: _cell(method) for method in known if method.tuned}
     parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
+    # Controls have pairs of their own and are compared with nothing: they are not among the rows.
+    parts |= {run[:2]: joined([lay.pairs(*run)]) for run in plan.control_runs(config)}
     trained = {
         method.model.id: not plan.untrained(config, method.id) for method in known if method.tuned and method.model
     }
@@ -94,6 +97,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
     entry: dict[str, Any] = {
         "dataset": dataset,
         "method": method.id,
+        "control": method.control,
         "lam": None,
         "edge": False,
         "trials": [],
@@ -112,6 +116,9 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         "dice30": dice30(mine.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
+    columns = {f"{SIMILARITY}{part.id}": part.id for part in config.grid.similarities}
+    if method.control or method.id == plan.IDENTITY:
+        entry["similarities"] = {name: float(mine[column].mean()) for column, name in columns.items() if column in mine}
     if method.baseline:
         component = method.baseline
         # As rows hold it: what is installed now may be newer than what they were made with.

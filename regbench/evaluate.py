@@ -1,7 +1,7 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import torch
 
 from regbench.baselines import BASELINES, software
 from regbench.components import bind
+from regbench.controls import CONTROLS, SIMILARITY, control_pairs, no_displacement
 from regbench.data.cache import Dataset, Pair
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import canonical_json, replacing
-from regbench.inference import registered
+from regbench.inference import registered, self_displacements
 from regbench.losses import SIMILARITIES
 from regbench.metrics import (
     METRICS,
     dice,
+    displacement_mm,
     endpoint_error_mm,
     folding_metrics,
     hd95_l2r,
@@ -40,6 +42,8 @@ Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pai
 def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
     """Evaluate a run on all test pairs: one parquet row each, and beside it slices of three pairs for the figures.
 
+    The controls that a job brings with it get the same, as ``<control>.parquet`` and ``.npz`` beside `out`.
+
     Args:
         job: slice of the config (`plan.evaluate_job`).
         data: prepared dataset.
@@ -47,10 +51,30 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         out: parquet file.
     """
     record, found_all = _method(job, folder, data)
-    compare = _similarity(record)
+    frame, panels = _table(job, record, found_all, data, out.parent)
+    write_panels(out.with_name(PANELS), panels)
+    if job.get("baseline"):
+        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
+    with replacing(out) as temporary:
+        frame.to_parquet(temporary, index=False)
+    for control in job.get("controls", ()):
+        pairs = ((names, data.pair(*names)) for names in control_pairs(control, data))
+        found_all = ((names, pair, CONTROLS[control](pair)) for names, pair in pairs)
+        frame, panels = _table({**job, "method": control}, record, found_all, data, out.parent)
+        write_panels(out.with_name(f"{control}.npz"), panels)
+        with replacing(out.with_name(f"{control}.parquet")) as temporary:
+            frame.to_parquet(temporary, index=False)
+
+
+def _table(
+    job: Mapping[str, Any], record: Mapping[str, Any], found_all: Registered, data: Dataset, folder: Path
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row of each registration, and the slices of three."""
+    compare = _similarity(record, job.get("similarities", ()))
+    own = record.get("self_displacement_mm")
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
-    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
+    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, folder):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row["replicate"] = job.get("replicate", 0)
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
@@ -58,19 +82,16 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
             row |= {"status": "failed", "reason": str(displacement)}
         if row["status"] == "complete":
             row |= measure(pair, displacement, list(data.labels)) | compare(pair, displacement)
+            row |= {} if own is None else {"self_displacement_mm": own.get(fixed, np.nan)}
         else:
-            zero = _zero(pair)
+            zero = no_displacement(pair)
             row |= dict.fromkeys(measure(pair, zero, list(data.labels)) | compare(pair, zero), np.nan)
         rows.append(row)
         shown.append(slices(pair, displacement) if row["status"] == "complete" else {})
     frame = pd.DataFrame(rows)
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
-    write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
-    if job.get("baseline"):
-        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
-    with replacing(out) as temporary:
-        frame.to_parquet(temporary, index=False)
+    return frame, {place: (rows[k], shown[k]) for place, k in places.items()}
 
 
 def means(path: Path) -> str:
@@ -104,6 +125,7 @@ def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple
     if folder is not None:
         record, model = load_run(folder)
         if model is not None and record["status"] == "complete":
+            record["self_displacement_mm"] = self_displacements(model, data)
             return record, registered(model, data, "test")
     return record, _by_baseline(job.get("baseline"), data)
 
@@ -114,7 +136,7 @@ def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registere
     for fixed, moving in data.pairs("test"):
         pair = data.pair(fixed, moving)
         try:
-            yield (fixed, moving), pair, function(pair, fixed, moving) if function else _zero(pair)
+            yield (fixed, moving), pair, function(pair, fixed, moving) if function else no_displacement(pair)
         except UsageError:
             raise  # a missing package is no property of a pair
         except RegbenchError as error:
@@ -132,7 +154,7 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
     with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
         for number, (names, pair, displacement) in enumerate(found_all):
             yield names, pair, displacement
-            other = ordered.index(names[::-1]) if names in both else number
+            other = ordered.index(names[::-1]) if names in both and names[0] != names[1] else number
             rows[number]["inverse_consistency_mm"] = np.nan
             if rows[number]["status"] != "complete":
                 continue
@@ -146,17 +168,23 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
                 path.unlink()
 
 
-def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:
-    """The training similarity of a pair before and after its registration; nothing for what was not trained."""
-    if "job" not in record:
-        return lambda pair, displacement: {}
-    component = record["job"]["similarity"]
-    between = bind(SIMILARITIES, component["name"], component["parameters"])
+def _similarity(
+    record: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
+) -> Callable[[Pair, Any], dict[str, float]]:
+    """The training similarity of a pair before and after its registration; those of `grid`, after it."""
+    component = record["job"]["similarity"] if "job" in record else None
+    own = bind(SIMILARITIES, component["name"], component["parameters"]) if component else None
+    asked = {f"{SIMILARITY}{each['id']}": bind(SIMILARITIES, each["name"], each["parameters"]) for each in grid}
 
     def compare(pair: Pair, displacement: Any) -> dict[str, float]:
+        if own is None and not asked:
+            return {}
         fixed, moving = (torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving))
         moved = warp(moving, torch.from_numpy(np.array(displacement))[None])
-        return {"similarity_before": float(between(fixed, moving)), "similarity_after": float(between(fixed, moved))}
+        found = {name: float(between(fixed, moved)) for name, between in asked.items()}
+        if own is not None:
+            found |= {"similarity_before": float(own(fixed, moving)), "similarity_after": float(own(fixed, moved))}
+        return found
 
     return compare
 
@@ -171,6 +199,7 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         "dice": mean_over_labels(per_label),
         "labels_counted": float(len(counted)),
         "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
+        "displacement_mm": displacement_mm(displacement, pair.spacing_mm),
         **folding_metrics(displacement, foreground),
     }
     surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
@@ -187,7 +216,3 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         )
     every = {"dice": per_label, **surfaces}
     return found | {f"{name}_{label}": value for name, values in every.items() for label, value in values.items()}
-
-
-def _zero(pair: Pair) -> Any:
-    return np.zeros((pair.fixed.ndim, *pair.fixed.shape), np.float32)

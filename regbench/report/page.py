@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from regbench.files import read_json, write_text
 from regbench.plan import Layout
+from regbench.report.controls import has_controls
 
 TABLES = {
     "main": "Results",
@@ -16,6 +17,7 @@ TABLES = {
     "significance": "Tests",
     "grid": "What similarity and regularizer contribute",
     "per_structure": "Structures",
+    "controls": "Controls: which columns can be fooled",
     "runtime": "Time and memory",
 }
 FIGURES = {
@@ -51,7 +53,11 @@ def write_page(
     environment = Environment(loader=PackageLoader("regbench.report", "."), autoescape=True, undefined=StrictUndefined)
     text = environment.get_template("page.html.j2").render(
         summary=summary,
-        tables=[(name, title, (lay.tables / f"{name}.html").read_text("utf-8")) for name, title in TABLES.items()],
+        tables=[
+            (name, title, (lay.tables / f"{name}.html").read_text("utf-8"))
+            for name, title in TABLES.items()
+            if name != "controls" or has_controls(summary)
+        ],
         pairs=[(words, _inline(image, "png")) for words, image in pairs],
         tuning=[(words, [_inline(image, "png") for image in images]) for words, images in tuning],
         figures=[

@@ -11,6 +11,7 @@ from regbench.analyze import load_summary
 from regbench.config import Config
 from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
+from regbench.report.controls import write_controls
 from regbench.report.details import write_details
 from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
@@ -27,6 +28,7 @@ def report(config: Config) -> None:
     protocol: dict[str, Any] = plan.study_job(config, "report.write")["config"]
     tables.write_main(summary, lay.tables, protocol)
     write_details(summary, lay.tables)
+    write_controls(summary, lay.tables)
     tables.write_runtime(rows, summary, lay.tables, protocol)
     figures.lambda_figure(summary, lay.figures)
     figures.dice_figure(rows, lay.figures)
@@ -53,5 +55,6 @@ def thumbnails(config: Config, summary: Mapping[str, Any]) -> None:
     lay = plan.layout(config)
     for entry in summary["methods"]:
         dataset, method = entry["dataset"], entry["method"]
-        stored = load_panels(lay.panels(dataset, method, plan.seeds(config, method)[0]))
+        seed = config.seeds[0] if entry.get("control") else plan.seeds(config, method)[0]
+        stored = load_panels(lay.panels(dataset, method, seed))
         write_thumbnail(stored, summary["datasets"][dataset]["spacing_mm"], lay.thumbnail(dataset, method))
