@@ -1,7 +1,7 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from regbench import plan
 from regbench.baselines import settings
+from regbench.caveats import caveats, made_by
 from regbench.compare import compare_methods, judge_methods
 from regbench.config import Config
 from regbench.controls import SIMILARITY
@@ -22,7 +23,7 @@ from regbench.statistics import spread
 from regbench.study_verdicts import Cell
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
-OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent")
+OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent", "environment")
 OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -46,6 +47,7 @@ def analyze(config: Config) -> None:
     trained = {
         method.model.id: not plan.untrained(config, method.id) for method in known if method.tuned and method.model
     }
+    manifests = {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets}
     entries = [
         _entry(config, dataset.id, method, parts[dataset.id, method.id])
         for dataset in config.datasets
@@ -60,7 +62,7 @@ def analyze(config: Config) -> None:
             "selection": config.tuning.selection,
             "ndv_limit_percent": config.tuning.ndv_limit_percent,
             "steps": config.training.steps,
-            "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
+            "datasets": manifests,
             "methods": _ranked(entries),
             "equivalence": config.equivalence,
             "verdicts": {
@@ -70,7 +72,7 @@ def analyze(config: Config) -> None:
             "comparisons": {
                 str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
             },
-            "warnings": list(_warnings(entries)),
+            "warnings": caveats(entries, manifests),
         },
     )
 
@@ -133,6 +135,9 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
             entry["runs"].append({key: record[key] for key in OF_RUN})
+        entry |= {"trained": not plan.untrained(config, method.id), "made_by": made_by(entry)}
+        for trial in entry["trials"]:
+            trial.pop("environment", None)  # `made_by` has it once
     return entry
 
 
@@ -228,22 +233,6 @@ def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if (entry["dataset"], entry["model"]) == (dataset, model):
                 entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
     return entries
-
-
-def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
-    """What a reader of the table must know."""
-    entries = list(entries)
-    identity = {e["dataset"]: e["metrics"]["dice"]["mean"] for e in entries if e["method"] == plan.IDENTITY}
-    for entry in entries:
-        name = f"{entry['dataset']}/{entry['method']}"
-        if entry["edge"]:
-            searches = [each for each in entry.get("searches", ()) if each["edge"]] or [{**entry["selected"], **entry}]
-            for lam, (low, high) in dict.fromkeys((each["lam"], tuple(each["range"])) for each in searches):
-                yield f"{name}: lambda {lam:g} is at the edge of its range [{low:g}, {high:g}]; widen it"
-        if entry["failed_rows"]:
-            yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
-        if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:
-            yield f"{name}: mean Dice is below identity: the registration did not work"
 
 
 def load_summary(config: Config) -> tuple[dict[str, Any], Path]:

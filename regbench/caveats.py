@@ -126,7 +126,7 @@ def _moved(entry: Entry) -> str:
 
 
 def moves_nothing(entry: Entry, entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a method leaves the moving image where it is: by its mean displacement, or by a Dice that is identity's."""
+    """Whether a method leaves the moving image where it is: by its mean displacement, or by Dice, that of identity."""
     spacing = manifests.get(entry["dataset"], {}).get("spacing_mm", [1.0])
     if _mean(entry, "displacement_mm") < STILL * min(spacing):
         return True
@@ -161,7 +161,10 @@ def _few_trainings(entries: Sequence[Entry], _: Any) -> Iterator[str]:
         )
     elif counts and max(counts) <= FEW_SEEDS:
         count = max(counts)
-        yield f"{count} trainings of each cell: what they vary by is known badly, and intervals are wide; give more `seeds`"
+        yield (
+            f"{count} trainings of each cell: what they vary by is known badly, and intervals are wide; give more "
+            "`seeds`"
+        )
 
 
 def _few_subjects(manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
