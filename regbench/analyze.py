@@ -24,7 +24,17 @@ from regbench.study_verdicts import Cell
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent", "environment")
-OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
+OF_RUN = (
+    "seed",
+    "lam",
+    "status",
+    "reason",
+    "validation",
+    "checkpoint_sha256",
+    "data_sha256",
+    "environment",
+    "second_half",
+)
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
 
@@ -72,7 +82,7 @@ def analyze(config: Config) -> None:
             "comparisons": {
                 str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
             },
-            "warnings": caveats(entries, manifests),
+            "warnings": caveats(entries, manifests, steps=(config.tuning.steps, config.training.steps)),
         },
     )
 
@@ -134,7 +144,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         entry |= _searches(config, dataset, method.id)
         for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
-            entry["runs"].append({key: record[key] for key in OF_RUN})
+            entry["runs"].append({key: record[key] for key in OF_RUN if key in record})
         entry |= {"trained": not plan.untrained(config, method.id), "made_by": made_by(entry)}
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once

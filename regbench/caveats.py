@@ -11,22 +11,37 @@ IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number
 STILL = 0.05  # voxels: of a mean displacement below it, labels warped by nearest neighbour see nothing
 ALIKE = 1e-6  # of mean Dice
+LATE = 0.03  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
+GAIN = 0.01  # validation Dice for twice the steps
+DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, of more the end is not
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
 # Packages that no number of a training or a trial comes from.
 IDLE = ("dipy", "mlflow", "pandas", "picsl-greedy", "pyarrow", "pydantic", "simpleitk", "snakemake")
 Entry = Mapping[str, Any]
 
 
-def caveats(entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def caveats(
+    entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]], *, steps: tuple[int, int] | None = None
+) -> list[str]:
     """The warnings of a study.
 
     Args:
         entries: `methods` of the summary, `made_by` among their keys.
         manifests: of the prepared data, by dataset.
+        steps: of a trial and of a training.
     """
-    checks = (_edges, _flat, _failed, _unmoved, _below_identity, _unfinished, _few_trainings, _mixed)
     ranked = [entry for entry in entries if not entry.get("control")]
-    return [*_few_subjects(manifests), *(text for check in checks for text in check(ranked, manifests))]
+    return [
+        *_few_subjects(manifests),
+        *_few_trainings(ranked),
+        *_unfinished(ranked, steps),
+        *_edges(ranked),
+        *_flat(ranked),
+        *_unmoved(ranked, manifests),
+        *_below_identity(ranked, manifests),
+        *_failed(ranked),
+        *_mixed(ranked),
+    ]
 
 
 def made_by(entry: Entry) -> list[dict[str, Any]]:
@@ -68,7 +83,7 @@ def _said(one: Callable[[str], str], many: str, found: Sequence[tuple[str, str]]
         yield f"{len(found)} {many}: " + _named([f"{name} ({detail})" if detail else name for name, detail in found])
 
 
-def _edges(entries: Sequence[Entry], _: Any) -> Iterator[str]:
+def _edges(entries: Sequence[Entry]) -> Iterator[str]:
     found = [
         (_name(entry), f"{chosen['lam']:g} in [{chosen['range'][0]:g}, {chosen['range'][1]:g}]")
         for entry in entries
@@ -83,7 +98,7 @@ def _edges(entries: Sequence[Entry], _: Any) -> Iterator[str]:
     )
 
 
-def _flat(entries: Sequence[Entry], _: Any) -> Iterator[str]:
+def _flat(entries: Sequence[Entry]) -> Iterator[str]:
     searched = [entry for entry in entries if entry.get("trials")]
     found = [(_name(entry), "") for entry in searched if any(chosen.get("flat") for chosen in _searches(entry))]
     yield from _said(
@@ -94,7 +109,7 @@ def _flat(entries: Sequence[Entry], _: Any) -> Iterator[str]:
     )
 
 
-def _failed(entries: Sequence[Entry], _: Any) -> Iterator[str]:
+def _failed(entries: Sequence[Entry]) -> Iterator[str]:
     reasons: dict[str, list[tuple[str, str]]] = {}
     for entry in entries:
         if entry["failed_rows"]:
@@ -148,11 +163,68 @@ def _below_identity(entries: Sequence[Entry], manifests: Mapping[str, Mapping[st
     )
 
 
-def _unfinished(entries: Sequence[Entry], _: Any) -> Iterator[str]:
-    yield from ()
+def _unfinished(entries: Sequence[Entry], steps: tuple[int, int] | None) -> Iterator[str]:
+    """Trainings that more steps would have made better: by their own curves, and by the trials that had fewer."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.get("trained"):
+            groups.setdefault((entry["dataset"], entry["model"]), []).append(entry)
+    for (dataset, model), mine in groups.items():
+        shares = {str(entry["method"]).removeprefix(f"{model}."): _late(entry) for entry in mine}
+        late = [f"{name} {100 * share:.0f} %" for name, share in shares.items() if share is not None]
+        gain = _gain(mine, steps)
+        reasons = []
+        if late:
+            reasons.append(f"in the second half came of the fall of the training similarity: {_named(late)}")
+        if gain is not None and steps is not None:
+            reasons.append(
+                f"trials of {steps[0]} steps and trainings of {steps[1]} say {gain:+.3f} validation Dice for twice the "
+                "steps"
+            )
+        if reasons:
+            count = f"{len(late)} of {len(mine)} cells" if late else "the cells"
+            yield (
+                f"{dataset}: {count} of {model} were still improving at their end, give more `training.steps` "
+                f"({'; '.join(reasons)})"
+            )
 
 
-def _few_trainings(entries: Sequence[Entry], _: Any) -> Iterator[str]:
+def _late(entry: Entry) -> float | None:
+    """The share of the second half, averaged over trainings; None where it is small, or within its own error."""
+    found = [run["second_half"] for run in entry["runs"] if run.get("second_half")]
+    if not found:
+        return None
+    share = float(np.mean([each["share"] for each in found]))
+    error = float(np.sqrt(np.sum([each["se"] ** 2 for each in found])) / len(found))
+    return share if share > max(LATE, 2 * error) else None
+
+
+def _gain(entries: Sequence[Entry], steps: tuple[int, int] | None) -> float | None:
+    """Validation Dice for twice the steps: a cell's trainings against its trial nearest to their lambda.
+
+    None where it is small, within the scatter of three or more cells, or the lengths do not tell.
+    """
+    doublings = float(np.log2(steps[1] / steps[0])) if steps else 0.0
+    if not DOUBLINGS[0] <= doublings <= DOUBLINGS[1]:
+        return None
+    found = [difference for entry in entries if (difference := _longer(entry)) is not None]
+    if len(found) < 3:
+        return None
+    gain, error = np.mean(found) / doublings, np.std(found, ddof=1) / np.sqrt(len(found)) / doublings
+    return float(gain) if gain > max(GAIN, 2 * error) else None
+
+
+def _longer(entry: Entry) -> float | None:
+    """Mean validation Dice of a cell's trainings, less that of the trial whose lambda is nearest to each one's."""
+    trials = [trial for trial in entry["trials"] if trial.get("dice") is not None and trial["status"] == "complete"]
+    runs = [run for run in entry["runs"] if run.get("validation", {}).get("dice") is not None and run["lam"]]
+    if not trials or not runs:
+        return None
+    nearest = [min(trials, key=lambda trial: abs(np.log(trial["lam"] / run["lam"]))) for run in runs]
+    return float(np.mean([run["validation"]["dice"] - trial["dice"] for run, trial in zip(runs, nearest, strict=True)]))
+
+
+def _few_trainings(entries: Sequence[Entry]) -> Iterator[str]:
     counts = {len(entry["runs"]) for entry in entries if entry.get("trained")}
     if counts == {1}:
         yield (
@@ -177,7 +249,7 @@ def _few_subjects(manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             )
 
 
-def _mixed(entries: Sequence[Entry], _: Any) -> Iterator[str]:
+def _mixed(entries: Sequence[Entry]) -> Iterator[str]:
     """Trainings and trials that another environment made than most were."""
     groups: dict[str, tuple[dict[str, Any], list[str], int]] = {}
     for entry in entries:

@@ -14,7 +14,7 @@ LAYERS = {
     "errors": 0, "files": 0, "heap": 0, "kept": 0, "lock": 0, "took": 0,
     "compiled": 0, "fingerprint": 0, "config": 0, "spatial": 0, "determinant": 0, "provenance": 0,
     "components": 1, "losses": 1, "metrics": 1, "models": 1, "data": 1, "device": 1, "gpu": 1, "statistics": 1,
-    "live": 1, "adam": 1, "prune": 1, "search": 1, "slurm": 1, "owner": 1,
+    "live": 1, "adam": 1, "convergence": 1, "prune": 1, "search": 1, "slurm": 1, "owner": 1,
     "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "controls": 2, "jobs": 2,
     "augment": 3, "batches": 3, "inference": 3, "loop": 3, "precision": 3, "register": 3, "resume": 3, "schedule": 3,
     "fit": 3, "trial": 3, "tune": 3, "train": 3, "evaluate": 3, "export": 3, "optuna_export": 3,

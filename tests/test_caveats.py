@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from regbench.caveats import caveats, made_by
+from regbench.convergence import second_half
 
 SPACING = {"brains": {"spacing_mm": [2.0, 2.0], "pairs": {"test": [[f"s{k}", f"s{k + 1}"] for k in range(0, 8, 2)]}}}
 HERE = {
@@ -28,14 +29,15 @@ def cell(name="m.lcc.bending", dice=0.7, seeds=4, **changes):
     selected = {"lam": 0.1, "range": [0.01, 1.0], "edge": False}
     runs = [{"seed": seed, "status": "complete", "environment": HERE} for seed in range(seeds)]
     trials = [{"number": number, "environment": HERE} for number in range(6)]
-    entry = identity(dice) | {"method": name, "trained": True, "selected": selected, "runs": runs, "trials": trials}
+    entry = identity(dice) | {"method": name, "model": "m", "trained": True, "selected": selected}
+    entry |= {"runs": runs, "trials": trials}
     entry["metrics"]["displacement_mm"] = {"mean": 3.0}
     entry |= changes
     return entry | {"made_by": made_by(entry)}
 
 
-def warned(*entries, manifests=SPACING):
-    return caveats([identity(), *entries], manifests)
+def warned(*entries, manifests=SPACING, steps=None):
+    return caveats([identity(), *entries], manifests, steps=steps)
 
 
 def test_a_sound_study_has_none():
@@ -163,3 +165,86 @@ def test_a_package_that_makes_no_number_is_no_other_environment():
 def test_numbers_may_be_missing_everywhere():
     bare = {key: value for key, value in cell().items() if key not in ("made_by", "selected")}
     assert warned({**bare, "metrics": {"dice": {"mean": np.nan}}}) == []
+
+
+def curve(steps, scale, *, noise=0.05, seed=0):
+    """A similarity that falls from 1 to 0.2 with a time scale, seen on random pairs."""
+    time = np.arange(steps)
+    return 0.2 + 0.8 * np.exp(-time / scale) + np.random.default_rng(seed).normal(0, noise, steps)
+
+
+def test_what_the_second_half_gained_by_hand():
+    """A straight fall from 1 to 0: 0.5 in the middle, 0.1 in the last fifth, 0.99 at first."""
+    found = second_half(np.linspace(1, 0, 100))
+    assert found["share"] == pytest.approx(0.4 / 0.89, rel=0.01)
+    assert found["se"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("steps", [110, 440, 1760])
+def test_a_curve_that_has_come_to_rest_gains_nothing_in_its_second_half(steps):
+    short, long = second_half(curve(steps, steps / 2)), second_half(curve(steps, steps / 20))
+    assert short["share"] > 0.15
+    assert abs(long["share"]) < 4 * long["se"]
+    other = second_half(5 - 3 * (1 - curve(steps, steps / 2)))
+    assert other["share"] == pytest.approx(short["share"])  # on any scale
+
+
+def test_its_error_is_that_of_repetitions():
+    found = [second_half(curve(200, 60, seed=seed)) for seed in range(300)]
+    scatter = np.std([each["share"] for each in found])
+    assert np.mean([each["se"] for each in found]) == pytest.approx(scatter, rel=0.15)
+
+
+@pytest.mark.parametrize("values", [[1.0] * 10, [1.0] * 40, [1.0] * 39 + [np.nan], list(range(40)), []])
+def test_a_curve_that_says_nothing(values):
+    assert second_half(values) is None
+
+
+def improving(name="m.lcc.bending", share=0.2, error=0.02, **changes):
+    entry = cell(name, **changes)
+    for run in entry["runs"]:
+        run["second_half"] = {"share": share, "se": error}
+    return entry
+
+
+def test_trainings_that_were_still_improving():
+    (text,) = warned(improving(), improving("m.mse.bending", share=0.025), cell("m.gcc.bending"))
+    assert text == (
+        "brains: 1 of 3 cells of m were still improving at their end, give more `training.steps` (in the second half "
+        "came of the fall of the training similarity: lcc.bending 20 %)"
+    )
+    assert warned(improving(share=0.09, error=0.1)) == []  # within its error
+    assert len(warned(improving(share=0.15, error=0.1))) == 1  # that of four trainings is half as large
+    assert warned(improving(trained=False)) == []
+
+
+def longer(name, gain, trial=0.6, **changes):
+    """A cell whose trial at the chosen lambda reached less than its trainings; another trial is far from it."""
+    entry = cell(name, **changes)
+    for run in entry["runs"]:
+        run |= {"lam": 0.1, "validation": {"dice": trial + gain}}
+    near, far = ({"status": "complete", "lam": lam, "dice": dice} for lam, dice in ((0.11, trial), (5.0, 0.1)))
+    return entry | {"trials": [far, near, {"status": "diverged", "lam": 0.1, "dice": None}]}
+
+
+def test_longer_trainings_that_beat_the_trials():
+    cells = [longer(f"m.lcc.r{k}", gain) for k, gain in enumerate((0.05, 0.06, 0.04))]
+    (text,) = warned(*cells, steps=(200, 400))
+    assert text == (
+        "brains: the cells of m were still improving at their end, give more `training.steps` (trials of 200 steps and "
+        "trainings of 400 say +0.050 validation Dice for twice the steps)"
+    )
+    assert "+0.025" in warned(*cells, steps=(200, 800))[0]
+    assert warned(*cells, steps=(200, 200)) == []
+    assert warned(*cells, steps=(20, 2000)) == []  # so many doublings say nothing of the last one
+    assert warned(*cells[:2], steps=(200, 400)) == []
+    assert warned(*cells) == []
+    assert warned(*(longer(f"m.lcc.r{k}", gain) for k, gain in enumerate((0.2, -0.05, -0.02))), steps=(200, 400)) == []
+
+
+def test_both_reasons_are_one_warning():
+    cells = [longer(f"m.lcc.r{k}", 0.05) for k in range(3)]
+    cells[0]["runs"][0]["second_half"] = {"share": 0.3, "se": 0.01}
+    (text,) = warned(*cells, steps=(200, 400))
+    assert "1 of 3 cells of m" in text
+    assert "lcc.r0 30 %; trials of 200 steps" in text
