@@ -11,7 +11,7 @@ IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number
 STILL = 0.05  # voxels: of a mean displacement below it, labels warped by nearest neighbour see nothing
 ALIKE = 1e-6  # of mean Dice
-LATE = 0.03  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
+LATE = 0.05  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
 GAIN = 0.01  # validation Dice for twice the steps
 DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, of more the end is not
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
@@ -172,11 +172,13 @@ def _unfinished(entries: Sequence[Entry], steps: tuple[int, int] | None) -> Iter
     for (dataset, model), mine in groups.items():
         shares = {str(entry["method"]).removeprefix(f"{model}."): _late(entry) for entry in mine}
         late = [f"{name} {100 * share:.0f} %" for name, share in shares.items() if share is not None]
-        gain = _gain(mine, steps)
+        gain, error = _gain(mine, steps)
+        if gain + 2 * error < GAIN:  # what twice the steps did is the better witness
+            continue
         reasons = []
         if late:
             reasons.append(f"in the second half came of the fall of the training similarity: {_named(late)}")
-        if gain is not None and steps is not None:
+        if steps is not None and gain > max(GAIN, 2 * error):
             reasons.append(
                 f"trials of {steps[0]} steps and trainings of {steps[1]} say {gain:+.3f} validation Dice for twice the "
                 "steps"
@@ -199,19 +201,19 @@ def _late(entry: Entry) -> float | None:
     return share if share > max(LATE, 2 * error) else None
 
 
-def _gain(entries: Sequence[Entry], steps: tuple[int, int] | None) -> float | None:
-    """Validation Dice for twice the steps: a cell's trainings against its trial nearest to their lambda.
+def _gain(entries: Sequence[Entry], steps: tuple[int, int] | None) -> tuple[float, float]:
+    """Validation Dice for twice the steps, by a cell's trainings against its trial nearest to their lambda.
 
-    None where it is small, within the scatter of three or more cells, or the lengths do not tell.
+    Mean over three or more cells and its standard error; NaN of fewer, and where the lengths do not tell.
     """
+    nothing = float("nan"), float("nan")
     doublings = float(np.log2(steps[1] / steps[0])) if steps else 0.0
     if not DOUBLINGS[0] <= doublings <= DOUBLINGS[1]:
-        return None
+        return nothing
     found = [difference for entry in entries if (difference := _longer(entry)) is not None]
     if len(found) < 3:
-        return None
-    gain, error = np.mean(found) / doublings, np.std(found, ddof=1) / np.sqrt(len(found)) / doublings
-    return float(gain) if gain > max(GAIN, 2 * error) else None
+        return nothing
+    return float(np.mean(found)) / doublings, float(np.std(found, ddof=1) / np.sqrt(len(found))) / doublings
 
 
 def _longer(entry: Entry) -> float | None:

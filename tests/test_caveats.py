@@ -208,7 +208,7 @@ def improving(name="m.lcc.bending", share=0.2, error=0.02, **changes):
 
 
 def test_trainings_that_were_still_improving():
-    (text,) = warned(improving(), improving("m.mse.bending", share=0.025), cell("m.gcc.bending"))
+    (text,) = warned(improving(), improving("m.mse.bending", share=0.045), cell("m.gcc.bending"))
     assert text == (
         "brains: 1 of 3 cells of m were still improving at their end, give more `training.steps` (in the second half "
         "came of the fall of the training similarity: lcc.bending 20 %)"
@@ -248,3 +248,11 @@ def test_both_reasons_are_one_warning():
     (text,) = warned(*cells, steps=(200, 400))
     assert "1 of 3 cells of m" in text
     assert "lcc.r0 30 %; trials of 200 steps" in text
+
+
+def test_twice_the_steps_are_a_better_witness_than_the_curve():
+    cells = [longer(f"m.lcc.r{k}", gain) for k, gain in enumerate((0.002, 0.003, 0.001))]
+    for run in cells[0]["runs"]:
+        run["second_half"] = {"share": 0.3, "se": 0.01}
+    assert warned(*cells, steps=(200, 400)) == []
+    assert len(warned(*cells, steps=(200, 200))) == 1

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from regbench import inference, plan
+from regbench import compiled, inference, plan
 from regbench.batches import draw_pairs
 from regbench.config import load as load_config
 from regbench.convergence import second_half
@@ -114,8 +114,8 @@ def test_a_run_says_what_its_second_half_gained(data, job, tmp_path):
 
 
 def test_runs_and_trials_say_whether_their_losses_were_compiled(data, job, tmp_path, monkeypatch):
-    for available in (True, False):
-        monkeypatch.setattr("regbench.compiled.available", lambda available=available: available)
+    for available in {compiled.available(), False}:
+        monkeypatch.setattr(compiled, "available", lambda available=available: available)
         train(job, 0.1, data, tmp_path)
         trial = run_trial(job, 0, 0.1, data)
         environment = load_run(tmp_path)[0]["environment"]
