@@ -1,7 +1,7 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from regbench import plan
+from regbench.caveats import caveats, made_by
 from regbench.compare import compare_methods, judge_methods
 from regbench.config import Config
+from regbench.controls import SIMILARITY
 from regbench.errors import RegbenchError
 from regbench.files import RUN, read_json, replacing, write_json
 from regbench.metrics import METRICS, TIMED, dice30
@@ -20,8 +22,18 @@ from regbench.statistics import spread
 from regbench.study_verdicts import Cell
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
-OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent")
-OF_RUN = ("seed", "lam", "status", "reason", "validation", "checkpoint_sha256", "data_sha256", "environment")
+OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent", "environment")
+OF_RUN = (
+    "seed",
+    "lam",
+    "status",
+    "reason",
+    "validation",
+    "checkpoint_sha256",
+    "data_sha256",
+    "environment",
+    "second_half",
+)
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
 
@@ -36,12 +48,15 @@ def analyze(config: Config) -> None:
     frame = frame.merge(timed, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
         frame.to_parquet(temporary, index=False)
-    known = plan.methods(config)
+    known = (*plan.methods(config), *plan.controls(config))
     cells = {method.id: _cell(method) for method in known if method.tuned}
     parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
+    # Controls have pairs of their own and are compared with nothing: they are not among the rows.
+    parts |= {run[:2]: joined([lay.pairs(*run)]) for run in plan.control_runs(config)}
     trained = {
         method.model.id: not plan.untrained(config, method.id) for method in known if method.tuned and method.model
     }
+    manifests = {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets}
     entries = [
         _entry(config, dataset.id, method, parts[dataset.id, method.id])
         for dataset in config.datasets
@@ -56,7 +71,7 @@ def analyze(config: Config) -> None:
             "selection": config.tuning.selection,
             "ndv_limit_percent": config.tuning.ndv_limit_percent,
             "steps": config.training.steps,
-            "datasets": {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets},
+            "datasets": manifests,
             "methods": _ranked(entries),
             "equivalence": config.equivalence,
             "verdicts": {
@@ -66,7 +81,7 @@ def analyze(config: Config) -> None:
             "comparisons": {
                 str(dataset): compare_methods(part, cells) for dataset, part in frame.groupby("dataset", sort=False)
             },
-            "warnings": list(_warnings(entries)),
+            "warnings": caveats(entries, manifests, steps=(config.tuning.steps, config.training.steps)),
         },
     )
 
@@ -93,6 +108,7 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
     entry: dict[str, Any] = {
         "dataset": dataset,
         "method": method.id,
+        "control": method.control,
         "lam": None,
         "edge": False,
         "trials": [],
@@ -111,6 +127,9 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         "dice30": dice30(mine.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
         "structures": _structures(mine, read_json(lay.manifest(dataset))["labels"]),
     }
+    columns = {f"{SIMILARITY}{part.id}": part.id for part in config.grid.similarities}
+    if method.control or method.id == plan.IDENTITY:
+        entry["similarities"] = {name: float(mine[column].mean()) for column, name in columns.items() if column in mine}
     if method.baseline:
         from regbench.baselines import settings  # noqa: PLC0415  loads torch
 
@@ -126,7 +145,10 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
         entry |= _searches(config, dataset, method.id)
         for seed in plan.seeds(config, method.id):
             record = read_json(lay.run(dataset, method.id, seed) / RUN)
-            entry["runs"].append({key: record[key] for key in OF_RUN})
+            entry["runs"].append({key: record[key] for key in OF_RUN if key in record})
+        entry |= {"trained": not plan.untrained(config, method.id), "made_by": made_by(entry)}
+        for trial in entry["trials"]:
+            trial.pop("environment", None)  # `made_by` has it once
     return entry
 
 
@@ -222,22 +244,6 @@ def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if (entry["dataset"], entry["model"]) == (dataset, model):
                 entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
     return entries
-
-
-def _warnings(entries: Iterable[dict[str, Any]]) -> Iterable[str]:
-    """What a reader of the table must know."""
-    entries = list(entries)
-    identity = {e["dataset"]: e["metrics"]["dice"]["mean"] for e in entries if e["method"] == plan.IDENTITY}
-    for entry in entries:
-        name = f"{entry['dataset']}/{entry['method']}"
-        if entry["edge"]:
-            searches = [each for each in entry.get("searches", ()) if each["edge"]] or [{**entry["selected"], **entry}]
-            for lam, (low, high) in dict.fromkeys((each["lam"], tuple(each["range"])) for each in searches):
-                yield f"{name}: lambda {lam:g} is at the edge of its range [{low:g}, {high:g}]; widen it"
-        if entry["failed_rows"]:
-            yield f"{name}: {entry['failed_rows']} rows failed: {'; '.join(entry['reasons'])}"
-        if entry["metrics"]["dice"]["mean"] < identity[entry["dataset"]]:
-            yield f"{name}: mean Dice is below identity: the registration did not work"
 
 
 def load_summary(config: Config) -> tuple[dict[str, Any], Path]:

@@ -340,6 +340,10 @@ class Config(Strict):
     baselines: Annotated[tuple[Component, ...], AfterValidator(_distinct)] = Field(
         default=(), description="registrations without training, in the same table: classical methods, or `fields`"
     )
+    controls: bool = Field(
+        default=True,
+        description="rows that say what a column is worth: each image with itself, and a sorting of intensities",
+    )
     lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
     training: Training
     tuning: Tuning
@@ -509,6 +513,8 @@ def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             yield Mistake(
                 f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
             )
+        if _name_of(baseline) in ("control_self", "control_sort"):
+            yield Mistake(f"baselines[{number}]", "the id is one of the rows that `controls` adds; choose another")
     for similarity in ids["similarities"]:
         for regularizer in ids["regularizers"]:
             if not any(

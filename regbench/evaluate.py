@@ -1,7 +1,7 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,16 @@ import torch
 
 from regbench.baselines import BASELINES, software
 from regbench.components import bind
+from regbench.controls import CONTROLS, SIMILARITY, control_pairs, no_displacement
 from regbench.data.cache import Dataset, Pair
 from regbench.errors import RegbenchError, UsageError
 from regbench.files import canonical_json, replacing
-from regbench.inference import registered
+from regbench.inference import registered, self_displacements
 from regbench.losses import SIMILARITIES
 from regbench.metrics import (
     METRICS,
     dice,
+    displacement_mm,
     endpoint_error_mm,
     folding_metrics,
     hd95_l2r,
@@ -41,6 +43,8 @@ Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pai
 def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
     """Evaluate a run on all test pairs: one parquet row each, and beside it slices of three pairs for the figures.
 
+    The controls that a job brings with it get the same, as ``<control>.parquet`` and ``.npz`` beside `out`.
+
     Args:
         job: slice of the config (`plan.evaluate_job`).
         data: prepared dataset.
@@ -48,11 +52,31 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         out: parquet file.
     """
     record, found_all = _method(job, folder, data)
-    compare = _similarity(record)
+    frame, panels = _table(job, record, found_all, data, out.parent)
+    write_panels(out.with_name(PANELS), panels)
+    if job.get("baseline"):
+        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
+    with replacing(out) as temporary:
+        frame.to_parquet(temporary, index=False)
+    for control in job.get("controls", ()):
+        pairs = ((names, data.pair(*names)) for names in control_pairs(control, data))
+        found_all = ((names, pair, CONTROLS[control](pair)) for names, pair in pairs)
+        frame, panels = _table({**job, "method": control}, record, found_all, data, out.parent)
+        write_panels(out.with_name(f"{control}.npz"), panels)
+        with replacing(out.with_name(f"{control}.parquet")) as temporary:
+            frame.to_parquet(temporary, index=False)
+
+
+def _table(
+    job: Mapping[str, Any], record: Mapping[str, Any], found_all: Registered, data: Dataset, folder: Path
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row of each registration, and the slices of three."""
+    compare = _similarity(record, job.get("similarities", ()))
+    own = record.get("self_displacement_mm")
     rows: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     found_all = clocked_items("register", found_all)
-    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, out.parent):
+    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, folder):
         row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
         row["replicate"] = job.get("replicate", 0)
         row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
@@ -61,16 +85,13 @@ def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Pa
         if row["status"] == "complete":
             moved = _moved(pair, displacement)
             row |= measure(pair, displacement, list(data.labels)) | compare(pair, moved)
+            row |= {} if own is None else {"self_displacement_mm": own.get(fixed, np.nan)}
         rows.append(row)
         shown.append(slices(pair, displacement, moved) if row["status"] == "complete" else {})
     frame = pd.DataFrame(rows, columns=_columns(rows, data, compare))
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
-    write_panels(out.with_name(PANELS), {place: (rows[k], shown[k]) for place, k in places.items()})
     frame["lam"] = frame["lam"].astype(float)
-    if job.get("baseline"):
-        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
-    with replacing(out) as temporary:
-        frame.to_parquet(temporary, index=False)
+    return frame, {place: (rows[k], shown[k]) for place, k in places.items()}
 
 
 def _columns(rows: list[dict[str, Any]], data: Dataset, compare: Callable[[Pair, Any], dict[str, float]]) -> list[str]:
@@ -79,7 +100,7 @@ def _columns(rows: list[dict[str, Any]], data: Dataset, compare: Callable[[Pair,
     if whole is not None:
         return list(whole)
     pair = data.pair(rows[0]["fixed"], rows[0]["moving"])
-    named = [*measure(pair, _zero(pair), list(data.labels)), *compare(pair, pair.moving)]
+    named = [*measure(pair, no_displacement(pair), list(data.labels)), *compare(pair, pair.moving)]
     *about, last = rows[0]
     return [*about, *named, last]
 
@@ -115,6 +136,7 @@ def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple
     if folder is not None:
         record, model = load_run(folder)
         if model is not None and record["status"] == "complete":
+            record["self_displacement_mm"] = self_displacements(model, data)
             return record, registered(model, data, "test")
     return record, _by_baseline(job.get("baseline"), data)
 
@@ -125,7 +147,7 @@ def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registere
     for fixed, moving in data.pairs("test"):
         pair = data.pair(fixed, moving)
         try:
-            yield (fixed, moving), pair, function(pair, fixed, moving) if function else _zero(pair)
+            yield (fixed, moving), pair, function(pair, fixed, moving) if function else no_displacement(pair)
         except UsageError:
             raise  # a missing package is no property of a pair
         except RegbenchError as error:
@@ -143,7 +165,7 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
     with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
         for number, (names, pair, displacement) in enumerate(found_all):
             yield names, pair, displacement
-            other = ordered.index(names[::-1]) if names in both else number
+            other = ordered.index(names[::-1]) if names in both and names[0] != names[1] else number
             rows[number]["inverse_consistency_mm"] = np.nan
             if rows[number]["status"] != "complete":
                 continue
@@ -157,18 +179,24 @@ def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset,
                 path.unlink()
 
 
-def _similarity(record: Mapping[str, Any]) -> Callable[[Pair, Any], dict[str, float]]:
-    """The training similarity of a pair before and after its registration; nothing for what was not trained."""
-    if "job" not in record:
-        return lambda pair, moved: {}
-    component = record["job"]["similarity"]
-    between = bind(SIMILARITIES, component["name"], component["parameters"])
+def _similarity(
+    record: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
+) -> Callable[[Pair, Any], dict[str, float]]:
+    """The training similarity of a pair before and after its registration; those of `grid`, after it."""
+    component = record["job"]["similarity"] if "job" in record else None
+    own = bind(SIMILARITIES, component["name"], component["parameters"]) if component else None
+    asked = {f"{SIMILARITY}{each['id']}": bind(SIMILARITIES, each["name"], each["parameters"]) for each in grid}
 
     def compare(pair: Pair, moved: Any) -> dict[str, float]:
+        if own is None and not asked:
+            return {}
         fixed, before, after = (
             torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving, moved)
         )
-        return {"similarity_before": float(between(fixed, before)), "similarity_after": float(between(fixed, after))}
+        found = {name: float(between(fixed, after)) for name, between in asked.items()}
+        if own is not None:
+            found |= {"similarity_before": float(own(fixed, before)), "similarity_after": float(own(fixed, after))}
+        return found
 
     return compare
 
@@ -191,6 +219,7 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         "dice": mean_over_labels(per_label),
         "labels_counted": float(len(counted)),
         "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
+        "displacement_mm": displacement_mm(displacement, pair.spacing_mm),
         **folding_metrics(displacement, foreground),
     }
     surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
@@ -207,7 +236,3 @@ def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float
         )
     every = {"dice": per_label, **surfaces}
     return found | {f"{name}_{label}": value for name, values in every.items() for label, value in values.items()}
-
-
-def _zero(pair: Pair) -> Any:
-    return np.zeros((pair.fixed.ndim, *pair.fixed.shape), np.float32)

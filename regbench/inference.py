@@ -12,13 +12,14 @@ from torch import nn
 
 from regbench.components import bind, find
 from regbench.data.cache import Dataset, Pair
-from regbench.metrics import dice, ndv_percent
+from regbench.metrics import dice, displacement_mm, ndv_percent
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.output import parts
 from regbench.objective import Terms
 from regbench.spatial import warp_labels
 
 TOGETHER = 2**17  # voxels of the pairs that are optimised side by side
+SELF_PAIRS = {True: 8, False: 2}  # how many images meet themselves: of a network a pass each, else an optimisation
 ALL_MODELS = {**MODELS, **AFFINE_MODELS}
 
 
@@ -63,6 +64,13 @@ def register(model: nn.Module, fixed: Any, moving: Any) -> NDArray[np.float32]:
     """Displacement ``(d, *S)`` float32, voxels, of one pair of ``(*S)`` arrays."""
     found: NDArray[np.float32] = _displacements(model, np.asarray(fixed)[None], np.asarray(moving)[None])[0]
     return found
+
+
+def self_displacements(model: nn.Module, data: Dataset) -> dict[str, float]:
+    """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject."""
+    fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[trained(model)]]
+    images = [(name, data.images((name,))[0]) for name in fixed]
+    return {name: displacement_mm(register(model, image, image), data.spacing_mm) for name, image in images}
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from regbench.errors import UsageError, did_you_mean
 from regbench.fingerprint import component_module, fingerprint
 
 IDENTITY = "identity"
+CONTROLS = ("control_self", "control_sort")  # of `regbench.controls`: rows that say what a table is worth
 UNTRAINED = frozenset({"instance"})  # models without weights
 PAIRS = "pairs.parquet"  # a run's rows
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
@@ -27,17 +28,18 @@ _KEPT: dict[int, tuple[Config, dict[str, "Method"]]] = {}
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table: model + similarity + regularizer, or a baseline; `identity` has none of all these."""
+    """One row of the table: model + similarity + regularizer, or a baseline; `identity` and controls have none."""
 
     id: str
     model: Component | None = None
     similarity: Component | None = None
     regularizer: Component | None = None
     baseline: Component | None = None
+    control: bool = False
 
     @property
     def tuned(self) -> bool:
-        """Whether it has a lambda, seeds and runs; no registration and baselines have none."""
+        """Whether it has a lambda, seeds and runs; no registration, baselines and controls have none."""
         return self.similarity is not None
 
 
@@ -90,10 +92,14 @@ class Layout:
         return Path(self.root, "runs", dataset, method, f"seed{seed}")
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
+        """Rows of a run; those of the controls lie beside the rows of `identity`, whose job writes them."""
+        if method in CONTROLS:
+            return self.run(dataset, IDENTITY, seed) / f"{method}.parquet"
         return self.run(dataset, method, seed) / PAIRS
 
     def panels(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.run(dataset, method, seed) / PANELS
+        """Slices for the figures, beside the rows."""
+        return self.pairs(dataset, method, seed).with_name(f"{method}.npz" if method in CONTROLS else PANELS)
 
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
@@ -192,6 +198,11 @@ def _methods(config: Config) -> tuple[Method, ...]:
     return (Method(IDENTITY), *baselines, *cells)
 
 
+def controls(config: Config) -> tuple[Method, ...]:
+    """The last rows of the table. The job that evaluates `identity` evaluates them: they have none of their own."""
+    return tuple(Method(name, control=True) for name in CONTROLS) if config.controls else ()
+
+
 def find_method(config: Config, name: str) -> Method:
     """The method called `name`.
 
@@ -258,6 +269,11 @@ def runs(config: Config) -> Iterator[tuple[str, str, int]]:
         for method in methods(config):
             for seed in seeds(config, method.id):
                 yield dataset.id, method.id, seed
+
+
+def control_runs(config: Config) -> Iterator[tuple[str, str, int]]:
+    """(dataset, control, seed) of every control: rows that `identity` brings with it."""
+    return ((dataset.id, method.id, config.seeds[0]) for dataset in config.datasets for method in controls(config))
 
 
 def tuned_runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -406,13 +422,20 @@ def select_job(config: Config, method: str, replicate: int = 0) -> Job:
 
 
 def evaluate_job(config: Config, method: str, seed: int) -> Job:
-    """What an evaluation depends on, beside the data and the checkpoint."""
+    """What an evaluation depends on, beside the data and the checkpoint.
+
+    `identity` brings the controls with it, and all of these are measured by every similarity of the grid.
+    """
     found = find_method(config, method)
     modules = [component_module("regbench.models", found.model.name)] if found.model else []
     job: Job = {"method": method, "seed": seed, "replicate": replicate_of(config, seed)}
     if found.baseline:
         modules.append(component_module("regbench.baselines", found.baseline.name))
         job |= {"baseline": _component(found.baseline), "files": _files(found.baseline.parameters.get("path"))}
+    if method == IDENTITY and config.controls:
+        similarities = config.grid.similarities
+        modules += [component_module("regbench.losses", similarity.name) for similarity in similarities]
+        job |= {"controls": list(CONTROLS), "similarities": [{"id": s.id, **_component(s)} for s in similarities]}
     return {**job, "code": fingerprint("regbench.evaluate", *modules)}
 
 

@@ -50,11 +50,22 @@ def code() -> dict[str, Any]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Everything about code and machine that a number may depend on."""
+    """Everything about code and machine that a number may depend on; `device` as `regbench.device.describe` names it.
+
+    `compiled_losses`: whether losses on the CPU run in Numba's loops, which round otherwise than torch does.
+    """
+    from regbench import compiled  # noqa: PLC0415  torch, which whoever trains has loaded
+
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {"code": code(), "packages": found, "device": device, "system": f"{platform.system()} {platform.machine()}"}
+    return {
+        "code": code(),
+        "packages": found,
+        "device": device,
+        "system": f"{platform.system()} {platform.machine()}",
+        "compiled_losses": device.startswith("cpu") and compiled.available(),
+    }

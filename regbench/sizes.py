@@ -27,6 +27,7 @@ def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
     number, folders = 0, set[str]()
     for step in steps:
         number += FILES.get(step.rule, 0)
+        number += 2 * len(plan.controls(config)) * (step.method == plan.IDENTITY)  # rows and panels
         rounds = plan.rounds(config, step.method) if step.rule in ("select", *jobs.CELL) else 0
         if step.rule in jobs.CELL:  # what waits in state/ is the same files by other names
             searches, runs = len(plan.replicates(config, step.method)), len(plan.seeds(config, step.method))

@@ -15,6 +15,7 @@ from torch import nn
 
 from regbench import device as devices
 from regbench import provenance
+from regbench.convergence import second_half
 from regbench.data.cache import Dataset
 from regbench.errors import RegbenchError
 from regbench.files import (
@@ -86,6 +87,7 @@ def train(
         record["parameters"] = sum(parameter.numel() for parameter in found.model.parameters())
         record["seconds"] = found.seconds
         record["validations"] = found.validations
+        record["second_half"] = second_half(found.history["similarity"])
         record["validation"] = {name: float(np.mean(values)) for name, values in scores.items()}
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", job["method"], job["seed"], record["reason"])

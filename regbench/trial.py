@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from regbench import device as devices
+from regbench import provenance
 from regbench.data.cache import Dataset
 from regbench.files import digest, write_json
 from regbench.fit import Fit, fit
-from regbench.inference import validate
+from regbench.inference import device_of, validate
 from regbench.kept import kept_trial, log_file, trial_file
 from regbench.live import stride
 from regbench.search import SCORES, scored, with_values
@@ -103,6 +105,7 @@ def run_trial(
         "reason": reason,
         **means,
         "pairs": scores,
+        "environment": provenance.environment(devices.describe(device_of(found.model))),
         "curve": {"step": list(range(1, len(found.history["loss"]) + 1, every))}
         | {name: values[::every] for name, values in found.history.items()},
     }

@@ -15,6 +15,7 @@ from made_study import DATA, make
 from regbench import plan
 from regbench.analyze import KEY, analyze
 from regbench.config import Config
+from regbench.controls import SIMILARITY
 from regbench.files import read_json, write_json
 from regbench.panels import PLACES, write_panels
 from regbench.tune import select
@@ -47,6 +48,8 @@ def make_results(config: Config) -> None:
             timed += [
                 _evaluated(config, (dataset.id, method, seed), number, pairs) for seed in plan.seeds(config, method.id)
             ]
+        for control in plan.controls(config):
+            _evaluated(config, (dataset.id, control, config.seeds[0]), 0, pairs)
         pd.concat(timed, ignore_index=True).to_parquet(lay.runtime(dataset.id), index=False)
     analyze(config)
 
@@ -110,12 +113,24 @@ def _evaluated(config: Config, run: tuple[str, plan.Method, int], number: int, p
     )
     rows = rows.assign(dice=_dice(number) + noise, hd95_mm=6 - 4 * _dice(number), labels_vanished=0.0)
     rows = rows.assign(dice_1=rows["dice"] + 0.02, dice_2=rows["dice"] - 0.02)
+    if method.control or method.id == plan.IDENTITY:
+        rows = _unranked(rows, method.id, config)
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
     rows.to_parquet(lay.pairs(dataset, method.id, seed), index=False)
     about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
     write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES})
     timed = rows[KEY].assign(device="cpu", peak_memory_mib=12.5 + number, parameters=1234, training_seconds=20.0)
     return timed.assign(inference_seconds=0.0123 + 0.001 * number, pipeline_seconds=0.05)
+
+
+def _unranked(rows: pd.DataFrame, method: str, config: Config) -> pd.DataFrame:
+    """With the similarities of the grid, and the scores of a control."""
+    if method == "control_self":
+        rows = rows.drop_duplicates("fixed").assign(moving=lambda frame: frame["fixed"], dice=1.0, hd95_mm=0.0)
+    if method == "control_sort":
+        rows = rows.assign(dice=0.02, hd95_mm=40.0)
+    similarity = {"control_self": 0.0, "control_sort": 0.01}.get(method, 0.3)
+    return rows.assign(**{f"{SIMILARITY}{part.id}": similarity for part in config.grid.similarities})
 
 
 def _slices(number: int) -> dict[str, Any]:

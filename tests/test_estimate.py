@@ -24,8 +24,9 @@ def test_the_counts_of_a_study(tiny_file, capsys):
     }  # fmt: skip
     assert (found["trials"], found["trial_steps"], found["training_steps"]) == (8, 24, 16)
     assert found["mlflow_runs"] == 16  # as test_workflow counts them in the database
-    # 4 proposals, 4 x (trials, log), 2 x (choice, all trials), 4 x (a model, its log), 5 x (rows, panels, log), 3
-    assert found["files"]["files"] == 4 + 4 * 2 + 2 * 2 + 4 * 4 + 5 * 3 + 3
+    # 4 proposals, 4 x (trials, log), 2 x (choice, all trials), 4 x (a model, its log), 5 x (rows, panels, log), 3,
+    # 2 controls x (rows, panels)
+    assert found["files"]["files"] == 4 + 4 * 2 + 2 * 2 + 4 * 4 + 5 * 3 + 3 + 2 * 2
     assert found["hours"] == []
     # 4 jobs of trials, 4 trainings, 5 evaluations, the timing
     assert found["slurm_start_hours"] * 3600 == pytest.approx(14 * START)

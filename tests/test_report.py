@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from regbench.analyze import _ranked, _spread, _warnings
+from regbench.analyze import _ranked, _spread
 from regbench.compare import compare_methods
 from regbench.files import _finite
 from regbench.report import tables
@@ -96,21 +96,6 @@ def test_ranks_leave_identity_and_failures_out():
         [entry("identity", 0.9), entry("lcc.bending", 0.6), entry("mse.bending", 0.7), entry("gcc.x", np.nan)]
     )
     assert [one["rank"] for one in ranked] == [None, 2, 1, None]
-
-
-def test_warnings_name_edges_failures_and_runs_below_identity():
-    found = list(
-        _warnings(
-            [
-                entry("identity", 0.6),
-                entry("lcc.x", 0.5, edge=True),
-                entry("mse.x", 0.7, failed_rows=2, reasons=["why"]),
-            ]
-        )
-    )
-    assert [("edge" in text, "below identity" in text, "why" in text) for text in found] == [
-        (True, False, False), (False, True, False), (False, False, True),
-    ]  # fmt: skip
 
 
 def test_rounding_is_by_the_metric():

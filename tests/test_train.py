@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 import torch
 
-from regbench import inference, plan
+from regbench import compiled, inference, plan
 from regbench.batches import draw_pairs
 from regbench.config import load as load_config
+from regbench.convergence import second_half
 from regbench.data.cache import Dataset
 from regbench.errors import RegbenchError
 from regbench.evaluate import evaluate
@@ -99,9 +100,41 @@ def test_a_run_is_read_back(data, job, tmp_path):
     assert (record["lam"], record["seed"], record["data_sha256"]) == (0.1, 0, data.checksum)
     assert set(record["validation"]) == {"dice", "ndv_percent"}
     assert record["environment"]["packages"]["torch"]
+    assert record["second_half"] is None  # of four steps
     assert torch.equal(weights(model), weights(fit(job, 0.1, data).model)) or job["training"]["device"] == "cuda"
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert list(history["step"]) == [1, 2, 3, 4]
+
+
+def test_a_run_says_what_its_second_half_gained(data, job, tmp_path):
+    job["training"]["steps"] = 30
+    train(job, 0.1, data, tmp_path)
+    history = pd.read_parquet(tmp_path / "history.parquet")
+    assert load_run(tmp_path)[0]["second_half"] == second_half(history["similarity"])
+
+
+def test_runs_and_trials_say_whether_their_losses_were_compiled(data, job, tmp_path, monkeypatch):
+    for available in {compiled.available(), False}:
+        monkeypatch.setattr(compiled, "available", lambda available=available: available)
+        train(job, 0.1, data, tmp_path)
+        trial = run_trial(job, 0, 0.1, data)
+        environment = load_run(tmp_path)[0]["environment"]
+        on_cpu = environment["device"].startswith("cpu")
+        assert environment["compiled_losses"] == (available and on_cpu)
+        assert trial["environment"] == environment
+
+
+def test_an_image_and_itself(data, job, tmp_path):
+    """Each pair says what the model does to its fixed image alone; a failed run says nothing."""
+    train(job, 0.1, data, tmp_path / "run")
+    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    rows = pd.read_parquet(tmp_path / "pairs.parquet").set_index("fixed")
+    model = load_run(tmp_path / "run")[1]
+    for name, row in rows.iterrows():
+        image = data.images((name,))[0]
+        length = np.sqrt(((register(model, image, image) * 6.0) ** 2).sum(0)).mean()
+        assert row["self_displacement_mm"] == pytest.approx(length, rel=1e-5)
+        assert row["displacement_mm"] > 0
 
 
 def test_an_altered_checkpoint_is_refused(data, job, tmp_path):

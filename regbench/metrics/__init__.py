@@ -13,7 +13,14 @@ from regbench.metrics.folding import (
     sdlogj,
     sdlogj_l2r,
 )
-from regbench.metrics.landmarks import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_l2r_mm, tre_mm
+from regbench.metrics.landmarks import (
+    displacement_mm,
+    endpoint_error_mm,
+    inverse_consistency_mm,
+    landmark_errors_mm,
+    tre_l2r_mm,
+    tre_mm,
+)
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
@@ -29,6 +36,7 @@ __all__ = [
     "dice",
     "dice30",
     "digital_percent",
+    "displacement_mm",
     "endpoint_error_mm",
     "fold_backward_percent",
     "fold_central_percent",

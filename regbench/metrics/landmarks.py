@@ -78,6 +78,21 @@ def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *
     return total / count if count and np.isfinite(total) else float("nan")
 
 
+def displacement_mm(displacement: Any, spacing: Sequence[float]) -> float:
+    """Mean length of a displacement over the whole box.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels.
+        spacing: mm per voxel along each axis.
+
+    Returns:
+        mm; NaN for a displacement that is not finite.
+    """
+    field = displacement_array(displacement, voxels=1)
+    total = sum(float(_length_mm(field[:, row].astype(np.float64), spacing).sum()) for row in range(field.shape[1]))
+    return total / field[0].size if np.isfinite(total) else float("nan")
+
+
 def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
     """Mean distance from each fixed voxel to where the two directions, one after the other, take it.
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from regbench.files import read_json, write_text
 from regbench.plan import Layout
+from regbench.report.controls import has_controls
 from regbench.report.first_screen import how_sure, marked
 from regbench.report.grid_figure import single_panels
 from regbench.report.grid_words import caption, grid_frame, meanings
@@ -22,6 +23,7 @@ TABLES = {
     "significance": "Tests",
     "grid": "What similarity and regularizer contribute",
     "per_structure": "Structures",
+    "controls": "Controls: which columns can be fooled",
     "runtime": "Time and memory",
 }
 FIGURES = {
@@ -93,7 +95,7 @@ def write_page(
         legend=list(meanings(summary, grid)),
         grid_caption=caption(summary, grid),
         how_sure=how_sure(summary),
-        tables=list(_tables(lay)),
+        tables=list(_tables(lay, summary)),
         figures=[_figure(lay, name) for name in FIGURES],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
@@ -110,9 +112,11 @@ def write_page(
     write_text(lay.page, text)
 
 
-def _tables(lay: Layout) -> Iterable[tuple[str, str, Markup]]:
+def _tables(lay: Layout, summary: Mapping[str, Any]) -> Iterable[tuple[str, str, Markup]]:
     """Name, title and HTML of each table that was written."""
     for name, title in TABLES.items():
+        if name == "controls" and not has_controls(summary):
+            continue
         path = lay.tables / f"{name}.html"
         # `write_table` escaped it.
         yield name, title, Markup(page_table(path.read_text("utf-8"), title))

@@ -105,7 +105,8 @@ def write_main(summary: Mapping[str, Any], folder: Path, config: Mapping[str, An
     frame, tuned = main_table(summary), searched(summary)
     alike = _like_best(summary)
     untuned = frame["similarity"].isna()
-    ruled = int(untuned.sum()) if frame["dataset"].nunique() == 1 else 0
+    last = sum(entry.get("control", False) for entry in summary["methods"])
+    ruled = (int(untuned.sum()) - last, last) if frame["dataset"].nunique() == 1 else (0, 0)
     words, study = caption(summary), summary["study"]
     write_table(folder / "main", frame, lambda form: _shown(frame, alike, form, tuned), words, study, ruled=ruled)
     write_text(folder / "main_long.csv", _long(frame).to_csv(index=False, lineterminator="\n"))

@@ -36,7 +36,7 @@ def write_table(
     words: str,
     study: str,
     *,
-    ruled: int = 0,
+    ruled: tuple[int, int] = (0, 0),
 ) -> None:
     """Write the table as ``path`` with the endings csv, md, tex and html.
 
@@ -46,7 +46,8 @@ def write_table(
         shown: the same as text in the given form, escaped for it; columns that begin a row are left-aligned.
         words: caption in plain text.
         study: for the label of LaTeX.
-        ruled: rows above a rule in LaTeX; 0 for no rule.
+        ruled: rows above a first rule, which LaTeX has, and below a last one; 0 for no rule. In HTML the last rows are
+            a body of their own, which the script of the report does not sort.
     """
     _write(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     _write(path.with_suffix(".md"), f"{words}\n\n{shown('md').to_markdown(index=False, disable_numparse=True)}\n")
@@ -55,17 +56,28 @@ def write_table(
         index=False, escape=False, caption=escape(words, "tex"), label=f"tab:{study}-{path.name}", position="t",
         column_format="".join("r" if _is_number(tex[name]) else "l" for name in tex),
     )  # fmt: skip
-    if ruled:
-        head, _, rows = body.partition("\\midrule\n")
-        lines = rows.split("\n")
-        body = head + "\\midrule\n" + "\n".join([*lines[:ruled], r"\midrule", *lines[ruled:]])
+    if any(ruled):
+        head, rule, rest = body.partition("\\midrule\n")
+        lines, end, after = rest.partition("\\bottomrule")
+        body = head + rule + rule.join(_parts(lines.splitlines(keepends=True), ruled)) + end + after
     for end, fitted in FITTED.items():
         body = body.replace(end, fitted)
     _write(path.with_suffix(".tex"), PACKAGES + body)
     page = shown("html")
     # Numbers are sorted by their value: the script of the report reads the first number of a cell.
     table = page.to_html(index=False, escape=False, border=0, classes="sortable", na_rep=NONE)
+    if ruled[1]:
+        head, begin, rest = table.partition("<tbody>\n")
+        lines, end, after = rest.partition("  </tbody>")
+        rows = re.findall(r" *<tr.*?</tr>\n", lines, flags=re.DOTALL)
+        table = head + begin + f"{end}\n  {begin}".join(_parts(rows, (0, ruled[1]))) + end + after
     _write(path.with_suffix(".html"), f"<figure>\n{table}\n<figcaption>{html.escape(words)}</figcaption>\n</figure>\n")
+
+
+def _parts(rows: list[str], ruled: tuple[int, int]) -> list[str]:
+    """The rows above the first rule, between the rules and below the last; empty parts are left out."""
+    first, last = ruled[0], len(rows) - ruled[1]
+    return ["".join(part) for part in (rows[:first], rows[first:last], rows[last:]) if part]
 
 
 def cell(mean: float, sd: float, digits: int, form: Form, *, mark: str = "", alike: bool = False) -> str:

@@ -30,6 +30,7 @@ def searches(config: Config, summary: Mapping[str, Any]) -> list[tuple[Mapping[s
     return [
         (entry, replicate)
         for entry in summary["methods"]
+        if entry["trials"]
         for replicate in plan.replicates(config, entry["method"])
         if any(trial["status"] == "complete" for trial in _trials(entry, replicate))
     ]

@@ -12,6 +12,7 @@ from regbench.analyze import load_summary
 from regbench.config import Config
 from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
+from regbench.report.controls import write_controls
 from regbench.report.details import write_details
 from regbench.report.grid_figure import verdict_grid
 from regbench.report.page import write_page
@@ -55,6 +56,7 @@ def report(config: Config, *, processes: int = 1) -> None:
             partial(judging.curves_figure, histories, lay.figures),
             partial(tables.write_main, summary, lay.tables, protocol),
             partial(write_details, summary, lay.tables),
+            partial(write_controls, summary, lay.tables),
             partial(tables.write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, config, summary),
             *(partial(search_plots, config, *search) for search in drawn),
@@ -71,5 +73,6 @@ def thumbnails(config: Config, summary: Mapping[str, Any]) -> None:
     lay = plan.layout(config)
     for entry in summary["methods"]:
         dataset, method = entry["dataset"], entry["method"]
-        stored = load_panels(lay.panels(dataset, method, plan.seeds(config, method)[0]))
+        seed = config.seeds[0] if entry.get("control") else plan.seeds(config, method)[0]
+        stored = load_panels(lay.panels(dataset, method, seed))
         write_thumbnail(stored, summary["datasets"][dataset]["spacing_mm"], lay.thumbnail(dataset, method))

@@ -22,6 +22,24 @@ rule evaluate:
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"
 
 
+# Controls come with `identity`: the start of a process would cost more than their work.
+if STUDY.controls:
+
+    ruleorder: evaluate_identity > evaluate
+
+    use rule evaluate as evaluate_identity with:
+        output:
+            LAYOUT.pairs("{dataset}", "{method}", "{seed}"),
+            LAYOUT.panels("{dataset}", "{method}", "{seed}"),
+            [
+                LAYOUT.run("{dataset}", "{method}", "{seed}") / f"{control}{suffix}"
+                for control in plan.CONTROLS
+                for suffix in (".parquet", ".npz")
+            ],
+        wildcard_constraints:
+            method=plan.IDENTITY,
+
+
 # Takes every core, so that nothing else of the study runs beside a measurement. The computation itself has one thread.
 rule runtime:
     input:

@@ -1,4 +1,12 @@
-TABLES = ("main", "per_structure", "selection", "significance", "grid", "runtime")
+TABLES = (
+    "main",
+    "per_structure",
+    "selection",
+    "significance",
+    "grid",
+    "runtime",
+    *(["controls"] if STUDY.controls else []),
+)
 FIGURES = (
     "lambda",
     "verdict_grid",
@@ -15,7 +23,10 @@ FIGURES = (
 
 rule analyze:
     input:
-        pairs=[LAYOUT.pairs(*run) for run in plan.runs(STUDY)],
+        pairs=[
+            LAYOUT.pairs(*run)
+            for run in (*plan.runs(STUDY), *plan.control_runs(STUDY))
+        ],
         runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.datasets],
         selected=selections(),
     output:
@@ -40,7 +51,10 @@ rule report:
     input:
         LAYOUT.rows,
         LAYOUT.summary,
-        panels=[LAYOUT.panels(*run) for run in plan.runs(STUDY)],
+        panels=[
+            LAYOUT.panels(*run)
+            for run in (*plan.runs(STUDY), *plan.control_runs(STUDY))
+        ],
         runs=[LAYOUT.run(*run) / "history.parquet" for run in plan.tuned_runs(STUDY)],
     output:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),

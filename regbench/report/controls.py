@@ -1,0 +1,161 @@
+"""The table of controls: what each column says of a registration that cannot fail, and of one that means nothing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench.metrics import METRICS
+from regbench.plan import IDENTITY
+from regbench.report.tables import MAIN
+from regbench.report.text import ARROWS, NONE, Form, escape, plain, write_table
+
+SORT = "control_sort"
+EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")
+SHOWN = ("dice", "hd95_mm", "tre_mm", "fold_central_percent", "ndv_percent", "endpoint_error_mm", *EXTRA)
+SIMILARITY_DIGITS = 4
+# What is at its best where nothing moves says nothing when `identity` is the measure: it is held against the methods.
+OF_THE_FIELD = ("fold_central_percent", "fold_foreground_percent", "ndv_percent", "inverse_consistency_mm")
+NOT_JUDGED = ("displacement_mm", "self_displacement_mm")
+
+
+def has_controls(summary: Mapping[str, Any]) -> bool:
+    """Whether a study has rows of controls."""
+    return any(entry.get("control") for entry in summary["methods"])
+
+
+def write_controls(summary: Mapping[str, Any], folder: Path) -> None:
+    """Write `controls.{csv,md,tex,html}`; nothing for a study without controls."""
+    if not has_controls(summary):
+        return
+    frame = controls_table(summary)
+    shown = _foremost(frame, summary)
+    last = int(shown["method"].isin(_controls(summary)).sum())
+    write_table(
+        folder / "controls", frame, lambda form: _shown(shown, form), caption(summary), summary["study"],
+        ruled=(0, last if shown["dataset"].nunique() == 1 else 0),
+    )  # fmt: skip
+
+
+def controls_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a method, controls last: the mean of each metric, and of each similarity after registration.
+
+    Where cases are infinite, the median. A trained method has the similarity that it was trained with.
+    """
+    rows = []
+    for entry in summary["methods"]:
+        row: dict[str, Any] = {"dataset": entry["dataset"], "method": entry["method"]}
+        row |= {name: _score(entry, name) for name in (*MAIN, *EXTRA) if _known(summary, name)}
+        similarities = _similarities(entry)
+        row |= {f"similarity_{name}": similarities.get(name, np.nan) for name in _names(summary)}
+        rows.append(row)
+    digits = {name: METRICS[name].digits if name in METRICS else SIMILARITY_DIGITS for name in list(rows[0])[2:]}
+    return pd.DataFrame(rows).astype(dict.fromkeys(digits, float)).round(digits)
+
+
+def fooled(summary: Mapping[str, Any], dataset: str) -> tuple[list[str], list[str]]:
+    """The columns that the sorting of intensities improves, and those that it does not.
+
+    Better than no registration is improved, and so is better than every method that is ranked.
+
+    Args:
+        summary: of the analysis.
+        dataset: one of its datasets.
+
+    Returns:
+        Names of metrics, and `similarity_<id>`; a column without numbers is in neither.
+    """
+    frame = controls_table(summary)
+    mine = (
+        frame[frame["dataset"] == dataset].set_index("method").drop(columns=["dataset", *NOT_JUDGED], errors="ignore")
+    )
+    ranked = [e["method"] for e in summary["methods"] if e["dataset"] == dataset and e["rank"] is not None]
+    found: tuple[list[str], list[str]] = ([], [])
+    for name in mine if SORT in mine.index else ():
+        sign = 1 if name in METRICS and METRICS[str(name)].direction == "higher" else -1
+        scores = sign * mine[name]
+        if np.isnan(scores[SORT]):
+            continue
+        rivals = [scores[ranked].max(), np.nan if name in OF_THE_FIELD else scores[IDENTITY]]
+        known = [rival for rival in rivals if not np.isnan(rival)]
+        if known:
+            found[0 if any(scores[SORT] > rival for rival in known) else 1].append(str(name))
+    return found
+
+
+def caption(summary: Mapping[str, Any]) -> str:
+    """What the controls are, and what they say of these data."""
+    lines = [
+        f"Study {summary['study']}: controls. control_self registers each fixed image with itself, by no displacement: "
+        "the best that a column can say on these data. control_sort gives each fixed voxel the moving voxel of the "
+        "same intensity rank, wherever that lies (Rohlfing 2012, doi:10.1109/TMI.2011.2163944): what it improves is no "
+        "evidence of a registration.",
+        *(_sentence(summary, dataset) for dataset in summary["datasets"]),
+        "Means over test pairs (the median where cases are infinite). Similarities (lower is better) after "
+        "registration; a trained method has the one that it was trained with. Self-displacement: mean length of what a "
+        "trained method does to an image and itself, for which nothing is right. Beside the controls: no registration, "
+        "baselines, the best method of each model; all others stand in the CSV.",
+    ]
+    return " ".join(line for line in lines if line)
+
+
+def _sentence(summary: Mapping[str, Any], dataset: str) -> str:
+    improved, other = fooled(summary, dataset)
+    if not improved and not other:
+        return ""
+    first = f"On {dataset} it is better than no registration, or than every method, in {_words(improved)}"
+    return f"{first}; not in {_words(other)}." if other else f"{first}: in all that is measured."
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(names) or "nothing"
+
+
+def _foremost(frame: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows that are printed: all that is not ranked, and the best of each model."""
+    kept = [entry["rank"] == 1 or entry["similarity"] is None for entry in summary["methods"]]
+    return frame[kept].reset_index(drop=True)
+
+
+def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    text = plain(frame[["dataset", "method"]], form)
+    for name in (str(column) for column in list(frame)[2:]):
+        known = METRICS.get(name)
+        if (known and name not in SHOWN) or frame[name].isna().all():
+            continue
+        digits = known.digits if known else SIMILARITY_DIGITS
+        title = f"{name} {ARROWS[known.direction if known and name not in NOT_JUDGED else 'lower']}"
+        title = name if name == "displacement_mm" else title
+        cells = [NONE if np.isnan(value) else f"{value:.{digits}f}" for value in frame[name]]
+        text[escape(title, form)] = [escape(cell, form) for cell in cells]
+    return text
+
+
+def _controls(summary: Mapping[str, Any]) -> set[str]:
+    return {entry["method"] for entry in summary["methods"] if entry.get("control")}
+
+
+def _known(summary: Mapping[str, Any], metric: str) -> bool:
+    return any(metric in entry["metrics"] for entry in summary["methods"])
+
+
+def _names(summary: Mapping[str, Any]) -> list[str]:
+    """The similarities of the grid, by their ids."""
+    return list(dict.fromkeys(name for entry in summary["methods"] for name in entry.get("similarities", {})))
+
+
+def _similarities(entry: Mapping[str, Any]) -> Mapping[str, float]:
+    if entry["similarity"] is None:
+        return {name: _number(value) for name, value in entry.get("similarities", {}).items()}
+    return {entry["similarity"]: _score(entry, "similarity_after")}
+
+
+def _score(entry: Mapping[str, Any], metric: str) -> float:
+    spread = entry["metrics"].get(metric)
+    return _number(spread["median" if spread["infinite"] else "mean"]) if spread else float("nan")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
