@@ -1,4 +1,13 @@
-TABLES = ("main", "per_structure", "selection", "significance", "grid", "runtime")
+TABLES = (
+    "main",
+    "verdicts",
+    "variance",
+    "per_structure",
+    "selection",
+    "significance",
+    "grid",
+    "runtime",
+)
 FIGURES = (
     "lambda",
     "verdict_grid",
