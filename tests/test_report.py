@@ -13,8 +13,7 @@ from PIL import Image
 from regbench.analyze import _ranked, _spread, _warnings
 from regbench.compare import compare_methods
 from regbench.files import _finite
-from regbench.report import tables
-from regbench.report.details import _tests_shown as tests_shown
+from regbench.report import details, tables
 from regbench.report.details import grid_table, selection_table, significance_table, structures_table, write_details
 from regbench.report.figures import dice_figure, lambda_figure
 from regbench.report.judging import (
@@ -405,7 +404,7 @@ def test_so_few_pairs_that_nothing_can_be_said_is_said():
     found = compare_methods(rows, {"lcc.a": ("m", "lcc", "a"), "mse.a": ("m", "mse", "a")})
     assert found["m"]["dice"]["against_best"][0]["too_few"]
     made = {**summary(*CELLS), "comparisons": {"brains": found}}
-    assert "n too small" in tests_shown(significance_table(made)).to_string()
+    assert "n too small" in details._tests_shown(significance_table(made)).to_string()
 
 
 def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):

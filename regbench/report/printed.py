@@ -117,8 +117,9 @@ def ranked(row: Mapping[str, Any], dash: str = "-") -> str:
 
 def lambdas(row: Mapping[str, Any], dash: str = NONE) -> str:
     """The lambda of a row; the range where several searches chose."""
-    low, high = (row.get(f"lambda_{end}", row["lambda"]) for end in ("low", "high"))
-    texts = [f"{float(value):.3g}" for value in (low, high) if value is not None and np.isfinite(value)]
+    ends = [row.get(f"lambda_{end}") for end in ("low", "high")]
+    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row["lambda"]]
+    texts = [f"{float(value):.3g}" for value in values if value is not None and np.isfinite(value)]
     return dash.join(dict.fromkeys(texts)) or NONE
 
 
