@@ -628,7 +628,7 @@ def _cancel(options: argparse.Namespace) -> None:
 
 def _show(options: argparse.Namespace) -> None:
     from regbench.analyze import load_summary
-    from regbench.report.tables import terminal_table
+    from regbench.report.terminal import closing, legend, terminal_table
 
     config = _config(options, check=False)
     lay = plan.layout(config)
@@ -638,13 +638,12 @@ def _show(options: argparse.Namespace) -> None:
             f"Run `snakemake --cores all --configfile {options.config}`."
         )
     summary, _ = load_summary(config)
-    print(f"\n{terminal_table(summary)}\n")
-    for warning in summary["warnings"]:
-        print(f"WARNING {warning}")
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
     print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
     if config.tracking.enabled:
         print(f"MLflow   regbench ui {options.config}")
+    print(f"\n{closing(summary)}")
 
 
 def _verdicts(options: argparse.Namespace) -> None:

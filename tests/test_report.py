@@ -6,12 +6,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from made_verdicts import family
+from made_verdicts import verdicts as made_verdicts
 from PIL import Image
 
 from regbench.analyze import _ranked, _spread
 from regbench.compare import compare_methods
 from regbench.files import _finite
-from regbench.report import tables
+from regbench.report import details, tables
 from regbench.report.details import grid_table, selection_table, significance_table, structures_table, write_details
 from regbench.report.figures import dice_figure, lambda_figure
 from regbench.report.judging import (
@@ -22,8 +24,10 @@ from regbench.report.judging import (
     speed_figure,
     stability_figure,
 )
+from regbench.report.printed import printed
 from regbench.report.qualitative import write_thumbnail
-from regbench.report.tables import caption, main_table, runtime_table, terminal_table, write_main
+from regbench.report.tables import MAIN, caption, main_table, runtime_table, write_main
+from regbench.report.terminal import terminal_table
 
 
 def entry(method, dice, sd=0.01, **changes):
@@ -86,7 +90,7 @@ def test_an_infinite_distance_is_counted_and_the_median_stands():
     assert not np.isfinite(found["mean"])
     made = entry("lcc.bending", 0.7)
     made["metrics"]["hd95_mm"] = found
-    text = tables._shown(main_table(summary(CELLS[0], made)), {}, "md").to_string()
+    text = printed(main_table(summary(CELLS[0], made)), MAIN, "md").to_string()
     assert "median 2.00 (1 infinite)" in text
     assert "vanished" in caption(summary(CELLS[0], made))
 
@@ -105,11 +109,112 @@ def test_rounding_is_by_the_metric():
     assert frame["ndv_percent_mean"][0] == pytest.approx(0.0001, abs=1e-4)
 
 
-def test_best_and_second_are_marked_by_the_printed_number(tmp_path):
-    write_main(summary(*CELLS), tmp_path, {})
+def judged(*entries, verdicts=(), metric="dice", **changes):
+    """A summary with verdicts between its methods, 'a b': verdict; 'better' where nothing is said."""
+    names = [one["method"] for one in entries if one["method"] != "identity"]
+    found = made_verdicts(family(names, dict(verdicts)), identity={} if len(names) > 1 else {names[0]: "better"})
+    return {**summary(*entries), "verdicts": {"brains": {"voxelmorph": {metric: {**found, **changes}}}}}
+
+
+def column(text, title, wanted="|"):
+    """A column of a Markdown table by the beginning of its title."""
+    lines = [line for line in text.splitlines() if line.startswith(wanted)]
+    place = next(k for k, name in enumerate(lines[0].split("|")) if name.strip().startswith(title))
+    return [line.split("|")[place].strip() for line in lines[2:]]
+
+
+def test_a_best_mean_is_bold_only_where_it_is_better_than_every_other(tmp_path):
+    earned = judged(*CELLS)
+    write_main(earned, tmp_path, {})
     text = (tmp_path / "main.md").read_text()
-    dice = [line.split("|")[6].strip() for line in text.splitlines() if "| brains" in line]
-    assert dice == ["0.900 ± 0.010", "**0.700** ± 0.010", "**0.700** ± 0.010", "<u>0.650</u> ± 0.010"]
+    seeds = " ± 0.010 (seeds 0.001)"
+    assert column(text, "Dice") == [f"0.900{seeds}", f"**0.700**{seeds}", f"0.700{seeds}", f"0.650{seeds}"]
+    assert r"\textbf{0.700} $\pm$ 0.010 {\scriptsize(0.001)}" in (tmp_path / "main.tex").read_text()
+    assert "<b>0.700</b> ± 0.010<br><small>seeds 0.001</small>" in (tmp_path / "main.html").read_text()
+    for verdict, sign, tex in (("equal", "=", r"\rlap{ $=$}"), ("undecided", "?", r"\rlap{ ?}")):
+        write_main(judged(*CELLS, verdicts={"lcc.bending mse.bending": verdict}), tmp_path, {})
+        found = column((tmp_path / "main.md").read_text(), "Dice")
+        assert found == [f"0.900{seeds}", f"<u>0.700</u>{seeds}", f"0.700{seeds} {sign}", f"0.650{seeds}"]
+        text = (tmp_path / "main.tex").read_text()
+        assert r"\underline{0.700} $\pm$ 0.010 {\scriptsize(0.001)}" in text
+        assert rf"0.700 $\pm$ 0.010 {{\scriptsize(0.001)}}{tex}" in text
+        assert f"0.700 ± 0.010 {sign}<br><small>seeds 0.001</small>" in (tmp_path / "main.html").read_text()
+        frame = pd.read_csv(tmp_path / "main.csv")
+        assert frame["dice_verdict"].fillna("").tolist() == ["", "best", verdict, "worse"]
+        assert pd.read_csv(tmp_path / "main_long.csv").set_index(["method", "metric", "statistic"])["verdict"][
+            "mse.bending", "dice", "mean"] == verdict  # fmt: skip
+
+
+def test_a_metric_without_verdicts_claims_nothing():
+    frame = main_table(judged(*CELLS))
+    frame["fold_central_percent_mean"] = [0.0, 0.2, 0.1, 0.2]
+    shown = printed(frame, MAIN, "md")["Folding, % ↓"]
+    assert [("<u>" in text, "**" in text) for text in shown] == [(False, False)] * 2 + [(True, False), (False, False)]
+    assert "Without verdicts: Folding" in caption(judged(*CELLS))
+
+
+def test_a_method_that_was_not_compared_keeps_the_best_from_being_bold():
+    made = judged(*CELLS[:3])
+    made["methods"] = judged(*CELLS)["methods"]
+    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("<u>")
+    made["methods"][3]["metrics"]["dice"]["mean"] = made["methods"][3]["metrics"]["dice"]["median"] = None
+    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("**"), "what failed does not compete"
+
+
+def test_a_rank_has_the_interval_that_the_verdicts_leave(tmp_path):
+    made = judged(*CELLS, verdicts={"lcc.bending mse.bending": "undecided"})
+    write_main(made, tmp_path, {})
+    assert column((tmp_path / "main.md").read_text(), "Rank") == ["–", "1 (1–2)", "2 (1–2)", "3"]  # noqa: RUF001
+    assert "1 (1--2)" in (tmp_path / "main.tex").read_text()
+    frame = pd.read_csv(tmp_path / "main.csv")
+    assert frame[["rank_low", "rank_high"]].dropna().to_numpy().tolist() == [[1, 2], [1, 2], [3, 3]]
+
+
+def test_the_caption_explains_the_marks_and_of_what_they_are_said():
+    text = caption(judged(*CELLS, claim="Claims hold at these lambdas."))
+    for expected in (
+        "= equal to the best", "? undecided", "No mark: worse", "95 % simultaneous", "Bold: better than every other",
+        "Claims hold at these lambdas.", "Region of equivalence: Dice within 0.005.", "SD over seeds",
+    ):  # fmt: skip
+        assert expected in text
+    assert "nothing can be equal" in caption(judged(*CELLS, region=None))
+
+
+def test_a_range_of_lambdas_where_several_searches_chose():
+    made = entry("lcc.bending", 0.7, lams=[0.3, 0.1, 0.2], lam=0.2)
+    frame = main_table(summary(CELLS[0], made, CELLS[2]))
+    assert printed(frame, MAIN, "md")["λ"].tolist() == ["–", "0.1–0.3", "0.123"]  # noqa: RUF001
+    assert frame[["lambda_low", "lambda_high"]].iloc[1].tolist() == [0.1, 0.3]
+    assert "0.1-0.3" in terminal_table(summary(CELLS[0], made))
+
+
+def test_one_seed_has_no_spread_over_seeds():
+    one = entry("lcc.bending", 0.7)
+    one["metrics"]["dice"]["seed_sd"] = np.nan
+    assert printed(main_table(summary(one)), MAIN, "md")["Dice ↑"].tolist() == ["0.700 ± 0.010"]
+
+
+def test_latex_leaves_out_what_says_nothing_and_has_a_table_a_model_where_one_is_wide(tmp_path):
+    write_main(judged(*CELLS), tmp_path, {})
+    text = (tmp_path / "main.tex").read_text()
+    assert "brains &" not in text
+    assert "voxelmorph" not in text.partition("tabular")[2]
+    assert r"\small" in text
+    assert text.count(r"\begin{table}") == 1
+    other = [{**one, "model": "instance", "method": f"i.{one['method']}"} for one in CELLS[1:]]
+    write_main(summary(*CELLS, *other), tmp_path, {})
+    text = (tmp_path / "main.tex").read_text()
+    assert text.count(r"\begin{table}") == 2
+    assert text.count("identity &") == 2
+    assert "Here: voxelmorph." in text
+    assert r"instance; else as in Table~\ref{tab:s-main}." in text
+
+
+def test_a_rule_parts_controls(tmp_path):
+    write_main(summary(*CELLS, {**entry("identity", 0.5), "method": "control_sort", "control": True}), tmp_path, {})
+    text = (tmp_path / "main.tex").read_text()
+    assert re.search(r"\\midrule\ncontrol\\_sort .*\\\\\n\\bottomrule", text)
+    assert (tmp_path / "main.html").read_text().count("<tbody>") == 2
 
 
 def test_a_failed_cell_says_so(tmp_path):
@@ -119,10 +224,9 @@ def test_a_failed_cell_says_so(tmp_path):
 
 
 def test_latex_is_balanced_and_escaped(tmp_path):
-    write_main(summary(*CELLS), tmp_path, {})
+    write_main(judged(*CELLS), tmp_path, {})
     text = (tmp_path / "main.tex").read_text()
     assert r"\textbf{0.700}" in text
-    assert r"\underline{0.650}" in text
     assert r"\toprule" in text
     body = "\n".join(line.removesuffix("%") for line in text.splitlines() if not line.startswith("%"))
     assert not re.search(r"(?<!\\)[%#]", body)
@@ -176,11 +280,11 @@ def test_a_mean_over_the_pairs_that_worked_says_so(tmp_path):
     lucky = entry("mse.bending", 0.9, failed_rows=25, runs=[{"seed": 0}, {"seed": 1}])
     made = summary(CELLS[0], entry("lcc.bending", 0.7), lucky)
     frame, form = main_table(made), "md"
-    shown = tables._shown(frame, {}, form)
-    assert shown["failed"].tolist() == ["0", "0", "25 of 60"]
+    shown = printed(frame, MAIN, form)
+    assert shown["Failed"].tolist() == ["0", "0", "25 of 60"]
     assert "the means are of the pairs that have one" in caption(made)
     sound = summary(*CELLS)
-    assert "failed" not in tables._shown(main_table(sound), {}, form)
+    assert "Failed" not in printed(main_table(sound), MAIN, form)
     assert "Failed" not in caption(sound)
 
 
@@ -274,18 +378,6 @@ def test_comparisons_find_what_was_planted(grid):
     assert effects.loc[("interaction", "lcc", "bending"), "effect"] == pytest.approx(0.025, abs=0.01)
 
 
-def test_who_is_not_worse_than_the_best_is_marked():
-    noise = np.random.default_rng(0).normal(0, 0.01, (3, 12))
-    made = compared({"lcc.bending": 0.7 + noise[0], "lcc.grad_l2": 0.7 + noise[1], "mse.bending": 0.5 + noise[2]})
-    text = tables._shown(main_table(made), tables._like_best(made), "md").set_index(["similarity", "regularizer"])
-    cells = text[next(name for name in text if name.startswith("dice"))]
-    best = made["comparisons"]["brains"]["voxelmorph"]["dice"]["best"].split(".")
-    other = ["lcc", "grad_l2" if best[1] == "bending" else "bending"]
-    assert "†" not in cells[tuple(best)]
-    assert "†" in cells[tuple(other)]
-    assert "†" not in cells["mse", "bending"]
-
-
 def test_so_few_pairs_that_nothing_can_be_said_is_said():
     rows = pd.DataFrame(
         [
@@ -297,7 +389,7 @@ def test_so_few_pairs_that_nothing_can_be_said_is_said():
     found = compare_methods(rows, {"lcc.a": ("m", "lcc", "a"), "mse.a": ("m", "mse", "a")})
     assert found["m"]["dice"]["against_best"][0]["too_few"]
     made = {**summary(*CELLS), "comparisons": {"brains": found}}
-    assert tables._like_best(made) == {("brains", "dice"): set()}
+    assert "n too small" in details._tests_shown(significance_table(made)).to_string()
 
 
 def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
@@ -310,7 +402,7 @@ def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
         for draw in (pareto_figure, difference_figure, stability_figure):
             draw(grid, folder)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    stems = ("per_structure", "selection", "significance", "grid")
+    stems = ("per_structure", "selection", "significance", "grid", "verdicts", "variance")
     assert {f"{stem}.{form}" for stem in stems for form in ("csv", "md", "tex", "html")} <= set(names)
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name

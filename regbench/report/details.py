@@ -9,15 +9,17 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.report.tables import searched
-from regbench.report.text import NONE, Form, cell, escape, exact, plain, write_table
+from regbench.report.text import NONE, Form, Score, cell, escape, exact, header, plain, write_table
+from regbench.report.verdict_tables import write_verdicts
 
 SHOWN_METRIC = "dice"
 RULES = ("by_dice", "by_dice_ndv")
 
 
 def write_details(summary: Mapping[str, Any], folder: Path) -> None:
-    """Write `per_structure`, `selection`, `significance` and `grid`, each as CSV, Markdown, LaTeX and HTML."""
+    """Write `verdicts`, `variance`, `per_structure`, `selection`, `significance` and `grid`, each in four forms."""
     study = summary["study"]
+    write_verdicts(summary, folder)
     structures = structures_table(summary)
     write_table(
         folder / "per_structure", structures, lambda form: _structures_shown(structures, form),
@@ -36,10 +38,13 @@ def write_details(summary: Mapping[str, Any], folder: Path) -> None:
     of_dice = tests[(tests["metric"] == SHOWN_METRIC) & (tests["family"] != "pairs")]
     write_table(
         folder / "significance", tests, lambda form: plain(_tests_shown(of_dice), form),
-        f"Study {study}: paired comparisons over test pairs, seeds averaged first: mean difference a - b with a 95 % "
-        "interval (bootstrap of subjects), two-sided Wilcoxon signed-rank test, Holm over the family, rank-biserial "
-        "correlation (positive: a is larger). Shown: Dice against the best method and against no registration; all "
-        "metrics and all pairs of methods stand in the CSV.", study,
+        f"Study {study}: paired comparisons of these trained networks over test pairs, seeds averaged first: mean "
+        "difference a - b with a 95 % interval (bootstrap of subjects), two-sided Wilcoxon signed-rank test, Holm over "
+        "the family, rank-biserial correlation (positive: a is larger). They condition on the networks as trained and "
+        "on their lambdas: only test pairs vary, so a small p does not say that other trainings would agree, and pairs "
+        "that share subjects count as if they did not. What may be claimed of the methods stands in the table of "
+        "verdicts. Shown: Dice against the best method and against no registration; all metrics and all pairs of "
+        "methods stand in the CSV.", study,
     )  # fmt: skip
     grid = grid_table(summary)
     write_table(
@@ -69,13 +74,15 @@ def _structures_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     digits = METRICS[SHOWN_METRIC].digits
     text = frame[["dataset", "label", "name", "method"]].copy()
     pairs = zip(frame[f"{SHOWN_METRIC}_mean"], frame[f"{SHOWN_METRIC}_sd"], strict=True)
-    text["text"] = [cell(mean, sd, digits, form) if np.isfinite(mean) else NONE for mean, sd in pairs]
+    text["text"] = [cell(Score(mean, sd), digits, form) for mean, sd in pairs]
     wide = text.pivot_table(
         index=["dataset", "label", "name"], columns="method", values="text", aggfunc="first", sort=False
     )
     wide = wide[list(dict.fromkeys(frame["method"]))].reset_index()
     wide[["dataset", "name"]] = wide[["dataset", "name"]].map(lambda value: escape(str(value), form))
-    return wide.rename(columns=lambda name: escape(str(name), form)).fillna(escape(NONE, form))
+    titles = {name: header(name, form) for name in ("dataset", "label", "name")}
+    wide = wide.rename(columns=lambda name: titles.get(str(name)) or escape(str(name), form))
+    return wide.fillna(escape(NONE, form))
 
 
 def selection_table(summary: Mapping[str, Any]) -> pd.DataFrame:
@@ -106,14 +113,15 @@ def significance_table(summary: Mapping[str, Any]) -> pd.DataFrame:
     """One row a comparison, of every metric and family."""
     rows = [
         {"dataset": dataset, "metric": metric, "family": family, **comparison}
+        | {"conditions_on": _conditions(summary, dataset, model, metric)}
         for dataset, models in summary["comparisons"].items()
-        for metrics in models.values()
+        for model, metrics in models.items()
         for metric, entry in metrics.items()
         for family in ("against_best", "against_identity", "pairs")
         for comparison in entry.get(family, ())
     ]
     columns = ["dataset", "metric", "family", "a", "b", "n", "mean_difference", "ci_low", "ci_high", "p", "p_holm"]
-    frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "significant", "too_few"])
+    frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "significant", "too_few", "conditions_on"])
     for name in ("mean_difference", "ci_low", "ci_high"):
         digits = frame["metric"].map(lambda metric: METRICS[metric].digits + 1)
         numbers = zip(pd.to_numeric(frame[name]), digits, strict=True)
@@ -122,6 +130,12 @@ def significance_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         frame[name] = [float(f"{value:.3g}") for value in pd.to_numeric(frame[name])]
     frame["rank_biserial"] = pd.to_numeric(frame["rank_biserial"]).round(3)
     return frame
+
+
+def _conditions(summary: Mapping[str, Any], dataset: str, model: str, metric: str) -> str:
+    """What a test takes as given: a method that trains nothing has no network, only its lambda."""
+    known = summary.get("verdicts", {}).get(dataset, {}).get(model, {}).get(metric, {})
+    return "these lambdas" if known.get("scope") == "fixed" else "these trained networks"
 
 
 def _tests_shown(frame: pd.DataFrame) -> pd.DataFrame:

@@ -19,8 +19,10 @@ from regbench.report.page_tables import page_table
 
 TABLES = {
     "main": "Results",
+    "verdicts": "Verdicts",
+    "variance": "What the noise is made of",
     "selection": "Choice of lambda",
-    "significance": "Tests",
+    "significance": "Tests of these trained networks",
     "grid": "What similarity and regularizer contribute",
     "per_structure": "Structures",
     "controls": "Controls: which columns can be fooled",

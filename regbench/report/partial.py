@@ -1,5 +1,6 @@
 """The table of an unfinished study: what is evaluated so far, and for every cell that is not complete the reason."""
 
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from regbench.files import write_json
 from regbench.metrics import METRICS
 from regbench.progress import Cell, progress
 from regbench.report.tables import MAIN
-from regbench.report.text import NONE, Form, cell, escape, plain, write_table
+from regbench.report.text import Form, Score, cell, escape, header, plain, write_table
 
 IN_TERMINAL = ("dataset", "method", "lambda", "seeds", "dice_mean", "ndv_percent_mean", "state", "why")
 
@@ -53,11 +54,17 @@ def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     whys = frame["why"]
     shown = plain(frame.drop(columns=[c for c in frame if str(c).startswith(tuple(numbers))] + ["why"]), form)
     for name in numbers:
-        pairs = zip(frame[f"{name}_mean"], frame[f"{name}_sd"], frame["pairs"], strict=True)
-        texts = [cell(mean, sd, METRICS[name].digits, form) if n else NONE for mean, sd, n in pairs]
-        shown[escape(name, form)] = [escape(text, form) if text == NONE else text for text in texts]
-    shown["why"] = [escape(why, form) for why in whys]
+        scores = [_score(row, name) for row in frame.to_dict(orient="records")]
+        shown[header(name, form)] = [cell(score, METRICS[name].digits, form) for score in scores]
+    shown[header("why", form)] = [escape(why, form) for why in whys]
     return shown
+
+
+def _score(row: Mapping[Hashable, Any], name: str) -> Score:
+    if not row["pairs"] or f"{name}_infinite" not in row or pd.isna(row[f"{name}_infinite"]):
+        return Score(np.nan)
+    mean, sd, seed_sd, median = (row[f"{name}_{kind}"] for kind in ("mean", "sd", "seed_sd", "median"))
+    return Score(mean, sd, seed_sd, median, int(row[f"{name}_infinite"]), row["failed"] > 0)
 
 
 def _row(config: Config, each: Cell) -> dict[str, Any]:
@@ -78,7 +85,8 @@ def _row(config: Config, each: Cell) -> dict[str, Any]:
     for name, spread in metrics_of(rows).items():
         if name in MAIN:
             digits = METRICS[name].digits
-            row |= {f"{name}_{kind}": _round(spread[kind], digits) for kind in ("mean", "sd", "median")}
+            row |= {f"{name}_{kind}": _round(spread[kind], digits) for kind in ("mean", "sd", "seed_sd", "median")}
+            row[f"{name}_infinite"] = spread["infinite"]
     return row
 
 

@@ -1,5 +1,7 @@
 TABLES = (
     "main",
+    "verdicts",
+    "variance",
     "per_structure",
     "selection",
     "significance",
