@@ -10,23 +10,25 @@ Reference:
 """
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.cache import Dataset, Pair
+if TYPE_CHECKING:  # torch, which the analysis need not load
+    from regbench.data.cache import Dataset, Pair
 
 Field = NDArray[np.float32]
 MOST = 30  # pairs of a control: what it says is plain, and scattered labels take three times as long to measure
 SIMILARITY = "similarity."  # in rows, before the id of each similarity of the grid
 
 
-def no_displacement(pair: Pair) -> Field:
+def no_displacement(pair: "Pair") -> Field:
     """Zeros ``(d, *S)``."""
     return np.zeros((pair.fixed.ndim, *pair.fixed.shape), np.float32)
 
 
-def sort_intensities(pair: Pair) -> Field:
+def sort_intensities(pair: "Pair") -> Field:
     """The displacement by which each fixed voxel takes the moving voxel of its own intensity rank.
 
     Equal intensities are ranked by their place in the array (NaN last), so a constant image is left where it is. Every
@@ -47,10 +49,10 @@ def sort_intensities(pair: Pair) -> Field:
     return field
 
 
-CONTROLS: Mapping[str, Callable[[Pair], Field]] = {"control_self": no_displacement, "control_sort": sort_intensities}
+CONTROLS: Mapping[str, Callable[["Pair"], Field]] = {"control_self": no_displacement, "control_sort": sort_intensities}
 
 
-def control_pairs(control: str, data: Dataset) -> tuple[tuple[str, str], ...]:
+def control_pairs(control: str, data: "Dataset") -> tuple[tuple[str, str], ...]:
     """The (fixed, moving) pairs of a control: each fixed test image with itself, or the first test pairs."""
     pairs = data.pairs("test")
     if CONTROLS[control] is no_displacement:

@@ -204,12 +204,14 @@ def controls(config: Config) -> tuple[Method, ...]:
 
 
 def find_method(config: Config, name: str) -> Method:
-    """The method called `name`.
+    """The method or control called `name`.
 
     Raises:
         UsageError: if the study has none of that name.
     """
     known = _by_id(config)
+    if name in CONTROLS and config.controls:
+        return Method(name, control=True)
     if name not in known:
         raise UsageError(f"method `{name}` is not in study `{config.study}`; {did_you_mean(name, known)}")
     return known[name]
@@ -427,6 +429,8 @@ def evaluate_job(config: Config, method: str, seed: int) -> Job:
     `identity` brings the controls with it, and all of these are measured by every similarity of the grid.
     """
     found = find_method(config, method)
+    if found.control:
+        raise UsageError(f"`{method}` must be evaluated with `{IDENTITY}`, whose job brings it along; name that method")
     modules = [component_module("regbench.models", found.model.name)] if found.model else []
     job: Job = {"method": method, "seed": seed, "replicate": replicate_of(config, seed)}
     if found.baseline:

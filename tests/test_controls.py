@@ -110,6 +110,8 @@ def test_controls_are_no_methods_and_come_with_identity(tiny):
     assert tuple(method.id for method in plan.controls(config)) == plan.CONTROLS == tuple(CONTROLS)
     assert list(plan.control_runs(config)) == [("brains", name, 0) for name in plan.CONTROLS]
     assert not set(plan.CONTROLS) & {method.id for method in plan.methods(config)}
+    with pytest.raises(UsageError, match="evaluated with `identity`"):
+        plan.evaluate_job(config, "control_sort", 0)
     folder = lay.pairs("brains", "identity", 0).parent
     assert {
         path.parent for name in plan.CONTROLS for path in (lay.pairs("brains", name, 0), lay.panels("brains", name, 0))
