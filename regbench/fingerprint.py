@@ -86,9 +86,14 @@ def _file(module: str) -> Path | None:
 
 
 @cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_source(module))
+
+
+@cache
 def _code(module: str) -> str:
     """The syntax tree without docstrings and positions."""
-    tree = ast.parse(_source(module))
+    tree = _tree(module)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -101,7 +106,7 @@ def _code(module: str) -> str:
 def _imports(module: str) -> tuple[str, ...]:
     """The regbench modules that a module names in its import statements, wherever they stand."""
     found = set[str]()
-    for node in ast.walk(ast.parse(_source(module))):
+    for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

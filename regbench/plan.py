@@ -489,8 +489,12 @@ def cell_job(config: Config, dataset: str, method: str) -> Job:
 
 def study_job(config: Config, stage: str) -> Job:
     """What a stage over the whole study (analyze, report) depends on, beside its input files."""
-    keep = config.model_dump(mode="json", exclude=NO_NUMBER)
-    return {"config": keep, "code": fingerprint(f"regbench.{stage}")}
+    return {"config": protocol(config), "code": fingerprint(f"regbench.{stage}")}
+
+
+def protocol(config: Config) -> Job:
+    """All of a config that may change a number."""
+    return config.model_dump(mode="json", exclude=NO_NUMBER)
 
 
 def _component(component: Component) -> Job:

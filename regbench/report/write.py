@@ -33,7 +33,7 @@ def report(config: Config, *, processes: int = 1) -> None:
     lay = plan.layout(config)
     summary, _ = load_summary(config)
     rows = pd.read_parquet(lay.rows)
-    protocol: dict[str, Any] = plan.study_job(config, "report.write")["config"]
+    protocol = plan.protocol(config)
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
     best_runs = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
     histories = {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in best_runs}

@@ -122,7 +122,7 @@ class _Study:
         self.entries = {(entry["dataset"], entry["method"]): entry for entry in found}
         self.tags = {
             "study": config.study,
-            "config_sha256": digest(plan.study_job(config, "report.write")["config"]),
+            "config_sha256": digest(plan.protocol(config)),
         }
         self._data: dict[str, Data | None] = {}
 

@@ -160,7 +160,18 @@ def follow():
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         FOLLOWER = subprocess.Popen(
-            ["regbench", "track", CONFIG_FILE, "--follow", "--head", str(os.getpid())],
+            # Whatever else computes comes first: on a machine of few cores it would take a share of every training.
+            [
+                "nice",
+                "-n",
+                "19",
+                "regbench",
+                "track",
+                CONFIG_FILE,
+                "--follow",
+                "--head",
+                str(os.getpid()),
+            ],
             stdout=file,
             stderr=file,
             start_new_session=True,  # Ctrl-C is for the head, which then ends this one
