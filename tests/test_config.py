@@ -182,3 +182,15 @@ def test_regions_of_equivalence_must_make_sense(tiny, regions, words):
 def test_regions_of_equivalence_may_be_of_any_metric_that_is_compared(tiny):
     regions = {"dice": 0.005, "hd95_mm": 1000.0, "sdlogj": 2.0, "ndv_percent": 0.1}
     assert load({**tiny, "equivalence": regions}, check_component).equivalence == regions
+
+
+@pytest.mark.parametrize(
+    ("tuning", "words"),
+    [
+        ({"trials": 6, "round_size": 3, "repeats": 3}, "repeats must be fewer than round_size"),
+        ({"trials": 3, "round_size": 3, "repeats": 1}, "repeats need a second round"),
+        ({"trials": 6, "round_size": 3, "repeats": -1}, "tuning.repeats"),
+    ],
+)
+def test_repeats_need_room(tiny, tuning, words):
+    assert words in message({**tiny, "tuning": {**tiny["tuning"], **tuning}})
