@@ -57,7 +57,8 @@ def test_noise_is_taken_for_noise(noise):
 
 def test_repeats_tell_the_noise():
     """Ten points that lie on a line look exact, until one of them says something else with another seed."""
-    places, scores = np.append(PLACES, PLACES[4:6]), np.append(truth(PLACES), truth(PLACES[4:6]) + np.array((0.03, -0.03)))
+    places = np.append(PLACES, PLACES[4:6])
+    scores = truth(places) + np.array([0.0] * 10 + [0.03, -0.03])
     seeds = [None] * 10 + [7, 8]
     assert smooth(places[:, None], scores, seeds).noise > 5 * smooth(PLACES[:, None], truth(PLACES)).noise
 
