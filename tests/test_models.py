@@ -21,6 +21,7 @@ SHAPES = [(32, 48), (37, 21), (16, 18, 23)]
 NETWORKS = {
     **{name: (name, {}) for name in (*MODELS, *AFFINE_MODELS) if name != "instance"},
     "diffeomorphic": ("voxelmorph", {"diffeomorphic": True}),
+    "normalised": ("voxelmorph", {"norm": "instance"}),
     "lkunet diffeomorphic": ("lkunet", {"diffeomorphic": True, "flow": "quarter"}),
     "affine first": ("voxelmorph", {"affine": True}),
 }
