@@ -1,6 +1,7 @@
 """How much Dice each way to choose lambda loses in few trials, on recorded curves of real data.
 
     python benchmarks/tuning.py --seeds 8
+    python benchmarks/tuning.py --seeds 8 --noisy      # trials with noise: docs/tuning_noise.csv
 
 The curves (`tuning_curves.json`) give Dice at any lambda by monotone interpolation; regret is the curve's best minus
 the best that was tried. `plain` samplers are Optuna's own defaults, one trial after the other (random start-up of ten).
@@ -12,6 +13,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ import optuna
 import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
-from regbench.tune import propose
+from regbench.tune import propose, select
 
 ROOT = Path(__file__).parent
 DOCS = ROOT.parent / "docs"
@@ -73,13 +75,79 @@ WAYS: dict[str, Callable[..., list[float]]] = {
 }
 
 
+def noisy(curves: dict[str, dict[str, list[float]]], seeds: int) -> pd.DataFrame:
+    """Regret of the choice, and how far the choices of two studies lie apart, where trials have noise.
+
+    `best trial` takes the highest single score, `smoothed` what `select` takes; `repeats` spends one trial a round on a
+    point that was tried.
+    """
+    rows = []
+    for noise, trials, repeats in product((0.005, 0.01, 0.02), (6, 9), (0, 1)):
+        chosen: dict[str, list[tuple[float, float]]] = {"best trial": [], "smoothed": []}
+        apart: dict[str, list[float]] = {rule: [] for rule in chosen}
+        for cell, found in curves.items():
+            at = PchipInterpolator(np.log(found["lam"]), found["dice"])
+            span = [found["lam"][0], found["lam"][-1]]
+            top = float(at(np.linspace(*np.log(span), 2001)).max())
+            lams: dict[str, list[float]] = {rule: [] for rule in chosen}
+            for seed in range(seeds):
+                made = _noisy_study(at, span, seed, cell, (noise, trials, repeats))
+                for rule, lam in (("best trial", made["best_trial"]["lam"]), ("smoothed", made["lam"])):
+                    chosen[rule].append((top - float(at(np.log(lam))), lam))
+                    lams[rule].append(float(np.log10(lam)))
+            for rule, values in lams.items():
+                apart[rule] += [abs(one - two) for one, two in combinations(values, 2)]
+        for rule, values in chosen.items():
+            regret = [lost for lost, _ in values]
+            rows.append(
+                {
+                    "noise": noise, "trials": trials, "repeats": repeats, "rule": rule,
+                    "regret_mean": round(float(np.mean(regret)), 5),
+                    "regret_p95": round(float(np.quantile(regret, 0.95)), 5),
+                    "log10_apart": round(float(np.mean(apart[rule])), 3),
+                    "within_10_fold": round(float(np.mean(np.array(apart[rule]) <= 1)), 3),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _noisy_study(
+    at: PchipInterpolator, span: list[float], seed: int, cell: str, setting: tuple[float, int, int]
+) -> dict[str, object]:
+    """What `select` says of one search by `propose` in rounds of three."""
+    noise, trials, repeats = setting
+    random = np.random.default_rng([seed, *cell.encode()])
+    job = {"cell": cell, "range": span, "trials": trials, "round_size": 3, "sampler": "gp", "seed": seed, "noisy": True}
+    job |= {"repeats": repeats, "training_seed": seed} if repeats else {}
+    results: list[dict[str, object]] = []
+    for number in range(-(-trials // 3)):
+        for each in propose(job, number, results):
+            score = float(at(np.log(each["lam"]))) + noise * float(random.standard_normal())
+            results.append({**each, "status": "complete", "reason": "", "dice": score, "ndv_percent": 0.0})
+    choice = {
+        "method": cell,
+        "range": span,
+        "value": None,
+        "selection": "dice",
+        "ndv_limit_percent": 0.5,
+        "noisy": True,
+    }
+    return select(choice, results)
+
+
 def main() -> None:
     """Print and write the table, draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--noisy", action="store_true", help="trials with noise, and the choice among them")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore")
+    if options.noisy:
+        frame = noisy(json.loads((ROOT / "tuning_curves.json").read_text())["cells"], options.seeds)
+        frame.to_csv(DOCS / "tuning_noise.csv", index=False, lineterminator="\n")
+        print(frame.to_string(index=False))
+        return
     rows = []
     for cell, found in json.loads((ROOT / "tuning_curves.json").read_text())["cells"].items():
         at = PchipInterpolator(np.log(found["lam"]), found["dice"])
