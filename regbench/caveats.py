@@ -100,13 +100,21 @@ def _edges(entries: Sequence[Entry]) -> Iterator[str]:
 
 def _flat(entries: Sequence[Entry]) -> Iterator[str]:
     searched = [entry for entry in entries if entry.get("trials")]
-    found = [(_name(entry), "") for entry in searched if any(chosen.get("flat") for chosen in _searches(entry))]
+    found = [(_name(entry), _alike(entry)) for entry in searched if any(c.get("flat") for c in _searches(entry))]
     yield from _said(
-        lambda _: "the trials do not tell its lambdas apart: another search may choose another",
+        lambda detail: (
+            f"its trials do not tell its lambdas apart{detail and f', {detail}'}: another search may choose another"
+        ),
         f"of {len(searched)} tuned cells have lambdas that their trials do not tell apart: another search may choose "
         "others",
         found,
     )
+
+
+def _alike(entry: Entry) -> str:
+    """From which lambda to which the trials of any of a cell's searches see no difference."""
+    ends = [end for chosen in _searches(entry) if chosen.get("flat") for end in chosen.get("alike") or ()]
+    return f"{min(ends):.2g} to {max(ends):.2g}" if ends else ""
 
 
 def _failed(entries: Sequence[Entry]) -> Iterator[str]:
@@ -222,8 +230,13 @@ def _longer(entry: Entry) -> float | None:
     runs = [run for run in entry["runs"] if run.get("validation", {}).get("dice") is not None and run["lam"]]
     if not trials or not runs:
         return None
-    nearest = [min(trials, key=lambda trial: abs(np.log(trial["lam"] / run["lam"]))) for run in runs]
-    return float(np.mean([run["validation"]["dice"] - trial["dice"] for run, trial in zip(runs, nearest, strict=True)]))
+    return float(np.mean([run["validation"]["dice"] - _at(trials, run["lam"]) for run in runs]))
+
+
+def _at(trials: Sequence[Mapping[str, Any]], lam: float) -> float:
+    """Mean validation Dice of the trials whose lambda is nearest."""
+    nearest = min((trial["lam"] for trial in trials), key=lambda tried: abs(np.log(tried / lam)))
+    return float(np.mean([trial["dice"] for trial in trials if trial["lam"] == nearest]))
 
 
 def _few_trainings(entries: Sequence[Entry]) -> Iterator[str]:

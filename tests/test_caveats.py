@@ -68,8 +68,14 @@ def test_no_lambda_is_at_no_edge():
 
 
 def test_lambdas_within_noise():
-    (text,) = warned(cell(searches=[{"lam": 0.1, "range": [0.01, 1], "flat": True}]), cell("m.mse.bending"))
-    assert text == ("brains/m.lcc.bending: the trials do not tell its lambdas apart: another search may choose another")
+    flat = {"lam": 0.1, "range": [0.01, 1], "flat": True}
+    (text,) = warned(cell(searches=[{**flat, "alike": [0.0123, 0.3]}, {**flat, "alike": [0.02, 0.9], "flat": False}]))
+    assert text == (
+        "brains/m.lcc.bending: its trials do not tell its lambdas apart, 0.012 to 0.3: another search may choose "
+        "another"
+    )
+    (text,) = warned(cell(searches=[flat, {**flat, "flat": False}]))
+    assert "its lambdas apart: another" in text
     many = [cell(f"m.lcc.r{k}", selected={"lam": 0.1, "range": [0.01, 1], "flat": True}) for k in range(8)]
     (text,) = warned(*many, cell("m.mse.bending"))
     assert text.startswith("8 of 9 tuned cells have lambdas that their trials do not tell apart")
@@ -223,8 +229,10 @@ def longer(name, gain, trial=0.6, **changes):
     entry = cell(name, **changes)
     for run in entry["runs"]:
         run |= {"lam": 0.1, "validation": {"dice": trial + gain}}
+    # Two trials of the nearest lambda are one witness: their mean.
     near, far = ({"status": "complete", "lam": lam, "dice": dice} for lam, dice in ((0.11, trial), (5.0, 0.1)))
-    return entry | {"trials": [far, near, {"status": "diverged", "lam": 0.1, "dice": None}]}
+    twice = [{**near, "dice": trial + step} for step in (-0.01, 0.01)]
+    return entry | {"trials": [far, *twice, {"status": "diverged", "lam": 0.1, "dice": None}]}
 
 
 def test_longer_trainings_that_beat_the_trials():

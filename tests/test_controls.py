@@ -8,8 +8,8 @@ from made_results import make_results, twelve
 
 from regbench import plan
 from regbench.config import load
-from regbench.controls import CONTROLS, SIMILARITY, sort_intensities
-from regbench.data.cache import Pair
+from regbench.controls import CONTROLS, SIMILARITY, control_pairs, sort_intensities
+from regbench.data.cache import Dataset, Pair
 from regbench.errors import UsageError
 from regbench.evaluate import evaluate, measure
 from regbench.files import read_json
@@ -95,6 +95,33 @@ def test_sorting_fools_similarities_and_not_labels(rows):
     assert after["dice"] < before["dice"] / 2
     assert after["ndv_percent"] > 1000
     assert after["inverse_consistency_mm"] == 0
+
+
+def test_a_control_has_thirty_pairs_at_most(rows, data, monkeypatch):
+    monkeypatch.setattr("regbench.controls.MOST", 1)
+    assert control_pairs("control_sort", data) == data.pairs("test")[:1]
+    assert control_pairs("control_self", data) == ((data.pairs("test")[0][0],) * 2,)
+
+
+def test_volumes_with_landmarks(tiny, tmp_path):
+    """3D, spacing that differs by axis, landmarks: every number of a control is finite but what none has."""
+    config = load(tiny, check_component)
+    generator = np.random.default_rng(0)
+    shape, subjects = (12, 14, 11), ("a", "b")
+    images = generator.normal(size=(2, *shape)).astype(np.float32)
+    points = np.array([[k, *generator.uniform(2, 8, 3)] for k in (0, 0, 1, 1)])
+    arrays = {"images": images, "labels": (images > 0).astype(np.uint8) + 1, "landmarks": points}
+    manifest = {"id": "brains", "subjects": subjects, "data_sha256": "0", "shape": shape, "spacing_mm": [1.0, 2.0, 0.5]}
+    manifest |= {"labels": {"1": "one", "2": "two"}, "pairs": {"test": [["a", "b"], ["b", "a"]]}}
+    job = plan.evaluate_job(config, plan.IDENTITY, 0)
+    evaluate({**job, "similarities": job["similarities"][1:]}, Dataset(manifest, arrays), None, tmp_path / "p.parquet")
+    own, sort = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in plan.CONTROLS)
+    assert (own["tre_mm"] == 0).all()
+    assert (own["dice"] == 1).all()
+    numbers = ["dice", "hd95_mm", "ndv_percent", "tre_mm", "tre_l2r_mm", "displacement_mm", f"{SIMILARITY}mse"]
+    assert np.isfinite(sort[numbers]).all(axis=None)
+    assert (sort["inverse_consistency_mm"] == 0).all()
+    assert sort["dice"].mean() > 0.9  # two classes of tissue, told by intensity alone: overlap is fooled
 
 
 def test_controls_can_be_left_out(tiny):

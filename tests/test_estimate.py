@@ -48,8 +48,8 @@ def test_a_cell_of_networks_as_one_job(tiny):
     assert {rule: found["jobs"].get(rule, 0) for rule in ("cell", "train", "evaluate")} == {
         "cell": 2, "train": 0, "evaluate": 1,
     }  # fmt: skip
-    # Of a cell: 2 proposals, 2 files of trials, all of them, choice, 2 x 5 of a run, what was evaluated, log.
-    assert found["files"]["files"] == 2 * (2 + 2 + 1 + 1 + 2 * 5 + 1 + 1) + 3 + 3
+    # Of a cell: 2 proposals, 2 files of trials, all of them, choice, 2 x 5 of a run, evaluated, log; 2 controls.
+    assert found["files"]["files"] == 2 * (2 + 2 + 1 + 1 + 2 * 5 + 1 + 1) + 3 + 3 + 2 * 2
     make(load({**tiny, "study": "pilot", "tuning": {**tiny["tuning"], "trials": 1, "steps": 1}, "seeds": [0]}))
     (cpu,) = estimate(load(tiny))["hours"]
     beside = (30 - 5 * (1 + 4)) / 2  # a pilot's two trainings of five steps, in a job of 30 s

@@ -10,6 +10,7 @@ from regbench.evaluate import measure
 from regbench.metrics import (
     assd_mm,
     dice,
+    displacement_mm,
     endpoint_error_mm,
     fold_backward_percent,
     folding_metrics,
@@ -172,6 +173,7 @@ def test_the_form_of_a_displacement_changes_nothing(shape, spacing, form):
             *folding_metrics(u, labels > 0).values(),
             fold_backward_percent(u),
             endpoint_error_mm(u, u * 0, spacing),
+            displacement_mm(u, spacing),
             inverse_consistency_mm(u, u, spacing),
             tre_mm(u, *points, spacing),
             tre_l2r_mm(u, *points, spacing),
@@ -189,6 +191,7 @@ def test_a_displacement_that_is_not_finite_has_no_number(shape, spacing, broken)
     bad[(0, *[3] * len(shape))] = broken
     everything = np.ones(shape, bool)
     assert np.isnan(list(folding_metrics(bad, everything).values())).all()
+    assert np.isnan(displacement_mm(bad, spacing))
     assert np.isnan(endpoint_error_mm(bad, good, spacing))
     assert np.isnan(endpoint_error_mm(good, bad, spacing))
     assert np.isnan(inverse_consistency_mm(bad, good, spacing))

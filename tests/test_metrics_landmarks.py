@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from regbench.metrics import endpoint_error_mm, inverse_consistency_mm, landmark_errors_mm, tre_l2r_mm, tre_mm
+from regbench.metrics import (
+    displacement_mm,
+    endpoint_error_mm,
+    inverse_consistency_mm,
+    landmark_errors_mm,
+    tre_l2r_mm,
+    tre_mm,
+)
 
 CASES = [((9, 6), (1.7, 0.6)), ((7, 9, 6), (1.7, 0.6, 2.3))]
 
@@ -121,6 +128,14 @@ def test_endpoint_error_of_a_translation_by_hand():
 def test_endpoint_error_needs_one_shape():
     with pytest.raises(ValueError, match="one shape"):
         endpoint_error_mm(np.zeros((2, 5, 4)), np.zeros((2, 4, 5)), (1.5, 1.5))
+
+
+def test_the_length_of_a_displacement_is_its_error_against_none(case):
+    field, spacing = case
+    length = np.sqrt(((field * spacing.reshape(-1, *[1] * len(spacing))) ** 2).sum(0)).mean()
+    assert displacement_mm(field, spacing) == pytest.approx(length)
+    assert displacement_mm(field, spacing) == pytest.approx(endpoint_error_mm(field, field * 0, spacing))
+    assert displacement_mm(field * 0, spacing) == 0
 
 
 def test_inverse_consistency_of_a_translation(case):

@@ -34,7 +34,7 @@ def test_every_public_function_of_one_number_is_in_the_table():
     functions = {
         "dice", "dice30", "hd95_mm", "assd_mm", "hd95_l2r", "fold_central_percent", "fold_forward_percent",
         "fold_backward_percent", "ndv_percent", "nd_points_percent", "sdlogj", "sdlogj_l2r", "tre_mm",
-        "tre_l2r_mm", "endpoint_error_mm", "inverse_consistency_mm",
+        "tre_l2r_mm", "endpoint_error_mm", "inverse_consistency_mm", "displacement_mm",
     }  # fmt: skip
     assert functions <= set(METRICS)
     assert functions <= set(regbench.metrics.__all__)
