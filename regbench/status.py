@@ -161,8 +161,9 @@ def _score(config: Config, cell: Cell) -> dict[str, Any] | None:
     if records:
         dice = float(np.mean([record["validation"]["dice"] for record in records]))
         return entry | {"dice": dice, "lam": records[0]["lam"]}
-    if not any(step.rule == "select" and state == "done" for step, state, _ in cell.steps):
+    ended = [step.replicate for step, state, _ in cell.steps if step.rule == "select" and state == "done"]
+    if not ended:
         return None
-    chosen = read_json(plan.layout(config).selected(cell.dataset, cell.method))
+    chosen = read_json(plan.layout(config).selected(cell.dataset, cell.method, ended[0]))
     trial = chosen.get("by_dice")
     return entry | {"dice": trial["dice"], "lam": trial["lam"]} if trial and trial.get("dice") is not None else None

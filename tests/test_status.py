@@ -106,3 +106,11 @@ def test_a_study_that_is_not_there_yet(study):
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_search_that_ended_before_the_first_one_leads(tiny):
+    """Searches end in any order: who looks at the first alone finds no file."""
+    tiny["tuning"]["replicates"] = 2
+    study = load(tiny)
+    make(study, without=(f"select/brains/{MSE}/replicate0", f"train/brains/{MSE}", f"evaluate/brains/{MSE}"))
+    assert status(study)["cells"] is not None
