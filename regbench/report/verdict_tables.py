@@ -17,7 +17,6 @@ SHOWN_METRIC = "dice"
 FAMILIES = ("similarity", "regularizer", "against_identity", "pairs")
 NUMBERS = ("difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs")
 PARTS = ("subject", "seed", "tuning", "residual")
-DEVIATIONS = ("subject", "seed", "residual", "pair_of_methods")
 
 
 def write_verdicts(summary: Mapping[str, Any], folder: Path) -> None:
@@ -63,9 +62,9 @@ def variance_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         shares, deviations = verdicts.get("shares") or {}, verdicts.get("sd") or {}
         row: dict[str, Any] = {"dataset": dataset, "model": model, "metric": metric}
         row |= {f"share_{part}": _significant(shares.get(part), 3) for part in PARTS}
-        row |= {f"sd_{part}": _significant(deviations.get(part), 3) for part in DEVIATIONS}
+        row |= {f"sd_{part}": _significant(deviations.get(part), 3) for part in PARTS}
         rows.append(row | {name: verdicts["noise"].get(name) for name in ("seeds", "replicates", "subjects", "pairs")})
-    names = [f"share_{part}" for part in PARTS] + [f"sd_{part}" for part in DEVIATIONS]
+    names = [f"share_{part}" for part in PARTS] + [f"sd_{part}" for part in PARTS]
     counts = ["seeds", "replicates", "subjects", "pairs"]
     frame = pd.DataFrame(rows, columns=["dataset", "model", "metric", *names, *counts])
     return frame.astype(dict.fromkeys(names, float) | dict.fromkeys(counts, "Int64"))
