@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from regbench import plan
 from regbench.config import Config
-from regbench.files import write_text
+from regbench.files import read_json, write_text
+from regbench.report.headline import headline
 
 NOTE = "mlflow.note.content"
 THUMBNAIL = "thumbnail"  # folder among the artifacts of a method's run
@@ -72,6 +73,8 @@ def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str
     methods, lay = parents(config, runs), plan.layout(config)
     present = client.get_experiment(experiment).tags
     about = f"**{config.study}**. {config.description}".strip()
+    if lay.summary.exists():
+        about = "\n\n".join(filter(None, [about, said(read_json(lay.summary))]))
     for key, value in experiment_tags(experiment, about, methods).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
@@ -85,6 +88,17 @@ def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str
             lay.views, f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><ul>{items}</ul>\n'
         )
     return found
+
+
+def said(summary: Mapping[str, Any]) -> str:
+    """The headline of a study (Markdown), short enough for a tag; whole paragraphs alone."""
+    text = ""
+    for paragraph_of_model in headline(summary):
+        longer = "\n\n".join(filter(None, [text, paragraph_of_model]))
+        if len(longer) > LIMIT // 2:
+            break
+        text = longer
+    return text
 
 
 def picture(run: str, name: str) -> str:

@@ -36,7 +36,7 @@ def test_the_example_of_the_issue():
         "With `m`, lcc is better than gcc and mse; nothing is decided between gcc and mse "
         "(8 seeds, or 6 seeds and 60 pairs would); grad_l2, grad_l1 and bending are equal within 0.005; "
         "displacement_l1 is worse than grad_l2; displacement_l1 against grad_l1 and bending is undecided. "
-        "lcc x grad_l2 has the best mean: better than mse x grad_l2, equal to lcc x bending within 0.005. "
+        "lcc x grad_l2 has the best mean of 3 cells: better than mse x grad_l2, equal to lcc x bending within 0.005. "
         "This holds at these lambdas."
     )
 

@@ -13,7 +13,7 @@ from PIL import Image
 from regbench.analyze import _ranked, _spread
 from regbench.compare import compare_methods
 from regbench.files import _finite
-from regbench.report import details, tables
+from regbench.report import details, tables, terminal, verdict_tables
 from regbench.report.details import grid_table, selection_table, significance_table, structures_table, write_details
 from regbench.report.figures import dice_figure, lambda_figure
 from regbench.report.judging import (
@@ -129,15 +129,15 @@ def test_a_best_mean_is_bold_only_where_it_is_better_than_every_other(tmp_path):
     text = (tmp_path / "main.md").read_text()
     seeds = " ± 0.010 (seeds 0.001)"
     assert column(text, "Dice") == [f"0.900{seeds}", f"**0.700**{seeds}", f"0.700{seeds}", f"0.650{seeds}"]
-    assert r"\textbf{0.700} $\pm$ 0.010 {\scriptsize(0.001)}" in (tmp_path / "main.tex").read_text()
+    assert r"\textbf{0.700} {\scriptsize $\pm$ 0.010 (0.001)}" in (tmp_path / "main.tex").read_text()
     assert "<b>0.700</b> ± 0.010<br><small>seeds 0.001</small>" in (tmp_path / "main.html").read_text()
     for verdict, sign, tex in (("equal", "=", r"\rlap{ $=$}"), ("undecided", "?", r"\rlap{ ?}")):
         write_main(judged(*CELLS, verdicts={"lcc.bending mse.bending": verdict}), tmp_path, {})
         found = column((tmp_path / "main.md").read_text(), "Dice")
         assert found == [f"0.900{seeds}", f"<u>0.700</u>{seeds}", f"0.700{seeds} {sign}", f"0.650{seeds}"]
         text = (tmp_path / "main.tex").read_text()
-        assert r"\underline{0.700} $\pm$ 0.010 {\scriptsize(0.001)}" in text
-        assert rf"0.700 $\pm$ 0.010 {{\scriptsize(0.001)}}{tex}" in text
+        assert r"\underline{0.700} {\scriptsize $\pm$ 0.010 (0.001)}" in text
+        assert rf"0.700 {{\scriptsize $\pm$ 0.010 (0.001)}}{tex}" in text
         assert f"0.700 ± 0.010 {sign}<br><small>seeds 0.001</small>" in (tmp_path / "main.html").read_text()
         frame = pd.read_csv(tmp_path / "main.csv")
         assert frame["dice_verdict"].fillna("").tolist() == ["", "best", verdict, "worse"]
@@ -253,6 +253,119 @@ def test_the_terminal_table_starts_with_identity():
     assert "identity" in lines[1]
     assert "lcc" in lines[2]
     assert max(map(len, lines)) <= 100
+
+
+def test_the_terminal_shows_marks_and_ends_with_the_headline():
+    made = judged(*CELLS, verdicts={"lcc.bending mse.bending": "equal"}) | {"warnings": ["one", "two", "three", "four"]}
+    text = terminal_table(made)
+    assert re.search(r"lcc +bending +0.123 +0.700 ± 0.010 \(0.001\) \+ .* 1 \(1-2\)$", text, re.MULTILINE)
+    assert re.search(r"mse +bending +0.123 +0.700 ± 0.010 \(0.001\) = .* 2 \(1-2\)$", text, re.MULTILINE)
+    assert re.search(r"gcc +bending +0.123 +0.650 ± 0.010 \(0.001\)  +0.123", text)
+    assert "? undecided" in terminal.legend(made)
+    assert "Not judged: fold %, NDV %." in terminal.legend(made)
+    assert re.search(r"0.700 ± 0.010 \(0.001\) \*", terminal_table(judged(*CELLS)))
+    lines = terminal.closing(made).splitlines()
+    assert lines[3] == "4 warnings: the others stand on the page"
+    assert lines[-2].startswith("With `voxelmorph`, lcc x bending has the best mean")
+    assert max(map(len, [*lines, *text.splitlines(), *terminal.legend(made).splitlines()])) <= 120
+
+
+def test_a_table_that_is_too_wide_for_a_terminal_leaves_out_the_last_metrics():
+    made = judged(*CELLS)
+    for one in made["methods"]:
+        one["metrics"] |= dict.fromkeys(("tre_mm", "hd95_mm"), one["metrics"]["dice"])
+        one["model"] = one["model"] and "a_model_with_a_name_that_is_long_beyond_reason"
+    text = terminal_table(made)
+    assert max(map(len, text.splitlines())) <= 120
+    assert "Dice" in text
+    assert "HD95" not in text
+
+
+def test_infinite_is_no_failure_in_any_form(tmp_path):
+    """A mean that is infinite is null in the summary: without the count it would read as a failure."""
+    made = entry("lcc.bending", 0.7)
+    made["metrics"]["hd95_mm"] = {
+        "mean": np.inf, "sd": np.nan, "seed_sd": np.nan, "median": 2.5, "infinite": 3, "cases": 30,
+    }  # fmt: skip
+    most = entry("mse.bending", 0.6)
+    most["metrics"]["hd95_mm"] = made["metrics"]["hd95_mm"] | {"median": np.inf, "infinite": 20}
+    write_main(summary(CELLS[0], made, most), tmp_path, {})
+    for ending in ("md", "tex", "html"):
+        text = (tmp_path / f"main.{ending}").read_text()
+        assert "median 2.50 (3 infinite)" in text
+        assert "20 infinite" in text
+        assert "failed" not in text.replace("failed rows", "")
+    text = terminal_table(summary(CELLS[0], made, most))
+    assert "2.50, 3 infinite" in text
+    assert "failed" not in text
+
+
+def test_failed_is_said_only_where_rows_failed():
+    nothing = entry("lcc.bending", np.nan)
+    assert printed(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["–"]  # noqa: RUF001
+    nothing["failed_rows"] = 30
+    assert printed(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["failed"]
+
+
+def test_every_verdict_stands_in_its_table(tmp_path):
+    many = [entry(f"{similarity}.{regularizer}", 0.7) for similarity in "abc" for regularizer in "xyz"]
+    made = judged(CELLS[0], *many, verdicts={"a.x a.y": "undecided"})
+    made["verdicts"]["brains"]["voxelmorph"]["ndv_percent"] = made["verdicts"]["brains"]["voxelmorph"]["dice"]
+    verdict_tables.write_verdicts(made, tmp_path)
+    frame = pd.read_csv(tmp_path / "verdicts.csv")
+    assert frame["metric"].value_counts().to_dict() == {"dice": 45, "ndv_percent": 45}
+    assert frame["family"].value_counts().to_dict() == {"pairs": 72, "against_identity": 18}
+    first = frame[(frame["a"] == "a.x") & (frame["b"] == "a.y")].iloc[0]
+    assert (first["verdict"], first["would_decide"]) == ("undecided", "8 seeds, or 6 seeds and 60 pairs")
+    text = (tmp_path / "verdicts.md").read_text()
+    assert "All rest on 30 pairs, 8 subjects, 4 runs." in text
+    assert text.count("| a.x ") == 9, "Dice alone is printed"
+    assert column(text, "Interval")[9] == "-0.0010 to +0.0070"
+    assert "longtable" in (tmp_path / "verdicts.tex").read_text()
+    variance = pd.read_csv(tmp_path / "variance.csv")
+    assert variance.loc[0, ["share_subject", "share_seed", "share_residual"]].tolist() == [0.5, 0.3, 0.2]
+    assert np.isnan(variance.loc[0, "share_tuning"])
+    assert "–" in (tmp_path / "variance.md").read_text()  # noqa: RUF001
+    write_main(made, tmp_path, {})
+    told = json.loads((tmp_path / "main.provenance.json").read_text())
+    assert [(one["a"], one["b"], one["needs"]["seeds"]) for one in told["to_decide"]] == [("a.x", "a.y", 8)]
+    assert told["headline"][0].startswith("With `voxelmorph`")
+
+
+def test_a_reason_stands_where_no_number_would_decide(tmp_path):
+    made = judged(*CELLS)
+    pairs = made["verdicts"]["brains"]["voxelmorph"]["dice"]["pairs"]
+    usual = {"seeds": None, "subjects": None, "pairs": None, "both": None, "text": "no number in reach"}
+    pairs[:2] = [
+        one_verdict("lcc.bending", "mse.bending", "undecided", needs=usual),
+        one_verdict("lcc.bending", "gcc.bending", "undecided", needs=None, reason="1 of 2 runs failed", low=None),
+    ]
+    verdict_tables.write_verdicts(made, tmp_path)
+    found = column((tmp_path / "verdicts.md").read_text(), "Would decide")
+    assert [text for text in found if text] == ["out of reach", "1 of 2 runs failed"]
+
+
+def test_one_cell_has_its_verdict_against_no_registration(tmp_path):
+    made = judged(CELLS[0], CELLS[1])
+    verdict_tables.write_verdicts(made, tmp_path)
+    frame = pd.read_csv(tmp_path / "verdicts.csv")
+    assert frame[["a", "verdict", "b"]].to_numpy().tolist() == [["lcc.bending", "better", "identity"]]
+    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1] == "0.700 ± 0.010 (seeds 0.001)"
+    assert terminal.closing(made) == "With `voxelmorph`, lcc x bending is better than no registration. This holds at " \
+        "these lambdas."  # fmt: skip
+
+
+def test_a_summary_without_verdicts_still_has_its_tables(tmp_path):
+    verdict_tables.write_verdicts(summary(*CELLS), tmp_path)
+    write_main(summary(*CELLS), tmp_path, {})
+    assert "verdict" not in (tmp_path / "main.csv").read_text()
+    assert terminal.closing(summary(*CELLS)) == ""
+
+
+def test_tests_say_what_they_condition_on(grid):
+    assert set(significance_table(grid)["conditions_on"]) == {"these trained networks"}
+    fixed = {"brains": {"voxelmorph": {"dice": {"scope": "fixed"}}}}
+    assert set(significance_table({**grid, "verdicts": fixed})["conditions_on"]) == {"these lambdas"}
 
 
 def test_runtime_quotes_the_median_and_quartiles():

@@ -103,8 +103,7 @@ def _best(name: str, against: Sequence[tuple[str, str]], cells: _Cells, region: 
         parts.append(f"equal to {cells.named(others['equal'])}{within}")
     if others["undecided"]:
         parts.append(f"undecided against {cells.named(others['undecided'])}")
-    of = f" of the other {count} cells" if count > NAMED else ""
-    return f"{name} has the best mean: {', '.join(parts)}{of}."
+    return f"{name} has the best mean of {count + 1} cells: {', '.join(parts)}."
 
 
 def _alone(verdicts: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from regbench.report.against_best import rank_text
 from regbench.report.text import NONE, Form, Piece, Score, cell, escape, header, plain
 
 WIDE = 100  # characters of a row, from which LaTeX has a table a model
+COLUMNS = 5  # metrics that fit the width of a text
 GROUP = ["dataset", "model"]
 
 
@@ -48,24 +49,30 @@ def printed(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequ
 
 
 def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], controls: Sequence[str]) -> list[Piece]:
-    """What LaTeX has of a table that is too wide: one of each model and dataset, with what no model made in each.
+    """What LaTeX has of a table that is too wide: one of each model and dataset, of many metrics several.
+
+    What no model made stands in each.
 
     Args:
         frame, metrics, tuned: as of `printed`.
         controls: methods that stand below the last rule.
 
     Returns:
-        None where one table is narrow enough, or there is one model.
+        None where one table is narrow enough, or there is one model and few metrics.
     """
     groups = list(frame[frame["similarity"].notna()].groupby(GROUP, sort=False))
-    if len(groups) < 2 or _width(printed(frame, metrics, "md", tuned)) <= WIDE:
+    known = [name for name in metrics if f"{name}_mean" in frame]
+    columns = [known[start : start + COLUMNS] for start in range(0, len(known), COLUMNS)]
+    if len(groups) * len(columns) < 2 or _width(printed(frame, metrics, "md", tuned)) <= WIDE:
         return []
     found = []
     for (dataset, model), mine in groups:
         others = frame[(frame["dataset"] == dataset) & frame["similarity"].isna()]
         part = frame.loc[sorted([*others.index, *mine.index])].reset_index(drop=True)
         title = f"{dataset}, {model}" if frame["dataset"].nunique() > 1 else str(model)
-        found.append(Piece(title, printed(part, metrics, "tex", tuned), rules(part, controls)))
+        for number, names in enumerate(columns, 1):
+            full = f"{title}, part {number} of {len(columns)}" if len(columns) > 1 else title
+            found.append(Piece(full, printed(part, names, "tex", tuned), rules(part, controls)))
     return found
 
 

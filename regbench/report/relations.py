@@ -88,8 +88,12 @@ def clauses(relations: Relations, region: float | None, levels: str) -> list[str
 def needed(comparison: Comparison) -> str:
     """What would decide an undecided comparison, such as ``12 seeds, or 6 seeds and 60 pairs``; empty where nothing."""
     needs = comparison.get("needs") or {}
-    counts = [f"{needs[kind]} {kind}" for kind in ("seeds", "pairs") if needs.get(kind)]
-    return str(needs.get("text") or " or ".join(counts))
+    ways = [f"{needs['seeds']} seeds"] if needs.get("seeds") else []
+    if needs.get("both"):
+        ways.append(f"{needs['both']['seeds']} seeds and {needs['both']['pairs']} pairs")
+    elif needs.get("pairs"):
+        ways.append(f"{needs['pairs']} pairs")
+    return ", or ".join(ways)
 
 
 def listed(names: Sequence[str]) -> str:

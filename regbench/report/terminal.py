@@ -51,6 +51,10 @@ def legend(summary: Mapping[str, Any]) -> str:
             "mean, but not so.",
             *lines,
         ]
+        others = [words for name, words in METRICS_SHOWN.items() if name not in {one[2] for one in judged(summary)}]
+        present = {name for entry in summary["methods"] for name in entry["metrics"]}
+        without = [words for words in others if any(METRICS_SHOWN.get(name) == words for name in present)]
+        lines += [f"Not judged: {', '.join(without)}."] if without else []
     return textwrap.fill(" ".join(lines), WIDTH)
 
 
@@ -71,8 +75,11 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
     rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict(orient="records")]
     shown.insert(list(shown).index("regularizer") + 1, "lambda", [lambdas(row, "-") for row in rows])
     for name in names:
-        signs = zip(emphasis(frame, name), frame.get(f"{name}_verdict", pd.Series("", frame.index)), strict=True)
-        marks = [MARKS.get(strong) or MARKS.get(str(verdict), "") for strong, verdict in signs]
+        verdicts = frame.get(f"{name}_verdict", pd.Series(np.nan, frame.index))
+        signs = zip(emphasis(frame, name), verdicts, strict=True)
+        # A metric that was not judged has no signs: without one would read as worse.
+        known = verdicts.notna().any()
+        marks = [(MARKS.get(strong) or MARKS.get(str(verdict), "")) if known else "" for strong, verdict in signs]
         cells = [_cell(row, name, with_sd=name == names[0]) for row in rows]
         wide = max(map(len, cells))
         sign = 2 * any(marks)

@@ -32,7 +32,7 @@ LONG_PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{longtable}\n"
 LONG, LONG_COLUMNS = 40, 9  # rows that fit one page, columns that fit its width
 # A table in small type that is still too wide for the page is scaled down, any other is left as it is.
 FITTED = {
-    r"\begin{tabular}": "\\small\n"
+    r"\begin{tabular}": "\\small\\setlength{\\tabcolsep}{4pt}\n"
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "\n" + r"\begin{tabular}",
     r"\end{tabular}": r"\end{tabular}}",
 }
@@ -165,8 +165,8 @@ def cell(score: Score, digits: int, form: Form, *, emphasis: str = "", mark: str
 def _spreads(score: Score, digits: int, form: Form) -> str:
     sd = f" ± {score.sd:.{digits}f}" if np.isfinite(score.sd) else ""
     if form == "tex":
-        seeds = rf" {{\scriptsize({score.seed_sd:.{digits}f})}}" if np.isfinite(score.seed_sd) else ""
-        return escape(sd, form) + seeds
+        seeds = f" ({score.seed_sd:.{digits}f})" if np.isfinite(score.seed_sd) else ""
+        return rf" {{\scriptsize {escape(sd + seeds, form).strip()}}}" if sd + seeds else ""
     seeds = f"seeds {score.seed_sd:.{digits}f}" if np.isfinite(score.seed_sd) else ""
     if form == "html":
         return sd + (f"<br><small>{seeds}</small>" if seeds else "")

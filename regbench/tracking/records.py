@@ -17,6 +17,7 @@ from regbench.config import Config
 from regbench.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
 from regbench.kept import kept_log, log_file, run_log, trial_file
 from regbench.metrics import METRICS
+from regbench.report.against_best import WORDS, against_best, rank_intervals
 
 KINDS = ("model", "similarity", "regularizer")
 NOTE = view.NOTE
@@ -24,8 +25,8 @@ HERE = "{run_id}"  # in a tag: the id of the run that has it
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
     "study config_sha256 stage dataset method similarity regularizer lambda seed trial replicate device system packages"
-    f" git_commit git_dirty data_sha256 checkpoint_sha256 {NOTE}".split()
-)
+    f" git_commit git_dirty data_sha256 checkpoint_sha256 rank_interval headline {NOTE}".split()
+) | {f"verdict.{name}" for name in METRICS}
 SYSTEM = ("rss_mib", "cpu_percent", "gpu_mib")
 Metric = tuple[str, float, int]  # name, value, step
 
@@ -120,6 +121,7 @@ class _Study:
         self.summary = read_json(self.lay.summary) if self.lay.summary.exists() else None
         found = self.summary["methods"] if self.summary else []
         self.entries = {(entry["dataset"], entry["method"]): entry for entry in found}
+        self.verdicts = _verdicts(self.summary or {})
         self.tags = {
             "study": config.study,
             "config_sha256": digest(plan.protocol(config)),
@@ -165,7 +167,9 @@ def _report(study: _Study) -> Record:
         (path, "figures") for path in sorted(lay.figures.glob("*.png"))
     ]
     note = f"All tables and figures of study **{config.study}**. {config.description}"
-    tags = study.tags | {"stage": "report", NOTE: note}
+    said = view.said(study.summary or {})
+    tags = study.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [note, said]))}
+    tags |= {"headline": said} if said else {}
     return Record(
         config.study, f"{config.study} · tables", None, {}, tags, artifacts=artifacts, time_ms=time_ms, end_ms=time_ms
     )
@@ -295,6 +299,7 @@ class _Cell:
             # Nobody is at it, now or for good, and something is left to do.
             record.status, record.end_ms = ("RUNNING" if runs else "SCHEDULED"), None
             return record
+        record.tags |= self.study.verdicts.get((self.dataset, self.method.id), {})
         mine = self.study.rows
         mine = mine[(mine["dataset"] == self.dataset) & (mine["method"] == self.method.id)]
         record.metrics, record.tags[NOTE] = _judged(entry, mine, record.name, self.study.peers(entry))
@@ -420,6 +425,7 @@ class _Cell:
         if log is not None and log.header["training"] != live.identity(run["job"], run["lam"], run["data_sha256"]):
             log = None
         record = self._bare(seed, run["lam"])
+        record.tags |= self.study.verdicts.get((self.dataset, self.method.id), {})
         record.tags |= _environment(run) | {"checkpoint_sha256": run["checkpoint_sha256"] or "none"}
         record.tags[NOTE] = run["reason"] or record.tags[NOTE]
         history = pd.read_parquet(folder / HISTORY)
@@ -436,6 +442,16 @@ class _Cell:
         record.artifacts = [(folder / RUN, "run"), (folder / HISTORY, "run"), (folder / CHECKPOINT, "checkpoint")]
         record.status = "FINISHED" if run["status"] == "complete" else "FAILED"
         return _over(record, log, folder / RUN)
+
+
+def _verdicts(summary: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, str]]:
+    """The tags of each method that say how it stands against the best of its model, and which ranks it may hold."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for (dataset, method, metric), word in against_best(summary).items():
+        found.setdefault((dataset, method), {})[f"verdict.{metric}"] = WORDS[word]
+    for (dataset, method), (low, high) in rank_intervals(summary).items():
+        found.setdefault((dataset, method), {})["rank_interval"] = f"{low}-{high}"
+    return found
 
 
 # What every look at a study asks of files that do not change any more; the arguments tell another file from the same.
