@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from made_verdicts import compared as one_verdict
 from made_verdicts import family
 from made_verdicts import verdicts as made_verdicts
 from PIL import Image

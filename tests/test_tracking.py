@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ mlflow = pytest.importorskip("mlflow")
 from regbench import plan  # noqa: E402
 from regbench.files import read_json, write_json  # noqa: E402
 from regbench.plan import without_password  # noqa: E402
+from regbench.report.against_best import WORDS  # noqa: E402
 from regbench.tracking import COMPLETE, DIGEST, KEY, Record, Sink, describe, study_items, track  # noqa: E402
 from regbench.tracking.records import Item  # noqa: E402
 
@@ -175,6 +177,12 @@ def test_what_a_run_carries(wanted):
     assert {"tables/main.csv", "figures/lambda.png"} <= set(parent["files"])
     assert parent["data"][0][2] == ["test"]
     assert {"tables/main.csv", "tables/runtime.csv", "figures/lambda.png"} <= set(wanted["tiny"]["files"])
+    for run in (parent, seed):
+        assert run["tags"]["verdict.dice"] in set(WORDS.values())
+        assert re.fullmatch(r"\d+-\d+", run["tags"]["rank_interval"])
+    assert "verdict.dice" not in trial["tags"]
+    assert wanted["tiny"]["tags"]["headline"].startswith("With `voxelmorph`, ")
+    assert wanted["tiny"]["tags"]["headline"] in wanted["tiny"]["tags"]["mlflow.note.content"]
 
 
 def test_unfinished_at_every_stage_and_then_finished(study, wanted):
