@@ -114,5 +114,6 @@ def _needed(entry: Mapping[str, Any], width: float, cells: int) -> dict[str, Any
             1 - ALPHA / (2 * comparisons),
             subjects=(by_subject, max(subjects - 1.0, 1.0), subjects, cases),
             runs=runs,
+            unit="searches" if entry.get("scope") == "tuning" else "seeds",
         ),
     }

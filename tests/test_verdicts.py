@@ -211,6 +211,7 @@ def test_runs_of_one_search_are_one_unit():
     found = judge(two(0.02, runs), Family(CASES, groups={0: "x", 1: "x", 2: "y", 3: "y"}))[0]
     assert found.runs == 2
     assert found.se_runs == pytest.approx(np.array([0.02, -0.02]).std(ddof=1) / math.sqrt(2))
+    assert found.needs is None or "searches" in found.needs["text"]
 
 
 def test_what_is_not_drawn_has_no_noise_of_runs():
@@ -343,6 +344,11 @@ def test_needs_are_the_smallest_numbers_that_are_enough():
     easier = needs(0.05, 0.975, subjects=(1e-4, 7.0, 8, 16), runs=(2e-4, 3.0, 4))
     assert reach(8, easier["seeds"]) <= 0.05 < reach(8, easier["seeds"] - 1)
     assert f"{easier['seeds']} seeds" in easier["text"]
+
+
+def test_needs_name_what_is_repeated():
+    found = needs(0.05, 0.975, subjects=(1e-4, 7.0, 8, 16), runs=(2e-4, 3.0, 4), unit="searches")
+    assert f"{found['seeds']} searches" in found["text"]
 
 
 def test_needs_of_pairs_follow_the_subjects():

@@ -17,6 +17,7 @@ from regbench.search import dimensions, directions
 
 DPI = 90
 FEW = 100.0  # below this ratio of its ends, a log axis is named at 1 and 3 of each decade
+DRAWN = 1  # searches of a cell: they are alike, and all of them are in the export for Optuna's dashboard
 IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
 
 
@@ -26,12 +27,12 @@ def tuning_plots(config: Config, summary: Mapping[str, Any]) -> list[tuple[str, 
 
 
 def searches(config: Config, summary: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], int]]:
-    """Methods of the summary with the numbers of their searches, as far as these have a trial to draw."""
+    """Methods of the summary with the numbers of the searches that are drawn, as far as these have a trial."""
     return [
         (entry, replicate)
         for entry in summary["methods"]
         if entry["trials"]
-        for replicate in plan.replicates(config, entry["method"])
+        for replicate in plan.replicates(config, entry["method"])[:DRAWN]
         if any(trial["status"] == "complete" for trial in _trials(entry, replicate))
     ]
 

@@ -52,7 +52,9 @@ def verdicts_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         for one in verdicts[family]
     ]
     columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *NUMBERS, "reason", "would_decide"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(("n", "subjects", "runs"), "Int64"))
+    counts = dict.fromkeys(("n", "subjects", "runs"), "Int64")
+    # Where nothing can be judged every number is missing, and pandas would hold None for it.
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(NUMBERS, "float64")).astype(counts)
 
 
 def variance_table(summary: Mapping[str, Any]) -> pd.DataFrame:

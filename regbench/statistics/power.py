@@ -20,6 +20,7 @@ def needs(
     *,
     subjects: tuple[float, float, int, int],
     runs: tuple[float, float, int] | None,
+    unit: str = "seeds",
 ) -> dict[str, Any]:
     """The smallest numbers of runs and subjects with which the half width of an interval falls below `target`.
 
@@ -29,6 +30,7 @@ def needs(
         subjects: variance of the mean over cases, its degrees of freedom, subjects and cases as they are.
         runs: variance of the mean over runs, its degrees of freedom and runs; None where nothing is drawn, or only one
             run is there to tell.
+        unit: what a run is called in the text: with several searches, a search with its trainings.
 
     Returns:
         `seeds`: more runs alone; `subjects` and `pairs`: more of them alone; `both`: both times one factor; each null
@@ -57,7 +59,7 @@ def needs(
         "pairs": None if people is None else ceil(people * cases / count),
         "both": both,
     }
-    return {**found, "text": _words(found)}
+    return {**found, "text": _words(found, unit)}
 
 
 def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int | None:
@@ -75,13 +77,13 @@ def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int 
     return int(high)
 
 
-def _words(found: dict[str, Any]) -> str:
+def _words(found: dict[str, Any], unit: str) -> str:
     ways = []
     if found["seeds"] is not None:
-        ways.append(f"{found['seeds']} seeds")
+        ways.append(f"{found['seeds']} {unit}")
     if found["subjects"] is not None:
         ways.append(f"{found['subjects']} test subjects ({found['pairs']} pairs)")
     if found["both"] is not None:
         both = found["both"]
-        ways.append(f"{both['seeds']} seeds and {both['subjects']} test subjects ({both['pairs']} pairs)")
+        ways.append(f"{both['seeds']} {unit} and {both['subjects']} test subjects ({both['pairs']} pairs)")
     return ", or ".join(ways) if ways else "no number in reach"

@@ -206,6 +206,7 @@ def _compare(
         needs=needs(
             target, level, subjects=(by_subject, noise.df, noise.subjects, nothing.n),
             runs=(by_run, difference.df, difference.units) if by_run else None,
+            unit="searches" if family.groups else "seeds",
         )
     )  # fmt: skip
 
