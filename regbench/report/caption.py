@@ -79,7 +79,8 @@ def regions(summary: Mapping[str, Any]) -> str:
 def metrics(summary: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[str]:
     """The definition of each metric that the table has."""
     for metric in (METRICS[name] for name in names if _shown(summary, name)):
-        yield f"{_name(metric.name)} ({metric.unit}, {metric.direction} is better): {metric.definition}."
+        unit = "" if metric.unit == "1" else f"{metric.unit}, "
+        yield f"{_name(metric.name)} ({unit}{metric.direction} is better): {metric.definition}."
 
 
 def _name(metric: str) -> str:

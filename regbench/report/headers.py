@@ -37,4 +37,12 @@ HEADERS = {
     "peak_memory_mib_median": "Peak memory, MiB",
     "training_s_median": "Training, s",
     "failed": "Failed",
+    "share_subject": "Subjects, share",
+    "share_seed": "Seeds, share",
+    "share_tuning": "Tuning, share",
+    "share_residual": "Rest, share",
+    "sd_subject": "Subjects, SD",
+    "sd_seed": "Seeds, SD",
+    "sd_tuning": "Tuning, SD",
+    "sd_residual": "Rest, SD",
 }
