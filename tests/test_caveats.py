@@ -232,7 +232,7 @@ def longer(name, gain, trial=0.6, **changes):
     # Two trials of the nearest lambda are one witness: their mean.
     near, far = ({"status": "complete", "lam": lam, "dice": dice} for lam, dice in ((0.11, trial), (5.0, 0.1)))
     twice = [{**near, "dice": trial + step} for step in (-0.01, 0.01)]
-    return entry | {"trials": [far, *twice, {"status": "diverged", "lam": 0.1, "dice": None}]}
+    return entry | {"trials": [far, *twice, {"status": "pruned", "lam": 0.1, "dice": 0.2}]}
 
 
 def test_longer_trainings_that_beat_the_trials():
