@@ -99,7 +99,7 @@ MUTANTS = [
         ("any doublings", "if not DOUBLINGS[0] <= doublings <= DOUBLINGS[1]:", "if not doublings:"),
         ("not for twice the steps", "float(np.mean(found)) / doublings", "float(np.mean(found))"),
         ("any trial", 'if trial["lam"] == nearest]', "]"),
-        ("diverged trials", 'and trial["status"] == "complete"]', "]"),
+        ("pruned trials", 'and trial["status"] == "complete"]', "]"),
         ("any package", "if name not in IDLE", "if True"),
         ("compiled or not", '"compiled losses": environment.get("compiled_losses"),', ""),
         ("any device", '"device": environment.get("device"),', ""),

@@ -105,7 +105,7 @@ def test_worse_than_no_registration():
 
 @pytest.mark.parametrize(
     ("dice", "displacement", "expected"),
-    [(0.5, 3.0, True), (0.5 + 1e-9, None, True), (0.5001, 0.02, True), (0.4999, 0.02, True), (0.5001, 0.2, False)],
+    [(0.5, 3.0, True), (0.5 + 1e-9, None, True), (0.5001, 0.02, True), (0.4999, 0.08, True), (0.5001, 0.2, False)],
 )
 def test_a_model_that_moves_nothing(dice, displacement, expected):
     """By its displacement, in voxels of 2 mm, or where rows have none by a Dice that is identity's to the digit."""
@@ -232,7 +232,7 @@ def longer(name, gain, trial=0.6, **changes):
     # Two trials of the nearest lambda are one witness: their mean.
     near, far = ({"status": "complete", "lam": lam, "dice": dice} for lam, dice in ((0.11, trial), (5.0, 0.1)))
     twice = [{**near, "dice": trial + step} for step in (-0.01, 0.01)]
-    return entry | {"trials": [far, *twice, {"status": "diverged", "lam": 0.1, "dice": None}]}
+    return entry | {"trials": [far, *twice, {"status": "pruned", "lam": 0.1, "dice": 0.2}]}
 
 
 def test_longer_trainings_that_beat_the_trials():
@@ -244,7 +244,9 @@ def test_longer_trainings_that_beat_the_trials():
     )
     assert "+0.025" in warned(*cells, steps=(200, 800))[0]
     assert warned(*cells, steps=(200, 200)) == []
-    assert warned(*cells, steps=(20, 2000)) == []  # so many doublings say nothing of the last one
+    much = [longer(f"m.lcc.r{k}", gain) for k, gain in enumerate((0.3, 0.31, 0.29))]
+    assert warned(*much, steps=(20, 2000)) == []  # so many doublings say nothing of the last one
+    assert len(warned(*much, steps=(200, 400))) == 1
     assert warned(*cells[:2], steps=(200, 400)) == []
     assert warned(*cells) == []
     assert warned(*(longer(f"m.lcc.r{k}", gain) for k, gain in enumerate((0.2, -0.05, -0.02))), steps=(200, 400)) == []
