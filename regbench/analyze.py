@@ -244,9 +244,3 @@ def _ranked(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if (entry["dataset"], entry["model"]) == (dataset, model):
                 entry["rank"] = order.index(entry["method"]) + 1 if entry["method"] in order else None
     return entries
-
-
-def load_summary(config: Config) -> tuple[dict[str, Any], Path]:
-    """The summary of a study that has been analysed, and where it lies."""
-    path = plan.layout(config).summary
-    return read_json(path), path

@@ -627,8 +627,8 @@ def _cancel(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from regbench.analyze import load_summary
     from regbench.report.terminal import closing, legend, terminal_table
+    from regbench.summary import load_summary
 
     config = _config(options, check=False)
     lay = plan.layout(config)

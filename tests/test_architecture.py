@@ -18,6 +18,7 @@ LAYERS = {
     "registry": 2, "objective": 2, "plan": 2, "baselines": 2, "controls": 2, "jobs": 2,
     "augment": 3, "batches": 3, "inference": 3, "loop": 3, "precision": 3, "register": 3, "resume": 3, "schedule": 3,
     "fit": 3, "trial": 3, "tune": 3, "curve": 0, "train": 3, "evaluate": 3, "export": 3, "optuna_export": 3,
+    "summary": 3,
     "caveats": 3, "compare": 3, "panels": 3, "study_verdicts": 2, "row_verdicts": 3, "pilot": 3, "cell": 3,
     "headlog": 3, "progress": 3, "status": 3,
     "sizes": 3, "estimate": 3, "runtime": 3, "analyze": 3, "report": 3, "tracking": 3, "view": 3, "ui": 3,

@@ -8,10 +8,10 @@ from made_results import make_results, twelve
 pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
 
 from regbench import plan
-from regbench.analyze import load_summary
 from regbench.config import load
 from regbench.files import write_json
 from regbench.report.write import report
+from regbench.summary import load_summary
 
 WIDTHS = (390, 1024, 1280, 1400)
 # Ratio of luminances of text and what is behind it (WCAG), of all elements that have text of their own.

@@ -124,8 +124,8 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
 def test_the_figures_ring_each_searchs_own_choice(tiny):
     config = load(two(tiny))
     make_results(config)
-    from regbench.analyze import load_summary
     from regbench.report.figures import lambda_figure
+    from regbench.summary import load_summary
 
     summary, _ = load_summary(config)
     lay = plan.layout(config)

@@ -17,12 +17,12 @@ from made_results import make_results
 mlflow = pytest.importorskip("mlflow")
 
 from regbench import view  # noqa: E402
-from regbench.analyze import load_summary  # noqa: E402
 from regbench.cli import main  # noqa: E402
 from regbench.config import load  # noqa: E402
 from regbench.files import read_json  # noqa: E402
 from regbench.plan import layout  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
+from regbench.summary import load_summary  # noqa: E402
 from regbench.tracking import track, tracking_uri  # noqa: E402
 
 

@@ -11,9 +11,9 @@ mlflow = pytest.importorskip("mlflow")
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
 
 from regbench import view  # noqa: E402
-from regbench.analyze import load_summary  # noqa: E402
 from regbench.config import load  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
+from regbench.summary import load_summary  # noqa: E402
 from regbench.tracking import track, tracking_uri  # noqa: E402
 from regbench.ui import opened  # noqa: E402
 

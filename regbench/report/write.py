@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from regbench import plan
-from regbench.analyze import load_summary
 from regbench.config import Config
 from regbench.files import HISTORY
 from regbench.report import figures, judging, tables
@@ -19,6 +18,7 @@ from regbench.report.page import write_page
 from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
 from regbench.report.side_by_side import side_by_side
 from regbench.report.tuning import search_plots, searches
+from regbench.summary import load_summary
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
