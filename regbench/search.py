@@ -162,6 +162,11 @@ def judged(results: Sequence[Result]) -> list[dict[str, Any]]:
     return [dict(result) if scored(result) else {**result, **worst} for result in by_number(results)]
 
 
+def repeated(result: Result) -> bool:
+    """Whether a trial is an earlier point once more, with a training seed of its own."""
+    return "seed" in result
+
+
 def by_number(results: Sequence[Result]) -> list[Result]:
     """The results in the order of their numbers, in which even a mean has the same last digit each time."""
     return sorted(results, key=lambda result: int(result["number"]))
@@ -277,7 +282,7 @@ def _replay(job: Mapping[str, Any], number: int, slot: int, earlier: Sequence[Re
             point = {**params(job, result), UNUSED: 0.5}
             study.add_trial(optuna.trial.create_trial(params=point, distributions=space, value=result["dice"]))
     for first in range(size, number * size, size):
-        mine = [result for result in ordered if first <= result["number"] < first + size]
+        mine = [result for result in ordered if first <= result["number"] < first + size and not repeated(result)]
         asked = [study.ask(space) for _ in mine]
         for trial, result in zip(asked, mine, strict=True):
             study.tell(trial, result["dice"])

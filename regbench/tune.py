@@ -13,7 +13,7 @@ import numpy as np
 
 from regbench.curve import FEWEST, Curve, smooth
 from regbench.prune import against
-from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, place, scored, tidy
+from regbench.search import Point, anchors, as_result, ask, dimensions, lattice, place, repeated, scored, tidy
 
 Result = Mapping[str, Any]
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
@@ -35,15 +35,17 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
     Returns:
         ``{"number": trial, "lam": value}`` for each slot, with ``values`` where more is searched and ``prune`` where
         trials may end early; numbers have six significant digits. Empty where the budget is spent. With ``repeats``,
-        the last slots of each round after the first are the best points so far with another training ``seed``.
+        the slots behind the first of each round but the earliest are the best points so far with another training
+        ``seed``: a round that is filled up later keeps them in their places.
     """
     first = number * job["round_size"]
     slots = affordable(job, earlier, min(job["round_size"], job["trials"] - first))
     again = _repeats(job, number, earlier)[: max(slots - 1, 0)]  # a round has at least one new point
+    tried = first - sum(map(repeated, earlier))  # new points of earlier rounds
     points: list[Point] = []
     for slot in range(slots - len(again)):
         if job["sampler"] == "grid":
-            point = lattice(job, first + slot)
+            point = lattice(job, tried + slot)
         elif number == 0:
             point = anchors(job, job["round_size"])[slot]
         else:
@@ -53,7 +55,7 @@ def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> l
                 point = ask({**job, "sampler": "random"}, number, slot, earlier, points)
         points.append(_tidied(job, point))
     pruning = {"prune": against(job["pruner"], job["rungs"], earlier)} if job.get("rungs") else {}
-    proposed = [*map(as_result, points), *again]
+    proposed = [*map(as_result, points[:1]), *again, *map(as_result, points[1:])]
     return [{"number": first + slot, **point, **pruning} for slot, point in enumerate(proposed)]
 
 
@@ -138,7 +140,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
     curve = _curve(job, finished)
     scores = _smoothed(job, finished)
     ranked = sorted(range(len(finished)), key=lambda k: (-scores[k], -finished[k]["lam"], finished[k]["number"]))
-    allowed = [k for k in ranked if finished[k]["ndv_percent"] <= job["ndv_limit_percent"]]
+    allowed = [k for k in ranked if _ndv(finished[k], finished) <= job["ndv_limit_percent"]]
     by_dice, by_both = (_about(finished[found[0]]) if found else None for found in (ranked, allowed))
     chosen, reason = (by_dice if job["selection"] == "dice" else by_both), ""
     if chosen is None:
@@ -162,6 +164,12 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
         "reason": reason,
         **_told(job, finished, curve),
     }
+
+
+def _ndv(result: Result, finished: Sequence[Result]) -> float:
+    """NDV of a point: the mean of its trials, or of two a lucky one would pass the limit."""
+    same = [other["ndv_percent"] for other in finished if _point_of(other) == _point_of(result)]
+    return math.fsum(same) / len(same)
 
 
 def _about(result: Result) -> dict[str, Any]:

@@ -47,8 +47,9 @@ def cheap(job, number, lam, data, *, proposal, **more):
     assert type(values["training.batch"]) is int
     dice = 0.7 - 0.02 * (math.log10(lam) + 1) ** 2 - 0.001 * abs(values["similarity.window"] - 7)
     diverged = lam < 0.03
+    again = {"seed": proposal["seed"]} if "seed" in proposal else {}
     # As `run_trial` has it, cut to what proposals and the choice read.
-    return {"number": number, "lam": lam, "values": values, "status": "diverged" if diverged else "complete",
+    return {"number": number, "lam": lam, "values": values, **again, "status": "diverged" if diverged else "complete",
             "reason": "loss not finite at step 2" if diverged else "", "cost": 3,
             "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.01 / lam}  # fmt: skip
 

@@ -139,28 +139,51 @@ def test_equal_and_missing_scores_are_no_trouble(scores):
 # Repeats.
 
 
-def searched(job, dice=lambda lam: 0.7 - 0.02 * (np.log10(lam) + 0.5) ** 2):
+def searched(job, lower=0.0):
+    """A whole search; trials of another seed are lower by so much."""
     results = []
     for number in range(-(-job["trials"] // job["round_size"])):
-        results += [trial(p["number"], p["lam"], dice(p["lam"]), **{"seed": p["seed"]} if "seed" in p else {})
-                    for p in propose(job, number, results)]  # fmt: skip
+        for found in propose(job, number, results):
+            again = {"seed": found["seed"]} if "seed" in found else {}
+            dice = 0.7 - 0.02 * (np.log10(found["lam"]) + 0.5) ** 2 - (lower if again else 0)
+            results.append(trial(found["number"], found["lam"], dice, **again))
     return results
 
 
 def test_each_round_after_the_first_repeats_the_best_with_a_seed_of_its_own():
     found = searched(JOB)
     again = [result for result in found if "seed" in result]
-    assert [result["number"] for result in again] == [5, 8]
+    assert [result["number"] for result in again] == [4, 7]
     assert all(result["seed"] != JOB["training_seed"] for result in again)
     for result in again:
-        before = [r for r in found if r["number"] < result["number"] - 2]
+        before = [r for r in found if r["number"] < result["number"] // 3 * 3]
         assert result["lam"] in [r["lam"] for r in before]
     assert len({(r["lam"], r.get("seed")) for r in found}) == 9  # nothing is trained twice with one seed
 
 
-def test_more_trials_later_keep_every_point_and_every_repeat():
-    short, long = searched({**JOB, "trials": 6}), searched({**JOB, "trials": 9})
-    assert long[:6] == short
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_more_trials_later_keep_every_point_and_every_repeat(repeats):
+    long = searched({**JOB, "trials": 9, "repeats": repeats})
+    for trials in (4, 5, 8):
+        assert searched({**JOB, "trials": trials, "repeats": repeats}) == long[:trials]
+
+
+def test_a_grid_goes_on_behind_its_repeats():
+    plain = searched({**JOB, "sampler": "grid", "repeats": 0})
+    found = searched({**JOB, "sampler": "grid", "trials": 12})
+    assert [r["lam"] for r in found if "seed" not in r] == [r["lam"] for r in plain]
+
+
+def test_a_sampler_with_a_state_is_told_of_its_own_points_alone():
+    job = {**JOB, "sampler": "cmaes", "trials": 15, "round_size": 5}
+    new = [[r["lam"] for r in searched(job, lower) if "seed" not in r] for lower in (0.0, 0.4)]
+    assert new[0] == new[1]
+
+
+def test_one_lucky_trial_of_a_point_does_not_pass_the_limit_on_folding():
+    trials = [trial(k, lam_at(place), 0.6 + 0.01 * k, 0.1) for k, place in enumerate((0.1, 0.3, 0.5, 0.7))]
+    trials += [trial(4, lam_at(0.9), 0.7, 2.0), trial(5, lam_at(0.9), 0.7, 0.3, seed=9)]
+    assert select({**CHOICE, "selection": "dice_ndv"}, trials)["lam"] == lam_at(0.7)
 
 
 def test_a_study_without_repeats_proposes_as_before():

@@ -38,6 +38,21 @@ def test_added_trials_are_the_only_ones_that_run(sampler, seed, before, more, pe
         assert ran == list(range(before, before + more))
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(QUICK), st.integers(1, 2), st.integers(4, 8), st.integers(1, 4), st.randoms(use_true_random=False)
+)
+def test_repeats_are_the_same_for_any_workers_and_keep_their_places(sampler, repeats, before, more, draw):
+    with TemporaryDirectory() as one, TemporaryDirectory() as other, counted() as ran:
+        trials, _ = work(study(one, sampler, before, repeats=repeats))
+        ran.clear()
+        grown, chosen = work(study(one, sampler, before + more, per_job=1, repeats=repeats))
+        assert grown[:before] == trials
+        assert ran == list(range(before, before + more))
+        assert len({canonical_json([row["lam"], row["values"], row.get("seed")]) for row in grown}) == before + more
+        assert work(study(other, sampler, before + more, per_job=3, repeats=repeats), draw) == (grown, chosen)
+
+
 @pytest.mark.parametrize("before", [1, 2, 4, 5])
 def test_added_trials_of_the_gaussian_process(before, tmp_path):
     with counted() as ran:
