@@ -34,5 +34,6 @@ def _options(step: jobs.Step) -> list[str]:
         "select": [*method, *search],
         "train": [*method, *seed, *threads],
         "evaluate": [*method, *seed, *threads],
+        "cell": [*method, *threads],
         "untrained": [*method, *threads],
     }[step.rule]
