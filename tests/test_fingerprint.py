@@ -9,7 +9,7 @@ from regbench import fingerprint as module
 from regbench.errors import UsageError
 from regbench.fingerprint import component_module, fingerprint
 
-CACHED = (component_module, fingerprint, module._source, module._code, module._imports)
+CACHED = (component_module, fingerprint, module._source, module._tree, module._code, module._imports)
 
 
 @pytest.fixture
