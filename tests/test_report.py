@@ -352,7 +352,7 @@ def test_nothing_that_could_be_judged_is_no_crash(tmp_path):
     empty |= {"reason": "1 subject", "needs": None, "verdict": "undecided", "n": 0, "subjects": 0, "runs": 0}
     for family_of in ("pairs", "against_identity"):
         for one in made["verdicts"]["brains"]["voxelmorph"]["dice"][family_of]:
-            one |= empty
+            one.update(empty)
     verdict_tables.write_verdicts(made, tmp_path)
     write_main(made, tmp_path, {})
     assert set(column((tmp_path / "verdicts.md").read_text(), "Interval")) == {"–"}  # noqa: RUF001
