@@ -346,6 +346,20 @@ def test_a_reason_stands_where_no_number_would_decide(tmp_path):
     assert [text for text in found if text] == ["out of reach", "1 of 2 runs failed"]
 
 
+def test_nothing_that_could_be_judged_is_no_crash(tmp_path):
+    made = judged(*CELLS)
+    empty = dict.fromkeys(("difference", "low", "high", "se_subjects", "se_runs", "df"))
+    empty |= {"reason": "1 subject", "needs": None, "verdict": "undecided", "n": 0, "subjects": 0, "runs": 0}
+    for family_of in ("pairs", "against_identity"):
+        for one in made["verdicts"]["brains"]["voxelmorph"]["dice"][family_of]:
+            one.update(empty)
+    verdict_tables.write_verdicts(made, tmp_path)
+    write_main(made, tmp_path, {})
+    assert set(column((tmp_path / "verdicts.md").read_text(), "Interval")) == {"–"}  # noqa: RUF001
+    assert set(column((tmp_path / "verdicts.md").read_text(), "Would decide")) == {"1 subject"}
+    assert "but against the other 2 cells nothing is decided" in terminal.closing(made).replace("\n", " ")
+
+
 def test_one_cell_has_its_verdict_against_no_registration(tmp_path):
     made = judged(CELLS[0], CELLS[1])
     verdict_tables.write_verdicts(made, tmp_path)

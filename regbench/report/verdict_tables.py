@@ -15,7 +15,8 @@ from regbench.report.text import NONE, Form, plain, write_table
 
 SHOWN_METRIC = "dice"
 FAMILIES = ("similarity", "regularizer", "against_identity", "pairs")
-NUMBERS = ("difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs")
+COUNTS = ("n", "subjects", "runs")
+NUMBERS = ("difference", "low", "high", "se_subjects", "se_runs", "df", *COUNTS)
 PARTS = ("subject", "seed", "tuning", "residual")
 
 
@@ -52,9 +53,9 @@ def verdicts_table(summary: Mapping[str, Any]) -> pd.DataFrame:
         for one in verdicts[family]
     ]
     columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *NUMBERS, "reason", "would_decide"]
-    counts = dict.fromkeys(("n", "subjects", "runs"), "Int64")
-    # Where nothing can be judged every number is missing, and pandas would hold None for it.
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(NUMBERS, "float64")).astype(counts)
+    counts = dict.fromkeys(COUNTS, "Int64")
+    # Where nothing could be judged, a column holds no number at all.
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(NUMBERS, "float64") | counts)
 
 
 def variance_table(summary: Mapping[str, Any]) -> pd.DataFrame:
@@ -130,7 +131,7 @@ def _rests_on(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _rounded(value: float | None, name: str, metric: str) -> float | int | None:
-    if value is None or name in ("n", "subjects", "runs"):
+    if value is None or name in COUNTS:
         return value
     return round(value, 1 if name == "df" else METRICS[metric].digits + 1)
 
