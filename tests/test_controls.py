@@ -209,7 +209,10 @@ def test_the_table_says_what_is_fooled(reported):
     assert "dice" in other
     assert by_name["control_sort"]["similarities"]["mse"] < by_name["identity"]["similarities"]["mse"]
     text = caption(summary)
-    assert "in " + ", ".join(improved) in text
+    assert "in similarity lcc, similarity mse; not in Dice, HD95, Folding, NDV." in text
+    shown = (plan.layout(reported).tables / "controls.md").read_text()
+    assert "| Dice ↑" in shown
+    assert "| similarity mse ↓" in shown
     assert (plan.layout(reported).tables / "controls.tex").exists()
 
 

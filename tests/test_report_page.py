@@ -201,13 +201,14 @@ def texts(found):
 
 def test_what_all_rows_share_stands_above_them_and_what_some_share_in_headings():
     rows = [["d", "identity", NONE, NONE, "0.5"], ["d", "m", "lcc", "x", "0.6"], ["d", "n", "lcc", "x", "0.7"]]
+    rows.append(["d", "control_self", NONE, NONE, "1.0"])
     found = table(["Dataset", "Model", "Similarity", "Regularizer", "Dice ↑"], rows)
     assert texts(found) == [[
         ["Similarity", "Regularizer", "Dice ↑"], ["for comparison"], ["identity", NONE, "0.5"], ["m"],
-        ["lcc", "x", "0.6"], ["n"], ["lcc", "x", "0.7"],
+        ["lcc", "x", "0.6"], ["n"], ["lcc", "x", "0.7"], ["controls"], ["control_self", NONE, "1.0"],
     ]]  # fmt: skip
     assert "<caption>d</caption>" in found
-    assert found.count("<tbody>") == 3
+    assert found.count("<tbody>") == 4
     assert "Words &amp; so on." in found
 
 

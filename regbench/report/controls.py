@@ -9,8 +9,9 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.plan import IDENTITY
+from regbench.report.headers import METRIC_HEADERS
 from regbench.report.tables import MAIN
-from regbench.report.text import ARROWS, NONE, Form, escape, plain, write_table
+from regbench.report.text import ARROWS, NONE, Form, escape, header, plain, write_table
 
 SORT = "control_sort"
 EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")
@@ -110,7 +111,9 @@ def _sentence(summary: Mapping[str, Any], dataset: str) -> str:
 
 
 def _words(names: Sequence[str]) -> str:
-    return ", ".join(names) or "nothing"
+    """Columns as their titles have them, without units."""
+    words = [METRIC_HEADERS.get(name, name.replace("_", " ", 1)).partition(",")[0] for name in names]
+    return ", ".join(words) or "nothing"
 
 
 def _foremost(frame: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
@@ -120,16 +123,17 @@ def _foremost(frame: pd.DataFrame, summary: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
-    text = plain(frame[["dataset", "method"]], form)
+    text = plain(frame[["dataset", "method"]], form).set_axis(
+        [header(name, form) for name in ("dataset", "method")], axis=1
+    )
     for name in (str(column) for column in list(frame)[2:]):
         known = METRICS.get(name)
         if (known and name not in SHOWN) or frame[name].isna().all():
             continue
         digits = known.digits if known else SIMILARITY_DIGITS
-        title = f"{name} {ARROWS[known.direction if known and name not in NOT_JUDGED else 'lower']}"
-        title = name if name == "displacement_mm" else title
+        title = header(name, form) if known else escape(f"{name.replace('_', ' ', 1)} {ARROWS['lower']}", form)
         cells = [NONE if np.isnan(value) else f"{value:.{digits}f}" for value in frame[name]]
-        text[escape(title, form)] = [escape(cell, form) for cell in cells]
+        text[title] = [escape(cell, form) for cell in cells]
     return text
 
 

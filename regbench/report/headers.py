@@ -45,4 +45,6 @@ HEADERS = {
     "sd_seed": "Seeds, SD",
     "sd_tuning": "Tuning, SD",
     "sd_residual": "Rest, SD",
+    "displacement_mm": "Displacement, mm",
+    "self_displacement_mm": "Self-displacement, mm",
 }

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from regbench.plan import CONTROLS
 from regbench.report.text import NONE
 
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
@@ -17,6 +18,7 @@ LONG = 60  # letters, from which a text has a width of its own: no table becomes
 NAMED = ("method", "a", "b")  # columns of methods: their model becomes a heading, too
 SPREAD = r" (± [\d.]+(?:e[-+]?\d+)?)(?: ([=?]))?"  # and the mark of a verdict after it
 OUTSIDE = "for comparison"  # instead of a model: `identity`, baselines
+OF_CONTROLS = "controls"
 VERDICTS = ("better", "worse", "equal", "undecided")
 
 
@@ -90,7 +92,7 @@ def _without_models_as_rows(head: list[str], bodies: list[list[list[str]]]) -> l
         rows = [list(row) for row in body]
         for row in rows:
             if row[similarity] == NONE:
-                row[similarity], row[model] = row[model], OUTSIDE
+                row[similarity], row[model] = row[model], _outside([row[model]])
         turned.append(rows)
     return turned
 
@@ -111,9 +113,14 @@ def _with_models(
 
 
 def _of_model(row: Sequence[str], models: Collection[str], columns: Sequence[int], count: int) -> list[str]:
-    model = next(iter(models), OUTSIDE)
+    model = next(iter(models), _outside([row[k] for k in columns]))
     cells = [text.removeprefix(f"{model}.") if k in columns else text for k, text in enumerate(row)]
     return [*cells[:count], model, *cells[count:]]
+
+
+def _outside(methods: Sequence[str]) -> str:
+    """What stands instead of the model of methods that have none."""
+    return OF_CONTROLS if set(methods) & set(CONTROLS) else OUTSIDE
 
 
 def _title(cells: Sequence[str], fixed: Sequence[bool]) -> str:
