@@ -159,7 +159,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915  one line a verb
         "--verify", action="store_true", help="read back every point and artifact; finds changes by hand"
     )
     track.add_argument("--follow", action="store_true", help="push as files appear, until the study is finished")
-    track.add_argument("--interval", type=_seconds, default=10.0, help="seconds between two looks; default: 10")
+    track.add_argument("--interval", type=_seconds, help="seconds between two looks; default: 10 to 30, by their cost")
     track.add_argument("--head", type=int, help="with --follow: go on until this process ends, or SIGTERM")
     ui = add("ui", _ui, "open the study's prepared views in the MLflow UI", "config")
     ui.add_argument("--port", type=int, default=5000, help="of 127.0.0.1, 0 for a free one; default: 5000")

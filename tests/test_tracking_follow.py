@@ -39,6 +39,11 @@ def script(monkeypatch, *acts):
     return pauses
 
 
+@pytest.mark.parametrize(("cpu", "seconds"), [(0.0, 10.0), (0.1, 10.0), (0.4, 20.0), (5.0, 30.0)])
+def test_sweeps_that_cost_more_are_fewer(cpu, seconds):
+    assert module._rest(cpu) == pytest.approx(seconds)
+
+
 def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeypatch):
     study.remove("analysis", "tables", "figures", "runs", "state/tracked.json")
     owner = layout(study.config).training_state("brains", LCC, 1).with_suffix(".owner")

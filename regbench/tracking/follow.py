@@ -18,14 +18,16 @@ from regbench.tracking.store import UnreachableError, finished, opened, track
 LOG = logging.getLogger(__name__)
 LONGEST = 300.0  # seconds between two tries while the store does not answer
 LOOK = 1.0  # seconds between two looks at the head
+OFTEN, SHARE, SELDOM = 10.0, 0.02, 30.0  # seconds between two sweeps: at least; of a core that they take; at most
 
 
-def follow(config: Config, *, interval: float = 10.0, head: int | None = None) -> Changes:
+def follow(config: Config, *, interval: float | None = None, head: int | None = None) -> Changes:
     """Push what changes until the study is finished, SIGTERM comes or the head is gone; then once more, all of it.
 
     Args:
         config: of the study.
-        interval: seconds between two looks at the files.
+        interval: seconds between two looks at the files; None: ten, and up to thirty where looking takes more than two
+            per cent of a core, which on a small machine is missing where it trains.
         head: process that runs the study. With it, only its end or SIGTERM ends the following: files of an earlier
             analysis may lie there.
 
@@ -40,17 +42,18 @@ def follow(config: Config, *, interval: float = 10.0, head: int | None = None) -
     return track(config)
 
 
-def _sweep_until(stop: threading.Event, config: Config, interval: float, head: int | None) -> None:
+def _sweep_until(stop: threading.Event, config: Config, interval: float | None, head: int | None) -> None:
     sink: Sink | None = None
-    failed_since, pause = 0.0, interval
+    failed_since, pause = 0.0, interval or OFTEN
     while True:
+        began, first = time.process_time(), sink is None
         try:
             with opened(config, sink) as sink:
                 done = sink.push(study_items(config), full=not sink.seen)
                 view.publish(sink.client, sink.experiment, config, sink.ids)
             if failed_since:
                 LOG.warning("MLflow is back after %.0f s; nothing was lost", time.monotonic() - failed_since)
-            failed_since, pause = 0.0, interval
+            failed_since, pause = 0.0, interval or (OFTEN if first else _rest(time.process_time() - began))
             if any(keys for kind, keys in done.items() if kind != "kept"):
                 LOG.info("%s", describe(done).partition("\n")[0])
         except UnreachableError as error:
@@ -65,6 +68,11 @@ def _sweep_until(stop: threading.Event, config: Config, interval: float, head: i
             LOG.warning("%s", error)  # a file that is just being written anew
         if _wait(stop, pause, lambda: head is not None and not _lives(head)) or (head is None and _done(config)):
             return
+
+
+def _rest(cpu: float) -> float:
+    """Seconds to wait after a sweep that took so many of CPU."""
+    return min(max(cpu / SHARE, OFTEN), SELDOM)
 
 
 @contextmanager
