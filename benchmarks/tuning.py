@@ -26,6 +26,8 @@ from regbench.tune import propose, select
 ROOT = Path(__file__).parent
 DOCS = ROOT.parent / "docs"
 BUDGETS = (6, 8, 12)
+NOISY_BUDGETS = (6, 9)
+SEED_SD = 0.017  # of Dice: what a training seed adds to all trials, as measured in `quick`
 Curve = Callable[[float], float]
 
 
@@ -79,60 +81,61 @@ def noisy(curves: dict[str, dict[str, list[float]]], seeds: int) -> pd.DataFrame
     """Regret of the choice, and how far the choices of two studies lie apart, where trials have noise.
 
     `best trial` takes the highest single score, `smoothed` what `select` takes; `repeats` spends one trial a round on a
-    point that was tried.
+    point that was tried, with a training seed that lies higher or lower as a whole.
     """
     rows = []
-    for noise, trials, repeats in product((0.005, 0.01, 0.02), (6, 9), (0, 1)):
-        chosen: dict[str, list[tuple[float, float]]] = {"best trial": [], "smoothed": []}
-        apart: dict[str, list[float]] = {rule: [] for rule in chosen}
+    for noise, repeats in product((0.005, 0.01, 0.02), (0, 1)):
+        lost: dict[tuple[int, str], list[float]] = {}
+        apart: dict[tuple[int, str], list[float]] = {}
         for cell, found in curves.items():
             at = PchipInterpolator(np.log(found["lam"]), found["dice"])
             span = [found["lam"][0], found["lam"][-1]]
             top = float(at(np.linspace(*np.log(span), 2001)).max())
-            lams: dict[str, list[float]] = {rule: [] for rule in chosen}
-            for seed in range(seeds):
-                made = _noisy_study(at, span, seed, cell, (noise, trials, repeats))
-                for rule, lam in (("best trial", made["best_trial"]["lam"]), ("smoothed", made["lam"])):
-                    chosen[rule].append((top - float(at(np.log(lam))), lam))
-                    lams[rule].append(float(np.log10(lam)))
-            for rule, values in lams.items():
-                apart[rule] += [abs(one - two) for one, two in combinations(values, 2)]
-        for rule, values in chosen.items():
-            regret = [lost for lost, _ in values]
+            studies = [_noisy_study(at, span, seed, cell, (noise, repeats)) for seed in range(seeds)]
+            for trials in NOISY_BUDGETS:  # the search of fewer trials is the beginning of that of more
+                chosen = [_chosen(cell, span, results[:trials]) for results in studies]
+                for rule in chosen[0]:
+                    logs = [float(np.log(lams[rule])) for lams in chosen]
+                    lost.setdefault((trials, rule), []).extend(top - float(at(place)) for place in logs)
+                    between = [abs(one - two) / np.log(10) for one, two in combinations(logs, 2)]
+                    apart.setdefault((trials, rule), []).extend(between)
+        for (trials, rule), regret in lost.items():
             rows.append(
                 {
                     "noise": noise, "trials": trials, "repeats": repeats, "rule": rule,
                     "regret_mean": round(float(np.mean(regret)), 5),
                     "regret_p95": round(float(np.quantile(regret, 0.95)), 5),
-                    "log10_apart": round(float(np.mean(apart[rule])), 3),
-                    "within_10_fold": round(float(np.mean(np.array(apart[rule]) <= 1)), 3),
+                    "log10_apart": round(float(np.mean(apart[trials, rule])), 3),
+                    "within_10_fold": round(float(np.mean(np.array(apart[trials, rule]) <= 1)), 3),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _noisy_study(
-    at: PchipInterpolator, span: list[float], seed: int, cell: str, setting: tuple[float, int, int]
-) -> dict[str, object]:
-    """What `select` says of one search by `propose` in rounds of three."""
-    noise, trials, repeats = setting
+    at: PchipInterpolator, span: list[float], seed: int, cell: str, setting: tuple[float, int]
+) -> list[dict[str, object]]:
+    """The trials of one search by `propose` in rounds of three, whose other training seed lies higher or lower."""
+    noise, repeats = setting
     random = np.random.default_rng([seed, *cell.encode()])
+    shift = SEED_SD * float(random.standard_normal())
+    trials = max(NOISY_BUDGETS)
     job = {"cell": cell, "range": span, "trials": trials, "round_size": 3, "sampler": "gp", "seed": seed, "noisy": True}
     job |= {"repeats": repeats, "training_seed": seed} if repeats else {}
     results: list[dict[str, object]] = []
     for number in range(-(-trials // 3)):
         for each in propose(job, number, results):
             score = float(at(np.log(each["lam"]))) + noise * float(random.standard_normal())
+            score += shift if "seed" in each else 0.0
             results.append({**each, "status": "complete", "reason": "", "dice": score, "ndv_percent": 0.0})
-    choice = {
-        "method": cell,
-        "range": span,
-        "value": None,
-        "selection": "dice",
-        "ndv_limit_percent": 0.5,
-        "noisy": True,
-    }
-    return select(choice, results)
+    return results
+
+
+def _chosen(cell: str, span: list[float], results: list[dict[str, object]]) -> dict[str, float]:
+    """The lambda of the highest single trial, and what `select` takes."""
+    choice = {"method": cell, "range": span, "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
+    found = select({**choice, "noisy": True}, results)
+    return {"best trial": found["best_trial"]["lam"], "smoothed": found["lam"]}
 
 
 def main() -> None:
