@@ -71,7 +71,6 @@ MUTANTS = [
     *of(
         "report/controls.py",
         "test_controls",
-        ("identity judges folds", "np.nan if name in OF_THE_FIELD else scores[IDENTITY]", "scores[IDENTITY]"),
         ("methods judge nothing", "rivals = [scores[ranked].max(), ", "rivals = ["),
         ("higher is always better", 'METRICS[str(name)].direction == "higher" else -1', "True else -1"),
         ("all rows in print", 'entry["rank"] == 1 or entry["similarity"] is None', "True"),

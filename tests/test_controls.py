@@ -79,6 +79,7 @@ def _raw(factory):
 
 def test_an_image_and_itself_are_the_best_that_a_metric_can_say(rows, data):
     mine = rows["control_self"]
+    assert all((rows[name]["method"] == name).all() for name in plan.CONTROLS)
     assert (mine["fixed"] == mine["moving"]).all()
     assert sorted(mine["fixed"]) == sorted({fixed for fixed, _ in data.pairs("test")})
     assert (mine["dice"] == 1).all()

@@ -17,8 +17,6 @@ SORT = "control_sort"
 EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")
 SHOWN = ("dice", "hd95_mm", "tre_mm", "fold_central_percent", "ndv_percent", "endpoint_error_mm", *EXTRA)
 SIMILARITY_DIGITS = 4
-# What is at its best where nothing moves says nothing when `identity` is the measure: it is held against the methods.
-OF_THE_FIELD = ("fold_central_percent", "fold_foreground_percent", "ndv_percent", "inverse_consistency_mm")
 NOT_JUDGED = ("displacement_mm", "self_displacement_mm")
 
 
@@ -79,7 +77,7 @@ def fooled(summary: Mapping[str, Any], dataset: str) -> tuple[list[str], list[st
         scores = sign * mine[name]
         if np.isnan(scores[SORT]):
             continue
-        rivals = [scores[ranked].max(), np.nan if name in OF_THE_FIELD else scores[IDENTITY]]
+        rivals = [scores[ranked].max(), scores[IDENTITY]]
         known = [rival for rival in rivals if not np.isnan(rival)]
         if known:
             found[0 if any(scores[SORT] > rival for rival in known) else 1].append(str(name))
