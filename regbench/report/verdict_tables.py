@@ -4,7 +4,6 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
@@ -95,9 +94,9 @@ def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
             text = text.drop(columns=column)
     text["family"] = mine["family"].map({"against_identity": "against identity"}).fillna(mine["family"])
     digits = METRICS[SHOWN_METRIC].digits + 1
-    text["difference"] = [NONE if np.isnan(value) else f"{value:+.{digits}f}" for value in mine["difference"]]
+    text["difference"] = [NONE if pd.isna(value) else f"{value:+.{digits}f}" for value in mine["difference"]]
     ends = zip(mine["low"], mine["high"], strict=True)
-    text["interval"] = [NONE if np.isnan(low) else f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in ends]
+    text["interval"] = [NONE if pd.isna(low) else f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in ends]
     text["rests_on"] = list(_rests_on(mine))
     if text["rests_on"].nunique() < 2:
         text = text.drop(columns="rests_on")
