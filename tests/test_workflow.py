@@ -60,9 +60,12 @@ def numbers(folder: Path) -> dict[str, bytes]:
 
 
 def planned(output: str) -> dict[str, int]:
-    """Rule to number of jobs in a dry run."""
+    """Rule to number of jobs in a dry run; the evaluation of identity, which brings its controls, is one."""
     block = output.partition("Job stats:")[2].partition("\n\n")[0]
-    return {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", block, re.MULTILINE)}
+    found = {name: int(count) for name, count in re.findall(r"^(\w+)\s+(\d+)$", block, re.MULTILINE)}
+    if "evaluate_identity" in found:
+        found["evaluate"] = found.get("evaluate", 0) + found.pop("evaluate_identity")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +235,8 @@ def test_a_finished_study_has_nothing_to_do(copied):
         # One parameter of one loss: its cell (2 rounds, 2 seeds) and what is made of all cells.
         (
             {"grid": {**TINY["grid"], "similarities": [{"name": "lcc", "parameters": {"window": 5}}, "mse"]}},
-            {"trial": 2, "propose": 1, "select": 1, "train": 2, "evaluate": 2, "runtime": 1} | CLOSING,
+            # ... and identity with its controls, which every similarity of the grid measures.
+            {"trial": 2, "propose": 1, "select": 1, "train": 2, "evaluate": 3, "runtime": 1} | CLOSING,
         ),
         # A longer final training: no trial runs again.
         ({"training": {**TINY["training"], "steps": 5}},
@@ -378,10 +382,10 @@ def test_the_page_in_a_browser(finished, browser):
 
     def numbers():
         rows = head.evaluate(
-            "(cell, column) => [...cell.closest('table').tBodies].flatMap(body => [...body.rows])"
+            "(cell, column) => [...cell.closest('table').tBodies].slice(0, -1).flatMap(body => [...body.rows])"
             ".filter(row => row.className !== 'block').map(row => row.cells[column].innerText)", column,
         )  # fmt: skip
-        return [float(text.split()[0]) for text in rows]
+        return [float(re.match(r"[\d.]+", text)[0]) for text in rows]
 
     before = sorted(numbers())
     assert len(before) > 2
