@@ -23,10 +23,10 @@ check: .venv/.dev ## style, types, formats, schema in step
 	regbench schema --check
 
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
-	pytest -m "slow or not slow" tests/test_ui_browser.py tests/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
+	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
 fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at most)
-	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/test_data_fuzz.py || test $$? -eq 124
+	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/data/readers/test_fuzz.py || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2
@@ -34,7 +34,7 @@ mutants: .venv/.dev ## break the metrics and statistics on purpose; every break 
 ants: .venv-ants/.ready ## the environment of the baseline ants_syn, whose pins clash with ours
 
 mlflow-test: .venv/.dev ## tracking against a real MLflow server on a real PostgreSQL (apt-get install postgresql; 4 minutes)
-	pytest -m server tests/test_tracking_server.py
+	pytest -m server tests/tracking/test_server.py
 
 slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a real Slurm here (as root; installs Debian's packages; 5 minutes)
 	python tests/slurm/drills.py study $(if $(CONFIG),--config $(CONFIG))

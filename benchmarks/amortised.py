@@ -6,7 +6,7 @@ A hypernetwork makes the weights of the quick study's network from log lambda (H
 doi:10.1007/978-3-030-78191-0_1), in training one random lambda a step. It is trained as long as 2 and 6 trials and
 held against separate trainings of one trial's length at each of seven lambdas, with as many seeds as are asked for:
 the first is what a tuner sees, the mean of the others judges. Real brains (OASIS-TRT, internal use only: the numbers
-alone are kept); one thread. Writes ``benchmarks/amortised.json``.
+alone are kept); one thread. Writes ``benchmarks/results/amortised.json``.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from tuning_curves import brains
 
-from regbench import plan
-from regbench.config import load, read_yaml
-from regbench.files import write_json
-from regbench.inference import build_model
+from regbench.losses.objective import objective
 from regbench.metrics import dice, ndv_percent
-from regbench.objective import objective
-from regbench.schedule import one_cycle
+from regbench.models.predict import build_model
 from regbench.spatial import warp_labels
-from regbench.tune import propose
+from regbench.study import plan
+from regbench.study.config import load, read_yaml
+from regbench.system.files import write_json
+from regbench.training.schedule import one_cycle
+from regbench.tuning.rounds import propose
 
 ROOT = Path(__file__).parent
 OUT = ROOT / "amortised.json"

@@ -1,6 +1,6 @@
 """How fast `prepare` is beside nibabel + scipy doing the bare minimum of the same work, and how much memory it takes.
 
-    python benchmarks/data.py --data ../shared/data/hippocampus --json benchmarks/data.json
+    python benchmarks/data.py --data ../shared/data/hippocampus --json benchmarks/results/data.json
 
 The bare minimum: read image and labels with nibabel, scale to [0, 1] by two percentiles, crop or pad, write one .npy of
 each; on as many threads. It checks nothing, hashes nothing and records nothing. Each side runs in a process of its own;
@@ -21,9 +21,9 @@ import nibabel as nib
 import numpy as np
 import scipy.ndimage  # noqa: F401 - both sides have it imported before the clock starts
 
-import regbench.data.preprocess  # noqa: F401 - likewise; `prepare` imports it when a dataset needs it
-from regbench import heap
+import regbench.data.preprocessing.preprocess  # noqa: F401 - likewise; `prepare` imports it when a dataset needs it
 from regbench.data.prepare import prepare
+from regbench.system import memory as heap
 
 FULL = (160, 192, 224)
 

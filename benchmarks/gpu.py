@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 from training import OURS, dataset, peer_step, training
 
-from regbench import device as devices
+from regbench.system import device as devices
 
 CUDA = torch.device("cuda")
 STEPS: dict[str, tuple[tuple[int, ...], int, str]] = {

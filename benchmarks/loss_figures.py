@@ -1,6 +1,6 @@
 """Figures of docs/losses.md.
 
-    python benchmarks/loss_figures.py [--benchmark benchmarks/losses.json]
+    python benchmarks/loss_figures.py [--benchmark benchmarks/results/losses.json]
 
 Draws every similarity along a shift of a real slice (the MNI152 template that nilearn ships), and, from the rows of
 ``benchmarks/losses.py --json``, what the local correlation costs by image and by window.

@@ -28,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench import compiled
 from regbench.losses import REGULARIZERS, SIMILARITIES
 from regbench.spatial import jacobian_determinant
+from regbench.system import numba_loops
 
 FULL = (160, 192, 224)
 PLAIN = "regbench in torch"
@@ -134,13 +134,13 @@ def inputs(shape: tuple[int, ...], count: int) -> list[Tensor]:
 
 def turn(name: str, loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
     """`once`, for ours in torch alone without the compiled loops."""
-    before = compiled.available
+    before = numba_loops.available
     if name == PLAIN:
-        compiled.available = lambda: False
+        numba_loops.available = lambda: False
     try:
         return once(loss, given, forward_only)
     finally:
-        compiled.available = before
+        numba_loops.available = before
 
 
 def once(loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
@@ -161,7 +161,7 @@ def time_row(label: str, threads: int, regime: str) -> dict[str, object]:
         keep_heap()
     shape, count, losses = cases(quick=False)[label]
     given, forward_only = inputs(shape, count), count < 0
-    if compiled.available():
+    if numba_loops.available():
         losses[PLAIN] = losses["regbench"]
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
     # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
@@ -241,7 +241,7 @@ def main() -> None:
         print(json.dumps(time_row(given.row[0], given.threads, given.row[1])))
         return
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
-    result["compiled"] = compiled.available()  # else `regbench` is in torch
+    result["compiled"] = numba_loops.available()  # else `regbench` is in torch
     print("regbench: compiled loops" if result["compiled"] else "regbench: in torch, for Numba does not serve here")
     if given.memory:
         result["memory_mb"] = memory_table()
@@ -264,7 +264,7 @@ def memory_table() -> dict[str, dict[str, float]]:
         "bending",
         "jacobian_determinant (forward)",
     ):
-        for name in [*cases(quick=False)[label][2], *([PLAIN] if compiled.available() else [])]:
+        for name in [*cases(quick=False)[label][2], *([PLAIN] if numba_loops.available() else [])]:
             if (label, name) == ("lcc 160x192x224", "formula"):
                 continue
             done = subprocess.run(

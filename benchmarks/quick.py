@@ -23,8 +23,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from regbench import took
-from regbench.files import write_json
+from regbench.system import job_usage
+from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent.parent
 CLOSING = ("runtime", "analyze", "report", "track")
@@ -56,7 +56,7 @@ def jobs_of(root: Path) -> list[dict[str, Any]]:
             seconds, cpu, peak = ends[-1]
             found.append(
                 {"rule": rule, "ended": path.stat().st_mtime, "seconds": float(seconds), "cpu": float(cpu),
-                 "peak_mib": int(peak), "stages": took.stages_in(path)}
+                 "peak_mib": int(peak), "stages": job_usage.stages_in(path)}
             )  # fmt: skip
     return found
 
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("config", type=Path, nargs="?", default=ROOT / "configs" / "quick.yaml")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="for the results, which then stay; default: one that is deleted")
-    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "quick.json")
+    parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "results" / "quick.json")
     parser.add_argument("more", nargs="*", help="arguments of snakemake, after --")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

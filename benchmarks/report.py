@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regbench import plan
-from regbench.analyze import analyze
-from regbench.config import Config, load
-from regbench.files import write_json
+from regbench.report.analyze import analyze
 from regbench.report.write import report
+from regbench.study import plan
+from regbench.study.config import Config, load
+from regbench.system.files import write_json
 
 SEEDS, DATASETS, REGULARIZERS, LABELS = 10, 2, 20, 35
 DATASET = {

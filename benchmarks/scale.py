@@ -21,13 +21,14 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from conftest import TINY  # noqa: E402
 from made_study import make  # noqa: E402
 
-from regbench import jobs, plan  # noqa: E402
-from regbench.config import load  # noqa: E402
-from regbench.files import write_json  # noqa: E402
+from regbench.orchestration import jobs  # noqa: E402
+from regbench.study import plan  # noqa: E402
+from regbench.study.config import load  # noqa: E402
+from regbench.system.files import write_json  # noqa: E402
 
 BIN = Path(sys.executable).parent
 WAYS = {

@@ -24,11 +24,11 @@ import numpy as np
 from tqdm import tqdm
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
 from servers import Server, postgres, server  # noqa: E402
 from tracking_drill import Drill  # noqa: E402
 
-from regbench.files import write_json  # noqa: E402
+from regbench.system.files import write_json  # noqa: E402
 
 PACE = 3.0  # seconds of a job for 25 steps, the time between two lines of its log
 COLUMNS = ("runs_lost", "points_lost", "points_doubled", "runs_doubled", "unfinished", "in_default")
@@ -126,7 +126,7 @@ def step_overhead(rounds: int = 40) -> dict[str, Any]:
     model = {"flow": "half", "decoder": [32, 32, 32, 32, 16, 16]}
     data, bar = dataset((80, 96), 2), tqdm(disable=True)
     plain, told = (training(data, 2, "mse", model, {}) for _ in range(2))
-    from regbench.live import Live  # noqa: PLC0415
+    from regbench.training.training_log import Live  # noqa: PLC0415
 
     times: dict[str, list[float]] = {"plain": [], "told": []}
     with tempfile.TemporaryDirectory() as folder:

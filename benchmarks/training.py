@@ -28,11 +28,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from regbench import config, device
 from regbench.data.cache import Dataset
-from regbench.inference import build_model
-from regbench.loop import Training
-from regbench.objective import objective
+from regbench.losses.objective import objective
+from regbench.models.predict import build_model
+from regbench.study import config
+from regbench.system import device
+from regbench.training.trainer import Training
 
 # Row -> image, batch, similarity, steps that each contestant is timed for.
 ROWS: dict[str, tuple[tuple[int, ...], int, str, int]] = {

@@ -21,7 +21,7 @@ import optuna
 import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
-from regbench.tune import propose, select
+from regbench.tuning.rounds import propose, select
 
 ROOT = Path(__file__).parent
 DOCS = ROOT.parent / "docs"

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regbench import plan
-from regbench.config import load, read_yaml
-from regbench.files import write_json
-from regbench.inference import build_model
+from regbench.losses.objective import objective
 from regbench.metrics import dice, ndv_percent
-from regbench.objective import objective
+from regbench.models.predict import build_model
 from regbench.spatial import warp_labels
+from regbench.study import plan
+from regbench.study.config import load, read_yaml
+from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent
 OUT = ROOT / "tuning_curves.json"

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from regbench.report.study_verdicts import collect
 from regbench.statistics import Family, Scores, judge
-from regbench.study_verdicts import collect
 
 ROOT = Path(__file__).parent
 DOCS = ROOT.parent / "docs"

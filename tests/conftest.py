@@ -9,31 +9,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tiny_study import TINY
 
-from regbench import compiled
+from regbench.system import numba_loops
 
-ROOT = Path(__file__).parent.parent
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-
-# A whole study in seconds: 2 cells, 4 trials in 2 rounds, 2 seeds, tiny images.
-TINY: dict[str, Any] = {
-    "study": "tiny",
-    "datasets": [
-        {
-            "id": "brains",
-            "source": "mni152",
-            "parameters": {"dims": 2, "subjects": 8, "shape": [32, 32], "spacing_mm": 6.0},
-            "splits": {"train": 4, "validation": 2, "test": 2},
-            "pairs": {"validation": 2, "test": 2},
-        }
-    ],
-    "models": [{"name": "voxelmorph", "parameters": {"encoder": [4, 8], "decoder": [8, 8, 4]}}],
-    "grid": {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2"]},
-    "lambdas": [{"range": [0.01, 1.0]}],
-    "tuning": {"trials": 4, "round_size": 2, "steps": 3, "trials_per_job": 2},
-    "training": {"steps": 4, "batch": 2},
-    "seeds": [0, 1],
-}
 
 
 @pytest.fixture
@@ -56,11 +36,11 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.fixture(params=["compiled", "torch"] if compiled.available() else ["torch"])
+@pytest.fixture(params=["compiled", "torch"] if numba_loops.available() else ["torch"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How float32 losses run on the CPU: in compiled loops, where Numba is installed, and in torch."""
     if request.param == "torch":
-        monkeypatch.setattr(compiled, "available", lambda: False)
+        monkeypatch.setattr(numba_loops, "available", lambda: False)
     engine: str = request.param
     return engine
 
@@ -68,10 +48,10 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The prepared data of the tiny study; not to be changed."""
-    from regbench import plan
-    from regbench.config import load
     from regbench.data.cache import load as load_data
     from regbench.data.prepare import prepare
+    from regbench.study import plan
+    from regbench.study.config import load
 
     folder = tmp_path_factory.mktemp("data")
     prepare(plan.prepare_job(load(TINY), "brains"), folder)

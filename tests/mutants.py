@@ -42,7 +42,7 @@ def of(file: str, tests: str, *changes: tuple[str, ...] | tuple[str, str, str, i
 MUTANTS = [
     *of(
         "controls.py",
-        "test_controls",
+        "evaluation/test_controls",
         ("ties in any order", 'kind="stable"', 'kind="quicksort"', 0),
         ("the inverse", "taken[fixed] = moving", "taken[moving] = fixed"),
         ("no voxel is left", "ends - np.indices(shape)", "ends"),
@@ -51,26 +51,26 @@ MUTANTS = [
     ),
     *of(
         "evaluate.py",
-        "test_controls",
+        "evaluation/test_controls",
         ("rows by the name of identity", '{**job, "method": control}', "job"),
         ("similarities before the warp", "float(between(fixed, after))", "float(between(fixed, before))"),
         ("no similarities", 'job.get("similarities", ())', "()"),
     ),
     *of(
         "inference.py",
-        "test_train",
+        "training/test_final_run",
         ("an image and zeros", "register(model, image, image)", "register(model, image, image * 0)"),
     ),
     *of(
         "plan.py",
-        "test_controls",
+        "evaluation/test_controls",
         ("controls although not asked", "if config.controls else ()", "if True else ()"),
         ("similarities for all", "if method == IDENTITY and config.controls:", "if config.controls:"),
         ("a control by itself", "if found.control:", "if False:"),
     ),
     *of(
         "report/controls.py",
-        "test_controls",
+        "evaluation/test_controls",
         ("methods judge nothing", "rivals = [scores[ranked].max(), ", "rivals = ["),
         ("higher is always better", 'METRICS[str(name)].direction == "higher" else -1', "True else -1"),
         ("all rows in print", 'entry["rank"] == 1 or entry["similarity"] is None', "True"),
@@ -78,7 +78,7 @@ MUTANTS = [
     ),
     *of(
         "caveats.py",
-        "test_caveats",
+        "report/test_caveats",
         ("controls are warned of", 'if not entry.get("control")]', "]"),
         ("an edge without a lambda", 'if chosen.get("edge") and chosen["lam"] is not None', 'if chosen.get("edge")'),
         ("flat or not", 'if any(c.get("flat") for c in _searches(entry))', "if _searches(entry)"),
@@ -107,7 +107,7 @@ MUTANTS = [
     ),
     *of(
         "convergence.py",
-        "test_caveats",
+        "report/test_caveats",
         ("by the last step", "first - last", "first - values[-1]"),
         ("a curve that rose", "if fall <= 0:", "if False:"),
         ("no room", "if len(values) < SHORTEST or", "if len(values) < 6 or"),
@@ -117,39 +117,39 @@ MUTANTS = [
     ),
     *of(
         "metrics/landmarks.py",
-        "test_metrics_landmarks",
+        "metrics/test_displacement_errors",
         ("length in voxels", "float(_length_mm(field[:, row].astype(np.float64), spacing).sum())",
          "float(np.linalg.norm(field[:, row], axis=0).sum())"),
     ),
     *of(
         "metrics/arrays.py",
-        "test_metrics_overlap",
+        "metrics/test_overlap",
         ("label 0 counts", "if 0 in wanted:", "if False:"),
         ("shapes may differ", "if maps[0].shape != maps[1].shape:", "if False:"),
         ("floats are labels", 'found.dtype.kind not in "iub"', 'found.dtype.kind not in "iubf"'),
     ),
     *of(
         "metrics/arrays.py",
-        "test_metrics_hostile",
+        "metrics/test_hostile",
         ("half a label", "if wanted != given:", "if False:"),
         ("unsigned fields have no minus", "return field.astype(np.float64)", "return field"),
         ("bfloat16 as it comes", '== "torch.bfloat16"', '== "torch.none"'),
     ),
     *of(
         "metrics/landmarks.py",
-        "test_metrics_hostile",
+        "metrics/test_hostile",
         ("NaN counts as sent outside", "if not (np.isfinite(there).all() and np.isfinite(back).all()):", "if False:"),
         ("infinitely far", "if count and np.isfinite(total)", "if count"),
     ),
     *of(
         "metrics/folding.py",
-        "test_metrics_hostile",
+        "metrics/test_hostile",
         ("thin images are refused", "if thinnest >= 3:", "if True:"),
         ("nothing to crop from", "if thinnest >= 5:", "if True:"),
     ),
     *of(
         "metrics/overlap.py",
-        "test_metrics_overlap",
+        "metrics/test_overlap",
         ("without the two", "else 2 * in_both", "else in_both"),
         ("Jaccard", "+ in_moved.get(label, 0))", "+ in_moved.get(label, 0) - in_both.get(label, 0))"),
         ("absent counts as vanished", "if label in absent", "if False"),
@@ -160,7 +160,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/surface.py",
-        "test_metrics_surface",
+        "metrics/test_surface",
         ("mm for voxels", "np.unravel_index(index, shape), -1) * scale for",
          "np.unravel_index(index, shape), -1) * 1.0 for"),
         ("spacing reversed", "-1) * scale for", "-1) * scale[::-1] for"),
@@ -175,7 +175,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/surface_l2r.py",
-        "test_metrics_surface",
+        "metrics/test_surface",
         ("elements unweighted", "np.cumsum(weights[order]) / weights.sum()",
          "np.arange(1, len(order) + 1) / len(order)"),
         ("another share", "SHARE = 0.95", "SHARE = 0.9"),
@@ -185,7 +185,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/determinants.py",
-        "test_metrics_folding",
+        "metrics/test_folding",
         ("components swapped, central", "[inner] for component in piece]", "[inner] for component in piece[::-1]]"),
         ("components swapped, forward", "columns.append(list(piece[ahead] - piece[(slice(None), *corner)]))",
          "columns.append(list((piece[ahead] - piece[(slice(None), *corner)])[::-1]))"),
@@ -196,7 +196,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/folding.py",
-        "test_metrics_folding",
+        "metrics/test_folding",
         ("< for <=", "np.count_nonzero(counted <= 0)", "np.count_nonzero(counted < 0)"),
         ("mask dropped, folds", "counted = determinants if inside is None else determinants[inside]",
          "counted = determinants"),
@@ -216,7 +216,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/digital.py",
-        "test_metrics_folding",
+        "metrics/test_folding",
         ("< for <=", "outside_in = found <= 0", "outside_in = found < 0"),
         ("components swapped", "zip(piece, step, strict=True)", "zip(piece[::-1], step, strict=True)"),
         ("each cut counts whole", "100 * turned / 2 /", "100 * turned /"),
@@ -235,7 +235,7 @@ MUTANTS = [
     ),
     *of(
         "metrics/landmarks.py",
-        "test_metrics_landmarks",
+        "metrics/test_displacement_errors",
         ("push for pull", "start.T + _sampled(field, start.T) - end.T", "start.T - _sampled(field, start.T) - end.T"),
         ("voxels for mm", "((difference * scale) ** 2)", "(difference**2)"),
         ("spacing reversed", "spacing_mm(spacing, len(difference)).", "spacing_mm(spacing, len(difference))[::-1]."),
@@ -254,7 +254,7 @@ MUTANTS = [
     ),
     *of(
         "statistics/paired.py",
-        "test_statistics",
+        "statistics/test_statistics",
         ("one-sided", 'alternative="two-sided"', 'alternative="greater"'),
         ("zeros kept", "values = values[values != 0]\n    return float(wilcoxon", "return float(wilcoxon"),
         ("Bonferroni", "np.arange(len(order), 0, -1)", "len(order)"),
@@ -268,7 +268,7 @@ MUTANTS = [
     ),
     *of(
         "statistics/bootstrap.py",
-        "test_statistics",
+        "statistics/test_statistics",
         ("clusters ignored", "given = np.asarray(subjects)\n", "given = np.arange(cases)\n"),
         ("one subject of two", ".prod(2)", "[:, :, 0]"),
         ("sum for product", ".prod(2)", ".sum(2)"),
@@ -277,7 +277,7 @@ MUTANTS = [
     ),
     *of(
         "statistics/ranks.py",
-        "test_statistics",
+        "statistics/test_statistics",
         ("direction ignored", '-values if direction == "higher" else values', "values"),
         ("direction ignored, stability", 'sign = -1 if by == "mean"', 'sign = 1 if by == "mean"'),
         ("direction ignored, tests", '(1 if direction == "higher" else -1)', "1"),
@@ -287,7 +287,7 @@ MUTANTS = [
     ),
     *of(
         "statistics/grid.py",
-        "test_statistics",
+        "statistics/test_statistics",
         ("rows for columns", "of_rows = means.mean(2,", "of_rows = means.mean(1,"),
         ("interaction keeps main effects", "means - grand - of_rows - of_columns", "means - grand"),
         ("shares unweighted", "np.broadcast_to(part**2, shape).sum()", "(part**2).sum()"),
@@ -295,7 +295,7 @@ MUTANTS = [
     ),
     *of(
         "statistics/spread.py",
-        "test_statistics",
+        "statistics/test_statistics",
         ("ddof", "np.std(values, ddof=1)", "np.std(values, ddof=0)"),
         ("pooled ddof", "values.std(ddof=ddof)", "values.std(ddof=1)"),
         ("failed seeds averaged away", "mean(skipna=False)", "mean(skipna=True)"),

@@ -26,14 +26,14 @@ LAYERS = {
 }  # fmt: skip
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
 LIGHT = (
-    "regbench.config",
-    "regbench.plan",
-    "regbench.tune",
-    "regbench.cli",
-    "regbench.files",
-    "regbench.errors",
-    "regbench.gpu",
-    "regbench.status",
+    "regbench.study.config",
+    "regbench.study.plan",
+    "regbench.tuning.rounds",
+    "regbench.cli.main",
+    "regbench.system.files",
+    "regbench.system.errors",
+    "regbench.system.gpu_lease",
+    "regbench.orchestration.status",
 )
 HEAVY = ("torch", "mlflow", "optuna", "pandas", "scipy", "matplotlib", "snakemake")
 
@@ -91,7 +91,7 @@ def test_slices_import_nothing_heavy(tiny_file):
 def test_help_is_light():
     code = (
         "import sys, contextlib\n"
-        "from regbench.cli import main\n"
+        "from regbench.cli.main import main\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(None): main(['--help'])\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )

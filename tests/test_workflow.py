@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, TINY
+from tiny_study import ROOT, TINY
 
-from regbench import jobs
-from regbench.config import load
-from regbench.estimate import estimate
+from regbench.orchestration import jobs
+from regbench.orchestration.estimate import estimate
+from regbench.study.config import load
 
 BIN = Path(sys.executable).parent
 CLOSING = {"analyze": 1, "report": 1, "track": 1, "all": 1}

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from regbench.data.allen import allen
-from regbench.data.folder import folder
-from regbench.data.learn2reg import learn2reg
-from regbench.data.mni152 import mni152
-from regbench.data.neurite_oasis import neurite_oasis
-from regbench.data.npz import arrays, voxelmorph_npz
-from regbench.data.public import public
-from regbench.data.raw import Raw
+from regbench.data.embedded.allen import allen
+from regbench.data.embedded.mni152 import mni152
+from regbench.data.native import Raw
+from regbench.data.readers.folder import folder
+from regbench.data.readers.learn2reg import learn2reg
+from regbench.data.readers.neurite_oasis import neurite_oasis
+from regbench.data.readers.npz import arrays, voxelmorph_npz
+from regbench.data.readers.public import public
+from regbench.data.readers.table import table
 from regbench.data.subject import Source
-from regbench.data.table import table
 
 DATASETS: Mapping[str, Callable[..., Source | Raw]] = {
     "mni152": mni152,

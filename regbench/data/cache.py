@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from regbench.data.space import Space
-from regbench.errors import RegbenchError
-from regbench.files import file_sha256, read_json
-from regbench.spatial import compose
+from regbench.spatial.displacement import compose
+from regbench.system.errors import RegbenchError
+from regbench.system.files import file_sha256, read_json
 
 MANIFEST = "manifest.json"
 PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default

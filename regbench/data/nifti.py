@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.reading import DAMAGE
-from regbench.errors import RegbenchError
-from regbench.files import replacing
+from regbench.data.readers.image_file import DAMAGE
+from regbench.system.errors import RegbenchError
+from regbench.system.files import replacing
 
 
 def displacement_name(fixed: str, moving: str) -> str:

@@ -12,14 +12,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.components import bind
 from regbench.data import DATASETS
 from regbench.data.cache import MANIFEST
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import Source, Subject, all_finite, slabs
-from regbench.errors import RegbenchError, UsageError
-from regbench.files import digest, file_sha256, read_json, replacing, write_json
-from regbench.lock import waiting
+from regbench.study.components import bind
+from regbench.system.errors import RegbenchError, UsageError
+from regbench.system.file_lock import waiting
+from regbench.system.files import digest, file_sha256, read_json, replacing, write_json
 
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
 TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
@@ -87,8 +87,9 @@ def open_source(spec: Mapping[str, Any], *, threads: int = 1) -> Source:
                 "set its parameters instead."
             )
         return found
-    source: Source = found.on_grid(settings, threads=threads)
-    return source
+    from regbench.data.preprocessing.preprocess import on_grid
+
+    return on_grid(found, settings, threads=threads)
 
 
 def divide(spec: Mapping[str, Any], source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:

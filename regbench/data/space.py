@@ -36,7 +36,7 @@ class Space:
         return np.asarray((points[:, order] - offset) / scale)
 
     def after(self, aligned: Array) -> "Space":
-        """The space of a subject that `regbench.data.align.align` moved: first `aligned`, then this one."""
+        """The space of a subject that `regbench.data.preprocessing.align.align` moved: `aligned` first, then this."""
         return Space(self.shape, self.native_shape, self.matrix @ aligned)
 
     @property

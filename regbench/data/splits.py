@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from regbench.errors import RegbenchError, did_you_mean
+from regbench.system.errors import RegbenchError, did_you_mean
 
 NAMES = ("train", "validation", "test")
 EXTRA = ("seed", "folds", "fold")

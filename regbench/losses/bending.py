@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regbench import compiled
-from regbench.losses.analytic import Backward, Forward, Gradients, Wanted, analytic, recomputed
-from regbench.losses.blocks import add_adjoint, adjoint, blocks, forward_difference, sum_of_squares
+from regbench.losses.autograd import Backward, Forward, Gradients, Wanted, analytic, recomputed
 from regbench.losses.checks import at_least, real, voxel_spacing
-from regbench.losses.rooms import Rooms
+from regbench.losses.difference_blocks import add_adjoint, adjoint, blocks, forward_difference, sum_of_squares
+from regbench.losses.scratch import Rooms
+from regbench.system import numba_loops
 
 
 def bending(
@@ -48,14 +48,14 @@ def bending(
         return _central(steps, field)
     forward: Forward = partial(_forward, steps)
     backward: Backward = partial(_backward, steps)
-    if compiled.serves(field):
-        from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+    if numba_loops.serves(field):
+        from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
 
         weights = np.zeros((len(steps),) * 3)
         for pair, factor in _factors(field, steps).items():
             weights[:, *pair] = factor * np.array(steps) ** 2  # a component's differences are of its own steps
         forward, backward = recomputed(
-            partial(differences.bending_value, weights), partial(differences.bending_gradient, weights)
+            partial(difference_loops.bending_value, weights), partial(difference_loops.bending_gradient, weights)
         )
     return analytic(forward, backward, partial(_definition, steps), field)
 

@@ -7,10 +7,10 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from regbench import compiled
-from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench.losses.autograd import Gradients, Wanted, analytic
 from regbench.losses.checks import image_pair, map_weights
-from regbench.losses.rooms import Rooms
+from regbench.losses.scratch import Rooms
+from regbench.system import numba_loops
 
 # Voxels that go through all steps while they are in the cache; a GPU wants fewer and larger kernels.
 CHUNK_VOXELS = {"cpu": 600_000}
@@ -79,8 +79,8 @@ def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients
     maps = [x.flatten(2).flatten(0, 1) for x in (fixed, moved)]
     # Any centre near the mean keeps the squares small, and what it misses is found again below: some voxels will do.
     means = [x[:, :: max(x.shape[1] // SAMPLE_VOXELS, 1)].mean(1, keepdim=True) for x in maps]
-    if compiled.serves(fixed, moved):
-        from regbench.compiled import gcc as loops  # noqa: PLC0415 - starts Numba
+    if numba_loops.serves(fixed, moved):
+        from regbench.losses import gcc_loops as loops  # noqa: PLC0415 - starts Numba
 
         sums = loops.sums_of_products(maps, means)
     else:
@@ -105,8 +105,8 @@ def _backward(upstream: Tensor, kept: Gradients, wanted: Wanted, fixed: Tensor, 
     maps = [x.flatten(2).flatten(0, 1) for x in (fixed, moved)]
     slope, *others = (factors * upstream)[..., None]
     gradients: list[Tensor | None] = [None, None]
-    if compiled.serves(fixed, moved):
-        from regbench.compiled import gcc as loops  # noqa: PLC0415 - starts Numba
+    if numba_loops.serves(fixed, moved):
+        from regbench.losses import gcc_loops as loops  # noqa: PLC0415 - starts Numba
 
         for k in (k for k in (0, 1) if wanted[k]):
             terms = torch.stack(

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regbench import compiled
-from regbench.losses.analytic import Backward, Forward, Gradients, Wanted, analytic, recomputed
-from regbench.losses.blocks import add_adjoint, adjoint_of_rows, blocks, column, forward_difference
+from regbench.losses.autograd import Backward, Forward, Gradients, Wanted, analytic, recomputed
 from regbench.losses.checks import at_least, real, voxel_spacing
-from regbench.losses.rooms import Rooms
+from regbench.losses.difference_blocks import add_adjoint, adjoint_of_rows, blocks, column, forward_difference
+from regbench.losses.scratch import Rooms
+from regbench.system import numba_loops
 
 # Values of one inner product: on a CPU, over a million values a single one in float32 would lose two digits. A GPU adds
 # up in many parts anyway, and wants few products.
@@ -63,14 +63,14 @@ def _mean_over_axes(displacement: Tensor, spacing: tuple[float, ...] | None, pow
     field = real(displacement)
     forward: Forward = partial(_forward, steps, power)
     backward: Backward = partial(_backward, steps, power)
-    if compiled.serves(field):
-        from regbench.compiled import differences  # noqa: PLC0415 - starts Numba
+    if numba_loops.serves(field):
+        from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
 
         # A component's differences are of its own steps.
         weights = np.outer(np.array(steps) ** power, _factors(field, steps, power))
         given = weights, power == 2
         forward, backward = recomputed(
-            partial(differences.grad_value, *given), partial(differences.grad_gradient, *given)
+            partial(difference_loops.grad_value, *given), partial(difference_loops.grad_gradient, *given)
         )
     return analytic(forward, backward, partial(_definition, steps, power), field)
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from regbench.determinant import jacobian_determinant
 from regbench.losses.checks import at_least, real, voxel_spacing
+from regbench.spatial.determinant import jacobian_determinant
 
 
 def jacobian(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None, margin: float = 0.0) -> Tensor:

@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from regbench import compiled
-from regbench.losses.analytic import Gradients, Wanted, analytic
-from regbench.losses.box import box_sum
+from regbench.losses.autograd import Gradients, Wanted, analytic
 from regbench.losses.checks import Mean, image_pair, mean_weights, window_sides
-from regbench.losses.lcc_fast import FLAT_ULPS, Options, sum_and_gradients
+from regbench.losses.lcc_slabs import FLAT_ULPS, Options, sum_and_gradients
+from regbench.losses.windows import box_sum
+from regbench.system import numba_loops
 
 
 def lcc(
@@ -73,8 +73,8 @@ def lcc(
 def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
     """The value, and the gradients of the sum of the correlations."""
     weights, count = mean
-    if compiled.serves(fixed, moved):
-        from regbench.compiled import lcc as loops  # noqa: PLC0415 - starts Numba
+    if numba_loops.serves(fixed, moved):
+        from regbench.losses import lcc_loops as loops  # noqa: PLC0415 - starts Numba
 
         total, gradients = loops.value_and_gradients(fixed, moved, weights, wanted, **asdict(options))
     else:

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from regbench.losses.analytic import Gradients, Wanted, analytic
+from regbench.losses.autograd import Gradients, Wanted, analytic
 from regbench.losses.checks import image_pair, map_weights
-from regbench.losses.parzen import Settings, gradients, joint, joint_in_chunks, window
+from regbench.losses.mi_histogram import Settings, gradients, joint, joint_in_chunks, window
 
 Score = Callable[[Tensor], Tensor]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.box import box_sum, window_counts
 from regbench.losses.checks import image_pair, masked_mean
+from regbench.losses.windows import box_sum, window_counts
 
 
 def mind(

@@ -4,7 +4,16 @@ Arrays or tensors go in: displacements ``(d, *S)`` in voxels of the fixed grid, 
 in mm. A float or a dict from label to float comes out. `METRICS` says what each number means.
 """
 
+from regbench.metrics.definitions import COMPARABLE, METRICS, TIMED, Metric, widest_difference
 from regbench.metrics.digital import Digital, digital_percent, nd_points_percent, ndv_percent
+from regbench.metrics.displacement_errors import (
+    displacement_mm,
+    endpoint_error_mm,
+    inverse_consistency_mm,
+    landmark_errors_mm,
+    tre_l2r_mm,
+    tre_mm,
+)
 from regbench.metrics.folding import (
     fold_backward_percent,
     fold_central_percent,
@@ -13,18 +22,9 @@ from regbench.metrics.folding import (
     sdlogj,
     sdlogj_l2r,
 )
-from regbench.metrics.landmarks import (
-    displacement_mm,
-    endpoint_error_mm,
-    inverse_consistency_mm,
-    landmark_errors_mm,
-    tre_l2r_mm,
-    tre_mm,
-)
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
-from regbench.metrics.table import COMPARABLE, METRICS, TIMED, Metric, widest_difference
 
 __all__ = [
     "COMPARABLE",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from regbench.metrics.arrays import Array, Floats
+from regbench.metrics.inputs import Array, Floats
 
 # Voxels a slab: small enough for its dozen temporaries to stay in a core's cache, large enough to hide Python.
 SLAB_VOXELS = 1 << 17

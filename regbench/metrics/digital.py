@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from regbench.metrics.arrays import Array, Floats, displacement_array, mask_array
 from regbench.metrics.determinants import cross, determinant, slabs, triple
+from regbench.metrics.inputs import Array, Floats, displacement_array, mask_array
 
 
 class Digital(NamedTuple):

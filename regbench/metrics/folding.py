@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from regbench.metrics.arrays import Array, Floats, displacement_array, mask_array
 from regbench.metrics.determinants import central_determinant, forward_determinant
 from regbench.metrics.digital import digital_percent
+from regbench.metrics.inputs import Array, Floats, displacement_array, mask_array
 
 # Below this a determinant has no logarithm; both kinds of SDlogJ clip here.
 SMALLEST = 1e-9

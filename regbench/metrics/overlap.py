@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from regbench.metrics.arrays import Array, integers, label_maps
+from regbench.metrics.inputs import Array, integers, label_maps
 
 # Above this a table of counts would be larger than the image it counts; sorting is then cheaper.
 LARGEST_COUNTED = 1 << 20

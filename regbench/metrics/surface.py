@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import KDTree
 
-from regbench.metrics.arrays import Array, Floats, label_maps, spacing_mm
+from regbench.metrics.inputs import Array, Floats, label_maps, spacing_mm
 from regbench.metrics.overlap import absent_labels, label_counts
 
 # Two directed sets of distances: fixed to moved, moved to fixed.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import find_objects
 
-from regbench.metrics.arrays import Array, Floats, label_maps
+from regbench.metrics.inputs import Array, Floats, label_maps
 from regbench.metrics.overlap import absent_labels, label_counts
 from regbench.metrics.surface import directed
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from regbench.models.output import Registration, parts
-from regbench.spatial import affine_displacement, compose, identity_grid, warp
+from regbench.spatial.displacement import affine_displacement, compose, identity_grid, warp
+from regbench.spatial.registration import Registration, parts
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 

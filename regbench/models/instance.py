@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regbench.adam import Adam
-from regbench.spatial import integrate, resize_displacement
+from regbench.models.adam import Adam
+from regbench.spatial.displacement import integrate, resize_displacement
 
 Objective = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
-from regbench.spatial import integrate, resize_displacement
+from regbench.spatial.displacement import integrate, resize_displacement
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}

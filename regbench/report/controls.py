@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.plan import IDENTITY
 from regbench.report.headers import METRIC_HEADERS
+from regbench.report.table_format import ARROWS, NONE, Form, escape, header, plain, write_table
 from regbench.report.tables import MAIN
-from regbench.report.text import ARROWS, NONE, Form, escape, header, plain, write_table
+from regbench.study.plan import IDENTITY
 
 SORT = "control_sort"
 EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")

@@ -13,8 +13,6 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, Powe
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from regbench.files import replacing, write_text
-from regbench.report.figures import drawing, save
 from regbench.report.grid_words import (
     caption,
     described,
@@ -25,7 +23,9 @@ from regbench.report.grid_words import (
     percent_text,
     rising,
 )
-from regbench.report.text import escape
+from regbench.report.study_figures import drawing, save
+from regbench.report.table_format import escape
+from regbench.system.files import replacing, write_text
 
 MARKS = {"best": "★", "equal": "=", "undecided": "?", "not compared": "·"}
 COLUMN, WIDTH = 88 / 25.4, 178 / 25.4  # a column and the text of a paper, in inches

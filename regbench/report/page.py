@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from regbench.files import read_json, write_text
-from regbench.plan import Layout
 from regbench.report.controls import has_controls
 from regbench.report.first_screen import how_sure, marked
 from regbench.report.grid_figure import single_panels
 from regbench.report.grid_words import caption, grid_frame, meanings
 from regbench.report.headline import headline
 from regbench.report.page_tables import page_table
+from regbench.study.plan import Layout
+from regbench.system.files import read_json, write_text
 
 TABLES = {
     "main": "Results",

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from regbench.plan import CONTROLS
-from regbench.report.text import NONE
+from regbench.report.table_format import NONE
+from regbench.study.plan import CONTROLS
 
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
 WIDE = 12  # columns, from which one table a model is made where methods stand across

@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from regbench import plan, provenance
-from regbench.analyze import joined, metrics_of
-from regbench.config import Config
-from regbench.files import write_json
 from regbench.metrics import METRICS
-from regbench.progress import Cell, progress
+from regbench.orchestration.progress import Cell, progress
+from regbench.report.analyze import joined, metrics_of
+from regbench.report.table_format import Form, Score, cell, escape, header, plain, write_table
 from regbench.report.tables import MAIN
-from regbench.report.text import Form, Score, cell, escape, header, plain, write_table
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system import provenance
+from regbench.system.files import write_json
 
 IN_TERMINAL = ("dataset", "method", "lambda", "seeds", "dice_mean", "ndv_percent_mean", "state", "why")
 

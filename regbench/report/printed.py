@@ -8,7 +8,7 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.report.against_best import rank_text
-from regbench.report.text import NONE, Form, Piece, Score, cell, escape, header, plain
+from regbench.report.table_format import NONE, Form, Piece, Score, cell, escape, header, plain
 
 WIDE = 100  # characters of a row, from which LaTeX has a table a model
 COLUMNS = 5  # metrics that fit the width of a text

@@ -7,15 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from regbench import provenance
-from regbench.files import digest, write_json, write_text
 from regbench.metrics import METRICS
 from regbench.report import caption as words_of
 from regbench.report.against_best import against_best, judged, rank_intervals
 from regbench.report.headline import headline
 from regbench.report.printed import pieces, printed, rules
-from regbench.report.text import exact, plain, write_table
+from regbench.report.table_format import exact, plain, write_table
 from regbench.report.verdict_tables import to_decide
+from regbench.system import provenance
+from regbench.system.files import digest, write_json, write_text
 
 OF_SURFACES = ("hd95_mm", "assd_mm")
 MAIN = (

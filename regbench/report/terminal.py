@@ -11,8 +11,8 @@ from regbench.metrics import METRICS
 from regbench.report.against_best import judged
 from regbench.report.headline import headline
 from regbench.report.printed import emphasis, lambdas, ranked, score
+from regbench.report.table_format import NONE
 from regbench.report.tables import main_table, searched
-from regbench.report.text import NONE
 
 WIDTH = 120
 WARNINGS = 3  # that are printed; of more, the number

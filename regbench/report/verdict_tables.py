@@ -10,7 +10,7 @@ from regbench.metrics import METRICS
 from regbench.report.against_best import judged
 from regbench.report.caption import regions
 from regbench.report.relations import needed
-from regbench.report.text import NONE, Form, plain, write_table
+from regbench.report.table_format import NONE, Form, plain, write_table
 
 SHOWN_METRIC = "dice"
 FAMILIES = ("similarity", "regularizer", "against_identity", "pairs")

@@ -7,18 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from regbench import plan
-from regbench.config import Config
-from regbench.files import HISTORY
-from regbench.report import figures, judging, tables
+from regbench.report import comparison_figures, study_figures, tables
 from regbench.report.controls import write_controls
-from regbench.report.details import write_details
 from regbench.report.grid_figure import verdict_grid
 from regbench.report.page import write_page
-from regbench.report.qualitative import load_panels, pair_strips, panels_figure, write_thumbnail
+from regbench.report.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
+from regbench.report.secondary_tables import write_details
 from regbench.report.side_by_side import side_by_side
-from regbench.report.tuning import search_plots, searches
-from regbench.summary import load_summary
+from regbench.report.summary_file import load_summary
+from regbench.report.tuning_plots import search_plots, searches
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import HISTORY
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
@@ -45,15 +45,15 @@ def report(config: Config, *, processes: int = 1) -> None:
         [
             partial(pair_strips, shown, spacing),
             partial(panels_figure, shown, spacing, lay.figures),
-            partial(figures.lambda_figure, summary, lay.figures),
-            partial(judging.structures_figure, summary, rows, lay.figures),
-            partial(figures.dice_figure, rows, lay.figures),
+            partial(study_figures.lambda_figure, summary, lay.figures),
+            partial(comparison_figures.structures_figure, summary, rows, lay.figures),
+            partial(study_figures.dice_figure, rows, lay.figures),
             partial(verdict_grid, summary, lay.figures),
-            partial(judging.pareto_figure, summary, lay.figures),
-            partial(judging.difference_figure, summary, lay.figures),
-            partial(judging.stability_figure, summary, lay.figures),
-            partial(judging.speed_figure, summary, rows, lay.figures),
-            partial(judging.curves_figure, histories, lay.figures),
+            partial(comparison_figures.pareto_figure, summary, lay.figures),
+            partial(comparison_figures.difference_figure, summary, lay.figures),
+            partial(comparison_figures.stability_figure, summary, lay.figures),
+            partial(comparison_figures.speed_figure, summary, rows, lay.figures),
+            partial(comparison_figures.curves_figure, histories, lay.figures),
             partial(tables.write_main, summary, lay.tables, protocol),
             partial(write_details, summary, lay.tables),
             partial(write_controls, summary, lay.tables),

@@ -6,17 +6,8 @@ explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 """
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
-from regbench.statistics.grid import TwoWay, two_way
 from regbench.statistics.noise import Spreads, membership, sampled, spreads, subject_noise
-from regbench.statistics.paired import (
-    compare,
-    differences,
-    holm,
-    rank_biserial,
-    smallest_p,
-    too_few,
-    wilcoxon_p,
-)
+from regbench.statistics.paired import compare, differences, holm, rank_biserial, smallest_p, too_few, wilcoxon_p
 from regbench.statistics.power import needs
 from regbench.statistics.ranks import (
     Friedman,
@@ -29,6 +20,7 @@ from regbench.statistics.ranks import (
     rank_stability,
 )
 from regbench.statistics.spread import Spread, case_scores, pooled_sd, spread
+from regbench.statistics.two_way import TwoWay, two_way
 from regbench.statistics.verdicts import Comparison, Family, Scores, common_noise, judge, rank_intervals, scores_of
 
 __all__ = [

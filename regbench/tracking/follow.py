@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from regbench import progress, view
-from regbench.config import Config
-from regbench.errors import RegbenchError
+from regbench.orchestration import progress
+from regbench.study.config import Config
+from regbench.system.errors import RegbenchError
+from regbench.tracking import mlflow_views
 from regbench.tracking.push import Changes, Sink, describe
 from regbench.tracking.records import study_items
 from regbench.tracking.store import UnreachableError, finished, opened, track
@@ -50,7 +51,7 @@ def _sweep_until(stop: threading.Event, config: Config, interval: float | None, 
         try:
             with opened(config, sink) as sink:
                 done = sink.push(study_items(config), full=not sink.seen)
-                view.publish(sink.client, sink.experiment, config, sink.ids)
+                mlflow_views.publish(sink.client, sink.experiment, config, sink.ids)
             if failed_since:
                 LOG.warning("MLflow is back after %.0f s; nothing was lost", time.monotonic() - failed_since)
             failed_since, pause = 0.0, interval or (OFTEN if first else _rest(time.process_time() - began))

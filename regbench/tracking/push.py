@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from regbench.errors import RegbenchError
+from regbench.system.errors import RegbenchError
 from regbench.tracking.records import HERE, TAGS, Item, Record
 
 LOG = logging.getLogger(__name__)

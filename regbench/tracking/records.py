@@ -12,15 +12,18 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from regbench import live, plan, progress, view
-from regbench.config import Config
-from regbench.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
-from regbench.kept import kept_log, log_file, run_log, trial_file
 from regbench.metrics import METRICS
+from regbench.orchestration import progress
 from regbench.report.against_best import WORDS, against_best, rank_intervals
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
+from regbench.tracking import mlflow_views
+from regbench.training import training_log
+from regbench.tuning.trial_store import kept_log, log_file, trial_file
 
 KINDS = ("model", "similarity", "regularizer")
-NOTE = view.NOTE
+NOTE = mlflow_views.NOTE
 HERE = "{run_id}"  # in a tag: the id of the run that has it
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
@@ -167,7 +170,7 @@ def _report(study: _Study) -> Record:
         (path, "figures") for path in sorted(lay.figures.glob("*.png"))
     ]
     note = f"All tables and figures of study **{config.study}**. {config.description}"
-    said = view.said(study.summary or {})
+    said = mlflow_views.said(study.summary or {})
     tags = study.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [note, said]))}
     tags |= {"headline": said} if said else {}
     return Record(
@@ -241,7 +244,7 @@ class _Cell:
         path, log = trial_file(state, number), log_file(state, number)
         if path.exists() and read_json(path)["lam"] == lam:
             yield _Trial(number, lam, values, state, path, finished=True)
-        elif (found := live.head(log)) is not None and found["lam"] == lam:
+        elif (found := training_log.head(log)) is not None and found["lam"] == lam:
             yield _Trial(number, lam, values, state, log, finished=False, running=running)
 
     def _lives(self, seed: int) -> bool:
@@ -284,7 +287,7 @@ class _Cell:
         lam, entry, lay = self.lam, self.entry, self.lay
         records = [folder / RUN for folder in self.done.values()]
         environments = [_environment_in(path, *_stat(path)[1:]) for path in records]
-        heads = [live.head(folder / LIVE) for folder in self.logs.values()]
+        heads = [training_log.head(folder / LIVE) for folder in self.logs.values()]
         environments += [head["environment"] for head in heads if head]
         tags = self.tags | {"stage": "method"} | _code(environments)
         tags |= {} if lam is None else {"lambda": f"{lam:g}"}
@@ -306,9 +309,9 @@ class _Cell:
         thumbnail = lay.thumbnail(self.dataset, self.method.id)
         if thumbnail.exists():
             first, _, row = record.tags[NOTE].partition("\n\n")
-            picture = view.picture(HERE, thumbnail.name)
+            picture = mlflow_views.picture(HERE, thumbnail.name)
             record.tags[NOTE] = "\n\n".join([first, picture, row])
-            record.artifacts.append((thumbnail, view.THUMBNAIL))
+            record.artifacts.append((thumbnail, mlflow_views.THUMBNAIL))
         record.artifacts += [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
         record.artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
         record.status = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(mine) else "FINISHED"
@@ -317,8 +320,8 @@ class _Cell:
 
     def _start(self) -> int:
         """When the first of a cell's runs began, as far as files say, the same before and after the analysis."""
-        heads = [live.head_of(kept_log(trial.state, trial.number)) for trial in self.found]
-        heads += [live.head_of(run_log(folder)) for folder in self.folders.values()]
+        heads = [training_log.head_of(kept_log(trial.state, trial.number)) for trial in self.found]
+        heads += [training_log.head_of(training_log.run_log(folder)) for folder in self.folders.values()]
         starts = [_ms_of(head) for head in heads if head is not None]
         if starts:
             return min(starts)
@@ -346,7 +349,7 @@ class _Cell:
         return {"replicate": str(replicate)} if self.config.tuning.replicates > 1 else {}
 
     def _trial(self, trial: _Trial) -> Record:
-        log = live.parsed(kept_log(trial.state, trial.number))
+        log = training_log.parsed(kept_log(trial.state, trial.number))
         if log is not None and log.header["lam"] != trial.lam:
             log = None
         values = {name.rpartition(".")[2]: f"{value:g}" if isinstance(value, float) else str(value)
@@ -412,7 +415,7 @@ class _Cell:
 
     def _training(self, seed: int) -> Record:
         path = self.logs[seed] / LIVE
-        log = live.read(path)
+        log = training_log.read(path)
         record = self._bare(seed, log.header["lam"] if log else self._chosen(plan.replicate_of(self.config, seed)))
         if log is not None:
             record.tags |= _environment(log.header)
@@ -421,15 +424,17 @@ class _Cell:
     def _seed(self, seed: int) -> Record:
         folder = self.done[seed]
         run = read_json(folder / RUN)
-        log = live.parsed(run_log(folder))
-        if log is not None and log.header["training"] != live.identity(run["job"], run["lam"], run["data_sha256"]):
+        log = training_log.parsed(training_log.run_log(folder))
+        if log is not None and log.header["training"] != training_log.identity(
+            run["job"], run["lam"], run["data_sha256"]
+        ):
             log = None
         record = self._bare(seed, run["lam"])
         record.tags |= self.study.verdicts.get((self.dataset, self.method.id), {})
         record.tags |= _environment(run) | {"checkpoint_sha256": run["checkpoint_sha256"] or "none"}
         record.tags[NOTE] = run["reason"] or record.tags[NOTE]
         history = pd.read_parquet(folder / HISTORY)
-        every = live.stride(run["job"]["training"]["steps"])
+        every = training_log.stride(run["job"]["training"]["steps"])
         kept = history[((history["step"] - 1) % every == 0) | (history["step"] == len(history))]
         record.metrics = _curve({str(name): kept[name].tolist() for name in kept})
         for entry in run.get("validations", []):
@@ -466,7 +471,7 @@ def _environment_in(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
     return dict(read_json(path)["environment"])
 
 
-def _running(record: Record, log: live.Log | None, path: Path, *, running: bool) -> Record:
+def _running(record: Record, log: training_log.Log | None, path: Path, *, running: bool) -> Record:
     """A record of a training that has not ended: it runs, or was killed and the same command goes on with it."""
     record.time_ms = _ms(path) if log is None else _ms_of(log.header)
     record.metrics = [] if log is None else _curve(log.curve)
@@ -474,13 +479,13 @@ def _running(record: Record, log: live.Log | None, path: Path, *, running: bool)
     return _whole(record, log)
 
 
-def _over(record: Record, log: live.Log | None, path: Path) -> Record:
+def _over(record: Record, log: training_log.Log | None, path: Path) -> Record:
     """A record of a training that has ended and left `path`."""
     record.time_ms, record.end_ms = (_ms(path) if log is None else _ms_of(log.header)), _ms(path)
     return _whole(record, log)
 
 
-def _whole(record: Record, log: live.Log | None) -> Record:
+def _whole(record: Record, log: training_log.Log | None) -> Record:
     """With what the process took of its machine, and without what MLflow has no number for."""
     record.metrics = _finite(record.metrics)
     for line in log.lines if log else ():
@@ -566,7 +571,7 @@ def _judged(entry: Mapping[str, Any], mine: pd.DataFrame, title: str, peers: int
         metrics.append(("rank", entry["rank"], 0))
     # Six digits: what the runs table of the UI has room for, and two more than the tables print.
     metrics = [(name, float(f"{value:.6g}"), step) for name, value, step in _finite(metrics)]
-    return metrics, f"{view.paragraph(entry, title, peers)}\n\n{_row(entry)}"
+    return metrics, f"{mlflow_views.paragraph(entry, title, peers)}\n\n{_row(entry)}"
 
 
 def _finite(metrics: Iterable[Metric]) -> list[Metric]:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regbench import plan, view
-from regbench.config import Config
-from regbench.errors import RegbenchError
-from regbench.files import write_json
-from regbench.lock import waiting
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.errors import RegbenchError
+from regbench.system.file_lock import waiting
+from regbench.system.files import write_json
+from regbench.tracking import mlflow_views
 from regbench.tracking.push import Changes, Sink
 from regbench.tracking.records import study_items
 
@@ -67,10 +68,10 @@ def track(config: Config, *, verify: bool = False) -> Changes:
 def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
     """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
     done = sink.push(study_items(config), verify=verify)
-    links = view.publish(sink.client, sink.experiment, config, sink.ids)
+    links = mlflow_views.publish(sink.client, sink.experiment, config, sink.ids)
     if finished(config):
         if config.tracking.register_models:
-            from regbench.tracking.model import register_models  # noqa: PLC0415  needs torch
+            from regbench.tracking.registered_model import register_models  # noqa: PLC0415  needs torch
 
             for name in register_models(config, sink):
                 LOG.info("registered %s", name)

@@ -13,8 +13,8 @@ from pathlib import Path
 import yaml
 from cluster import slurm
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from conftest import ROOT, TINY
+sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
+from tiny_study import ROOT, TINY
 
 BIN = Path(sys.executable).parent
 # `auto` asks the cluster for a GPU for each training, which on a node without CUDA then runs on the CPU, as here.

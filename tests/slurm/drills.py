@@ -23,7 +23,7 @@ import cluster
 import yaml
 from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
 
-from regbench.took import seconds_in
+from regbench.system.job_usage import seconds_in
 
 DRILLS = {}
 

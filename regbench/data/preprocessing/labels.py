@@ -1,0 +1,105 @@
+"""Which labels count, and which are one."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.subject import slabs
+from regbench.system.errors import RegbenchError, did_you_mean
+
+MANY = 2**16  # ids below are counted in a table, which is ten times as fast as sorting the voxels
+
+
+class Labelling:
+    """Merges, then selects; remembers what it met.
+
+    Args:
+        merge: new id to the old ids that become it; old ids outside are kept.
+        keep: ids that count, after merging; None for all that occur.
+        refuse_others: an id that `keep` lacks is an error rather than background.
+    """
+
+    def __init__(
+        self, merge: Mapping[str | int, Iterable[int]] | None, keep: tuple[int, ...] | None, *, refuse_others: bool
+    ) -> None:
+        self._new: dict[int, int] = {}
+        for text, olds in (merge or {}).items():
+            if not str(text).isdecimal():
+                raise RegbenchError(f"preprocessing.merge: new ids must be integers from 0, but got {text!r}.")
+            for old in olds:
+                if old in self._new:
+                    raise RegbenchError(f"preprocessing.merge: an id goes to one place, but {old} goes to two.")
+                self._new[old] = int(text)
+        if keep is not None and (min(keep, default=0) < 1 or len(set(keep)) != len(keep)):
+            raise RegbenchError(f"preprocessing.labels must be distinct ids from 1, but got {list(keep)}.")
+        self._keep, self._refuse = keep, refuse_others
+        self.found: set[int] = set()
+
+    def apply(self, labels: NDArray[Any], subject: str) -> tuple[NDArray[Any], dict[str, int]]:
+        """Labels that count, in the least type that holds them, and the voxels of each id turned into background.
+
+        Raises:
+            RegbenchError: if an id is not among those to keep and others are refused.
+        """
+        ids, counts = _occurring(labels)
+        new = np.array([self._new.get(int(label), int(label)) for label in ids], dtype=np.int32)
+        left_out: dict[str, int] = {}
+        for place, label in enumerate(new):
+            if label and self._keep is not None and int(label) not in self._keep:
+                left_out[str(label)] = left_out.get(str(label), 0) + int(counts[place])
+                new[place] = 0
+        if left_out and self._refuse:
+            raise RegbenchError(
+                f"subject `{subject}`: labels must be among those of the config, but got {', '.join(left_out)}. "
+                "Add them to `labels`, or set `other_labels: drop`."
+            )
+        self.found |= {int(label) for label in new if label}
+        least = np.min_scalar_type(int(new.max()))
+        if (new == ids).all():
+            return labels.astype(least, copy=False), left_out
+        if ids[-1] < MANY:
+            table = np.zeros(int(ids[-1]) + 1, least)
+            table[ids] = new
+            return table[labels], left_out
+        return new.astype(least)[np.searchsorted(ids, labels)], left_out
+
+    def final(self, names: Mapping[int, str]) -> dict[int, str]:
+        """The labels of the dataset with their names, once every subject was seen.
+
+        Raises:
+            RegbenchError: if an id to keep occurs in no subject.
+        """
+        missing = [label for label in self._keep or () if label not in self.found]
+        if missing:
+            known = did_you_mean(str(missing[0]), map(str, self.found))
+            raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
+        kept = self._keep if self._keep is not None else tuple(sorted(self.found))
+        return {label: names.get(label, f"label {label}") for label in kept}
+
+
+def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ids in a label map, rising, and their voxels."""
+    if int(labels.max()) < MANY:
+        counts = np.zeros(int(labels.max()) + 1, np.int64)
+        for part in slabs(labels):  # numpy counts in 64 bits: of a whole volume it would make a copy twice the size
+            counts += np.bincount(part.ravel(), minlength=len(counts))
+        ids = np.flatnonzero(counts)
+        return ids, counts[ids]
+    ids, counts = np.unique(labels, return_counts=True)
+    return ids.astype(np.int64), counts
+
+
+def names_by_id(names: Mapping[Any, Any] | None) -> dict[int, str]:
+    """Names with integer ids, from JSON or YAML where they are text.
+
+    Raises:
+        RegbenchError: if an id is no integer.
+    """
+    found = {}
+    for label, name in (names or {}).items():
+        if not str(label).isdecimal():
+            raise RegbenchError(f"label ids must be integers from 0, but got {label!r} (named {name!r}).")
+        found[int(label)] = str(name)
+    return found

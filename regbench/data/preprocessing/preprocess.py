@@ -1,0 +1,248 @@
+"""Subjects of any shape, spacing, orientation and intensity become one grid; every step is recorded."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.preprocessing.align import Kind
+from regbench.data.preprocessing.align import align as find_alignment
+from regbench.data.preprocessing.intensity import Kind as Intensity
+from regbench.data.preprocessing.intensity import normalise
+from regbench.data.preprocessing.labels import Labelling, names_by_id
+from regbench.data.preprocessing.ordered_pool import in_order
+from regbench.data.preprocessing.resample import orient, place, resample
+from regbench.data.space import Space
+from regbench.data.subject import Source, Subject, all_finite
+from regbench.study import components
+from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.files import file_sha256
+
+SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
+
+
+def preprocess(
+    raw: Raw,
+    threads: int = 1,
+    /,
+    *,
+    orientation: Literal["RAS", "keep"] = "RAS",
+    stored_as: str | None = None,
+    spacing_mm: float | tuple[float, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
+    multiple_of: int = 16,
+    centre: Literal["grid", "foreground"] = "grid",
+    intensity: Intensity = "percentile",
+    percentiles: tuple[float, float] = (0.5, 99.5),
+    window: tuple[float, float] | None = None,
+    labels: tuple[int, ...] | None = None,
+    merge: dict[str | int, list[int]] | None = None,
+    names: dict[str | int, str] | None = None,
+    other_labels: Literal["drop", "error"] = "drop",
+    nan: Literal["error", "zero"] = "error",
+    align: Kind = "none",
+    align_to: str | None = None,
+) -> Source:
+    """All subjects on one grid.
+
+    Args:
+        raw: the subjects as they are on disk.
+        threads: subjects worked on at once; changes no result.
+        orientation: ``RAS`` turns axes to run right, front, top as the affine says; ``keep`` leaves them.
+        stored_as: how arrays really lie (such as ``LIA``), where their affine is known to be wrong.
+        spacing_mm: to resample to; unless given the subjects' own, which must then be the same.
+        shape: to crop or pad to; unless given the least that holds every subject, rounded up to `multiple_of`.
+        multiple_of: what the model needs; not applied to a `shape` that is given.
+        centre: what comes to the middle: that of the array, or of the box around its labels (else its bright part).
+        intensity: see `regbench.data.preprocessing.intensity.normalise`.
+        percentiles: for ``intensity: percentile``.
+        window: for ``intensity: window``.
+        labels: ids that count, after merging; all that occur unless given; never 0.
+        merge: new id to old ids, for example left and right.
+        names: id to name.
+        other_labels: ids that `labels` lacks are dropped (recorded in the manifest) or an error.
+        nan: NaN and infinite voxels are an error or become 0.
+        align: ``rigid`` or ``affine``: bring every subject onto one of them first (needs the extra ``prealign``).
+        align_to: that subject; the first unless given.
+
+    Raises:
+        RegbenchError: naming the subject or setting at fault.
+    """
+    if multiple_of < 1:
+        raise RegbenchError(f"preprocessing.multiple_of must be at least 1, but got {multiple_of}.")
+    headers = [_named(entry.id, entry.header) for entry in raw.entries]
+    dims = _common({entry.id: len(header.shape) for entry, header in zip(raw.entries, headers, strict=True)})
+    keep = orientation == "keep"
+    axes = [
+        _named(entry.id, partial(orient, header, stored_as=stored_as, keep=keep))
+        for entry, header in zip(raw.entries, headers, strict=True)
+    ]
+    spacing = _spacing(spacing_mm, dims, raw.entries, headers, axes)
+    size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
+    labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
+    found: dict[int, str] = {}
+
+    target = _target(raw.entries, align_to)
+    onto: list[NDArray[np.float32]] = []  # the image that all others are aligned with, once it is there
+
+    def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
+        entry, ways = job
+        volume = _named(entry.id, entry.read)
+        image = _clean(entry.id, volume, nan)
+        low, high = float(image.min()), float(image.max())
+        kept, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
+        volume = replace(volume, image=image, labels=kept)  # what was read is let go
+        try:
+            image = normalise(image, intensity, percentiles=percentiles, window=window, overwrite=True)
+        except ValueError as error:
+            raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
+        volume = replace(volume, image=image)
+        space = place(volume.header, ways, size, spacing, _foreground(image, kept) if centre == "foreground" else None)
+        if onto and entry is not target:
+            before = resample(image, space, order=1, fill=float(image.min()))
+            space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
+        record = {"range": [low, high], "labels_left_out": left_out, "labelled": kept is not None}
+        return _on_grid(entry, volume, space, record)
+
+    def make() -> Iterator[Subject]:
+        jobs = list(zip(raw.entries, axes, strict=True))
+        if align != "none":
+            onto[:] = [work(next(job for job in jobs if job[0] is target)).image]
+        # A volume that is waited for is a volume in memory; of small ones there may be many.
+        yield from in_order(work, jobs, threads, held=threads * (1 if prod(size) > SMALL else 4))
+        found.update(labelling.final({**raw.names, **names_by_id(names)}))
+
+    return Source(
+        tuple(entry.id for entry in raw.entries), size, spacing, found, raw.notes, raw.licences, make,
+        groups={entry.id: entry.group for entry in raw.entries if entry.group},
+        given={entry.id: entry.split for entry in raw.entries if entry.split},
+        given_pairs=raw.pairs,
+    )  # fmt: skip
+
+
+def mistakes(source: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the preprocessing of a dataset, as (setting or "", message)."""
+    from regbench.data import DATASETS
+
+    if not settings:
+        return []
+    try:
+        made = get_type_hints(components.find(DATASETS, source)).get("return")
+    except RegbenchError:
+        return []  # an unknown source has its own message
+    if made is Source:
+        return [("", f"`{source}` makes its own grid and takes no preprocessing; set its parameters instead")]
+    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+
+
+def _named(subject: str, read: Any) -> Any:
+    try:
+        return read()
+    except RegbenchError as error:
+        raise RegbenchError(f"subject `{subject}`: {error}") from error
+
+
+def _common(dims: Mapping[str, int]) -> int:
+    first, expected = next(iter(dims.items()))
+    for name, found in dims.items():
+        if found != expected:
+            raise RegbenchError(
+                f"all subjects must be 2D or all 3D, but `{first}` is {expected}D and `{name}` {found}D."
+            )
+    return expected
+
+
+def _spacing(
+    wanted: float | tuple[float, ...] | None, dims: int, entries: tuple[Entry, ...], headers: list[Header], axes: Any
+) -> tuple[float, ...]:
+    if wanted is not None:
+        spacing = tuple(map(float, wanted)) if isinstance(wanted, tuple) else (float(wanted),) * dims
+        if len(spacing) != dims or not all(0 < side < np.inf for side in spacing):
+            raise RegbenchError(f"preprocessing.spacing_mm must be {dims} numbers above 0, but got {list(spacing)}.")
+        return spacing
+    own = [tuple(header.spacing_mm[axis] for axis, _ in ways) for header, ways in zip(headers, axes, strict=True)]
+    differ = np.flatnonzero(~np.isclose(own, own[0], rtol=1e-3).all(1))
+    if len(differ):
+        other = differ[0]
+        raise RegbenchError(
+            f"subjects must have one spacing, but `{entries[0].id}` has {own[0]} mm and `{entries[other].id}` "
+            f"{own[other]} mm. Set preprocessing.spacing_mm to resample all of them."
+        )
+    return own[0]
+
+
+def _wanted_shape(shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
+    if len(shape) != dims or min(shape) < 2:
+        raise RegbenchError(f"preprocessing.shape must be {dims} numbers of at least 2, but got {list(shape)}.")
+    return shape
+
+
+def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], step: int) -> tuple[int, ...]:
+    needed = [
+        [header.shape[axis] * header.spacing_mm[axis] / side for (axis, _), side in zip(ways, spacing, strict=True)]
+        for header, ways in zip(headers, axes, strict=True)
+    ]
+    return tuple(int(step * np.ceil((most - 1e-3) / step)) for most in np.max(needed, 0))
+
+
+def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
+    """The subject that all are aligned with."""
+    known = {entry.id: entry for entry in entries}
+    if name is not None and name not in known:
+        raise RegbenchError(f"preprocessing.align_to: no subject `{name}`; {did_you_mean(name, known)}")
+    return entries[0] if name is None else known[name]
+
+
+def on_grid(raw: Raw, settings: Mapping[str, Any], *, threads: int = 1) -> Source:
+    """All subjects on one grid; `settings` are the parameters of `preprocess`."""
+    source: Source = components.bind({"preprocessing": preprocess}, "preprocessing", settings)(raw, threads)
+    return source
+
+
+def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, Any]) -> Subject:
+    """The subject resampled; `volume` has its image normalised and its labels chosen."""
+    return Subject(
+        entry.id,
+        resample(volume.image, space, order=1, fill=float(volume.image.min())),
+        np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
+        landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
+        mask=None if volume.mask is None else resample(volume.mask.astype(np.uint8), space, order=0) > 0,
+        record={**_record(entry, volume, space), **record},
+    )
+
+
+def _clean(subject: str, volume: Volume, nan: str) -> NDArray[np.float32]:
+    if all_finite(volume.image):
+        return volume.image
+    finite = np.isfinite(volume.image)
+    if nan == "error":
+        raise RegbenchError(
+            f"subject `{subject}`: the image must be finite, but {int((~finite).sum())} voxels are NaN or infinite. "
+            "Repair it, leave it out, or set preprocessing.nan to `zero`."
+        )
+    return np.where(finite, volume.image, np.float32(0))
+
+
+def _foreground(image: NDArray[np.float32], labels: NDArray[np.int32] | None) -> NDArray[np.float64]:
+    """The middle of the box around the labels, or around what is brighter than a tenth of the range."""
+    low, high = float(image.min()), float(image.max())
+    inner = labels > 0 if labels is not None and labels.any() else image > low + 0.1 * (high - low)
+    places = [np.flatnonzero(inner.any(tuple(k for k in range(inner.ndim) if k != axis))) for axis in range(inner.ndim)]
+    return np.array([(found[0] + found[-1]) / 2 for found in places])
+
+
+def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
+    files = {kind: {"name": Path(path).name, "sha256": file_sha256(path)} for kind, path in entry.files.items()}
+    return {
+        "files": files,
+        "native_shape": list(volume.header.shape),
+        "native_spacing_mm": list(volume.header.spacing_mm),
+        "native_affine": volume.header.affine.tolist(),
+        "prepared_to_native": space.matrix.tolist(),
+    }

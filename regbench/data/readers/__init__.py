@@ -1,0 +1,1 @@
+"""Readers of files: folders, tables, and what others publish."""

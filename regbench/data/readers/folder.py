@@ -1,0 +1,54 @@
+"""A folder of images and a folder of labels with equal file names."""
+
+from pathlib import Path
+
+from regbench.data.native import Raw
+from regbench.data.readers.image_file import SUFFIXES, stem, suffix
+from regbench.data.readers.subject_files import entry
+from regbench.system.errors import RegbenchError, did_you_mean
+
+
+def folder(
+    *, path: str, images: str = "images", labels: str = "labels", pattern: str = "*", same_affine: bool = True
+) -> Raw:
+    """Your images and labels: two folders with equal file names (NIfTI, MGZ, PNG, JPEG); the name is the subject.
+
+    Args:
+        path: folder above both; relative to where the command runs.
+        images: folder of the images in it.
+        labels: folder of the labels in it.
+        pattern: only images whose name fits, such as ``*_T1.nii.gz``.
+        same_affine: an image and its labels must lie in the same place, not only have one shape.
+
+    Raises:
+        RegbenchError: naming the folder, image or label at fault.
+    """
+    root = Path(path).expanduser()
+    found, named = _files(root / images, pattern), _files(root / labels, "*")
+    if not found:
+        raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
+    lonely = [name for name in found if name not in named]
+    if lonely:
+        raise RegbenchError(
+            f"every image must have labels of the same name in `{root / labels}`, but {len(lonely)} have none: "
+            f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
+        )
+    entries = tuple(
+        entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(found.items())
+    )
+    return Raw(entries, {}, "The user's own images and labels, one file each.")
+
+
+def _files(where: Path, pattern: str) -> dict[str, Path]:
+    """Image files by name without suffix; those that begin with a dot are some system's, not the user's."""
+    try:
+        paths = sorted(path for path in where.iterdir() if path.match(pattern) and not path.name.startswith("."))
+    except OSError as error:
+        raise RegbenchError(f"`{where}` must be a readable folder, but got: {error.strerror}. Check `path`.") from error
+    found: dict[str, Path] = {}
+    for path in paths:
+        if suffix(path) in SUFFIXES:
+            if stem(path) in found:
+                raise RegbenchError(f"`{path}` and `{found[stem(path)].name}` are one subject. Remove one of them.")
+            found[stem(path)] = path
+    return found

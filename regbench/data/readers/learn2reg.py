@@ -1,0 +1,159 @@
+"""A Learn2Reg folder: images beside a `*_dataset.json` that says what they are for."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from regbench.data.native import Entry, Raw
+from regbench.data.preprocessing.labels import names_by_id
+from regbench.data.readers.image_file import inside, stem
+from regbench.data.readers.subject_files import entry
+from regbench.system.errors import RegbenchError
+from regbench.system.files import read_json
+
+PAIRS = ("training_paired_images", "registration_val")
+PARTS = {"label": ("labels", ".nii.gz"), "mask": ("masks", ".nii.gz"), "keypoints": ("keypoints", ".csv")}
+
+
+def learn2reg(
+    *,
+    path: str,
+    registration_val: Literal["test", "validation"] = "test",
+    modalities: tuple[int, ...] | None = None,
+    same_affine: bool = True,
+) -> Raw:
+    """A Learn2Reg folder with its `*_dataset.json`; its validation subjects are never trained on.
+
+    A subject is one image, such as ``OASIS_0001_0000``; the images of one case are one group. The subjects of
+    `registration_val` stand in `training` too; they go to the split below and nowhere else, and so do all images of
+    their cases. The labels of the challenge's test cases are not public: those cases are left out.
+
+    Args:
+        path: the folder, or the JSON file in it; relative to where the command runs.
+        registration_val: which split the challenge's validation pairs are: ``test`` (they are the only labelled ones
+            that may serve as one) or ``validation``.
+        modalities: only images with these last numbers (``_0000`` is 0); all unless given.
+        same_affine: an image and its labels must lie in the same place, not only have one shape.
+
+    Raises:
+        RegbenchError: naming the file and key at fault.
+    """
+    source = _json_file(Path(path).expanduser())
+    content = _mapping(source)
+    listed = _listed(content, source, modalities)
+    held_out = {_case(name) for pair in _pairs(content, "registration_val", source) for name in pair}
+    entries = tuple(
+        _entry(source, name, parts, registration_val if _case(name) in held_out else "", same_affine)
+        for name, parts in sorted(listed.items())
+    )
+    known = {item.id: item.split for item in entries}
+    pairs = tuple(
+        pair
+        for key in PAIRS
+        for pair in _pairs(content, key, source)
+        # A validation pair may be listed among the training pairs as well.
+        if all(name in known for name in pair) and (key == "registration_val" or not any(known[name] for name in pair))
+    )
+    notes = f"Learn2Reg: {content.get('name', source.parent.name)}, release {content.get('release', 'unknown')}."
+    licence = str(content.get("licence", content.get("license", "")))
+    return Raw(entries, _names(content, source), notes, (licence,) if licence else (), pairs)
+
+
+def _json_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    found = sorted(path.glob("*dataset.json"))
+    if len(found) != 1:
+        count = ", ".join(file.name for file in found) or "none"
+        raise RegbenchError(f"`{path}` must have one `*_dataset.json`, but has {count}. Give the file as `path`.")
+    return found[0]
+
+
+def _mapping(source: Path) -> dict[str, Any]:
+    try:
+        content = read_json(source)
+    except RecursionError as error:
+        raise RegbenchError(f"`{source}` must be a Learn2Reg JSON, but is nested too deeply.") from error
+    if not isinstance(content, dict):
+        raise RegbenchError(f"`{source}` must be a JSON object, but is {type(content).__name__}.")
+    return content
+
+
+def _items(content: Mapping[str, Any], key: str, source: Path) -> list[Any]:
+    found = content.get(key, [])
+    if not isinstance(found, list):
+        raise RegbenchError(f"`{source}`, {key}: must be a list, but is {type(found).__name__}.")
+    return found
+
+
+def _name(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise RegbenchError(f"{where}: must be the path of an image, but got {value!r}.")
+    return stem(Path(value))
+
+
+def _case(name: str) -> str:
+    """``OASIS_0001_0000`` is an image of case ``OASIS_0001``."""
+    return re.sub(r"_\d{4}$", "", name)
+
+
+def _listed(content: Mapping[str, Any], source: Path, modalities: tuple[int, ...] | None) -> dict[str, dict[str, str]]:
+    """Parts of each image that may be used, by the image's name."""
+    found: dict[str, dict[str, str]] = {}
+    for number, item in enumerate(_items(content, "training", source)):
+        where = f"`{source}`, training[{number}]"
+        parts = item if isinstance(item, dict) else {"image": item}
+        name = _name(parts.get("image"), where)
+        if name in found:
+            raise RegbenchError(f"{where}: `{name}` stands twice.")
+        last = re.search(r"_(\d{4})$", name)
+        if modalities is None or (last and int(last[1]) in modalities):
+            found[name] = {key: value for key, value in parts.items() if isinstance(value, str)}
+    if not found:
+        raise RegbenchError(f"`{source}`, training: must list images (of the `modalities` asked for), but has none.")
+    return found
+
+
+def _pairs(content: Mapping[str, Any], key: str, source: Path) -> list[tuple[str, str]]:
+    """(fixed, moving) names under a key; older files write "0" and "1"."""
+    found = []
+    for number, item in enumerate(_items(content, key, source)):
+        where = f"`{source}`, {key}[{number}]"
+        if not isinstance(item, dict):
+            raise RegbenchError(f"{where}: must have `fixed` and `moving`, but got {item!r}.")
+        fixed, moving = (item.get(new, item.get(old)) for new, old in (("fixed", "0"), ("moving", "1")))
+        found.append((_name(fixed, where), _name(moving, where)))
+    return found
+
+
+def _entry(source: Path, name: str, parts: Mapping[str, str], split: str, same_affine: bool) -> Entry:
+    where = f"`{source}`, training, {name}"
+    image = inside(source.parent, parts["image"], where)
+    found: dict[str, Path] = {}
+    for kind, (folder, ending) in PARTS.items():
+        # What the JSON does not list may still lie where the challenge's scripts look for it.
+        beside = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
+        if kind in parts:
+            found[kind] = inside(source.parent, parts[kind], f"{where}, {kind}")
+        elif "images" in image.parent.name and beside.is_file():
+            found[kind] = beside
+    return entry(
+        name, image, label=found.get("label"), landmarks=found.get("keypoints"), mask=found.get("mask"),
+        group=_case(name), split=split, same_affine=same_affine,
+    )  # fmt: skip
+
+
+def _names(content: Mapping[str, Any], source: Path) -> dict[int, str]:
+    """Label names; newer files have one table for each modality."""
+    tables = content.get("labels", {})
+    if not isinstance(tables, dict):
+        return {}
+    inner = [table for table in tables.values() if isinstance(table, dict)]
+    named: dict[int, str] = {}
+    try:
+        for table in inner or [tables]:
+            named |= names_by_id(table)
+    except RegbenchError as error:
+        raise RegbenchError(f"`{source}`, labels: {error}") from error
+    return named

@@ -1,0 +1,178 @@
+"""numpy archives: one of all subjects, or one for each as VoxelMorph's scripts read them."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.readers.image_file import DAMAGE, DEFLATE, inside, whole_numbers
+from regbench.system.errors import RegbenchError, did_you_mean
+
+Array = NDArray[Any]
+
+
+def arrays(
+    *,
+    path: str,
+    images: str = "images",
+    labels: str = "labels",
+    subjects: str = "subjects",
+    spacing_mm: float | tuple[float, ...] = 1.0,
+) -> Raw:
+    """Your images in one .npz: arrays `images` and `labels` of shape (N, ...) and, if you like, `subjects` (N).
+
+    Args:
+        path: the file; relative to where the command runs.
+        images: name of the array of images.
+        labels: name of the array of labels.
+        subjects: name of the array of ids; numbers from 0 where the file has none.
+        spacing_mm: side of a voxel along each axis; the file does not say.
+
+    Raises:
+        RegbenchError: naming the file and the array at fault.
+    """
+    source = Path(path).expanduser()
+    found = read_npz(source, (images, labels), optional=(subjects,))
+    stack, maps = found[images], whole_numbers(found[labels], f"{source}: {labels}")
+    if stack.shape != maps.shape or stack.ndim not in (3, 4):
+        raise RegbenchError(
+            f"`{source}`: `{images}` and `{labels}` must both be (N, X, Y) or (N, X, Y, Z), "
+            f"but got {stack.shape} and {maps.shape}."
+        )
+    names = [str(name) for name in found.get(subjects, np.arange(len(stack)))]
+    if len(names) != len(stack):
+        raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
+    header = _header(stack.shape[1:], spacing_mm, source)
+    entries = tuple(_loaded(name, header, stack[k], maps[k]) for k, name in enumerate(names))
+    return Raw(entries, {}, f"The user's own arrays, from {source.name}.")
+
+
+def voxelmorph_npz(
+    *,
+    path: str,
+    files: str | None = None,
+    image: str = "vol",
+    label: str = "seg",
+    spacing_mm: float | tuple[float, ...] = 1.0,
+) -> Raw:
+    """VoxelMorph's form: a folder of .npz, one for each subject, with `vol` and `seg`.
+
+    Args:
+        path: the folder; relative to where the command runs.
+        files: a text file with one path (relative to `path`) a line; all .npz of the folder unless given.
+        image: name of the array of the image.
+        label: name of the array of the labels.
+        spacing_mm: side of a voxel along each axis; the files do not say.
+
+    Raises:
+        RegbenchError: naming the file and the array at fault.
+    """
+    root = Path(path).expanduser()
+    try:
+        names = sorted(file.name for file in root.iterdir() if file.suffix == ".npz")
+        if files is not None:
+            names = [line.strip() for line in Path(files).expanduser().read_text().splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise RegbenchError(f"`{files or root}` must be readable, but got: {error}. Check the path.") from error
+    if not names:
+        raise RegbenchError(f"`{files or root}` must have .npz files, but has none. Check `path`.")
+    where = f"`{files or root}`"
+    entries = tuple(_lazy(inside(root, name, where), image, label, spacing_mm) for name in names)
+    return Raw(entries, {}, "The user's own images and labels, one .npz for each subject.")
+
+
+def read_npz(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> dict[str, Array]:
+    """Arrays of an .npz; never a pickle.
+
+    Raises:
+        RegbenchError: naming the file and array that is missing, damaged, too large to be honest, or of objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inner = {Path(info.filename).stem: info for info in archive.infolist()}
+            for info in inner.values():
+                if info.file_size > info.compress_size * DEFLATE + 1024:
+                    raise ValueError(f"`{info.filename}` claims {info.file_size} bytes from {info.compress_size}")
+        _check_names(path, names, list(inner))
+        for name in (*names, *(extra for extra in optional if extra in inner)):
+            # numpy makes room before it reads; a header that promises more than is there must not get it.
+            with zipfile.ZipFile(path) as archive, archive.open(inner[name]) as file:
+                shape, dtype = array_header(file)
+            if int(np.prod(shape, dtype=object)) * dtype.itemsize > inner[name].file_size:
+                raise ValueError(f"`{name}` claims shape {shape}, more than the file holds")
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in (*names, *(extra for extra in optional if extra in inner))}
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise RegbenchError(
+            f"`{path}` must be an .npz of plain numbers, but got: {error}. Copy it again; if it holds objects "
+            "(a pickle, which may run any code when read), convert it where you trust it: "
+            "numpy.savez(name, vol=image, seg=labels)."
+        ) from error
+
+
+def array_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an .npy stream.
+
+    Raises:
+        ValueError: if it is none, or holds objects.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject or dtype.kind not in "iufbU":
+        raise ValueError(f"its type is {dtype}, not plain numbers")
+    return shape, dtype
+
+
+def _check_names(path: Path, names: tuple[str, ...], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise RegbenchError(f"`{path}` has no array `{name}`; {did_you_mean(name, known)}")
+
+
+def _loaded(name: str, header: Header, image: Array, labels: NDArray[np.int32]) -> Entry:
+    def read() -> Volume:
+        return Volume(header, image.astype(np.float32), labels)
+
+    return Entry(name, lambda: header, read)
+
+
+def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, ...]) -> Entry:
+    def read() -> Volume:
+        found: Mapping[str, Array] = read_npz(path, (image, label))
+        kept = {name: values.squeeze() for name, values in found.items()}
+        if kept[image].shape != kept[label].shape:
+            raise RegbenchError(
+                f"`{path}`: `{image}` and `{label}` must have one shape, but got {kept[image].shape} and "
+                f"{kept[label].shape}."
+            )
+        if kept[image].dtype.kind not in "iufb":
+            raise RegbenchError(f"`{path}`: `{image}` must be of real numbers, but has type {kept[image].dtype}.")
+        header = _header(kept[image].shape, spacing_mm, path)
+        return Volume(header, kept[image].astype(np.float32), whole_numbers(kept[label], f"{path}: {label}"))
+
+    def head() -> Header:
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(f"{image}.npy") as file:
+                shape, _ = array_header(file)
+        except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+            shape = read().image.shape  # says what is wrong
+        return _header(tuple(n for n in shape if n > 1), spacing_mm, path)
+
+    return Entry(path.name.removesuffix(".npz"), head, read, {"image": path})
+
+
+def _header(shape: tuple[int, ...], spacing_mm: float | tuple[float, ...], path: Path) -> Header:
+    """An .npz does not say where its voxels lie: axes are taken to run right, front, top."""
+    dims = len(shape)
+    sides = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,) * dims
+    if dims not in (2, 3) or 0 in shape or len(sides) != dims or not all(0 < side < np.inf for side in sides):
+        raise RegbenchError(
+            f"`{path}` must hold 2D or 3D images and `spacing_mm` must have as many numbers above 0, "
+            f"but got shape {shape} and spacing {sides}."
+        )
+    return Header(tuple(int(n) for n in shape), np.diag([*sides, *[1.0] * (4 - dims)]), tuple(range(dims)))

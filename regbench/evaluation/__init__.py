@@ -1,0 +1,1 @@
+"""From a trained model to a row of metrics for each test pair."""

@@ -1,0 +1,55 @@
+"""What the figures show of a run: slices of its best, median and worst test pair, kept while fields are at hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.metrics.determinants import central_determinant
+from regbench.system.files import replacing
+
+if TYPE_CHECKING:  # who draws needs no torch
+    from regbench.data.cache import Pair
+
+Array = NDArray[Any]
+PLACES = ("best", "median", "worst")
+
+
+def chosen(dice: Array) -> dict[str, int]:
+    """Which pair is best, median and worst by Dice; none where no pair has one."""
+    order = [int(k) for k in np.argsort(-dice, kind="stable") if np.isfinite(dice[k])]
+    return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]} if order else {}
+
+
+def slices(pair: "Pair", displacement: Array, moved: Array) -> dict[str, Array]:
+    """Fixed, moving and moved image, in-plane displacement ``(2, *S)`` and determinant of one slice of a pair.
+
+    In 3D it is the slice across the last axis with most labelled voxels; the determinant is that of the volume.
+    """
+    shown: dict[str, Array] = {"fixed": pair.fixed, "moving": pair.moving, "moved": moved}
+    if pair.fixed.ndim == 3:
+        level = int(np.argmax(pair.foreground.sum((0, 1))))
+        shown = {name: values[:, :, level] for name, values in shown.items()}
+        first = max(level - 1, 0)  # a determinant needs no more than the slices beside its own
+        shown["determinant"] = central_determinant(displacement[..., first : level + 2])[..., level - first]
+        displacement = displacement[:2, :, :, level]
+    else:
+        shown["determinant"] = central_determinant(displacement)
+    return {name: values.astype(np.float32) for name, values in {**shown, "displacement": displacement}.items()}
+
+
+def write_panels(path: Path, found: Mapping[str, tuple[Mapping[str, str | float], Mapping[str, Array]]]) -> None:
+    """Write the slices as ``.npz``: arrays ``<place>_<name>``, and ``<place>_about`` with fixed, moving and Dice.
+
+    Args:
+        path: receives them; an empty archive where no pair was registered.
+        found: place to (what the pair is, its slices).
+    """
+    arrays: dict[str, Array] = {}
+    for place, (about, parts) in found.items():
+        arrays |= {f"{place}_{name}": values for name, values in parts.items()}
+        arrays[f"{place}_about"] = np.array([str(about["fixed"]), str(about["moving"]), f"{about['dice']:.3f}"])
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for options

@@ -1,0 +1,155 @@
+"""Errors of a displacement against a truth: landmarks, a known displacement, its own inverse."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+
+from regbench.metrics.determinants import slabs
+from regbench.metrics.inputs import Array, Floats, array, displacement_array, mask_array, spacing_mm
+
+
+def tre_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing: Sequence[float]) -> float:
+    """Target registration error: mean distance from where a displacement sends the fixed landmarks to the moving ones.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels; sampled linearly, repeated beyond the border.
+        fixed_points: ``(n, d)`` voxel coordinates of the array, in the fixed image; 0 is the centre of the first voxel.
+        moving_points: ``(n, d)`` voxel coordinates of the same landmarks in the moving image.
+        spacing: mm per voxel of the moving image along each axis: that is where the distance is measured.
+
+    Returns:
+        mm; NaN without a landmark. Learn2Reg samples the field otherwise: `tre_l2r_mm`.
+
+    Raises:
+        ValueError: if the landmarks do not pair up or have not one coordinate an axis.
+    """
+    error = landmark_errors_mm(displacement, fixed_points, moving_points, spacing)
+    return float(error.mean()) if error.size else float("nan")
+
+
+def tre_l2r_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing: Sequence[float]) -> float:
+    """The target registration error as Learn2Reg's evaluator computes it; arguments, unit and errors as for `tre_mm`.
+
+    The displacement is sampled by cubic splines and is zero beyond the outermost voxel centres: scipy's
+    `map_coordinates` at its defaults. At whole voxels inside the image both sample alike.
+
+    Reference:
+        Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
+    """
+    field, start, end = _landmarks(displacement, fixed_points, moving_points)
+    found = [map_coordinates(part, start.T, order=3, mode="constant", output=np.float64) for part in field]
+    error = _length_mm(start.T + np.stack(found) - end.T, spacing)
+    return float(error.mean()) if error.size else float("nan")
+
+
+def landmark_errors_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing: Sequence[float]) -> Floats:
+    """The error of each landmark, ``(n,)`` mm; arguments as for `tre_mm`."""
+    field, start, end = _landmarks(displacement, fixed_points, moving_points)
+    return _length_mm(start.T + _sampled(field, start.T) - end.T, spacing)
+
+
+def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
+    """Mean distance between where a displacement and the true one send each voxel.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels.
+        truth: the true displacement, same shape and unit.
+        spacing: mm per voxel along each axis.
+        mask: ``(*S)`` booleans; the mean is over the whole box without it.
+
+    Returns:
+        mm; for a zero displacement the mean length of the true one. NaN for an empty mask, or if
+        either is not finite in it.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    field, true = displacement_array(displacement, voxels=1), displacement_array(truth, voxels=1)
+    if field.shape != true.shape:
+        raise ValueError(f"displacement and truth must have one shape, but got {field.shape} and {true.shape}")
+    inside = mask_array(mask, field.shape[1:])
+    total, count = 0.0, 0
+    for row in range(field.shape[1]):
+        error = _length_mm(field[:, row].astype(np.float64) - true[:, row], spacing)
+        counted = error if inside is None else error[inside[row]]
+        total, count = total + float(counted.sum()), count + counted.size
+    return total / count if count and np.isfinite(total) else float("nan")
+
+
+def displacement_mm(displacement: Any, spacing: Sequence[float]) -> float:
+    """Mean length of a displacement over the whole box.
+
+    Args:
+        displacement: ``(d, *S)`` in voxels.
+        spacing: mm per voxel along each axis.
+
+    Returns:
+        mm; NaN for a displacement that is not finite.
+    """
+    field = displacement_array(displacement, voxels=1)
+    total = sum(float(_length_mm(field[:, row].astype(np.float64), spacing).sum()) for row in range(field.shape[1]))
+    return total / field[0].size if np.isfinite(total) else float("nan")
+
+
+def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
+    """Mean distance from each fixed voxel to where the two directions, one after the other, take it.
+
+    Args:
+        forward: ``(d, *S)`` in voxels, fixed to moving.
+        backward: ``(d, *M)`` in voxels, moving to fixed; sampled linearly.
+        spacing: mm per voxel of the fixed image along each axis.
+        mask: ``(*S)`` booleans; the mean is over the whole box without it.
+
+    Returns:
+        mm; 0 for exact inverses. Voxels sent outside the moving image have no way back and are left out; NaN if
+        all are, and for a displacement that is not finite.
+
+    Raises:
+        ValueError: if the dimensions differ.
+
+    Reference:
+        Christensen and Johnson 2001, doi:10.1109/42.932742.
+    """
+    there, back = displacement_array(forward, voxels=1), displacement_array(backward, voxels=1)
+    if len(there) != len(back):
+        raise ValueError(f"both directions must have one dimension, but got {there.shape} and {back.shape}")
+    shape = there.shape[1:]
+    inside = mask_array(mask, shape)
+    last = (np.array(back.shape[1:]) - 1).reshape(-1, *[1] * len(shape))
+    if not (np.isfinite(there).all() and np.isfinite(back).all()):
+        return float("nan")  # a NaN would count as sent outside
+    total, count = 0.0, 0
+    for start, stop in slabs(shape, 0, shape[0]):
+        step = there[:, start:stop].astype(np.float64)
+        landed = step + np.stack(np.meshgrid(np.arange(start, stop), *map(np.arange, shape[1:]), indexing="ij"))
+        kept = ((landed >= 0) & (landed <= last)).all(0)
+        if inside is not None:
+            kept &= inside[start:stop]
+        error = _length_mm(step[:, kept] + _sampled(back, landed[:, kept]), spacing)
+        total, count = total + float(error.sum()), count + error.size
+    return total / count if count else float("nan")
+
+
+def _landmarks(displacement: Any, fixed_points: Any, moving_points: Any) -> tuple[Array, Floats, Floats]:
+    field = displacement_array(displacement, voxels=1)
+    start, end = (np.asarray(array(value), dtype=np.float64) for value in (fixed_points, moving_points))
+    if start.shape != end.shape or start.ndim != 2 or start.shape[1] != len(field):
+        raise ValueError(
+            f"fixed and moving points must both be (n, {len(field)}) and pair up, but got {start.shape} and {end.shape}"
+        )
+    return field, start, end
+
+
+def _sampled(field: Array, coordinates: Floats) -> Floats:
+    """The displacement at ``(d, n)`` voxel coordinates, linearly; ``(d, n)``."""
+    found = [map_coordinates(part, coordinates, order=1, mode="nearest", output=np.float64) for part in field]
+    return np.stack(found)
+
+
+def _length_mm(difference: Floats, spacing: Sequence[float]) -> Floats:
+    """Length in mm of vectors ``(d, ...)`` in voxels."""
+    scale = spacing_mm(spacing, len(difference)).reshape(-1, *[1] * (difference.ndim - 1))
+    length: Floats = np.sqrt(((difference * scale) ** 2).sum(0))
+    return length

@@ -1,0 +1,108 @@
+"""Displacement fields from files: in the form of Learn2Reg, or as ITK and ANTs write them."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.cache import Pair
+from regbench.data.nifti import displacement_name
+from regbench.system.errors import RegbenchError
+
+Array = NDArray[Any]
+ENDINGS = (".nii.gz", ".nii", ".npz")
+
+
+def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["l2r", "itk"] = "l2r") -> Array:
+    """Anyone's displacement fields: a folder with one `disp_<fixed>_<moving>` NIfTI or npz for each test pair.
+
+    Args:
+        pair: the two images on the prepared grid, which is the grid of the fields.
+        fixed: id of the fixed subject; the numbers in it are enough (``0001_0000`` for ``OASIS_0001_0000``).
+        moving: likewise.
+        path: the folder; relative to where the command runs.
+        form: ``l2r``: ``(X, Y[, Z], d)`` in voxels, axis k moved by component k (an npz may have the components first);
+            ``itk``: vectors in mm, axes LPS, as SimpleITK and ANTs write them to NIfTI.
+
+    Returns:
+        ``(d, *S)`` float32, voxels.
+
+    Raises:
+        RegbenchError: if the file is missing, damaged, of another grid, or holds NaN; names it.
+    """
+    source = find(Path(path).expanduser(), fixed, moving)
+    stored, affine = read(source)
+    dims = pair.fixed.ndim
+    values = stored
+    if stored.ndim > dims + 1 and set(stored.shape[dims:-1]) == {1}:  # ITK's five axes; an image may be one voxel thick
+        values = stored.reshape(*stored.shape[:dims], stored.shape[-1])
+    if values.shape == (*pair.fixed.shape, dims):
+        values = np.moveaxis(values, -1, 0)
+    if values.shape != (dims, *pair.fixed.shape):
+        raise RegbenchError(
+            f"`{source}` must have shape {(*pair.fixed.shape, dims)}, the prepared grid's, but got {stored.shape}. "
+            "Register the prepared images (`regbench export` writes them)."
+        )
+    if form == "itk":
+        values = from_itk(values, np.diag(pair.spacing_mm) if affine is None else affine[:dims, :dims])
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        found = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(found).all():
+        raise RegbenchError(f"`{source}` must be finite in float32, but has NaN or infinite vectors.")
+    return found
+
+
+def from_itk(vectors: Array, affine: Array) -> Array:
+    """Vectors in mm with LPS axes ``(d, *S)`` as voxels of a grid whose voxel-to-RAS matrix is ``(d, d)``."""
+    sign = np.array([-1.0, -1.0, 1.0])[: len(vectors)].reshape(-1, *[1] * (vectors.ndim - 1))
+    return np.asarray(np.einsum("kj,j...->k...", np.linalg.inv(affine), vectors * sign))
+
+
+def to_itk(displacement: Array, affine: Array) -> Array:
+    """The other way: voxels to mm with LPS axes."""
+    sign = np.array([-1.0, -1.0, 1.0])[: len(displacement)].reshape(-1, *[1] * (displacement.ndim - 1))
+    return np.asarray(np.einsum("kj,j...->k...", affine, displacement) * sign)
+
+
+def find(folder: Path, fixed: str, moving: str) -> Path:
+    """The file of a pair.
+
+    Raises:
+        RegbenchError: naming the folder and the names that were looked for.
+    """
+    stems = [f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz")]
+    for stem in stems:
+        for ending in ENDINGS:
+            if (folder / f"{stem}{ending}").is_file():
+                return folder / f"{stem}{ending}"
+    raise RegbenchError(
+        f"`{folder}` must hold a field for the pair {fixed}, {moving}, but has none of "
+        f"{', '.join(f'`{stem}`' for stem in dict.fromkeys(stems))} ({', '.join(ENDINGS)})."
+    )
+
+
+def read(path: Path) -> tuple[Array, Array | None]:
+    """Numbers and affine (none in an npz) of a field's file.
+
+    Raises:
+        RegbenchError: if it cannot be read; a pickle is never.
+    """
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                if len(stored.files) != 1:
+                    raise ValueError(f"{len(stored.files)} arrays where one is meant")
+                return _real(stored[stored.files[0]]), None
+        import nibabel as nib
+
+        image: Any = nib.load(path)
+        return _real(np.asarray(image.dataobj)), np.asarray(image.affine, dtype=np.float64)
+    except Exception as error:  # whatever a damaged file makes numpy, zlib and nibabel raise
+        raise RegbenchError(f"`{path}` must be a readable field, but got: {error}. Write it again.") from error
+
+
+def _real(values: Array) -> Array:
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{values.dtype} where real numbers are meant")
+    return values.astype(np.float64)

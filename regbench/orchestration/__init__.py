@@ -1,0 +1,1 @@
+"""What Snakemake and Slurm need: jobs, progress, estimates, the site."""

@@ -1,0 +1,81 @@
+"""How much disk and how many files a study needs: from the config, and from the prepared data where these lie there."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regbench.orchestration import jobs
+from regbench.study import plan
+from regbench.study.config import Config, DatasetConfig
+from regbench.system.files import read_json
+from regbench.training.training_log import POINTS
+
+# Files that a job leaves: what it writes, and its log if it says something.
+FILES = {"propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
+# Bytes, measured on finished runs (docs/scaling.md).
+HISTORY = 28.0  # a step of a training curve
+PANEL = 60.0  # a pixel of the plane that the figures show, all pairs and arrays of a run
+TRIAL_POINT, CURVE = 90.0, 200  # a point of a trial's curve in JSON, and how many it has at most
+ROWS, CELL = 110.0, 9.0  # a column of a table of rows, and a number in it
+SMALL = 5_000.0  # record and logs of a run
+LIVE_HEADER, LIVE_POINT = 1_000.0, 75.0  # of a training's own log (regbench.training.training_log)
+
+
+def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
+    """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
+    number, folders = 0, set[str]()
+    for step in steps:
+        number += FILES.get(step.rule, 0)
+        number += 2 * len(plan.controls(config)) * (step.method == plan.IDENTITY)  # rows and panels
+        rounds = plan.rounds(config, step.method) if step.rule in ("select", *jobs.CELL) else 0
+        if step.rule in jobs.CELL:  # what waits in state/ is the same files by other names
+            searches, runs = len(plan.replicates(config, step.method)), len(plan.seeds(config, step.method))
+            each = 1 + (rounds > 0) + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            number += 2 + searches * each + runs * 5
+        else:
+            number += rounds > 0  # the state of all trials of the search
+        folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
+    return {"files": number, "folders": len(folders)}
+
+
+def disk(config: Config) -> dict[str, float | None]:
+    """Bytes by folder; None where the size of the images is not known before they are prepared."""
+    found: dict[str, float | None] = {"data": 0.0, "runs": 0.0, "tuning": 0.0}
+    for dataset in config.datasets:
+        shape, labels, size, pairs = _images(config, dataset)
+        found["data"] = None if size is None or found["data"] is None else found["data"] + size
+        for method in plan.methods(config):
+            seeds = len(plan.seeds(config, method.id))
+            columns = 45 + 4 * (labels or 0)
+            each = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
+            if method.model and not plan.untrained(config, method.id):
+                each += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * config.training.steps
+                each += LIVE_HEADER + LIVE_POINT * min(config.training.steps, POINTS)
+            found["runs"] = (found["runs"] or 0) + seeds * each
+            curve = min(CURVE, config.tuning.steps) if not plan.untrained(config, method.id) else 0
+            each = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
+            each += LIVE_HEADER + LIVE_POINT * curve
+            trials = config.tuning.replicates * config.tuning.trials * (plan.rounds(config, method.id) > 0)
+            found["tuning"] = (found["tuning"] or 0) + each * trials
+    return found
+
+
+def _images(config: Config, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
+    """Shape, number of labels, bytes of the arrays, number of pairs; from the manifest, else from the config."""
+    lay, pairs = plan.layout(config), {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
+    if lay.manifest(dataset.id).is_file():
+        manifest = read_json(lay.manifest(dataset.id))
+        size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
+        pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}
+        return manifest["shape"], len(manifest["labels"]), float(size), pairs
+    shape = dataset.parameters.get("shape") or [0] * int(dataset.parameters.get("dims") or 0)
+    return list(shape) if isinstance(shape, list | tuple) else [], 0, None, pairs
+
+
+def _parameters(model: Any, dims: int) -> int:
+    from regbench.models.predict import build_model  # noqa: PLC0415  torch only where a network is counted
+
+    built = build_model({"name": model.name, "parameters": model.parameters}, dims)
+    return sum(parameter.numel() for parameter in built.parameters())

@@ -1,0 +1,119 @@
+"""What would decide a difference before a study is run: from the noise that a pilot measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regbench.metrics import COMPARABLE, METRICS
+from regbench.statistics import needs
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.errors import RegbenchError, UsageError, did_you_mean
+from regbench.system.files import read_json
+
+ALPHA = 0.05
+SUMMARY = Path("analysis", "summary.json")
+
+
+def wish(text: str) -> tuple[str, float]:
+    """Metric and width of ``dice=0.005``.
+
+    Raises:
+        UsageError: if it is of another form, of an unknown metric, or no positive number.
+    """
+    metric, _, width = text.partition("=")
+    if metric not in COMPARABLE:
+        raise UsageError(
+            f"--to-decide must name a metric, as in dice=0.005, but got `{text}`; {did_you_mean(metric, COMPARABLE)}"
+        )
+    try:
+        value = float(width)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--to-decide must give a positive width, as in {metric}=0.005, but got `{text}`.")
+    return metric, value
+
+
+def to_decide(config: Config, metric: str, width: float, measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Seeds, subjects and pairs that tell two cells apart that differ by `width`, or show equal ones to be so.
+
+    Args:
+        config: of the study to come; it says how many cells are compared at once.
+        metric: what is compared.
+        width: of the difference, in the metric's unit.
+        measured: folders of pilots; the study's own results, and others of its results folder, otherwise.
+
+    Returns:
+        One entry a pilot's dataset and model: the pilot, its noise, and `needs`.
+
+    Raises:
+        RegbenchError: if no pilot has judged a model of the study by that metric.
+    """
+    lay = plan.layout(config)
+    folders = list(measured) or [lay.root, *sorted(path for path in Path(config.results).glob("*") if path != lay.root)]
+    models = {model.id for model in config.models}
+    cells = len(config.grid.similarities) * len(config.grid.regularizers)
+    found = [
+        {"pilot": str(folder), "dataset": dataset, "model": model, **_needed(entry, width, cells)}
+        for folder in folders
+        for dataset, model, entry in _judged(folder, metric)
+        if model in models
+    ]
+    if not found:
+        looked = ", ".join(f"`{folder}`" for folder in folders[:3])
+        raise RegbenchError(
+            f"--to-decide must have a pilot that judged {', '.join(sorted(models))} by {metric}, but there is none in "
+            f"{looked}. Run a short study of the same grid first (two seeds), or name its folder by --measured."
+        )
+    return found
+
+
+def text(found: Sequence[Mapping[str, Any]], config: Config, metric: str, width: float) -> str:
+    """What `to_decide` found, for a terminal."""
+    unit = METRICS[metric].unit
+    size = f"{width:g}{'' if unit == '1' else ' ' + unit} of {metric}"
+    lines = [
+        f"to decide {size} between cells, four times in five, all comparisons of a model together at 95 % "
+        f"(this config: {len(config.seeds)} seeds):"
+    ]
+    for entry in found:
+        noise = entry["noise"]
+        lines.append(
+            f"  {entry['dataset']}, {entry['model']}: {entry['needs']['text']}; {entry['comparisons']} comparisons, "
+            f"noise of {noise['seeds']} seeds and {noise['subjects']} test subjects in {entry['pilot']}"
+        )
+    return "\n".join(lines)
+
+
+def _judged(folder: Path, metric: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    path = folder / SUMMARY
+    if not path.is_file():
+        return
+    for dataset, models in read_json(path).get("verdicts", {}).items():
+        for model, metrics in models.items():
+            if metric in metrics and any(c["se_subjects"] is not None for c in metrics[metric]["pairs"]):
+                yield dataset, model, metrics[metric]
+
+
+def _needed(entry: Mapping[str, Any], width: float, cells: int) -> dict[str, Any]:
+    """From the mean of what the pilot's comparisons say of each noise."""
+    known = [c for c in entry["pairs"] if c["se_subjects"] is not None]
+    subjects, cases, units = (int(np.median([c[name] for c in known])) for name in ("subjects", "n", "runs"))
+    by_subject = float(np.mean([c["se_subjects"] ** 2 for c in known]))
+    by_run = float(np.mean([c["se_runs"] ** 2 for c in known]))
+    comparisons = max(cells * (cells - 1) // 2, 1)
+    runs = (by_run, max(float(entry["noise"]["df_runs"] or 1.0), 1.0), units) if by_run else None
+    return {
+        "comparisons": comparisons,
+        "noise": dict(entry["noise"]),
+        "needs": needs(
+            width,
+            1 - ALPHA / (2 * comparisons),
+            subjects=(by_subject, max(subjects - 1.0, 1.0), subjects, cases),
+            runs=runs,
+            unit="searches" if entry.get("scope") == "tuning" else "seeds",
+        ),
+    }

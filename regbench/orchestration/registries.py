@@ -1,0 +1,112 @@
+"""All registries under the word that configs use for them."""
+
+import functools
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from regbench.data import DATASETS, splits
+from regbench.data.preprocessing import preprocess
+from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.metrics import COMPARABLE, widest_difference
+from regbench.models import AFFINE_MODELS, MODELS
+from regbench.models.classical import BASELINES
+from regbench.study import components
+from regbench.system.errors import did_you_mean
+
+REGISTRIES: Mapping[str, components.Registry] = {
+    "similarity": SIMILARITIES,
+    "regularizer": {**REGULARIZERS, **AFFINE_REGULARIZERS},
+    "model": {**MODELS, **AFFINE_MODELS},
+    "dataset": DATASETS,
+    "baseline": BASELINES,
+}
+
+
+def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Mistakes in a component of a config; what `regbench.study.config.load` asks.
+
+    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``.
+    """
+    if kind == "pairing":
+        return _pairing(name, given["model"])
+    if kind == "equivalence":
+        return _equivalence(name, given["width"])
+    if kind == "splits":
+        return splits.mistakes(given)
+    if kind == "preprocessing":
+        return preprocess.mistakes(name, given)
+    return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
+
+
+def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a component of ours says against its parameters when it is called: a mistake if neither 2D nor 3D will do.
+
+    Of small samples in float64, which need no compiled loop.
+    """
+    if not given or kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
+        return []
+    return _said(kind, name, json.dumps(given, default=str))
+
+
+@functools.cache
+def _said(kind: str, name: str, parameters: str) -> list[tuple[str, str]]:
+    """Once for each set of parameters: a search asks for many."""
+    given, said = json.loads(parameters), []
+    for dims in (2, 3):
+        try:
+            _call(kind, name, given, dims)
+        except (ValueError, TypeError, ArithmeticError, RuntimeError, IndexError) as error:
+            said.append(str(error))
+        else:
+            return []
+    named = (key for key in given if re.search(rf"\b{re.escape(key)}\b", said[0]))
+    return [(next(named, ""), f"`{name}`: {said[0]}")]
+
+
+def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
+    bound = components.bind(REGISTRIES[kind], name, given)
+    if kind == "model":
+        objective = "objective" in inspect.signature(REGISTRIES[kind][name]).parameters  # that the study gives
+        with torch.random.fork_rng(devices=[]):
+            bound(dims, **({"objective": None} if objective else {}))
+        return
+    # With room for any window that is asked for.
+    sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]
+    side = 8 + max(64, *(size for size in sizes if isinstance(size, int) and size < 1000), 0)
+    shape = (1, 1 if kind == "similarity" else dims, *[side] * dims)
+    if name in AFFINE_REGULARIZERS:
+        shape = (1, dims, dims + 1)
+    bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+
+
+def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:
+    """A region is of a metric that two methods can be compared by, and inside what the metric can differ by."""
+    if metric not in COMPARABLE:
+        return [("", f"no verdict is given on `{metric}`; {did_you_mean(metric, COMPARABLE)}")]
+    widest = widest_difference(metric)
+    if isinstance(width, int | float) and not isinstance(width, bool) and width >= widest:
+        return [("", f"must be less than the whole range of {metric}, {widest:g}, but got {width:g}")]
+    return []
+
+
+def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:
+    """A regularizer of matrices fits a model that gives one, and no other; a user's own functions are not judged."""
+    if model in MODELS and regularizer in AFFINE_REGULARIZERS:
+        fitting, sees = REGULARIZERS, "displacements"
+    elif model in AFFINE_MODELS and regularizer in REGULARIZERS:
+        fitting, sees = AFFINE_REGULARIZERS, "matrices"
+    else:
+        return []
+    known = ", ".join(sorted(fitting))
+    return [
+        (
+            "",
+            f"`{regularizer}` does not fit model `{model}`, whose regularizer judges {sees}: {known}; "
+            "give the model a study of its own",
+        )
+    ]

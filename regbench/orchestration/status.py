@@ -1,0 +1,170 @@
+"""`regbench status`: how far a study is, what failed and why, how long it will take, and who leads so far."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regbench.orchestration import jobs
+from regbench.orchestration.progress import Cell, Progress, progress
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import read_json
+from regbench.system.job_usage import seconds_in
+
+SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
+SAMPLE = 50  # jobs of a rule whose times are read
+QUICK = ("propose", "select")  # seconds each: their logs say nothing, and they are not counted
+STATES = ("done", "running", "failed", "stopped", "not started")
+
+
+def status(config: Config) -> dict[str, Any]:
+    """Everything the files say, as JSON."""
+    found = progress(config)
+    counts = Counter[str](cell.state for cell in found.cells)
+    steps = Counter[str](state for _, state, _ in found.steps)
+    return {
+        "study": config.study,
+        "head": found.head,
+        "cells": {state: counts[state] for state in STATES},
+        "jobs": {state: steps[state] for state in STATES},
+        "eta": eta(config, found),
+        "best": best(config, found.cells),
+        "not_done": [
+            {"dataset": cell.dataset, "method": cell.method, "state": cell.state, "reason": cell.reason}
+            for cell in found.cells
+            if cell.state != "done"
+        ],
+        "datasets": [
+            {"rule": step.rule, "dataset": step.dataset, "state": state, "reason": reason}
+            for step, state, reason in found.datasets
+        ],
+    }
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """The same for a terminal."""
+    lines = [f"study {found['study']}"]
+    for kind in ("cells", "jobs"):
+        counts = found[kind]
+        words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
+        lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
+    if found["head"] or found["not_done"]:
+        lines.append(f"head  {'runs' if found['head'] else 'not running: the same snakemake command goes on'}")
+    lines.append(f"ETA   {_eta_words(found['eta']) if found['not_done'] else 'all cells are done'}")
+    for entry in found["best"]:
+        seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
+        lines.append(
+            f"best  {entry['dataset']}/{entry['method']}: validation Dice {entry['dice']:.4f} "
+            f"(lambda {entry['lam']:.3g}{seeds})"
+        )
+    for state in ("failed", "stopped", "running"):
+        mine = [cell for cell in found["not_done"] if cell["state"] == state]
+        lines += [f"{state}: {cell['dataset']}/{cell['method']}: {cell['reason']}" for cell in mine[:SHOWN]]
+        if len(mine) > SHOWN:
+            lines.append(f"{state}: {len(mine) - SHOWN} more cells (--json names all)")
+    return "\n".join(lines)
+
+
+def seconds_by_rule(root: Path, steps: Iterable[tuple[jobs.Step, str, str]]) -> dict[str, float]:
+    """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their logs, evenly taken."""
+    done = defaultdict(list)
+    for step, state, _ in steps:
+        if state == "done" and step.rule not in QUICK:
+            done[step.rule].append(step)
+    found = {}
+    for rule, mine in done.items():
+        times = [seconds_in(Path(jobs.log_of(root, step))) for step in mine[:: -(-len(mine) // SAMPLE)]]
+        known = [time for time in times if time is not None]
+        if known:
+            found[rule] = float(np.mean(known))
+    return found
+
+
+def eta(config: Config, found: Progress) -> dict[str, Any]:
+    """Seconds that remain: the work divided by what runs at once, but no less than the longest cell's own jobs.
+
+    Rules of which no job has ended yet are named in `unknown` and not counted.
+    """
+    steps = list(found.steps)
+    seconds = seconds_by_rule(plan.layout(config).root, steps)
+    if "trial" in seconds and "train" not in seconds:  # a training is as long as its steps
+        trials = min(config.tuning.trials_per_job, config.tuning.round_size) * config.tuning.steps
+        seconds["train"] = seconds["trial"] * max(config.training.steps / trials, 1)
+    work, chains, unknown = 0.0, [0.0], set[str]()
+    for cell in found.cells:
+        chain: dict[tuple[str, str], float] = {}
+        for step, state, _ in cell.steps:
+            if state == "done" or step.rule in QUICK:
+                continue
+            if step.rule not in seconds:
+                unknown.add(step.rule)
+            left = seconds.get(step.rule, 0.0) * (0.5 if state == "running" else 1)
+            work += left
+            place = (step.rule, jobs.round_of(step) if step.rule in ("propose", "trial") else "")
+            chain[place] = max(chain.get(place, 0.0), left)  # seeds, searches and the jobs of a round: side by side
+        chains.append(sum(chain.values()))
+    at_once = sum(state == "running" for _, state, _ in steps)
+    return {
+        "seconds": max(work / at_once, *chains) if at_once else None,
+        "work_seconds": work,
+        "at_once": at_once,
+        "unknown": sorted(unknown),
+    }
+
+
+def _eta_words(found: Mapping[str, Any]) -> str:
+    more = f"; {', '.join(found['unknown'])} not measured yet, not counted" if found["unknown"] else ""
+    if not found["work_seconds"]:
+        return f"unknown: no job has ended yet{more}"
+    least = "at least " if more else ""
+    if found["seconds"] is None:
+        return f"{least}{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
+    return f"{least}{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: the two largest units."""
+    for size, name, smaller, unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {name} {int(seconds % size // smaller)} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def best(config: Config, cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """The cell of highest mean validation Dice of each dataset and model; of its trials where no run has ended.
+
+    Test scores are not looked at: a study that is watched while it runs would be tempted by them.
+    """
+    leaders: dict[tuple[str, str], dict[str, Any]] = {}
+    for cell in cells:
+        method = plan.find_method(config, cell.method)
+        entry = _score(config, cell) if method.model else None
+        if entry is None or method.model is None:
+            continue
+        place = (cell.dataset, method.model.id)
+        if place not in leaders or _order(entry) > _order(leaders[place]):
+            leaders[place] = entry
+    return list(leaders.values())
+
+
+def _order(entry: Mapping[str, Any]) -> tuple[bool, float]:
+    return entry["seeds"] > 0, entry["dice"]  # a run of full length counts before any trial
+
+
+def _score(config: Config, cell: Cell) -> dict[str, Any] | None:
+    records = [
+        r for r in cell.records.values() if r["status"] == "complete" and r["validation"].get("dice") is not None
+    ]
+    entry: dict[str, Any] = {"dataset": cell.dataset, "method": cell.method, "seeds": len(records)}
+    if records:
+        dice = float(np.mean([record["validation"]["dice"] for record in records]))
+        return entry | {"dice": dice, "lam": records[0]["lam"]}
+    ended = [step.replicate for step, state, _ in cell.steps if step.rule == "select" and state == "done"]
+    if not ended:
+        return None
+    chosen = read_json(plan.layout(config).selected(cell.dataset, cell.method, ended[0]))
+    trial = chosen.get("by_dice")
+    return entry | {"dice": trial["dice"], "lam": trial["lam"]} if trial and trial.get("dice") is not None else None

@@ -1,0 +1,229 @@
+"""The verdict engine on anyone's table of per-case results: parquet or CSV, from whatever program."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from regbench.metrics import METRICS, widest_difference
+from regbench.report.study_verdicts import NO_SEARCH, claim, collect, records
+from regbench.statistics import Family, Scores, judge, membership, rank_intervals, sampled, spreads
+from regbench.system.errors import UsageError, did_you_mean
+
+WIDTH = 9
+
+
+def verdicts_of_rows(
+    path: Path,
+    metric: str,
+    *,
+    equivalence: float | None = None,
+    direction: str | None = None,
+    dataset: str | None = None,
+    alpha: float = 0.05,
+) -> dict[str, Any]:
+    """Judge every two methods of a table of per-case results.
+
+    Args:
+        path: parquet or CSV with one row a method, case and, where there are several trainings, `seed`. A case is named
+            by `fixed` and `moving` (pairs that share a subject are then not independent) or by `case`.
+        metric: the column that is judged.
+        equivalence: half width of practical equivalence, in the metric's unit; without it nothing is ever equal.
+        direction: `higher` or `lower`, which of the two is better; known for regbench's own metrics.
+        dataset: which one, where a column `dataset` names several.
+        alpha: chance that any statement is false.
+
+    Returns:
+        `pairs` (a verdict of `a` against `b` each), `methods` by their mean with rank intervals, `scope` and `claim`,
+        `shares` and `sd` of the noise; plain values throughout.
+
+    Raises:
+        UsageError: if the file cannot be read, a column is missing, a row stands twice, or an argument makes no sense.
+    """
+    better = _direction(metric, direction)
+    if not 0 < alpha < 1:
+        raise UsageError(f"--alpha must be between 0 and 1, but got {alpha:g}.")
+    if equivalence is not None and not 0 < equivalence < np.inf:
+        raise UsageError(f"--equivalence must be a positive number in the unit of {metric}, but got {equivalence:g}.")
+    if equivalence is not None and equivalence >= widest_difference(metric):
+        raise UsageError(
+            f"--equivalence must be less than the whole range of {metric}, {widest_difference(metric):g}, but got "
+            f"{equivalence:g}."
+        )
+    rows, case = _checked(_read(path), path, metric, dataset)
+    table, subjects, groups = collect(rows, metric, case=case)
+    searches = len(set(groups.values()))
+    runs = max(len(one.runs) for one in table.values())
+    family = Family(subjects, better, equivalence, alpha, groups if searches > 1 else {})
+    pairs = judge(table, family)
+    scope = "tuning" if searches > 1 else "lambdas" if runs > 1 else "networks"
+    same = [one for one in table.values() if len(one.runs) == runs]
+    noise = spreads(np.stack([one.values for one in same]), _searches(same[0], groups) if searches > 1 else None)
+    means = {name: _mean(one) for name, one in table.items()}
+    ranks = rank_intervals(list(table), pairs)
+    ordered = sorted(means, key=lambda name: _place(means[name], better))
+    return {
+        "metric": metric,
+        "direction": better,
+        "equivalence": equivalence,
+        "alpha": alpha,
+        "scope": scope,
+        "claim": _claim(scope, runs, searches),
+        "methods": [
+            {"method": name, "mean": _finite(means[name]), "runs": len(table[name].runs), "ranks": list(ranks[name])}
+            for name in ordered
+        ],
+        "pairs": records(pairs),
+        "shares": {name: _finite(value) for name, value in noise.shares.items()},
+        "sd": {name: _finite(value) for name, value in noise._asdict().items()},
+        "noise": {
+            "seeds": runs,
+            "replicates": searches,
+            "subjects": len(sampled(membership(subjects))),
+            "pairs": len(subjects),
+        },
+    }
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """What `verdicts_of_rows` found, for a terminal."""
+    noise, region = found["noise"], found["equivalence"]
+    lines = [
+        f"{found['metric']}, {found['direction']} is better; {len(found['methods'])} methods, {noise['pairs']} "
+        f"cases of {noise['subjects']} subjects, {noise['seeds']} training{'s' if noise['seeds'] > 1 else ''} each",
+        found["claim"],
+        f"Intervals hold together at {1 - found['alpha']:.0%} over {len(found['pairs'])} comparisons; "
+        + ("no region of equivalence was declared." if region is None else f"equal means within ±{region:g}."),
+        "",
+        *_ranking(found["methods"]),
+        "",
+        *(_line(pair) for pair in found["pairs"]),
+        "",
+        _shares(found),
+    ]
+    return "\n".join(lines)
+
+
+def _ranking(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    width = max(len(entry["method"]) for entry in methods)
+    lines = [f"{'method':<{width}}  {'mean':>{WIDTH}}  rank"]
+    for entry in methods:
+        low, high = entry["ranks"]
+        mean = f"{entry['mean']:.4f}" if entry["mean"] is not None else "–"  # noqa: RUF001  no number
+        lines.append(f"{entry['method']:<{width}}  {mean:>{WIDTH}}  {low if low == high else f'{low}-{high}'}")
+    return lines
+
+
+def _line(pair: Mapping[str, Any]) -> str:
+    words = {"better": "is better than", "worse": "is worse than", "equal": "equals"}
+    said = f"{pair['a']} {words.get(pair['verdict'], 'and')} {pair['b']}"
+    if pair["verdict"] == "undecided":
+        said += ": undecided"
+    if pair["low"] is None:
+        return f"{said} ({pair['reason']})"
+    said += f": {pair['difference']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]"
+    return said + (f"; {pair['needs']['text']} would decide" if pair["needs"] else "")
+
+
+def _shares(found: Mapping[str, Any]) -> str:
+    known = {name: value for name, value in found["shares"].items() if value is not None}
+    parts = ", ".join(f"{name} {value:.0%} (SD {found['sd'][name]:.4f})" for name, value in known.items())
+    return f"Of the variance of a difference of two methods: {parts}." if parts else "Variances cannot be told."
+
+
+def _claim(scope: Any, runs: int, searches: int) -> str:
+    if scope == "lambdas":
+        return f"Claims carry {runs} trainings and the test subjects; what was tuned, and how, the table does not say."
+    return claim(scope, runs, searches)
+
+
+def _direction(metric: str, given: str | None) -> Any:
+    if given in ("higher", "lower"):
+        return given
+    if metric in METRICS:
+        return METRICS[metric].direction
+    raise UsageError(f"--direction must say whether `higher` or `lower` is better: `{metric}` is none of our metrics.")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        # Comma, semicolon or tab, with or without a byte-order mark, as spreadsheets write it.
+        return pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"`{path}` must be a readable file, but got: {error.strerror or error}.") from error
+    except (ValueError, csv.Error) as error:  # pandas' and pyarrow's own are ValueErrors
+        what = str(error).partition("\n")[0]
+        raise UsageError(f"`{path}` must be a table as parquet or CSV, but cannot be read: {what}.") from error
+
+
+def _checked(rows: pd.DataFrame, path: Path, metric: str, dataset: str | None) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that are judged, and the columns that name a case."""
+    known = [str(name) for name in rows.columns]
+    case = ["fixed", "moving"] if {"fixed", "moving"} <= set(known) else ["case"]
+    for name in ("method", metric, *case):
+        if name not in known:
+            more = " (or `fixed` and `moving`)" if name == "case" else ""
+            raise UsageError(f"`{path}` must have a column `{name}`{more}, but has none; {did_you_mean(name, known)}")
+    rows = _of_dataset(rows, path, dataset)
+    for name in ("method", *case):
+        if rows[name].isna().any():
+            raise UsageError(
+                f"`{path}`: `{name}` must be given in every row, but row {_first(rows[name].isna())} has none."
+            )
+    numbers = pd.to_numeric(rows[metric], errors="coerce").astype(float)
+    wrong = numbers.isna() & rows[metric].notna()
+    if wrong.any():
+        got = rows[metric][wrong].iloc[0]
+        raise UsageError(f"`{path}`: `{metric}` must hold numbers, but row {_first(wrong)} has {got!r}.")
+    found = rows[["method", *case]].astype(str).assign(**{metric: numbers})
+    found["seed"] = rows["seed"].astype(str) if "seed" in rows else "0"
+    found["replicate"] = rows["replicate"].astype(str) if "replicate" in rows else NO_SEARCH
+    twice = found.duplicated(["method", "seed", *case])
+    if twice.any():
+        row = found[twice].iloc[0]
+        named = ", ".join(f"{name} {row[name]}" for name in ("method", "seed", *case))
+        raise UsageError(
+            f"`{path}` must have one row a method, seed and case, but {named} stands twice. Name the trainings in "
+            "`seed`, or average over structures first."
+        )
+    if found["method"].nunique() < 2:
+        raise UsageError(f"`{path}` must have at least two methods to compare, but has {found['method'].nunique()}.")
+    return found, case
+
+
+def _of_dataset(rows: pd.DataFrame, path: Path, dataset: str | None) -> pd.DataFrame:
+    if "dataset" not in rows:
+        return rows
+    known = [str(name) for name in dict.fromkeys(rows["dataset"])]
+    if dataset is None and len(known) > 1:
+        raise UsageError(f"`{path}` has {len(known)} datasets ({', '.join(known)}): choose one by --dataset.")
+    if dataset is not None and dataset not in known:
+        raise UsageError(f"--dataset must be in `{path}`, but got `{dataset}`; {did_you_mean(dataset, known)}")
+    return rows if dataset is None else rows[rows["dataset"].astype(str) == dataset]
+
+
+def _first(wrong: "pd.Series[bool]") -> int:
+    """Number of the first such row, from 1, the head not counted."""
+    return int(np.flatnonzero(wrong.to_numpy())[0]) + 1
+
+
+def _searches(one: Scores, groups: Mapping[Any, Any]) -> list[Any]:
+    return [groups[run] for run in one.runs]
+
+
+def _mean(one: Scores) -> float:
+    known = one.values[:, ~np.isnan(one.values).any(axis=0)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _place(mean: float, better: str) -> tuple[bool, float]:
+    return np.isnan(mean), -mean if better == "higher" else mean
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,158 @@
+"""Grids and displacements: the only place that knows the conventions.
+
+A displacement is ``(B, d, *S)`` in voxels of the fixed grid; component k moves along array axis k, and it pulls:
+``moved(p) = moving(p + u(p))``. Voxel centres sit at integer coordinates, so the first and the last voxel of an axis
+are at 0 and n - 1 (``align_corners=True`` in torch's words).
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
+
+
+def identity_grid(
+    shape: Sequence[int], *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Voxel coordinates ``(d, *S)``: component k of voxel p is ``p[k]``."""
+    axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: str = "border") -> Tensor:
+    """Pull `image` through `displacement`: ``out(p) = image(p + u(p))``.
+
+    Args:
+        image: ``(B, C, *M)``; M may differ from the displacement's grid.
+        displacement: ``(B, d, *S)`` in voxels.
+        mode: ``linear`` or ``nearest``.
+        padding: ``border`` (repeat the edge) or ``zeros`` outside the image.
+
+    Returns:
+        ``(B, C, *S)``.
+    """
+    shape = image.shape[2:]
+    dims = len(shape)
+    coordinates = displacement + identity_grid(
+        displacement.shape[2:], device=displacement.device, dtype=displacement.dtype
+    )
+    # grid_sample wants the last array axis first, scaled to [-1, 1]; an axis of one voxel has only the centre.
+    scale = torch.tensor([2 / max(n - 1, 1) for n in shape], device=image.device, dtype=coordinates.dtype)
+    shift = torch.tensor([1.0 if n > 1 else 0.0 for n in shape], device=image.device, dtype=coordinates.dtype)
+    view = (1, dims) + (1,) * dims
+    normalised = coordinates * scale.view(view) - shift.view(view)
+    # torch's kernel crashes the process on NaN, and on numbers too large for its integers. Four half-widths out, every
+    # image has ended; NaN stays NaN, so that a diverged network is seen as one.
+    broken = normalised.isnan()
+    grid = normalised.masked_fill(broken, 0).clamp(-4, 4).flip(1).movedim(1, -1)
+    moved = F.grid_sample(
+        image,
+        grid.to(image.dtype),
+        mode="bilinear" if mode == "linear" else mode,
+        padding_mode=padding,
+        align_corners=True,
+    )
+    return moved.masked_fill(broken.any(1, keepdim=True), float("nan"))
+
+
+def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
+    """Nearest-neighbour warp of a label map; bit for bit the input under a zero field.
+
+    Rounds half up and gives background outside the moving image, as ``scipy.ndimage.map_coordinates(order=0)``
+    does, which is how the Learn2Reg evaluator warps.
+
+    Args:
+        labels: ``(*M)`` integers.
+        displacement: ``(d, *S)`` in voxels.
+
+    Returns:
+        ``(*S)``, dtype of `labels`, of the kind that was given (array or tensor).
+
+    Raises:
+        ValueError: if the displacement has not one component and one axis for each axis of the labels.
+    """
+    if tuple(displacement.shape[:1]) != (labels.ndim,) or displacement.ndim != labels.ndim + 1:
+        raise ValueError(
+            f"a displacement of {labels.ndim}D labels must be ({labels.ndim}, *S), components first and without a "
+            f"batch, but got {tuple(displacement.shape)} for labels {tuple(labels.shape)}"
+        )
+    if isinstance(labels, np.ndarray):
+        field = (
+            displacement.detach().cpu()
+            if isinstance(displacement, Tensor)
+            else np.array(displacement, dtype=np.float64)
+        )
+        # torch has no unsigned integers wider than 8 bits to index with; int64 holds every id.
+        warped = warp_labels(torch.from_numpy(labels.astype(np.int64)), torch.as_tensor(field))
+        return warped.numpy().astype(labels.dtype)
+    field = torch.as_tensor(displacement, device=labels.device).double()
+    inside = torch.ones(field.shape[1:], dtype=torch.bool, device=labels.device)
+    flat = torch.zeros(field.shape[1:], dtype=torch.int64, device=labels.device)
+    for axis, size in enumerate(labels.shape):
+        view = [1] * (field.ndim - 1)
+        view[axis] = -1
+        position = field[axis] + torch.arange(field.shape[axis + 1], device=labels.device).view(view)
+        inside &= (position >= 0) & (position <= size - 1)
+        index = (position.nan_to_num() + 0.5).floor().clamp(0, size - 1).long()
+        flat = flat * size + index
+    return torch.where(inside, labels.reshape(-1)[flat], torch.zeros_like(labels.reshape(-1)[:1]))
+
+
+def compose(outer: Tensor, inner: Tensor) -> Tensor:
+    """Displacement of ``p -> (p + inner) -> (... + outer)``: ``inner(p) + outer(p + inner(p))``; ``(B, d, *S)``."""
+    return inner + warp(outer, inner)
+
+
+def affine_displacement(matrix: Tensor, shape: Sequence[int]) -> Tensor:
+    """Displacement of an affine map about the image's centre: ``u(p) = (A - I)(p - c) + t``.
+
+    Unlike `compose`, exact outside the image too: an affine map has no border.
+
+    Args:
+        matrix: ``(B, d, d + 1)``: linear part A, and translation t in voxels.
+        shape: of the grid.
+
+    Returns:
+        ``(B, d, *shape)`` in voxels.
+    """
+    dims = len(shape)
+    grid = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
+    centre = torch.tensor([(n - 1) / 2 for n in shape], device=matrix.device, dtype=matrix.dtype)
+    points = (grid - centre.view(-1, *[1] * dims)).flatten(1)
+    linear = matrix[:, :, :dims] - torch.eye(dims, device=matrix.device, dtype=matrix.dtype)
+    return (linear @ points + matrix[:, :, dims:]).view(-1, dims, *shape)
+
+
+def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
+    """Displacement exp(v) of a stationary velocity field by scaling and squaring.
+
+    Args:
+        velocity: ``(B, d, *S)``, voxels per unit time.
+        squarings: the field is divided by 2**squarings, then composed with itself that many times.
+
+    Reference:
+        Arsigny et al. 2006, doi:10.1007/11866565_113.
+    """
+    displacement = velocity / 2.0**squarings
+    for _ in range(squarings):
+        displacement = compose(displacement, displacement)
+    return displacement
+
+
+def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
+    """Resample to another grid over the same box, rescaled to its voxels; ``(B, d, *shape)``."""
+    old = displacement.shape[2:]
+    if tuple(old) == tuple(shape):
+        return displacement
+    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(old)]
+    resized = F.interpolate(displacement, size=tuple(shape), mode=mode, align_corners=True)
+    ratio = [(new - 1) / max(was - 1, 1) for new, was in zip(shape, old, strict=True)]
+    factor = torch.tensor(ratio, device=displacement.device, dtype=displacement.dtype)
+    scaled: Tensor = resized * factor.view(1, -1, *([1] * len(old)))
+    return scaled

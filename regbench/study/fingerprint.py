@@ -1,0 +1,118 @@
+"""A hash of the code that a stage uses, so that a changed formula re-runs what depends on it and nothing else.
+
+Read from the sources' syntax trees: no module is imported, and neither a comment nor a docstring changes the hash.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from regbench.system.errors import UsageError
+
+PACKAGE = Path(__file__).parent.parent
+
+# Registries import every component; a stage depends on the ones that it names, which the caller adds.
+# The rest decides what is said and where it is stored, never a number.
+_NOT_FOLLOWED = frozenset(
+    f"regbench.{name}"
+    for name in (
+        *("losses", "models", "models.classical", "data"),
+        *("study.components", "study.config", "system.errors", "system.files", "system.job_usage"),
+        *("training.training_log", "tuning.trial_store"),
+    )
+)
+
+
+@cache
+def component_module(registry_module: str, name: str) -> str:
+    """The module that defines an entry of a registry package, or of ``package.module:function``.
+
+    Args:
+        registry_module: for example ``regbench.losses``; its ``__init__`` imports each entry by name.
+        name: the entry.
+    """
+    if ":" in name:
+        return name.partition(":")[0]
+    tree = ast.parse(_source(registry_module))
+    origin = {
+        alias.asname or alias.name: node.module
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name and isinstance(value, ast.Name):
+                    return origin.get(value.id) or registry_module
+    return registry_module
+
+
+@cache
+def fingerprint(*modules: str) -> str:
+    """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits."""
+    pending, seen = list(modules), set[str]()
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen.add(module)
+            pending += [name for name in _imports(module) if name not in _NOT_FOLLOWED]
+    total = hashlib.sha256()
+    for module in sorted(seen):
+        total.update(f"{module}\0{_code(module)}\0".encode())
+    return total.hexdigest()[:16]
+
+
+@cache
+def _source(module: str) -> str:
+    path = _file(module)
+    if path is None:
+        raise UsageError(f"`{module}` must be an importable Python module, but there is none of that name.")
+    return path.read_text(encoding="utf-8")
+
+
+def _file(module: str) -> Path | None:
+    """Where a module's source lies. Ours is looked up by name: `find_spec` imports the packages above it, torch too."""
+    first, *rest = module.split(".")
+    if first == PACKAGE.name:
+        place = PACKAGE.joinpath(*rest)
+        return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
+    try:
+        spec = find_spec(module)
+    except ImportError:
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(_source(module))
+
+
+@cache
+def _code(module: str) -> str:
+    """The syntax tree without docstrings and positions."""
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(node.body) > 1:
+                node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """The regbench modules that a module names in its import statements, wherever they stand."""
+    found = set[str]()
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from regbench.study import plan` names a module, `from regbench.study.plan import runs` what is in one.
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
+            found |= modules or {node.module}
+    return tuple(sorted(name for name in found if name.startswith("regbench.")))

@@ -1,0 +1,1 @@
+"""The machine and its files: errors, atomic writes, locks, devices, provenance."""

@@ -1,0 +1,181 @@
+"""One process owns a state folder, on whichever host: an orphan and the job that was sent after it never both write.
+
+`flock` frees itself when its holder dies and excludes on one host, and between hosts where NFS passes locks on. Where
+it does not, the record in the file decides: host, process and Slurm job of the holder, and a count that the holder
+raises every `BEAT` seconds. A holder elsewhere is dead when Slurm says that its job is over, or when the count has
+stood still for `STALE` seconds of this process's own clock (no two hosts' clocks are compared).
+"""
+
+import atexit
+import errno
+import fcntl
+import json
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from regbench.system.errors import RegbenchError
+from regbench.system.slurm import holder_lives
+
+LOG = logging.getLogger(__name__)
+BEAT = 20.0
+STALE = 90.0
+POLL = 2.0
+LENGTH = 512  # bytes of the record, so that a new one covers the old one in one write
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # file systems without flock
+
+
+class Owner:
+    """What holds `path` from `take` to `release`."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self.what = path, what
+        self.descriptor = -1
+        self.record: dict[str, Any] = {
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "beat": 0,
+        }
+        self.over = threading.Event()
+        self.text, self.since = "", 0.0  # the record of a holder on another host, and since when it has stood still
+
+    def take(self, *, wait: bool) -> bool:
+        """Become the owner; whether another one had to end first.
+
+        Raises:
+            RegbenchError: if another one lives and we are not to `wait` (says which), or the folder is not writable.
+        """
+        waited = False
+        while (found := self._try()) is not None:
+            state, holder = found
+            if state == "alive" and not wait:
+                raise RegbenchError(f"{self.what} is being run by {holder}. Wait until it ends, or stop it.")
+            if not waited:
+                LOG.warning("%s may still be run by %s; waiting for its end", self.what, holder)
+            waited = True
+            time.sleep(POLL)
+        self._write()
+        threading.Thread(target=self._beat, daemon=True, name="owner").start()
+        return waited
+
+    def release(self) -> None:
+        """Make room for the next one. The file goes while it is still locked, so that nobody locks a dead one."""
+        self.over.set()
+        if self.descriptor >= 0:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _try(self) -> tuple[str, str] | None:
+        """None once the file is ours; else whether its holder is `alive` or `unknown`, and who it is."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RegbenchError(
+                f"`{self.path}` must be writable, but got: {error.strerror}. {run_by(self.path)}"
+                "Change `results` in the config, or permissions."
+            ) from error
+        locks = True
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._leave("alive")
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            locks = False
+        if not self._same_file():
+            return self._leave("unknown")
+        text = self._read()
+        record = _parse(text)
+        if not record or (locks and record.get("host") == self.record["host"]):
+            return None
+        state = self._elsewhere(text, record)
+        return None if state == "dead" else self._leave(state)
+
+    def _elsewhere(self, text: str, record: dict[str, Any]) -> str:
+        """`alive`, `dead` or `unknown`: the holder that this host's kernel cannot speak for."""
+        job, now = str(record.get("job") or ""), time.monotonic()
+        if job and job != self.record["job"] and holder_lives(job) is False:
+            return "dead"
+        if text == self.text:
+            return "dead" if now - self.since >= STALE else "unknown"
+        moved = bool(self.text)
+        self.text, self.since = text, now
+        return "alive" if moved else "unknown"
+
+    def _leave(self, state: str) -> tuple[str, str]:
+        record = _parse(self._read())
+        os.close(self.descriptor)
+        self.descriptor = -1
+        job = f" (Slurm job {record['job']})" if record.get("job") else ""
+        return state, f"process {record['pid']} on {record['host']}{job}" if record else "another process"
+
+    def _same_file(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self.path.stat())
+        except OSError:
+            return False
+
+    def _read(self) -> str:
+        return os.pread(self.descriptor, LENGTH, 0).decode(errors="replace")
+
+    def _write(self) -> None:
+        os.pwrite(self.descriptor, json.dumps(self.record).ljust(LENGTH).encode(), 0)  # never shorter for a moment
+        os.fsync(self.descriptor)
+
+    def _beat(self) -> None:
+        while not self.over.wait(BEAT):
+            self.record["beat"] += 1
+            with suppress(OSError):  # a full disk must not end the work; the lock itself holds
+                self._write()
+
+
+def _parse(text: str) -> dict[str, Any]:
+    """The record; empty where a holder left, or died before it had written one."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) and {"host", "pid"} <= set(record) else {}
+
+
+def run_by(path: Path) -> str:
+    """Who holds `path`, for one who may not write there: a sentence, or nothing where it is free or hidden."""
+    try:
+        record, user = _parse(path.read_text(encoding="utf-8")), path.owner()
+    except (OSError, KeyError, ValueError):
+        return ""
+    return f"User {user} runs it: process {record['pid']} on {record['host']}. " if record else ""
+
+
+@contextmanager
+def owning(path: Path, what: str) -> Iterator[bool]:
+    """Own `path` for the block; wait for an owner that lives. Yields whether there was one."""
+    owner = Owner(path, what)
+    waited = owner.take(wait=True)
+    try:
+        yield waited
+    finally:
+        owner.release()
+
+
+def owned(path: Path, what: str) -> Owner:
+    """Own `path` until this process ends.
+
+    Raises:
+        RegbenchError: if another process owns it (says which), or the folder is not writable.
+    """
+    owner = Owner(path, what)
+    owner.take(wait=False)
+    atexit.register(owner.release)
+    return owner

@@ -1,0 +1,73 @@
+"""What a number came from: code, packages, machine. No time stamps: the same study gives the same record."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import regbench
+
+PACKAGES = (
+    "torch",
+    "numpy",
+    "numba",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "optuna",
+    "pydantic",
+    "nibabel",
+    "nilearn",
+    "abagen",
+    "simpleitk",
+    "dipy",
+    "picsl-greedy",
+    "snakemake",
+    "mlflow",
+)
+
+
+@cache
+def _git(*arguments: str) -> str | None:
+    folder = Path(regbench.__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed from a wheel, or no git on this machine
+    return done.stdout.strip()
+
+
+def code() -> dict[str, Any]:
+    """Version, git commit and whether the checkout has uncommitted changes (null outside a checkout)."""
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "regbench": regbench.__version__,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": None if changes is None else bool(changes),
+    }
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Everything about code and machine that a number may depend on.
+
+    `device`: as `regbench.system.device.describe` names it.
+
+    `compiled_losses`: whether losses on the CPU run in Numba's loops, which round otherwise than torch does.
+    """
+    from regbench.system import numba_loops  # noqa: PLC0415  torch, which whoever trains has loaded
+
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "code": code(),
+        "packages": found,
+        "device": device,
+        "system": f"{platform.system()} {platform.machine()}",
+        "compiled_losses": device.startswith("cpu") and numba_loops.available(),
+    }

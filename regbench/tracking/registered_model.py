@@ -1,0 +1,111 @@
+"""A method's best network in MLflow's registry, as a pyfunc whose `predict` registers pairs of files."""
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import save_model
+from mlflow.pyfunc.model import PythonModel
+from mlflow.types.schema import ColSpec, Schema
+
+from regbench import __version__
+from regbench.evaluation.register_files import model_for, register_files
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import CHECKPOINT, RUN, read_json
+from regbench.tracking.push import MODEL, Sink
+
+LOG = logging.getLogger(__name__)
+PAIR = ("fixed", "moving", "out")  # two NIfTI files, and the folder of what is written
+WRITTEN = ("displacement", "moved", "jacobian")
+SHA = "checkpoint_sha256"
+
+
+class Registration(PythonModel):
+    """Registers files of any size and spacing as `regbench register` does, with the study's own preparation."""
+
+    def load_context(self, context: Any) -> None:
+        """Remember where the checkpoint lies on this machine."""
+        self.checkpoint = context.artifacts["checkpoint"]
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Register each row.
+
+        Args:
+            context: of MLflow.
+            model_input: columns `fixed`, `moving` (NIfTI files) and `out` (folder).
+            params: none.
+
+        Returns:
+            The files that were written, a row a pair: displacement, moved image, Jacobian determinant.
+        """
+        rows = []
+        for pair in model_input.to_dict("records"):
+            fixed, moving, out = (Path(str(pair[name])) for name in PAIR)
+            network, preparation = model_for(self.checkpoint, fixed, "", "", 0.0)
+            written = register_files(network, fixed, moving, out, preparation=preparation)
+            rows.append(dict(zip(WRITTEN, map(str, written), strict=True)))
+        return pd.DataFrame(rows, columns=list(WRITTEN))
+
+
+def register_models(config: Config, sink: Sink) -> list[str]:
+    """Enter the network of each method's best seed (validation Dice) in the registry, once for each checkpoint.
+
+    Args:
+        config: of the study.
+        sink: that its runs were pushed to.
+
+    Returns:
+        Name and version of each model that was entered by this call.
+    """
+    entered = []
+    for dataset in config.datasets:
+        for method in plan.methods(config):
+            seeds = plan.seeds(config, method.id) if method.tuned and not plan.untrained(config, method.id) else ()
+            folders = {seed: plan.layout(config).run(dataset.id, method.id, seed) for seed in seeds}
+            runs = {seed: read_json(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
+            sound = [seed for seed, run in runs.items() if run["status"] == "complete"]
+            if sound:
+                best = max(sound, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
+                key = f"{config.study}/{dataset.id}/{method.id}"
+                run_id, sha = sink.ids[f"{key}/seed{best}"], runs[best][SHA]
+                entered += _enter(sink.client, key.replace("/", "."), run_id, sha, folders[best] / CHECKPOINT)
+    return entered
+
+
+def _enter(client: Any, name: str, run_id: str, sha: str, checkpoint: Path) -> list[str]:
+    try:
+        client.create_registered_model(name, description=f"regbench {__version__}: best seed of {name}")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    same = {"run": run_id, SHA: sha}
+    versions = client.search_model_versions(f"name = '{name}'")
+    stale = [version for version in versions if {"run": version.run_id, SHA: version.tags.get(SHA)} != same]
+    found = []
+    if len(stale) == len(versions):
+        with tempfile.TemporaryDirectory() as folder:
+            save_model(
+                f"{folder}/{MODEL}",
+                python_model=Registration(),
+                artifacts={"checkpoint": str(checkpoint)},
+                pip_requirements=[f"regbench=={__version__}"],
+                signature=ModelSignature(inputs=_schema(PAIR), outputs=_schema(WRITTEN)),
+            )
+            client.log_artifacts(run_id, f"{folder}/{MODEL}", MODEL)
+        source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
+        entered = client.create_model_version(name, source, run_id, tags={SHA: sha})
+        found = [f"{name} version {entered.version}"]
+    for version in stale:
+        if version.run_id != run_id:  # of a run that was replaced: its files go with it
+            client.delete_model_version(name, version.version)
+    return found
+
+
+def _schema(names: Sequence[str]) -> Schema:
+    return Schema([ColSpec("string", name) for name in names])

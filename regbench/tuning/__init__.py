@@ -1,0 +1,1 @@
+"""The search for lambda: rounds of trials, and the choice."""

@@ -1,0 +1,117 @@
+"""Finished trials in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are the truth."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.errors import RegbenchError, UsageError
+from regbench.system.files import digest, read_json
+from regbench.system.ownership import owning
+from regbench.tuning.sampler import SCORES, by_number, directions, distributions, frozen, params, scored
+
+
+def export_optuna(config: Config, url: str) -> dict[str, int]:
+    """Write each search as an Optuna study ``study/dataset/method``; one that is there unchanged is left alone.
+
+    Further searches of a cell (`tuning.replicates`) have ``/replicate1`` and so on behind that name.
+
+    Several exports of one study at once wait for each other.
+
+    Args:
+        config: of the study.
+        url: of the storage, such as ``sqlite:///optuna.db``.
+
+    Returns:
+        How many studies were written, replaced and left.
+
+    Raises:
+        UsageError: if the storage cannot be opened.
+        RegbenchError: if it fails on the way; what is there so far is completed by the next export.
+    """
+    import optuna  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    shown, counts = plan.without_password(url), {"written": 0, "replaced": 0, "unchanged": 0}
+    with owning(plan.layout(config).root / "state" / "optuna.owner", f"the Optuna export of `{config.study}`"):
+        try:
+            storage = optuna.storages.RDBStorage(url)
+        except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
+            # Not `from error`: its own text holds the password.
+            raise UsageError(f"`{shown}` must be a storage that Optuna opens, but got: {_words(error, url)}") from None
+        try:
+            there = set(optuna.get_all_study_names(storage))
+            for job, results in tuned_cells(config):
+                counts[_write(storage, job, results, there)] += 1
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            raise RegbenchError(
+                f"the export to `{shown}` must end, but got: {_words(error, url)}. Run it again."
+            ) from None
+        finally:
+            storage.remove_session()
+    return counts
+
+
+def tuned_cells(config: Config) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """What was asked (`plan.propose_job`) and what came of it so far, for each search of a cell."""
+    for dataset in config.datasets:
+        for method in plan.methods(config):
+            for replicate in plan.replicates(config, method.id) if plan.rounds(config, method.id) else ():
+                files = plan.trial_files(config, dataset.id, method.id, replicate=replicate)
+                results = [result for path in files if path.exists() for result in read_json(path)]
+                yield plan.propose_job(config, dataset.id, method.id, replicate=replicate), results
+
+
+def fill(study: Any, job: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+    """Add a cell's trials to an Optuna study, in the order of their numbers."""
+    for result in by_number(results):
+        study.add_trial(_trial(job, result))
+
+
+def _words(error: Exception, url: str) -> str:
+    """What an error says, in one line and without the password, which drivers repeat in words of their own."""
+    from sqlalchemy.engine import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    text = plan.without_password(" ".join(str(error).split()))
+    try:
+        secret = make_url(url).password
+    except (ArgumentError, ValueError):
+        secret = None
+    return text.replace(str(secret), "***") if secret else text
+
+
+def _write(storage: Any, job: dict[str, Any], results: list[dict[str, Any]], there: set[str]) -> str:
+    import optuna  # noqa: PLC0415
+
+    name, key, known = job["cell"], digest({"job": job, "results": results}), job["cell"] in there
+    if known:
+        if optuna.load_study(study_name=name, storage=storage).user_attrs.get("digest") == key:
+            return "unchanged"
+        optuna.delete_study(study_name=name, storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions(job))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the pins fix what it does
+        study.set_metric_names(list(SCORES[: len(study.directions)]))
+    fill(study, job, results)
+    study.set_user_attr("digest", key)  # last: a study that was cut off is written again
+    return "replaced" if known else "written"
+
+
+def _trial(job: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
+    import optuna  # noqa: PLC0415
+
+    more: dict[str, Any] = {
+        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent") if name in result},
+        "intermediate_values": {
+            report["step"]: sum(report["dice"]) / len(report["dice"]) for report in result.get("reports", ())
+        },
+    }
+    if scored(result):
+        state = optuna.trial.TrialState.COMPLETE if result["status"] == "complete" else optuna.trial.TrialState.PRUNED
+        return frozen(job, result, distributions(job), state=state, **more)
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.FAIL, params=params(job, result), distributions=distributions(job), **more
+    )

@@ -1,0 +1,117 @@
+"""`regbench status`: counts, reasons, time that remains, and who leads, from files."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import pytest
+from made_study import make
+
+from regbench.cli.main import main
+from regbench.orchestration import jobs
+from regbench.orchestration.status import duration, status, text
+from regbench.study import plan
+from regbench.study.config import load
+from regbench.system.files import read_json, write_json
+
+MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
+
+
+@pytest.fixture
+def study(tiny):
+    return load(tiny)
+
+
+def own(step) -> None:
+    write_json(Path(step.owner), {"host": platform.node(), "pid": os.getpid(), "beat": 1})
+
+
+def test_counts_and_names(study, tiny_file, capsys):
+    make(study, without=(f"train/brains/{MSE}/seed1", f"evaluate/brains/{MSE}/seed1"))
+    main(["status", str(tiny_file), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["cells"] == {"done": 2, "running": 0, "failed": 0, "stopped": 0, "not started": 1}
+    # prepare, runtime, identity, and for each cell 2 rounds of (propose, trial), select, 2 x (train, evaluate)
+    assert sum(found["jobs"].values()) == 2 + 1 + 2 * (2 * 2 + 1 + 4)
+    assert found["jobs"]["not started"] == 2
+    assert [entry["method"] for entry in found["not_done"]] == [MSE]
+    main(["status", str(tiny_file)])
+    assert "2 done, 1 not started (of 3)" in capsys.readouterr().out
+
+
+def test_the_time_that_remains_is_measured(study):
+    """Made jobs took 30 s each: two trainings side by side, and their evaluations."""
+    missing = tuple(f"{rule}/brains/{MSE}" for rule in ("train", "evaluate"))
+    make(study, without=missing)
+    found = status(study)["eta"]
+    assert (found["seconds"], found["work_seconds"], found["at_once"]) == (None, 4 * 30, 0)
+    for step in jobs.of_cell(study, "brains", MSE):
+        if step.rule == "train":
+            own(step)
+    found = status(study)["eta"]
+    assert found["work_seconds"] == 2 * 15 + 2 * 30  # what runs is on average half done
+    assert found["seconds"] == pytest.approx(45)
+    assert found["at_once"] == 2
+
+
+def test_no_sooner_than_a_cell_by_itself(study):
+    """Rounds wait for each other: many workers do not help a single cell."""
+    make(study, without=(f"trial/brains/{MSE}", f"propose/brains/{MSE}", f"select/brains/{MSE}",
+                         f"train/brains/{MSE}", f"evaluate/brains/{MSE}"))  # fmt: skip
+    for step in jobs.of_cell(study, "brains", MSE):
+        if step.rule == "trial":
+            own(step)
+    found = status(study)["eta"]
+    # two rounds of a running trial (15), train, evaluate; what takes seconds is not counted
+    assert found["seconds"] == 2 * 15 + 2 * 30
+
+
+def test_what_was_never_measured_is_named(study):
+    make(study, without=("trial", "select", "train", "evaluate", "runtime"))
+    found = status(study)
+    assert found["eta"]["unknown"] == ["evaluate", "train", "trial"]
+    assert "not measured yet" in text(found)
+
+
+def test_the_leader_is_chosen_by_validation_and_full_runs_come_first(study):
+    make(study, without=(f"train/brains/{LCC}", f"evaluate/brains/{LCC}"))
+    chosen = plan.layout(study).selected("brains", LCC)
+    write_json(chosen, {**read_json(chosen), "by_dice": {"lam": 0.5, "dice": 0.99}})
+    (leader,) = status(study)["best"]
+    assert (leader["method"], leader["dice"], leader["seeds"]) == (MSE, 0.7, 2)
+
+
+def test_before_any_run_the_best_trial_leads(study):
+    make(study, without=("train", "evaluate"))
+    (leader,) = status(study)["best"]
+    assert (leader["dice"], leader["seeds"]) == (0.6, 0)
+    assert "its best trial" in text(status(study))
+
+
+def test_a_finished_study_says_so(study):
+    make(study)
+    words = text(status(study))
+    assert "all cells are done" in words
+    assert "snakemake" not in words
+
+
+def test_a_study_that_is_not_there_yet(study):
+    found = status(study)
+    assert found["cells"]["not started"] == 3
+    assert "unknown" in text(found)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3.2, "3 s"), (75, "1 min 15 s"), (7500, "2 h 5 min"), (190000, "2 d 4 h")]
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_a_search_that_ended_before_the_first_one_leads(tiny):
+    """Searches end in any order: who looks at the first alone finds no file."""
+    tiny["tuning"]["replicates"] = 2
+    study = load(tiny)
+    make(study, without=(f"select/brains/{MSE}/replicate0", f"train/brains/{MSE}", f"evaluate/brains/{MSE}"))
+    assert status(study)["cells"] is not None

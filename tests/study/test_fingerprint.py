@@ -1,0 +1,87 @@
+"""A changed formula changes the fingerprint of what depends on it, and of nothing else."""
+
+import sys
+import textwrap
+
+import pytest
+
+from regbench.study import fingerprint as module
+from regbench.study.fingerprint import component_module, fingerprint
+from regbench.system.errors import UsageError
+
+CACHED = (component_module, fingerprint, module._source, module._tree, module._code, module._imports)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name, text):
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+        for cached in CACHED:
+            cached.cache_clear()
+        sys.path_importer_cache.clear()
+
+    yield write
+    for cached in CACHED:
+        cached.cache_clear()
+
+
+def test_comments_and_docstrings_change_nothing(package):
+    package("mine_a", 'def f(x):\n    """Old words."""\n    return x + 1\n')
+    before = fingerprint("mine_a")
+    package("mine_a", '"""New."""\n\ndef f(x):\n    """New words."""\n    # why\n    return (x + 1)\n')
+    assert fingerprint("mine_a") == before
+
+
+def test_a_formula_changes_it(package):
+    package("mine_b", "def f(x):\n    return x + 1\n")
+    before = fingerprint("mine_b")
+    package("mine_b", "def f(x):\n    return x + 2\n")
+    assert fingerprint("mine_b") != before
+
+
+def test_a_losss_own_module_is_found():
+    assert component_module("regbench.losses", "lcc") == "regbench.losses.lcc"
+    assert component_module("regbench.losses", "grad_l1") == "regbench.losses.grad"
+    assert component_module("regbench.models", "voxelmorph") == "regbench.models.voxelmorph"
+    assert component_module("regbench.losses", "my.module:loss") == "my.module"
+
+
+def test_stages_depend_on_what_they_use():
+    assert "regbench.spatial.displacement" in reached("regbench.training.final_run")
+    assert "regbench.losses.objective" in reached("regbench.training.final_run")
+    # A registry leads to every loss; a method names its own.
+    assert not any(name.startswith("regbench.losses") for name in reached("regbench.training.final_run"))
+    assert not any("report" in name or "tracking" in name for name in reached("regbench.training.final_run"))
+
+
+def reached(start):
+    pending, seen = [start], set()
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += [other for other in module._imports(name) if other not in module._NOT_FOLLOWED]
+    return seen
+
+
+def test_a_missing_module_is_named():
+    with pytest.raises(UsageError, match="no_such_module_here"):
+        fingerprint("no_such_module_here")
+
+
+def test_a_baseline_is_no_part_of_what_a_network_s_evaluation_depends_on():
+    """The registry imports every baseline; the one that a job runs is added by name."""
+    seen, pending = set(), ["regbench.evaluation.evaluate"]
+    while pending:
+        name = pending.pop()
+        if name not in seen:
+            seen.add(name)
+            pending += [each for each in module._imports(name) if each not in module._NOT_FOLLOWED]
+    assert "regbench.metrics.overlap" in seen
+    assert not {name for name in seen if name.startswith("regbench.models.classical")}
+    assert fingerprint(
+        "regbench.evaluation.evaluate", component_module("regbench.models.classical", "ants_syn")
+    ) != fingerprint("regbench.evaluation.evaluate", component_module("regbench.models.classical", "dipy_syn"))
+    assert "regbench.models.classical.ants_program" in module._imports("regbench.models.classical.ants_syn")

@@ -1,0 +1,146 @@
+"""A whole study with results in its files, analysed by the real stage, without training anything.
+
+`made_study` writes what the jobs would leave; this fills in scores that differ from cell to cell, curves, trials and
+panels, and then runs `analyze`; `report` may follow.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from made_study import DATA, make
+from tiny_study import TINY
+
+from regbench.evaluation.controls import SIMILARITY
+from regbench.evaluation.slices import PLACES, write_panels
+from regbench.report.analyze import KEY, analyze
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import read_json, write_json
+from regbench.tuning.rounds import select
+
+LABELS = {"1": "left", "2": "right"}
+SHAPE = (24, 32)
+GRID = {"similarities": ["lcc", "gcc", "mse"], "regularizers": ["grad_l1", "grad_l2", "bending", "displacement_l1"]}
+
+
+def make_results(config: Config) -> None:
+    """Write every file of a finished study of trained models, then analyse it.
+
+    Args:
+        config: of a study of trained models; its `results` folder receives the files.
+    """
+    make(config, sources=False)
+    lay = plan.layout(config)
+    for dataset in config.datasets:
+        pairs = [[f"s{a}", f"s{b}"] for a in range(3) for b in range(3) if a != b]
+        manifest: dict[str, Any] = {"data_sha256": DATA, "shape": SHAPE, "spacing_mm": [2.0, 2.0], "labels": LABELS}
+        manifest |= {
+            "splits": {part: ["s0", "s1", "s2"] for part in ("train", "validation", "test")},
+            "notes": "Made up.",
+        }
+        write_json(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
+        timed = []
+        for number, method in enumerate(plan.methods(config)):
+            if method.tuned:
+                _cell(config, dataset.id, method, number)
+            timed += [
+                _evaluated(config, (dataset.id, method, seed), number, pairs) for seed in plan.seeds(config, method.id)
+            ]
+        for control in plan.controls(config):
+            _evaluated(config, (dataset.id, control, config.seeds[0]), 0, pairs)
+        pd.concat(timed, ignore_index=True).to_parquet(lay.runtime(dataset.id), index=False)
+    analyze(config)
+
+
+def _cell(config: Config, dataset: str, method: plan.Method, number: int) -> None:
+    """Trials, the choice among them, and the final trainings of one cell."""
+    lay = plan.layout(config)
+    for replicate in plan.replicates(config, method.id):
+        _search(config, dataset, method, number, replicate)
+    environment = {"device": "cpu", "packages": {"torch": "2"}, "system": "Linux"}
+    environment["code"] = {"git_commit": "0123abcd", "git_dirty": False}
+    for seed in plan.seeds(config, method.id):
+        folder = lay.run(dataset, method.id, seed)
+        lam = read_json(lay.selected(dataset, method.id, plan.replicate_of(config, seed)))["lam"]
+        record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}
+        record |= {"job": plan.final_job(config, method.id, seed), "data_sha256": DATA, "checkpoint_sha256": "00"}
+        record |= {"seconds": 20.0, "parameters": 1234, "validations": []}
+        record |= {"validation": {"dice": _dice(number), "ndv_percent": 0.1}, "environment": environment}
+        write_json(folder / "run.json", record)
+        pd.DataFrame({"step": range(1, 31), **_curve(30)}).to_parquet(folder / "history.parquet", index=False)
+
+
+def _search(config: Config, dataset: str, method: plan.Method, number: int, replicate: int) -> None:
+    """Trials and the choice among them."""
+    lay, trials = plan.layout(config), []
+    for path in plan.trial_files(config, dataset, method.id, replicate=replicate):
+        first, last = (int(part) for part in path.stem.removeprefix("trials").split("-"))
+        offset = int(path.parent.name.removeprefix("round")) * config.tuning.round_size
+        found = [_trial(offset + slot, number) for slot in range(first, last + 1)]
+        write_json(path, found)
+        trials += found
+    chosen = select(plan.select_job(config, method.id, replicate), trials)
+    write_json(lay.selected(dataset, method.id, replicate), chosen)
+
+
+def _trial(number: int, cell: int) -> dict[str, Any]:
+    lam = float(f"{10 ** (-1.7 + 0.1 * cell + 0.4 * number):.6g}")
+    found = {"number": number, "lam": lam, "status": "complete", "reason": "", "dice": _dice(cell) - 0.01 * number}
+    return found | {"ndv_percent": 0.4 / (1 + number), "curve": {"step": list(range(1, 11)), **_curve(10)}}
+
+
+def _curve(steps: int) -> dict[str, list[float]]:
+    falling = [1 / (1 + step) for step in range(steps)]
+    return {"loss": falling, "similarity": [value * 0.9 for value in falling], "regularizer": [0.1] * steps}
+
+
+def _dice(number: int) -> float:
+    """A score of its own for each method, the first (`identity`) lowest."""
+    return 0.5 + 0.2 * (1 - 0.75**number)
+
+
+def _evaluated(config: Config, run: tuple[str, plan.Method, int], number: int, pairs: list[list[str]]) -> pd.DataFrame:
+    """Rows and panels of one run (dataset, method, seed); returns its timed rows."""
+    dataset, method, seed = run
+    lay = plan.layout(config)
+    noise = np.random.default_rng([number, seed]).normal(0, 0.01, len(pairs))
+    replicate = plan.replicate_of(config, seed)
+    lam = read_json(lay.selected(dataset, method.id, replicate))["lam"] if method.tuned else np.nan
+    rows = pd.DataFrame(pairs, columns=["fixed", "moving"]).assign(
+        dataset=dataset, method=method.id, seed=seed, replicate=replicate, lam=lam, status="complete", reason=""
+    )
+    rows = rows.assign(dice=_dice(number) + noise, hd95_mm=6 - 4 * _dice(number), labels_vanished=0.0)
+    rows = rows.assign(dice_1=rows["dice"] + 0.02, dice_2=rows["dice"] - 0.02)
+    if method.control or method.id == plan.IDENTITY:
+        rows = _unranked(rows, method.id, config)
+    rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
+    rows.to_parquet(lay.pairs(dataset, method.id, seed), index=False)
+    about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
+    write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES})
+    timed = rows[KEY].assign(device="cpu", peak_memory_mib=12.5 + number, parameters=1234, training_seconds=20.0)
+    return timed.assign(inference_seconds=0.0123 + 0.001 * number, pipeline_seconds=0.05)
+
+
+def _unranked(rows: pd.DataFrame, method: str, config: Config) -> pd.DataFrame:
+    """With the similarities of the grid, and the scores of a control."""
+    if method == "control_self":
+        rows = rows.drop_duplicates("fixed").assign(moving=lambda frame: frame["fixed"], dice=1.0, hd95_mm=0.0)
+    if method == "control_sort":
+        rows = rows.assign(dice=0.02, hd95_mm=40.0)
+    similarity = {"control_self": 0.0, "control_sort": 0.01}.get(method, 0.3)
+    return rows.assign(**{f"{SIMILARITY}{part.id}": similarity for part in config.grid.similarities})
+
+
+def _slices(number: int) -> dict[str, Any]:
+    x, y = np.meshgrid(*(np.linspace(-1, 1, size) for size in SHAPE), indexing="ij")
+    disc = np.exp(-3 * (x**2 + y**2)).astype(np.float32)
+    found = {"fixed": disc, "moving": np.roll(disc, 4, 0), "moved": np.roll(disc, 4 - number % 4, 0)}
+    found["determinant"] = (1 + 1.2 * x * y).astype(np.float32)
+    return found | {"displacement": np.stack([0.3 * x, np.zeros_like(x)]).astype(np.float32)}
+
+
+def twelve(results: Path) -> dict[str, Any]:
+    """The raw config of a study of twelve cells."""
+    return {**TINY, "study": "twelve", "grid": GRID, "results": str(results), "description": "Twelve made-up cells."}

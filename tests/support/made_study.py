@@ -1,0 +1,84 @@
+"""The files of a study as its jobs would leave them, without running any: for tests and for measurements at scale."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from regbench.orchestration import jobs
+from regbench.orchestration.status import QUICK
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import write_json
+
+DATA = "0123456789abcdef"
+
+
+def make(config: Config, *, without: tuple[str, ...] = (), sources: bool = True) -> None:
+    """Write what each job writes, but for those whose name begins with one of `without`.
+
+    Args:
+        config: of the study.
+        without: names of jobs (`Step.name`), such as ``train/brains/voxelmorph.mse.grad_l2/seed1``.
+        sources: whether rows are real parquet files; an empty file is enough where nobody reads them.
+    """
+    lay = plan.layout(config)
+    write_json(lay.config, config.model_dump(mode="json"))
+    rows = _rows() if sources else None
+    for step in jobs.of_study(config):
+        if step.name.startswith(without or ("\0",)):
+            continue
+        if step.rule not in QUICK:
+            path = Path(jobs.log_of(lay.root, step))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("INFO regbench.cli.main: took 30.0 s, 28.0 s of CPU, at most 500 MiB\n")
+        _outputs(config, step, rows)
+
+
+def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None:
+    output = Path(step.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lam = 0.5
+    if step.rule == "prepare":
+        write_json(
+            output,
+            {
+                "data_sha256": DATA,
+                "shape": [32, 32],
+                "spacing_mm": [1.0, 1.0],
+                "labels": {"1": "a"},
+                "pairs": {"validation": [["a", "b"]], "test": [["a", "b"], ["c", "d"]]},
+            },
+        )
+    elif step.rule in ("propose", "trial"):
+        write_json(output, [])
+    elif step.rule == "select":
+        write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
+    elif step.rule == "train":
+        job = plan.final_job(config, step.method, step.seed)
+        record = {"job": job, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
+        record |= {"method": step.method, "seed": step.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
+        for name in ("checkpoint.pt", "history.parquet"):
+            (output.parent / name).touch()
+        write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
+    elif step.rule in jobs.CELL:
+        lay = plan.layout(config)
+        for replicate in plan.replicates(config, step.method):
+            chosen = lay.selected(step.dataset, step.method, replicate)
+            _outputs(config, step._replace(rule="select", output=str(chosen), replicate=replicate), rows)
+        for seed in plan.seeds(config, step.method):
+            for rule, path in (("train", lay.run(step.dataset, step.method, seed) / "run.json"),
+                               ("evaluate", lay.pairs(step.dataset, step.method, seed))):  # fmt: skip
+                _outputs(config, step._replace(rule=rule, output=str(path), seed=seed), rows)
+    elif step.rule == "evaluate" and rows is not None:
+        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed, replicate=step.replicate)
+        kept.to_parquet(output, index=False)
+        (output.parent / plan.PANELS).touch()
+    else:
+        output.touch()
+        os.utime(output)
+
+
+def _rows() -> pd.DataFrame:
+    names = {"fixed": ["a", "b"], "moving": ["c", "d"], "lam": [0.5, 0.5], "status": ["complete"] * 2}
+    return pd.DataFrame({**names, "reason": ["", ""], "dice": [0.6, 0.8], "ndv_percent": [0.0, 0.0]})

@@ -1,0 +1,234 @@
+"""A cell as one job: the same bytes as with a job for each stage, and nothing that was finished is lost."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cheap_study
+import pytest
+import yaml
+from tiny_study import run_verbs
+
+from regbench.cli.main import main
+from regbench.data.prepare import prepare
+from regbench.study import plan
+from regbench.study.config import load
+from regbench.system.errors import RegbenchError
+from regbench.system.files import canonical_json, read_json
+from regbench.tracking.records import study_items
+
+LCC = "voxelmorph.lcc.grad_l2"
+FILES = ("checkpoint.pt", "pairs.parquet", "panels.npz")
+TABLES = ("main.csv", "main.md", "main.tex", "significance.csv", "selection.csv", "per_structure.csv", "grid.csv")
+
+
+@pytest.fixture
+def study(tiny, tmp_path):
+    """A prepared study of one cell, and the command that does it."""
+    tiny |= {"one_job_per_cell": True, "seeds": [0, 1, 2], "tracking": {"enabled": False}}
+    tiny["grid"] = {"similarities": ["lcc"], "regularizers": ["grad_l2"]}
+
+    def write(**changes):
+        tiny.update(changes)
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(tiny))
+        return load(tiny)
+
+    config = write()
+    prepare(plan.prepare_job(config, "brains"), plan.layout(config).data("brains"))
+    write.command = ["cell", str(tmp_path / "study.yaml"), "--method", LCC]
+    return write
+
+
+def run_bytes(config, seeds=None):
+    lay = plan.layout(config)
+    return {(seed, name): (lay.run("brains", LCC, seed) / name).read_bytes()
+            for seed in seeds or config.seeds for name in FILES}  # fmt: skip
+
+
+def delete_outputs(config):
+    """As Snakemake does when a job failed or begins again."""
+    lay = plan.layout(config)
+    shutil.rmtree(lay.root / "runs", ignore_errors=True)
+    lay.selected("brains", LCC).unlink(missing_ok=True)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Seeds of the final trainings that begin, in order; one of them may be made to fail."""
+    import regbench.training.final_run
+
+    begun, whole = [], regbench.training.final_run.fit
+    begun_or_fails = {"fail": None}
+
+    def fit(job, *given, **more):
+        begun.append(job["seed"])
+        if job["seed"] == begun_or_fails["fail"]:
+            raise RegbenchError("the node is gone")
+        return whole(job, *given, **more)
+
+    monkeypatch.setattr(regbench.training.final_run, "fit", fit)
+    begun_or_fails["begun"] = begun
+    return begun_or_fails
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """How often an evaluation was done."""
+    import regbench.evaluation.evaluate
+
+    done, whole = [], regbench.evaluation.evaluate.evaluate
+    monkeypatch.setattr(
+        regbench.evaluation.evaluate, "evaluate", lambda job, *given: (done.append(job["seed"]), whole(job, *given))
+    )
+    return done
+
+
+def test_the_same_bytes_as_with_a_job_for_each_stage(tiny, tmp_path):
+    made = []
+    for whole in (False, True):
+        folder = tmp_path / str(whole)
+        folder.mkdir()
+        raw = {**tiny, "results": str(folder / "results"), "one_job_per_cell": whole}
+        run_verbs(raw, folder)
+        config = load(raw)
+        root = plan.layout(config).root
+        runs = {str(path.relative_to(root)): path.read_bytes() for name in FILES for path in root.rglob(name)
+                if path.is_relative_to(root / "runs")}  # fmt: skip
+        tables = {name: (root / "tables" / name).read_bytes() for name in TABLES}
+        made.append((runs, tables, (root / "analysis/summary.json").read_bytes()))
+    assert len(made[0][0]) == 2 * (1 + 2 * 2) + 4
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("sampler", ["gp", "random", "nsga2"])
+def test_the_same_choice_as_with_a_job_for_each_stage(sampler, tmp_path, monkeypatch):
+    """Trials that cost nothing, a space of four more dimensions: proposals and choice are the same to the byte."""
+    config = cheap_study.study(tmp_path / "apart", sampler, 7)
+    with cheap_study.counted():
+        _, expected = cheap_study.work(config)
+    whole = cheap_study.study(tmp_path / "whole", sampler, 7, size=3)
+    whole = load({**whole.model_dump(mode="json"), "one_job_per_cell": True})
+    prepare(plan.prepare_job(whole, "brains"), plan.layout(whole).data("brains"))
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(whole.model_dump(mode="json")))
+    monkeypatch.setattr("regbench.cli.main._final_runs", lambda *_: None)
+    with cheap_study.counted() as ran:
+        main(["cell", str(path), "--method", LCC])
+        main(["cell", str(path), "--method", LCC])
+    assert ran == list(range(7))
+    for number in range(plan.rounds(config, LCC)):
+        one, other = (plan.layout(each).proposals("brains", LCC, number).read_bytes() for each in (config, whole))
+        assert one == other
+    assert canonical_json(read_json(plan.layout(whole).selected("brains", LCC))) == expected
+
+
+def test_what_is_finished_survives_a_failure(study, trained, evaluated):
+    config = study()
+    main(study.command)
+    expected = run_bytes(config)
+    shutil.rmtree(plan.layout(config).root / "state")
+    delete_outputs(config)
+    trained["begun"].clear()
+    evaluated.clear()
+    trained["fail"] = 2
+    with pytest.raises(SystemExit):
+        main(study.command)
+    assert not (plan.layout(config).root / "runs").exists(), "half a cell was put into its place"
+    trained["fail"] = None
+    delete_outputs(config)
+    main(study.command)
+    assert trained["begun"] == [0, 1, 2, 2]
+    assert evaluated == [0, 1, 2]
+    assert run_bytes(config) == expected
+
+
+def test_one_more_seed_is_one_more_training(study, trained, evaluated):
+    main(study.command)
+    delete_outputs(study())
+    config = study(seeds=[0, 1, 2, 5])
+    main(study.command)
+    assert trained["begun"] == [0, 1, 2, 5]
+    assert evaluated == [0, 1, 2, 5]
+    lay = plan.layout(config)
+    for seed in config.seeds:
+        rows, record = lay.pairs("brains", LCC, seed), lay.run("brains", LCC, seed) / "run.json"
+        assert rows.stat().st_nlink == 2, "the bytes are there twice"
+        assert rows.stat().st_mtime_ns >= record.stat().st_mtime_ns
+        assert record.stat().st_mtime_ns > lay.manifest("brains").stat().st_mtime_ns
+        assert not [path for path in rows.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("what", ["training", "rows", "slices", "checkpoint"])
+def test_what_waits_is_taken_only_whole_and_for_this_study(study, trained, evaluated, what):
+    config = study()
+    main(study.command)
+    expected = run_bytes(config)
+    waiting = plan.layout(config).waiting("brains", LCC, 1)
+    if what == "training":
+        config = study(training={**config.training.model_dump(mode="json"), "steps": 5})
+    else:
+        name = {"rows": "pairs.parquet", "slices": "panels.npz", "checkpoint": "checkpoint.pt"}[what]
+        altered = (waiting / name).read_bytes()[:-3]
+        (waiting / name).unlink()
+        (waiting / name).write_bytes(altered)
+    delete_outputs(config)
+    trained["begun"].clear()
+    evaluated.clear()
+    main(study.command)
+    assert trained["begun"] == {"training": [0, 1, 2], "checkpoint": [1]}.get(what, [])
+    assert evaluated == ([0, 1, 2] if what == "training" else [1])
+    assert (run_bytes(config) == expected) == (what != "training")
+
+
+def test_without_hard_links_files_are_moved(study, trained, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    main(study.command)
+    config = study()
+    assert run_bytes(config)
+    assert not list(plan.layout(config).waiting("brains", LCC, 0).iterdir())
+    main(study.command)
+    assert trained["begun"] == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_cell_is_for_methods_with_a_lambda(study, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*study.command[:-1], "identity"])
+    assert "`cell` is for methods with a lambda, but `identity` has none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_in_the_middle_of_a_seed(study, tmp_path, how):
+    """The seeds before it are kept, of the one that trained its state; whoever looks on sees both."""
+    steps = 1500
+    config = study(training={"steps": steps, "batch": 2, "device": "cpu"})
+    lay = plan.layout(config)
+    regbench = [sys.executable, "-c", "from regbench.cli.main import main; main()"]
+    process = subprocess.Popen([*regbench, *study.command, "--save-every", "0"], stderr=subprocess.PIPE)
+    state = lay.training_state("brains", LCC, 1)
+    deadline = time.monotonic() + 240
+    while not state.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    seeds = {item.key.rpartition("/")[2]: item.make() for item in study_items(config) if "/seed" in item.key}
+    assert {key: record.status for key, record in seeds.items()} == {"seed0": "FINISHED", "seed1": "RUNNING"}
+    process.send_signal(how)
+    said = process.communicate()[1].decode()
+    assert process.returncode == (75 if how == signal.SIGTERM else -how), said
+    assert state.exists()
+    assert not lay.run("brains", LCC, 0).exists()
+    delete_outputs(config)
+    done = subprocess.run([*regbench, *study.command], capture_output=True, text=True, check=True)
+    assert "goes on from step" in done.stderr
+    assert not state.exists()
+    found = run_bytes(config)
+    shutil.rmtree(lay.root / "state")
+    shutil.rmtree(lay.root / "runs")
+    subprocess.run([*regbench, *study.command], capture_output=True, check=True)
+    assert run_bytes(config) == found
