@@ -15,10 +15,11 @@ test: .venv/.dev ## the default tests
 test-all: .venv/.dev ## the long ones too
 	pytest -m "not server"
 
-check: .venv/.dev ## style, types, formats, schema in step
+check: .venv/.dev ## style, types, order of imports, formats, schema in step
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile workflow
 	regbench schema --check
 

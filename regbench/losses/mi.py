@@ -98,7 +98,7 @@ def _mutual(smooth: float, joint: Tensor) -> Tensor:
 def _normalised(joint: Tensor) -> Tensor:
     together = _plogp(joint)
     apart = _plogp(joint.sum(-1)[..., None]) + _plogp(joint.sum(-2)[..., None])
-    flat = together > -16 * torch.finfo(joint.dtype).eps  # one value in both images: nothing to share
+    flat = together > -16 * torch.finfo(torch.float32).eps  # one value in both images: nothing to share
     return 2 - torch.where(flat, 1, apart / torch.where(flat, 1, together))
 
 
@@ -134,7 +134,7 @@ def _forward(
         leaf = histogram.requires_grad_()
         value = score(leaf).mean()
         slope = torch.autograd.grad(value, leaf)[0] if any(wanted) else None
-    return value.detach(), (slope,)
+    return value.detach().to(images[0].dtype), (slope,)
 
 
 def _backward(

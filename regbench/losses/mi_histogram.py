@@ -151,19 +151,21 @@ def _lines(weights: Tensor | None, window: Window, *images: Tensor) -> tuple[Ten
     """Images and weights ``(N, n)``, and each image's low, high and bins per unit, ``(N, 2, 3)``."""
     fixed, moved = (x.flatten(2).flatten(0, 1).contiguous() for x in images)
     masses = None if weights is None else weights.flatten(0, 1)
-    ranges = [torch.stack([x[k].flatten() for x in (window.low, window.high, window.per_unit)], 1) for k in (0, 1)]
-    return fixed, moved, masses, torch.stack(ranges, 1)
+    low, high = (torch.stack([x.flatten() for x in ends], 1).double() for ends in (window.low, window.high))
+    # Anew, in double precision: rounded to float32 it moves a voxel by 1e-6 bins, and the value by as much.
+    per_unit = torch.where(high > low, (window.bins - 1) / torch.where(high > low, high - low, 1), 0)
+    return fixed, moved, masses, torch.stack([low, high, per_unit], 2)
 
 
 def joint_in_chunks(weights: Tensor | None, window: Window, fixed: Tensor, moved: Tensor) -> Tensor:
-    """The same as `joint` in little memory, not differentiable."""
+    """The same as `joint` in little memory, not differentiable; float64 from the compiled loops."""
     if numba_loops.serves(fixed, moved):
         from regbench.losses import mi_loops  # noqa: PLC0415 - starts Numba
 
         given = _lines(weights, window, fixed, moved)
         found = mi_loops.joint(*given, window.bins, window.sigma, _reach(window, fixed))
         found /= fixed[0, 0].numel() if weights is None else 1
-        return found.to(fixed.dtype).view(*fixed.shape[:2], window.bins, window.bins)
+        return found.view(*fixed.shape[:2], window.bins, window.bins)
     rooms, total = Rooms(fixed), fixed.new_zeros(*fixed.shape[:2], window.bins, window.bins)
     for at, mass, lines in _maps(weights, fixed, moved):
         for chunk in _chunks(lines[0]):

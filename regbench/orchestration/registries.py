@@ -39,7 +39,7 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     if kind == "splits":
         return splits.mistakes(given)
     if kind == "preprocessing":
-        return preprocess.mistakes(name, given)
+        return preprocess.mistakes(DATASETS, name, given)
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
 
 

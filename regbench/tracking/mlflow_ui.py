@@ -19,7 +19,9 @@ from typing import IO, NamedTuple
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.tracking import KEY, mlflow_views, tracking_uri
+from regbench.tracking import mlflow_views
+from regbench.tracking.push import KEY
+from regbench.tracking.store import tracking_uri
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0  # seconds until a server must answer: importing MLflow from a slow disk takes most of them

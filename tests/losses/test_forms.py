@@ -152,10 +152,10 @@ def test_box_sums_and_their_gradients(shape: tuple[int, ...], device: torch.devi
     for side in (1, 3, 5, 7, 9):
         sides = (side, *(5,) * (len(shape) - 1))
         cut = image.clone().requires_grad_()
-        windows = torch.nn.functional.pad(cut, [n for side in reversed(sides) for n in (side // 2, side // 2)])
+        padded = torch.nn.functional.pad(cut, [n for side in reversed(sides) for n in (side // 2, side // 2)])
         for axis, each in enumerate(sides):
-            windows = windows.unfold(2 + axis, each, 1)
-        expected = windows.flatten(2 + len(shape)).sum(-1)
+            padded = padded.unfold(2 + axis, each, 1)
+        expected = padded.flatten(2 + len(shape)).sum(-1)
         leaf = image.to(device).requires_grad_()
         found = windows.box_sum(leaf, sides)
         assert torch.allclose(found.cpu(), expected, rtol=1e-12)

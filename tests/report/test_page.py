@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from judged import judge
-from test_report import entry, summary
+from made_summary import entry, summary
 
 from regbench.report.first_screen import how_sure, marked
 from regbench.report.grid_figure import _colours, _readable, single_panels, verdict_grid

@@ -5,6 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kendalltau
 
 from regbench.statistics import (
     bootstrap_means,
@@ -21,6 +22,7 @@ from regbench.statistics import (
     rank_after_tests,
     rank_biserial,
     rank_stability,
+    ranks,
     smallest_p,
     spread,
     too_few,
@@ -416,3 +418,13 @@ def test_one_method_alone_holds_its_rank_and_agrees_with_nothing():
     found = rank_stability(pd.DataFrame({"a": [0.1, 0.4, 0.2]}), "higher", np.random.default_rng(0), resamples=20)
     assert found.frequency.loc["a", 1] == 1
     assert np.isnan(found.kendall_tau).all()
+
+
+def test_the_tau_of_many_rankings_is_that_of_scipy():
+    generator = np.random.default_rng(0)
+    full = generator.integers(1, 6, 7).astype(float)
+    many = np.vstack([generator.integers(1, 6, (40, 7)), np.full((1, 7), 3), [full.astype(int)]])
+    expected = [kendalltau(full, row).statistic for row in many]
+    assert np.allclose(ranks._kendall_tau(full, many), expected, equal_nan=True, atol=1e-15)
+    assert np.isnan(expected[-2])
+    assert expected[-1] == pytest.approx(1)

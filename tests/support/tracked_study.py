@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -23,6 +24,8 @@ from regbench.tracking import KEY, tracking_uri  # noqa: E402
 from regbench.training.training_log import run_log  # noqa: E402
 
 LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
+
+TRACK = [sys.executable, "-c", "from regbench.cli.main import main; main()", "track"]
 
 
 def slow_down(results: Path) -> None:

@@ -201,7 +201,7 @@ def test_an_interrupted_training_goes_back(record, tmp_path, monkeypatch):
     def interrupted(_):
         raise InterruptedTrainingError("stopped at step 1")
 
-    monkeypatch.setattr(main, "_list", interrupted)
+    monkeypatch.setattr("regbench.cli.main._list", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as stopped:

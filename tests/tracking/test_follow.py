@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from tracked_study import LCC, MSE
+from tracked_study import LCC, MSE, TRACK
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -20,7 +20,6 @@ from regbench.tracking.store import UnreachableError  # noqa: E402
 
 module = sys.modules["regbench.tracking.follow"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
-FOLLOW = [sys.executable, "-c", "from regbench.cli.main import main; main()", "track"]
 
 
 def script(monkeypatch, *acts):
@@ -133,7 +132,7 @@ def test_a_store_that_was_wiped_meanwhile(study, wanted, empty_store, monkeypatc
 def test_told_to_end_it_pushes_once_more(study, wanted, ended_by):
     study.remove("analysis", "tables", "figures", f"runs/brains/{MSE}")
     head = subprocess.Popen(["sleep", "100"])
-    command = [*FOLLOW, str(study.file), "--follow", "--interval", "1000", "--head", str(head.pid)]
+    command = [*TRACK, str(study.file), "--follow", "--interval", "1000", "--head", str(head.pid)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while f"tiny/brains/{MSE}/trial3" not in study.runs():
         assert process.poll() is None, process.communicate()

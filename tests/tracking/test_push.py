@@ -454,9 +454,3 @@ def test_two_trackers_at_once_on_a_store_without_tables(study, wanted):
 )
 def test_credentials_are_not_shown(uri, shown):
     assert without_password(uri) == shown
-
-
-@pytest.mark.parametrize("stage", ["fit", "trial", "tune", "train", "evaluate"])
-def test_training_jobs_import_no_mlflow(stage):
-    code = f"import sys, regbench.{stage}; sys.exit('mlflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,8 +9,11 @@ mlflow = pytest.importorskip("mlflow")
 pytest.importorskip("psycopg2")
 
 from servers import POSTGRES, Server, postgres, server  # noqa: E402
-from test_tracking_follow import FOLLOW  # noqa: E402
-from tracked_study import LCC, Study  # noqa: E402
+from tracked_study import (  # noqa: E402
+    LCC,
+    TRACK,
+    Study,
+)
 from tracking_drill import Drill  # noqa: E402
 
 from regbench.tracking import track  # noqa: E402
@@ -65,7 +68,7 @@ def test_unfinished_then_killed_pushes_then_finished(remote, wanted):
     fresh_start(remote)
     remote.remove("analysis", "tables", "figures", f"runs/brains/{LCC}/seed1/run.json")
     for seconds in (4.0, 4.5, 5.0, 5.5, 6.0, 7.0):
-        process = subprocess.Popen([*FOLLOW, str(remote.file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([*TRACK, str(remote.file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(seconds)
         process.kill()
         process.wait()
@@ -76,7 +79,7 @@ def test_unfinished_then_killed_pushes_then_finished(remote, wanted):
 
 def test_two_trackers_at_once_through_the_server(remote, wanted):
     fresh_start(remote)
-    both = [subprocess.Popen([*FOLLOW, str(remote.file)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [subprocess.Popen([*TRACK, str(remote.file)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert remote.state() == wanted
@@ -132,7 +135,7 @@ def test_trackers_at_once_make_the_tables_of_an_empty_postgresql(finished_study,
     with postgres() as uri:
         study = Study(finished_study, tmp_path, empty_store, uri)
         trackers = [
-            subprocess.Popen([*FOLLOW, str(study.file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            subprocess.Popen([*TRACK, str(study.file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for _ in range(3)
         ]
         said = [process.communicate()[0] for process in trackers]
@@ -152,7 +155,7 @@ def test_trackers_at_once_make_the_tables_of_an_empty_postgresql(finished_study,
 def test_a_server_that_is_down_costs_a_message(finished_study, tmp_path, empty_store):
     down = Server("sqlite://", tmp_path)  # never started
     study = Study(finished_study, tmp_path, empty_store, down.uri)
-    done = subprocess.run([*FOLLOW, str(study.file)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*TRACK, str(study.file)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"regbench: MLflow at `{down.uri}` must be reachable, but got: ")

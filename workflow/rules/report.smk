@@ -44,7 +44,7 @@ rule analyze:
         runtime=30,
     params:
         config=CONFIG_FILE,
-        job=job(plan.study_job(STUDY, "analyze")),
+        job=job(plan.study_job(STUDY, "report.analyze")),
     shell:
         "exec regbench analyze {params.config:q} > {log:q} 2>&1"
 

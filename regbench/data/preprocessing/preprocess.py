@@ -126,14 +126,12 @@ def preprocess(
     )  # fmt: skip
 
 
-def mistakes(source: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def mistakes(sources: components.Registry, source: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with the preprocessing of a dataset, as (setting or "", message)."""
-    from regbench.data import DATASETS
-
     if not settings:
         return []
     try:
-        made = get_type_hints(components.find(DATASETS, source)).get("return")
+        made = get_type_hints(components.find(sources, source)).get("return")
     except RegbenchError:
         return []  # an unknown source has its own message
     if made is Source:

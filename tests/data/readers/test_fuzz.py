@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from regbench.data.readers import learn2reg, table
+from regbench.data import learn2reg, table
 from regbench.data.readers.image_file import read_header, read_image, read_labels, read_landmarks
 from regbench.data.readers.npz import read_npz
 from regbench.system.errors import RegbenchError

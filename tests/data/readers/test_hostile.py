@@ -11,8 +11,8 @@ import pytest
 from data_files import brain, folder_of, gzipped_header, learn2reg_folder, nifti, spec
 from PIL import Image
 
+from regbench.data import table
 from regbench.data.prepare import prepare
-from regbench.data.readers import table
 from regbench.system.errors import RegbenchError
 
 

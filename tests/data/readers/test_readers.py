@@ -12,10 +12,9 @@ import pytest
 from data_files import brain, folder_of, learn2reg_folder, nifti, shared, spec
 from PIL import Image
 
-from regbench.data import arrays, voxelmorph_npz
+from regbench.data import arrays, folder, learn2reg, neurite_oasis, table, voxelmorph_npz
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
-from regbench.data.readers import folder, learn2reg, neurite_oasis, table
 from regbench.data.readers.image_file import read_header, read_image, read_landmarks
 from regbench.system.errors import RegbenchError
 

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 from data_files import shared
+from made_images import blobs, pair
 from scipy.ndimage import shift
-from test_baselines import blobs, pair
 from tiny_study import ROOT, TINY
 
 from regbench.cli.main import main

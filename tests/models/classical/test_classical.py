@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from made_images import blobs, pair
 from scipy.ndimage import gaussian_filter, shift
 from tiny_study import TINY
 
 from regbench.cli.main import main
-from regbench.data.cache import Pair
 from regbench.data.nifti import write_displacement
 from regbench.evaluation.evaluate import means
 from regbench.models.classical import BASELINES
@@ -20,20 +20,6 @@ from regbench.system.errors import RegbenchError
 
 METHODS = [name for name in BASELINES if name not in ("fields", "ants_syn")]  # tests/models/classical/test_ants_syn.py
 NEEDS = {"sitk_affine": "SimpleITK", "sitk_demons": "SimpleITK", "greedy_ncc": "picsl_greedy", "dipy_syn": "dipy"}
-
-
-def blobs(shape, seed=0):
-    """A smooth image with structure everywhere and a dark border."""
-    noise = gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2.5)
-    inside = np.zeros(shape)
-    inside[tuple(slice(6, -6) for _ in shape)] = 1
-    noise = (noise - noise.min()) / np.ptp(noise)
-    return (noise * gaussian_filter(inside, 2)).astype(np.float32)
-
-
-def pair(fixed, moving, spacing):
-    labels = np.zeros(fixed.shape, np.int32)
-    return Pair(fixed, moving, labels, labels, None, spacing)
 
 
 CASES = [((48, 40), (1.5, 2.0)), ((36, 32, 28), (1.0, 1.5, 2.0))]
