@@ -12,14 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from regbench import __version__
 from regbench.study import plan
 from regbench.study.config import Config, json_schema, load, read_yaml
+from regbench.study.specs import ComponentSpec, EvaluateSpec, TrainSpec
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError, did_you_mean
 from regbench.system.job_usage import clocked, took
+
+if TYPE_CHECKING:
+    from regbench.tuning.trial_results import TrialResult
 
 Verb = Callable[[argparse.Namespace], None]
 LOG = logging.getLogger(__name__)
@@ -327,7 +331,8 @@ def _propose(options: argparse.Namespace) -> None:
     earlier = _trials(config, dataset, options, before=number)
     with clocked("propose"):
         proposals = propose(plan.propose_job(config, dataset, options.method, number, replicate), number, earlier)
-    write_json(plan.layout(config).proposals(dataset, options.method, number, replicate), proposals)
+    path = plan.layout(config).proposals(dataset, options.method, number, replicate)
+    write_json(path, [proposal.to_json() for proposal in proposals])
 
 
 def _replicate(options: argparse.Namespace, config: Config) -> int:
@@ -339,7 +344,7 @@ def _replicate(options: argparse.Namespace, config: Config) -> int:
 
 def _trials(
     config: Config, dataset: str, options: argparse.Namespace, before: int | None = None
-) -> list[dict[str, object]]:
+) -> "list[TrialResult]":
     from regbench.system.files import read_json
 
     paths = plan.trial_files(config, dataset, options.method, before, options.replicate)
@@ -351,12 +356,14 @@ def _trial(options: argparse.Namespace) -> None:
     from regbench.system.files import read_json, write_json
     from regbench.system.ownership import owning
     from regbench.tuning.trial import run_trials
+    from regbench.tuning.trial_results import Proposal
 
     config = _config(options)
     _set_up(options, config.training.device)
     dataset, method, lay = _dataset(options, config), options.method, plan.layout(config)
     replicate = _replicate(options, config)
-    proposals = read_json(lay.proposals(dataset, method, options.round, replicate))
+    entries = read_json(lay.proposals(dataset, method, options.round, replicate))
+    proposals = [Proposal.from_json(entry) for entry in entries]
     first, last = options.slots or (0, len(proposals) - 1)
     state = lay.trial_state(dataset, method, replicate)
     name = f"round{options.round}.trials{first}-{last}"
@@ -419,8 +426,8 @@ def _final_runs(options: argparse.Namespace, config: Config, dataset: str) -> No
     data = load_data(lay.data(dataset))
     for seed, waiting in runs.items():
         options.seed = seed
-        job, lam, _ = _training(options, config, dataset)
-        cell.clear_old(job, lam, data, waiting)
+        spec, _ = _training(options, config, dataset)
+        cell.clear_old(spec, data, waiting)
     for seed, waiting in runs.items():
         options.seed, options.waiting = seed, waiting
         _train(options)
@@ -432,37 +439,37 @@ def _final_runs(options: argparse.Namespace, config: Config, dataset: str) -> No
         cell.publish(waiting, lay.run(dataset, method, seed))
 
 
-def _training(options: argparse.Namespace, config: Config, dataset: str) -> tuple[dict[str, Any], float | None, str]:
-    """The job of a final training, its lambda, and why there is none."""
+def _training(options: argparse.Namespace, config: Config, dataset: str) -> tuple[TrainSpec, str]:
+    """The spec of a final training, and why it has no lambda."""
     from regbench.system.files import read_json
-    from regbench.tuning.sampler import with_values
+    from regbench.tuning.space import at_choice
 
-    job = plan.final_job(config, options.method, options.seed)
+    spec = plan.final_job(config, options.method, options.seed)
     if options.lam is not None:
-        return job, options.lam, ""
+        return spec.model_copy(update={"lam": options.lam}), ""
     chosen = read_json(plan.layout(config).selected(dataset, options.method, plan.replicate_of(config, options.seed)))
-    return with_values(job, chosen.get("values", {})), chosen["lam"], chosen["reason"]
+    return at_choice(spec, chosen), chosen["reason"]
 
 
 def _train(options: argparse.Namespace) -> None:
     from regbench.data.cache import load as load_data
     from regbench.system.ownership import owning
-    from regbench.training.final_run import train, trained
+    from regbench.training.final_run import is_complete, train
 
     config = _config(options)
     _set_up(options, config.training.device)
     dataset, lay = _dataset(options, config), plan.layout(config)
     if options.lam is not None and not 0 < options.lam < float("inf"):
         raise UsageError(f"--lam must be a positive number, but got {options.lam:g}")
-    job, lam, reason = _training(options, config, dataset)
+    spec, reason = _training(options, config, dataset)
     folder = options.out or options.waiting or lay.run(dataset, options.method, options.seed)
     state = options.out / "state.pt" if options.out else lay.training_state(dataset, options.method, options.seed)
     data = load_data(lay.data(dataset))
     with owning(state.with_suffix(".owner"), f"training of {options.method}, seed {options.seed},") as waited:
-        if (waited or options.waiting) and trained(job, lam, data, folder):
+        if (waited or options.waiting) and is_complete(spec, data, folder):
             return
         train(
-            job, lam, data, folder, reason=reason, state=state, save_every=options.save_every, bar=sys.stderr.isatty()
+            spec, data, folder, reason=reason, state_path=state, save_every=options.save_every, bar=sys.stderr.isatty()
         )
 
 
@@ -528,10 +535,10 @@ def _evaluate_fields(options: argparse.Namespace) -> None:
     if not options.fields.is_dir():
         raise UsageError(f"`{options.fields}` must be a folder of displacement fields, but there is none.")
     dataset = _dataset(options, config)
-    baseline = {"name": "fields", "parameters": {"path": str(options.fields), "form": options.form}}
+    fields = ComponentSpec(name="fields", parameters={"path": str(options.fields), "form": options.form})
     out = options.out or options.fields / "pairs.parquet"
-    job = {"method": options.fields.name, "seed": 0, "baseline": baseline}
-    evaluate(job, load_data(plan.layout(config).data(dataset)), None, out)
+    spec = EvaluateSpec(method=options.fields.name, seed=0, replicate=0, code="", baseline=fields)
+    evaluate(spec, load_data(plan.layout(config).data(dataset)), None, out)
     print(f"{means(out)}\nrows {out}")
 
 

@@ -13,16 +13,17 @@ import numpy as np
 from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
 from regbench.metrics.overlap import dice, mean_over_labels
+from regbench.study.specs import PrepareSpec
 from regbench.system.files import read_json, replacing
 
 SHOWN = 24  # rows of a table before it is cut
 
 
-def inspect(spec: Mapping[str, Any], picture: Path | None = None, *, threads: int = 1) -> str:
+def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1) -> str:
     """Prepare a dataset in a temporary folder and describe it.
 
     Args:
-        spec: as for `regbench.data.prepare.prepare`.
+        spec: of the dataset.
         picture: PNG that receives a contact sheet; none unless given.
         threads: subjects worked on at once.
 
@@ -33,7 +34,7 @@ def inspect(spec: Mapping[str, Any], picture: Path | None = None, *, threads: in
         RegbenchError: whatever `prepare` finds wrong.
     """
     with TemporaryDirectory() as temporary:
-        folder = Path(temporary) / str(spec["id"])
+        folder = Path(temporary) / spec.id
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_json(folder / "manifest.json")
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]

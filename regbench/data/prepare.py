@@ -17,6 +17,7 @@ from regbench.data.cache import MANIFEST
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
 from regbench.system.files import digest, file_sha256, read_json, replacing, write_json
@@ -25,13 +26,13 @@ EARLY = 2**24  # bytes that may wait for the disk while more is to come
 TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
 
 
-def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
+def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
     """Build the cache of a dataset in `folder`; the manifest is written last and marks a whole cache.
 
     Subjects are read and written one by one. When several processes ask at once, one builds and the others wait for it.
 
     Args:
-        spec: slice of the config (`plan.prepare_job`): id, source, parameters, splits, pairs, preprocessing.
+        spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
             ``masks.npy`` and ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
         threads: subjects worked on at once; changes no byte.
@@ -43,19 +44,19 @@ def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
     splits, used = divide(spec, source)
     before = _version(folder)
     with _alone(folder):
-        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(dict(spec)):
+        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
-        files, records = _write(source, folder, spec["id"], threads)
-        _check_labelled(records, used, spec["id"])
+        files, records = _write(source, folder, spec.id, threads)
+        _check_labelled(records, used, spec.id)
         write_json(
             folder / MANIFEST,
             {
-                "id": spec["id"],
-                "key": digest(dict(spec)),
-                "source": spec["source"],
-                "parameters": spec["parameters"],
-                "preprocessing": spec.get("preprocessing", {}),
+                "id": spec.id,
+                "key": digest(spec.to_json()),
+                "source": spec.source,
+                "parameters": spec.parameters,
+                "preprocessing": spec.preprocessing,
                 "shape": list(source.shape),
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
@@ -72,18 +73,18 @@ def prepare(spec: Mapping[str, Any], folder: Path, *, threads: int = 1) -> None:
         )
 
 
-def open_source(spec: Mapping[str, Any], *, threads: int = 1) -> Source:
+def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     """The dataset of `spec` on its grid; subjects are read when they are asked for.
 
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    found = bind(DATASETS, spec["source"], spec.get("parameters", {}))()
-    settings = spec.get("preprocessing") or {}
+    found = bind(DATASETS, spec.source, spec.parameters)()
+    settings = spec.preprocessing
     if isinstance(found, Source):
         if settings:
             raise UsageError(
-                f"dataset `{spec['id']}`: `{spec['source']}` makes its own grid and takes no preprocessing; "
+                f"dataset `{spec.id}`: `{spec.source}` makes its own grid and takes no preprocessing; "
                 "set its parameters instead."
             )
         return found
@@ -92,16 +93,16 @@ def open_source(spec: Mapping[str, Any], *, threads: int = 1) -> Source:
     return on_grid(found, settings, threads=threads)
 
 
-def divide(spec: Mapping[str, Any], source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
+def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
     """Splits and pairs of `spec`.
 
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.get("splits", {}), spec["id"], groups=source.groups, given=source.given)
-    wanted = spec.get("pairs", {})
+    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
+    wanted = spec.pairs
     used = {
-        key: pairs(splits[key], wanted.get(key), spec["id"], key, given=source.given_pairs)
+        key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)
         for key in ("validation", "test")
     }
     train = [list(pair) for pair in source.given_pairs if set(pair) <= set(splits["train"])]

@@ -1,108 +1,215 @@
 """Every test pair of a run becomes one row of metrics; NaN and a reason where it failed."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
-from regbench.data.cache import Dataset, Pair
+from regbench.data.cache import Dataset
 from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, no_displacement
-from regbench.evaluation.slices import chosen, slices, write_panels
+from regbench.evaluation.measure import Registered, measure, metric_names
+from regbench.evaluation.slices import Slices, chosen, slices, write_panels
 from regbench.losses import SIMILARITIES
-from regbench.metrics import (
-    METRICS,
-    dice,
-    displacement_mm,
-    endpoint_error_mm,
-    folding_metrics,
-    hd95_l2r,
-    inverse_consistency_mm,
-    mean_over_labels,
-    surface_metrics,
-    tre_l2r_mm,
-    tre_mm,
-)
+from regbench.metrics import METRICS, inverse_consistency_mm
 from regbench.models.classical import BASELINES, software
 from regbench.models.predict import registered, self_displacements
-from regbench.spatial.displacement import warp, warp_labels
 from regbench.study.components import bind
 from regbench.study.plan import PANELS
+from regbench.study.specs import ComponentSpec, EvaluateSpec, TrainSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, replacing
 from regbench.system.job_usage import clocked_items
-from regbench.training.final_run import load_run
+from regbench.training.checkpoint import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
-Registered = Iterator[tuple[tuple[str, str], Pair, Any]]  # (fixed, moving), pair, displacement or an error
+INVERSE = "inverse_consistency_mm"
+Row = dict[str, str | int | float | None]
 
 
-def evaluate(job: Mapping[str, Any], data: Dataset, folder: Path | None, out: Path) -> None:
+@dataclass(frozen=True)
+class Failed:
+    """A pair that could not be registered, and why."""
+
+    fixed: str
+    moving: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all rows of a method have in common.
+
+    Attributes:
+        lam: weight of the regularizer; None where there is none.
+        similarity: what the run was trained with; None where nothing was.
+        self_displacement_mm: mean length by which the model moves a test image that meets itself, by its subject.
+    """
+
+    lam: float | None = None
+    status: str = "complete"
+    reason: str = ""
+    similarity: ComponentSpec | None = None
+    self_displacement_mm: dict[str, float] | None = field(default=None)
+
+
+def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) -> None:
     """Evaluate a run on all test pairs: one parquet row each, and beside it slices of three pairs for the figures.
 
     The controls that a job brings with it get the same, as ``<control>.parquet`` and ``.npz`` beside `out`.
 
     Args:
-        job: slice of the config (`plan.evaluate_job`).
+        spec: of the evaluation.
         data: prepared dataset.
         folder: of the run; None for a baseline and for `identity`, whose displacement is zero.
         out: parquet file.
     """
-    record, found_all = _method(job, folder, data)
-    frame, panels = _table(job, record, found_all, data, out.parent)
-    write_panels(out.with_name(PANELS), panels)
-    if job.get("baseline"):
-        frame[SOFTWARE] = canonical_json(software(job["baseline"]["name"]))
-    with replacing(out) as temporary:
+    run, model = (_Run(), None) if folder is None else _run(folder, data)
+    registrations = _by_baseline(spec.baseline, data) if model is None else _by_model(model, data)
+    frame, panels = _table(spec, run, registrations, data, out.parent)
+    if spec.baseline is not None:
+        frame[SOFTWARE] = canonical_json(software(spec.baseline.name))
+    _write(frame, panels, out, out.with_name(PANELS))
+    for control in spec.controls:
+        controlled = spec.model_copy(update={"method": control})
+        frame, panels = _table(controlled, run, _by_control(control, data), data, out.parent)
+        _write(frame, panels, out.with_name(f"{control}.parquet"), out.with_name(f"{control}.npz"))
+
+
+def _write(frame: pd.DataFrame, panels: dict[str, tuple[Row, Slices]], rows_path: Path, panels_path: Path) -> None:
+    write_panels(panels_path, panels)
+    with replacing(rows_path) as temporary:
         frame.to_parquet(temporary, index=False)
-    for control in job.get("controls", ()):
-        pairs = ((names, data.pair(*names)) for names in control_pairs(control, data))
-        found_all = ((names, pair, CONTROLS[control](pair)) for names, pair in pairs)
-        frame, panels = _table({**job, "method": control}, record, found_all, data, out.parent)
-        write_panels(out.with_name(f"{control}.npz"), panels)
-        with replacing(out.with_name(f"{control}.parquet")) as temporary:
-            frame.to_parquet(temporary, index=False)
+
+
+def _run(folder: Path, data: Dataset) -> tuple[_Run, nn.Module | None]:
+    """What a run's rows have in common, and its model; no model where the run is not complete."""
+    record, model = load_run(folder)
+    if record["status"] != "complete":
+        model = None
+    similarity = TrainSpec.from_json(record["job"]).similarity
+    own = None if model is None else self_displacements(model, data)
+    return _Run(record["lam"], record["status"], record["reason"], similarity, own), model
+
+
+def _by_model(model: nn.Module, data: Dataset) -> Iterator[Registered | Failed]:
+    for names, pair, displacement in registered(model, data, "test"):
+        yield Registered(*names, pair, displacement)
+
+
+def _by_control(control: str, data: Dataset) -> Iterator[Registered | Failed]:
+    for names in control_pairs(control, data):
+        pair = data.pair(*names)
+        yield Registered(*names, pair, CONTROLS[control](pair))
+
+
+def _by_baseline(baseline: ComponentSpec | None, data: Dataset) -> Iterator[Registered | Failed]:
+    """A classical method pair by pair; zero displacements where there is none."""
+    function = bind(BASELINES, baseline.name, baseline.parameters) if baseline else None
+    for fixed, moving in data.pairs("test"):
+        pair = data.pair(fixed, moving)
+        try:
+            displacement = function(pair, fixed, moving) if function else no_displacement(pair)
+        except UsageError:
+            raise  # a missing package is no property of a pair
+        except RegbenchError as error:
+            yield Failed(fixed, moving, str(error))
+        else:
+            yield Registered(fixed, moving, pair, displacement)
 
 
 def _table(
-    job: Mapping[str, Any], record: Mapping[str, Any], found_all: Registered, data: Dataset, folder: Path
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row of each registration, and the slices of three."""
-    compare = _similarity(record, job.get("similarities", ()))
-    own = record.get("self_displacement_mm")
-    rows: list[dict[str, Any]] = []
-    shown: list[dict[str, Any]] = []
-    found_all = clocked_items("register", found_all)
-    for (fixed, moving), pair, displacement in _both_ways(found_all, rows, data, folder):
-        row: dict[str, Any] = {"dataset": data.id, "method": job["method"], "seed": job["seed"], "lam": record["lam"]}
-        row["replicate"] = job.get("replicate", 0)
-        row |= {"fixed": fixed, "moving": moving, "status": record["status"], "reason": record["reason"]}
-        if isinstance(displacement, RegbenchError):
-            row |= {"status": "failed", "reason": str(displacement)}
-        if row["status"] == "complete":
-            moved = _moved(pair, displacement)
-            row |= measure(pair, displacement, list(data.labels)) | compare(pair, moved)
-            row |= {} if own is None else {"self_displacement_mm": own.get(fixed, np.nan)}
-        rows.append(row)
-        shown.append(slices(pair, displacement, moved) if row["status"] == "complete" else {})
-    frame = pd.DataFrame(rows, columns=_columns(rows, data, compare))
+    spec: EvaluateSpec, run: _Run, registrations: Iterable[Registered | Failed], data: Dataset, folder: Path
+) -> tuple[pd.DataFrame, dict[str, tuple[Row, Slices]]]:
+    """A row of each registration, and the slices of three.
+
+    Where both directions of a pair are test pairs, displacements wait on disk in `folder` to be compared: many fields
+    of full size would not fit in memory.
+    """
+    compare = _similarities(run, spec)
+    rows: list[Row] = []
+    shown: list[Slices] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
+        directions = _Directions(Path(waiting), data)
+        for registration in clocked_items("register", registrations):
+            row = _row(spec, run, registration, data)
+            if row["status"] == "complete" and isinstance(registration, Registered):
+                row |= measure(registration, list(data.labels)) | compare(registration)
+                if run.self_displacement_mm is not None:
+                    row["self_displacement_mm"] = run.self_displacement_mm.get(registration.fixed, np.nan)
+                directions.keep(registration)
+                shown.append(slices(registration.pair, registration.displacement, registration.moved))
+            else:
+                shown.append({})
+            rows.append(row)
+        for row in rows:
+            row[INVERSE] = directions.inverse_consistency(str(row["fixed"]), str(row["moving"]))
+    complete = next((row for row in rows if row["status"] == "complete"), None)
+    names = list(complete) if complete else [*_row(spec, run, Failed("", "", ""), data), *metric_names(data), INVERSE]
+    frame = pd.DataFrame(rows, columns=names)
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
     frame["lam"] = frame["lam"].astype(float)
     return frame, {place: (rows[k], shown[k]) for place, k in places.items()}
 
 
-def _columns(rows: list[dict[str, Any]], data: Dataset, compare: Callable[[Pair, Any], dict[str, float]]) -> list[str]:
-    """Of all rows, those that failed too; where every pair failed, a zero displacement tells what they would be."""
-    whole = next((row for row in rows if row["status"] == "complete"), None)
-    if whole is not None:
-        return list(whole)
-    pair = data.pair(rows[0]["fixed"], rows[0]["moving"])
-    named = [*measure(pair, no_displacement(pair), list(data.labels)), *compare(pair, pair.moving)]
-    *about, last = rows[0]
-    return [*about, *named, last]
+def _row(spec: EvaluateSpec, run: _Run, registration: Registered | Failed, data: Dataset) -> Row:
+    """What a row says beside its metrics."""
+    row: Row = {
+        "dataset": data.id, "method": spec.method, "seed": spec.seed, "lam": run.lam, "replicate": spec.replicate,
+        "fixed": registration.fixed, "moving": registration.moving, "status": run.status, "reason": run.reason,
+    }  # fmt: skip
+    if isinstance(registration, Failed):
+        row |= {"status": "failed", "reason": registration.reason}
+    return row
+
+
+class _Directions:
+    """Displacements of pairs that are test pairs in both directions, on disk."""
+
+    def __init__(self, folder: Path, data: Dataset) -> None:
+        pairs = data.pairs("test")
+        number = {names: k for k, names in enumerate(pairs)}
+        both = [names for names in pairs if names[::-1] in number and names[0] != names[1]]
+        self.paths = {names: folder / f"{number[names]}.npy" for names in both}
+        self.spacing_mm = data.spacing_mm
+
+    def keep(self, registration: Registered) -> None:
+        """Keep a displacement that another direction will be compared with."""
+        path = self.paths.get((registration.fixed, registration.moving))
+        if path is not None:
+            np.save(path, registration.displacement)
+
+    def inverse_consistency(self, fixed: str, moving: str) -> float:
+        """How far there and back again ends from the start, in mm; NaN without both directions."""
+        there, back = self.paths.get((fixed, moving)), self.paths.get((moving, fixed))
+        if there is None or back is None or not (there.exists() and back.exists()):
+            return np.nan
+        return inverse_consistency_mm(np.load(there), np.load(back), self.spacing_mm)
+
+
+def _similarities(run: _Run, spec: EvaluateSpec) -> Callable[[Registered], dict[str, float]]:
+    """The training similarity of a pair before and after its registration; those of the grid, after it."""
+    own = bind(SIMILARITIES, run.similarity.name, run.similarity.parameters) if run.similarity else None
+    grid = {f"{SIMILARITY}{s.id}": bind(SIMILARITIES, s.name, s.parameters) for s in spec.similarities}
+
+    def compare(registration: Registered) -> dict[str, float]:
+        if own is None and not grid:
+            return {}
+        pair = registration.pair
+        fixed, before, after = (
+            torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving, registration.moved)
+        )
+        values = {name: float(similarity(fixed, after)) for name, similarity in grid.items()}
+        if own is not None:
+            values |= {"similarity_before": float(own(fixed, before)), "similarity_after": float(own(fixed, after))}
+        return values
+
+    return compare
 
 
 def means(path: Path) -> str:
@@ -128,111 +235,3 @@ def _words(scores: "pd.Series[float]") -> str:
     if infinite:
         return f"{scores.median():10.4f} median, {infinite} infinite,"
     return f"{scores.mean():10.4f} ± {scores.std(ddof=1):.4f}"
-
-
-def _method(job: Mapping[str, Any], folder: Path | None, data: Dataset) -> tuple[dict[str, Any], Registered]:
-    """The record of a method, and the displacements of its test pairs, or why one has none."""
-    record: dict[str, Any] = {"lam": None, "status": "complete", "reason": ""}
-    if folder is not None:
-        record, model = load_run(folder)
-        if model is not None and record["status"] == "complete":
-            record["self_displacement_mm"] = self_displacements(model, data)
-            return record, registered(model, data, "test")
-    return record, _by_baseline(job.get("baseline"), data)
-
-
-def _by_baseline(baseline: Mapping[str, Any] | None, data: Dataset) -> Registered:
-    """A classical method pair by pair; zero displacements where there is none."""
-    function = bind(BASELINES, baseline["name"], baseline["parameters"]) if baseline else None
-    for fixed, moving in data.pairs("test"):
-        pair = data.pair(fixed, moving)
-        try:
-            yield (fixed, moving), pair, function(pair, fixed, moving) if function else no_displacement(pair)
-        except UsageError:
-            raise  # a missing package is no property of a pair
-        except RegbenchError as error:
-            yield (fixed, moving), pair, error
-
-
-def _both_ways(found_all: Registered, rows: list[dict[str, Any]], data: Dataset, folder: Path) -> Registered:
-    """Hand each registration on; where both directions of a pair are, complete their rows with how well they agree.
-
-    The direction that comes first waits on disk: many fields of full size would not fit in memory.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ordered = [tuple(names) for names in data.pairs("test")]
-    both = {names for names in ordered if names[::-1] in ordered}
-    with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
-        for number, (names, pair, displacement) in enumerate(found_all):
-            yield names, pair, displacement
-            other = ordered.index(names[::-1]) if names in both and names[0] != names[1] else number
-            rows[number]["inverse_consistency_mm"] = np.nan
-            if rows[number]["status"] != "complete":
-                continue
-            if other > number:
-                np.save(Path(waiting) / f"{number}.npy", displacement)
-            elif other < number and rows[other]["status"] == "complete":
-                path = Path(waiting) / f"{other}.npy"
-                back = np.load(path)
-                for row, one, two in ((number, displacement, back), (other, back, displacement)):
-                    rows[row]["inverse_consistency_mm"] = inverse_consistency_mm(one, two, pair.spacing_mm)
-                path.unlink()
-
-
-def _similarity(
-    record: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]
-) -> Callable[[Pair, Any], dict[str, float]]:
-    """The training similarity of a pair before and after its registration; those of `grid`, after it."""
-    component = record["job"]["similarity"] if "job" in record else None
-    own = bind(SIMILARITIES, component["name"], component["parameters"]) if component else None
-    asked = {f"{SIMILARITY}{each['id']}": bind(SIMILARITIES, each["name"], each["parameters"]) for each in grid}
-
-    def compare(pair: Pair, moved: Any) -> dict[str, float]:
-        if own is None and not asked:
-            return {}
-        fixed, before, after = (
-            torch.from_numpy(np.array(image))[None, None] for image in (pair.fixed, pair.moving, moved)
-        )
-        found = {name: float(between(fixed, after)) for name, between in asked.items()}
-        if own is not None:
-            found |= {"similarity_before": float(own(fixed, before)), "similarity_after": float(own(fixed, after))}
-        return found
-
-    return compare
-
-
-def _moved(pair: Pair, displacement: Any) -> Any:
-    """The moving image ``(*S)``, warped: what is compared with the fixed one, and what the figures show."""
-    moving, field = (
-        torch.from_numpy(np.array(values, np.float32))[None] for values in (pair.moving[None], displacement)
-    )
-    return warp(moving, field)[0, 0].numpy()
-
-
-def measure(pair: Pair, displacement: Any, labels: list[int]) -> dict[str, float]:
-    """All metrics of one pair and its displacement ``(d, *S)`` in voxels."""
-    foreground = pair.foreground
-    moved = warp_labels(pair.moving_labels, displacement)
-    per_label = dice(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
-    counted = [label for label, value in per_label.items() if not np.isnan(value)]
-    found = {
-        "dice": mean_over_labels(per_label),
-        "labels_counted": float(len(counted)),
-        "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
-        "displacement_mm": displacement_mm(displacement, pair.spacing_mm),
-        **folding_metrics(displacement, foreground),
-    }
-    surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
-    surfaces["hd95_l2r"] = hd95_l2r(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
-    found |= {name: mean_over_labels(values) for name, values in surfaces.items()}
-    if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
-        points = (pair.fixed_landmarks, pair.moving_landmarks)
-        found["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
-        found["tre_l2r_mm"] = tre_l2r_mm(displacement, *points, pair.spacing_mm)
-    if pair.truth is not None:
-        found["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
-        found["endpoint_error_foreground_mm"] = endpoint_error_mm(
-            displacement, pair.truth, pair.spacing_mm, mask=foreground
-        )
-    every = {"dice": per_label, **surfaces}
-    return found | {f"{name}_{label}": value for name, values in every.items() for label, value in values.items()}

@@ -10,7 +10,7 @@ from regbench.data.space import displacement_to_native
 from regbench.models.predict import register
 from regbench.system.errors import RegbenchError
 from regbench.system.files import write_text
-from regbench.training.final_run import load_run
+from regbench.training.checkpoint import load_run
 
 
 def export(data: Dataset, folder: Path, out: Path, *, native: bool = True) -> list[Path]:

@@ -21,9 +21,10 @@ from regbench.data.space import Space, displacement_to_native
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
+from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
-from regbench.training.final_run import load_checkpoint, read_checkpoint
+from regbench.training.checkpoint import load_checkpoint, read_checkpoint
 
 Array = NDArray[Any]
 LPS = np.diag([-1.0, -1.0, 1.0])
@@ -76,8 +77,8 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
     """
     dims = read(fixed).array.ndim
     if name == "instance":
-        compare, penalise = ({"name": part, "parameters": {}} for part in (similarity, regularizer))
-        return build_model({"name": name, "parameters": {}}, dims, objective(compare, penalise, lam)), PLAIN
+        compare, penalise = (ComponentSpec(name=part, parameters={}) for part in (similarity, regularizer))
+        return build_model(ComponentSpec(name=name, parameters={}), dims, objective(compare, penalise, lam)), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
     stored = read_checkpoint(path)
     model = load_checkpoint(path)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # who draws needs no torch
     from regbench.data.cache import Pair
 
 Array = NDArray[Any]
+Slices = dict[str, Array]
 PLACES = ("best", "median", "worst")
 
 
@@ -23,7 +24,7 @@ def chosen(dice: Array) -> dict[str, int]:
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]} if order else {}
 
 
-def slices(pair: "Pair", displacement: Array, moved: Array) -> dict[str, Array]:
+def slices(pair: "Pair", displacement: Array, moved: Array) -> Slices:
     """Fixed, moving and moved image, in-plane displacement ``(2, *S)`` and determinant of one slice of a pair.
 
     In 3D it is the slice across the last axis with most labelled voxels; the determinant is that of the volume.
@@ -40,7 +41,7 @@ def slices(pair: "Pair", displacement: Array, moved: Array) -> dict[str, Array]:
     return {name: values.astype(np.float32) for name, values in {**shown, "displacement": displacement}.items()}
 
 
-def write_panels(path: Path, found: Mapping[str, tuple[Mapping[str, str | float], Mapping[str, Array]]]) -> None:
+def write_panels(path: Path, found: Mapping[str, tuple[Mapping[str, object], Mapping[str, Array]]]) -> None:
     """Write the slices as ``.npz``: arrays ``<place>_<name>``, and ``<place>_about`` with fixed, moving and Dice.
 
     Args:

@@ -20,13 +20,14 @@ from regbench.data.cache import Dataset, Pair
 from regbench.data.nifti import displacement_name, write_displacement
 from regbench.metrics import TIMED
 from regbench.models.classical import BASELINES
-from regbench.models.predict import device_of, register, trained
+from regbench.models.predict import device_of, has_weights, register
 from regbench.study.components import bind
+from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import RUN, digest, read_json, replacing, write_json
 from regbench.system.job_usage import status_kib
-from regbench.training.final_run import load_run
+from regbench.training.checkpoint import load_run
 
 WARM_UP, WARM_SECONDS = 3, 0.1  # calls that are discarded: these, or fewer where those after the first take so long
 PAIRS, FEW = 10, 3  # that a network is timed on, of one seed; what takes longer, and memory
@@ -34,7 +35,7 @@ MIB = 1024**2
 COLUMNS = ("dataset", "method", "seed", "device", "fixed", "moving", *TIMED)
 
 
-def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
+def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
     """Time every method on a few test pairs, one row each; what has been timed is not timed again.
 
     One run of a method is enough: its seeds differ in the values of the weights, and no time depends on these. Of the
@@ -42,7 +43,7 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
     (the workflow gives it all cores).
 
     Args:
-        job: slice of the config (`plan.runtime_job`).
+        spec: of the timing.
         data: prepared dataset.
         runs: folders of trained runs.
         state: folder of finished measurements; one file once all are finished.
@@ -52,10 +53,10 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
     together = state.with_name(f"{state.name}.json")
     finished: dict[str, Any] = {}
     before = read_json(together) if together.exists() else {}
-    given = {name: value for name, value in job.items() if name != "baselines"}
+    common = {"training_device": spec.training_device, "code": spec.code}
 
     def timed(name: str, made_of: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]) -> None:
-        key = digest({"job": given, **made_of, "data": data.checksum, "columns": COLUMNS})
+        key = digest({"spec": common, **made_of, "data": data.checksum, "columns": COLUMNS})
         path = state / f"{name}.json"
         kept = read_json(path) if path.exists() else before.get(path.name, {})
         if kept.get("digest") != key:
@@ -64,11 +65,11 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
         rows.extend(kept["rows"])
         finished[path.name] = kept
 
-    for method, baseline in job.get("baselines", {}).items():
+    for method, baseline in spec.baselines.items():
         name = devices.describe(torch.device("cpu"), threads=1)  # whatever torch has, a baseline has one
-        base = {"dataset": data.id, "method": method, "seed": baseline["seed"], "device": name}
-        made_of = {"baseline": baseline, "device": name}
-        timed(f"{method}.seed{baseline['seed']}", made_of, partial(_time_baseline, baseline, data, base))
+        base = {"dataset": data.id, "method": method, "seed": baseline.seed, "device": name}
+        made_of = {"baseline": baseline.to_json(), "device": name}
+        timed(f"{method}.seed{baseline.seed}", made_of, partial(_time_baseline, baseline, data, base))
     done = set[str]()
     for folder in runs:
         record = read_json(folder / RUN)
@@ -98,7 +99,7 @@ def runtime(job: Mapping[str, Any], data: Dataset, runs: list[Path], state: Path
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device, base: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Time, pipeline and memory of a model; an optimisation takes long enough to measure all three of one."""
     rows = []
-    network = trained(model)
+    network = has_weights(model)
     pairs = data.pairs("test")[: PAIRS if network else FEW]
     _warm_up(partial(_once, model, data, *pairs[0]))
     for number, (fixed, moving) in enumerate(pairs):
@@ -139,9 +140,9 @@ def _once(
             measured |= {"inference_seconds": registered - ready, "pipeline_seconds": time.perf_counter() - start}
 
 
-def _time_baseline(baseline: Mapping[str, Any], data: Dataset, base: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _time_baseline(baseline: TimedBaselineSpec, data: Dataset, base: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Time, pipeline and memory of a few pairs, all three of one registration: a classical one may take an hour."""
-    function = bind(BASELINES, baseline["name"], baseline["parameters"])
+    function = bind(BASELINES, baseline.name, baseline.parameters)
     pairs = data.pairs("test")[:FEW]
     rows = []
     with suppress(RegbenchError):  # one call first: packages are loaded, a program of its own is started

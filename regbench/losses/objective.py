@@ -1,7 +1,7 @@
 """Similarity plus lambda times regularizer, and, where training is semi-supervised, the overlap of labels."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -9,6 +9,7 @@ from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES, dic
 from regbench.spatial.displacement import warp
 from regbench.spatial.registration import Registration, parts
 from regbench.study.components import bind
+from regbench.study.specs import ComponentSpec
 
 
 class Terms(NamedTuple):
@@ -20,27 +21,27 @@ class Terms(NamedTuple):
 
 
 def objective(
-    similarity: Mapping[str, Any], regularizer: Mapping[str, Any], lam: float
+    similarity: ComponentSpec, regularizer: ComponentSpec, lam: float
 ) -> Callable[[Tensor, Tensor, Tensor | Registration], Terms]:
     """The objective of one cell at one lambda.
 
     Args:
-        similarity: ``{"name": ..., "parameters": {...}}``.
-        regularizer: likewise; of displacements, or of matrices for a model that gives one.
+        similarity: name and parameters.
+        regularizer: name and parameters; of displacements, or of matrices for a model that gives one.
         lam: weight of the regularizer.
 
     Returns:
         ``(fixed, moving, output of the model) -> Terms`` for images ``(B, C, *S)`` and displacements ``(B, d, *S)`` in
         voxels.
     """
-    compare = bind(SIMILARITIES, similarity["name"], similarity["parameters"])
-    penalise = bind({**REGULARIZERS, **AFFINE_REGULARIZERS}, regularizer["name"], regularizer["parameters"])
+    compare = bind(SIMILARITIES, similarity.name, similarity.parameters)
+    penalise = bind({**REGULARIZERS, **AFFINE_REGULARIZERS}, regularizer.name, regularizer.parameters)
 
     def terms(fixed: Tensor, moving: Tensor, output: Tensor | Registration) -> Terms:
         displacement, penalised = parts(output)
-        data = compare(fixed, warp(moving, displacement))
-        smooth = penalise(penalised)
-        return Terms(data + lam * smooth, data, smooth)
+        dissimilarity = compare(fixed, warp(moving, displacement))
+        penalty = penalise(penalised)
+        return Terms(dissimilarity + lam * penalty, dissimilarity, penalty)
 
     return terms
 

@@ -1,7 +1,7 @@
 """Building a model and registering pairs with it."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -12,36 +12,25 @@ from torch import nn
 
 from regbench.data.cache import Dataset, Pair
 from regbench.losses.objective import Terms
-from regbench.metrics import dice, displacement_mm, ndv_percent
+from regbench.metrics import displacement_mm
 from regbench.models import AFFINE_MODELS, MODELS
-from regbench.spatial.displacement import warp_labels
 from regbench.spatial.registration import parts
 from regbench.study.components import bind, find
+from regbench.study.specs import ComponentSpec
 
 TOGETHER = 2**17  # voxels of the pairs that are optimised side by side
 SELF_PAIRS = {True: 8, False: 2}  # how many images meet themselves: of a network a pass each, else an optimisation
 ALL_MODELS = {**MODELS, **AFFINE_MODELS}
 
 
-def build_model(component: Mapping[str, Any], dims: int, terms: Callable[..., Terms] | None = None) -> nn.Module:
+def build_model(component: ComponentSpec, dims: int, terms: Callable[..., Terms] | None = None) -> nn.Module:
     """The model of a method for images of `dims` dimensions; one that optimises the objective itself is given it."""
-    function = find(ALL_MODELS, component["name"])
+    function = find(ALL_MODELS, component.name)
     given = {"objective": terms} if "objective" in inspect.signature(function).parameters else {}
-    model = bind(ALL_MODELS, component["name"], component["parameters"])(dims, **given)
+    model = bind(ALL_MODELS, component.name, component.parameters)(dims, **given)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model `{component['name']}` must return a torch.nn.Module, but got {type(model).__name__}")
+        raise TypeError(f"model `{component.name}` must return a torch.nn.Module, but got {type(model).__name__}")
     return model
-
-
-def validate(model: nn.Module, data: Dataset, split: str = "validation") -> dict[str, list[float]]:
-    """Dice (mean over labels) and NDV of each pair of a split, in the order of the manifest."""
-    scores: dict[str, list[float]] = {"dice": [], "ndv_percent": []}
-    for _, pair, displacement in registered(model, data, split):
-        moved = warp_labels(pair.moving_labels, displacement)
-        per_label = dice(pair.fixed_labels, moved, list(data.labels), moving=pair.moving_labels)
-        scores["dice"].append(float(np.nanmean(list(per_label.values()))))
-        scores["ndv_percent"].append(ndv_percent(displacement))
-    return scores
 
 
 def registered(
@@ -52,7 +41,7 @@ def registered(
     A network takes one pair at a time. Where each pair is optimised, small ones go together: what a step costs there is
     mostly the calling of torch.
     """
-    count = 1 if trained(model) else max(TOGETHER // int(np.prod(data.shape)), 1)
+    count = 1 if has_weights(model) else max(TOGETHER // int(np.prod(data.shape)), 1)
     every = data.pairs(split)
     for names in (every[first : first + count] for first in range(0, len(every), count)):
         pairs = [data.pair(*each) for each in names]
@@ -68,7 +57,7 @@ def register(model: nn.Module, fixed: Any, moving: Any) -> NDArray[np.float32]:
 
 def self_displacements(model: nn.Module, data: Dataset) -> dict[str, float]:
     """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject."""
-    fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[trained(model)]]
+    fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[has_weights(model)]]
     images = [(name, data.images((name,))[0]) for name in fixed]
     return {name: displacement_mm(register(model, image, image), data.spacing_mm) for name, image in images}
 
@@ -85,7 +74,7 @@ def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any]) 
     return found
 
 
-def trained(model: nn.Module) -> bool:
+def has_weights(model: nn.Module) -> bool:
     """Whether a model has weights to train; `instance` has none."""
     return next(model.parameters(), None) is not None
 

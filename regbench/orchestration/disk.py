@@ -9,6 +9,7 @@ import numpy as np
 from regbench.orchestration import jobs
 from regbench.study import plan
 from regbench.study.config import Config, DatasetConfig
+from regbench.study.specs import ComponentSpec
 from regbench.system.files import read_json
 from regbench.training.training_log import POINTS
 
@@ -77,5 +78,5 @@ def _images(config: Config, dataset: DatasetConfig) -> tuple[list[int], int, flo
 def _parameters(model: Any, dims: int) -> int:
     from regbench.models.predict import build_model  # noqa: PLC0415  torch only where a network is counted
 
-    built = build_model({"name": model.name, "parameters": model.parameters}, dims)
+    built = build_model(ComponentSpec(name=model.name, parameters=model.parameters), dims)
     return sum(parameter.numel() for parameter in built.parameters())

@@ -24,6 +24,10 @@ from regbench.system.files import canonical_json, read_json
 from regbench.system.job_usage import seconds_in
 
 CLOSING = ("analyze", "report")
+# Fields of the training that the time of a step does not depend on.
+WITHOUT_EFFECT_ON_TIME = {
+    "steps", "learning_rate", "device", "schedule", "warmup", "weight_decay", "validate_every", "keep", "patience",
+}  # fmt: skip
 SAMPLE = 20  # runs of a method that are read
 START = 6.0  # seconds that a Slurm job holds its node before and after its work (docs/scaling.md)
 
@@ -141,21 +145,13 @@ def _key(config: Config, method: str) -> str:
     """What the time of a step depends on, beside data and device; empty where the study has no such method."""
     if method not in {each.id for each in plan.methods(config)} or not plan.find_method(config, method).tuned:
         return ""
-    job = plan.final_job(config, method, 0)
-    ignored = (
-        "steps",
-        "learning_rate",
-        "device",
-        "schedule",
-        "warmup",
-        "weight_decay",
-        "validate_every",
-        "keep",
-        "patience",
-    )
-    training = {name: value for name, value in job["training"].items() if name not in ignored}
+    spec = plan.final_job(config, method, 0)
     return canonical_json(
-        {**{kind: job[kind] for kind in ("model", "similarity", "regularizer")}, "training": training}
+        spec.model_dump(
+            mode="json",
+            include={"model": True, "similarity": True, "regularizer": True, "training": True},
+            exclude={"training": WITHOUT_EFFECT_ON_TIME},
+        )
     )
 
 

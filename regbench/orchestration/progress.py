@@ -19,7 +19,7 @@ from regbench.study.config import Config
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.system.job_usage import last_lines, seconds_in
-from regbench.tuning.sampler import with_values
+from regbench.tuning.space import at_choice
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
@@ -134,7 +134,7 @@ class _Look:
         if chosen is None or path not in self.files:
             return None
         record: dict[str, Any] = read_json(Path(path))
-        job = with_values(plan.final_job(self.config, cell.method, seed), chosen.get("values") or {})
+        job = at_choice(plan.final_job(self.config, cell.method, seed), chosen).to_json()
         same = record.get("job") == job or canonical_json(record.get("job")) == canonical_json(job)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
             return None

@@ -12,8 +12,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regbench.study import plan
 from regbench.study.config import Config
+from regbench.study.specs import ProposeSpec
 from regbench.tuning.optuna_export import fill
-from regbench.tuning.sampler import dimensions, directions
+from regbench.tuning.sampler import directions
+from regbench.tuning.space import dimensions
+from regbench.tuning.trial_results import TrialResult
 
 DPI = 90
 FEW = 100.0  # below this ratio of its ends, a log axis is named at 1 and 3 of each decade
@@ -63,17 +66,17 @@ def search_plots(config: Config, entry: Mapping[str, Any], replicate: int) -> tu
     return f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images
 
 
-def _trials(entry: Mapping[str, Any], replicate: int) -> list[Mapping[str, Any]]:
+def _trials(entry: Mapping[str, Any], replicate: int) -> list[TrialResult]:
     return [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
 
 
-def _plots(study: Any, job: Mapping[str, Any]) -> Iterator[Callable[[], Any]]:
+def _plots(study: Any, job: ProposeSpec) -> Iterator[Callable[[], Any]]:
     """The plots that say something of a cell: an importance among one parameter, or a front of one goal, does not."""
     from optuna.importance import FanovaImportanceEvaluator  # noqa: PLC0415
     from optuna.visualization import matplotlib as of  # noqa: PLC0415
 
     goals = ("validation Dice", "validation NDV (%)")[: len(study.directions)]
-    names = [each["name"] for each in dimensions(job)]
+    names = [dimension.name for dimension in dimensions(job)]
     finished = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
     for number, goal in enumerate(goals):
         shown: dict[str, Any] = {"target": partial(_value, number), "target_name": goal}

@@ -168,4 +168,5 @@ def _kendall_tau(full: Floats, ranks: NDArray[np.int_]) -> Floats:
     a, b = np.triu_indices(len(full), 1)
     mine, theirs = np.sign(full[a] - full[b]), np.sign(ranks[:, a] - ranks[:, b])
     untied = np.sqrt(np.abs(mine).sum() * np.abs(theirs).sum(1))
-    return np.divide(theirs @ mine, untied, out=np.full(len(ranks), np.nan), where=untied > 0)
+    tau: Floats = np.divide(theirs @ mine, untied, out=np.full(len(ranks), np.nan), where=untied > 0)
+    return tau

@@ -9,10 +9,29 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from regbench.study.config import Component, Config
+from pydantic import JsonValue
+
+from regbench.study.config import Component, Config, LambdaRule
 from regbench.study.fingerprint import component_module, fingerprint
+from regbench.study.specs import (
+    BudgetSpec,
+    CellSpec,
+    ComponentSpec,
+    DimensionSpec,
+    EvaluateSpec,
+    NamedComponentSpec,
+    PrepareSpec,
+    ProposeSpec,
+    SelectSpec,
+    StudySpec,
+    TimedBaselineSpec,
+    TimingSpec,
+    TrackSpec,
+    TrainSpec,
+    TrialSpec,
+)
 from regbench.system.errors import UsageError, did_you_mean
 
 IDENTITY = "identity"
@@ -20,7 +39,6 @@ CONTROLS = ("control_self", "control_sort")  # of `regbench.evaluation.controls`
 UNTRAINED = frozenset({"instance"})  # models without weights
 PAIRS = "pairs.parquet"  # a run's rows
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
-Job = dict[str, Any]
 # Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
 NO_NUMBER: Any = {"tracking": True, "tuning": {"trials_per_job"}, "results": True, "one_job_per_cell": True}
 _KEPT: dict[int, tuple[Config, dict[str, "Method"]]] = {}
@@ -291,7 +309,8 @@ def timed_baselines(config: Config) -> list[Method]:
 
 def rounds(config: Config, method: str) -> int:
     """How many rounds of trials a cell has; none where lambda is fixed."""
-    if not find_method(config, method).tuned or lambda_of(config, method)["value"] is not None:
+    rule = lambda_of(config, method)
+    if rule is None or rule.value is not None:
         return 0
     return -(-config.tuning.trials // config.tuning.round_size)
 
@@ -317,186 +336,228 @@ def trial_files(config: Config, dataset: str, method: str, before: int | None = 
     ]
 
 
-def lambda_of(config: Config, method: str) -> Job:
-    """The lambda rule of a cell: {"range": [low, high] or None, "value": number or None}."""
+def lambda_of(config: Config, method: str) -> LambdaRule | None:
+    """The rule of a cell: a range to search, or one value; None where there is no lambda."""
     cell = find_method(config, method)
     if cell.similarity is None or cell.regularizer is None:
-        return {"range": None, "value": None}
+        return None
     for rule in config.lambdas:
         if rule.similarity in ("*", cell.similarity.id) and rule.regularizer in ("*", cell.regularizer.id):
-            return {"range": list(rule.range) if rule.range else None, "value": rule.value}
+            return rule
     raise UsageError(f"lambdas: no rule gives a lambda for {method}; add one")
 
 
-def prepare_job(config: Config, dataset: str) -> Job:
+def prepare_job(config: Config, dataset: str) -> PrepareSpec:
     """What the prepared arrays depend on."""
     known = {entry.id: entry for entry in config.datasets}
     if dataset not in known:
         raise UsageError(f"dataset `{dataset}` is not in study `{config.study}`; {did_you_mean(dataset, known)}")
     source = component_module("regbench.data", known[dataset].source)
-    return {**known[dataset].model_dump(mode="json"), "code": fingerprint("regbench.data.prepare", source)}
+    return PrepareSpec.of(known[dataset], fingerprint("regbench.data.prepare", source))
 
 
-def search_of(config: Config, method: str) -> list[Job]:
-    """What is searched in a cell beside lambda: name, type, range or choices, scale and step of each dimension."""
+def search_of(config: Config, method: str) -> tuple[DimensionSpec, ...]:
+    """What is searched in a cell beside lambda."""
     cell = find_method(config, method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
-        return []
-    found: dict[str, Job] = {}
-    for each in config.tuning.search:
-        named = ((each.model, cell.model), (each.similarity, cell.similarity), (each.regularizer, cell.regularizer))
-        idle = each.parameter.startswith("training.") and untrained(config, method)
+        return ()
+    dimensions: dict[str, DimensionSpec] = {}
+    for entry in config.tuning.search:
+        named = ((entry.model, cell.model), (entry.similarity, cell.similarity), (entry.regularizer, cell.regularizer))
+        idle = entry.parameter.startswith("training.") and untrained(config, method)
         if idle or any(name not in ("*", part.id) for name, part in named):
             continue
-        entry = each.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
-        found.setdefault(each.parameter, {"name": each.parameter, **entry})  # the first that matches counts
-    return list(found.values())
+        shape = entry.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
+        # The first that matches counts.
+        dimensions.setdefault(entry.parameter, DimensionSpec(name=entry.parameter, **shape))
+    return tuple(dimensions.values())
 
 
-def propose_job(config: Config, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> Job:
+def propose_job(
+    config: Config, dataset: str, method: str, number: int | None = None, replicate: int = 0
+) -> ProposeSpec:
     """What the proposals of a search (of one round of it) depend on, beside the trials of earlier rounds."""
     tuning = config.tuning
     cell = f"{config.study}/{dataset}/{method}"
-    trials = tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size)
-    job: Job = {
-        "cell": f"{cell}/replicate{replicate}" if replicate else cell,
-        "range": lambda_of(config, method)["range"],
-        "trials": trials,  # of this round and those before it: rounds that are added later change no earlier one
-        "round_size": tuning.round_size,
-        "sampler": tuning.sampler,
-        "seed": tuning_seed(config, replicate),
-        "search": search_of(config, method),
-        "objective": tuning.objective,
-        "ndv_limit_percent": tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
-        "budget": None,
-        "code": fingerprint("regbench.tuning.rounds"),
-    }
-    if not untrained(config, method):
-        job |= {"noisy": True}
-        if tuning.repeats:
-            job |= {"repeats": tuning.repeats, "training_seed": tuning_seed(config, replicate)}
-    if tuning.budget != "trials":
-        job |= {"budget": {"unit": tuning.budget, "amount": tuning.budget_amount}, "steps": tuning.steps}
-    if tuning.pruner != "none" and not untrained(config, method):
-        rungs = sorted({max(int(share * tuning.steps), 1) for share in tuning.prune_at})
-        job |= {"pruner": tuning.pruner, "rungs": rungs}
-    return job
+    noisy = not untrained(config, method)
+    rule = lambda_of(config, method)
+    seed = tuning_seed(config, replicate)
+    repeats = tuning.repeats if noisy else 0
+    pruned = tuning.pruner != "none" and noisy
+    steps = tuning.steps if tuning.budget != "trials" else 0
+    return ProposeSpec(
+        cell=f"{cell}/replicate{replicate}" if replicate else cell,
+        range=rule.range if rule else None,
+        # Of this round and those before it: rounds that are added later change no earlier one.
+        trials=tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size),
+        round_size=tuning.round_size,
+        sampler=tuning.sampler,
+        seed=seed,
+        search=search_of(config, method),
+        objective=tuning.objective,
+        ndv_limit_percent=tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
+        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount),
+        code=fingerprint("regbench.tuning.rounds"),
+        noisy=noisy,
+        repeats=repeats,
+        training_seed=seed if repeats else 0,
+        steps=steps,
+        pruner=tuning.pruner if pruned else "none",
+        rungs=tuple(sorted({max(int(share * tuning.steps), 1) for share in tuning.prune_at})) if pruned else (),
+    )
 
 
-def train_job(config: Config, method: str, *, seed: int, steps: int) -> Job:
+def _budget(unit: str, amount: float) -> BudgetSpec:
+    return BudgetSpec(unit="steps" if unit == "steps" else "seconds", amount=amount)
+
+
+def train_job(config: Config, method: str, *, seed: int, steps: int) -> TrainSpec:
     """What one training depends on, beside data and lambda."""
+    parts, modules = _parts(config, method)
+    return TrainSpec(
+        method=method,
+        **parts,
+        training=config.training.model_copy(update={"steps": steps}),
+        seed=seed,
+        code=fingerprint("regbench.training.final_run", *modules),
+    )
+
+
+def trial_job(config: Config, method: str, replicate: int = 0) -> TrialSpec:
+    """What one trial depends on: the trials of a search share one seed, all have one length."""
+    parts, modules = _parts(config, method)
+    budget = config.tuning.budget
+    return TrialSpec(
+        method=method,
+        **parts,
+        training=config.training.model_copy(update={"steps": config.tuning.steps}),
+        seed=tuning_seed(config, replicate),
+        code=fingerprint("regbench.tuning.trial", *modules),
+        cost=None if budget == "trials" else budget,
+    )
+
+
+class _Parts(TypedDict):
+    model: ComponentSpec
+    similarity: ComponentSpec
+    regularizer: ComponentSpec
+
+
+def _parts(config: Config, method: str) -> tuple[_Parts, list[str]]:
+    """Model, similarity and regularizer of a cell, and the modules that define them."""
     cell = find_method(config, method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         raise UsageError(f"`{method}` has nothing to train")
+    losses = (cell.similarity, cell.regularizer)
     modules = [component_module("regbench.models", cell.model.name)]
-    modules += [component_module("regbench.losses", part.name) for part in (cell.similarity, cell.regularizer)]
-    return {
-        "method": method,
-        **{kind: _component(getattr(cell, kind)) for kind in ("model", "similarity", "regularizer")},
-        "training": {**config.training.model_dump(mode="json"), "steps": steps},
-        "seed": seed,
-        "code": fingerprint("regbench.training.final_run", *modules),
-    }
+    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    similarity, regularizer = map(_component, losses)
+    return {"model": _component(cell.model), "similarity": similarity, "regularizer": regularizer}, modules
 
 
-def trial_job(config: Config, method: str, replicate: int = 0) -> Job:
-    """What one trial depends on: the trials of a search share one seed, all have one length."""
-    job = train_job(config, method, seed=tuning_seed(config, replicate), steps=config.tuning.steps)
-    modules = [component_module("regbench.models", job["model"]["name"])]
-    modules += [component_module("regbench.losses", job[kind]["name"]) for kind in ("similarity", "regularizer")]
-    if config.tuning.budget != "trials":
-        job["cost"] = config.tuning.budget
-    return {**job, "code": fingerprint("regbench.tuning.trial", *modules)}
-
-
-def select_job(config: Config, method: str, replicate: int = 0) -> Job:
+def select_job(config: Config, method: str, replicate: int = 0) -> SelectSpec:
     """What the choice of lambda depends on."""
-    return {
-        "method": method,
-        "replicate": replicate,
-        **lambda_of(config, method),
-        "search": search_of(config, method),
-        "selection": config.tuning.selection,
-        "ndv_limit_percent": config.tuning.ndv_limit_percent,
-        "noisy": not untrained(config, method),
-        "code": fingerprint("regbench.tuning.rounds"),
-    }
+    rule = lambda_of(config, method)
+    return SelectSpec(
+        method=method,
+        replicate=replicate,
+        range=rule.range if rule else None,
+        value=rule.value if rule else None,
+        search=search_of(config, method),
+        selection=config.tuning.selection,
+        ndv_limit_percent=config.tuning.ndv_limit_percent,
+        noisy=not untrained(config, method),
+        code=fingerprint("regbench.tuning.rounds"),
+    )
 
 
-def evaluate_job(config: Config, method: str, seed: int) -> Job:
+def evaluate_job(config: Config, method: str, seed: int) -> EvaluateSpec:
     """What an evaluation depends on, beside the data and the checkpoint.
 
     `identity` brings the controls with it, and all of these are measured by every similarity of the grid.
     """
-    found = find_method(config, method)
-    if found.control:
+    row = find_method(config, method)
+    if row.control:
         raise UsageError(f"`{method}` must be evaluated with `{IDENTITY}`, whose job brings it along; name that method")
-    modules = [component_module("regbench.models", found.model.name)] if found.model else []
-    job: Job = {"method": method, "seed": seed, "replicate": replicate_of(config, seed)}
-    if found.baseline:
-        modules.append(component_module("regbench.models.classical", found.baseline.name))
-        job |= {"baseline": _component(found.baseline), "files": _files(found.baseline.parameters.get("path"))}
-    if method == IDENTITY and config.controls:
-        similarities = config.grid.similarities
-        modules += [component_module("regbench.losses", similarity.name) for similarity in similarities]
-        job |= {"controls": list(CONTROLS), "similarities": [{"id": s.id, **_component(s)} for s in similarities]}
-    return {**job, "code": fingerprint("regbench.evaluation.evaluate", *modules)}
+    modules = [component_module("regbench.models", row.model.name)] if row.model else []
+    if row.baseline:
+        modules.append(component_module("regbench.models.classical", row.baseline.name))
+    judges = config.grid.similarities if method == IDENTITY and config.controls else ()
+    modules += [component_module("regbench.losses", similarity.name) for similarity in judges]
+    return EvaluateSpec(
+        method=method,
+        seed=seed,
+        replicate=replicate_of(config, seed),
+        code=fingerprint("regbench.evaluation.evaluate", *modules),
+        baseline=_component(row.baseline) if row.baseline else None,
+        files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
+        controls=CONTROLS if judges else (),
+        similarities=tuple(
+            NamedComponentSpec(id=similarity.id, name=similarity.name, parameters=similarity.parameters)
+            for similarity in judges
+        ),
+    )
 
 
-def _files(folder: Any) -> list[list[Any]]:
+def _files(folder: Any) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
     if not isinstance(folder, str) or not Path(folder).is_dir():
-        return []
-    found = sorted(path for path in Path(folder).iterdir() if path.is_file())
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in found]
+        return ()
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
-def runtime_job(config: Config) -> Job:
+def runtime_job(config: Config) -> TimingSpec:
     """What the timing depends on, beside the data and the checkpoints."""
     baselines = {
-        method.id: {
-            **_component(method.baseline),
-            "seed": seeds(config, method.id)[0],
-            "code": fingerprint(component_module("regbench.models.classical", method.baseline.name)),
-        }
+        method.id: TimedBaselineSpec(
+            name=method.baseline.name,
+            parameters=method.baseline.parameters,
+            seed=seeds(config, method.id)[0],
+            code=fingerprint(component_module("regbench.models.classical", method.baseline.name)),
+        )
         for method in timed_baselines(config)
         if method.baseline
     }
-    return {
-        "training_device": config.training.device,
-        "baselines": baselines,
-        "code": fingerprint("regbench.evaluation.timing"),
-    }
+    code = fingerprint("regbench.evaluation.timing")
+    return TimingSpec(training_device=config.training.device, baselines=baselines, code=code)
 
 
-def final_job(config: Config, method: str, seed: int) -> Job:
-    """The slice of a final training."""
+def final_job(config: Config, method: str, seed: int) -> TrainSpec:
+    """The spec of a final training."""
     return train_job(config, method, seed=seed, steps=config.training.steps)
 
 
-def cell_job(config: Config, dataset: str, method: str) -> Job:
+def cell_job(config: Config, dataset: str, method: str) -> CellSpec:
     """What a cell that is one job depends on, beside the data: all that its stages depend on."""
-    each = replicates(config, method)
-    return {
-        "seeds": list(seeds(config, method)),
-        "propose": [propose_job(config, dataset, method, replicate=replicate) for replicate in each],
-        "trial": [trial_job(config, method, replicate) for replicate in each],
-        "select": [select_job(config, method, replicate) for replicate in each],
-        "train": [final_job(config, method, seed) for seed in seeds(config, method)],
-        "evaluate": [evaluate_job(config, method, seed) for seed in seeds(config, method)],
-    }
+    searches = replicates(config, method)
+    cell_seeds = seeds(config, method)
+    return CellSpec(
+        seeds=cell_seeds,
+        propose=tuple(propose_job(config, dataset, method, replicate=replicate) for replicate in searches),
+        trial=tuple(trial_job(config, method, replicate) for replicate in searches),
+        select=tuple(select_job(config, method, replicate) for replicate in searches),
+        train=tuple(final_job(config, method, seed) for seed in cell_seeds),
+        evaluate=tuple(evaluate_job(config, method, seed) for seed in cell_seeds),
+    )
 
 
-def study_job(config: Config, stage: str) -> Job:
+def study_job(config: Config, stage: str) -> StudySpec:
     """What a stage over the whole study (analyze, report) depends on, beside its input files."""
-    return {"config": protocol(config), "code": fingerprint(f"regbench.{stage}")}
+    return StudySpec(config=protocol(config), code=fingerprint(f"regbench.{stage}"))
 
 
-def protocol(config: Config) -> Job:
+def track_job(config: Config) -> TrackSpec:
+    """What the push to MLflow depends on, beside the study's files."""
+    models = config.tracking.register_models
+    return TrackSpec(uri=tracking_uri(config), models=models, code=fingerprint("regbench.tracking"))
+
+
+def protocol(config: Config) -> dict[str, JsonValue]:
     """All of a config that may change a number."""
     return config.model_dump(mode="json", exclude=NO_NUMBER)
 
 
-def _component(component: Component) -> Job:
+def _component(component: Component) -> ComponentSpec:
     # The id names folders and rows; it changes no number, and the folder already says it.
-    return {"name": component.name, "parameters": component.parameters}
+    return ComponentSpec(name=component.name, parameters=component.parameters)

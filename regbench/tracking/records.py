@@ -17,10 +17,11 @@ from regbench.orchestration import progress
 from regbench.report.against_best import WORDS, against_best, rank_intervals
 from regbench.study import plan
 from regbench.study.config import Config
+from regbench.study.specs import TrainSpec
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
 from regbench.tracking import mlflow_views
 from regbench.training import training_log
-from regbench.tuning.trial_store import kept_log, log_file, trial_file
+from regbench.tuning.trial_store import log_file, stored_log, trial_file
 
 KINDS = ("model", "similarity", "regularizer")
 NOTE = mlflow_views.NOTE
@@ -320,7 +321,7 @@ class _Cell:
 
     def _start(self) -> int:
         """When the first of a cell's runs began, as far as files say, the same before and after the analysis."""
-        heads = [training_log.head_of(kept_log(trial.state, trial.number)) for trial in self.found]
+        heads = [training_log.head_of(stored_log(trial.state, trial.number)) for trial in self.found]
         heads += [training_log.head_of(training_log.run_log(folder)) for folder in self.folders.values()]
         starts = [_ms_of(head) for head in heads if head is not None]
         if starts:
@@ -349,7 +350,7 @@ class _Cell:
         return {"replicate": str(replicate)} if self.config.tuning.replicates > 1 else {}
 
     def _trial(self, trial: _Trial) -> Record:
-        log = training_log.parsed(kept_log(trial.state, trial.number))
+        log = training_log.parsed(stored_log(trial.state, trial.number))
         if log is not None and log.header["lam"] != trial.lam:
             log = None
         values = {name.rpartition(".")[2]: f"{value:g}" if isinstance(value, float) else str(value)
@@ -425,8 +426,8 @@ class _Cell:
         folder = self.done[seed]
         run = read_json(folder / RUN)
         log = training_log.parsed(training_log.run_log(folder))
-        if log is not None and log.header["training"] != training_log.identity(
-            run["job"], run["lam"], run["data_sha256"]
+        if log is not None and log.header["training"] != training_log.training_digest(
+            TrainSpec.from_json(run["job"]), run["data_sha256"]
         ):
             log = None
         record = self._bare(seed, run["lam"])

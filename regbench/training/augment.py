@@ -1,8 +1,6 @@
 """Random changes of training pairs; the draws depend on seed and step alone, so a resumed training repeats them."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +8,11 @@ from numpy.random import Generator
 from torch import Tensor
 
 from regbench.spatial.displacement import affine_displacement, warp
+from regbench.study.config import Augmentation
 from regbench.training.batches import Batch
 
 
-def augment(batch: Batch, wanted: Mapping[str, Any], random: Generator) -> Batch:
+def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
     """Flip, move and recolour a batch.
 
     Args:
@@ -24,7 +23,9 @@ def augment(batch: Batch, wanted: Mapping[str, Any], random: Generator) -> Batch
     Returns:
         A batch of the same shapes; the given one where nothing is wanted.
     """
-    axes = [2 + axis for axis in wanted["flips"] if random.random() < 0.5]
+    if wanted == Augmentation():
+        return batch
+    axes = [2 + axis for axis in wanted.flips if random.random() < 0.5]
     fixed, fixed_labels = _half(batch.fixed, batch.fixed_labels, wanted, random)
     moving, moving_labels = _half(batch.moving, batch.moving_labels, wanted, random)
     return Batch(
@@ -36,34 +37,34 @@ def augment(batch: Batch, wanted: Mapping[str, Any], random: Generator) -> Batch
 
 
 def _half(
-    image: Tensor, labels: Tensor | None, wanted: Mapping[str, Any], random: Generator
+    image: Tensor, labels: Tensor | None, wanted: Augmentation, random: Generator
 ) -> tuple[Tensor, Tensor | None]:
-    if wanted["rotation_degrees"] or wanted["scaling"] or wanted["translation_voxels"]:
+    if wanted.rotation_degrees or wanted.scaling or wanted.translation_voxels:
         matrices = _matrices(len(image), image.ndim - 2, wanted, random).to(image.device)
         displacement = affine_displacement(matrices, image.shape[2:])
         image = warp(image, displacement)
         labels = None if labels is None else warp(labels, displacement, mode="nearest")
-    if wanted["gamma"]:
-        exponent = torch.from_numpy(np.exp(random.uniform(-wanted["gamma"], wanted["gamma"], len(image))))
+    if wanted.gamma:
+        exponent = torch.from_numpy(np.exp(random.uniform(-wanted.gamma, wanted.gamma, len(image))))
         # The sign is kept: z-scored images have negative intensities.
         image = image.sign() * image.abs() ** exponent.to(image).view(-1, *[1] * (image.ndim - 1))
-    if wanted["noise"]:
+    if wanted.noise:
         noise = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
-        image = image + wanted["noise"] * noise.to(image.device)
+        image = image + wanted.noise * noise.to(image.device)
     return image, labels
 
 
-def _matrices(count: int, dims: int, wanted: Mapping[str, Any], random: Generator) -> Tensor:
+def _matrices(count: int, dims: int, wanted: Augmentation, random: Generator) -> Tensor:
     """``(count, d, d + 1)``: rotation in every plane of axes, isotropic scaling, translation in voxels."""
     found = []
     for _ in range(count):
-        linear = np.eye(dims) * (1 + random.uniform(-wanted["scaling"], wanted["scaling"]))
+        linear = np.eye(dims) * (1 + random.uniform(-wanted.scaling, wanted.scaling))
         for i in range(dims):
             for j in range(i + 1, dims):
-                angle = math.radians(random.uniform(-wanted["rotation_degrees"], wanted["rotation_degrees"]))
+                angle = math.radians(random.uniform(-wanted.rotation_degrees, wanted.rotation_degrees))
                 turn = np.eye(dims)
                 turn[[i, j, i, j], [i, j, j, i]] = math.cos(angle), math.cos(angle), -math.sin(angle), math.sin(angle)
                 linear = turn @ linear
-        shift = random.uniform(-wanted["translation_voxels"], wanted["translation_voxels"], (dims, 1))
+        shift = random.uniform(-wanted.translation_voxels, wanted.translation_voxels, (dims, 1))
         found.append(np.concatenate([linear, shift], 1))
     return torch.from_numpy(np.stack(found).astype(np.float32))

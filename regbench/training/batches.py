@@ -1,7 +1,7 @@
 """Which pairs a training sees, step by step, and how they reach the device."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regbench.data.cache import Dataset
+from regbench.study.config import Training
 from regbench.system.errors import RegbenchError, did_you_mean
 
 SHARE = 0.5  # of the device's free memory that images may take before they are streamed
@@ -32,22 +33,22 @@ class Batches:
     Images are held on the device, or read from the mapped cache by a thread that is one step ahead.
     """
 
-    def __init__(self, data: Dataset, protocol: Mapping[str, Any], seed: int, device: torch.device) -> None:
-        atlas = protocol["atlas"]
+    def __init__(self, data: Dataset, protocol: Training, seed: int, device: torch.device) -> None:
+        atlas = protocol.atlas
         if atlas is not None and atlas not in data.subjects:
             hint = did_you_mean(atlas, data.subjects)
             raise RegbenchError(f"training.atlas must be a subject of `{data.id}`, but got `{atlas}`; {hint}")
         names = [name for name in data.split("train") if name != atlas]
         prescribed = [] if atlas is not None else _prescribed(data, names)
-        self.draws = draw_pairs(len(names), protocol["steps"], protocol["batch"], seed, prescribed)
+        self.draws = draw_pairs(len(names), protocol.steps, protocol.batch, seed, prescribed)
         if atlas is not None:
-            self.draws[:, 0 if protocol["atlas_is"] == "fixed" else 1] = len(names)
+            self.draws[:, 0 if protocol.atlas_is == "fixed" else 1] = len(names)
             names.append(atlas)
         self.data, self.device, self.names = data, device, names
-        self.labels = list(data.labels) if protocol["dice_weight"] else []
+        self.labels = list(data.labels) if protocol.dice_weight else []
         self.held: tuple[Tensor, Tensor | None] | None = None
         self.ahead: tuple[int, Future[list[Tensor]]] | None = None
-        if protocol["images"] == "device" or (protocol["images"] == "auto" and self._fits()):
+        if protocol.images == "device" or (protocol.images == "auto" and self._fits()):
             images = torch.from_numpy(data.images(tuple(names))).unsqueeze(1).to(device)
             maps = torch.from_numpy(self._label_maps(names)).to(device) if self.labels else None
             self.held = images, maps

@@ -1,11 +1,9 @@
-"""One training: what trials and final runs share, from the first weights to the last, killed in between or not."""
+"""One training: the loop that trials and final runs share, from the first weights to the last, interrupted or not."""
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,17 +11,22 @@ from tqdm import tqdm
 
 from regbench.data.cache import Dataset
 from regbench.losses.objective import objective
-from regbench.models.predict import build_model, trained
+from regbench.models.predict import build_model, has_weights
+from regbench.study.specs import TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
-from regbench.system.errors import InterruptedTrainingError
+from regbench.system.errors import InterruptedTrainingError, RegbenchError
 from regbench.system.files import digest
-from regbench.training import resume
-from regbench.training.trainer import TERMS, Training
-from regbench.training.training_log import POINTS, Live, identity
+from regbench.training.pruning import PruneSpec, RungReport
+from regbench.training.resume import StateFile, stoppable
+from regbench.training.state import TERMS, Status
+from regbench.training.trainer import Trainer
+from regbench.training.training_log import POINTS, LogWriter, training_digest
+from regbench.training.validation import Validation
 
 LOG = logging.getLogger(__name__)
 SAVE_EVERY = 300.0  # seconds between two states on disk
+LOOK_EVERY = 25  # steps between two looks at the loss; a diverged run ends at the next
 
 
 @dataclass
@@ -32,22 +35,21 @@ class Fit:
 
     model: nn.Module
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in TERMS})
-    validations: list[dict[str, float]] = field(default_factory=list)
-    reports: list[dict[str, Any]] = field(default_factory=list)
-    status: str = "complete"
+    validations: list[Validation] = field(default_factory=list)
+    reports: list[RungReport] = field(default_factory=list)
+    status: Status = "complete"
     reason: str = ""
     seconds: float = 0.0  # at work, also before it was interrupted
 
 
 def fit(
-    job: Mapping[str, Any],
-    lam: float,
+    spec: TrainSpec,
     data: Dataset,
     *,
-    prune: Mapping[str, Any] | None = None,
-    state: Path | None = None,
+    prune: PruneSpec | None = None,
+    state_path: Path | None = None,
     save_every: float = SAVE_EVERY,
-    live: Path | None = None,
+    log_path: Path | None = None,
     points: int = POINTS,
     bar: bool = False,
 ) -> Fit:
@@ -58,13 +60,12 @@ def fit(
     killed in between and went on from its state.
 
     Args:
-        job: slice of the config (`plan.train_job`).
-        lam: weight of the regularizer.
+        spec: of the training, with its lambda.
         data: prepared dataset.
-        prune: what the training is held against on its way (`prune.against`); None to let it run to its end.
-        state: file that a killed training goes on from; deleted when done. None to keep none.
+        prune: what the training is held against at its rungs; None to let it run to its end.
+        state_path: file that a killed training goes on from; deleted when done. None to keep none.
         save_every: seconds between two writes of it.
-        live: file that whoever looks on reads (`regbench.training.training_log`); None to keep none.
+        log_path: file that shows the training while it runs (`regbench.training.training_log`); None to keep none.
         points: of its curve at most.
         bar: show a progress bar.
 
@@ -74,57 +75,74 @@ def fit(
         A model without weights (`instance`) comes back as it is: its work is done pair by pair.
 
     Raises:
+        RegbenchError: if the spec has no lambda.
         InterruptedTrainingError: if SIGTERM came; the state is on disk.
     """
-    torch.manual_seed(job["seed"])
-    device = devices.choose(job["training"]["device"])
-    terms = objective(job["similarity"], job["regularizer"], lam)
-    model = build_model(job["model"], len(data.shape), terms).to(device)
-    header = {
-        "training": identity(job, lam, data.checksum),
-        "lam": lam,
-        "seed": job["seed"],
-        "steps": job["training"]["steps"],
+    if spec.lam is None:
+        raise RegbenchError(
+            f"a training of `{spec.method}` must have a lambda, but got none. Run `select`, or give one."
+        )
+    torch.manual_seed(spec.seed)
+    protocol, steps = spec.training, spec.training.steps
+    device = devices.choose(protocol.device)
+    objective_of = objective(spec.similarity, spec.regularizer, spec.lam)
+    model = build_model(spec.model, len(data.shape), objective_of).to(device)
+    header = _header(spec, data, device)
+    if not has_weights(model):
+        if log_path is not None:
+            LogWriter(log_path, header)  # no curve, but when it began and by which code
+        return Fit(model)
+
+    trainer = Trainer(spec, data, model, objective_of, prune=prune)
+    key = digest([spec.to_json(), data.checksum, device.type, prune.to_json() if prune else None])
+    file = StateFile(state_path, key, save_every)
+    if (stored := file.load()) is not None:
+        trainer.restore(stored)
+        LOG.info("goes on from step %d of %d, kept in %s", trainer.state.step, steps, state_path)
+    if log_path is not None:
+        trainer.log_to(LogWriter(log_path, header, step=trainer.state.step, points=points))
+
+    state, validate_every = trainer.state, protocol.validate_every
+    began = time.monotonic() - state.seconds
+    progress = tqdm(total=steps, initial=state.step, disable=not bar, desc=spec.method, unit="step")
+    with stoppable() as stop, progress:
+        while state.status == "running" and state.step < steps:
+            batch = trainer.batch()
+            terms = trainer.forward(batch)
+            trainer.descend(terms.loss)
+            state.record(terms)
+            progress.update()
+            last = state.step == steps
+            if last or state.step % LOOK_EVERY == 0:
+                progress.set_postfix(loss=f"{trainer.watch(LOOK_EVERY):.4f}")
+            if validate_every and (last or state.step % validate_every == 0):
+                trainer.validate()
+            if state.step in trainer.rungs:
+                trainer.judge()
+            if file.due(stop.asked):
+                state.seconds = time.monotonic() - began
+                file.save(trainer.stored())
+            if stop.asked and state.status == "running" and not last:
+                trainer.write_log()
+                raise InterruptedTrainingError(
+                    f"stopped at step {state.step} of {steps}, state {file}. Run the command again."
+                )
+    file.delete()
+    if state.best and state.status != "diverged":
+        model.load_state_dict(state.best)
+    status: Status = "complete" if state.status == "running" else state.status
+    seconds = time.monotonic() - began
+    return Fit(model, state.history(), state.validations, state.reports, status, state.reason, seconds)
+
+
+def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> dict[str, object]:
+    """The first line of a training's log."""
+    return {
+        "training": training_digest(spec, data.checksum),
+        "lam": spec.lam,
+        "seed": spec.seed,
+        "steps": spec.training.steps,
         "terms": list(TERMS),
         "data_sha256": data.checksum,
         "environment": provenance.environment(devices.describe(device)),
     }
-    if not trained(model):
-        if live is not None:
-            Live(live, header)  # no curve, but when it began and by which code
-        return Fit(model)
-    training = Training(job, lam, data, model, terms, prune=prune)
-    key = digest(
-        {"job": dict(job), "lam": lam, "data": data.checksum, "device": device.type}
-        | ({"prune": dict(prune)} if prune else {})
-    )
-    if state is not None and (stored := resume.load(state, key)) is not None:
-        training.load(stored)
-        LOG.info("goes on from step %d of %d, kept in %s", training.step, training.steps, state)
-    if live is not None:
-        training.live = Live(live, header, step=training.step, points=points)
-        if training.recorded:
-            training.live.add(training.step, torch.stack(training.recorded).double().tolist())
-    saved = time.monotonic()
-    started = saved - training.seconds
-    progress = tqdm(total=training.steps, initial=training.step, disable=not bar, desc=job["method"], unit="step")
-    with resume.stoppable() as stop, progress:
-        while not training.done:
-            training.advance(progress)
-            if state is not None and (stop.asked or time.monotonic() - saved > save_every):
-                training.seconds = time.monotonic() - started
-                resume.save(state, key, training.state())
-                saved = time.monotonic()
-            if stop.asked and not training.done:
-                if training.live is not None:
-                    training.live.write()
-                where = f"kept in `{state}`" if state else "not kept"
-                raise InterruptedTrainingError(
-                    f"stopped at step {training.step} of {training.steps}, state {where}. Run the command again."
-                )
-    if state is not None:
-        state.unlink(missing_ok=True)
-    training.finish()
-    status = "diverged" if training.reason else "pruned" if training.pruned else "complete"
-    reason, seconds = training.reason or training.pruned, time.monotonic() - started
-    return Fit(model, training.history(), training.validations, training.reports, status, reason, seconds)

@@ -4,6 +4,7 @@ import io
 import pickle
 import signal
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,24 +17,53 @@ import torch
 from regbench.system.files import replacing
 
 
-def save(path: Path, key: str, state: dict[str, Any]) -> None:
-    """Write the state of the training called `key` (a digest of all that it depends on)."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        torch.save({"key": key, "state": state}, file)
+class StateFile:
+    """The file of one training; a path of None keeps nothing."""
 
+    def __init__(self, path: Path | None, key: str, every: float) -> None:
+        """Nothing is written yet.
 
-def load(path: Path, key: str) -> dict[str, Any] | None:
-    """The state in `path`; None where there is none, or it is broken or that of another training."""
-    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
-        return None
-    try:
-        stored = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
-        return None
-    if not isinstance(stored, dict) or stored.get("key") != key:
-        return None
-    state = stored.get("state")
-    return state if isinstance(state, dict) else None
+        Args:
+            path: of the file.
+            key: digest of all that the training depends on.
+            every: seconds between two writes.
+        """
+        self.path, self.key, self.every = path, key, every
+        self.saved = time.monotonic()
+
+    def __str__(self) -> str:
+        """Where a message says that the state is."""
+        return "not kept" if self.path is None else f"kept in `{self.path}`"
+
+    def due(self, asked: bool) -> bool:
+        """Whether it is time to write: after so many seconds, or when the process is asked to end."""
+        return self.path is not None and (asked or time.monotonic() - self.saved > self.every)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the state, whole."""
+        assert self.path is not None  # or it is never due
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            torch.save({"key": self.key, "state": state}, file)
+        self.saved = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The state in the file; None where there is none, or it is broken or that of another training."""
+        # torch takes other bytes for an old format, and fails in as many ways
+        if self.path is None or not zipfile.is_zipfile(self.path):
+            return None
+        try:
+            stored = torch.load(io.BytesIO(self.path.read_bytes()), map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+            return None
+        if not isinstance(stored, dict) or stored.get("key") != self.key:
+            return None
+        state = stored.get("state")
+        return state if isinstance(state, dict) else None
+
+    def delete(self) -> None:
+        """Remove the file of a training that is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 class Stop:

@@ -1,4 +1,4 @@
-"""The state of one training and the step that advances it."""
+"""What the loop of a training calls: a batch, a forward pass, a step down, and the looks at how it goes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,172 +10,132 @@ from torch import Tensor, nn
 from regbench.data.cache import Dataset
 from regbench.losses.objective import Terms, supervision
 from regbench.models.adam import Adam
-from regbench.models.predict import device_of, validate
+from regbench.models.predict import device_of
+from regbench.study.specs import TrainSpec
 from regbench.system.device import compiled
 from regbench.training.augment import augment
 from regbench.training.batches import Batch, Batches
 from regbench.training.precision import Precision
-from regbench.training.pruning import verdict
+from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.schedule import SCHEDULES
-from regbench.training.training_log import MIB, Live
+from regbench.training.state import TrainingState, divergence, has_finite_weights, weights_of
+from regbench.training.training_log import MIB, LogWriter
+from regbench.training.validation import is_best, out_of_patience, validate, validation
 
-CHECK_EVERY = 25  # steps between two looks at the loss; a diverged run ends at the next
-TERMS = ("loss", "similarity", "regularizer")
 
-
-class Training:
-    """Everything that changes from step to step, so that it can be saved and taken up again."""
+class Trainer:
+    """The parts of one training, around a state that can be saved and taken up again."""
 
     def __init__(
         self,
-        job: Mapping[str, Any],
-        lam: float,
+        spec: TrainSpec,
         data: Dataset,
         model: nn.Module,
-        terms: Callable[..., Terms],
+        objective: Callable[..., Terms],
         *,
-        prune: Mapping[str, Any] | None = None,
+        prune: PruneSpec | None = None,
     ) -> None:
-        self.prune = prune
-        self.rungs = {rung["step"] for rung in prune["rungs"]} if prune else set[int]()
-        self.reports, self.pruned = list[dict[str, Any]](), ""
-        self.protocol, self.seed, self.lam, self.data = job["training"], job["seed"], lam, data
-        self.model, self.terms, self.steps = model, terms, self.protocol["steps"]
-        self.device = device_of(model)
-        self.network = compiled(model, self.device) if self.protocol["compile"] else model
-        self.optimiser = Adam(model.parameters(), weight_decay=self.protocol["weight_decay"])
-        self.rate = SCHEDULES[self.protocol["schedule"]]
-        self.precision = Precision(self.protocol["precision"], self.device)
-        self.batches = Batches(data, self.protocol, self.seed, self.device)
-        self.step, self.recorded, self.seconds = 0, list[Tensor](), 0.0
-        self.good, self.best = _weights(model), dict[str, Tensor]()
-        self.validations, self.reason, self.stopped = list[dict[str, float]](), "", False
-        self.live: Live | None = None
+        """Start at step 0.
 
-    @property
-    def done(self) -> bool:
-        """Nothing is left to do: all steps, early stop, or divergence."""
-        return self.stopped or bool(self.reason or self.pruned) or self.step >= self.steps
+        Args:
+            spec: of the training, with its lambda.
+            data: prepared dataset.
+            model: with weights, on the device that it is trained on.
+            objective: ``(fixed, moving, output of the model) -> Terms``.
+            prune: what the training is held against at its rungs.
+        """
+        protocol, device = spec.training, device_of(model)
+        self.spec, self.data, self.model, self.objective, self.device = spec, data, model, objective, device
+        self.network = compiled(model, device) if protocol.compile else model
+        self.batches = Batches(data, protocol, spec.seed, device)
+        self.optimiser = Adam(model.parameters(), weight_decay=protocol.weight_decay)
+        self.rate = SCHEDULES[protocol.schedule]
+        self.precision = Precision(protocol.precision, device)
+        self.prune, self.rungs = prune, {rung.step for rung in prune.rungs} if prune else set[int]()
+        self.state = TrainingState(good=weights_of(model))
+        self.log: LogWriter | None = None
 
-    def advance(self, progress: Any) -> None:
-        """One step, and what is due after it."""
-        found = self._descend(self._batch())
-        # Kept on the device: reading a number each step would make a GPU wait.
-        self.recorded.append(torch.stack([term.detach().float() for term in found]))
-        self.step += 1
-        progress.update()
-        if self.step % CHECK_EVERY == 0 or self.step == self.steps:
-            latest = torch.stack(self.recorded[-CHECK_EVERY:]).cpu()
-            progress.set_postfix(loss=f"{latest[:, 0].mean():.4f}")
-            self._tell(latest)
-            if not latest.isfinite().all() or not _finite(self.model):
-                self.model.load_state_dict(self.good)
-                self.reason = _reason(self.recorded, self.steps, self.lam)
-                return
-            self.good = _weights(self.model)
-        every = self.protocol["validate_every"]
-        if every and (self.step % every == 0 or self.step == self.steps) and _finite(self.model):
-            self._validate()
-        if self.prune and self.step in self.rungs and _finite(self.model):
-            scores = validate(self.model, self.data)
-            self.reports.append({"step": self.step, **scores})
-            self.pruned = verdict(self.prune, self.step, scores["dice"])
+    def batch(self) -> Batch:
+        """The batch of the step that comes, augmented."""
+        random = np.random.default_rng([self.spec.seed, self.state.step, 1])
+        return augment(self.batches[self.state.step], self.spec.training.augmentation, random)
 
-    def _tell(self, latest: Tensor) -> None:
-        if self.live is None:
-            return
-        self.live.add(self.step, latest.double().tolist())
-        if self.live.due() or self.step == self.steps:
-            self.live.write(torch.cuda.memory_reserved(self.device) / MIB if self.device.type == "cuda" else None)
-
-    def _batch(self) -> Batch:
-        batch, wanted = self.batches[self.step], self.protocol["augmentation"]
-        if not any(wanted.values()):
-            return batch
-        return augment(batch, wanted, np.random.default_rng([self.seed, self.step, 1]))
-
-    def _descend(self, batch: Batch) -> Terms:
+    def forward(self, batch: Batch) -> Terms:
+        """The objective of a batch; with the overlap of labels where training is semi-supervised."""
         with self.precision.autocast():
             output = self.network(batch.fixed, batch.moving)
-        found = self.terms(batch.fixed, batch.moving, output)
-        if batch.fixed_labels is not None and batch.moving_labels is not None:
-            overlap = supervision(output, batch.fixed_labels, batch.moving_labels)
-            found = found._replace(loss=found.loss + self.protocol["dice_weight"] * overlap)
-        if self.precision.backward(found.loss, self.optimiser.parameters):
-            share = self.rate(self.step, self.steps, self.protocol["warmup"])
-            self.optimiser.step(self.protocol["learning_rate"] * share)
-        return found
+        terms = self.objective(batch.fixed, batch.moving, output)
+        if batch.fixed_labels is None or batch.moving_labels is None:
+            return terms
+        overlap = supervision(output, batch.fixed_labels, batch.moving_labels)
+        return terms._replace(loss=terms.loss + self.spec.training.dice_weight * overlap)
 
-    def _validate(self) -> None:
-        scores = {name: float(np.mean(values)) for name, values in validate(self.model, self.data).items()}
-        before = max((entry["dice"] for entry in self.validations), default=-1.0)
-        self.validations.append({"step": self.step, **scores})
-        if scores["dice"] > before and self.protocol["keep"] == "best":
-            self.best = _weights(self.model)
-        top = max(self.validations, key=lambda entry: entry["dice"])["step"]
-        since = sum(entry["step"] > top for entry in self.validations)
-        self.stopped = self.protocol["patience"] is not None and since >= self.protocol["patience"]
+    def descend(self, loss: Tensor) -> None:
+        """Backward pass and step of the optimiser; no step where gradients overflowed."""
+        protocol = self.spec.training
+        if self.precision.backward(loss, self.optimiser.parameters):
+            share = self.rate(self.state.step, protocol.steps, protocol.warmup)
+            self.optimiser.step(protocol.learning_rate * share)
 
-    def state(self) -> dict[str, Any]:
-        """All that the rest of the training depends on."""
-        return {
-            "step": self.step,
-            "weights": self.model.state_dict(),
-            "good": self.good,
-            "best": self.best,
-            "optimiser": self.optimiser.state(),
-            "scale": [self.precision.scale, self.precision.good],
-            "recorded": torch.stack(self.recorded),
-            "validations": self.validations,
-            "reports": self.reports,
-            "pruned": self.pruned,
-            "stopped": self.stopped,
-            "reason": self.reason,
-            "seconds": self.seconds,
-            # Our models draw nothing while they train; a user's dropout does.
-            "random": torch.get_rng_state(),
-            "random_device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-        }
+    def watch(self, since: int) -> float:
+        """Look at the last steps: log them, and end the training with the last good weights where it diverged.
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take up a `state`."""
-        self.model.load_state_dict(state["weights"])
-        self.optimiser.load(state["optimiser"])
-        self.good, self.best = ({k: v.to(self.device) for k, v in state[name].items()} for name in ("good", "best"))
-        self.step, self.validations = state["step"], state["validations"]
-        self.stopped, self.reason, self.seconds = state["stopped"], state["reason"], state["seconds"]
-        self.reports, self.pruned = state["reports"], state["pruned"]
-        self.precision.scale, self.precision.good = state["scale"]
-        self.recorded = list(state["recorded"].to(self.device))
-        torch.set_rng_state(state["random"])
-        if state["random_device"] is not None:
-            torch.cuda.set_rng_state(state["random_device"], self.device)
+        Args:
+            since: how many steps.
 
-    def history(self) -> dict[str, list[float]]:
-        """Each term at each step before the first that is not finite."""
-        values = torch.stack(self.recorded).cpu().double()
-        values = values[: int(values.isfinite().all(1).cummin(0).values.sum())]
-        return {name: values[:, k].tolist() for k, name in enumerate(TERMS)}
+        Returns:
+            Their mean loss.
+        """
+        state, steps = self.state, self.spec.training.steps
+        latest = torch.stack(state.terms[-since:]).cpu()
+        if self.log is not None:
+            self.log.add(state.step, latest.double().tolist())
+            if self.log.due() or state.step == steps:
+                self.write_log()
+        reason = divergence(state, self.model, latest, steps, self.spec.lam or 0.0)
+        if reason:
+            self.model.load_state_dict(state.good)
+            state.end("diverged", reason)
+        else:
+            state.good = weights_of(self.model)
+        return float(latest[:, 0].mean())
 
-    def finish(self) -> None:
-        """Leave in the model the weights that the protocol keeps."""
-        if self.best and not self.reason:
-            self.model.load_state_dict(self.best)
+    def validate(self) -> None:
+        """Score the validation pairs; keep the best weights and stop early where the protocol says so."""
+        state, protocol = self.state, self.spec.training
+        if state.status == "diverged" or not has_finite_weights(self.model):
+            return
+        state.validations.append(validation(state.step, validate(self.model, self.data)))
+        if protocol.keep == "best" and is_best(state.validations):
+            state.best = weights_of(self.model)
+        if out_of_patience(protocol, state.validations):
+            state.end("complete")
 
+    def judge(self) -> None:
+        """At a rung of a trial: end it where earlier trials were better."""
+        state = self.state
+        if self.prune is None or state.status == "diverged" or not has_finite_weights(self.model):
+            return
+        scores = validate(self.model, self.data)
+        state.reports.append({"step": state.step, **scores})
+        if reason := verdict(self.prune, state.step, scores["dice"]):
+            state.end("pruned", reason)
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    def log_to(self, log: LogWriter) -> None:
+        """Show the training in a log from now on, what it has done so far included."""
+        self.log = log
+        if self.state.terms:
+            log.add(self.state.step, torch.stack(self.state.terms).double().tolist())
 
+    def write_log(self) -> None:
+        """Append what the log has not written yet."""
+        if self.log is not None:
+            self.log.write(torch.cuda.memory_reserved(self.device) / MIB if self.device.type == "cuda" else None)
 
-def _finite(model: nn.Module) -> bool:
-    return all(bool(value.isfinite().all()) for value in model.parameters())
+    def stored(self) -> dict[str, Any]:
+        """All that the rest of the training depends on, for `torch.save`."""
+        return self.state.to_dict(self.model, self.optimiser, self.precision)
 
-
-def _reason(recorded: list[Tensor], steps: int, lam: float) -> str:
-    """What a diverged run says: the first step whose loss is not finite, its terms, and lambda."""
-    values = torch.stack(recorded).cpu()
-    bad = (~values.isfinite().all(1)).nonzero()
-    first = int(bad[0]) if len(bad) else len(recorded) - 1
-    terms = ", ".join(f"{name} {float(value):g}" for name, value in zip(TERMS, values[first], strict=True))
-    what = "loss" if len(bad) else "weights"
-    return f"{what} not finite at step {first + 1} of {steps}: {terms}, lambda {lam:g}; last good weights kept"
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        """Take up what `stored` gave."""
+        self.state = TrainingState.from_dict(stored, self.model, self.optimiser, self.precision)

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet
 
+from regbench.study.specs import TrainSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import HISTORY, LIVE, digest, write_text
 
@@ -29,12 +30,12 @@ def stride(steps: int, points: int = POINTS) -> int:
     return max(-(-steps // points), 1)
 
 
-def identity(job: Mapping[str, Any], lam: float | None, data_sha256: str) -> str:
-    """By which a log is known to be of the training that a record describes."""
-    return digest([dict(job), lam, data_sha256])
+def training_digest(spec: TrainSpec, data_sha256: str) -> str:
+    """Digest that links a log to its training."""
+    return digest([spec.to_json(), data_sha256])
 
 
-class Live:
+class LogWriter:
     """Writes the file of one training."""
 
     def __init__(self, path: Path, header: Mapping[str, Any], *, step: int = 0, points: int = POINTS) -> None:

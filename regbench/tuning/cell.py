@@ -8,35 +8,35 @@ files in their places: one more seed is one more training, and no more bytes on 
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from regbench.data.cache import Dataset
 from regbench.study.plan import PAIRS, PANELS
+from regbench.study.specs import EvaluateSpec, TrainSpec
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_json, write_json
-from regbench.training.final_run import trained
+from regbench.training.final_run import is_complete
 
 OUTPUTS = (CHECKPOINT, HISTORY, RUN, PANELS, PAIRS)  # in the order in which they are put into their places
 EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each were made of, and their checksums
 
 
-def clear_old(job: Mapping[str, Any], lam: float | None, data: Dataset, waiting: Path) -> None:
+def clear_old(spec: TrainSpec, data: Dataset, waiting: Path) -> None:
     """Delete a run that waits and is of another config, code, lambda or data, before anyone takes it for ours."""
-    if (waiting / RUN).exists() and not trained(job, lam, data, waiting):
+    if (waiting / RUN).exists() and not is_complete(spec, data, waiting):
         shutil.rmtree(waiting)
 
 
-def evaluated(job: Mapping[str, Any], data: Dataset, waiting: Path) -> bool:
+def evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> bool:
     """Whether the rows and slices of this very evaluation of the run in `waiting` lie there, whole."""
     note = _notes(waiting).get(waiting.name, {})
-    return bool(note) and _whole(waiting) and note == _note(job, data, waiting)
+    return bool(note) and _whole(waiting) and note == _note(spec, data, waiting)
 
 
-def note_evaluated(job: Mapping[str, Any], data: Dataset, waiting: Path) -> None:
+def note_evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> None:
     """Keep what the rows that were just written are made of."""
-    write_json(waiting.parent / EVALUATED, _notes(waiting) | {waiting.name: _note(job, data, waiting)})
+    write_json(waiting.parent / EVALUATED, _notes(waiting) | {waiting.name: _note(spec, data, waiting)})
 
 
 def publish(waiting: Path, folder: Path) -> None:
@@ -60,8 +60,8 @@ def _link(source: Path, target: Path) -> None:
     os.utime(target)  # newer than its inputs, as Snakemake wants it
 
 
-def _note(job: Mapping[str, Any], data: Dataset, waiting: Path) -> dict[str, str]:
-    made_of = {"job": dict(job), "data": data.checksum, "run": file_sha256(waiting / RUN)}
+def _note(spec: EvaluateSpec, data: Dataset, waiting: Path) -> dict[str, str]:
+    made_of = {"spec": spec.to_json(), "data": data.checksum, "run": file_sha256(waiting / RUN)}
     return {"digest": digest(made_of)} | {name: file_sha256(waiting / name) for name in (PAIRS, PANELS)}
 
 

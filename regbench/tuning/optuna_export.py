@@ -1,15 +1,17 @@
 """Finished trials in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are the truth."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from regbench.study import plan
 from regbench.study.config import Config
+from regbench.study.specs import ProposeSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import digest, read_json
 from regbench.system.ownership import owning
-from regbench.tuning.sampler import SCORES, by_number, directions, distributions, frozen, params, scored
+from regbench.tuning.sampler import directions, distributions, finished_trial, params
+from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
 
 
 def export_optuna(config: Config, url: str) -> dict[str, int]:
@@ -43,8 +45,8 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
             raise UsageError(f"`{shown}` must be a storage that Optuna opens, but got: {_words(error, url)}") from None
         try:
             there = set(optuna.get_all_study_names(storage))
-            for job, results in tuned_cells(config):
-                counts[_write(storage, job, results, there)] += 1
+            for spec, results in tuned_cells(config):
+                counts[_write(storage, spec, results, there)] += 1
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise RegbenchError(
                 f"the export to `{shown}` must end, but got: {_words(error, url)}. Run it again."
@@ -54,8 +56,8 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
     return counts
 
 
-def tuned_cells(config: Config) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """What was asked (`plan.propose_job`) and what came of it so far, for each search of a cell."""
+def tuned_cells(config: Config) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]:
+    """Each search of a cell, and the results of its trials so far."""
     for dataset in config.datasets:
         for method in plan.methods(config):
             for replicate in plan.replicates(config, method.id) if plan.rounds(config, method.id) else ():
@@ -64,10 +66,10 @@ def tuned_cells(config: Config) -> Iterator[tuple[dict[str, Any], list[dict[str,
                 yield plan.propose_job(config, dataset.id, method.id, replicate=replicate), results
 
 
-def fill(study: Any, job: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> None:
+def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:
     """Add a cell's trials to an Optuna study, in the order of their numbers."""
     for result in by_number(results):
-        study.add_trial(_trial(job, result))
+        study.add_trial(_trial(spec, result))
 
 
 def _words(error: Exception, url: str) -> str:
@@ -83,35 +85,38 @@ def _words(error: Exception, url: str) -> str:
     return text.replace(str(secret), "***") if secret else text
 
 
-def _write(storage: Any, job: dict[str, Any], results: list[dict[str, Any]], there: set[str]) -> str:
+def _write(storage: Any, spec: ProposeSpec, results: list[TrialResult], there: set[str]) -> str:
     import optuna  # noqa: PLC0415
 
-    name, key, known = job["cell"], digest({"job": job, "results": results}), job["cell"] in there
+    name, known = spec.cell, spec.cell in there
+    key = digest({"spec": spec.to_json(), "results": results})
     if known:
         if optuna.load_study(study_name=name, storage=storage).user_attrs.get("digest") == key:
             return "unchanged"
         optuna.delete_study(study_name=name, storage=storage)
-    study = optuna.create_study(study_name=name, storage=storage, directions=directions(job))
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions(spec))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the pins fix what it does
-        study.set_metric_names(list(SCORES[: len(study.directions)]))
-    fill(study, job, results)
+        study.set_metric_names(["dice", "ndv_percent"][: len(study.directions)])
+    fill(study, spec, results)
     study.set_user_attr("digest", key)  # last: a study that was cut off is written again
     return "replaced" if known else "written"
 
 
-def _trial(job: Mapping[str, Any], result: Mapping[str, Any]) -> Any:
+def _trial(spec: ProposeSpec, result: TrialResult) -> Any:
     import optuna  # noqa: PLC0415
 
     more: dict[str, Any] = {
-        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent") if name in result},
+        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent")},
         "intermediate_values": {
             report["step"]: sum(report["dice"]) / len(report["dice"]) for report in result.get("reports", ())
         },
     }
-    if scored(result):
+    point = point_of(result)
+    if has_scores(result):
         state = optuna.trial.TrialState.COMPLETE if result["status"] == "complete" else optuna.trial.TrialState.PRUNED
-        return frozen(job, result, distributions(job), state=state, **more)
+        scores = (dice_of(result), ndv_of(result))
+        return finished_trial(spec, result["number"], point, scores, distributions(spec), state=state, **more)
     return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.FAIL, params=params(job, result), distributions=distributions(job), **more
+        state=optuna.trial.TrialState.FAIL, params=params(spec, point), distributions=distributions(spec), **more
     )

@@ -6,123 +6,172 @@ one after the other with the same outcome.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
+from pydantic import JsonValue
 
-from regbench.training.pruning import against
-from regbench.tuning.sampler import Point, anchors, as_result, ask, dimensions, lattice, place, repeated, scored, tidy
+from regbench.study.specs import ProposeSpec, SearchSpec, SelectSpec
+from regbench.tuning.sampler import ask
 from regbench.tuning.smoothing import FEWEST, Curve, smooth
+from regbench.tuning.space import Point, anchors, lattice, rounded, shares
+from regbench.tuning.trial_results import (
+    Proposal,
+    TrialResult,
+    dice_of,
+    is_complete,
+    is_repeat,
+    ndv_of,
+    point_of,
+    pruning_against,
+)
 
-Result = Mapping[str, Any]
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
 REPEATED = 100_003  # between the training seeds of a point and of its repeats: no other search has one of them
 FLAT = 0.5  # of the log-range: lambdas that are not told apart over more of it were not identified
 
 
-def propose(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> list[dict[str, Any]]:
+class ChosenTrial(TypedDict, total=False):
+    """A trial, and what it scored; `values` where more than lambda is searched."""
+
+    number: int
+    lam: float
+    values: dict[str, JsonValue]
+    dice: float
+    ndv_percent: float
+
+
+class SmoothedTrial(TypedDict):
+    """The curve at a tried point, with its SD."""
+
+    number: int
+    lam: float
+    dice: float
+    sd: float
+
+
+class Selection(TypedDict, total=False):
+    """The choice of a cell's lambda; `select` says what each entry is."""
+
+    method: str
+    rule: str
+    range: list[float] | None
+    trials: int
+    values: dict[str, JsonValue]
+    lam: float | None
+    by_dice: ChosenTrial | None
+    by_dice_ndv: ChosenTrial | None
+    best_trial: ChosenTrial | None
+    edge: bool
+    front: list[int]
+    reason: str
+    smoothed: list[SmoothedTrial]
+    noise_sd: float | None
+    alike: list[float] | None
+    flat: bool
+
+
+def propose(spec: ProposeSpec, number: int, earlier: Sequence[TrialResult]) -> list[Proposal]:
     """The points of one round.
 
     The first round is a log-spaced grid inside lambda's range (few anchors and a model afterwards lost least in few
     trials: docs/tuning.md); later rounds come from the study's sampler.
 
     Args:
-        job: slice of the config (`plan.propose_job`).
+        spec: of the search.
         number: of the round, from 0.
         earlier: results of all trials of all earlier rounds.
 
     Returns:
-        ``{"number": trial, "lam": value}`` for each slot, with ``values`` where more is searched and ``prune`` where
-        trials may end early; numbers have six significant digits. Empty where the budget is spent. With ``repeats``,
-        the slots behind the first of each round but the earliest are the best points so far with another training
-        ``seed``: a round that is filled up later keeps them in their places.
+        A proposal for each slot; numbers have six significant digits. Empty where the budget is spent. With
+        ``repeats``, the slots behind the first of each round but the earliest are the best points so far with another
+        training ``seed``: a round that is filled up later keeps them in their places.
     """
-    first = number * job["round_size"]
-    slots = affordable(job, earlier, min(job["round_size"], job["trials"] - first))
-    again = _repeats(job, number, earlier)[: max(slots - 1, 0)]  # a round has at least one new point
-    tried = first - sum(map(repeated, earlier))  # new points of earlier rounds
+    first = number * spec.round_size
+    slots = affordable(spec, earlier, min(spec.round_size, spec.trials - first))
+    repeats = _repeats(spec, number, earlier)[: max(slots - 1, 0)]  # a round has at least one new point
+    tried = first - sum(map(is_repeat, earlier))  # new points of earlier rounds
     points: list[Point] = []
-    for slot in range(slots - len(again)):
-        if job["sampler"] == "grid":
-            point = lattice(job, tried + slot)
-        elif number == 0:
-            point = anchors(job, job["round_size"])[slot]
-        else:
-            point = ask(job, number, slot, earlier, points)
-            if as_result(_tidied(job, point)) in [*map(_point_of, earlier), *map(as_result, points)]:
-                # nsga2 crosses parents into what was tried already; a training would say the same again
-                point = ask({**job, "sampler": "random"}, number, slot, earlier, points)
-        points.append(_tidied(job, point))
-    pruning = {"prune": against(job["pruner"], job["rungs"], earlier)} if job.get("rungs") else {}
-    proposed = [*map(as_result, points[:1]), *again, *map(as_result, points[1:])]
-    return [{"number": first + slot, **point, **pruning} for slot, point in enumerate(proposed)]
+    for slot in range(slots - len(repeats)):
+        points.append(_new_point(spec, (number, slot), earlier, points, tried + slot))
+    prune = pruning_against(spec.pruner, spec.rungs, earlier) if spec.rungs else None
+    trials = [(point, None) for point in points[:1]] + repeats + [(point, None) for point in points[1:]]
+    return [Proposal(first + slot, point, seed, prune) for slot, (point, seed) in enumerate(trials)]
 
 
-def _repeats(job: Mapping[str, Any], number: int, earlier: Sequence[Result]) -> list[dict[str, Any]]:
+def _new_point(
+    spec: ProposeSpec, at: tuple[int, int], earlier: Sequence[TrialResult], before: Sequence[Point], tried: int
+) -> Point:
+    """The point of a slot `at` (round, slot), behind `tried` new points of the search, `before` of its own round."""
+    number, slot = at
+    if spec.sampler == "grid":
+        return rounded(spec, lattice(spec, tried))
+    if number == 0:
+        return rounded(spec, anchors(spec, spec.round_size)[slot])
+    point = rounded(spec, ask(spec, number, slot, earlier, before))
+    if point in [*map(point_of, earlier), *before]:
+        # nsga2 crosses parents into what was tried already; a training would say the same again
+        anywhere = spec.model_copy(update={"sampler": "random"})
+        point = rounded(spec, ask(anywhere, number, slot, earlier, before))
+    return point
+
+
+def _repeats(spec: ProposeSpec, number: int, earlier: Sequence[TrialResult]) -> list[tuple[Point, int | None]]:
     """The best distinct points of earlier rounds, to be trained once more, each with a seed that it has not had."""
-    count = job.get("repeats", 0) if number else 0
-    finished = [result for result in earlier if result["status"] == "complete" and scored(result)]
+    count = spec.repeats if number else 0
+    finished = [result for result in earlier if is_complete(result)]
     if not count or not finished:
         return []
-    scores = _smoothed(job, finished)
-    order = sorted(range(len(finished)), key=lambda k: (-scores[k], -finished[k]["lam"], finished[k]["number"]))
-    distinct: list[dict[str, Any]] = []
-    for k in order:
-        point = _point_of(finished[k])
+    distinct: list[Point] = []
+    for index in _ranked(finished, _smoothed(spec, finished)):
+        point = point_of(finished[index])
         if point not in distinct:
             distinct.append(point)
-    had = [[_point_of(result) for result in earlier].count(point) for point in distinct]
-    return [
-        {**point, "seed": job["training_seed"] + REPEATED * times}
-        for point, times in zip(distinct[:count], had[:count], strict=True)
-    ]
+    tried = [point_of(result) for result in earlier]
+    return [(point, spec.training_seed + REPEATED * tried.count(point)) for point in distinct[:count]]
 
 
-def _smoothed(job: Mapping[str, Any], results: Sequence[Result]) -> list[float]:
+def _ranked(results: Sequence[TrialResult], scores: Sequence[float]) -> list[int]:
+    """Best score first; of equal ones the larger lambda, then the earlier trial."""
+    return sorted(range(len(results)), key=lambda k: (-scores[k], -results[k]["lam"], results[k]["number"]))
+
+
+def _smoothed(spec: SearchSpec, results: Sequence[TrialResult]) -> list[float]:
     """Dice of each result, on the curve where trials have noise and are enough to tell it."""
-    found = _curve(job, results)
-    return [result["dice"] for result in results] if found is None else [float(f"{mean:.6g}") for mean in found.mean]
+    curve = _curve(spec, results)
+    return list(map(dice_of, results)) if curve is None else [float(f"{mean:.6g}") for mean in curve.mean]
 
 
-def _curve(job: Mapping[str, Any], results: Sequence[Result]) -> Curve | None:
+def _curve(spec: SearchSpec, results: Sequence[TrialResult]) -> Curve | None:
     """The curve behind trials; None where they have no noise, or are too few."""
-    if not job.get("noisy") or len(results) < FEWEST:
+    if not spec.noisy or len(results) < FEWEST:
         return None
-    ordered = [place(job, result) for result in results]
-    return smooth(np.array(ordered), [result["dice"] for result in results], [r.get("seed") for r in results])
+    places = [shares(spec, point_of(result)) for result in results]
+    return smooth(np.array(places), list(map(dice_of, results)), [result.get("seed") for result in results])
 
 
-def _tidied(job: Mapping[str, Any], point: Point) -> Point:
-    return {each["name"]: tidy(each, point[each["name"]]) for each in dimensions(job)}
-
-
-def _point_of(result: Result) -> dict[str, Any]:
-    return {name: result[name] for name in ("lam", "values") if name in result}
-
-
-def affordable(job: Mapping[str, Any], earlier: Sequence[Result], slots: int) -> int:
+def affordable(spec: ProposeSpec, earlier: Sequence[TrialResult], slots: int) -> int:
     """How many of a round's slots the budget of the cell pays: trials as they are, or steps, or seconds.
 
     A trial of unknown length is taken to cost a whole one (steps), or the mean of the earlier ones (seconds).
     """
-    budget = job.get("budget")
-    if not budget:
+    if spec.budget is None:
         return slots
     costs = [result["cost"] for result in earlier]
-    left = budget["amount"] - sum(costs)
-    each = job["steps"] if budget["unit"] == "steps" else (sum(costs) / len(costs) if costs else 0.0)
-    return max(min(slots, int(left / each)), 0) if each else slots
+    left = spec.budget.amount - sum(costs)
+    cost = spec.steps if spec.budget.unit == "steps" else (sum(costs) / len(costs) if costs else 0.0)
+    return max(min(slots, int(left / cost)), 0) if cost else slots
 
 
-def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
     """Choose the lambda of a cell by the two rules that were fixed beforehand.
 
     The trial of best Dice is a maximum over noisy draws. Where trainings have noise, the tried point that is highest on
     the smoothed curve is taken (`regbench.tuning.smoothing`); where nothing is drawn, the best trial.
 
     Args:
-        job: slice of the config (`plan.select_job`).
+        spec: of the choice.
         results: of all trials.
 
     Returns:
@@ -132,73 +181,86 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
         ``noise_sd``, of a trial around it; ``alike``, the lambdas within one standard error of the best; ``flat`` if
         these are more than half of the log-range: then the search does not say which lambda.
     """
-    base = {"method": job["method"], "rule": job["selection"], "range": job["range"], "trials": len(results)}
-    if job["value"] is not None:
-        nothing: dict[str, Any] = {"by_dice": None, "by_dice_ndv": None, "edge": False, "front": [], "reason": ""}
-        return {**base, **nothing, **_told(job, [], None), "best_trial": None, "lam": job["value"]}
-    finished = [result for result in results if result["status"] == "complete" and scored(result)]
-    curve = _curve(job, finished)
-    scores = _smoothed(job, finished)
-    ranked = sorted(range(len(finished)), key=lambda k: (-scores[k], -finished[k]["lam"], finished[k]["number"]))
-    allowed = [k for k in ranked if _ndv(finished[k], finished) <= job["ndv_limit_percent"]]
-    by_dice, by_both = (_about(finished[found[0]]) if found else None for found in (ranked, allowed))
-    chosen, reason = (by_dice if job["selection"] == "dice" else by_both), ""
-    if chosen is None:
-        reason = "; ".join(dict.fromkeys(result["reason"] for result in results if result["reason"])) or (
-            f"no trial kept NDV at or below {job['ndv_limit_percent']:g} %"
-        )
-    lam = None if chosen is None else chosen["lam"]
-    front = [result["number"] for result in finished if not any(_dominates(other, result) for other in finished)]
-    edge = lam is not None and _at_edge(lam, *job["range"])
-    if job.get("search"):
-        base["values"] = {} if chosen is None else chosen["values"]
-    highest = max(finished, key=lambda result: (result["dice"], result["lam"]), default=None)
-    return {
-        **base,
-        "lam": lam,
-        "by_dice": by_dice,
-        "by_dice_ndv": by_both,
-        "best_trial": None if highest is None else _about(highest),
-        "edge": edge,
-        "front": front,
-        "reason": reason,
-        **_told(job, finished, curve),
+    selection: Selection = {
+        "method": spec.method,
+        "rule": spec.selection,
+        "range": None if spec.range is None else list(spec.range),
+        "trials": len(results),
+        "lam": spec.value,
+        "by_dice": None,
+        "by_dice_ndv": None,
+        "best_trial": None,
+        "edge": False,
+        "front": [],
+        "reason": "",
+        "smoothed": [],
+        "noise_sd": None,
+        "alike": None,
+        "flat": False,
     }
+    if spec.value is not None or spec.range is None:
+        return selection
+    finished = [result for result in results if is_complete(result)]
+    curve = _curve(spec, finished)
+    ranked = [finished[k] for k in _ranked(finished, _smoothed(spec, finished))]
+    allowed = [result for result in ranked if _ndv(result, finished) <= spec.ndv_limit_percent]
+    candidates = ranked if spec.selection == "dice" else allowed
+    chosen = candidates[0] if candidates else None
+    if spec.search:
+        selection["values"] = {} if chosen is None else chosen["values"]
+    highest = max(finished, key=lambda result: (dice_of(result), result["lam"]), default=None)
+    selection |= {
+        "lam": None if chosen is None else chosen["lam"],
+        "by_dice": _about(ranked[0]) if ranked else None,
+        "by_dice_ndv": _about(allowed[0]) if allowed else None,
+        "best_trial": None if highest is None else _about(highest),
+        "edge": chosen is not None and _at_edge(chosen["lam"], *spec.range),
+        "front": [result["number"] for result in finished if not any(_dominates(other, result) for other in finished)],
+        "reason": "" if chosen is not None else _no_choice(spec, results),
+    }
+    return selection if curve is None else selection | _identified(spec.range, finished, curve)
 
 
-def _ndv(result: Result, finished: Sequence[Result]) -> float:
+def _no_choice(spec: SelectSpec, results: Sequence[TrialResult]) -> str:
+    """Why no trial can be chosen."""
+    reasons = dict.fromkeys(result["reason"] for result in results if result["reason"])
+    return "; ".join(reasons) or f"no trial kept NDV at or below {spec.ndv_limit_percent:g} %"
+
+
+def _ndv(result: TrialResult, finished: Sequence[TrialResult]) -> float:
     """NDV of a point: the mean of its trials, or of two a lucky one would pass the limit."""
-    same = [other["ndv_percent"] for other in finished if _point_of(other) == _point_of(result)]
+    same = [ndv_of(other) for other in finished if point_of(other) == point_of(result)]
     return math.fsum(same) / len(same)
 
 
-def _about(result: Result) -> dict[str, Any]:
-    return {key: result[key] for key in ("number", "lam", "values", "dice", "ndv_percent") if key in result}
+def _about(result: TrialResult) -> ChosenTrial:
+    trial: ChosenTrial = {"number": result["number"], "lam": result["lam"]}
+    if "values" in result:
+        trial["values"] = result["values"]
+    trial["dice"], trial["ndv_percent"] = dice_of(result), ndv_of(result)
+    return trial
 
 
-def _told(job: Mapping[str, Any], finished: Sequence[Result], curve: Curve | None) -> dict[str, Any]:
-    """What the curve says of the choice; nothing where trials have no noise, or are too few to tell it."""
-    if curve is None:
-        return {"smoothed": [], "noise_sd": None, "alike": None, "flat": False}
+def _identified(ends: tuple[float, float], finished: Sequence[TrialResult], curve: Curve) -> Selection:
+    """What the curve says of the choice: its value at each trial, its noise, and which lambdas are as good."""
     short = [[float(f"{value:.6g}") for value in row] for row in zip(*curve[:3], strict=True)]
     top = max(mean for mean, _, _ in short)
     near = [result["lam"] for result, (mean, _, behind) in zip(finished, short, strict=True) if top - mean <= behind]
-    low, high = job["range"]
-    smoothed = [
-        {"number": result["number"], "lam": result["lam"], "dice": mean, "sd": sd}
-        for result, (mean, sd, _) in zip(finished, short, strict=True)
-    ]
+    low, high = ends
     return {
-        "smoothed": smoothed,
+        "smoothed": [
+            {"number": result["number"], "lam": result["lam"], "dice": mean, "sd": sd}
+            for result, (mean, sd, _) in zip(finished, short, strict=True)
+        ],
         "noise_sd": float(f"{curve.noise:.6g}"),
         "alike": [min(near), max(near)],
         "flat": math.log(max(near) / min(near)) > FLAT * math.log(high / low),
     }
 
 
-def _dominates(other: Result, result: Result) -> bool:
-    at_least = other["dice"] >= result["dice"] and other["ndv_percent"] <= result["ndv_percent"]
-    return bool(at_least and (other["dice"] > result["dice"] or other["ndv_percent"] < result["ndv_percent"]))
+def _dominates(other: TrialResult, result: TrialResult) -> bool:
+    at_least = dice_of(other) >= dice_of(result) and ndv_of(other) <= ndv_of(result)
+    return at_least and (dice_of(other) > dice_of(result) or ndv_of(other) < ndv_of(result))
 
 
 def _at_edge(lam: float, low: float, high: float) -> bool:

@@ -1,116 +1,125 @@
-"""One trial of the tuning: a short training at one lambda, scored on the validation pairs."""
+"""One trial of the tuning: a short training at one point, scored on the validation pairs."""
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from regbench.data.cache import Dataset
-from regbench.models.predict import device_of, validate
+from regbench.models.predict import device_of
+from regbench.study.specs import TrialSpec
 from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.files import digest, write_json
 from regbench.system.job_usage import clocked
 from regbench.training.fit import Fit, fit
 from regbench.training.training_log import stride
-from regbench.tuning.sampler import SCORES, scored, with_values
-from regbench.tuning.trial_store import kept_trial, log_file, trial_file
+from regbench.training.validation import validate
+from regbench.tuning.trial_results import Proposal, TrialResult, has_scores
+from regbench.tuning.trial_store import log_file, stored_trial, trial_file
 
 LOG = logging.getLogger(__name__)
 CURVE_POINTS = 50  # of each loss term; MLflow stores them one row a point
 
 
 def run_trials(
-    job: Mapping[str, Any], data: Dataset, proposals: list[dict[str, Any]], state: Path, *, bar: bool = False
-) -> list[dict[str, Any]]:
+    spec: TrialSpec, data: Dataset, proposals: Sequence[Proposal], state: Path, *, bar: bool = False
+) -> list[TrialResult]:
     """Run the proposed trials one after the other; those that `state` holds already are not run again.
 
     Args:
-        job: slice of the config (`plan.trial_job`).
+        spec: of the search's trainings.
         data: prepared dataset.
-        proposals: ``{"number": n, "lam": value}`` each.
+        proposals: the trials to run.
         state: folder of finished trials and of the training state of the one that runs: a killed job loses minutes;
-            one file beside it once the cell's lambda is chosen (`kept.put_together`).
+            one file beside it once the cell's lambda is chosen (`trial_store.put_together`).
         bar: show a progress bar.
     """
     results = []
     for proposal in proposals:
-        key = digest({"job": dict(job), "proposal": proposal, "data": data.checksum})
-        kept = kept_trial(state, proposal["number"])
-        if kept.get("digest") != key:
-            path = trial_file(state, proposal["number"])
-            training = path.with_suffix(".pt")
+        key = digest({"spec": spec.to_json(), "proposal": proposal.to_json(), "data": data.checksum})
+        result = stored_trial(state, proposal.number)
+        if result is None or result.get("digest") != key:
+            path = trial_file(state, proposal.number)
             with clocked("trial"):
-                found = run_trial(
-                    job, proposal["number"], proposal["lam"], data, proposal=proposal, state=training, bar=bar
-                )
-            kept = {**found, "digest": key}
-            write_json(path, kept)
-        results.append(kept)
+                result = run_trial(spec, data, proposal, state_path=path.with_suffix(".pt"), bar=bar)
+            result["digest"] = key
+            write_json(path, result)
+        results.append(result)
     return results
 
 
 def run_trial(
-    job: Mapping[str, Any],
-    number: int,
-    lam: float,
-    data: Dataset,
-    *,
-    proposal: Mapping[str, Any] | None = None,
-    state: Path | None = None,
-    bar: bool = False,
-) -> dict[str, Any]:
-    """Train at `lam` and the proposal's other values, validate.
+    spec: TrialSpec, data: Dataset, proposal: Proposal, *, state_path: Path | None = None, bar: bool = False
+) -> TrialResult:
+    """Train at the proposed point, validate.
 
     A diverged training is a result with status ``diverged``, one that was ended early with ``pruned``: not errors.
+
+    Args:
+        spec: of the search's trainings.
+        data: prepared dataset.
+        proposal: number, point, and for a repeat its seed.
+        state_path: file that a killed training goes on from, with its log beside it; None to keep none.
+        bar: show a progress bar.
     """
-    proposal = proposal or {}
     began = time.monotonic()
-    prune = proposal.get("prune")
-    mine = {**job, "seed": proposal.get("seed", job["seed"])}
-    found = fit(
-        with_values(mine, proposal.get("values", {})),
-        lam,
+    seeded = spec if proposal.seed is None else spec.model_copy(update={"seed": proposal.seed})
+    training = fit(
+        proposal.point.apply(seeded),
         data,
-        prune=prune,
-        state=state,
-        live=None if state is None else log_file(state.parent, number),
+        prune=proposal.prune,
+        state_path=state_path,
+        log_path=None if state_path is None else log_file(state_path.parent, proposal.number),
         points=CURVE_POINTS,
         bar=bar,
     )
-    status, reason = found.status, found.reason
-    scores = validate(found.model, data) if status != "diverged" else {}
-    means = {name: float(np.mean(scores[name])) if scores else None for name in SCORES}
-    if scores and not scored(means):  # where each pair is optimised there is no training whose loss would tell
-        status, reason = "diverged", f"Dice and NDV of the validation pairs must be numbers, but got {means}"
-        scores, means = {}, dict.fromkeys(SCORES)
-    if status != "complete":
-        LOG.warning("%s, trial %d: %s", job["method"], number, reason)
-    every = stride(job["training"]["steps"], CURVE_POINTS)
-    more: dict[str, Any] = {"values": proposal["values"]} if "values" in proposal else {}
-    if "seed" in proposal:
-        more["seed"] = proposal["seed"]
-    if prune:
-        more["reports"] = found.reports
-    if "cost" in job:
-        more["cost"] = time.monotonic() - began if job["cost"] == "seconds" else _steps(job, found)
-    return {
-        "number": number,
-        "lam": lam,
-        **more,
-        "status": status,
-        "reason": reason,
-        **means,
-        "pairs": scores,
-        "environment": provenance.environment(devices.describe(device_of(found.model))),
-        "curve": {"step": list(range(1, len(found.history["loss"]) + 1, every))}
-        | {name: values[::every] for name, values in found.history.items()},
+    result: TrialResult = {
+        "number": proposal.number,
+        "lam": proposal.point.lam,
+        "status": training.status,
+        "reason": training.reason,
+        "dice": None,
+        "ndv_percent": None,
+        "pairs": {},
+        "environment": provenance.environment(devices.describe(device_of(training.model))),
+        "curve": _curve(training, spec.training.steps),
     }
+    if proposal.point.values:
+        result["values"] = dict(proposal.point.values)
+    if proposal.seed is not None:
+        result["seed"] = proposal.seed
+    if proposal.prune is not None:
+        result["reports"] = training.reports
+    if training.status != "diverged":
+        _score(result, training, data)
+    if result["status"] != "complete":
+        LOG.warning("%s, trial %d: %s", spec.method, proposal.number, result["reason"])
+    if spec.cost is not None:
+        # Where each pair is optimised there are no steps, and a trial counts as a whole one.
+        steps = len(training.history["loss"]) or spec.training.steps
+        result["cost"] = time.monotonic() - began if spec.cost == "seconds" else steps
+    return result
 
 
-def _steps(job: Mapping[str, Any], found: Fit) -> int:
-    """Steps that a trial took; where each pair is optimised there are none, and a trial counts as a whole one."""
-    return len(found.history["loss"]) or int(job["training"]["steps"])
+def _score(result: TrialResult, training: Fit, data: Dataset) -> None:
+    """Dice and NDV of the validation pairs; where they are no numbers, the trial diverged."""
+    scores = validate(training.model, data)
+    result["dice"], result["ndv_percent"] = (float(np.mean(scores[name])) for name in ("dice", "ndv_percent"))
+    if has_scores(result):
+        result["pairs"] = {"dice": scores["dice"], "ndv_percent": scores["ndv_percent"]}
+        return
+    # Where each pair is optimised there is no training whose loss would tell.
+    means = {name: result[name] for name in ("dice", "ndv_percent")}
+    result["status"] = "diverged"
+    result["reason"] = f"Dice and NDV of the validation pairs must be numbers, but got {means}"
+    result["dice"] = result["ndv_percent"] = None
+
+
+def _curve(training: Fit, steps: int) -> dict[str, list[float]]:
+    """Every n-th step of each term."""
+    every = stride(steps, CURVE_POINTS)
+    curve: dict[str, list[float]] = {"step": list(range(1, len(training.history["loss"]) + 1, every))}
+    return curve | {name: values[::every] for name, values in training.history.items()}

@@ -1,32 +1,33 @@
-"""What trials and trainings leave: files of their own while jobs may be killed, and few once those are done."""
+"""Storage of trial results: one file each while jobs may be killed, one file for a search afterwards."""
 
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from regbench.system.files import read_json, write_json
+from regbench.tuning.trial_results import TrialResult
 
 
 def trial_file(state: Path, number: int) -> Path:
-    """Where a trial is kept that has just ended."""
+    """File of a trial that has just ended."""
     return state / f"trial{number:03d}.json"
 
 
 def log_file(state: Path, number: int) -> Path:
-    """Where a trial's own log (`regbench.training.training_log`) grows."""
+    """File in which the log of a trial (`regbench.training.training_log`) grows."""
     return state / f"trial{number:03d}.jsonl"
 
 
-def kept_trial(state: Path, number: int) -> dict[str, Any]:
-    """A trial that is kept in folder `state` or in the one file beside it; empty if there is none."""
+def stored_trial(state: Path, number: int) -> TrialResult | None:
+    """A trial in folder `state`, or in the one file beside it; None if there is none."""
     path = trial_file(state, number)
-    found: dict[str, Any] = read_json(path) if path.exists() else _together(state).get(path.name, {})
-    return found
+    result = read_json(path) if path.exists() else _together(state).get(path.name)
+    return cast("TrialResult | None", result)
 
 
-def kept_log(state: Path, number: int) -> str:
-    """What a trial's own log says, wherever it is kept; empty if there is none."""
+def stored_log(state: Path, number: int) -> str:
+    """The text of a trial's log, from its own file or from the one of the search; empty if there is none."""
     path = log_file(state, number)
     try:
         return path.read_text(encoding="utf-8", errors="replace")

@@ -224,7 +224,7 @@ def quiet(command):
 
 def job(slice_of_config):
     """A slice as text, for `params`: Snakemake re-runs the job when it changes."""
-    return canonical_json(slice_of_config)
+    return canonical_json(slice_of_config.to_json())
 
 
 def prepare_job(wildcards):

@@ -124,12 +124,6 @@ rule track:
         runtime=60,
     params:
         config=CONFIG_FILE,
-        job=job(
-            {
-                "uri": plan.tracking_uri(STUDY),  # Snakemake keeps params: no password
-                "models": STUDY.tracking.register_models,
-                "code": plan.fingerprint("regbench.tracking"),
-            }
-        ),
+        job=job(plan.track_job(STUDY)),
     shell:
         "exec regbench track {params.config:q} > {log:q} 2>&1"

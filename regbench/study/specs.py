@@ -1,0 +1,208 @@
+"""What each job depends on, and nothing else: the slices of a study that stand in Snakemake's `params`.
+
+A spec is frozen and typed, so a type checker sees the protocol; `to_json` is its text for Snakemake and for records,
+and `from_json` reads it back in the job. `code` is the fingerprint of the modules behind the stage.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from regbench.study.config import DatasetConfig, Training
+
+Parameters = Mapping[str, JsonValue]
+Rule = Literal["dice", "dice_ndv"]
+
+
+class Spec(BaseModel):
+    """Frozen, no unknown keys; equal specs have equal text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Plain JSON, without the optional entries that have their default."""
+        fields = type(self).model_fields
+        whole = self.model_dump(mode="json")
+        return {name: whole[name] for name, field in fields.items() if getattr(self, name) != field.default}
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """The spec that `to_json` gave.
+
+        Raises:
+            pydantic.ValidationError: if a key is missing, unknown or of another type.
+        """
+        return cls.model_validate(value, strict=False)
+
+
+class ComponentSpec(Spec):
+    """A registered function, or ``package.module:function``, with its parameters."""
+
+    name: str
+    parameters: Parameters
+
+
+class NamedComponentSpec(ComponentSpec):
+    """A component with the id that rows and tables call it by."""
+
+    id: str
+
+
+class PrepareSpec(Spec):
+    """What the prepared arrays depend on: the dataset's section of the config, and the code of its source."""
+
+    id: str
+    source: str
+    parameters: Parameters = {}
+    splits: Parameters = {}
+    pairs: Mapping[str, int] = {}
+    preprocessing: Parameters = {}
+    code: str
+
+    @classmethod
+    def of(cls, dataset: DatasetConfig, code: str) -> Self:
+        """The spec of a dataset of the config."""
+        return cls(**dataset.model_dump(mode="json"), code=code)
+
+
+class DimensionSpec(Spec):
+    """One dimension of a search: lambda, a keyword of a component, or a number of the training."""
+
+    name: str
+    type: Literal["float", "int", "choice"] = "float"
+    range: tuple[float, float] | tuple[int, int] | None = None
+    choices: tuple[JsonValue, ...] | None = None
+    scale: Literal["linear", "log"] = "linear"
+    step: int | None = None
+
+
+class BudgetSpec(Spec):
+    """What every cell has the same of, where it is not a number of trials."""
+
+    unit: Literal["steps", "seconds"]
+    amount: float
+
+
+class SearchSpec(Spec):
+    """The space of a search, and whether its trials have noise."""
+
+    range: tuple[float, float] | None
+    search: tuple[DimensionSpec, ...] = ()
+    noisy: bool = False
+
+
+class ProposeSpec(SearchSpec):
+    """What the proposals of a search depend on, beside the trials of earlier rounds.
+
+    Attributes:
+        cell: name of the search, of which its random numbers are made.
+        trials: of this round and those before it.
+        repeats: slots of a round that train the best points again, from `training_seed` on.
+        steps: of a trial, where the budget is in steps.
+        rungs: steps at which a trial is judged by `pruner`.
+    """
+
+    cell: str
+    trials: int
+    round_size: int
+    sampler: Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
+    seed: int
+    objective: Rule
+    ndv_limit_percent: float | None
+    budget: BudgetSpec | None
+    code: str
+    repeats: int = 0
+    training_seed: int = 0
+    steps: int = 0
+    pruner: Literal["none", "median", "halving", "wilcoxon"] = "none"
+    rungs: tuple[int, ...] = ()
+
+
+class SelectSpec(SearchSpec):
+    """What the choice of lambda depends on, beside the trials."""
+
+    method: str
+    replicate: int
+    value: float | None
+    selection: Rule
+    ndv_limit_percent: float
+    code: str
+
+
+class TrainSpec(Spec):
+    """What one training depends on, beside the data; without `lam` until a search or a user has given it."""
+
+    method: str
+    model: ComponentSpec
+    similarity: ComponentSpec
+    regularizer: ComponentSpec
+    training: Training
+    seed: int
+    code: str
+    lam: float | None = None
+
+
+class TrialSpec(TrainSpec):
+    """A training of a search; `cost` is what its budget counts."""
+
+    cost: Literal["steps", "seconds"] | None = None
+
+
+class EvaluateSpec(Spec):
+    """What an evaluation depends on, beside the data and the checkpoint.
+
+    Attributes:
+        files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
+        controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
+    """
+
+    method: str
+    seed: int
+    replicate: int
+    code: str
+    baseline: ComponentSpec | None = None
+    files: tuple[tuple[str, int, int], ...] = ()
+    controls: tuple[str, ...] = ()
+    similarities: tuple[NamedComponentSpec, ...] = ()
+
+
+class TimedBaselineSpec(ComponentSpec):
+    """A baseline whose time is measured."""
+
+    seed: int
+    code: str
+
+
+class TimingSpec(Spec):
+    """What the timing depends on, beside the data and the checkpoints."""
+
+    training_device: str
+    baselines: dict[str, TimedBaselineSpec]
+    code: str
+
+
+class CellSpec(Spec):
+    """What a cell that is one job depends on, beside the data: all that its stages depend on."""
+
+    seeds: tuple[int, ...]
+    propose: tuple[ProposeSpec, ...]
+    trial: tuple[TrialSpec, ...]
+    select: tuple[SelectSpec, ...]
+    train: tuple[TrainSpec, ...]
+    evaluate: tuple[EvaluateSpec, ...]
+
+
+class TrackSpec(Spec):
+    """What the push to MLflow depends on, beside the study's files; the address is without its password."""
+
+    uri: str
+    models: bool
+    code: str
+
+
+class StudySpec(Spec):
+    """What a stage over the whole study depends on, beside its input files."""
+
+    config: Parameters
+    code: str

@@ -1,0 +1,123 @@
+"""All that changes from step to step of a training, so that a killed one goes on, and the guard against divergence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from regbench.losses.objective import Terms
+from regbench.models.adam import Adam
+from regbench.training.precision import Precision
+from regbench.training.pruning import RungReport
+from regbench.training.validation import Validation
+
+TERMS = ("loss", "similarity", "regularizer")
+Status = Literal["running", "complete", "diverged", "pruned"]
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class TrainingState:
+    """How far a training has come, beside the weights of its model and the moments of its optimiser.
+
+    Attributes:
+        step: steps done.
+        terms: ``(3,)`` a step, on the device: reading a number each step would make a GPU wait.
+        good: the last weights that were finite together with the loss.
+        best: the weights of best validation Dice, where the protocol keeps them.
+        status: ``complete`` once early stopping ended it.
+        reason: why it diverged or was pruned.
+        seconds: at work, also before it was interrupted.
+    """
+
+    good: Weights
+    best: Weights = field(default_factory=dict)
+    step: int = 0
+    terms: list[Tensor] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+    reports: list[RungReport] = field(default_factory=list)
+    status: Status = "running"
+    reason: str = ""
+    seconds: float = 0.0
+
+    def record(self, terms: Terms) -> None:
+        """Count a step and keep its terms."""
+        self.terms.append(torch.stack([term.detach().float() for term in terms]))
+        self.step += 1
+
+    def end(self, status: Status, reason: str = "") -> None:
+        """Let no further step follow."""
+        self.status, self.reason = status, reason
+
+    def history(self) -> dict[str, list[float]]:
+        """Each term at each step before the first that is not finite."""
+        values = torch.stack(self.terms).cpu().double()
+        values = values[: int(values.isfinite().all(1).cummin(0).values.sum())]
+        return {name: values[:, k].tolist() for k, name in enumerate(TERMS)}
+
+    def to_dict(self, model: nn.Module, optimiser: Adam, precision: Precision) -> dict[str, Any]:
+        """All that the rest of the training depends on, for `torch.save`."""
+        device = precision.device
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "good": self.good,
+            "best": self.best,
+            "terms": torch.stack(self.terms),
+            "weights": model.state_dict(),
+            "optimiser": optimiser.state(),
+            "scale": [precision.scale, precision.good],
+            # Our models draw nothing while they train; a user's dropout does.
+            "random": torch.get_rng_state(),
+            "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    @classmethod
+    def from_dict(
+        cls, stored: Mapping[str, Any], model: nn.Module, optimiser: Adam, precision: Precision
+    ) -> "TrainingState":
+        """The state that `to_dict` gave; the model, its optimiser and the random numbers are put back too."""
+        device = precision.device
+        model.load_state_dict(stored["weights"])
+        optimiser.load(stored["optimiser"])
+        precision.scale, precision.good = stored["scale"]
+        torch.set_rng_state(stored["random"])
+        if stored["random_device"] is not None:
+            torch.cuda.set_rng_state(stored["random_device"], device)
+        good, best = ({k: v.to(device) for k, v in stored[name].items()} for name in ("good", "best"))
+        terms = list(stored["terms"].to(device))
+        return cls(good=good, best=best, terms=terms, **{name: stored[name] for name in _PLAIN})
+
+
+_PLAIN = ("step", "validations", "reports", "status", "reason", "seconds")
+
+
+def weights_of(model: nn.Module) -> Weights:
+    """A copy of a model's weights and buffers."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def has_finite_weights(model: nn.Module) -> bool:
+    """Whether no parameter is NaN or infinite."""
+    return all(bool(value.isfinite().all()) for value in model.parameters())
+
+
+def divergence(state: TrainingState, model: nn.Module, latest: Tensor, steps: int, lam: float) -> str:
+    """Why a training diverged, with its first bad step; empty where the latest terms and the weights are finite.
+
+    Args:
+        state: of the training.
+        model: its model.
+        latest: ``(n, 3)``, the terms since the last look, on the CPU.
+        steps: of the whole training.
+        lam: weight of the regularizer.
+    """
+    if latest.isfinite().all() and has_finite_weights(model):
+        return ""
+    values = torch.stack(state.terms).cpu()
+    bad = (~values.isfinite().all(1)).nonzero()
+    first = int(bad[0]) if len(bad) else state.step - 1
+    terms = ", ".join(f"{name} {float(value):g}" for name, value in zip(TERMS, values[first], strict=True))
+    what = "loss" if len(bad) else "weights"
+    return f"{what} not finite at step {first + 1} of {steps}: {terms}, lambda {lam:g}; last good weights kept"
