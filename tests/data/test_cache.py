@@ -11,6 +11,7 @@ from regbench.data.cache import load
 from regbench.data.prepare import prepare
 from regbench.data.splits import pairs, split
 from regbench.data.subject import Source, Subject
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256, read_json
 
@@ -40,7 +41,7 @@ def build(folder, monkeypatch, broken=None, **changes):
         "splits": {"train": 3, "validation": 2, "test": 3},
         "pairs": {},
     }
-    prepare({**spec, **changes}, folder)
+    prepare(PrepareSpec(**{**spec, **changes, "code": ""}), folder)
 
 
 def nan(image, labels):

@@ -47,7 +47,8 @@ def test_many_that_ask_at_once_build_once(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pathlib import Path\nfrom regbench.data.prepare import prepare\n"
-        f"prepare({spec('slow:source', {})!r}, Path({str(tmp_path / 'cache')!r}))"
+        "from regbench.study.specs import PrepareSpec\n"
+        f"prepare(PrepareSpec.from_json({spec('slow:source', {}).to_json()!r}), Path({str(tmp_path / 'cache')!r}))"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [job.wait(120) for job in jobs] == [0, 0, 0]

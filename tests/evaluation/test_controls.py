@@ -8,7 +8,8 @@ from made_results import make_results, twelve
 
 from regbench.data.cache import Dataset, Pair
 from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, sort_intensities
-from regbench.evaluation.evaluate import evaluate, measure
+from regbench.evaluation.evaluate import evaluate
+from regbench.evaluation.measure import measure
 from regbench.metrics import inverse_consistency_mm
 from regbench.orchestration.registries import check_component
 from regbench.report.controls import caption, controls_table, fooled
@@ -57,8 +58,8 @@ def test_an_image_with_gaps_is_no_error():
     generator = np.random.default_rng(0)
     fixed, moving = generator.normal(size=(2, 8, 9))
     fixed[2:4], moving[:, 3] = np.nan, -np.inf
-    found = measure(pair_of(fixed, moving, fixed_landmarks=np.array([[1.5, 2.0]]), moving_landmarks=np.ones((1, 2))),
-                    sort_intensities(pair_of(fixed, moving)), [1])  # fmt: skip
+    pair = pair_of(fixed, moving, fixed_landmarks=np.array([[1.5, 2.0]]), moving_landmarks=np.ones((1, 2)))
+    found = measure(Registered("a", "b", pair, sort_intensities(pair)), [1])
     assert np.isfinite([found[name] for name in ("dice", "ndv_percent", "tre_mm", "displacement_mm")]).all()
 
 
@@ -115,7 +116,12 @@ def test_volumes_with_landmarks(tiny, tmp_path):
     manifest = {"id": "brains", "subjects": subjects, "data_sha256": "0", "shape": shape, "spacing_mm": [1.0, 2.0, 0.5]}
     manifest |= {"labels": {"1": "one", "2": "two"}, "pairs": {"test": [["a", "b"], ["b", "a"]]}}
     job = plan.evaluate_job(config, plan.IDENTITY, 0)
-    evaluate({**job, "similarities": job["similarities"][1:]}, Dataset(manifest, arrays), None, tmp_path / "p.parquet")
+    evaluate(
+        job.model_copy(update={"similarities": job.similarities[1:]}),
+        Dataset(manifest, arrays),
+        None,
+        tmp_path / "p.parquet",
+    )
     own, sort = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in plan.CONTROLS)
     assert (own["tre_mm"] == 0).all()
     assert (own["dice"] == 1).all()
@@ -129,7 +135,7 @@ def test_controls_can_be_left_out(tiny):
     config = load({**tiny, "controls": False}, check_component)
     assert not plan.controls(config)
     assert not list(plan.control_runs(config))
-    assert set(plan.evaluate_job(config, "identity", 0)) == {"method", "seed", "replicate", "code"}
+    assert set(plan.evaluate_job(config, "identity", 0).to_json()) == {"method", "seed", "replicate", "code"}
 
 
 def test_controls_are_no_methods_and_come_with_identity(tiny):

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter, generate_binary_structure
 
 from regbench.data.cache import Pair
-from regbench.evaluation.evaluate import measure
+from regbench.evaluation.measure import Registered, measure
 from regbench.metrics import (
     assd_mm,
     dice,
@@ -204,7 +204,10 @@ def test_a_thin_image_has_the_metrics_that_it_has_room_for(dims, thickness):
     shape = (thickness, *[9] * (dims - 1))
     labels = maps(shape)[0].astype(np.int32)
     image = np.zeros(shape, np.float32)
-    found = measure(Pair(image, image, labels, labels, None, (2.0,) * dims), np.zeros((dims, *shape)), [1, 2, 3])
+    found = measure(
+        Registered("a", "b", Pair(image, image, labels, labels, None, (2.0,) * dims), np.zeros((dims, *shape))),
+        [1, 2, 3],
+    )
     assert found["dice"] == 1
     assert found["hd95_mm"] == found["hd95_l2r"] == 0
     for name, needed in (

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+from specs import proposals_of
 from tiny_study import TINY
 
 from regbench.orchestration.registries import check_component
@@ -40,17 +41,17 @@ def study(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1), *
     return load(read_json(Path(folder) / "config.json"), check_component)
 
 
-def cheap(job, number, lam, data, *, proposal, **more):
+def cheap(spec, data, proposal, **more):
     """A trial without a training: it diverges below a lambda."""
-    values = proposal["values"]
+    lam, values = proposal.point.lam, dict(proposal.point.values)
     assert type(values["similarity.window"]) is int
     assert values["similarity.window"] % 2 == 1
     assert type(values["training.batch"]) is int
     dice = 0.7 - 0.02 * (math.log10(lam) + 1) ** 2 - 0.001 * abs(values["similarity.window"] - 7)
     diverged = lam < 0.03
-    again = {"seed": proposal["seed"]} if "seed" in proposal else {}
+    again = {} if proposal.seed is None else {"seed": proposal.seed}
     # As `run_trial` has it, cut to what proposals and the choice read.
-    return {"number": number, "lam": lam, "values": values, **again, "status": "diverged" if diverged else "complete",
+    return {"number": proposal.number, "lam": lam, "values": values, **again, "status": "diverged" if diverged else "complete",
             "reason": "loss not finite at step 2" if diverged else "", "cost": 3,
             "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.01 / lam}  # fmt: skip
 
@@ -60,9 +61,9 @@ def counted():
     """Trials are cheap, and the numbers of those that ran are listed."""
     ran = []
 
-    def run(job, number, *given, **more):
-        ran.append(number)
-        return cheap(job, number, *given, **more)
+    def run(spec, data, proposal, **more):
+        ran.append(proposal.number)
+        return cheap(spec, data, proposal, **more)
 
     whole, trial.run_trial = trial.run_trial, run
     try:
@@ -78,7 +79,8 @@ def work(config, draw=None, replicate=0):
         files = plan.trial_files(config, "brains", METHOD, number, replicate)
         earlier = [row for path in files for row in read_json(path)]
         at = lay.proposals("brains", METHOD, number, replicate)
-        write_json(at, propose(plan.propose_job(config, "brains", METHOD, number, replicate), number, earlier))
+        proposals = propose(plan.propose_job(config, "brains", METHOD, number, replicate), number, earlier)
+        write_json(at, [proposal.to_json() for proposal in proposals])
         jobs = plan.batches(config, number)
         if draw:
             draw.shuffle(jobs)
@@ -88,7 +90,7 @@ def work(config, draw=None, replicate=0):
             if draw and draw.random() < 0.3:  # the trial itself is lost, too
                 (state / f"trial{number * config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
             job = plan.trial_job(config, METHOD, replicate)
-            results = trial.run_trials(job, DATA, read_json(at)[first : last + 1], state)
+            results = trial.run_trials(job, DATA, proposals_of(read_json(at)[first : last + 1]), state)
             write_json(lay.trials("brains", METHOD, number, (first, last), replicate), results)
     files = plan.trial_files(config, "brains", METHOD, replicate=replicate)
     results = [row for path in files for row in read_json(path)]

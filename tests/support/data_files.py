@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from tiny_study import ROOT
 
+from regbench.study.specs import PrepareSpec
+
 SHARED = ROOT.parent / "shared" / "data"
 WANTED = {"train": 2, "validation": 2, "test": 2}
 
@@ -48,10 +50,10 @@ def folder_of(root: Path, count: int = 6, shape: tuple[int, ...] = (9, 12, 7), s
     return root
 
 
-def spec(source: str, parameters: dict, **changes) -> dict:
+def spec(source: str, parameters: dict, **changes) -> PrepareSpec:
     """What `prepare` takes."""
-    base = {"id": "d", "source": source, "parameters": parameters, "splits": WANTED, "pairs": {}, "preprocessing": {}}
-    return {**base, **changes}
+    base = {"id": "d", "code": "", "source": source, "parameters": parameters, "splits": WANTED}
+    return PrepareSpec(**{**base, **changes})
 
 
 def learn2reg_folder(root: Path, cases: int = 8, **changes) -> Path:

@@ -65,7 +65,11 @@ def _cell(config: Config, dataset: str, method: plan.Method, number: int) -> Non
         folder = lay.run(dataset, method.id, seed)
         lam = read_json(lay.selected(dataset, method.id, plan.replicate_of(config, seed)))["lam"]
         record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}
-        record |= {"job": plan.final_job(config, method.id, seed), "data_sha256": DATA, "checkpoint_sha256": "00"}
+        record |= {
+            "job": plan.final_job(config, method.id, seed).model_copy(update={"lam": lam}).to_json(),
+            "data_sha256": DATA,
+            "checkpoint_sha256": "00",
+        }
         record |= {"seconds": 20.0, "parameters": 1234, "validations": []}
         record |= {"validation": {"dice": _dice(number), "ndv_percent": 0.1}, "environment": environment}
         write_json(folder / "run.json", record)

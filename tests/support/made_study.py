@@ -55,7 +55,7 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
     elif step.rule == "select":
         write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
     elif step.rule == "train":
-        job = plan.final_job(config, step.method, step.seed)
+        job = plan.final_job(config, step.method, step.seed).model_copy(update={"lam": lam}).to_json()
         record = {"job": job, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
         record |= {"method": step.method, "seed": step.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
         for name in ("checkpoint.pt", "history.parquet"):

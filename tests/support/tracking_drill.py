@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from made_study import DATA, make
+from specs import at
 from tiny_study import TINY
 
 from regbench.study import plan
@@ -26,7 +27,7 @@ from regbench.system.ownership import owning
 from regbench.tracking import KEY, tracking_uri
 from regbench.tracking.store import imported
 from regbench.training import training_log
-from regbench.training.training_log import Live, identity
+from regbench.training.training_log import LogWriter, training_digest
 
 METHOD = "voxelmorph.mse.grad_l2"
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
@@ -58,14 +59,14 @@ class Drill:
         """What a training leaves; taken up in the middle of what a killed one has left."""
         training_log.FIRST = self.pace  # a line at every look, whatever the clock says
         folder = self.lay.run("brains", METHOD, seed)
-        job, steps = plan.final_job(self.config, METHOD, seed), self.config.training.steps
-        header = {"training": identity(job, 0.5, DATA), "lam": 0.5, "seed": seed, "steps": steps, "terms": self.terms,
+        job, steps = at(plan.final_job(self.config, METHOD, seed), 0.5), self.config.training.steps
+        header = {"training": training_digest(job, DATA), "lam": 0.5, "seed": seed, "steps": steps, "terms": self.terms,
                   "data_sha256": DATA, "environment": self.environment}  # fmt: skip
         curve = [[value(seed, term, step) for term in range(len(self.terms))] for step in range(1, steps + 1)]
         with owning(self.lay.training_state("brains", METHOD, seed).with_suffix(".owner"), f"seed {seed}"):
             kept = training_log.read(folder / LIVE)
             first = max((line["at"] for line in kept.lines), default=0) // 2 if kept else 0
-            log = Live(folder / LIVE, header, step=first)
+            log = LogWriter(folder / LIVE, header, step=first)
             log.add(first, curve[:first])
             for last in range(first + 1, steps + 1):
                 time.sleep(self.pace / 25)
@@ -77,7 +78,14 @@ class Drill:
                 frame.insert(0, "step", range(1, steps + 1))
                 frame.to_parquet(temporary, index=False)
             (folder / CHECKPOINT).write_bytes(bytes([seed]) * 1000)
-            record = {"method": METHOD, "seed": seed, "lam": 0.5, "job": job, "data_sha256": DATA, "status": "complete"}
+            record = {
+                "method": METHOD,
+                "seed": seed,
+                "lam": 0.5,
+                "job": job.to_json(),
+                "data_sha256": DATA,
+                "status": "complete",
+            }
             record |= {"reason": "", "validation": {"dice": 0.5}, "environment": self.environment, "seconds": 1.0}
             write_json(folder / RUN, record | {"checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
 

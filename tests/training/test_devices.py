@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from loss_references import images
+from specs import at
 from torch import Tensor
 
 from regbench.evaluation.timing import peak_memory_mib
@@ -18,7 +19,7 @@ from regbench.study import plan
 from regbench.study.config import load as load_config
 from regbench.system.errors import InterruptedTrainingError
 from regbench.training.fit import fit
-from regbench.training.trainer import Training
+from regbench.training.trainer import Trainer
 
 SHAPES = [(33, 41), (14, 13, 15)]
 
@@ -81,7 +82,7 @@ def test_fields_are_exact(shape, device):
 @pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
 @pytest.mark.parametrize("place", ["device", "stream"])
 def test_a_training_learns(make, data, precision, place, device):
-    found = fit(make(precision=precision, images=place, learning_rate=0.004), 0.1, data)
+    found = fit(at(make(precision=precision, images=place, learning_rate=0.004), 0.1), data)
     assert found.status == "complete"
     assert device_of(found.model).type == device.type
     assert np.isfinite(found.history["loss"]).all()
@@ -91,20 +92,20 @@ def test_a_training_learns(make, data, precision, place, device):
 
 def test_a_stopped_training_goes_on(make, data, tmp_path, monkeypatch, device):
     """To the bit on a CPU; elsewhere sums of the warp's gradient are in no fixed order."""
-    state, advance = tmp_path / "state.pt", Training.advance
+    state, batch = tmp_path / "state.pt", Trainer.batch
 
-    def stopping(self, progress):
-        if self.step == 7:
+    def stopping(self):
+        if self.state.step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
-        advance(self, progress)
+        return batch(self)
 
     job = make(augmentation={"flips": [0], "rotation_degrees": 5.0, "noise": 0.01})
-    whole = fit(job, 0.1, data)
+    whole = fit(at(job, 0.1), data)
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "advance", stopping)
+        patch.setattr(Trainer, "batch", stopping)
         with pytest.raises(InterruptedTrainingError, match="step 8 of 12"):
-            fit(job, 0.1, data, state=state)
-    resumed = fit(job, 0.1, data, state=state)
+            fit(at(job, 0.1), data, state_path=state)
+    resumed = fit(at(job, 0.1), data, state_path=state)
     assert resumed.history["loss"] == pytest.approx(whole.history["loss"], abs=0 if device.type == "cpu" else 1e-3)
 
 
@@ -113,7 +114,7 @@ def test_an_optimisation_is_the_cpus(make, data, device):
     pair = data.pair(*data.pairs("test")[0])
     found = []
     for kind in ("cpu", device.type):
-        found.append(register(fit(make(model, device=kind), 0.1, data).model, pair.fixed, pair.moving))
+        found.append(register(fit(at(make(model, device=kind), 0.1), data).model, pair.fixed, pair.moving))
     assert np.abs(found[0]).max() > 0.1
     assert np.abs(found[1] - found[0]).mean() < 0.02
 

@@ -10,27 +10,34 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from specs import at, changed, evaluate_spec, proposals_of, trial_spec
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.evaluate import evaluate
 from regbench.evaluation.timing import FEW, PAIRS, WARM_SECONDS, WARM_UP, _warm_up, peak_memory_mib, runtime
 from regbench.metrics import inverse_consistency_mm
 from regbench.models import predict
-from regbench.models.predict import register, validate
+from regbench.models.predict import register
 from regbench.study import plan
 from regbench.study.config import load as load_config
+from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import numba_loops
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json
 from regbench.training.batches import draw_pairs
+from regbench.training.checkpoint import load_run
 from regbench.training.convergence import second_half
-from regbench.training.final_run import load_run, train, trained
+from regbench.training.final_run import is_complete, train
 from regbench.training.fit import fit
 from regbench.training.schedule import one_cycle
+from regbench.training.validation import validate
+from regbench.tuning.space import Point
 from regbench.tuning.trial import run_trial, run_trials
+from regbench.tuning.trial_results import Proposal
 from regbench.tuning.trial_store import put_together
 
 METHOD = "voxelmorph.lcc.grad_l2"
+TIMING = TimingSpec(training_device="cpu", baselines={}, code="")
 
 
 @pytest.fixture
@@ -45,30 +52,30 @@ def weights(model):
 
 def test_a_seed_gives_the_same_weights_to_the_bit(data, tiny):
     job = plan.train_job(load_config({**tiny, "training": {"steps": 4, "device": "cpu"}}), METHOD, seed=0, steps=4)
-    first, second = fit(job, 0.1, data), fit(job, 0.1, data)
+    first, second = fit(at(job, 0.1), data), fit(at(job, 0.1), data)
     assert torch.equal(weights(first.model), weights(second.model))
     assert first.history == second.history
-    other = fit({**job, "seed": 1}, 0.1, data)
+    other = fit(changed(job, seed=1), 0.1, data)
     assert not torch.equal(weights(first.model), weights(other.model))
 
 
 def test_the_loss_is_similarity_plus_lambda_times_regularizer(data, job):
-    history = fit(job, 0.7, data).history
+    history = fit(at(job, 0.7), data).history
     expected = np.array(history["similarity"]) + 0.7 * np.array(history["regularizer"])
     assert np.allclose(history["loss"], expected, rtol=1e-5)
     assert len(history["loss"]) == 4
 
 
 def test_training_lowers_the_loss(data, job):
-    job = {**job, "training": {**job["training"], "steps": 60, "batch": 4}}
-    history = fit(job, 0.01, data).history
+    job = changed(job, steps=60, batch=4)
+    history = fit(at(job, 0.01), data).history
     assert np.mean(history["loss"][-10:]) < np.mean(history["loss"][:10]) - 0.01
 
 
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
 def test_a_diverged_training_keeps_good_weights_and_says_why(data, job):
-    job = {**job, "training": {**job["training"], "steps": 100, "learning_rate": 1e30}}
-    found = fit(job, 0.1, data)
+    job = changed(job, steps=100, learning_rate=1e30)
+    found = fit(at(job, 0.1), data)
     assert found.status == "diverged"
     assert "not finite at step" in found.reason
     assert "lambda 0.1" in found.reason
@@ -77,10 +84,10 @@ def test_a_diverged_training_keeps_good_weights_and_says_why(data, job):
 
 
 def test_a_diverged_run_is_rows_with_a_reason(data, job, tmp_path):
-    job = {**job, "training": {**job["training"], "steps": 100, "learning_rate": 1e30}}
-    train(job, 0.1, data, tmp_path / "run")
+    job = changed(job, steps=100, learning_rate=1e30)
+    train(at(job, 0.1), data, tmp_path / "run")
     assert read_json(tmp_path / "run" / "run.json")["status"] == "diverged"
-    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "pairs.parquet")
     assert len(rows) == len(data.pairs("test"))
     assert rows["dice"].isna().all()
@@ -88,29 +95,29 @@ def test_a_diverged_run_is_rows_with_a_reason(data, job, tmp_path):
 
 
 def test_a_cell_without_a_lambda_is_rows_with_a_reason(data, job, tmp_path):
-    train(job, None, data, tmp_path / "run", reason="every trial diverged")
-    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    train(at(job, None), data, tmp_path / "run", reason="every trial diverged")
+    evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "pairs.parquet")
     assert (rows["reason"] == "no lambda: every trial diverged").all()
     assert rows["lam"].isna().all()
 
 
 def test_a_run_is_read_back(data, job, tmp_path):
-    train(job, 0.1, data, tmp_path)
+    train(at(job, 0.1), data, tmp_path)
     record, model = load_run(tmp_path)
     assert record["status"] == "complete"
     assert (record["lam"], record["seed"], record["data_sha256"]) == (0.1, 0, data.checksum)
     assert set(record["validation"]) == {"dice", "ndv_percent"}
     assert record["environment"]["packages"]["torch"]
     assert record["second_half"] is None  # of four steps
-    assert torch.equal(weights(model), weights(fit(job, 0.1, data).model)) or job["training"]["device"] == "cuda"
+    assert torch.equal(weights(model), weights(fit(at(job, 0.1), data).model)) or job.training.device == "cuda"
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert list(history["step"]) == [1, 2, 3, 4]
 
 
 def test_a_run_says_what_its_second_half_gained(data, job, tmp_path):
-    job["training"]["steps"] = 30
-    train(job, 0.1, data, tmp_path)
+    job = changed(job, steps=30)
+    train(at(job, 0.1), data, tmp_path)
     history = pd.read_parquet(tmp_path / "history.parquet")
     assert load_run(tmp_path)[0]["second_half"] == second_half(history["similarity"])
 
@@ -118,8 +125,8 @@ def test_a_run_says_what_its_second_half_gained(data, job, tmp_path):
 def test_runs_and_trials_say_whether_their_losses_were_compiled(data, job, tmp_path, monkeypatch):
     for available in {numba_loops.available(), False}:
         monkeypatch.setattr(numba_loops, "available", lambda available=available: available)
-        train(job, 0.1, data, tmp_path)
-        trial = run_trial(job, 0, 0.1, data)
+        train(at(job, 0.1), data, tmp_path)
+        trial = run_trial(trial_spec(job), data, Proposal(0, Point(0.1)))
         environment = load_run(tmp_path)[0]["environment"]
         on_cpu = environment["device"].startswith("cpu")
         assert environment["compiled_losses"] == (available and on_cpu)
@@ -128,8 +135,8 @@ def test_runs_and_trials_say_whether_their_losses_were_compiled(data, job, tmp_p
 
 def test_an_image_and_itself(data, job, tmp_path):
     """Each pair says what the model does to its fixed image alone; a failed run says nothing."""
-    train(job, 0.1, data, tmp_path / "run")
-    evaluate({"method": METHOD, "seed": 0}, data, tmp_path / "run", tmp_path / "pairs.parquet")
+    train(at(job, 0.1), data, tmp_path / "run")
+    evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "pairs.parquet").set_index("fixed")
     model = load_run(tmp_path / "run")[1]
     for name, row in rows.iterrows():
@@ -140,14 +147,14 @@ def test_an_image_and_itself(data, job, tmp_path):
 
 
 def test_an_altered_checkpoint_is_refused(data, job, tmp_path):
-    train(job, 0.1, data, tmp_path)
+    train(at(job, 0.1), data, tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"something else")
     with pytest.raises(RegbenchError, match=r"checkpoint\.pt"):
         load_run(tmp_path)
 
 
 def test_identity_is_evaluated_without_a_run(data, tmp_path):
-    evaluate({"method": "identity", "seed": 0}, data, None, tmp_path / "new" / "pairs.parquet")
+    evaluate(evaluate_spec("identity"), data, None, tmp_path / "new" / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "new" / "pairs.parquet")
     for _, row in rows.iterrows():
         pair = data.pair(row["fixed"], row["moving"])
@@ -161,10 +168,10 @@ def test_identity_is_evaluated_without_a_run(data, tmp_path):
 
 
 def test_both_directions_of_a_pair_are_compared(data, job, tmp_path):
-    train(job, 0.1, data, tmp_path / "run")
+    train(at(job, 0.1), data, tmp_path / "run")
     pairs = {**data._manifest["pairs"], "test": both_ways(data)}
     two = Dataset({**data._manifest, "pairs": pairs}, data._arrays)
-    evaluate({"method": "m", "seed": 0}, two, tmp_path / "run", tmp_path / "pairs.parquet")
+    evaluate(evaluate_spec("m"), two, tmp_path / "run", tmp_path / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "pairs.parquet").set_index(["fixed", "moving"])
     _, model = load_run(tmp_path / "run")
     field = {names: register(model, two.pair(*names).fixed, two.pair(*names).moving) for names in rows.index}
@@ -187,56 +194,58 @@ def both_ways(data):
 
 def test_finished_trials_are_not_run_again(data, job, tmp_path, monkeypatch):
     proposals = [{"number": 0, "lam": 0.1}, {"number": 1, "lam": 0.2}]
-    first = run_trials(job, data, proposals, tmp_path)
+    first = run_trials(trial_spec(job), data, proposals_of(proposals), tmp_path)
     monkeypatch.setattr("regbench.tuning.trial.run_trial", lambda *_, **__: pytest.fail("ran again"))
-    assert run_trials(job, data, proposals, tmp_path) == first
-    assert run_trials(job, data, proposals[1:], tmp_path) == first[1:]
+    assert run_trials(trial_spec(job), data, proposals_of(proposals), tmp_path) == first
+    assert run_trials(trial_spec(job), data, proposals_of(proposals[1:]), tmp_path) == first[1:]
 
 
 def test_trials_put_together_are_not_run_again(data, job, tmp_path, monkeypatch):
     """One file for a cell, not sixteen; a later choice among more trials keeps the earlier ones."""
     state = tmp_path / "state"
     proposals = [{"number": number, "lam": 0.1 * (number + 1)} for number in range(3)]
-    first = run_trials(job, data, proposals[:2], state)
+    first = run_trials(trial_spec(job), data, proposals_of(proposals[:2]), state)
     put_together(state)
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
-    last = run_trials(job, data, proposals[2:], state)
+    last = run_trials(trial_spec(job), data, proposals_of(proposals[2:]), state)
     put_together(state)
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
     monkeypatch.setattr("regbench.tuning.trial.run_trial", lambda *_, **__: pytest.fail("ran again"))
-    assert run_trials(job, data, proposals, state) == first + last
+    assert run_trials(trial_spec(job), data, proposals_of(proposals), state) == first + last
 
 
 def test_putting_together_leaves_a_trial_that_runs(data, job, tmp_path):
-    run_trials(job, data, [{"number": 0, "lam": 0.1}], tmp_path / "state")
+    run_trials(trial_spec(job), data, proposals_of([{"number": 0, "lam": 0.1}]), tmp_path / "state")
     (tmp_path / "state/trial001.pt").touch()
     put_together(tmp_path / "state")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["trial001.pt"]
 
 
 def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):
-    (first,) = run_trials(job, data, [{"number": 0, "lam": 0.1}], tmp_path)
-    (second,) = run_trials({**job, "seed": 5}, data, [{"number": 0, "lam": 0.1}], tmp_path)
+    (first,) = run_trials(trial_spec(job), data, proposals_of([{"number": 0, "lam": 0.1}]), tmp_path)
+    (second,) = run_trials(trial_spec(changed(job, seed=5)), data, proposals_of([{"number": 0, "lam": 0.1}]), tmp_path)
     assert first["curve"] != second["curve"]
 
 
 def test_a_trial_whose_displacements_are_no_numbers_has_diverged(data, job, monkeypatch):
     monkeypatch.setattr(predict, "_displacements", lambda model, fixed, moving: np.full((1, 2, 32, 32), np.nan, "f4"))
-    found = run_trial(job, 0, 0.1, data)
+    found = run_trial(trial_spec(job), data, Proposal(0, Point(0.1)))
     assert (found["status"], found["dice"], found["ndv_percent"], found["pairs"]) == ("diverged", None, None, {})
     assert "must be numbers" in found["reason"]
 
 
 def test_a_lost_trial_is_the_same_again(data, job, tmp_path):
     proposals = [{"number": 0, "lam": 0.1}, {"number": 1, "lam": 0.2}]
-    first = run_trials(job, data, proposals, tmp_path)
+    first = run_trials(trial_spec(job), data, proposals_of(proposals), tmp_path)
     (tmp_path / "trial001.json").unlink()
-    if job["training"]["device"] == "cpu":
-        assert canonical_json(run_trials(job, data, proposals, tmp_path)) == canonical_json(first)
+    if job.training.device == "cpu":
+        assert canonical_json(run_trials(trial_spec(job), data, proposals_of(proposals), tmp_path)) == canonical_json(
+            first
+        )
 
 
 def test_validation_scores_every_pair(data, job):
-    scores = validate(fit(job, 0.1, data).model, data)
+    scores = validate(fit(at(job, 0.1), data).model, data)
     assert len(scores["dice"]) == len(data.pairs("validation"))
     assert all(0 <= value <= 1 for value in scores["dice"])
 
@@ -259,16 +268,16 @@ def test_the_learning_rate_rises_then_falls():
 
 
 def test_runtime_measures_one_seed_on_a_few_pairs_once(data, job, tmp_path, monkeypatch):
-    train(job, 0.1, data, tmp_path / "run")
-    train({**job, "seed": 5}, 0.1, data, tmp_path / "other")
+    train(at(job, 0.1), data, tmp_path / "run")
+    train(changed(job, seed=5), 0.1, data, tmp_path / "other")
     folders, asked = [tmp_path / "run", tmp_path / "other"], []
     pairs = [*data.pairs("test"), *data.pairs("validation")] * 4
     whole = "regbench.data.cache.Dataset.pairs"
     monkeypatch.setattr(whole, lambda self, split: tuple(dict.fromkeys(pairs)) * 4 if split == "test" else ())
     monkeypatch.setattr("regbench.evaluation.timing.register", lambda *given: (asked.append(1), register(*given))[1])
-    runtime({}, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
+    runtime(TIMING, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
     every = pd.read_parquet(tmp_path / "runtime.parquet")
-    rows, other = every[every["seed"] == job["seed"]], every[every["seed"] == 5]
+    rows, other = every[every["seed"] == job.seed], every[every["seed"] == 5]
     assert list(zip(rows["fixed"], rows["moving"], strict=True)) == list(data.pairs("test"))[:PAIRS]
     assert len(asked) <= WARM_UP + PAIRS + FEW
     assert rows["peak_memory_mib"].isna().tolist() == [False] * FEW + [True] * (PAIRS - FEW) or sys.platform != "linux"
@@ -282,7 +291,7 @@ def test_runtime_measures_one_seed_on_a_few_pairs_once(data, job, tmp_path, monk
     assert set(rows["training_seconds"]) == {record["seconds"]}
     assert record["seconds"] > 0
     monkeypatch.setattr("regbench.evaluation.timing._time", lambda *_: pytest.fail("timed again"))
-    runtime({}, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
+    runtime(TIMING, data, folders, tmp_path / "state", tmp_path / "runtime.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), every)
 
 
@@ -306,7 +315,8 @@ def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch
         return np.zeros((2, *pair.fixed.shape), np.float32)
 
     monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"slow": slow})
-    job = {"baselines": {"mine": {"name": "slow", "parameters": {}, "seed": 7, "code": "0"}}}
+    slow_one = TimedBaselineSpec(name="slow", parameters={}, seed=7, code="0")
+    job = TIMING.model_copy(update={"baselines": {"mine": slow_one}})
     runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
     rows = pd.read_parquet(tmp_path / "runtime.parquet")
     pairs = list(data.pairs("test"))[:3]
@@ -320,22 +330,25 @@ def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch
     monkeypatch.setattr("regbench.evaluation.timing._time_baseline", lambda *_: pytest.fail("timed again"))
     runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "runtime.parquet"), rows)
-    job["baselines"]["mine"]["parameters"] = {"seconds": 0.03}
+    slower = slow_one.model_copy(update={"parameters": {"seconds": 0.03}})
+    job = TIMING.model_copy(update={"baselines": {"mine": slower}})
     with pytest.raises(pytest.fail.Exception, match="timed again"):
         runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
 
 
 def test_a_baseline_more_times_no_network_again(data, job, tmp_path, monkeypatch):
-    train(job, 0.1, data, tmp_path / "run")
-    runtime({"baselines": {}}, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
+    train(at(job, 0.1), data, tmp_path / "run")
+    runtime(TIMING, data, [tmp_path / "run"], tmp_path / "state", tmp_path / "runtime.parquet")
     monkeypatch.setattr("regbench.evaluation.timing._time", lambda *_: pytest.fail("timed again"))
-    still = {"name": "still", "parameters": {}, "seed": 0, "code": "0"}
+    still = TimedBaselineSpec(name="still", parameters={}, seed=0, code="0")
     zero = np.zeros((2, *data.shape), np.float32)
     monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
     out = tmp_path / "runtime.parquet"
-    runtime({"baselines": {"still": still}}, data, [tmp_path / "run"], tmp_path / "state", out)
+    runtime(
+        TIMING.model_copy(update={"baselines": {"still": still}}), data, [tmp_path / "run"], tmp_path / "state", out
+    )
     rows = pd.read_parquet(out)
-    assert list(dict.fromkeys(rows["method"])) == ["still", job["method"]]
+    assert list(dict.fromkeys(rows["method"])) == ["still", job.method]
     assert rows["parameters"].isna().sum() == (rows["method"] == "still").sum() > 0
 
 
@@ -362,12 +375,12 @@ def test_peak_memory_sees_an_allocation(device):
 
 
 def test_a_training_that_another_job_finished_is_known_by_all_it_depends_on(data, job, tmp_path):
-    assert not trained(job, 0.1, data, tmp_path)
-    train(job, 0.1, data, tmp_path)
-    assert trained(job, 0.1, data, tmp_path)
-    assert not trained(job, 0.2, data, tmp_path)
-    assert not trained(job | {"seed": job["seed"] + 1}, 0.1, data, tmp_path)
+    assert not is_complete(at(job, 0.1), data, tmp_path)
+    train(at(job, 0.1), data, tmp_path)
+    assert is_complete(at(job, 0.1), data, tmp_path)
+    assert not is_complete(at(job, 0.2), data, tmp_path)
+    assert not is_complete(at(changed(job, seed=job.seed + 1), 0.1), data, tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"altered")
-    assert not trained(job, 0.1, data, tmp_path)
+    assert not is_complete(at(job, 0.1), data, tmp_path)
     (tmp_path / "history.parquet").unlink()
-    assert not trained(job, 0.1, data, tmp_path)
+    assert not is_complete(at(job, 0.1), data, tmp_path)

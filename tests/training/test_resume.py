@@ -10,19 +10,22 @@ import time
 import numpy as np
 import pytest
 import torch
+from specs import at
 
-from regbench.models.predict import build_model, validate
+from regbench.models.predict import build_model
 from regbench.study import plan
+from regbench.study.config import Augmentation
 from regbench.study.config import load as load_config
 from regbench.system.errors import InterruptedTrainingError, RegbenchError
-from regbench.training import resume
 from regbench.training.augment import augment
 from regbench.training.batches import Batch, Batches
 from regbench.training.fit import fit
+from regbench.training.resume import StateFile
 from regbench.training.schedule import constant
+from regbench.training.trainer import Trainer
+from regbench.training.validation import validate
 
 METHOD = "voxelmorph.lcc.grad_l2"
-STILL = {"flips": [], "rotation_degrees": 0, "scaling": 0, "translation_voxels": 0, "gamma": 0, "noise": 0}
 
 
 @pytest.fixture
@@ -40,16 +43,14 @@ def weights(model):
 
 def stop_at(monkeypatch, step):
     """SIGTERM while the training is at `step`."""
-    from regbench.training.trainer import Training
+    batch = Trainer.batch
 
-    advance = Training.advance
-
-    def stopping(self, progress):
-        if self.step == step:
+    def stopping(self):
+        if self.state.step == step:
             os.kill(os.getpid(), signal.SIGTERM)
-        advance(self, progress)
+        return batch(self)
 
-    monkeypatch.setattr(Training, "advance", stopping)
+    monkeypatch.setattr(Trainer, "batch", stopping)
 
 
 @pytest.mark.parametrize(
@@ -62,13 +63,13 @@ def stop_at(monkeypatch, step):
 )
 def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monkeypatch, options):
     job, state = make(**options), tmp_path / "state.pt"
-    whole = fit(job, 0.1, data)
+    whole = fit(at(job, 0.1), data)
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
         with pytest.raises(InterruptedTrainingError, match="step 8 of 12"):
-            fit(job, 0.1, data, state=state)
+            fit(at(job, 0.1), data, state_path=state)
     assert state.is_file()
-    resumed = fit(job, 0.1, data, state=state)
+    resumed = fit(at(job, 0.1), data, state_path=state)
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert whole.history == resumed.history
     assert whole.validations == resumed.validations
@@ -81,9 +82,9 @@ def test_it_goes_on_where_it_was_stopped(make, data, tmp_path, monkeypatch, capl
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
         with pytest.raises(InterruptedTrainingError):
-            fit(make(), 0.1, data, state=state)
+            fit(at(make(), 0.1), data, state_path=state)
     with caplog.at_level(logging.INFO, "regbench.training.fit"):
-        fit(make(), 0.1, data, state=state)
+        fit(at(make(), 0.1), data, state_path=state)
     assert "goes on from step 8 of 12" in caplog.text
 
 
@@ -92,11 +93,15 @@ def test_the_state_of_another_training_is_not_taken(make, data, tmp_path, monkey
     with monkeypatch.context() as patch:
         stop_at(patch, 7)
         with pytest.raises(InterruptedTrainingError):
-            fit(make(), 0.1, data, state=state)
-    assert torch.equal(weights(fit(make(), 0.2, data, state=state).model), weights(fit(make(), 0.2, data).model))
+            fit(at(make(), 0.1), data, state_path=state)
+    assert torch.equal(
+        weights(fit(at(make(), 0.2), data, state_path=state).model), weights(fit(at(make(), 0.2), data).model)
+    )
     state.write_bytes(b"torn")
-    assert resume.load(state, "any") is None
-    assert torch.equal(weights(fit(make(), 0.1, data, state=state).model), weights(fit(make(), 0.1, data).model))
+    assert StateFile(state, "any", 300.0).load() is None
+    assert torch.equal(
+        weights(fit(at(make(), 0.1), data, state_path=state).model), weights(fit(at(make(), 0.1), data).model)
+    )
 
 
 def test_kill_9_and_sigterm_on_the_command_line(tiny, tiny_file, tmp_path):
@@ -159,7 +164,10 @@ def test_an_orphan_and_its_successor_never_train_side_by_side(tiny, tiny_file, t
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_sixteen_bits_stay_near_float32(make, data, precision):
-    full, half = fit(make(20), 0.1, data).history["loss"], fit(make(20, precision=precision), 0.1, data).history["loss"]
+    full, half = (
+        fit(at(make(20), 0.1), data).history["loss"],
+        fit(at(make(20, precision=precision), 0.1), data).history["loss"],
+    )
     assert np.allclose(full, half, atol=0.02)
     assert full != half
 
@@ -167,7 +175,7 @@ def test_sixteen_bits_stay_near_float32(make, data, precision):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of the compiler itself
 def test_a_compiled_network_stays_near(make, data):
-    plain, compiled = fit(make(6), 0.1, data).history, fit(make(6, compile=True), 0.1, data).history
+    plain, compiled = fit(at(make(6), 0.1), data).history, fit(at(make(6, compile=True), 0.1), data).history
     for name, values in plain.items():
         assert np.allclose(values, compiled[name], rtol=1e-3, atol=1e-5)
 
@@ -175,18 +183,18 @@ def test_a_compiled_network_stays_near(make, data):
 def test_compiling_without_a_compiler_is_refused(make, data, monkeypatch):
     monkeypatch.setattr("regbench.system.device.shutil.which", lambda name: None)
     with pytest.raises(RegbenchError, match=r"training\.compile needs a C\+\+ compiler"):
-        fit(make(compile=True), 0.1, data)
+        fit(at(make(compile=True), 0.1), data)
 
 
 def test_streamed_images_train_the_same(make, data):
-    held, streamed = fit(make(images="device"), 0.1, data), fit(make(images="stream"), 0.1, data)
+    held, streamed = fit(at(make(images="device"), 0.1), data), fit(at(make(images="stream"), 0.1), data)
     assert torch.equal(weights(held.model), weights(streamed.model))
 
 
 @pytest.mark.parametrize(("half", "place"), [("fixed", 0), ("moving", 1)])
 def test_the_atlas_is_one_half_of_every_pair(make, data, half, place):
     atlas = data.split("train")[1]
-    protocol = make(30, atlas=atlas, atlas_is=half)["training"]
+    protocol = make(30, atlas=atlas, atlas_is=half).training
     batches = Batches(data, protocol, 0, torch.device("cpu"))
     expected = torch.from_numpy(data.images((atlas,)))[:, None]
     for step in range(30):
@@ -194,11 +202,11 @@ def test_the_atlas_is_one_half_of_every_pair(make, data, half, place):
         assert torch.equal(batch[place], expected.expand(2, *expected.shape[1:]))
         assert not any(torch.equal(other, expected[0]) for other in batch[1 - place])
     with pytest.raises(RegbenchError, match=r"did you mean|known"):
-        Batches(data, {**protocol, "atlas": "nobody"}, 0, torch.device("cpu"))
+        Batches(data, protocol.model_copy(update={"atlas": "nobody"}), 0, torch.device("cpu"))
 
 
 def test_labels_guide_the_training_where_asked(make, data):
-    plain, guided = fit(make(), 0.1, data), fit(make(dice_weight=1.0), 0.1, data)
+    plain, guided = fit(at(make(), 0.1), data), fit(at(make(dice_weight=1.0), 0.1), data)
     assert not torch.equal(weights(plain.model), weights(guided.model))
     terms = np.array([guided.history[name] for name in ("loss", "similarity", "regularizer")])
     overlap = terms[0] - terms[1] - 0.1 * terms[2]
@@ -209,10 +217,10 @@ def test_labels_guide_the_training_where_asked(make, data):
 def test_the_best_weights_are_kept_and_patience_ends_the_training(make, data, monkeypatch):
     scores = iter([0.2, 0.5, 0.4, 0.3, 0.1])
     monkeypatch.setattr("regbench.training.trainer.validate", lambda *_: {"dice": [next(scores)], "ndv_percent": [0.0]})
-    found = fit(make(50, validate_every=2, keep="best", patience=2), 0.1, data)
+    found = fit(at(make(50, validate_every=2, keep="best", patience=2), 0.1), data)
     assert [entry["step"] for entry in found.validations] == [2, 4, 6, 8]
     assert len(found.history["loss"]) == 8
-    assert not torch.equal(weights(found.model), weights(build_model(make()["model"], 2)))
+    assert not torch.equal(weights(found.model), weights(build_model(make().model, 2)))
 
 
 def test_augmentation_draws_from_the_step_and_changes_what_it_says():
@@ -221,10 +229,10 @@ def test_augmentation_draws_from_the_step_and_changes_what_it_says():
     batch = Batch(fixed, moving, labels, labels)
 
     def make(seed, **wanted):
-        return augment(batch, {**STILL, **wanted}, np.random.default_rng(seed))
+        return augment(batch, Augmentation(**wanted), np.random.default_rng(seed))
 
     assert all(torch.equal(a, b) for a, b in zip(make(0), batch, strict=True))
-    flipped = [make(seed, flips=[1]) for seed in range(8)]
+    flipped = [make(seed, flips=(1,)) for seed in range(8)]
     assert {bool(torch.equal(f.fixed, fixed.flip(3))) for f in flipped} == {True, False}
     for f in flipped:  # both halves and the labels alike
         turned = torch.equal(f.fixed, fixed.flip(3))
@@ -247,6 +255,6 @@ def test_instance_is_tuned_like_any_model(tiny, data):
     tiny["models"] = [{"name": "instance", "parameters": {"shrink": [2, 1], "steps": [10, 10]}}]
     config = load_config(tiny)
     job = plan.train_job(config, "instance.mse.grad_l2", seed=0, steps=3)
-    strong, weak = (validate(fit(job, lam, data).model, data)["dice"] for lam in (1e3, 0.05))
+    strong, weak = (validate(fit(at(job, lam), data).model, data)["dice"] for lam in (1e3, 0.05))
     assert np.mean(weak) > np.mean(strong)
     assert plan.seeds(config, "instance.mse.grad_l2") == (0,)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from regbench.training import training_log
-from regbench.training.training_log import Live, read, stride
+from regbench.training.training_log import LogWriter, read, stride
 
 HEADER = {"training": "a", "steps": 100, "terms": ["loss", "dice"]}
 
@@ -15,7 +15,7 @@ def rows(first, last):
 
 
 def test_a_curve_is_what_was_added(tmp_path):
-    log = Live(tmp_path / "runs" / "live.jsonl", HEADER)
+    log = LogWriter(tmp_path / "runs" / "live.jsonl", HEADER)
     log.add(25, rows(1, 25))
     log.write()
     log.add(30, rows(6, 30))  # the last steps of a training overlap with those before
@@ -34,7 +34,7 @@ def test_a_curve_is_what_was_added(tmp_path):
 def test_a_long_curve_is_thinned_and_its_half_is_among_the_whole(tmp_path, steps, points, every):
     assert stride(steps, points) == every
     for name, last in (("half", steps // 2), ("whole", steps)):
-        log = Live(tmp_path / name, {**HEADER, "steps": steps}, points=points)
+        log = LogWriter(tmp_path / name, {**HEADER, "steps": steps}, points=points)
         log.add(last, rows(1, last))
         log.write()
     half, whole = (read(tmp_path / name).curve["step"] for name in ("half", "whole"))
@@ -44,12 +44,12 @@ def test_a_long_curve_is_thinned_and_its_half_is_among_the_whole(tmp_path, steps
 
 
 def test_taken_up_again_it_drops_what_is_done_anew(tmp_path):
-    first = Live(tmp_path / "live", HEADER)
+    first = LogWriter(tmp_path / "live", HEADER)
     for last in (25, 50, 75):
         first.add(last, rows(last - 24, last))
         first.write()
     before = read(first.path)
-    again = Live(tmp_path / "live", HEADER, step=60)
+    again = LogWriter(tmp_path / "live", HEADER, step=60)
     again.add(60, rows(1, 60))
     again.add(85, rows(61, 85))
     again.write()
@@ -63,15 +63,15 @@ def test_taken_up_again_it_drops_what_is_done_anew(tmp_path):
 
 @pytest.mark.parametrize("change", [{"step": 0}, {"header": {**HEADER, "training": "b"}, "step": 20}])
 def test_of_another_training_nothing_is_kept(tmp_path, change):
-    first = Live(tmp_path / "live", HEADER)
+    first = LogWriter(tmp_path / "live", HEADER)
     first.add(25, rows(1, 25))
     first.write()
-    Live(tmp_path / "live", change.get("header", HEADER), step=change["step"])
+    LogWriter(tmp_path / "live", change.get("header", HEADER), step=change["step"])
     assert read(first.path).curve["step"] == []
 
 
 def test_a_torn_end_costs_one_line_and_no_more(tmp_path):
-    log = Live(tmp_path / "live", HEADER)
+    log = LogWriter(tmp_path / "live", HEADER)
     for last in (25, 50):
         log.add(last, rows(last - 24, last))
         log.write()
@@ -79,7 +79,7 @@ def test_a_torn_end_costs_one_line_and_no_more(tmp_path):
     for cut in (2, 40, 400):
         log.path.write_bytes(whole[:-cut])
         assert read(log.path).curve["step"] == [*range(1, 26)]
-        Live(log.path, HEADER, step=30).add(50, rows(26, 50))
+        LogWriter(log.path, HEADER, step=30).add(50, rows(26, 50))
     assert read(tmp_path / "none") is None
     log.path.write_bytes(whole[:20])
     assert read(log.path) is None
@@ -88,7 +88,7 @@ def test_a_torn_end_costs_one_line_and_no_more(tmp_path):
 def test_a_line_is_due_ever_more_seldom(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(training_log.time, "monotonic", lambda: now[0])
-    log = Live(tmp_path / "live", HEADER)
+    log = LogWriter(tmp_path / "live", HEADER)
     for second in range(100_000):
         now[0] = second
         if log.due():
@@ -98,7 +98,7 @@ def test_a_line_is_due_ever_more_seldom(tmp_path, monkeypatch):
 
 def test_a_disk_that_fails_costs_a_warning_and_no_step(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    log = Live(tmp_path / "file" / "live", HEADER)
+    log = LogWriter(tmp_path / "file" / "live", HEADER)
     log.add(25, rows(1, 25))
     log.write()
     log.write()
@@ -107,7 +107,7 @@ def test_a_disk_that_fails_costs_a_warning_and_no_step(tmp_path, caplog):
 
 
 def test_lines_are_json(tmp_path):
-    log = Live(tmp_path / "live", HEADER)
+    log = LogWriter(tmp_path / "live", HEADER)
     log.add(1, [[float("nan"), 0.0]])
     log.write()
     assert [type(json.loads(line)) for line in log.path.read_text().splitlines()] == [dict, dict]

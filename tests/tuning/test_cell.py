@@ -64,8 +64,8 @@ def trained(monkeypatch):
     begun_or_fails = {"fail": None}
 
     def fit(job, *given, **more):
-        begun.append(job["seed"])
-        if job["seed"] == begun_or_fails["fail"]:
+        begun.append(job.seed)
+        if job.seed == begun_or_fails["fail"]:
             raise RegbenchError("the node is gone")
         return whole(job, *given, **more)
 
@@ -81,7 +81,7 @@ def evaluated(monkeypatch):
 
     done, whole = [], regbench.evaluation.evaluate.evaluate
     monkeypatch.setattr(
-        regbench.evaluation.evaluate, "evaluate", lambda job, *given: (done.append(job["seed"]), whole(job, *given))
+        regbench.evaluation.evaluate, "evaluate", lambda job, *given: (done.append(job.seed), whole(job, *given))
     )
     return done
 

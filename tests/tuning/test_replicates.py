@@ -33,7 +33,7 @@ def test_seeds_are_dealt_in_blocks_of_their_order(tiny):
     assert plan.seeds(config, "instance.lcc.grad_l2") == (4, 1)
     assert plan.seeds(config, "identity") == (4,)
     assert plan.seeds_of(config, "instance.lcc.grad_l2", 1) == (1,)
-    assert [plan.evaluate_job(config, METHOD, seed)["replicate"] for seed in (7, 1)] == [0, 1]
+    assert [plan.evaluate_job(config, METHOD, seed).replicate for seed in (7, 1)] == [0, 1]
 
 
 def test_seeds_that_cannot_be_dealt_are_a_mistake_among_others(tiny):
@@ -53,7 +53,7 @@ def test_the_first_search_is_what_it_is_alone_and_others_are_others(sampler, tmp
     assert canonical_json(first[0]) == canonical_json(alone[0])
     ours, theirs = ({row["lam"] for row in found[0][3:]} for found in (first, second))
     assert not ours & theirs
-    assert [plan.trial_job(both, METHOD, r)["seed"] == plan.trial_job(both, METHOD)["seed"] for r in (0, 1)] == [
+    assert [plan.trial_job(both, METHOD, r).seed == plan.trial_job(both, METHOD).seed for r in (0, 1)] == [
         True,
         False,
     ]
@@ -112,7 +112,7 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
     assert len(set(keys)) == len(keys)
     assert sum("trial" in key for key in keys) == 16
     assert f"tiny/brains/{names[0]}/replicate1/trial3" in keys
-    assert len({job["cell"] for job, _ in tuned_cells(config)}) == 4
+    assert len({spec.cell for spec, _ in tuned_cells(config)}) == 4
     selection = pd.read_csv(lay.tables / "selection.csv")
     assert list(selection["search"]) == [1, 2, 1, 2]
     before = (lay.root / f"tuning/brains/{names[1]}/replicate1/selected.json").read_bytes()

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specs import propose, select
 
-from regbench.tuning.rounds import propose, select
-from regbench.tuning.sampler import judged, tidy
+from regbench.study.specs import DimensionSpec
+from regbench.tuning.space import _rounded
+from regbench.tuning.trial_results import with_worst_for_failed
 
 JOB = {"cell": "s/d/m", "range": [0.01, 10.0], "trials": 7, "round_size": 3, "sampler": "tpe", "seed": 0}
 CHOICE = {"method": "m", "range": [0.01, 10.0], "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
@@ -99,7 +101,7 @@ def test_a_sampler_learns_where_trials_diverge(sampler, most):
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf])
 def test_a_result_that_is_no_number_counts_as_the_worst(bad):
     results = [result(1, 0.2, 0.6, 0.3), {**result(0, 0.1, 0.9), "ndv_percent": bad}, result(2, 0.3, 0.5, 0.1)]
-    assert [(row["number"], row["dice"], row["ndv_percent"]) for row in judged(results)] == [
+    assert [(row["number"], row["dice"], row["ndv_percent"]) for row in with_worst_for_failed(results)] == [
         (0, 0.5, 0.3), (1, 0.6, 0.3), (2, 0.5, 0.1)]  # fmt: skip
     assert select(CHOICE, results)["by_dice"]["number"] == 1
     assert len(propose({**JOB, "sampler": "gp"}, 1, results)) == 3
@@ -108,7 +110,7 @@ def test_a_result_that_is_no_number_counts_as_the_worst(bad):
 @given(st.floats(1e-6, 1e3), st.floats(1.001, 1e4), st.floats(0, 1))
 def test_six_significant_digits_inside_the_range(low, ratio, where):
     low, high = float(f"{low:.6g}"), float(f"{low * ratio:.6g}")
-    lam = tidy({"type": "float", "range": [low, high]}, low * (high / low) ** where)
+    lam = _rounded(DimensionSpec(name="lam", range=(low, high)), low * (high / low) ** where)
     assert low <= lam <= high
     assert float(f"{lam:.6g}") == lam
 

@@ -1,5 +1,6 @@
 """Tuning as the jobs do it, file by file: no worker, lost job or later round changes a trial, and none runs twice."""
 
+from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -84,8 +85,11 @@ def test_a_new_seed_runs_every_trial_again(tmp_path):
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_study_whose_trials_all_diverge_ends_with_a_reason(sampler, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "run_trial", lambda job, number, lam, data, proposal, **more: {
-        **cheap(job, number, 0.01, data, proposal=proposal), "lam": lam})  # fmt: skip
+    def diverges(spec, data, proposal, **more):
+        low = replace(proposal, point=replace(proposal.point, lam=0.01))
+        return {**cheap(spec, data, low), "lam": proposal.point.lam}
+
+    monkeypatch.setattr(trial, "run_trial", diverges)
     trials, chosen = work(study(tmp_path, sampler, 7))
     assert [row["number"] for row in trials] == list(range(7))
     assert len({row["lam"] for row in trials}) == 7

@@ -9,15 +9,18 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from specs import propose, propose_spec, select
 
 from regbench.orchestration.registries import check_component
 from regbench.study.config import load
-from regbench.study.plan import propose_job, search_of
+from regbench.study.plan import final_job, propose_job, search_of
+from regbench.study.specs import DimensionSpec
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json
-from regbench.training.pruning import against, verdict
-from regbench.tuning.rounds import affordable, propose, select
-from regbench.tuning.sampler import at, dimensions, halton, tidy, with_values
+from regbench.training.pruning import verdict
+from regbench.tuning.rounds import affordable
+from regbench.tuning.space import Point, dimensions, halton, rounded, value_at
+from regbench.tuning.trial_results import pruning_against
 
 SEARCH = [
     {"name": "similarity.window", "type": "int", "range": [3, 15], "scale": "linear", "step": 2},
@@ -59,15 +62,15 @@ def test_workers_and_added_rounds_change_nothing(sampler, space):
     assert run({**job, "trials": 6}) == whole[:6]
     assert [result["number"] for result in whole] == list(range(8))
     for result in whole:
-        point = {"lam": result["lam"], **result.get("values", {})}
-        for each in dimensions(job):
-            value = point[each["name"]]
-            assert tidy(each, value) == value
-            if each["type"] == "choice":
-                assert value in each["choices"]
+        point = Point.from_json(result)
+        assert rounded(propose_spec(job), point) == point
+        for dimension in dimensions(propose_spec(job)):
+            value = point.coordinates()[dimension.name]
+            if dimension.type == "choice":
+                assert value in dimension.choices
             else:
-                assert each["range"][0] <= value <= each["range"][1]
-                assert (value - each["range"][0]) % each.get("step", 1e-30) < 1e-9
+                assert dimension.range[0] <= value <= dimension.range[1]
+                assert (value - dimension.range[0]) % (dimension.step or 1e-30) < 1e-9
 
 
 @settings(max_examples=25, deadline=None)
@@ -91,7 +94,7 @@ def test_halton_by_hand():
 
 @given(st.floats(0, 1, exclude_max=True))
 def test_integers_keep_their_step(share):
-    assert at(SEARCH[0], share) in range(3, 16, 2)
+    assert value_at(DimensionSpec.from_json(SEARCH[0]), share) in range(3, 16, 2)
 
 
 def test_a_step_that_does_not_fill_its_range(recwarn):
@@ -102,20 +105,22 @@ def test_a_step_that_does_not_fill_its_range(recwarn):
     assert not recwarn.list
 
 
-def test_values_reach_their_places():
-    job = {"similarity": {"name": "lcc", "parameters": {"eps": 1.0}}, "training": {"steps": 3}}
-    changed = with_values(job, {"similarity.window": 5, "training.learning_rate": 0.1})
-    assert changed["similarity"]["parameters"] == {"eps": 1.0, "window": 5}
-    assert changed["training"] == {"steps": 3, "learning_rate": 0.1}
-    assert job["similarity"]["parameters"] == {"eps": 1.0}
+def test_values_reach_their_places(tiny):
+    tiny["grid"]["similarities"] = [{"name": "lcc", "parameters": {"eps": 1.0}}]
+    spec = final_job(load(tiny), "voxelmorph.lcc.grad_l2", 0)
+    changed = Point(0.5, {"similarity.window": 5, "training.learning_rate": 0.1, "similarity.eps": 2.0}).apply(spec)
+    assert changed.similarity.parameters == {"eps": 2.0, "window": 5}
+    assert changed.training == spec.training.model_copy(update={"learning_rate": 0.1})
+    assert (changed.lam, changed.model, changed.regularizer) == (0.5, spec.model, spec.regularizer)
+    assert (spec.lam, spec.similarity.parameters) == (None, {"eps": 1.0})
 
 
 def test_budgets():
     job = {**JOB, "budget": {"unit": "steps", "amount": 100}, "steps": 40}
-    assert affordable(job, [], 3) == 2
-    assert affordable(job, [{"cost": 10}, {"cost": 40}], 3) == 1
-    assert affordable(job, [{"cost": 80}], 3) == 0
-    assert affordable({**job, "budget": {"unit": "seconds", "amount": 10.0}}, [{"cost": 3.0}], 3) == 2
+    assert affordable(propose_spec(job), [], 3) == 2
+    assert affordable(propose_spec(job), [{"cost": 10}, {"cost": 40}], 3) == 1
+    assert affordable(propose_spec(job), [{"cost": 80}], 3) == 0
+    assert affordable(propose_spec({**job, "budget": {"unit": "seconds", "amount": 10.0}}), [{"cost": 3.0}], 3) == 2
     assert propose({**job, "budget": {"unit": "steps", "amount": 30}}, 0, []) == []
 
 
@@ -154,14 +159,14 @@ def test_pruners_agree_with_optuna(seed, count):
                 study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2)
                 for step, value in enumerate(mine):
                     trial.report(value, step)
-            assert bool(verdict(against(rule, [4], earlier), 4, list(mine))) == trial.should_prune(), rule
+            assert bool(verdict(pruning_against(rule, [4], earlier), 4, list(mine))) == trial.should_prune(), rule
 
 
 def test_halving_keeps_the_better_half():
     earlier = [reported(k, [value] * 3, "pruned") for k, value in enumerate((0.1, 0.2, 0.3))]
-    ends = [bool(verdict(against("halving", [4], earlier), 4, [value] * 3)) for value in (0.15, 0.25, 0.35)]
+    ends = [bool(verdict(pruning_against("halving", [4], earlier), 4, [value] * 3)) for value in (0.15, 0.25, 0.35)]
     assert ends == [True, False, False]
-    assert verdict(against("halving", [4], []), 4, [0.0]) == ""
+    assert verdict(pruning_against("halving", [4], []), 4, [0.0]) == ""
 
 
 def test_the_config_names_every_mistake(tiny):
@@ -192,13 +197,17 @@ WHOLE = [
 ]
 
 
+def json_of(config, method):
+    return [dimension.to_json() for dimension in search_of(config, method)]
+
+
 def test_whole_numbers_stay_whole_in_the_json_that_jobs_read(tiny):
     tiny["tuning"]["search"], tiny["grid"]["similarities"] = WHOLE, ["lcc", "mi"]
     config = load(tiny, check_component)
     again = load(json.loads(json.dumps(config.model_dump(mode="json"))), check_component)
     for name in ("voxelmorph.lcc.grad_l2", "voxelmorph.mi.grad_l2"):
-        assert canonical_json(search_of(again, name)) == canonical_json(search_of(config, name))
-    found = {each["name"]: each for each in search_of(again, "voxelmorph.lcc.grad_l2")}
+        assert canonical_json(json_of(again, name)) == canonical_json(json_of(config, name))
+    found = {each["name"]: each for each in json_of(again, "voxelmorph.lcc.grad_l2")}
     assert canonical_json(found["similarity.window"]["range"]) == "[3,9]"
     assert canonical_json(found["similarity.eps"]["choices"]) == "[1e-05,1]"
     assert canonical_json(found["training.learning_rate"]["range"]) == "[1.0,2.0]"
@@ -252,9 +261,9 @@ def test_dimensions_reach_the_cells_that_they_name(tiny):
         {"parameter": "training.learning_rate", "range": [1e-4, 1e-2], "scale": "log"},
     ]
     config = load(tiny, check_component)
-    assert [each["name"] for each in search_of(config, "voxelmorph.lcc.grad_l2")] == [
+    assert [dimension.name for dimension in search_of(config, "voxelmorph.lcc.grad_l2")] == [
         "similarity.window", "training.learning_rate"]  # fmt: skip
-    assert [each["name"] for each in search_of(config, "voxelmorph.mse.grad_l2")] == ["training.learning_rate"]
+    assert [dimension.name for dimension in search_of(config, "voxelmorph.mse.grad_l2")] == ["training.learning_rate"]
 
 
 def test_added_rounds_change_no_earlier_slice(tiny):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from specs import propose, select
 
 from regbench.study import plan
 from regbench.study.config import load
-from regbench.tuning.rounds import propose, select
 from regbench.tuning.smoothing import smooth
 
 JOB = {
@@ -199,7 +199,6 @@ def test_what_trains_nothing_has_no_repeats_and_no_noise(tiny):
     network, optimised = (
         plan.propose_job(config, dataset, f"{name}.mse.grad_l2") for name in ("voxelmorph", "instance")
     )
-    assert (network["repeats"], network["noisy"]) == (1, True)
-    assert "repeats" not in optimised
-    assert not optimised.get("noisy")
-    assert not plan.select_job(config, "instance.mse.grad_l2")["noisy"]
+    assert (network.repeats, network.noisy) == (1, True)
+    assert (optimised.repeats, optimised.noisy) == (0, False)
+    assert not plan.select_job(config, "instance.mse.grad_l2").noisy

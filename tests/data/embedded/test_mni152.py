@@ -11,6 +11,7 @@ from regbench.data.embedded.mni152 import T1, mni152
 from regbench.data.prepare import prepare
 from regbench.metrics import dice, endpoint_error_mm, mean_over_labels
 from regbench.spatial import compose, jacobian_determinant, warp, warp_labels
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 
 QUIET = {"bias": 0.0, "gamma": 0.0, "noise": 0.0}
@@ -19,10 +20,8 @@ THREE_D = {"dims": 3, "subjects": 6, "shape": [40, 48, 36], "spacing_mm": 4.0}
 
 
 def spec(parameters):
-    return {
-        "id": "brains", "source": "mni152", "parameters": {**parameters, **QUIET},
-        "splits": {"train": 2, "validation": 2, "test": 2}, "pairs": {},
-    }  # fmt: skip
+    splits = {"train": 2, "validation": 2, "test": 2}
+    return PrepareSpec(id="brains", source="mni152", parameters={**parameters, **QUIET}, splits=splits, code="")
 
 
 @pytest.fixture(scope="module", params=[TWO_D, THREE_D], ids=["2D", "3D"])
