@@ -19,8 +19,7 @@ from typing import Any
 import torch
 from losses import FULL, cases, formula_determinant, formula_lcc, inputs, once
 from torch import Tensor
-from tqdm import tqdm
-from training import OURS, dataset, peer_step, training
+from training import OURS, dataset, peer_step, step, training
 
 from regbench.system import device as devices
 
@@ -100,7 +99,7 @@ def steps(only: str) -> list[dict[str, Any]]:
         for name, ours in OURS.items():
             if ours is not None:
                 run = training(dataset(shape, batch), batch, similarity, ours[0], {**ours[1], "device": "cuda"})
-                works[name] = partial(run.advance, tqdm(disable=True))
+                works[name] = partial(step, run)
             elif similarity != "mi":
                 works[name] = peer_step(name, shape, batch, similarity, CUDA)
         rows.append(row(label, works))

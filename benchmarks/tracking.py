@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
@@ -121,28 +120,28 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def step_overhead(rounds: int = 40) -> dict[str, Any]:
     """The cost of a training's own log: the same training with and without it, in turns of 25 steps."""
-    from training import dataset, training  # noqa: PLC0415  torch, which the jobs of the drill must not fork
+    from training import dataset, step, training  # noqa: PLC0415  torch, which the jobs of the drill must not fork
 
     model = {"flow": "half", "decoder": [32, 32, 32, 32, 16, 16]}
-    data, bar = dataset((80, 96), 2), tqdm(disable=True)
+    data = dataset((80, 96), 2)
     plain, told = (training(data, 2, "mse", model, {}) for _ in range(2))
-    from regbench.training.training_log import Live  # noqa: PLC0415
+    from regbench.training.training_log import LogWriter  # noqa: PLC0415
 
     times: dict[str, list[float]] = {"plain": [], "told": []}
     with tempfile.TemporaryDirectory() as folder:
-        header = {"training": "", "steps": told.steps, "terms": ["loss", "similarity", "regularizer"]}
-        told.live = Live(Path(folder) / "live.jsonl", header)
-        told.live.due = lambda: True  # type: ignore[method-assign]  # a line every 25 steps: more than any training writes
+        header = {"training": "", "steps": 10_000, "terms": ["loss", "similarity", "regularizer"]}
+        told.log = LogWriter(Path(folder) / "live.jsonl", header)
+        told.log.due = lambda: True  # type: ignore[method-assign]  # a line every 25 steps: more than any training writes
         for _ in range(rounds):
             for name, each in (("plain", plain), ("told", told)):
                 began = time.perf_counter()
                 for _ in range(25):
-                    each.advance(bar)
+                    step(each)
                 times[name].append((time.perf_counter() - began) / 25)
         alone = time.perf_counter()
         for number in range(200):
-            told.live.add(10_000 + 25 * (number + 1), [[0.1, 0.2, 0.3]] * 25)
-            told.live.write()
+            told.log.add(10_000 + 25 * (number + 1), [[0.1, 0.2, 0.3]] * 25)
+            told.log.write()
         alone = (time.perf_counter() - alone) / 200 / 25
     # The difference of two timings of a busy machine says less than the cost by itself, against the step's.
     median = {name: float(np.median(values)) for name, values in times.items()}

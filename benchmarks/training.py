@@ -20,20 +20,22 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from regbench.data.cache import Dataset
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model
 from regbench.study import config
+from regbench.study.specs import ComponentSpec, TrainSpec
 from regbench.system import device
-from regbench.training.trainer import Training
+from regbench.training.fit import LOOK_EVERY
+from regbench.training.trainer import Trainer
 
 # Row -> image, batch, similarity, steps that each contestant is timed for.
 ROWS: dict[str, tuple[tuple[int, ...], int, str, int]] = {
@@ -64,20 +66,29 @@ def dataset(shape: tuple[int, ...], batch: int, folder: Path | None = None) -> D
     return Dataset({**manifest, "subjects": names, "splits": {"train": names}, "pairs": {}}, {"images": images})
 
 
-def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], options: dict[str, Any]) -> Training:
+def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], options: dict[str, Any]) -> Trainer:
     """The loop of `regbench train`, with the config's defaults but for `options`."""
-    protocol = config.Training(steps=10_000, batch=batch, **options).model_dump(mode="json")
-    terms = objective({"name": similarity, "parameters": {}}, {"name": "grad_l2", "parameters": {}}, 0.1)
-    network = build_model({"name": "voxelmorph", "parameters": model}, len(data.shape))
-    network.to(device.choose(protocol["device"]))
-    return Training({"training": protocol, "seed": 0}, 0.1, data, network, terms)
+    protocol = config.Training(steps=10_000, batch=batch, **options)
+    parts = {"model": ("voxelmorph", model), "similarity": (similarity, {}), "regularizer": ("grad_l2", {})}
+    specs = {kind: ComponentSpec(name=name, parameters=given) for kind, (name, given) in parts.items()}
+    spec = TrainSpec(method="", **specs, training=protocol, seed=0, code="", lam=0.1)
+    network = build_model(spec.model, len(data.shape)).to(device.choose(protocol.device))
+    return Trainer(spec, data, network, objective(spec.similarity, spec.regularizer, 0.1))
+
+
+def step(trainer: Trainer) -> None:
+    """One round of the loop of `regbench.training.fit`."""
+    terms = trainer.forward(trainer.batch())
+    trainer.descend(terms.loss)
+    trainer.state.record(terms)
+    if trainer.state.step % LOOK_EVERY == 0:
+        trainer.watch(LOOK_EVERY)
 
 
 def our_step(name: str, shape: tuple[int, ...], batch: int, similarity: str) -> Step:
     given = OURS[name]
     assert given is not None
-    run, bar = training(dataset(shape, batch), batch, similarity, *given), tqdm(disable=True)
-    return lambda: run.advance(bar)
+    return partial(step, training(dataset(shape, batch), batch, similarity, *given))
 
 
 def peer_step(
@@ -135,15 +146,15 @@ def work(row: str, name: str, threads: int) -> None:
         torch.set_num_threads(threads)
     make = our_step if OURS[name] is not None else peer_step
     make(name, (32,) * len(shape), 1, similarity)()
-    step = make(name, shape, batch, similarity)
+    once = make(name, shape, batch, similarity)
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
     before = _status("VmRSS")
     for _ in range(2):
-        step()
+        once()
     print(json.dumps((_status("VmHWM") - before) / 1024), flush=True)
     for _ in sys.stdin:
         clock, cpu = time.perf_counter(), time.process_time()
-        step()
+        once()
         print(json.dumps([time.perf_counter() - clock, time.process_time() - cpu]), flush=True)
 
 
@@ -186,7 +197,7 @@ def profile(label: str, images: str, threads: int) -> dict[str, Any]:
     shape, batch, similarity, steps = PROFILES[label]
     with tempfile.TemporaryDirectory() as folder:
         run = training(dataset(shape, batch, Path(folder)), batch, similarity, {}, {"images": images})
-        bar, spent = tqdm(disable=True), dict.fromkeys(("forward", "warp and loss", "backward", "optimiser"), 0.0)
+        spent = dict.fromkeys(("forward", "warp and loss", "backward", "optimiser"), 0.0)
 
         def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
             def wrapped(*given: Any, **named: Any) -> Any:
@@ -198,13 +209,13 @@ def profile(label: str, images: str, threads: int) -> dict[str, Any]:
             return wrapped
 
         for _ in range(3):
-            run.advance(bar)
-        run.network, run.terms = timed("forward", run.network), timed("warp and loss", run.terms)
+            step(run)
+        run.network, run.objective = timed("forward", run.network), timed("warp and loss", run.objective)
         run.precision.backward = timed("backward", run.precision.backward)  # type: ignore[method-assign]
         run.optimiser.step = timed("optimiser", run.optimiser.step)  # type: ignore[method-assign]
         start = time.perf_counter()
         for _ in range(max(steps, 25)):  # a multiple of 25 would have one look at the loss more than its share
-            run.advance(bar)
+            step(run)
         total = time.perf_counter() - start
     shares = {part: 100 * seconds / total for part, seconds in spent.items()}
     core = sum(shares[part] for part in ("forward", "warp and loss", "backward"))

@@ -11,6 +11,7 @@ Writes `docs/tuning_regret.csv` and the figure.
 import argparse
 import hashlib
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from itertools import combinations, product
@@ -21,9 +22,10 @@ import optuna
 import pandas as pd
 from scipy.interpolate import PchipInterpolator
 
-from regbench.tuning.rounds import propose, select
-
 ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT.parent / "tests" / "support"))
+from specs import propose, select  # noqa: E402
+
 DOCS = ROOT.parent / "docs"
 BUDGETS = (6, 8, 12)
 NOISY_BUDGETS = (6, 9)
@@ -147,12 +149,12 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore")
     if options.noisy:
-        frame = noisy(json.loads((ROOT / "tuning_curves.json").read_text())["cells"], options.seeds)
+        frame = noisy(json.loads((ROOT / "results" / "tuning_curves.json").read_text())["cells"], options.seeds)
         frame.to_csv(DOCS / "tuning_noise.csv", index=False, lineterminator="\n")
         print(frame.to_string(index=False))
         return
     rows = []
-    for cell, found in json.loads((ROOT / "tuning_curves.json").read_text())["cells"].items():
+    for cell, found in json.loads((ROOT / "results" / "tuning_curves.json").read_text())["cells"].items():
         at = PchipInterpolator(np.log(found["lam"]), found["dice"])
         span = [found["lam"][0], found["lam"][-1]]
         top = float(at(np.linspace(*np.log(span), 2001)).max())

@@ -16,13 +16,14 @@ from regbench.models.predict import build_model
 from regbench.spatial import warp_labels
 from regbench.study import plan
 from regbench.study.config import load, read_yaml
+from regbench.study.specs import ComponentSpec
 from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent
-OUT = ROOT / "tuning_curves.json"
+OUT = ROOT / "results" / "tuning_curves.json"
 POINTS = 17
 PAIRS = 8
-MODEL = {"name": "instance", "parameters": {"steps": [30, 30, 20], "diffeomorphic": False}}
+MODEL = ComponentSpec(name="instance", parameters={"steps": [30, 30, 20], "diffeomorphic": False})
 
 
 def brains(path: Path) -> tuple[torch.Tensor, np.ndarray]:
@@ -36,7 +37,9 @@ def brains(path: Path) -> tuple[torch.Tensor, np.ndarray]:
 
 def score(method: plan.Method, lam: float, images: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
     """Mean Dice and mean NDV (%) over fixed pairs i, i + 5."""
-    parts = [{"name": part.name, "parameters": part.parameters} for part in (method.similarity, method.regularizer)]
+    parts = [
+        ComponentSpec(name=part.name, parameters=part.parameters) for part in (method.similarity, method.regularizer)
+    ]
     model = build_model(MODEL, 2, objective(*parts, lam))
     pairs = [(i, (i + 5) % len(images)) for i in range(PAIRS)]
     fixed, moving = (images[[pair[k] for pair in pairs]] for k in (0, 1))

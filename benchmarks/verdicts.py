@@ -161,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rows:
         found = held_against(options.rows, REGION)
-        (ROOT / "verdicts.json").write_text(json.dumps(found, indent=1) + "\n")
+        (ROOT / "results" / "verdicts.json").write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found, indent=1))
         return
     with Pool(options.processes) as pool:

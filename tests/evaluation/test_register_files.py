@@ -13,7 +13,7 @@ from regbench.data.nifti import read_displacement
 from regbench.evaluation.register_files import Preparation, model_for, read, register_files
 from regbench.models.predict import build_model
 from regbench.system.errors import RegbenchError
-from regbench.training.final_run import FORMAT, load_checkpoint, read_checkpoint
+from regbench.training.checkpoint import FORMAT, load_checkpoint, read_checkpoint
 
 SHIFT = 3.0  # mm
 PARTS = {"similarity": "mse", "regularizer": "grad_l2"}
