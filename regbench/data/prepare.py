@@ -227,6 +227,11 @@ def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
     if not all_finite(subject.image):
         bad = int((~np.isfinite(subject.image)).sum())
         raise RegbenchError(f"{where}: the image has {bad} NaN or infinite voxels. Repair or leave out the subject.")
+    if subject.mask is not None:
+        raise RegbenchError(
+            f"{where}: a mask must have an effect, but no training and no metric counts by masks yet. Leave the column "
+            "`mask` out of the table; for a Learn2Reg folder set `masks: ignore`."
+        )
     return subject
 
 

@@ -107,7 +107,7 @@ def _trial(spec: ProposeSpec, result: TrialResult) -> Any:
     import optuna  # noqa: PLC0415
 
     more: dict[str, Any] = {
-        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent")},
+        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent") if name in result},
         "intermediate_values": {
             report["step"]: sum(report["dice"]) / len(report["dice"]) for report in result.get("reports", ())
         },

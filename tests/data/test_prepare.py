@@ -113,13 +113,14 @@ def test_what_the_loader_sees(tmp_path):
 def test_dice_before_registration_is_the_tables(tmp_path):
     """Labels that only one of two images has are left out, as in the table's `identity` row."""
     import pandas as pd
+    from specs import evaluate_spec
 
     from regbench.evaluation.evaluate import evaluate
 
     path = shared("oasis_trt_2d") / "oasis_trt_2d.npz"
     job = spec("arrays", {"path": str(path)})
     prepare(job, tmp_path / "cache")
-    evaluate({"method": "identity", "seed": 0}, load(tmp_path / "cache"), None, tmp_path / "rows.parquet")
+    evaluate(evaluate_spec("identity"), load(tmp_path / "cache"), None, tmp_path / "rows.parquet")
     wanted = pd.read_parquet(tmp_path / "rows.parquet")["dice"].mean()
     assert f"test: mean {wanted:.3f}" in inspect(job)
 

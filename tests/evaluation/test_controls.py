@@ -9,7 +9,7 @@ from made_results import make_results, twelve
 from regbench.data.cache import Dataset, Pair
 from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, sort_intensities
 from regbench.evaluation.evaluate import evaluate
-from regbench.evaluation.measure import measure
+from regbench.evaluation.measure import Registered, measure
 from regbench.metrics import inverse_consistency_mm
 from regbench.orchestration.registries import check_component
 from regbench.report.controls import caption, controls_table, fooled

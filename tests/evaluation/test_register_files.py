@@ -12,6 +12,7 @@ from regbench.cli.main import main
 from regbench.data.nifti import read_displacement
 from regbench.evaluation.register_files import Preparation, model_for, read, register_files
 from regbench.models.predict import build_model
+from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.training.checkpoint import FORMAT, load_checkpoint, read_checkpoint
 
@@ -139,9 +140,9 @@ def test_what_is_no_image_is_refused(tmp_path, shape):
 
 def checkpoint(path, **preparation):
     """An untrained 2D network, stored as `regbench train` stores one."""
-    model = {"name": "voxelmorph", "parameters": {"encoder": (4, 4), "decoder": (4, 4, 4)}}
+    model = {"name": "voxelmorph", "parameters": {"encoder": [4, 4], "decoder": [4, 4, 4]}}
     method = {"model": model, **{kind: {"name": name, "parameters": {}} for kind, name in PARTS.items()}}
-    weights = build_model(model, 2).state_dict()
+    weights = build_model(ComponentSpec.from_json(model), 2).state_dict()
     stored = {"format": FORMAT, **method, "lam": 1.0, "dims": 2, "preparation": preparation, "weights": weights}
     torch.save(stored, path)
     return path

@@ -15,6 +15,7 @@ from regbench.models.adam import Adam
 from regbench.orchestration.registries import check_component
 from regbench.spatial import affine_displacement, compose, identity_grid, integrate, resize_displacement, warp
 from regbench.spatial.registration import parts
+from regbench.study.specs import ComponentSpec
 
 neurite_only = pytest.mark.skipif(find_spec("voxelmorph") is None, reason="voxelmorph is no dependency of the tests")
 SHAPES = [(32, 48), (37, 21), (16, 18, 23)]
@@ -42,7 +43,7 @@ def scene(shape):
 
 
 def terms(similarity="mse", regularizer="grad_l2", lam=0.01):
-    return objective({"name": similarity, "parameters": {}}, {"name": regularizer, "parameters": {}}, lam)
+    return objective(*(ComponentSpec(name=name, parameters={}) for name in (similarity, regularizer)), lam)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

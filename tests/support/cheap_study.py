@@ -51,7 +51,8 @@ def cheap(spec, data, proposal, **more):
     diverged = lam < 0.03
     again = {} if proposal.seed is None else {"seed": proposal.seed}
     # As `run_trial` has it, cut to what proposals and the choice read.
-    return {"number": proposal.number, "lam": lam, "values": values, **again, "status": "diverged" if diverged else "complete",
+    return {"number": proposal.number, "lam": lam, "values": values, **again,
+            "status": "diverged" if diverged else "complete",
             "reason": "loss not finite at step 2" if diverged else "", "cost": 3,
             "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.01 / lam}  # fmt: skip
 

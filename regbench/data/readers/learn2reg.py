@@ -22,6 +22,7 @@ def learn2reg(
     registration_val: Literal["test", "validation"] = "test",
     modalities: tuple[int, ...] | None = None,
     same_affine: bool = True,
+    masks: Literal["refuse", "ignore"] = "refuse",
 ) -> Raw:
     """A Learn2Reg folder with its `*_dataset.json`; its validation subjects are never trained on.
 
@@ -35,6 +36,8 @@ def learn2reg(
             that may serve as one) or ``validation``.
         modalities: only images with these last numbers (``_0000`` is 0); all unless given.
         same_affine: an image and its labels must lie in the same place, not only have one shape.
+        masks: what becomes of the masks of the set: nothing counts by them yet, so `prepare` refuses them unless you
+            say that they are to be ignored.
 
     Raises:
         RegbenchError: naming the file and key at fault.
@@ -43,8 +46,16 @@ def learn2reg(
     content = _mapping(source)
     listed = _listed(content, source, modalities)
     held_out = {_case(name) for pair in _pairs(content, "registration_val", source) for name in pair}
+    kinds = {kind: place for kind, place in PARTS.items() if kind != "mask" or masks == "refuse"}
     entries = tuple(
-        _entry(source, name, parts, registration_val if _case(name) in held_out else "", same_affine)
+        _entry(
+            source,
+            name,
+            parts,
+            kinds=kinds,
+            same_affine=same_affine,
+            split=registration_val if _case(name) in held_out else "",
+        )
         for name, parts in sorted(listed.items())
     )
     known = {item.id: item.split for item in entries}
@@ -127,11 +138,19 @@ def _pairs(content: Mapping[str, Any], key: str, source: Path) -> list[tuple[str
     return found
 
 
-def _entry(source: Path, name: str, parts: Mapping[str, str], split: str, same_affine: bool) -> Entry:
+def _entry(
+    source: Path,
+    name: str,
+    parts: Mapping[str, str],
+    *,
+    kinds: Mapping[str, tuple[str, str]],
+    split: str,
+    same_affine: bool,
+) -> Entry:
     where = f"`{source}`, training, {name}"
     image = inside(source.parent, parts["image"], where)
     found: dict[str, Path] = {}
-    for kind, (folder, ending) in PARTS.items():
+    for kind, (folder, ending) in kinds.items():
         # What the JSON does not list may still lie where the challenge's scripts look for it.
         beside = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
         if kind in parts:
