@@ -7,7 +7,7 @@ and `from_json` reads it back in the job. `code` is the fingerprint of the modul
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt
 
 from regbench.study.config import DatasetConfig, Training
 
@@ -71,7 +71,7 @@ class DimensionSpec(Spec):
 
     name: str
     type: Literal["float", "int", "choice"] = "float"
-    range: tuple[float, float] | tuple[int, int] | None = None
+    range: tuple[StrictInt, StrictInt] | tuple[float, float] | None = None  # of whole numbers they stay whole
     choices: tuple[JsonValue, ...] | None = None
     scale: Literal["linear", "log"] = "linear"
     step: int | None = None

@@ -55,7 +55,7 @@ def test_a_seed_gives_the_same_weights_to_the_bit(data, tiny):
     first, second = fit(at(job, 0.1), data), fit(at(job, 0.1), data)
     assert torch.equal(weights(first.model), weights(second.model))
     assert first.history == second.history
-    other = fit(changed(job, seed=1), 0.1, data)
+    other = fit(at(changed(job, seed=1), 0.1), data)
     assert not torch.equal(weights(first.model), weights(other.model))
 
 
@@ -269,7 +269,7 @@ def test_the_learning_rate_rises_then_falls():
 
 def test_runtime_measures_one_seed_on_a_few_pairs_once(data, job, tmp_path, monkeypatch):
     train(at(job, 0.1), data, tmp_path / "run")
-    train(changed(job, seed=5), 0.1, data, tmp_path / "other")
+    train(at(changed(job, seed=5), 0.1), data, tmp_path / "other")
     folders, asked = [tmp_path / "run", tmp_path / "other"], []
     pairs = [*data.pairs("test"), *data.pairs("validation")] * 4
     whole = "regbench.data.cache.Dataset.pairs"
