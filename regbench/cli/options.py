@@ -49,7 +49,7 @@ DatasetId = Annotated[
     str | None, typer.Option("--dataset", help="id of a dataset of the study; needed only if the study has several")
 ]
 MethodId = Annotated[str, typer.Option("--method", help="for example voxelmorph.lcc.grad_l2")]
-Seed = Annotated[int, typer.Option("--seed", parser=whole, help="of the run")]
+Seed = Annotated[int, typer.Option("--seed", parser=whole, help="seed of the run")]
 Round = Annotated[int, typer.Option("--round", parser=whole, help="number of the round, from 0")]
 Replicate = Annotated[int, typer.Option("--replicate", parser=whole, help="number of the cell's search, from 0")]
 Threads = Annotated[int, typer.Option("--threads", parser=positive, help="CPU threads")]

@@ -66,7 +66,7 @@ def track(
 def ui(
     config_file: ConfigFile,
     *,
-    port: Annotated[int, typer.Option(parser=whole, help="of 127.0.0.1; 0 takes a free one")] = 5000,
+    port: Annotated[int, typer.Option(parser=whole, help="port on 127.0.0.1; 0 takes a free one")] = 5000,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="print the links, open none")] = False,
 ) -> None:
     """Open the study's prepared views in the MLflow UI."""

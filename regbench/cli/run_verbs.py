@@ -28,7 +28,9 @@ def train(
     method: MethodId,
     seed: Seed,
     threads: Threads = 1,
-    lam: Annotated[float | None, typer.Option(parser=number, help="default: the lambda that `select` chose")] = None,
+    lam: Annotated[
+        float | None, typer.Option(parser=number, help="weight of the regularizer; default: what `select` chose")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; default: its place in the study")] = None,
     save_every: SaveEvery = 300,
 ) -> None:
@@ -163,9 +165,9 @@ def register(
     ] = "header",
     itk: Annotated[bool, typer.Option("--itk", help="write the displacement for ITK too")] = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to compute")] = "auto",
-    similarity: Annotated[str, typer.Option(help="of `instance`")] = "lcc",
-    regularizer: Annotated[str, typer.Option(help="of `instance`")] = "grad_l2",
-    lam: Annotated[float, typer.Option(parser=number, help="of `instance`")] = 1.0,
+    similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
+    regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
+    lam: Annotated[float, typer.Option(parser=number, help="weight of the regularizer of `instance`")] = 1.0,
 ) -> None:
     """Register two NIfTI files."""
     from regbench.evaluation.register_files import model_for, register_files

@@ -146,6 +146,16 @@ def test_errors_are_one_line_and_an_exit_code(error, code, monkeypatch, capsys):
     assert capsys.readouterr().err == f"regbench: {error}\n"
 
 
+def test_ctrl_c_ends_a_verb_without_a_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(VERBS, "list", interrupted)
+    with pytest.raises(SystemExit, match=r"^130$"):
+        main(["list"])
+    assert capsys.readouterr().err == ""
+
+
 def test_a_verb_that_works_returns(monkeypatch):
     monkeypatch.setitem(VERBS, "list", lambda: None)
     assert main(["list"]) is None
