@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def app() -> typer.Typer:
-    """The verbs for the library. Help is plain text: to draw boxes around it, rich takes longer than all the rest."""
+    """The verbs for the library. Help is plain text: boxes around it would need rich, and its time at each start."""
     settings = {"max_content_width": 120, "help_option_names": ["--help", "-h"]}
     verbs = typer.Typer(rich_markup_mode=None, subcommand_metavar="VERB ...", context_settings=settings)
     verbs.callback()(_regbench)
