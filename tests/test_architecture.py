@@ -40,17 +40,6 @@ def test_slices_import_nothing_heavy(tiny_file):
     assert done.stdout.split() == []
 
 
-def test_help_is_light():
-    code = (
-        "import sys, contextlib\n"
-        "from regbench.cli.main import main\n"
-        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(None): main(['--help'])\n"
-        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
-
-
 @pytest.mark.parametrize(
     "stage",
     ["training.fit", "tuning.trial", "training.final_run", "evaluation.evaluate", "evaluation.timing", "tuning.rounds"],

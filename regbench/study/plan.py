@@ -138,6 +138,23 @@ class Layout:
         return self.root / "state" / "tracked.json"
 
     @property
+    def workflow_lock(self) -> Path:
+        """Owned by the process that runs the study."""
+        return self.root / "state" / "workflow.lock"
+
+    @property
+    def optuna_database(self) -> Path:
+        """Where `export-optuna` writes the trials, unless it is told another storage."""
+        return self.root / "optuna.db"
+
+    def runtime_state(self, dataset: str) -> Path:
+        """Folder of the timings of a dataset that are finished, one file a run."""
+        return self.root / "state" / "runtime" / dataset
+
+    def runtime_owner(self, dataset: str) -> Path:
+        return self.runtime_state(dataset).with_suffix(".owner")
+
+    @property
     def config(self) -> Path:
         return self.root / "config.json"
 

@@ -8,7 +8,7 @@ store ends in the state that an undisturbed study leaves.
 from regbench.tracking.follow import follow
 from regbench.tracking.push import COMPLETE, DIGEST, KEY, Changes, Sink, describe
 from regbench.tracking.records import Record, study_items
-from regbench.tracking.store import finished, track, tracking_uri
+from regbench.tracking.store import finished, note_tracked, track, tracking_uri
 
 __all__ = [
     "COMPLETE",
@@ -20,6 +20,7 @@ __all__ = [
     "describe",
     "finished",
     "follow",
+    "note_tracked",
     "study_items",
     "track",
     "tracking_uri",

@@ -65,6 +65,21 @@ def track(config: Config, *, verify: bool = False) -> Changes:
     raise AssertionError
 
 
+def note_tracked(config: Config, done: Changes) -> None:
+    """Write which runs of a finished study MLflow has: the workflow's mark that nothing is left to push.
+
+    Args:
+        config: of the study; nothing is written before it is finished.
+        done: the answer of a push. Whether it pushed a run or found it there makes no difference to the file.
+    """
+    if not finished(config):
+        return
+    there = [done[kind] for kind in ("pushed", "updated", "kept")]
+    stages = {stage for keys in there for stage in keys}
+    runs = {stage: sorted(key for keys in there for key in keys.get(stage, [])) for stage in stages}
+    write_json(plan.layout(config).tracked, runs)
+
+
 def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
     """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
     done = sink.push(study_items(config), verify=verify)

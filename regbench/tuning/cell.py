@@ -1,4 +1,4 @@
-"""The runs of a cell that is one job: each waits under the state folder, whole, until all of the cell are done.
+"""A cell as one job: its searches, then its runs. Each run waits under the state folder, whole, until all are done.
 
 Snakemake deletes the outputs of a job that failed, and before one that begins again; a job of many trainings would
 lose them all. What waits is known by what it was made of, and stays where it is as a second name (a hard link) of the
@@ -12,14 +12,81 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from regbench.data.cache import Dataset
+from regbench.data.cache import Dataset, load
+from regbench.evaluation.run_rows import evaluate_run
+from regbench.study import plan
+from regbench.study.config import Config
 from regbench.study.plan import PAIRS, PANELS
 from regbench.study.specs import EvaluateSpec, TrainSpec
+from regbench.system import device, gpu_lease
+from regbench.system.errors import UsageError
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_json, write_json
+from regbench.system.ownership import owning
 from regbench.training.final_run import is_complete
+from regbench.tuning.chosen_run import chosen_run, train_run
+from regbench.tuning.search_files import choose_lambda, propose_round
+from regbench.tuning.trial_batch import run_batch
 
 OUTPUTS = (CHECKPOINT, HISTORY, RUN, PANELS, PAIRS)  # in the order in which they are put into their places
 EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each were made of, and their checksums
+
+
+def run_cell(
+    config: Config, dataset: str, method: str, *, threads: int = 1, save_every: float, bar: bool = False
+) -> None:
+    """Do every stage of a cell, by one process at a time; what is finished already is not done again.
+
+    Args:
+        config: of the study.
+        dataset: id of the dataset.
+        method: id of a method with a lambda.
+        threads: of the CPU.
+        save_every: seconds between two writes of a training's state.
+        bar: show progress bars.
+
+    Raises:
+        UsageError: if the method has no lambda.
+    """
+    if not plan.find_method(config, method).tuned:
+        raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
+    lay = plan.layout(config)
+    with owning(lay.cell_owner(dataset, method), f"cell {method}"):
+        gpu_lease.lease(config.training.device)
+        device.set_up(threads)
+        data = load(lay.data(dataset))
+        tune(config, dataset, method, data, bar=bar)
+        final_runs(config, dataset, method, data, save_every=save_every, bar=bar)
+
+
+def tune(config: Config, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:
+    """Do every search of a cell: its rounds of trials, one after the other, and the choice."""
+    for replicate in plan.replicates(config, method):
+        for number in range(plan.rounds(config, method)):
+            propose_round(config, dataset, method, number, replicate)
+            for slots in plan.batches(config, number):
+                run_batch(config, dataset, method, data, replicate=replicate, number=number, slots=slots, bar=bar)
+        choose_lambda(config, dataset, method, replicate)
+
+
+def final_runs(
+    config: Config, dataset: str, method: str, data: Dataset, *, save_every: float, bar: bool = False
+) -> None:
+    """Train and evaluate every seed of a cell where its runs wait; put all into their places at the end."""
+    lay = plan.layout(config)
+    folders = {seed: lay.waiting(dataset, method, seed) for seed in plan.seeds(config, method)}
+    runs = {seed: chosen_run(config, dataset, method, seed) for seed in folders}
+    for seed, waiting in folders.items():
+        clear_old(runs[seed].spec, data, waiting)
+    for seed, waiting in folders.items():
+        state = lay.training_state(dataset, method, seed)
+        train_run(runs[seed], data, waiting, state, unless_whole=True, save_every=save_every, bar=bar)
+        spec = plan.evaluate_job(config, method, seed)
+        if not evaluated(spec, data, waiting):
+            owner = lay.evaluation_state(dataset, method, seed)
+            evaluate_run(config, method, seed, data, folder=waiting, owner=owner)
+            note_evaluated(spec, data, waiting)
+    for seed, waiting in folders.items():
+        publish(waiting, lay.run(dataset, method, seed))
 
 
 def clear_old(spec: TrainSpec, data: Dataset, waiting: Path) -> None:

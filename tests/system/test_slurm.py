@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_study import ROOT
 
-from regbench.cli.main import main
+from regbench.cli.main import VERBS, main
 from regbench.orchestration import site
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
@@ -198,10 +198,10 @@ def test_a_preempted_job_that_slurm_does_not_take_back_ends(record, tmp_path, ca
 
 
 def test_an_interrupted_training_goes_back(record, tmp_path, monkeypatch):
-    def interrupted(_):
+    def interrupted():
         raise InterruptedTrainingError("stopped at step 1")
 
-    monkeypatch.setattr("regbench.cli.main._list", interrupted)
+    monkeypatch.setitem(VERBS, "list", interrupted)
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as stopped:
@@ -214,7 +214,7 @@ def test_an_interrupted_training_goes_back(record, tmp_path, monkeypatch):
 
 def test_other_verbs_go_back_and_end_by_the_signal(record, tmp_path):
     waits = "import time\nfrom regbench.cli import main as cli\n"
-    waits += "cli._list = lambda _: print('on', flush=True) or time.sleep(60)\n"
+    waits += "cli.VERBS['list'] = lambda: print('on', flush=True) or time.sleep(60)\n"
     process = subprocess.Popen([sys.executable, "-c", f"{waits}cli.main(['list'])"], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"on\n"

@@ -77,11 +77,11 @@ def trained(monkeypatch):
 @pytest.fixture
 def evaluated(monkeypatch):
     """How often an evaluation was done."""
-    import regbench.evaluation.evaluate
+    import regbench.evaluation.run_rows
 
-    done, whole = [], regbench.evaluation.evaluate.evaluate
+    done, whole = [], regbench.evaluation.run_rows.evaluate
     monkeypatch.setattr(
-        regbench.evaluation.evaluate, "evaluate", lambda job, *given: (done.append(job.seed), whole(job, *given))
+        regbench.evaluation.run_rows, "evaluate", lambda job, *given: (done.append(job.seed), whole(job, *given))
     )
     return done
 
@@ -114,7 +114,7 @@ def test_the_same_choice_as_with_a_job_for_each_stage(sampler, tmp_path, monkeyp
     prepare(plan.prepare_job(whole, "brains"), plan.layout(whole).data("brains"))
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(whole.model_dump(mode="json")))
-    monkeypatch.setattr("regbench.cli.main._final_runs", lambda *_: None)
+    monkeypatch.setattr("regbench.tuning.cell.final_runs", lambda *_, **__: None)
     with cheap_study.counted() as ran:
         main(["cell", str(path), "--method", LCC])
         main(["cell", str(path), "--method", LCC])

@@ -1,0 +1,119 @@
+"""The options that several verbs have, as annotated types, and what they name in a study."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regbench.system.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from regbench.study.config import Config
+
+
+def whole(text: str) -> int:
+    """A whole number from the command line."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a whole number, but got {text!r}") from None
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    value = whole(text)
+    if value < 1:
+        raise typer.BadParameter(f"must be at least 1, but got {value}")
+    return value
+
+
+def number(text: str) -> float:
+    """A number from the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a number, but got {text!r}") from None
+
+
+def seconds(text: str) -> float:
+    """A duration: a positive, finite number."""
+    value = number(text)
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"must be a positive number of seconds, but got {text}")
+    return value
+
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="the study's YAML (or JSON) file")]
+DatasetId = Annotated[
+    str | None, typer.Option("--dataset", help="id of a dataset of the study; needed only if the study has several")
+]
+MethodId = Annotated[str, typer.Option("--method", help="for example voxelmorph.lcc.grad_l2")]
+Seed = Annotated[int, typer.Option("--seed", parser=whole, help="seed of the run")]
+Round = Annotated[int, typer.Option("--round", parser=whole, help="number of the round, from 0")]
+Replicate = Annotated[int, typer.Option("--replicate", parser=whole, help="number of the cell's search, from 0")]
+Threads = Annotated[int, typer.Option("--threads", parser=positive, help="CPU threads")]
+SaveEvery = Annotated[
+    float, typer.Option("--save-every", parser=number, metavar="SECONDS", help="time between two saved states")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, for programs")]
+
+
+def load_study(path: Path, *, check: bool = True) -> "Config":
+    """Read the config of a study.
+
+    Args:
+        path: its file.
+        check: ask the components about their parameters too; takes longer.
+
+    Raises:
+        UsageError: names every mistake.
+    """
+    from regbench.study.config import load, read_yaml
+
+    if not check:
+        return load(read_yaml(path), where=str(path))
+    from regbench.orchestration.registries import check_component
+
+    return load(read_yaml(path), check_component, where=str(path))
+
+
+def dataset_of(config: "Config", given: str | None) -> str:
+    """The dataset that `--dataset` names, or the only one.
+
+    Raises:
+        UsageError: if the study has none of that name, or several and none is named.
+    """
+    known = [dataset.id for dataset in config.datasets]
+    if given is None and len(known) == 1:
+        return known[0]
+    if given is None or given not in known:
+        hint = did_you_mean(given or "", known)
+        raise UsageError(f"--dataset must name a dataset of study `{config.study}`, but got {given!r}; {hint}")
+    return given
+
+
+def check_replicate(config: "Config", method: str, replicate: int) -> None:
+    """Compare `--replicate` with the searches of a cell.
+
+    Raises:
+        UsageError: if the cell has no such search.
+    """
+    from regbench.study import plan
+
+    known = plan.replicates(config, method)
+    if replicate not in known:
+        raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
+
+
+def take_device(name: str, threads: int) -> None:
+    """Lease a GPU where the device needs one, before torch looks for it; then set torch up."""
+    from regbench.system import device, gpu_lease
+
+    gpu_lease.lease(name)
+    device.set_up(threads)
+
+
+def bar() -> bool:
+    """Whether to show progress bars: on a terminal, not in a log."""
+    return sys.stderr.isatty()

@@ -1,0 +1,190 @@
+"""Verbs about runs and registrations: train, evaluate, runtime, export, evaluate-fields, register."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from regbench.cli.options import (
+    ConfigFile,
+    DatasetId,
+    MethodId,
+    SaveEvery,
+    Seed,
+    Threads,
+    bar,
+    dataset_of,
+    load_study,
+    number,
+    take_device,
+)
+from regbench.system.errors import UsageError
+
+
+def train(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    seed: Seed,
+    threads: Threads = 1,
+    lam: Annotated[
+        float | None, typer.Option(parser=number, help="weight of the regularizer; default: what `select` chose")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of the run; default: its place in the study")] = None,
+    save_every: SaveEvery = 300,
+) -> None:
+    """Train one model."""
+    from regbench.data.cache import load
+    from regbench.study import plan
+    from regbench.tuning.chosen_run import ChosenRun, chosen_run, train_run
+
+    config = load_study(config_file)
+    take_device(config.training.device, threads)
+    name, lay = dataset_of(config, dataset), plan.layout(config)
+    if lam is None:
+        run = chosen_run(config, name, method, seed)
+    elif 0 < lam < float("inf"):
+        run = ChosenRun(plan.final_job(config, method, seed).model_copy(update={"lam": lam}))
+    else:
+        raise UsageError(f"--lam must be a positive number, but got {lam:g}")
+    state = out / "state.pt" if out else lay.training_state(name, method, seed)
+    folder = out or lay.run(name, method, seed)
+    train_run(run, load(lay.data(name)), folder, state, save_every=save_every, bar=bar())
+
+
+def evaluate(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    seed: Seed,
+    threads: Threads = 1,
+    run: Annotated[
+        Path | None, typer.Option(help="folder that `train --out` wrote; the rows go there; default: the study's run")
+    ] = None,
+) -> None:
+    """Evaluate one run on all test pairs."""
+    from regbench.data.cache import load
+    from regbench.evaluation.run_rows import evaluate_run
+    from regbench.study import plan
+
+    config = load_study(config_file)
+    take_device(config.training.device, threads)
+    name, lay = dataset_of(config, dataset), plan.layout(config)
+    owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
+    folder = run or lay.run(name, method, seed)
+    evaluate_run(config, method, seed, load(lay.data(name)), folder=folder, owner=owner)
+
+
+def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
+    """Time every method on a dataset.
+
+    Let nothing else run on the machine meanwhile.
+    """
+    from regbench.data.cache import load
+    from regbench.evaluation import timing
+    from regbench.study import plan
+    from regbench.system.ownership import owning
+
+    config = load_study(config_file)
+    take_device(config.training.device, threads)
+    name, lay = dataset_of(config, dataset), plan.layout(config)
+    folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == name]
+    with owning(lay.runtime_owner(name), f"timing of {name}"):
+        job = plan.runtime_job(config)
+        timing.runtime(job, load(lay.data(name)), folders, lay.runtime_state(name), lay.runtime(name))
+
+
+def export(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    seed: Seed,
+    threads: Threads = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the files; default: `displacements` in the folder of the run")
+    ] = None,
+    prepared: Annotated[
+        bool, typer.Option("--prepared", help="write on the prepared grid, not on the grids of the subjects' files")
+    ] = False,
+) -> None:
+    """Write the displacements of a run as NIfTI."""
+    from regbench.data.cache import load
+    from regbench.evaluation import export as nifti_export
+    from regbench.study import plan
+
+    config = load_study(config_file)
+    take_device(config.training.device, threads)
+    name, lay = dataset_of(config, dataset), plan.layout(config)
+    if plan.find_method(config, method).model is None:
+        raise UsageError(f"--method must name a method with a model, but `{method}` moves nothing")
+    folder = lay.run(name, method, seed)
+    target = out or folder / "displacements"
+    written = nifti_export.export(load(lay.data(name)), folder, target, native=not prepared)
+    print(f"{len(written)} displacements in {target}")
+
+
+def evaluate_fields(
+    config_file: ConfigFile,
+    fields: Annotated[
+        Path, typer.Argument(metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (or .npz) of each test pair")
+    ],
+    *,
+    dataset: DatasetId = None,
+    form: Annotated[Literal["l2r", "itk"], typer.Option(help="l2r: in voxels; itk: in mm, LPS (ITK, ANTs)")] = "l2r",
+    out: Annotated[Path | None, typer.Option(help="parquet file of the rows; default: pairs.parquet in DIR")] = None,
+) -> None:
+    """Evaluate displacement fields of any program."""
+    from regbench.data.cache import load
+    from regbench.evaluation import run_rows
+    from regbench.study import plan
+
+    config = load_study(config_file)
+    target = out or fields / plan.PAIRS
+    data = load(plan.layout(config).data(dataset_of(config, dataset)))
+    print(f"{run_rows.evaluate_fields(data, fields, form, target)}\nrows {target}")
+
+
+def register(
+    *,
+    model: Annotated[str, typer.Option(help="a checkpoint, the folder of a run, or `instance` (no network)")],
+    fixed: Annotated[Path, typer.Option(help="NIfTI file of the fixed image")],
+    moving: Annotated[Path, typer.Option(help="NIfTI file of the moving image")],
+    out: Annotated[Path, typer.Option(help="folder of the results")],
+    threads: Threads = 1,
+    labels: Annotated[Path | None, typer.Option(help="label map of the moving image, to warp it too")] = None,
+    intensity: Annotated[
+        Literal["percentile", "minmax", "zscore", "none"] | None,
+        typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
+    ] = None,
+    by: Annotated[
+        Literal["header", "centre"],
+        typer.Option(help="initial position of the images: by their headers, or centre on centre"),
+    ] = "header",
+    itk: Annotated[bool, typer.Option("--itk", help="write the displacement for ITK too")] = False,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to compute")] = "auto",
+    similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
+    regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
+    lam: Annotated[float, typer.Option(parser=number, help="weight of the regularizer of `instance`")] = 1.0,
+) -> None:
+    """Register two NIfTI files."""
+    from regbench.evaluation.register_files import model_for, register_files
+    from regbench.system import device as devices
+
+    take_device(device, threads)
+    network, preparation = model_for(model, fixed, similarity, regularizer, lam)
+    if intensity is not None:
+        preparation = preparation._replace(intensity=intensity)
+    written = register_files(
+        network.to(devices.choose(device)),
+        fixed,
+        moving,
+        out,
+        preparation=preparation,
+        by=by,
+        labels=labels,
+        itk=itk,
+    )
+    print("\n".join(str(path) for path in written))

@@ -1,0 +1,133 @@
+"""Verbs about a study as a whole: list, check, plan, schema, status, show, cancel."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive
+from regbench.system.errors import RegbenchError
+
+
+def list_components() -> None:
+    """List every component and metric, one line each.
+
+    Components are losses, regularizers, models, baselines and datasets.
+    """
+    from regbench.metrics import METRICS
+    from regbench.orchestration.registries import REGISTRIES
+    from regbench.study.components import summary
+
+    for kind, registry in REGISTRIES.items():
+        print(f"{kind}:")
+        for name, function in registry.items():
+            print(f"  {name:<22} {summary(function)}")
+    print("metric:")
+    for metric in METRICS.values():
+        print(f"  {metric.name:<22} {metric.definition} [{metric.unit}, {metric.direction} is better]")
+
+
+def check(config_file: ConfigFile) -> None:
+    """Report every mistake of a config at once; run nothing."""
+    from regbench.study import plan
+
+    config = load_study(config_file)
+    print(f"`{config_file}` is sound: {len(plan.methods(config))} methods, {len(list(plan.runs(config)))} runs")
+
+
+def plan(
+    config_file: ConfigFile,
+    *,
+    at_once: Annotated[int, typer.Option(parser=positive, help="GPUs (or cores) that compute at the same time")] = 1,
+    measured: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="folder of another study to take times from; several are possible"),
+    ] = None,
+    to_decide: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC=WIDTH", help="seeds and pairs that decide a difference of WIDTH, from a pilot"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate jobs, hours, disk and files of a study.
+
+    Times come from finished jobs of this study or of the studies that --measured names.
+    """
+    from regbench.orchestration.estimate import estimate, text
+
+    config = load_study(config_file)
+    if to_decide is None:
+        estimated = estimate(config, at_once=at_once, measured=measured or [])
+        print(json.dumps(estimated, indent=1) if as_json else text(estimated))
+        return
+    from regbench.orchestration import pilot
+
+    metric, width = pilot.wish(to_decide)
+    needed = pilot.to_decide(config, metric, width, measured or [])
+    print(json.dumps(needed, indent=1) if as_json else pilot.text(needed, config, metric, width))
+
+
+def schema(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="write nothing; fail if the file is out of date")] = False,
+    out: Annotated[Path, typer.Option(help="file of the schema")] = Path("workflow/config.schema.json"),
+) -> None:
+    """Write the JSON schema of configs."""
+    from regbench.study.config import json_schema
+    from regbench.system.files import read_json, write_json
+
+    wanted = json_schema()
+    if not check:
+        write_json(out, wanted)
+    elif read_json(out) != json.loads(json.dumps(wanted)):
+        raise RegbenchError(f"`{out}` must say what the typed config says, but is out of step. Run `make schema`.")
+
+
+def status(config_file: ConfigFile, *, as_json: AsJson = False) -> None:
+    """Show which cells are done, running or failed, and why.
+
+    Also: the time left, and the best methods so far.
+    """
+    from regbench.orchestration import status as study_status
+
+    now = study_status.status(load_study(config_file, check=False))
+    print(json.dumps(now, indent=1) if as_json else study_status.text(now))
+
+
+def show(config_file: ConfigFile) -> None:
+    """Print the table and where the files of a study are."""
+    from regbench.report.summary_file import load_summary
+    from regbench.report.terminal import closing, legend, terminal_table
+    from regbench.study import plan
+
+    config = load_study(config_file, check=False)
+    lay = plan.layout(config)
+    if not (lay.tables / "main.csv").exists():
+        raise RegbenchError(
+            f"`{lay.tables / 'main.csv'}` must exist, but does not yet. "
+            f"Run `snakemake --cores all --configfile {config_file}`."
+        )
+    summary, _ = load_summary(config)
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
+    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
+    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
+    if config.tracking.enabled:
+        print(f"MLflow   regbench ui {config_file}")
+    print(f"\n{closing(summary)}")
+
+
+def cancel(config_file: ConfigFile) -> None:
+    """End the Slurm jobs that a killed run of this study left.
+
+    Jobs of other studies, and of a study that still runs, go on.
+    """
+    from regbench.study import plan
+    from regbench.system import slurm
+    from regbench.system.ownership import owned
+
+    config = load_study(config_file, check=False)
+    lay = plan.layout(config)
+    owned(lay.workflow_lock, f"study `{config.study}`")  # while the head lives, its jobs are no orphans
+    ended = slurm.cancel(slurm.job_prefix(config.study, lay.root))
+    print(f"ended: {slurm.summary(ended)}" if ended else "no job of this study is in the queue")

@@ -1,0 +1,118 @@
+"""Verbs about the search for lambda: propose, trial, select, cell, export-optuna."""
+
+from typing import Annotated
+
+import typer
+
+from regbench.cli.options import (
+    ConfigFile,
+    DatasetId,
+    MethodId,
+    Replicate,
+    Round,
+    SaveEvery,
+    Threads,
+    bar,
+    check_replicate,
+    dataset_of,
+    load_study,
+    take_device,
+    whole,
+)
+from regbench.system.errors import UsageError
+
+
+def propose(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    replicate: Replicate = 0,
+    round_: Round,
+) -> None:
+    """Propose the lambdas of one round of trials."""
+    from regbench.study import plan
+    from regbench.tuning.search_files import propose_round
+
+    config = load_study(config_file, check=False)
+    name = dataset_of(config, dataset)
+    check_replicate(config, method, replicate)
+    if not 0 <= round_ < plan.rounds(config, method):
+        raise UsageError(f"--round must be 0 to {plan.rounds(config, method) - 1}, but got {round_}")
+    propose_round(config, name, method, round_, replicate)
+
+
+def trial(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    replicate: Replicate = 0,
+    round_: Round,
+    threads: Threads = 1,
+    slots: Annotated[
+        tuple[int, int] | None,
+        typer.Option(parser=whole, metavar="FIRST LAST", help="the trials to run; default: the whole round"),
+    ] = None,
+) -> None:
+    """Run proposed trials of one round."""
+    from regbench.data.cache import load
+    from regbench.study import plan
+    from regbench.tuning.trial_batch import run_batch
+
+    config = load_study(config_file)
+    take_device(config.training.device, threads)
+    name = dataset_of(config, dataset)
+    check_replicate(config, method, replicate)
+    data = load(plan.layout(config).data(name))
+    run_batch(config, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
+
+
+def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: MethodId, replicate: Replicate = 0) -> None:
+    """Choose the lambda of a cell from its trials."""
+    from regbench.tuning.search_files import choose_lambda
+
+    config = load_study(config_file, check=False)
+    name = dataset_of(config, dataset)
+    check_replicate(config, method, replicate)
+    choose_lambda(config, name, method, replicate)
+
+
+def cell(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    threads: Threads = 1,
+    save_every: SaveEvery = 300,
+) -> None:
+    """Run every stage of a cell.
+
+    These are trials and choice of each search, then training and evaluation of each seed.
+    """
+    from regbench.tuning.cell import run_cell
+
+    config = load_study(config_file)
+    name = dataset_of(config, dataset)
+    run_cell(config, name, method, threads=threads, save_every=save_every, bar=bar())
+
+
+def export_optuna(
+    config_file: ConfigFile,
+    *,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of the storage; default: optuna.db in the folder of the study")
+    ] = None,
+) -> None:
+    """Write the trials to an Optuna storage.
+
+    `optuna-dashboard STORAGE` opens it.
+    """
+    from regbench.study import plan
+    from regbench.tuning import optuna_export
+
+    config = load_study(config_file, check=False)
+    url = storage or f"sqlite:///{plan.layout(config).optuna_database}"
+    counts = optuna_export.export_optuna(config, url)
+    print("Optuna: " + ", ".join(f"{count} studies {what}" for what, count in counts.items()))
+    print("open it: optuna-dashboard STORAGE (pip install optuna-dashboard)")

@@ -1,0 +1,34 @@
+"""The two stages of a search that train nothing, from its files to its files: propose a round, choose the lambda."""
+
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import read_json, write_json
+from regbench.system.job_usage import clocked
+from regbench.tuning.rounds import propose, select
+from regbench.tuning.trial_results import TrialResult
+from regbench.tuning.trial_store import put_together
+
+
+def propose_round(config: Config, dataset: str, method: str, number: int, replicate: int = 0) -> None:
+    """Write the proposals of one round; they depend on the trials of the rounds before it, and on no other file."""
+    earlier = _results(config, dataset, method, replicate, before=number)
+    with clocked("propose"):
+        proposals = propose(plan.propose_job(config, dataset, method, number, replicate), number, earlier)
+    write_json(
+        plan.layout(config).proposals(dataset, method, number, replicate),
+        [proposal.to_json() for proposal in proposals],
+    )
+
+
+def choose_lambda(config: Config, dataset: str, method: str, replicate: int = 0) -> None:
+    """Write the lambda that the trials of a search support, and pack the state of its trials into one file."""
+    lay = plan.layout(config)
+    with clocked("select"):
+        chosen = select(plan.select_job(config, method, replicate), _results(config, dataset, method, replicate))
+    put_together(lay.trial_state(dataset, method, replicate))
+    write_json(lay.selected(dataset, method, replicate), chosen)
+
+
+def _results(config: Config, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
+    paths = plan.trial_files(config, dataset, method, before, replicate)
+    return [result for path in paths for result in read_json(path)]

@@ -1,0 +1,44 @@
+"""Some trials of a round, from the proposals' file to the file of their results."""
+
+from regbench.data.cache import Dataset
+from regbench.study import plan
+from regbench.study.config import Config
+from regbench.system.files import read_json, write_json
+from regbench.system.ownership import owning
+from regbench.tuning.trial import run_trials
+from regbench.tuning.trial_results import Proposal
+
+
+def run_batch(
+    config: Config,
+    dataset: str,
+    method: str,
+    data: Dataset,
+    *,
+    replicate: int = 0,
+    number: int,
+    slots: tuple[int, int] | None = None,
+    bar: bool = False,
+) -> None:
+    """Run the proposed trials of the slots from the first to the last, and write their results.
+
+    Args:
+        config: of the study.
+        dataset: id of the dataset.
+        method: id of the method.
+        data: the prepared dataset.
+        replicate: number of the search, from 0.
+        number: of the round, from 0.
+        slots: the first slot and the last; None for the whole round.
+        bar: show a progress bar.
+    """
+    lay = plan.layout(config)
+    entries = read_json(lay.proposals(dataset, method, number, replicate))
+    proposals = [Proposal.from_json(entry) for entry in entries]
+    first, last = slots or (0, len(proposals) - 1)
+    state = lay.trial_state(dataset, method, replicate)
+    name = f"round{number}.trials{first}-{last}"
+    with owning(state / f"{name}.owner", f"{name} of {method}"):
+        spec = plan.trial_job(config, method, replicate)
+        results = run_trials(spec, data, proposals[first : last + 1], state, bar=bar)
+        write_json(lay.trials(dataset, method, number, (first, last), replicate), results)

@@ -1,0 +1,212 @@
+"""The command line as its users know it: verbs, options, help, exit codes and what is said of wrong usage."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+from tiny_study import ROOT
+
+from regbench.cli.main import VERBS, app, main
+from regbench.orchestration import estimate
+from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
+
+# Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
+INTERFACE = {
+    "list": "",
+    "check": "CONFIG",
+    "plan": "CONFIG --at-once=1 --measured --to-decide --json",
+    "prepare": "CONFIG --dataset --threads=1",
+    "inspect": "CONFIG --dataset --threads=1 --picture",
+    "propose": "CONFIG --dataset --method! --replicate=0 --round!",
+    "trial": "CONFIG --dataset --method! --replicate=0 --round! --threads=1 --slots",
+    "select": "CONFIG --dataset --method! --replicate=0",
+    "cell": "CONFIG --dataset --method! --threads=1 --save-every=300",
+    "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --out --save-every=300",
+    "evaluate": "CONFIG --dataset --method! --seed! --threads=1 --run",
+    "export-images": "CONFIG DIR --dataset",
+    "evaluate-fields": "CONFIG DIR --dataset --form=l2r --out",
+    "export": "CONFIG --dataset --method! --seed! --threads=1 --out --prepared",
+    "fetch": "name? --store",
+    "runtime": "CONFIG --dataset --threads=1",
+    "analyze": "CONFIG",
+    "report": "CONFIG --threads=1 --partial",
+    "status": "CONFIG --json",
+    "track": "CONFIG --verify --follow --interval --head",
+    "ui": "CONFIG --port=5000 --no-browser",
+    "export-optuna": "CONFIG --storage",
+    "cancel": "CONFIG",
+    "show": "CONFIG",
+    "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --device=auto"
+    " --similarity=lcc --regularizer=grad_l2 --lam=1.0",
+    "schema": "--check --out=workflow/config.schema.json",
+}
+REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]
+HEAVY = ("torch", "mlflow", "optuna", "pandas", "scipy", "matplotlib", "snakemake", "numpy", "pydantic", "rich")
+
+
+def written(parameter) -> str:
+    if parameter.param_type_name == "argument":
+        return (parameter.metavar or parameter.name) + ("" if parameter.required else "?")
+    default = "" if parameter.default is None or parameter.default is False else f"={parameter.default}"
+    return parameter.opts[0] + ("!" if parameter.required else default)
+
+
+def test_verbs_options_and_defaults():
+    commands = typer.main.get_command(app()).commands
+    found = {name: " ".join(written(parameter) for parameter in verb.params) for name, verb in commands.items()}
+    assert found == INTERFACE
+
+
+def shown(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(arguments)
+    return capsys.readouterr().out
+
+
+def test_help_lists_every_verb_with_a_whole_sentence(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = dict(re.findall(r"^  ([a-z-]+)  +(\S.*)$", shown(capsys, "--help").partition("Commands:")[2], re.MULTILINE))
+    assert list(lines) == list(VERBS)
+    assert [sentence for sentence in lines.values() if sentence.endswith("...") or not sentence.endswith(".")] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_what_it_does(verb, capsys):
+    text = shown(capsys, verb, "--help")
+    assert shown(capsys, verb, "-h") == text
+    assert text.startswith(f"Usage: regbench {verb} ")
+    assert VERBS[verb].__doc__.partition("\n")[0] in text
+
+
+def test_version(capsys):
+    assert re.fullmatch(r"regbench \d+\.\d+\.\d+\S*\n", shown(capsys, "--version"))
+
+
+def test_help_is_light():
+    code = (
+        "import sys, contextlib\n"
+        "from regbench.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(None): main(['--help'])\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Missing command"),
+        (["chekc", "a"], "No such command 'chekc'. Did you mean 'check'"),
+        (["train", "a", "--sede", "3"], "No such option: --sede (Possible options: --seed"),
+        (["check"], "Missing argument 'CONFIG'"),
+        (["check", "a", "b"], "unexpected extra argument(s) (b)"),
+        (["train", "a", "--method", "b"], "Missing option '--seed'"),
+        (["train", "a", "--method", "b", "--seed", "x"], "'--seed': must be a whole number, but got 'x'"),
+        (["train", "a", "--method", "b", "--seed", "1", "--lam", "x"], "'--lam': must be a number, but got 'x'"),
+        (["prepare", "a", "--threads", "0"], "'--threads': must be at least 1, but got 0"),
+        (["prepare", "a", "--threads"], "'--threads' requires an argument"),
+        (["track", "a", "--interval", "nan"], "'--interval': must be a positive number of seconds, but got nan"),
+        (["trial", "a", "--method", "b", "--round", "0", "--slots", "1"], "'--slots' requires 2 arguments"),
+        (["evaluate-fields", "a", "b", "--form", "x"], "'--form': 'x' is not one of 'l2r', 'itk'"),
+        (["register", "--device", "gpu"], "'--device': 'gpu' is not one of 'auto', 'cpu', 'cuda'"),
+        (["check", "/nowhere/a.yaml"], "/nowhere/a.yaml"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_what_is_wrong(arguments, words, capsys):
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(arguments)
+    output = capsys.readouterr()
+    assert re.fullmatch(r"regbench: .+\n", output.err)
+    assert words in output.err
+    assert output.out == ""
+
+
+def test_wrong_usage_names_the_help_of_its_verb(capsys):
+    with pytest.raises(SystemExit):
+        main(["check"])
+    assert capsys.readouterr().err.endswith("See `regbench check --help`.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RegbenchError("no room"), 1), (UsageError("no such name"), 2), (InterruptedTrainingError("at step 3"), 75)],
+)
+def test_errors_are_one_line_and_an_exit_code(error, code, monkeypatch, capsys):
+    def fails():
+        raise error
+
+    monkeypatch.setitem(VERBS, "list", fails)
+    with pytest.raises(SystemExit, match=rf"^{code}$"):
+        main(["list"])
+    assert capsys.readouterr().err == f"regbench: {error}\n"
+
+
+def test_ctrl_c_ends_a_verb_without_a_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(VERBS, "list", interrupted)
+    with pytest.raises(SystemExit, match=r"^130$"):
+        main(["list"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_verb_that_works_returns(monkeypatch):
+    monkeypatch.setitem(VERBS, "list", lambda: None)
+    assert main(["list"]) is None
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(VERBS, "list", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["list"])
+
+
+def test_a_reader_that_has_gone_ends_it_quietly():
+    code = "from regbench.cli import main as cli; cli.VERBS['list'] = lambda: print('x' * 10**6)\ncli.main(['list'])"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), error) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    "words", [["--measured", "a", "b", "--json"], ["--measured", "a", "--json", "--measured", "b"], ["--json"]]
+)
+def test_plan_takes_several_folders(words, tiny_file, tmp_path, monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(estimate, "estimate", lambda config, at_once, measured: given.extend(measured))
+    main(["plan", str(tiny_file), *words])
+    assert [str(folder) for folder in given] == [word for word in words if len(word) == 1]
+
+
+def completed(**variables) -> str:
+    done = subprocess.run(REGBENCH, env=os.environ | variables, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_completion_script(shell):
+    assert "_REGBENCH_COMPLETE=complete_" + shell in completed(_REGBENCH_COMPLETE=f"source_{shell}")
+
+
+def test_completion_knows_verbs_options_and_choices():
+    def after(words):
+        number = str(len(words.split(" ")) - 1)
+        return completed(_REGBENCH_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=number).split()
+
+    assert after("regbench pre") == ["prepare"]
+    assert after("regbench train --se") == ["--seed"]
+    assert after("regbench register --by c") == ["centre"]
+
+
+def test_the_command_line_knows_no_path_of_a_study():
+    """`plan.Layout` names every file of a study once."""
+    text = "".join(path.read_text() for path in (ROOT / "regbench/cli").glob("*.py"))
+    assert not re.search(r"\.root(\s*/|\}/)", text)
