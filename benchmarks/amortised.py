@@ -1,6 +1,6 @@
 """One model a cell that takes log lambda as an input: does its curve of Dice over lambda replace separate trainings?
 
-    python benchmarks/amortised.py ../shared/data/oasis_trt_2d/oasis_trt_2d.npz
+    python benchmarks/amortised.py OASIS_TRT.npz
 
 A hypernetwork makes the weights of the quick study's network from log lambda (HyperMorph: Hoopes et al. 2021,
 doi:10.1007/978-3-030-78191-0_1), in training one random lambda a step. It is trained as long as 2 and 6 trials and

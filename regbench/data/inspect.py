@@ -13,7 +13,7 @@ import numpy as np
 from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
 from regbench.metrics.overlap import dice, mean_over_labels
-from regbench.system.files import read_json, replacing
+from regbench.system.files import MANIFEST, read_json, replacing
 
 SHOWN = 24  # rows of a table before it is cut
 
@@ -35,7 +35,7 @@ def inspect(spec: Mapping[str, Any], picture: Path | None = None, *, threads: in
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / str(spec["id"])
         prepare(spec, folder, threads=threads)
-        data, manifest = load(folder), read_json(folder / "manifest.json")
+        data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
         found = list(warnings(data))
         lines += ["", *(f"WARNING {line}" for line in found)] if found else ["", "no warnings"]
