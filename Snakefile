@@ -22,9 +22,8 @@ onstart:
 
 
 onerror:
-    stopped()
-    end_following()
+    HEAD.failed()
 
 
 onsuccess:
-    end_following(meanwhile=show)
+    HEAD.succeeded()

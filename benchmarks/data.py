@@ -1,8 +1,9 @@
 """How fast `prepare` is beside nibabel + scipy doing the bare minimum of the same work, and how much memory it takes.
 
-    python benchmarks/data.py --data ../shared/data/hippocampus --json benchmarks/results/data.json
+    python benchmarks/data.py --data HIPPOCAMPUS --json benchmarks/results/data.json
 
-The bare minimum: read image and labels with nibabel, scale to [0, 1] by two percentiles, crop or pad, write one .npy of
+HIPPOCAMPUS is a folder of images and labels, such as that of the Medical Segmentation Decathlon's Task 04. The bare
+minimum: read image and labels with nibabel, scale to [0, 1] by two percentiles, crop or pad, write one .npy of
 each; on as many threads. It checks nothing, hashes nothing and records nothing. Each side runs in a process of its own;
 peak memory is the process's above what it held with everything imported.
 """

@@ -67,7 +67,7 @@ def parts(jobs: Iterable[dict[str, Any]], which: int) -> dict[str, float]:
     for job in jobs:
         stages = {name: times[which] for name, times in job["stages"].items()}
         registered = stages.pop("register", 0.0)
-        if job["rule"] == "untrained" and "evaluate" in stages:  # nothing was trained: this is where it computes
+        if job["rule"] == "cell_untrained" and "evaluate" in stages:  # nothing was trained: this is where it computes
             stages["optimise"] = registered
             stages["evaluate"] -= registered
         for name, seconds in stages.items():

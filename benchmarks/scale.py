@@ -22,8 +22,8 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-from conftest import TINY  # noqa: E402
 from made_study import make  # noqa: E402
+from tiny_study import TINY  # noqa: E402
 
 from regbench.orchestration import jobs  # noqa: E402
 from regbench.study import plan  # noqa: E402

@@ -1,7 +1,7 @@
 """Record how validation Dice depends on lambda, densely: the ground on which `benchmarks/tuning.py` judges samplers.
 
 `instance` on real brains (twelve axial slices of OASIS-TRT at 2 mm; internal use only, hence only the numbers are
-kept). Run once: ``python benchmarks/tuning_curves.py ../shared/data/oasis_trt_2d/oasis_trt_2d.npz``.
+kept). Run once: ``python benchmarks/tuning_curves.py OASIS_TRT.npz``.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
     images, labels = brains(options.data)
     cells = {}
     for method in plan.methods(config):
-        if not method.tuned or not plan.untrained(config, method.id):
+        if not method.tuned or method.needs_training:
             continue
         low, high = plan.lambda_of(config, method.id)["range"]
         lams = np.geomspace(low, high, POINTS)

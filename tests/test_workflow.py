@@ -177,9 +177,9 @@ def test_a_cell_as_one_job(finished, tmp_path):
     """Another number of jobs, killed once on the way; the same tables and checkpoints, and nothing left to do."""
     config = study(tmp_path, one_job_per_cell=True, models=[*TINY["models"], "instance"], tracking={"enabled": False})
     planning = snakemake(tmp_path, config, "-n")
-    counts, steps = planned(planning.stdout + planning.stderr), jobs.of_study(load(yaml.safe_load(config.read_text())))
-    assert (counts["cell"], counts["untrained"], counts["evaluate"]) == (2, 2, 1)
-    assert counts["total"] == len(steps) + len(CLOSING) - 1
+    counts, sent = planned(planning.stdout + planning.stderr), jobs.of_study(load(yaml.safe_load(config.read_text())))
+    assert (counts["cell"], counts["cell_untrained"], counts["evaluate"]) == (2, 2, 1)
+    assert counts["total"] == len(sent) + len(CLOSING) - 1
     config = study(tmp_path, one_job_per_cell=True, tracking={"enabled": False})
     running = subprocess.Popen(command(config), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
@@ -203,8 +203,8 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     counts = planned(done.stdout + done.stderr)
     assert counts["train"] == 4
-    steps = jobs.of_study(load(yaml.safe_load(config.read_text())))
-    assert counts == {**Counter(step.rule for step in steps), **CLOSING, "total": len(steps) + len(CLOSING)}
+    sent = jobs.of_study(load(yaml.safe_load(config.read_text())))
+    assert counts == {**Counter(job.rule for job in sent), **CLOSING, "total": len(sent) + len(CLOSING)}
 
 
 def test_numbers_on_the_command_line_are_numbers(tmp_path):

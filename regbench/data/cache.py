@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from regbench.data.space import Space
 from regbench.spatial.displacement import compose
 from regbench.system.errors import RegbenchError
-from regbench.system.files import file_sha256, read_json
+from regbench.system.files import MANIFEST, file_sha256, read_json
 
-MANIFEST = "manifest.json"
 PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
 
 

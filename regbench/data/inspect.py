@@ -14,7 +14,7 @@ from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
-from regbench.system.files import read_json, replacing
+from regbench.system.files import MANIFEST, read_json, replacing
 
 SHOWN = 24  # rows of a table before it is cut
 
@@ -36,7 +36,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / spec.id
         prepare(spec, folder, threads=threads)
-        data, manifest = load(folder), read_json(folder / "manifest.json")
+        data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
         found = list(warnings(data))
         lines += ["", *(f"WARNING {line}" for line in found)] if found else ["", "no warnings"]

@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
-from regbench.data.cache import MANIFEST
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import Source, Subject, all_finite, slabs
 from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import digest, file_sha256, read_json, replacing, write_json
+from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_json
 
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
 TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}

@@ -1,12 +1,11 @@
 """How much disk and how many files a study needs: from the config, and from the prepared data where these lie there."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from regbench.orchestration import jobs
+from regbench.orchestration.jobs import WHOLE_CELL, Job
 from regbench.study import plan
 from regbench.study.config import Config, DatasetConfig
 from regbench.study.specs import ComponentSpec
@@ -24,43 +23,43 @@ SMALL = 5_000.0  # record and logs of a run
 LIVE_HEADER, LIVE_POINT = 1_000.0, 75.0  # of a training's own log (regbench.training.training_log)
 
 
-def files(config: Config, steps: Iterable[jobs.Step]) -> dict[str, int]:
+def files(config: Config, jobs: Iterable[Job]) -> dict[str, int]:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
     number, folders = 0, set[str]()
-    for step in steps:
-        number += FILES.get(step.rule, 0)
-        number += 2 * len(plan.controls(config)) * (step.method == plan.IDENTITY)  # rows and panels
-        rounds = plan.rounds(config, step.method) if step.rule in ("select", *jobs.CELL) else 0
-        if step.rule in jobs.CELL:  # what waits in state/ is the same files by other names
-            searches, runs = len(plan.replicates(config, step.method)), len(plan.seeds(config, step.method))
-            each = 1 + (rounds > 0) + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
-            number += 2 + searches * each + runs * 5
+    for job in jobs:
+        number += FILES.get(job.rule, 0)
+        number += 2 * len(plan.controls(config)) * (job.method == plan.IDENTITY)  # rows and panels
+        rounds = plan.rounds(config, job.method) if job.rule in ("select", *WHOLE_CELL) else 0
+        if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
+            searches, runs = len(plan.replicates(config, job.method)), len(plan.seeds(config, job.method))
+            of_search = 1 + (rounds > 0) + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            number += 2 + searches * of_search + runs * 5
         else:
             number += rounds > 0  # the state of all trials of the search
-        folders |= {str(Path(step.output).parent), f"logs/{step.name}".rpartition("/")[0]}
+        folders |= {job.output.rpartition("/")[0], job.log.rpartition("/")[0]}
     return {"files": number, "folders": len(folders)}
 
 
 def disk(config: Config) -> dict[str, float | None]:
     """Bytes by folder; None where the size of the images is not known before they are prepared."""
-    found: dict[str, float | None] = {"data": 0.0, "runs": 0.0, "tuning": 0.0}
+    sizes: dict[str, float | None] = {"data": 0.0, "runs": 0.0, "tuning": 0.0}
     for dataset in config.datasets:
         shape, labels, size, pairs = _images(config, dataset)
-        found["data"] = None if size is None or found["data"] is None else found["data"] + size
+        sizes["data"] = None if size is None or sizes["data"] is None else sizes["data"] + size
         for method in plan.methods(config):
             seeds = len(plan.seeds(config, method.id))
             columns = 45 + 4 * (labels or 0)
-            each = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
-            if method.model and not plan.untrained(config, method.id):
-                each += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * config.training.steps
-                each += LIVE_HEADER + LIVE_POINT * min(config.training.steps, POINTS)
-            found["runs"] = (found["runs"] or 0) + seeds * each
-            curve = min(CURVE, config.tuning.steps) if not plan.untrained(config, method.id) else 0
-            each = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
-            each += LIVE_HEADER + LIVE_POINT * curve
+            run = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
+            if method.model and method.needs_training:
+                run += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * config.training.steps
+                run += LIVE_HEADER + LIVE_POINT * min(config.training.steps, POINTS)
+            sizes["runs"] = (sizes["runs"] or 0) + seeds * run
+            curve = min(CURVE, config.tuning.steps) if method.needs_training else 0
+            trial = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
+            trial += LIVE_HEADER + LIVE_POINT * curve
             trials = config.tuning.replicates * config.tuning.trials * (plan.rounds(config, method.id) > 0)
-            found["tuning"] = (found["tuning"] or 0) + each * trials
-    return found
+            sizes["tuning"] = (sizes["tuning"] or 0) + trial * trials
+    return sizes
 
 
 def _images(config: Config, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:

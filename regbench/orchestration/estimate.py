@@ -8,13 +8,14 @@ are none. Sizes are of the formats, and of the prepared data where these lie the
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from regbench.orchestration import jobs
 from regbench.orchestration.disk import disk, files
+from regbench.orchestration.jobs import CELL, Job, of_cell, of_dataset, of_study
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
 from regbench.study import plan
@@ -41,6 +42,22 @@ class Calibration:
     beside: list[float] = field(default_factory=list)  # seconds a training of a job that does a cell, beside its steps
     jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by rule
 
+    # Asked for once all is added.
+    @cached_property
+    def any_step(self) -> float | None:
+        """Seconds a step of a method that was not measured: the others' median."""
+        every = [seconds for of_method in self.steps.values() for seconds in of_method]
+        return float(np.median(every)) if every else None
+
+    @cached_property
+    def around_mean(self) -> float:
+        return float(np.mean(self.around)) if self.around else 0.0
+
+    @cached_property
+    def beside_mean(self) -> float:
+        """Of a training in a job that does a cell; as a job of its own it takes no less."""
+        return float(np.mean(self.beside)) if self.beside else self.around_mean
+
 
 def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ()) -> dict[str, Any]:
     """Everything as JSON.
@@ -50,14 +67,14 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
         at_once: jobs on a GPU (or core) at one time.
         measured: folders of finished studies, beside those in the config's results folder.
     """
-    steps = jobs.of_study(config)
-    counts = Counter(step.rule for step in steps) + Counter([*CLOSING, *(["track"] if config.tracking.enabled else [])])
-    tuned = [(d.id, m.id) for d in config.datasets for m in plan.methods(config) if m.tuned]
-    searches = sum(plan.rounds(config, method) > 0 for _, method in tuned) * config.tuning.replicates
+    jobs = of_study(config)
+    counts = Counter(job.rule for job in jobs) + Counter([*CLOSING, *(["track"] if config.tracking.enabled else [])])
+    cells = [method for _ in config.datasets for method in plan.methods(config) if method.tuned]
+    searches = sum(plan.rounds(config, method.id) > 0 for method in cells) * config.tuning.replicates
     trials = searches * config.tuning.trials
     runs = list(plan.runs(config))
-    trained = [run for run in plan.tuned_runs(config) if not plan.untrained(config, run[1])]
-    found = {
+    trained = [run for run in runs if plan.find_method(config, run[1]).needs_training]
+    answer = {
         "study": config.study,
         "jobs": dict(counts),
         "runs": len(runs),
@@ -66,8 +83,8 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
         "training_steps": len(trained) * config.training.steps,
         "trial_steps": sum(
             config.tuning.replicates * config.tuning.trials * config.tuning.steps
-            for _, method in tuned
-            if plan.rounds(config, method) and not plan.untrained(config, method)
+            for method in cells
+            if plan.rounds(config, method.id) and method.needs_training
         ),
         "mlflow_runs": (
             len(list(plan.tuned_runs(config))) + trials + len(plan.methods(config)) * len(config.datasets) + 1
@@ -75,64 +92,75 @@ def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ())
         * config.tracking.enabled,
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(config),
-        "files": files(config, steps),
+        "files": files(config, jobs),
     }
     calibration = calibrations(config, measured)
-    found["hours"] = [_hours(config, device, one, steps, at_once) for device, one in sorted(calibration.items())]
-    return found
+    answer["hours"] = [_hours(config, device, one, jobs, at_once) for device, one in sorted(calibration.items())]
+    return answer
 
 
 def calibrations(config: Config, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
     """By device, what finished runs of the same data and networks took, in the results folder and in `measured`."""
-    found: dict[str, Calibration] = defaultdict(Calibration)
-    for path in sorted(
-        {*Path(config.results).glob("*/config.json"), *(Path(each) / "config.json" for each in measured)}
-    ):
+    by_device: dict[str, Calibration] = defaultdict(Calibration)
+    for folder in sorted({*Path(config.results).glob("*"), *map(Path, measured)}):
         try:
-            other = load({**read_json(path), "results": str(path.parent.parent), "study": path.parent.name})
+            other = load({**read_json(plan.Layout(folder).config), "results": str(folder.parent), "study": folder.name})
         except RegbenchError:
             continue  # of an older regbench, or no study
         same = {entry.id for entry in other.datasets if _data(entry) in map(_data, config.datasets)}
         for dataset, method in ((d, m) for d in same for m in plan.methods(other) if m.tuned):
-            _measure(config, other, dataset, method.id, found)
-    return found
+            _measure(config, other, dataset, method.id, by_device)
+    return by_device
 
 
 def _data(entry: Any) -> str:
     return canonical_json(entry.model_dump(mode="json", include={"source", "parameters", "preprocessing"}))
 
 
-def _measure(config: Config, other: Config, dataset: str, method: str, found: dict[str, Calibration]) -> None:
-    lay = plan.layout(other)
-    key = _key(other, method)
-    if _key(config, method) != key:
+def _measure(config: Config, other: Config, dataset: str, method: str, by_device: dict[str, Calibration]) -> None:
+    """Add what the runs of another study's cell took, if they are of the same network and losses."""
+    layout = plan.layout(other)
+    if _key(config, method) != _key(other, method):
         return
     for seed in plan.seeds(other, method)[:SAMPLE]:
-        path = lay.run(dataset, method, seed) / "run.json"
+        path = layout.run_record(dataset, method, seed)
         if not path.is_file():
             continue
         record = read_json(path)
         if record["status"] != "complete" or "seconds" not in record:
             continue
-        mine = found[record["environment"]["device"]]
-        for step in jobs.of_cell(other, dataset, method):
-            seconds = (
-                seconds_in(Path(jobs.log_of(lay.root, step))) if step.rule in ON_GPU and step.seed == seed else None
-            )
-            if step.rule == "cell" and other.training.patience is None:
-                mine.steps[key].append(record["seconds"] / other.training.steps)
-                if seconds is not None:
-                    number, total = _trainings(other, method)
-                    mine.beside.append(max(seconds - mine.steps[key][-1] * total, 0.0) / number)
-            if seconds is None or step.rule == "cell":
-                continue
-            mine.jobs[step.rule].append(seconds)
-            if step.rule == "train" and other.training.patience is None:
-                mine.steps[key].append(record["seconds"] / other.training.steps)
-                mine.around.append(max(seconds - record["seconds"], 0.0))
-        timing = seconds_in(Path(jobs.log_of(lay.root, jobs.of_dataset(other, dataset)[1])))
+        calibration = by_device[record["environment"]["device"]]
+        for job in of_cell(other, dataset, method):
+            seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
+            _add(calibration, other, job, record["seconds"], seconds)
+        timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
         if timing is not None:  # of all methods of the dataset
-            mine.jobs["runtime"].append(timing / _timed(other)[dataset])
+            calibration.jobs["runtime"].append(timing / _timed(other)[dataset])
+
+
+def _add(calibration: Calibration, config: Config, job: Job, training: float, seconds: float | None) -> None:
+    """Add what a job of a run took.
+
+    Args:
+        calibration: of the run's device; receives the times.
+        config: of the study that ran.
+        job: of the run's cell.
+        training: seconds of the run's training.
+        seconds: of the whole job; None where it is another run's, or not known.
+    """
+    key, a_step = _key(config, job.method), training / config.training.steps
+    whole_length = config.training.patience is None  # else nobody knows how many steps there were
+    if job.rule == CELL and whole_length:
+        calibration.steps[key].append(a_step)
+        if seconds is not None:
+            trainings, steps = _trainings(config, job.method)
+            calibration.beside.append(max(seconds - a_step * steps, 0.0) / trainings)
+    if seconds is None or job.rule == CELL:
+        return
+    calibration.jobs[job.rule].append(seconds)
+    if job.rule == "train" and whole_length:
+        calibration.steps[key].append(a_step)
+        calibration.around.append(max(seconds - training, 0.0))
 
 
 def _timed(config: Config) -> Counter[str]:
@@ -143,7 +171,7 @@ def _timed(config: Config) -> Counter[str]:
 
 def _key(config: Config, method: str) -> str:
     """What the time of a step depends on, beside data and device; empty where the study has no such method."""
-    if method not in {each.id for each in plan.methods(config)} or not plan.find_method(config, method).tuned:
+    if method not in {known.id for known in plan.methods(config)} or not plan.find_method(config, method).tuned:
         return ""
     spec = plan.final_job(config, method, 0)
     return canonical_json(
@@ -155,32 +183,22 @@ def _key(config: Config, method: str) -> str:
     )
 
 
-def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs.Step], at_once: int) -> dict[str, Any]:
+def _hours(config: Config, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> dict[str, Any]:
     """Hours on one device, by rule, in all, and by the clock; `guessed` names methods that were not measured."""
-    every = [value for values in found.steps.values() for value in values]
-    around = float(np.mean(found.around)) if found.around else 0.0
     hours: dict[str, float] = defaultdict(float)
     chains: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     guessed, unknown = set[str](), set[str]()
-    runs = _timed(config)
-    for step in steps:
-        if step.rule not in ON_GPU:
+    for job in jobs:
+        if job.rule not in ON_GPU:
             continue
-        seconds: float | None = float(np.mean(found.jobs[step.rule])) if found.jobs.get(step.rule) else None
-        if step.rule == "runtime" and seconds is not None:
-            seconds *= runs[step.dataset]
-        if step.rule in ("train", "trial", "cell") and every:
-            mine = found.steps.get(_key(config, step.method))
-            guessed |= set() if mine else {step.method}
-            number, advanced = _trainings(config, step.method) if step.rule == "cell" else (1, _steps(config, step))
-            more = around if step.rule != "cell" else _beside(found, around)
-            seconds = float(np.median(mine or every)) * advanced + more * number
+        seconds, measured = _seconds(config, calibration, job)
+        guessed |= set() if measured else {job.method}
         if seconds is None:
-            unknown.add(step.rule)
+            unknown.add(job.rule)
             continue
-        hours[step.rule] += seconds / 3600
-        chain = chains[step.dataset, step.method]
-        place = (step.rule, jobs.round_of(step) if step.rule == "trial" else "")
+        hours[job.rule] += seconds / 3600
+        chain = chains[job.dataset, job.method]
+        place = (job.rule, job.round if job.rule == "trial" else "")
         chain[place] = max(chain.get(place, 0.0), seconds / 3600)
     total = sum(hours.values())
     longest = max((sum(chain.values()) for chain in chains.values()), default=0.0)
@@ -190,6 +208,21 @@ def _hours(config: Config, device: str, found: Calibration, steps: Iterable[jobs
     }  # fmt: skip
 
 
+def _seconds(config: Config, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
+    """What a job will take, None where nothing like it was measured; and False if its method was not."""
+    if job.rule in ("train", "trial", CELL) and calibration.any_step is not None:
+        of_method = calibration.steps.get(_key(config, job.method))
+        a_step = float(np.median(of_method)) if of_method else calibration.any_step
+        if job.rule == CELL:
+            trainings, steps = _trainings(config, job.method)
+            return a_step * steps + calibration.beside_mean * trainings, bool(of_method)
+        return a_step * _steps(config, job) + calibration.around_mean, bool(of_method)
+    of_rule = calibration.jobs.get(job.rule)
+    if not of_rule:
+        return None, True
+    return float(np.mean(of_rule)) * (_timed(config)[job.dataset] if job.rule == "runtime" else 1), True
+
+
 def _trainings(config: Config, method: str) -> tuple[int, int]:
     """How many trainings a cell has, trials among them, and how many steps these take in all."""
     trials = config.tuning.trials if plan.rounds(config, method) else 0
@@ -197,25 +230,20 @@ def _trainings(config: Config, method: str) -> tuple[int, int]:
     return trials + seeds, trials * config.tuning.steps + seeds * config.training.steps
 
 
-def _beside(found: Calibration, around: float) -> float:
-    """Seconds that a training of such a job takes beside its steps; as jobs of their own they take no less."""
-    return float(np.mean(found.beside)) if found.beside else around
-
-
-def _steps(config: Config, step: jobs.Step) -> int:
-    if step.rule == "train":
+def _steps(config: Config, job: Job) -> int:
+    if job.rule == "train":
         return config.training.steps
-    first, last = step.detail.rpartition("trials")[2].split("-")
+    first, last = job.detail.rpartition("trials")[2].split("-")
     return config.tuning.steps * (int(last) - int(first) + 1)
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """The same for a terminal."""
-    budget = f"{found['trials']} trials" + (f" in {found['searches']} searches" if found["searches"] else "")
-    lines = [f"study {found['study']}: {found['runs']} runs, {budget}"]
-    lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in found["jobs"].items()))
-    lines.append(f"steps   {found['trial_steps']:,} in trials, {found['training_steps']:,} in final trainings")
-    for entry in found["hours"]:
+def text(answer: Mapping[str, Any]) -> str:
+    """The answer of `estimate` for a terminal."""
+    budget = f"{answer['trials']} trials" + (f" in {answer['searches']} searches" if answer["searches"] else "")
+    lines = [f"study {answer['study']}: {answer['runs']} runs, {budget}"]
+    lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in answer["jobs"].items()))
+    lines.append(f"steps   {answer['trial_steps']:,} in trials, {answer['training_steps']:,} in final trainings")
+    for entry in answer["hours"]:
         rules = ", ".join(f"{rule} {duration(3600 * hours)}" for rule, hours in entry["by_rule"].items())
         lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']} ({rules})")
         lines.append(
@@ -225,23 +253,23 @@ def text(found: Mapping[str, Any]) -> str:
             lines.append(f"        {len(entry['guessed'])} methods not measured, taken as the others' median")
         if entry["unknown"]:
             lines.append(f"        not measured and not counted: {', '.join(entry['unknown'])}")
-    if not found["hours"]:
+    if not answer["hours"]:
         lines.append(
             "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps, such as"
         )
         lines.append("        snakemake --config study=pilot 'seeds=[0]', on each type of GPU, then plan again")
-    sent = sum(found["jobs"].get(rule, 0) for rule in ON_GPU)
-    starts = duration(3600 * found["slurm_start_hours"])
+    sent = sum(answer["jobs"].get(rule, 0) for rule in ON_GPU)
+    starts = duration(3600 * answer["slurm_start_hours"])
     lines.append(f"Slurm   {starts} more, in all, for the starts of {sent:,} jobs on GPUs, if they are sent there")
     sizes = ", ".join(
         f"{name} {'unknown until prepared' if size is None else _bytes(size)}"
-        for name, size in found["disk_bytes"].items()
+        for name, size in answer["disk_bytes"].items()
     )
     lines.append(f"disk    {sizes}")
-    inodes = found["files"]
+    inodes = answer["files"]
     lines.append(f"inodes  {inodes['files']:,} files in {inodes['folders']:,} folders")
-    if found["mlflow_runs"]:
-        lines.append(f"MLflow  {found['mlflow_runs']:,} runs")
+    if answer["mlflow_runs"]:
+        lines.append(f"MLflow  {answer['mlflow_runs']:,} runs")
     return "\n".join(lines)
 
 

@@ -7,8 +7,12 @@ from typing import NamedTuple
 from regbench.study import plan
 from regbench.study.config import Config
 
+# Rules whose job does a whole cell, of a network and of a model without weights: the work of `regbench cell`.
+CELL, CELL_UNTRAINED = "cell", "cell_untrained"
+WHOLE_CELL = (CELL, CELL_UNTRAINED)
 
-class Step(NamedTuple):
+
+class Job(NamedTuple):
     """One job of a dataset, or of a cell of it."""
 
     rule: str
@@ -16,6 +20,7 @@ class Step(NamedTuple):
     method: str = ""
     detail: str = ""  # the seed, or the search and its round
     output: str = ""  # the file that the job writes last
+    log: str = ""
     owner: str = ""  # the lock of the process that runs it, where the rule has one
     seed: int = 0
     replicate: int = 0  # of the cell's searches
@@ -23,80 +28,83 @@ class Step(NamedTuple):
     @property
     def name(self) -> str:
         """Where its log lies below their folder."""
-        return "/".join(part for part in (self.rule, self.dataset, self.method, self.detail) if part)
+        return _name(self.rule, self.dataset, self.method, self.detail)
+
+    @property
+    def round(self) -> str:
+        """The round of a job of a search, such as ``round0``: the same for all searches of a cell."""
+        return self.detail.rpartition("/")[2].partition(".")[0]
+
+
+def _name(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
 
 
 # The layout's paths as text with places to fill in: of 40,000 jobs, joining paths would take most of the time.
-_BARE = plan.Layout(Path())
+_LAYOUT = plan.Layout(Path())
 _CELL = ("{d}", "{m}")
-_RUN = str(_BARE.run(*_CELL, "{s}") / "run.json")
-_PAIRS = str(_BARE.pairs(*_CELL, "{s}"))
-_TRAINING = str(_BARE.training_state(*_CELL, "{s}").with_suffix(".owner"))
-_EVALUATION = str(_BARE.root / "state" / "evaluation" / "{d}" / "{m}" / "seed{s}.owner")
-_PROPOSALS = str(_BARE.proposals(*_CELL, "{n}", "{r}"))
-_TRIALS = str(_BARE.trials(*_CELL, "{n}", ("{first}", "{last}"), "{r}"))
-_TRIAL = str(_BARE.trial_state(*_CELL, "{r}") / "{name}.owner")
-_SELECTED = str(_BARE.selected(*_CELL, "{r}"))
-_WHOLE = str(_BARE.cell_owner(*_CELL))
-CELL = ("cell", "untrained")  # rules whose job does a whole cell
+_RECORD = str(_LAYOUT.run_record(*_CELL, "{s}"))
+_PAIRS = str(_LAYOUT.pairs(*_CELL, "{s}"))
+_TRAINING = str(_LAYOUT.training_owner(*_CELL, "{s}"))
+_EVALUATION = str(_LAYOUT.evaluation_state(*_CELL, "{s}"))
+_PROPOSALS = str(_LAYOUT.proposals(*_CELL, "{n}", "{r}"))
+_TRIALS = str(_LAYOUT.trials(*_CELL, "{n}", ("{first}", "{last}"), "{r}"))
+_TRIAL = str(_LAYOUT.trial_owner(*_CELL, "{name}", "{r}"))
+_SELECTED = str(_LAYOUT.selected(*_CELL, "{r}"))
+_WHOLE = str(_LAYOUT.cell_owner(*_CELL))
+_LOG = str(_LAYOUT.log("{name}"))
 
 
-def of_dataset(config: Config, dataset: str) -> tuple[Step, Step]:
+def of_dataset(config: Config, dataset: str) -> tuple[Job, Job]:
     """What is done once a dataset: preparation, and the timing after all runs."""
-    lay = plan.layout(config)
-    owner = str(lay.root / "state" / "runtime" / f"{dataset}.owner")
+    layout = plan.layout(config)
+    prepare, runtime = (str(layout.log(_name(rule, dataset))) for rule in ("prepare", "runtime"))
+    owner = str(layout.runtime_owner(dataset))
     return (
-        Step("prepare", dataset, output=str(lay.manifest(dataset))),
-        Step("runtime", dataset, output=str(lay.runtime(dataset)), owner=owner),
+        Job("prepare", dataset, output=str(layout.manifest(dataset)), log=prepare),
+        Job("runtime", dataset, output=str(layout.runtime(dataset)), log=runtime, owner=owner),
     )
 
 
-def of_cell(config: Config, dataset: str, method: str) -> Iterator[Step]:
+def of_cell(config: Config, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
-    root, seeds = str(plan.layout(config).root), plan.seeds(config, method)
+    root, seeds, known = str(plan.layout(config).root), plan.seeds(config, method), plan.find_method(config, method)
 
     def at(template: str, **places: object) -> str:
         return f"{root}/{template.format(d=dataset, m=method, **places)}"
 
+    def job(rule: str, detail: str, output: str, owner: str = "", *, seed: int = 0, replicate: int = 0) -> Job:
+        log = at(_LOG, name=_name(rule, dataset, method, detail))
+        return Job(rule, dataset, method, detail, output, log, owner, seed, replicate)
+
     if plan.one_job(config, method):
-        rule = "untrained" if plan.untrained(config, method) else "cell"
-        yield Step(rule, dataset, method, output=at(_PAIRS, s=seeds[-1]), owner=at(_WHOLE), seed=seeds[0])
+        rule = CELL if known.needs_training else CELL_UNTRAINED
+        yield job(rule, "", at(_PAIRS, s=seeds[-1]), at(_WHOLE), seed=seeds[0])
         return
-    tuned = plan.find_method(config, method).tuned
-    for replicate in plan.replicates(config, method) if tuned else ():
+    for replicate in plan.replicates(config, method) if known.tuned else ():
         search = f"replicate{replicate}"
         for number in range(plan.rounds(config, method)):
             output = at(_PROPOSALS, n=number, r=replicate)
-            yield Step("propose", dataset, method, f"{search}/round{number}", output, replicate=replicate)
+            yield job("propose", f"{search}/round{number}", output, replicate=replicate)
             for first, last in plan.batches(config, number):
                 name = f"round{number}.trials{first}-{last}"
                 output = at(_TRIALS, n=number, first=first, last=last, r=replicate)
                 owner = at(_TRIAL, name=name, r=replicate)
-                yield Step("trial", dataset, method, f"{search}/{name}", output, owner, replicate=replicate)
-        yield Step("select", dataset, method, search, at(_SELECTED, r=replicate), replicate=replicate)
-    for seed in seeds if tuned else ():
-        yield Step("train", dataset, method, f"seed{seed}", at(_RUN, s=seed), at(_TRAINING, s=seed), seed)
+                yield job("trial", f"{search}/{name}", output, owner, replicate=replicate)
+        yield job("select", search, at(_SELECTED, r=replicate), replicate=replicate)
+    for seed in seeds if known.tuned else ():
+        yield job("train", f"seed{seed}", at(_RECORD, s=seed), at(_TRAINING, s=seed), seed=seed)
     for seed in seeds:
-        yield Step("evaluate", dataset, method, f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed)
+        yield job("evaluate", f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed=seed)
 
 
-def round_of(step: Step) -> str:
-    """The round of a trial's job, such as ``round0``: the same for all searches of a cell."""
-    return step.detail.rpartition("/")[2].partition(".")[0]
-
-
-def of_study(config: Config) -> list[Step]:
+def of_study(config: Config) -> list[Job]:
     """All jobs but the closing ones (analyze, report, track)."""
-    found: list[Step] = []
+    jobs: list[Job] = []
     for dataset in config.datasets:
         prepare, runtime = of_dataset(config, dataset.id)
-        found.append(prepare)
+        jobs.append(prepare)
         for method in plan.methods(config):
-            found += of_cell(config, dataset.id, method.id)
-        found.append(runtime)
-    return found
-
-
-def log_of(root: Path, step: Step) -> str:
-    """The log of a job, as the workflow names it."""
-    return f"{root}/logs/{step.name}.log"
+            jobs += of_cell(config, dataset.id, method.id)
+        jobs.append(runtime)
+    return jobs

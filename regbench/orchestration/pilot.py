@@ -14,7 +14,6 @@ from regbench.system.errors import RegbenchError, UsageError, did_you_mean
 from regbench.system.files import read_json
 
 ALPHA = 0.05
-SUMMARY = Path("analysis", "summary.json")
 
 
 def wish(text: str) -> tuple[str, float]:
@@ -89,7 +88,7 @@ def text(found: Sequence[Mapping[str, Any]], config: Config, metric: str, width:
 
 
 def _judged(folder: Path, metric: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    path = folder / SUMMARY
+    path = plan.Layout(folder).summary
     if not path.is_file():
         return
     for dataset, models in read_json(path).get("verdicts", {}).items():

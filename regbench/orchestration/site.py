@@ -1,20 +1,40 @@
-"""The site file: what each rule asks of a cluster, as resources of Snakemake."""
+"""What each rule asks of the machine: the one place that says it, and the site file that makes of it what a cluster
+needs, as resources of Snakemake."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from regbench.study.config import read_yaml
 from regbench.system.errors import UsageError
 
+
+class Size(NamedTuple):
+    """What the first attempt of a job asks for; attempt n asks a cluster for n times as much."""
+
+    mem_mb: int
+    runtime: int  # minutes
+
+
+FIRST: Mapping[str, Size] = {
+    "prepare": Size(4000, 60),
+    "propose": Size(2000, 10),
+    "trial": Size(8000, 720),
+    "select": Size(1000, 10),
+    "train": Size(8000, 1440),
+    "cell": Size(8000, 1440),
+    "cell_untrained": Size(8000, 720),
+    "evaluate": Size(8000, 240),
+    "runtime": Size(8000, 240),
+    "analyze": Size(4000, 30),
+    "report": Size(4000, 30),
+    "track": Size(4000, 60),
+}
 # The rules whose work is done on the GPU, where the study uses one.
-ON_GPU = ("trial", "train", "cell", "untrained", "evaluate", "runtime")
-# What the first attempt of a job asks for: MB and minutes. Attempt n asks for n times as much.
-FIRST = {
-    "prepare": (4000, 60), "propose": (2000, 10), "trial": (8000, 720), "select": (1000, 10), "train": (8000, 1440),
-    "cell": (8000, 1440), "untrained": (8000, 720), "evaluate": (8000, 240), "runtime": (8000, 240),
-    "analyze": (4000, 30), "report": (4000, 30), "track": (4000, 60),
-}  # fmt: skip
+ON_GPU = ("trial", "train", "cell", "cell_untrained", "evaluate", "runtime")
+OF_STUDY = ("analyze", "report", "track")  # rules whose job is of no dataset
 
 
 class _Strict(BaseModel):
@@ -32,7 +52,7 @@ class Place(_Strict):
 
 
 class Needs(_Strict):
-    """What a rule, or every job of a dataset, asks for at its first attempt; left out: as it stands."""
+    """What a rule, or every job of a dataset, asks for at its first attempt; left out: as it stands in `FIRST`."""
 
     mem_mb: int | None = Field(default=None, gt=0)
     runtime: int | None = Field(default=None, gt=0)
@@ -47,6 +67,17 @@ class Site(_Strict):
     gpu: Place = Place()
     rules: dict[str, Needs] = {}
     datasets: dict[str, Needs] = {}
+
+
+def first_attempt(rule: str, device: str) -> dict[str, int]:
+    """The `resources:` of a rule in the workflow: those of a first attempt, on any machine.
+
+    Args:
+        rule: its name.
+        device: `training.device` of the study; on ``cpu`` no job asks for a GPU.
+    """
+    gpu = {"gpu": int(device != "cpu")} if rule in ON_GPU else {}
+    return {**FIRST[rule]._asdict(), **gpu}
 
 
 def read_site(path: Path) -> Site:
@@ -73,33 +104,34 @@ def resources(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _resources(rule: str, site: Site) -> dict[str, str]:
-    place = site.gpu if rule in ON_GPU else site.cpu
-    mine = site.rules.get(rule, Needs())
-    told = {
-        name: value
-        for name, value in (
-            ("slurm_partition", place.partition), ("slurm_account", place.account),
-            ("qos", place.qos), ("constraint", place.constraint),
-        )
-        if value is not None
-    }  # fmt: skip
+    of_rule = site.rules.get(rule, Needs())
+    expressions = _submission(rule, site.gpu if rule in ON_GPU else site.cpu)
+    for name, size in FIRST[rule]._asdict().items():
+        expressions[name] = f"{_by_dataset(rule, site, name, getattr(of_rule, name) or size)} * attempt"
+    if rule in ON_GPU:
+        for name, default in (("gpu", 1), ("gpu_model", "")):
+            if any(getattr(needs, name) is not None for needs in (of_rule, *site.datasets.values())):
+                value = getattr(of_rule, name)
+                expressions[name] = _by_dataset(rule, site, name, default if value is None else value)
+    return expressions
+
+
+def _submission(rule: str, place: Place) -> dict[str, str]:
+    """Where the jobs of a rule go, as resources of the Slurm executor."""
     # A measurement shares its node with nothing, whoever's it is.
     extra = " ".join(word for word in (place.extra, "--exclusive" if rule == "runtime" else "") if word)
-    if extra:
-        told["slurm_extra"] = extra
-    found = {name: repr(value) for name, value in told.items()}
-    for name, first in zip(("mem_mb", "runtime"), FIRST[rule], strict=True):
-        found[name] = f"{_by_dataset(rule, site, name, getattr(mine, name) or first)} * attempt"
-    if rule in ON_GPU:
-        for name, otherwise in (("gpu", 1), ("gpu_model", "")):
-            if any(getattr(needs, name) is not None for needs in (mine, *site.datasets.values())):
-                told_here = getattr(mine, name)
-                found[name] = _by_dataset(rule, site, name, otherwise if told_here is None else told_here)
-    return found
+    values = {
+        "slurm_partition": place.partition,
+        "slurm_account": place.account,
+        "qos": place.qos,
+        "constraint": place.constraint,
+        "slurm_extra": extra or None,
+    }
+    return {name: repr(value) for name, value in values.items() if value is not None}
 
 
 def _by_dataset(rule: str, site: Site, name: str, otherwise: int | str) -> str:
     values = {dataset: value for dataset, needs in site.datasets.items() if (value := getattr(needs, name)) is not None}
-    if not values or rule in ("analyze", "report", "track"):
+    if not values or rule in OF_STUDY:
         return repr(otherwise)
     return f"{values!r}.get(wildcards.dataset, {otherwise!r})"

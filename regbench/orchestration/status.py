@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from regbench.orchestration import jobs
+from regbench.orchestration.jobs import Job
 from regbench.orchestration.progress import Cell, Progress, progress
 from regbench.study import plan
 from regbench.study.config import Config
@@ -22,91 +22,91 @@ STATES = ("done", "running", "failed", "stopped", "not started")
 
 def status(config: Config) -> dict[str, Any]:
     """Everything the files say, as JSON."""
-    found = progress(config)
-    counts = Counter[str](cell.state for cell in found.cells)
-    steps = Counter[str](state for _, state, _ in found.steps)
+    now = progress(config)
+    cells = Counter[str](cell.state for cell in now.cells)
+    jobs = Counter[str](state for _, state, _ in now.jobs)
     return {
         "study": config.study,
-        "head": found.head,
-        "cells": {state: counts[state] for state in STATES},
-        "jobs": {state: steps[state] for state in STATES},
-        "eta": eta(config, found),
-        "best": best(config, found.cells),
+        "head": now.head,
+        "cells": {state: cells[state] for state in STATES},
+        "jobs": {state: jobs[state] for state in STATES},
+        "eta": eta(config, now),
+        "best": best(config, now.cells),
         "not_done": [
             {"dataset": cell.dataset, "method": cell.method, "state": cell.state, "reason": cell.reason}
-            for cell in found.cells
+            for cell in now.cells
             if cell.state != "done"
         ],
         "datasets": [
-            {"rule": step.rule, "dataset": step.dataset, "state": state, "reason": reason}
-            for step, state, reason in found.datasets
+            {"rule": job.rule, "dataset": job.dataset, "state": state, "reason": reason}
+            for job, state, reason in now.datasets
         ],
     }
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """The same for a terminal."""
-    lines = [f"study {found['study']}"]
+def text(answer: Mapping[str, Any]) -> str:
+    """The answer of `status` for a terminal."""
+    lines = [f"study {answer['study']}"]
     for kind in ("cells", "jobs"):
-        counts = found[kind]
+        counts = answer[kind]
         words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
-    if found["head"] or found["not_done"]:
-        lines.append(f"head  {'runs' if found['head'] else 'not running: the same snakemake command goes on'}")
-    lines.append(f"ETA   {_eta_words(found['eta']) if found['not_done'] else 'all cells are done'}")
-    for entry in found["best"]:
+    if answer["head"] or answer["not_done"]:
+        lines.append(f"head  {'runs' if answer['head'] else 'not running: the same snakemake command goes on'}")
+    lines.append(f"ETA   {_eta_words(answer['eta']) if answer['not_done'] else 'all cells are done'}")
+    for entry in answer["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
             f"best  {entry['dataset']}/{entry['method']}: validation Dice {entry['dice']:.4f} "
             f"(lambda {entry['lam']:.3g}{seeds})"
         )
     for state in ("failed", "stopped", "running"):
-        mine = [cell for cell in found["not_done"] if cell["state"] == state]
-        lines += [f"{state}: {cell['dataset']}/{cell['method']}: {cell['reason']}" for cell in mine[:SHOWN]]
-        if len(mine) > SHOWN:
-            lines.append(f"{state}: {len(mine) - SHOWN} more cells (--json names all)")
+        cells = [cell for cell in answer["not_done"] if cell["state"] == state]
+        lines += [f"{state}: {cell['dataset']}/{cell['method']}: {cell['reason']}" for cell in cells[:SHOWN]]
+        if len(cells) > SHOWN:
+            lines.append(f"{state}: {len(cells) - SHOWN} more cells (--json names all)")
     return "\n".join(lines)
 
 
-def seconds_by_rule(root: Path, steps: Iterable[tuple[jobs.Step, str, str]]) -> dict[str, float]:
+def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
     """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their logs, evenly taken."""
     done = defaultdict(list)
-    for step, state, _ in steps:
-        if state == "done" and step.rule not in QUICK:
-            done[step.rule].append(step)
-    found = {}
-    for rule, mine in done.items():
-        times = [seconds_in(Path(jobs.log_of(root, step))) for step in mine[:: -(-len(mine) // SAMPLE)]]
+    for job, state, _ in jobs:
+        if state == "done" and job.rule not in QUICK:
+            done[job.rule].append(job)
+    means = {}
+    for rule, finished in done.items():
+        times = [seconds_in(Path(job.log)) for job in finished[:: -(-len(finished) // SAMPLE)]]
         known = [time for time in times if time is not None]
         if known:
-            found[rule] = float(np.mean(known))
-    return found
+            means[rule] = float(np.mean(known))
+    return means
 
 
-def eta(config: Config, found: Progress) -> dict[str, Any]:
+def eta(config: Config, now: Progress) -> dict[str, Any]:
     """Seconds that remain: the work divided by what runs at once, but no less than the longest cell's own jobs.
 
     Rules of which no job has ended yet are named in `unknown` and not counted.
     """
-    steps = list(found.steps)
-    seconds = seconds_by_rule(plan.layout(config).root, steps)
+    jobs = list(now.jobs)
+    seconds = seconds_by_rule(jobs)
     if "trial" in seconds and "train" not in seconds:  # a training is as long as its steps
         trials = min(config.tuning.trials_per_job, config.tuning.round_size) * config.tuning.steps
         seconds["train"] = seconds["trial"] * max(config.training.steps / trials, 1)
     work, chains, unknown = 0.0, [0.0], set[str]()
-    for cell in found.cells:
+    for cell in now.cells:
         chain: dict[tuple[str, str], float] = {}
-        for step, state, _ in cell.steps:
-            if state == "done" or step.rule in QUICK:
+        for job, state, _ in cell.jobs:
+            if state == "done" or job.rule in QUICK:
                 continue
-            if step.rule not in seconds:
-                unknown.add(step.rule)
-            left = seconds.get(step.rule, 0.0) * (0.5 if state == "running" else 1)
+            if job.rule not in seconds:
+                unknown.add(job.rule)
+            left = seconds.get(job.rule, 0.0) * (0.5 if state == "running" else 1)
             work += left
-            place = (step.rule, jobs.round_of(step) if step.rule in ("propose", "trial") else "")
+            place = (job.rule, job.round if job.rule in ("propose", "trial") else "")
             chain[place] = max(chain.get(place, 0.0), left)  # seeds, searches and the jobs of a round: side by side
         chains.append(sum(chain.values()))
-    at_once = sum(state == "running" for _, state, _ in steps)
+    at_once = sum(state == "running" for _, state, _ in jobs)
     return {
         "seconds": max(work / at_once, *chains) if at_once else None,
         "work_seconds": work,
@@ -115,14 +115,14 @@ def eta(config: Config, found: Progress) -> dict[str, Any]:
     }
 
 
-def _eta_words(found: Mapping[str, Any]) -> str:
-    more = f"; {', '.join(found['unknown'])} not measured yet, not counted" if found["unknown"] else ""
-    if not found["work_seconds"]:
+def _eta_words(answer: Mapping[str, Any]) -> str:
+    more = f"; {', '.join(answer['unknown'])} not measured yet, not counted" if answer["unknown"] else ""
+    if not answer["work_seconds"]:
         return f"unknown: no job has ended yet{more}"
     least = "at least " if more else ""
-    if found["seconds"] is None:
-        return f"{least}{duration(found['work_seconds'])} of work, one job at a time; no job runs{more}"
-    return f"{least}{duration(found['seconds'])} with {found['at_once']} jobs at once{more}"
+    if answer["seconds"] is None:
+        return f"{least}{duration(answer['work_seconds'])} of work, one job at a time; no job runs{more}"
+    return f"{least}{duration(answer['seconds'])} with {answer['at_once']} jobs at once{more}"
 
 
 def duration(seconds: float) -> str:
@@ -162,7 +162,7 @@ def _score(config: Config, cell: Cell) -> dict[str, Any] | None:
     if records:
         dice = float(np.mean([record["validation"]["dice"] for record in records]))
         return entry | {"dice": dice, "lam": records[0]["lam"]}
-    ended = [step.replicate for step, state, _ in cell.steps if step.rule == "select" and state == "done"]
+    ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
     chosen = read_json(plan.layout(config).selected(cell.dataset, cell.method, ended[0]))

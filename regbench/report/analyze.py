@@ -19,7 +19,7 @@ from regbench.statistics import spread
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system.errors import RegbenchError
-from regbench.system.files import RUN, read_json, replacing, write_json
+from regbench.system.files import read_json, replacing, write_json
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 OF_TRIAL = ("replicate", "number", "lam", "values", "status", "dice", "ndv_percent", "environment")
@@ -53,9 +53,7 @@ def analyze(config: Config) -> None:
     parts = {(str(dataset), str(method)): part for (dataset, method), part in frame.groupby(["dataset", "method"])}
     # Controls have pairs of their own and are compared with nothing: they are not among the rows.
     parts |= {run[:2]: joined([lay.pairs(*run)]) for run in plan.control_runs(config)}
-    trained = {
-        method.model.id: not plan.untrained(config, method.id) for method in known if method.tuned and method.model
-    }
+    trained = {method.model.id: method.needs_training for method in known if method.tuned and method.model}
     manifests = {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets}
     entries = [
         _entry(config, dataset.id, method, parts[dataset.id, method.id])
@@ -144,9 +142,9 @@ def _entry(config: Config, dataset: str, method: plan.Method, mine: pd.DataFrame
     if method.tuned:
         entry |= _searches(config, dataset, method.id)
         for seed in plan.seeds(config, method.id):
-            record = read_json(lay.run(dataset, method.id, seed) / RUN)
+            record = read_json(lay.run_record(dataset, method.id, seed))
             entry["runs"].append({key: record[key] for key in OF_RUN if key in record})
-        entry |= {"trained": not plan.untrained(config, method.id), "made_by": made_by(entry)}
+        entry |= {"trained": method.needs_training, "made_by": made_by(entry)}
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once
     return entry

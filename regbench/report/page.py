@@ -15,48 +15,9 @@ from regbench.report.grid_words import caption, grid_frame, meanings
 from regbench.report.headline import headline
 from regbench.report.page_tables import page_table
 from regbench.study.plan import Layout
+from regbench.study.report_files import FIGURES, TABLES, table_names
 from regbench.system.files import read_json, write_text
 
-TABLES = {
-    "main": "Results",
-    "verdicts": "Verdicts",
-    "variance": "What the noise is made of",
-    "selection": "Choice of lambda",
-    "significance": "Tests of these trained networks",
-    "grid": "What similarity and regularizer contribute",
-    "per_structure": "Structures",
-    "controls": "Controls: which columns can be fooled",
-    "runtime": "Time and memory",
-}
-FIGURES = {
-    "lambda": "Lambda against validation Dice and NDV; the chosen lambda is ringed.",
-    "pareto": "Every trial, with the Pareto front of each similarity.",
-    "dice": "Test Dice of each method.",
-    "critical_difference": "Mean ranks, and what the tests do not tell apart.",
-    "rank_stability": "How often each method holds each rank when subjects are drawn again.",
-    "structures": "Dice of each structure, before registration and by the best method.",
-    "panels": "Best, median and worst pair of the best method. Folds (determinant <= 0) are magenta.",
-    "training": "Training similarity over the steps, a running mean.",
-    "runtime_dice": "Time of a registration against Dice.",
-}
-ALTS = {
-    "lambda": "Lines over lambda on a logarithmic axis, one a regularizer, a column a model and similarity: validation "
-    "Dice above, NDV in per cent below; a ring is around the chosen lambda.",
-    "pareto": "Points, one a trial: validation Dice over NDV in per cent; a step line a similarity joins the trials "
-    "that no other beats in both.",
-    "dice": "Box plots of the Dice of the test pairs, one box a method, no registration in grey.",
-    "critical_difference": "Methods from best to worst mean rank by Dice, a point each; bars beside them join methods "
-    "whose ranks lie closer than the critical difference.",
-    "rank_stability": "Dots, a row a method and a column a rank: the larger the dot, the more often the method holds "
-    "the rank when subjects are drawn again.",
-    "structures": "Box plots of the Dice of each structure, two boxes each: no registration in grey, the best method "
-    "in blue.",
-    "panels": "Rows of images of the best, median and worst test pair: fixed, moving and moved image, differences "
-    "before and after, deformed grid, and determinant, where folds are magenta.",
-    "training": "Lines over the training steps, a panel a similarity: the training similarity of each regularizer.",
-    "runtime_dice": "Points: test Dice over the time of a registration in milliseconds, a colour a model and "
-    "similarity.",
-}
 OF_PAIR = "Fixed, moving and moved image, differences before and after, deformed grid and determinant of a test pair: "
 OF_SEARCH = "Optuna's plot of the score of each trial over what was searched: "
 OF_MORE = "Optuna's plot of the importance of what was searched, of its second goal, or of the Pareto front: "
@@ -116,17 +77,16 @@ def write_page(
 
 def _tables(lay: Layout, summary: Mapping[str, Any]) -> Iterable[tuple[str, str, Markup]]:
     """Name, title and HTML of each table that was written."""
-    for name, title in TABLES.items():
-        if name == "controls" and not has_controls(summary):
-            continue
+    for name in table_names(controls=has_controls(summary)):
         path = lay.tables / f"{name}.html"
         # `write_table` escaped it.
-        yield name, title, Markup(page_table(path.read_text("utf-8"), title))
+        yield name, TABLES[name], Markup(page_table(path.read_text("utf-8"), TABLES[name]))
 
 
 def _figure(lay: Layout, name: str) -> Picture:
     image = (lay.figures / f"{name}.svg").read_bytes()
-    return Picture(f"figure-{name}", ALTS[name], f"{FIGURES[name]} Data: figures/{name}.csv", _inline(image, "svg+xml"))
+    figure = FIGURES[name]
+    return Picture(f"figure-{name}", figure.alt, f"{figure.words} Data: figures/{name}.csv", _inline(image, "svg+xml"))
 
 
 def _searches(tuning: Sequence[tuple[str, Sequence[bytes]]]) -> Iterable[Picture]:

@@ -1,7 +1,7 @@
 """All tables and figures of a study, and the page that holds them."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from regbench.report.summary_file import load_summary
 from regbench.report.tuning_plots import search_plots, searches
 from regbench.study import plan
 from regbench.study.config import Config
-from regbench.system.files import HISTORY
+from regbench.study.report_files import figure_names
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
@@ -36,24 +36,27 @@ def report(config: Config, *, processes: int = 1) -> None:
     protocol = plan.protocol(config)
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
     best_runs = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
-    histories = {run: pd.read_parquet(lay.run(*run) / HISTORY) for run in best_runs}
+    histories = {run: pd.read_parquet(lay.history(*run)) for run in best_runs}
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     drawn = searches(config, summary)
+    figures: dict[str, Callable[[], object]] = {
+        "panels": partial(panels_figure, shown, spacing, lay.figures),
+        "lambda": partial(study_figures.lambda_figure, summary, lay.figures),
+        "structures": partial(comparison_figures.structures_figure, summary, rows, lay.figures),
+        "dice": partial(study_figures.dice_figure, rows, lay.figures),
+        "verdict_grid": partial(verdict_grid, summary, lay.figures),
+        "pareto": partial(comparison_figures.pareto_figure, summary, lay.figures),
+        "critical_difference": partial(comparison_figures.difference_figure, summary, lay.figures),
+        "rank_stability": partial(comparison_figures.stability_figure, summary, lay.figures),
+        "runtime_dice": partial(comparison_figures.speed_figure, summary, rows, lay.figures),
+        "training": partial(comparison_figures.curves_figure, histories, lay.figures),
+    }
     strips, *found = side_by_side(
         [
             partial(pair_strips, shown, spacing),
-            partial(panels_figure, shown, spacing, lay.figures),
-            partial(study_figures.lambda_figure, summary, lay.figures),
-            partial(comparison_figures.structures_figure, summary, rows, lay.figures),
-            partial(study_figures.dice_figure, rows, lay.figures),
-            partial(verdict_grid, summary, lay.figures),
-            partial(comparison_figures.pareto_figure, summary, lay.figures),
-            partial(comparison_figures.difference_figure, summary, lay.figures),
-            partial(comparison_figures.stability_figure, summary, lay.figures),
-            partial(comparison_figures.speed_figure, summary, rows, lay.figures),
-            partial(comparison_figures.curves_figure, histories, lay.figures),
+            *(figures[name] for name in figure_names()),
             partial(tables.write_main, summary, lay.tables, protocol),
             partial(write_details, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
@@ -63,7 +66,7 @@ def report(config: Config, *, processes: int = 1) -> None:
         ],
         processes,
     )
-    tracking = plan.tracking_uri(config) if config.tracking.enabled else None
+    tracking = plan.shown_uri(config) if config.tracking.enabled else None
     write_page(summary, lay, strips, found[len(found) - len(drawn) :], tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
 

@@ -5,7 +5,6 @@ Snakemake re-runs a job exactly when something it depends on has changed, the co
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +31,13 @@ from regbench.study.specs import (
     TrainSpec,
     TrialSpec,
 )
+from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
+from regbench.system.files import CHECKPOINT, HISTORY, MANIFEST, RUN
 
 IDENTITY = "identity"
 CONTROLS = ("control_self", "control_sort")  # of `regbench.evaluation.controls`: rows that say what a table is worth
-UNTRAINED = frozenset({"instance"})  # models without weights
+WITHOUT_WEIGHTS = frozenset({"instance"})  # models
 PAIRS = "pairs.parquet"  # a run's rows
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 # Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
@@ -60,6 +61,11 @@ class Method:
         """Whether it has a lambda, seeds and runs; no registration, baselines and controls have none."""
         return self.similarity is not None
 
+    @property
+    def needs_training(self) -> bool:
+        """Whether its model has weights; `instance` has none: it optimises each pair by itself."""
+        return self.model is not None and self.model.name not in WITHOUT_WEIGHTS
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -71,7 +77,7 @@ class Layout:
         return self.root / "data" / dataset
 
     def manifest(self, dataset: str) -> Path:
-        return self.data(dataset) / "manifest.json"
+        return self.data(dataset) / MANIFEST
 
     def search(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
         """All that one of a cell's independent searches writes."""
@@ -87,27 +93,72 @@ class Layout:
         first, last = slots
         return Path(self.search(dataset, method, replicate), f"round{number}", f"trials{first}-{last}.json")
 
+    @property
+    def state(self) -> Path:
+        """What must survive a kill, and who is at work: nothing of it is a result."""
+        return self.root / "state"
+
+    @property
+    def workflow_lock(self) -> Path:
+        """Owned by the head."""
+        return self.state / "workflow.lock"
+
+    @property
+    def head_note(self) -> Path:
+        """Where the log of the last head lies."""
+        return self.state / "head.json"
+
+    @property
+    def optuna_owner(self) -> Path:
+        """Owned by who exports to Optuna."""
+        return self.state / "optuna.owner"
+
     def trial_state(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
-        return Path(self.root, "state", "trials", dataset, method, f"replicate{replicate}")
+        return Path(self.state, "trials", dataset, method, f"replicate{replicate}")
+
+    def trial_owner(self, dataset: str, method: str, job: str, replicate: int | str = 0) -> Path:
+        """Of the trials of one job, such as ``round0.trials0-3``."""
+        return self.trial_state(dataset, method, replicate) / f"{job}.owner"
 
     def training_state(self, dataset: str, method: str, seed: int | str) -> Path:
-        return Path(self.root, "state", "training", dataset, method, f"seed{seed}.pt")
+        return Path(self.state, "training", dataset, method, f"seed{seed}.pt")
+
+    def training_owner(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.training_state(dataset, method, seed).with_suffix(".owner")
 
     def waiting(self, dataset: str, method: str, seed: int | str) -> Path:
         """Where a run of a cell that is one job lies, whole, until all runs of the cell are done."""
-        return Path(self.root, "state", "cells", dataset, method, f"seed{seed}")
+        return Path(self.state, "cells", dataset, method, f"seed{seed}")
 
     def cell_owner(self, dataset: str, method: str) -> Path:
-        return Path(self.root, "state", "cells", dataset, f"{method}.owner")
+        return Path(self.state, "cells", dataset, f"{method}.owner")
 
     def evaluation_state(self, dataset: str, method: str, seed: int | str) -> Path:
-        return self.root / "state" / "evaluation" / dataset / method / f"seed{seed}.owner"
+        return Path(self.state, "evaluation", dataset, method, f"seed{seed}.owner")
+
+    def runtime_state(self, dataset: str) -> Path:
+        """What the timing of a dataset has so far."""
+        return Path(self.state, "runtime", dataset)
+
+    def runtime_owner(self, dataset: str) -> Path:
+        return self.runtime_state(dataset).with_suffix(".owner")
 
     def selected(self, dataset: str, method: str, replicate: int | str = 0) -> Path:
         return self.search(dataset, method, replicate) / "selected.json"
 
     def run(self, dataset: str, method: str, seed: int | str) -> Path:
         return Path(self.root, "runs", dataset, method, f"seed{seed}")
+
+    def run_record(self, dataset: str, method: str, seed: int | str) -> Path:
+        """What a run is made of and what came of it; its training writes it last."""
+        return self.run(dataset, method, seed) / RUN
+
+    def checkpoint(self, dataset: str, method: str, seed: int | str) -> Path:
+        return self.run(dataset, method, seed) / CHECKPOINT
+
+    def history(self, dataset: str, method: str, seed: int | str) -> Path:
+        """Every step of a run's training."""
+        return self.run(dataset, method, seed) / HISTORY
 
     def pairs(self, dataset: str, method: str, seed: int | str) -> Path:
         """Rows of a run; those of the controls lie beside the rows of `identity`, whose job writes them."""
@@ -135,24 +186,12 @@ class Layout:
 
     @property
     def tracked(self) -> Path:
-        return self.root / "state" / "tracked.json"
-
-    @property
-    def workflow_lock(self) -> Path:
-        """Owned by the process that runs the study."""
-        return self.root / "state" / "workflow.lock"
+        return self.state / "tracked.json"
 
     @property
     def optuna_database(self) -> Path:
         """Where `export-optuna` writes the trials, unless it is told another storage."""
         return self.root / "optuna.db"
-
-    def runtime_state(self, dataset: str) -> Path:
-        """Folder of the timings of a dataset that are finished, one file a run."""
-        return self.root / "state" / "runtime" / dataset
-
-    def runtime_owner(self, dataset: str) -> Path:
-        return self.runtime_state(dataset).with_suffix(".owner")
 
     @property
     def config(self) -> Path:
@@ -195,17 +234,18 @@ def layout(config: Config) -> Layout:
     return Layout(Path(config.results) / config.study)
 
 
-def tracking_uri(config: Config) -> str:
-    """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password."""
-    uri = config.tracking.uri or f"sqlite:///{config.results}/mlflow.db"
-    return without_password(uri)
+def shown_uri(config: Config) -> str:
+    """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password.
+
+    `regbench.tracking.store.tracking_uri` is the one to connect to.
+    """
+    return without_password(config.tracking.uri or f"sqlite:///{config.results}/mlflow.db")
 
 
-def without_password(text: str) -> str:
-    """Credentials in a URI are nobody's business in a log: neither before the host, where a password may hold any of
-    ``/``, ``@`` and ``:``, nor among the options after the ``?``."""
-    text = re.sub(r"(?<=://)\S+@", "***@", text)
-    return re.sub(r"(?i)([?&][^=&\s]*(?:password|passwd|pwd|token|secret)[^=&\s]*=)[^&\s]+", r"\1***", text)
+def has_password(config: Config) -> bool:
+    """Whether the config's tracking URI holds credentials."""
+    uri = config.tracking.uri or ""
+    return without_password(uri) != uri
 
 
 def methods(config: Config) -> tuple[Method, ...]:
@@ -254,9 +294,10 @@ def find_method(config: Config, name: str) -> Method:
 
 def seeds(config: Config, method: str) -> tuple[int, ...]:
     """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one for each search."""
-    if not find_method(config, method).tuned:
+    known = find_method(config, method)
+    if not known.tuned:
         return config.seeds[:1]
-    return config.seeds[:: _block(config)] if untrained(config, method) else config.seeds
+    return config.seeds if known.needs_training else config.seeds[:: _block(config)]
 
 
 def replicates(config: Config, method: str) -> range:
@@ -289,15 +330,10 @@ def tuning_seed(config: Config, replicate: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def untrained(config: Config, method: str) -> bool:
-    """Whether a method optimises each pair by itself: nothing to train."""
-    model = find_method(config, method).model
-    return model is not None and model.name in UNTRAINED
-
-
 def one_job(config: Config, method: str) -> bool:
     """Whether one job does the whole cell: where nothing is trained, and where the study says so."""
-    return untrained(config, method) or (config.one_job_per_cell and find_method(config, method).tuned)
+    known = find_method(config, method)
+    return known.tuned and (config.one_job_per_cell or not known.needs_training)
 
 
 def runs(config: Config) -> Iterator[tuple[str, str, int]]:
@@ -381,7 +417,7 @@ def search_of(config: Config, method: str) -> tuple[DimensionSpec, ...]:
     dimensions: dict[str, DimensionSpec] = {}
     for entry in config.tuning.search:
         named = ((entry.model, cell.model), (entry.similarity, cell.similarity), (entry.regularizer, cell.regularizer))
-        idle = entry.parameter.startswith("training.") and untrained(config, method)
+        idle = entry.parameter.startswith("training.") and not cell.needs_training
         if idle or any(name not in ("*", part.id) for name, part in named):
             continue
         shape = entry.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
@@ -396,7 +432,7 @@ def propose_job(
     """What the proposals of a search (of one round of it) depend on, beside the trials of earlier rounds."""
     tuning = config.tuning
     cell = f"{config.study}/{dataset}/{method}"
-    noisy = not untrained(config, method)
+    noisy = find_method(config, method).needs_training
     rule = lambda_of(config, method)
     seed = tuning_seed(config, replicate)
     repeats = tuning.repeats if noisy else 0
@@ -483,7 +519,7 @@ def select_job(config: Config, method: str, replicate: int = 0) -> SelectSpec:
         search=search_of(config, method),
         selection=config.tuning.selection,
         ndv_limit_percent=config.tuning.ndv_limit_percent,
-        noisy=not untrained(config, method),
+        noisy=find_method(config, method).needs_training,
         code=fingerprint("regbench.tuning.rounds"),
     )
 
@@ -567,7 +603,7 @@ def study_job(config: Config, stage: str) -> StudySpec:
 def track_job(config: Config) -> TrackSpec:
     """What the push to MLflow depends on, beside the study's files."""
     models = config.tracking.register_models
-    return TrackSpec(uri=tracking_uri(config), models=models, code=fingerprint("regbench.tracking"))
+    return TrackSpec(uri=shown_uri(config), models=models, code=fingerprint("regbench.tracking"))
 
 
 def protocol(config: Config) -> dict[str, JsonValue]:

@@ -14,6 +14,7 @@ from regbench.system.errors import RegbenchError
 
 # The files of a run; named here for those who read them and need no torch.
 CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
+MANIFEST = "manifest.json"  # of a prepared dataset
 
 
 @contextmanager

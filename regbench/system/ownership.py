@@ -4,6 +4,8 @@
 it does not, the record in the file decides: host, process and Slurm job of the holder, and a count that the holder
 raises every `BEAT` seconds. A holder elsewhere is dead when Slurm says that its job is over, or when the count has
 stood still for `STALE` seconds of this process's own clock (no two hosts' clocks are compared).
+
+`owned` and `owning` take a folder; `alive` only looks.
 """
 
 import atexit
@@ -18,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from regbench.system.errors import RegbenchError
 from regbench.system.slurm import holder_lives
@@ -29,6 +31,30 @@ STALE = 90.0
 POLL = 2.0
 LENGTH = 512  # bytes of the record, so that a new one covers the old one in one write
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # file systems without flock
+State = Literal["alive", "dead", "unknown"]
+
+
+class Watch:
+    """A holder on another host, whom this host's kernel cannot speak for, from one look at its record to the next."""
+
+    def __init__(self) -> None:
+        self.text, self.since = "", 0.0  # the record at the last look, and since when it has stood still
+
+    def look(self, text: str, job: str) -> State:
+        """What the record says now.
+
+        Args:
+            text: the record as it stands in the file.
+            job: the holder's Slurm job; empty where it has none, or the same one as this process.
+        """
+        now, first = time.monotonic(), not self.text
+        if text != self.text:
+            self.text, self.since = text, now
+            if not first:
+                return "alive"
+        if job and holder_lives(job) is False:
+            return "dead"
+        return "dead" if now - self.since >= STALE else "unknown"
 
 
 class Owner:
@@ -40,11 +66,11 @@ class Owner:
         self.record: dict[str, Any] = {
             "host": platform.node(),
             "pid": os.getpid(),
-            "job": os.environ.get("SLURM_JOB_ID", ""),
+            "job": _own_job(),
             "beat": 0,
         }
         self.over = threading.Event()
-        self.text, self.since = "", 0.0  # the record of a holder on another host, and since when it has stood still
+        self.watch = Watch()
 
     def take(self, *, wait: bool) -> bool:
         """Become the owner; whether another one had to end first.
@@ -53,8 +79,8 @@ class Owner:
             RegbenchError: if another one lives and we are not to `wait` (says which), or the folder is not writable.
         """
         waited = False
-        while (found := self._try()) is not None:
-            state, holder = found
+        while (other := self._try()) is not None:
+            state, holder = other
             if state == "alive" and not wait:
                 raise RegbenchError(f"{self.what} is being run by {holder}. Wait until it ends, or stop it.")
             if not waited:
@@ -74,7 +100,7 @@ class Owner:
             os.close(self.descriptor)
             self.descriptor = -1
 
-    def _try(self) -> tuple[str, str] | None:
+    def _try(self) -> tuple[State, str] | None:
         """None once the file is ours; else whether its holder is `alive` or `unknown`, and who it is."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,21 +125,10 @@ class Owner:
         record = _parse(text)
         if not record or (locks and record.get("host") == self.record["host"]):
             return None
-        state = self._elsewhere(text, record)
+        state = self.watch.look(text, _other_job(record))
         return None if state == "dead" else self._leave(state)
 
-    def _elsewhere(self, text: str, record: dict[str, Any]) -> str:
-        """`alive`, `dead` or `unknown`: the holder that this host's kernel cannot speak for."""
-        job, now = str(record.get("job") or ""), time.monotonic()
-        if job and job != self.record["job"] and holder_lives(job) is False:
-            return "dead"
-        if text == self.text:
-            return "dead" if now - self.since >= STALE else "unknown"
-        moved = bool(self.text)
-        self.text, self.since = text, now
-        return "alive" if moved else "unknown"
-
-    def _leave(self, state: str) -> tuple[str, str]:
+    def _leave(self, state: State) -> tuple[State, str]:
         record = _parse(self._read())
         os.close(self.descriptor)
         self.descriptor = -1
@@ -146,7 +161,49 @@ def _parse(text: str) -> dict[str, Any]:
         record = json.loads(text)
     except ValueError:
         return {}
-    return record if isinstance(record, dict) and {"host", "pid"} <= set(record) else {}
+    return record if isinstance(record, dict) and "host" in record and isinstance(record.get("pid"), int) else {}
+
+
+def _own_job() -> str:
+    return os.environ.get("SLURM_JOB_ID", "")
+
+
+def _other_job(record: dict[str, Any]) -> str:
+    """The Slurm job of a holder, if it is another one than ours: a requeued job must not take itself for dead."""
+    job = str(record.get("job") or "")
+    return "" if job == _own_job() else job
+
+
+WATCHED: dict[Path, Watch] = {}  # what `alive` has seen of holders on other hosts
+
+
+def alive(path: Path) -> bool:
+    """Whether somebody owns `path`, by the record in the file; takes no lock, so it disturbs nobody.
+
+    On this host the kernel knows the process. Elsewhere the rule is that of an owner: a holder is dead when Slurm says
+    so, or when its count stood still for `STALE` seconds between looks of this process. Before that it counts as alive:
+    whoever ends in peace takes the file along.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    record = _parse(text)
+    if not record or record["host"] == platform.node():
+        WATCHED.pop(path, None)
+        return bool(record) and process_lives(record["pid"])
+    return WATCHED.setdefault(path, Watch()).look(text, _other_job(record)) != "dead"
+
+
+def process_lives(pid: int) -> bool:
+    """Whether a process of this host lives, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def run_by(path: Path) -> str:

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +20,11 @@ from regbench.system.files import digest
 LOG = logging.getLogger(__name__)
 LONGEST = 50  # of a job name's prefix, in characters: the executor plugin refuses more
 ANSWER = 30  # seconds that the controller has for its answer
+LISTED = 5  # seconds that a list of this user's jobs serves all who ask for one of them
+ENDED = frozenset({
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PENDING", "PREEMPTED",
+    "TIMEOUT",
+})  # fmt: skip
 
 
 def job_prefix(study: str, root: Path) -> str:
@@ -53,15 +60,29 @@ def cancel(prefix: str) -> Mapping[str, str]:
 
 def holder_lives(job: str) -> bool | None:
     """Whether Slurm still has `job` on a node; None if it cannot say."""
-    if shutil.which("squeue") is None:
+    if shutil.which("squeue") is None or (own := _own_jobs(int(time.monotonic() // LISTED))) is None:
         return None
+    if job in own:
+        return own[job] not in ENDED
     try:
         listed = _ask("squeue", "--noheader", "--format=%T", f"--jobs={job}", "--states=all")
     except RegbenchError as error:
         return False if "Invalid job id" in str(error) else None
-    ended = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PENDING",
-             "PREEMPTED", "TIMEOUT"}  # fmt: skip
-    return not set(listed.split()) <= ended
+    return not set(listed.split()) <= ENDED
+
+
+@lru_cache(maxsize=1)
+def _own_jobs(moment: int) -> Mapping[str, str] | None:
+    """State of each of this user's jobs, asked for once a `moment`, for hundreds of questions; None if Slurm is silent.
+
+    Args:
+        moment: number of the `LISTED` seconds in which the answer serves.
+    """
+    try:
+        listed = _ask("squeue", "--me", "--noheader", "--format=%A|%T")
+    except RegbenchError:
+        return None
+    return dict(line.split("|", 1) for line in listed.splitlines() if "|" in line)
 
 
 def go_back_when_preempted() -> None:

@@ -1,7 +1,6 @@
 """Pushing a study while it runs, from a process that no training knows of."""
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from regbench.orchestration import progress
 from regbench.study.config import Config
 from regbench.system.errors import RegbenchError
+from regbench.system.ownership import process_lives
 from regbench.tracking import mlflow_views
 from regbench.tracking.push import Changes, Sink, describe
 from regbench.tracking.records import study_items
@@ -67,7 +67,7 @@ def _sweep_until(stop: threading.Event, config: Config, interval: float | None, 
             pause = min(2 * pause, LONGEST)
         except RegbenchError as error:
             LOG.warning("%s", error)  # a file that is just being written anew
-        if _wait(stop, pause, lambda: head is not None and not _lives(head)) or (head is None and _done(config)):
+        if _wait(stop, pause, lambda: head is not None and not process_lives(head)) or (head is None and _done(config)):
             return
 
 
@@ -97,16 +97,6 @@ def _wait(stop: threading.Event, seconds: float, over: Callable[[], bool]) -> bo
         if left <= 0:
             return False
         stop.wait(min(left, LOOK))
-    return True
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
     return True
 
 

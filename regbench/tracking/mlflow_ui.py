@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 
 from regbench.study import plan
 from regbench.study.config import Config
+from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.tracking import mlflow_views
 from regbench.tracking.push import KEY
@@ -81,7 +82,7 @@ def _links(config: Config, uri: str, command: str) -> dict[str, str]:
             "Run the study, or run this where its `results` lie."
         )
     missing = RegbenchError(
-        f"study `{config.study}` must be in MLflow at `{plan.without_password(uri)}`, but is not. Run `{command}`."
+        f"study `{config.study}` must be in MLflow at `{without_password(uri)}`, but is not. Run `{command}`."
     )
     file = uri.removeprefix("sqlite:///")
     if file != uri and not Path(file).is_file():
@@ -98,9 +99,9 @@ def _links(config: Config, uri: str, command: str) -> dict[str, str]:
             raise missing  # pushed by an older regbench
         runs = client.search_runs([experiment.experiment_id], mlflow_views.FILTER, max_results=mlflow_views.MOST)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        first = plan.without_password(str(error).partition("\n")[0])
+        first = without_password(str(error).partition("\n")[0])
         raise RegbenchError(
-            f"MLflow at `{plan.without_password(uri)}` must be reachable, but got: {first}. "
+            f"MLflow at `{without_password(uri)}` must be reachable, but got: {first}. "
             "Start its server, or change `tracking.uri` in the config."
         ) from error
     ids = {run.data.tags[KEY]: run.info.run_id for run in runs if KEY in run.data.tags}
@@ -176,4 +177,4 @@ def _last(log: IO[bytes]) -> str:
     """The end of what the server said."""
     log.seek(0)
     lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-    return plan.without_password(" | ".join(lines[-3:])) or "it said nothing"
+    return without_password(" | ".join(lines[-3:])) or "it said nothing"

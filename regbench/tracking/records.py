@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.orchestration import progress
 from regbench.report.against_best import WORDS, against_best, rank_intervals
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.study.specs import TrainSpec
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, canonical_json, digest, file_sha256, read_json
+from regbench.system.ownership import alive
 from regbench.tracking import mlflow_views
 from regbench.training import training_log
 from regbench.tuning.trial_store import log_file, stored_log, trial_file
@@ -235,9 +235,9 @@ class _Cell:
                     continue
                 if not proposals.exists():
                     return
-                lives = progress.lives(state / f"round{number}.trials{first}-{last}.owner")
+                running = alive(lay.trial_owner(dataset, method, f"round{number}.trials{first}-{last}", replicate))
                 for proposal in read_json(proposals)[first : last + 1]:
-                    yield from self._unfinished(state, proposal, running=lives)
+                    yield from self._unfinished(state, proposal, running=running)
 
     def _unfinished(self, state: Path, proposal: Mapping[str, Any], *, running: bool) -> Iterator[_Trial]:
         """A trial of a job that has not written its file; results and logs of other lambdas are of another config."""
@@ -249,8 +249,7 @@ class _Cell:
             yield _Trial(number, lam, values, state, log, finished=False, running=running)
 
     def _lives(self, seed: int) -> bool:
-        state = self.lay.training_state(self.dataset, self.method.id, seed)
-        return progress.lives(state.with_suffix(".owner"))
+        return alive(self.lay.training_owner(self.dataset, self.method.id, seed))
 
     @cached_property
     def tags(self) -> dict[str, str]:

@@ -66,7 +66,7 @@ def register_models(config: Config, sink: Sink) -> list[str]:
     entered = []
     for dataset in config.datasets:
         for method in plan.methods(config):
-            seeds = plan.seeds(config, method.id) if method.tuned and not plan.untrained(config, method.id) else ()
+            seeds = plan.seeds(config, method.id) if method.needs_training else ()
             folders = {seed: plan.layout(config).run(dataset.id, method.id, seed) for seed in seeds}
             runs = {seed: read_json(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
             sound = [seed for seed, run in runs.items() if run["status"] == "complete"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from regbench.study import plan
 from regbench.study.config import Config
+from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.system.file_lock import waiting
 from regbench.system.files import write_json
@@ -30,8 +31,11 @@ class UnreachableError(RegbenchError):
 
 
 def tracking_uri(config: Config) -> str:
-    """The configured tracking URI, or the SQLite file beside the study's folder (an absolute path: MLflow's default
-    depends on the working directory)."""
+    """The URI to connect to: the configured one, password included, or the SQLite file beside the study's folder.
+
+    The path is absolute, because MLflow's own default depends on the working directory. `regbench.study.plan.shown_uri`
+    is the one to show.
+    """
     return config.tracking.uri or f"sqlite:///{Path(config.results).resolve() / 'mlflow.db'}"
 
 
@@ -90,7 +94,7 @@ def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
 
             for name in register_models(config, sink):
                 LOG.info("registered %s", name)
-        traced = {"tracking_uri": plan.without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
+        traced = {"tracking_uri": without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
         ids = {"experiment_id": sink.experiment, "links": links, "runs": dict(sink.ids)}
         write_json(plan.layout(config).run_ids, traced | ids)
     return done
@@ -117,9 +121,9 @@ def opened(config: Config, sink: Sink | None = None) -> Iterator[Sink]:
                 sink = Sink(client, _experiment(client, config))
             yield sink
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
-        first = plan.without_password(str(error).partition("\n")[0])
+        first = without_password(str(error).partition("\n")[0])
         raise UnreachableError(
-            f"MLflow at `{plan.without_password(tracking_uri(config))}` must be reachable, but got: {first}. "
+            f"MLflow at `{without_password(tracking_uri(config))}` must be reachable, but got: {first}. "
             "The tables are complete without it; run `regbench track` again when it is back."
         ) from error
 

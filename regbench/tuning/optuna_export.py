@@ -7,6 +7,7 @@ from typing import Any
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.study.specs import ProposeSpec
+from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import digest, read_json
 from regbench.system.ownership import owning
@@ -36,8 +37,8 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    shown, counts = plan.without_password(url), {"written": 0, "replaced": 0, "unchanged": 0}
-    with owning(plan.layout(config).root / "state" / "optuna.owner", f"the Optuna export of `{config.study}`"):
+    shown, counts = without_password(url), {"written": 0, "replaced": 0, "unchanged": 0}
+    with owning(plan.layout(config).optuna_owner, f"the Optuna export of `{config.study}`"):
         try:
             storage = optuna.storages.RDBStorage(url)
         except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
@@ -77,7 +78,7 @@ def _words(error: Exception, url: str) -> str:
     from sqlalchemy.engine import make_url  # noqa: PLC0415
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
-    text = plan.without_password(" ".join(str(error).split()))
+    text = without_password(" ".join(str(error).split()))
     try:
         secret = make_url(url).password
     except (ArgumentError, ValueError):

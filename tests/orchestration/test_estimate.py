@@ -37,7 +37,7 @@ def test_the_counts_of_a_study(tiny_file, capsys):
 def test_a_study_without_training_or_tuning(tiny):
     found = estimate(load({**tiny, "models": ["instance"], "lambdas": [{"value": 1.0}]}))
     assert (found["trials"], found["training_steps"], found["trial_steps"]) == (0, 0, 0)
-    assert found["jobs"]["untrained"] == 2
+    assert found["jobs"]["cell_untrained"] == 2
     assert found["disk_bytes"]["tuning"] == 0
 
 

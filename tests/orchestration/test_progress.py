@@ -3,9 +3,6 @@
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +11,7 @@ from made_study import make
 
 from regbench.cli.main import main
 from regbench.orchestration import jobs, snakemake_log
-from regbench.orchestration.progress import last_words, lives, note_head, progress
+from regbench.orchestration.progress import last_words, note_head, progress
 from regbench.study import plan
 from regbench.study.config import load
 from regbench.system.files import write_json
@@ -62,27 +59,26 @@ def study(tiny):
 
 
 @pytest.fixture
-def step(study):
-    return next(s for s in jobs.of_study(study) if s.name == f"train/brains/{MSE}/seed1")
+def job(study):
+    return next(job for job in jobs.of_study(study) if job.name == f"train/brains/{MSE}/seed1")
 
 
-def say(study, step, *blocks: str, alive: bool = False) -> None:
+def say(study, job, *blocks: str, alive: bool = False) -> None:
     """A head's log, and a head that lives or not."""
     lay = plan.layout(study)
-    text = "".join(blocks).format(log=jobs.log_of(lay.root, step), run=Path(step.output).parent, method=step.method)
+    text = "".join(blocks).format(log=job.log, run=Path(job.output).parent, method=job.method)
     path = lay.root.parent / "head.log"
     path.write_text(text)
-    note_head(lay.root, [str(path)])
-    pid = os.getpid() if alive else 2**22 + 1
-    (lay.root / "state" / "workflow.lock").write_text(f"process {pid} on {platform.node()}\n")
+    note_head(lay, [str(path)])
+    write_json(lay.workflow_lock, {"host": platform.node(), "pid": os.getpid() if alive else 2**22 + 1})
 
 
 def cells(study):
     return {cell.method: cell for cell in progress(study).cells}
 
 
-def log(study, step, text: str) -> None:
-    path = Path(jobs.log_of(plan.layout(study).root, step))
+def log(job, text: str) -> None:
+    path = Path(job.log)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
@@ -115,10 +111,10 @@ def test_nothing_has_begun(study):
         ("failed", "", "no word in its log"),
     ],
 )
-def test_a_failed_job_has_its_reason(study, step, ended, words, expected):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
-    log(study, step, words)
-    say(study, step, BLOCK, ENDED[ended], RESTART, BLOCK, ENDED[ended])
+def test_a_failed_job_has_its_reason(study, job, ended, words, expected):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
+    log(job, words)
+    say(study, job, BLOCK, ENDED[ended], RESTART, BLOCK, ENDED[ended])
     found = cells(study)
     assert (found[MSE].state, found[LCC].state) == ("failed", "done")
     assert f"train seed1: {expected}" in found[MSE].reason
@@ -134,90 +130,63 @@ def test_a_failed_job_has_its_reason(study, step, ended, words, expected):
         ("INFO step 3\n", "Job failed\n", "train seed1: INFO step 3"),
     ],
 )  # fmt: skip
-def test_slurms_own_log_says_that_memory_ran_out(study, step, own, slurm, expected):
+def test_slurms_own_log_says_that_memory_ran_out(study, job, own, slurm, expected):
     """Without cgroups the state of such a job is FAILED, and its own log has no word of it."""
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
-    log(study, step, own)
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
+    log(job, own)
     path = plan.layout(study).root / "72.log"
     path.write_text(slurm)
-    say(study, step, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", str(path)))
+    say(study, job, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", str(path)))
     assert expected in cells(study)[MSE].reason
 
 
-def test_a_local_job_out_of_memory_says_so(study, step):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
-    log(study, step, "MemoryError\n")
-    say(study, step, BLOCK, ENDED["kill"].replace("137", "1"))
+def test_a_local_job_out_of_memory_says_so(study, job):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
+    log(job, "MemoryError\n")
+    say(study, job, BLOCK, ENDED["kill"].replace("137", "1"))
     assert "out of memory: MemoryError; try fewer jobs at once (--cores)" in cells(study)[MSE].reason
 
 
 def test_a_rule_without_a_log_is_known_by_its_output(study):
     """Its log is there only if it failed, and not Snakemake's."""
-    step = next(s for s in jobs.of_study(study) if s.name == f"propose/brains/{MSE}/replicate0/round1")
+    job = next(job for job in jobs.of_study(study) if job.name == f"propose/brains/{MSE}/replicate0/round1")
     make(study, without=tuple(f"{rule}/brains/{MSE}" for rule in ("propose", "trial", "select", "train", "evaluate")))
     block = (
         BLOCK.replace("rule train", "rule propose")
         .replace("    log: {log}\n", "")
         .replace("{run}/checkpoint.pt", "{run}/proposals.json")
     )
-    ended = f"Error in rule propose:\n    message: None\n    jobid: 22\n    output: {step.output}\n"
-    say(study, step, block, alive=True)
+    ended = f"Error in rule propose:\n    message: None\n    jobid: 22\n    output: {job.output}\n"
+    say(study, job, block, alive=True)
     assert cells(study)[MSE].reason == "propose replicate0/round1: sent, has not begun"
-    log(study, step, "regbench: `trials0-1.json` must be JSON\n")
-    say(study, step, block, ended)
+    log(job, "regbench: `trials0-1.json` must be JSON\n")
+    say(study, job, block, ended)
     assert cells(study)[MSE].reason == "propose replicate0/round1: `trials0-1.json` must be JSON"
     assert cells(study)[MSE].state == "failed"
 
 
-def test_a_job_that_is_tried_again_runs(study, step):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
-    log(study, step, "")
-    say(study, step, BLOCK, ENDED["kill"], RESTART, alive=True)
+def test_a_job_that_is_tried_again_runs(study, job):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
+    log(job, "")
+    say(study, job, BLOCK, ENDED["kill"], RESTART, alive=True)
     assert cells(study)[MSE].state == "running"
-    say(study, step, BLOCK, ENDED["kill"], RESTART, alive=False)
+    say(study, job, BLOCK, ENDED["kill"], RESTART, alive=False)
     assert cells(study)[MSE].state == "stopped"
 
 
-def test_a_job_in_the_queue_has_not_begun(study, step):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
-    say(study, step, BLOCK, alive=True)
+def test_a_job_in_the_queue_has_not_begun(study, job):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
+    say(study, job, BLOCK, alive=True)
     assert cells(study)[MSE].reason == "train seed1: sent, has not begun"
 
 
-def test_an_owner_that_lives_is_running_without_any_head(study, step):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}/seed1"))
+def test_an_owner_that_lives_is_running_without_any_head(study, job):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
     record = {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3}
-    write_json(Path(step.owner), record)
+    write_json(Path(job.owner), record)
     assert cells(study)[MSE].state == "running"
-    write_json(Path(step.owner), {**record, "pid": 2**22 + 1})
+    write_json(Path(job.owner), {**record, "pid": 2**22 + 1})
     assert cells(study)[MSE].state == "not started"
-
-
-def test_who_lives(tmp_path):
-    path = tmp_path / "lock"
-    assert not lives(path)
-    path.write_text("not a record")
-    assert not lives(path)
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    for text in ("process {} on {}\n", '{{"pid": {}, "host": "{}", "beat": 1}}' + " " * 300):
-        path.write_text(text.format(os.getpid(), platform.node()))
-        assert lives(path)
-        path.write_text(text.format(dead.pid, platform.node()))
-        assert not lives(path)
-        path.write_text(text.format(dead.pid, "another-node"))
-        assert lives(path)
-        os.utime(path, (time.time() - 200,) * 2)
-        assert not lives(path)
-
-
-def test_another_users_process_lives(tmp_path, monkeypatch):
-    def refused(*_):
-        raise PermissionError
-
-    (tmp_path / "lock").write_text(f"process {os.getpid()} on {platform.node()}\n")
-    monkeypatch.setattr(os, "kill", refused)
-    assert lives(tmp_path / "lock")
 
 
 def test_files_of_another_config_are_not_done(study, tiny):
@@ -231,29 +200,28 @@ def test_files_of_another_config_are_not_done(study, tiny):
 
 def test_rows_older_than_their_run_are_not_done(study):
     make(study)
-    run = plan.layout(study).run("brains", MSE, 0)
-    os.utime(run / "pairs.parquet", (1, 1))
+    os.utime(plan.layout(study).pairs("brains", MSE, 0), (1, 1))
     assert cells(study)[MSE].seeds == [1]
 
 
 def test_an_untrained_cell_is_one_job(tiny):
     tiny["models"] = ["instance"]
     study = load(tiny)
-    assert [s.rule for s in jobs.of_cell(study, "brains", "instance.mse.grad_l2")] == ["untrained"]
+    assert [job.rule for job in jobs.of_cell(study, "brains", "instance.mse.grad_l2")] == ["cell_untrained"]
 
 
 def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
     """Its runs count as they lie there; another config makes all of it old."""
     study = load({**tiny, "one_job_per_cell": True})
-    (step,) = jobs.of_cell(study, "brains", MSE)
-    assert step.name == f"cell/brains/{MSE}"
+    (job,) = jobs.of_cell(study, "brains", MSE)
+    assert job.name == f"cell/brains/{MSE}"
     make(study, without=(f"cell/brains/{LCC}",))
     found = cells(study)
     assert (found[MSE].state, found[MSE].seeds, sorted(found[MSE].records)) == ("done", [0, 1], [0, 1])
     assert (found[LCC].state, found[LCC].seeds) == ("not started", [])
-    write_json(Path(step.owner), {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3})
+    write_json(Path(job.owner), {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3})
     assert cells(study)[MSE].state == "running"
-    Path(step.owner).unlink()
+    Path(job.owner).unlink()
     more = load({**tiny, "one_job_per_cell": True, "seeds": [0, 1, 2]})
     assert (cells(more)[MSE].state, cells(more)[MSE].seeds) == ("not started", [0, 1])
     changed = load({**tiny, "one_job_per_cell": True, "training": {**tiny["training"], "learning_rate": 0.001}})
@@ -274,10 +242,10 @@ def test_a_finished_job_is_no_failure(tmp_path):
     assert snakemake_log.events(path)["l"].state == "finished"
 
 
-def test_the_partial_table(study, step, tiny_file, capsys):
-    make(study, without=(step.name, f"evaluate/brains/{MSE}", f"evaluate/brains/{LCC}/seed0"))
-    log(study, step, "")
-    say(study, step, BLOCK, ENDED["time"])
+def test_the_partial_table(study, job, tiny_file, capsys):
+    make(study, without=(job.name, f"evaluate/brains/{MSE}", f"evaluate/brains/{LCC}/seed0"))
+    log(job, "")
+    say(study, job, BLOCK, ENDED["time"])
     main(["report", "--partial", str(tiny_file)])
     folder = plan.layout(study).partial
     assert "time limit" in capsys.readouterr().out

@@ -23,8 +23,8 @@ def study(tiny):
     return load(tiny)
 
 
-def own(step) -> None:
-    write_json(Path(step.owner), {"host": platform.node(), "pid": os.getpid(), "beat": 1})
+def own(job) -> None:
+    write_json(Path(job.owner), {"host": platform.node(), "pid": os.getpid(), "beat": 1})
 
 
 def test_counts_and_names(study, tiny_file, capsys):
@@ -46,9 +46,9 @@ def test_the_time_that_remains_is_measured(study):
     make(study, without=missing)
     found = status(study)["eta"]
     assert (found["seconds"], found["work_seconds"], found["at_once"]) == (None, 4 * 30, 0)
-    for step in jobs.of_cell(study, "brains", MSE):
-        if step.rule == "train":
-            own(step)
+    for job in jobs.of_cell(study, "brains", MSE):
+        if job.rule == "train":
+            own(job)
     found = status(study)["eta"]
     assert found["work_seconds"] == 2 * 15 + 2 * 30  # what runs is on average half done
     assert found["seconds"] == pytest.approx(45)
@@ -59,9 +59,9 @@ def test_no_sooner_than_a_cell_by_itself(study):
     """Rounds wait for each other: many workers do not help a single cell."""
     make(study, without=(f"trial/brains/{MSE}", f"propose/brains/{MSE}", f"select/brains/{MSE}",
                          f"train/brains/{MSE}", f"evaluate/brains/{MSE}"))  # fmt: skip
-    for step in jobs.of_cell(study, "brains", MSE):
-        if step.rule == "trial":
-            own(step)
+    for job in jobs.of_cell(study, "brains", MSE):
+        if job.rule == "trial":
+            own(job)
     found = status(study)["eta"]
     # two rounds of a running trial (15), train, evaluate; what takes seconds is not counted
     assert found["seconds"] == 2 * 15 + 2 * 30

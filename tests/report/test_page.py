@@ -11,7 +11,6 @@ from made_summary import entry, summary
 from regbench.report.first_screen import how_sure, marked
 from regbench.report.grid_figure import _colours, _readable, single_panels, verdict_grid
 from regbench.report.grid_words import caption, described, grid_frame, meanings
-from regbench.report.page import ALTS, FIGURES
 from regbench.report.page_tables import page_table
 from regbench.report.table_format import NONE
 
@@ -153,12 +152,6 @@ def test_the_picture_in_words():
     assert [alt for alt, _ in single_panels(frame)] == [
         described(mine) for _, mine in frame.groupby("model", sort=False)
     ]
-
-
-def test_every_figure_has_words_for_those_who_do_not_see_it():
-    assert set(ALTS) == set(FIGURES)
-    for name, words in ALTS.items():
-        assert len(words) > len(name) + 40, "what it shows, not only its name"
 
 
 def test_how_sure_in_a_line():

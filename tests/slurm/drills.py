@@ -23,6 +23,7 @@ import cluster
 import yaml
 from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
 
+from regbench.orchestration.site import ON_GPU
 from regbench.system.job_usage import seconds_in
 
 DRILLS = {}
@@ -43,7 +44,7 @@ def study(new, reference) -> None:
     got = cluster.started()
     for job in jobs:
         rule, (node, gpus, _) = job["Comment"].split("_")[1], got[job["JobId"]]
-        wanted = rule in ("trial", "train", "cell", "untrained", "evaluate", "runtime")
+        wanted = rule in ON_GPU
         count = 0 if gpus == "-" else len(gpus.split(","))
         right = count == cluster.GPUS if rule == "runtime" else count == wanted  # alone on its node, it gets all of it
         must(right, f"{job['Comment']} got GPUs {gpus} on {node}")

@@ -9,7 +9,7 @@ from regbench.orchestration import jobs
 from regbench.orchestration.status import QUICK
 from regbench.study import plan
 from regbench.study.config import Config
-from regbench.system.files import write_json
+from regbench.system.files import CHECKPOINT, HISTORY, write_json
 
 DATA = "0123456789abcdef"
 
@@ -19,27 +19,27 @@ def make(config: Config, *, without: tuple[str, ...] = (), sources: bool = True)
 
     Args:
         config: of the study.
-        without: names of jobs (`Step.name`), such as ``train/brains/voxelmorph.mse.grad_l2/seed1``.
+        without: names of jobs (`Job.name`), such as ``train/brains/voxelmorph.mse.grad_l2/seed1``.
         sources: whether rows are real parquet files; an empty file is enough where nobody reads them.
     """
     lay = plan.layout(config)
     write_json(lay.config, config.model_dump(mode="json"))
     rows = _rows() if sources else None
-    for step in jobs.of_study(config):
-        if step.name.startswith(without or ("\0",)):
+    for job in jobs.of_study(config):
+        if job.name.startswith(without or ("\0",)):
             continue
-        if step.rule not in QUICK:
-            path = Path(jobs.log_of(lay.root, step))
+        if job.rule not in QUICK:
+            path = Path(job.log)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("INFO regbench.cli.main: took 30.0 s, 28.0 s of CPU, at most 500 MiB\n")
-        _outputs(config, step, rows)
+        _outputs(config, job, rows)
 
 
-def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None:
-    output = Path(step.output)
+def _outputs(config: Config, job: jobs.Job, rows: pd.DataFrame | None) -> None:
+    output = Path(job.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     lam = 0.5
-    if step.rule == "prepare":
+    if job.rule == "prepare":
         write_json(
             output,
             {
@@ -50,28 +50,28 @@ def _outputs(config: Config, step: jobs.Step, rows: pd.DataFrame | None) -> None
                 "pairs": {"validation": [["a", "b"]], "test": [["a", "b"], ["c", "d"]]},
             },
         )
-    elif step.rule in ("propose", "trial"):
+    elif job.rule in ("propose", "trial"):
         write_json(output, [])
-    elif step.rule == "select":
+    elif job.rule == "select":
         write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
-    elif step.rule == "train":
-        job = plan.final_job(config, step.method, step.seed).model_copy(update={"lam": lam}).to_json()
-        record = {"job": job, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
-        record |= {"method": step.method, "seed": step.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
-        for name in ("checkpoint.pt", "history.parquet"):
+    elif job.rule == "train":
+        spec = plan.final_job(config, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
+        record = {"job": spec, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
+        record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
+        for name in (CHECKPOINT, HISTORY):
             (output.parent / name).touch()
         write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
-    elif step.rule in jobs.CELL:
+    elif job.rule in jobs.WHOLE_CELL:
         lay = plan.layout(config)
-        for replicate in plan.replicates(config, step.method):
-            chosen = lay.selected(step.dataset, step.method, replicate)
-            _outputs(config, step._replace(rule="select", output=str(chosen), replicate=replicate), rows)
-        for seed in plan.seeds(config, step.method):
-            for rule, path in (("train", lay.run(step.dataset, step.method, seed) / "run.json"),
-                               ("evaluate", lay.pairs(step.dataset, step.method, seed))):  # fmt: skip
-                _outputs(config, step._replace(rule=rule, output=str(path), seed=seed), rows)
-    elif step.rule == "evaluate" and rows is not None:
-        kept = rows.assign(dataset=step.dataset, method=step.method, seed=step.seed, replicate=step.replicate)
+        for replicate in plan.replicates(config, job.method):
+            chosen = lay.selected(job.dataset, job.method, replicate)
+            _outputs(config, job._replace(rule="select", output=str(chosen), replicate=replicate), rows)
+        for seed in plan.seeds(config, job.method):
+            for rule, path in (("train", lay.run_record(job.dataset, job.method, seed)),
+                               ("evaluate", lay.pairs(job.dataset, job.method, seed))):  # fmt: skip
+                _outputs(config, job._replace(rule=rule, output=str(path), seed=seed), rows)
+    elif job.rule == "evaluate" and rows is not None:
+        kept = rows.assign(dataset=job.dataset, method=job.method, seed=job.seed, replicate=job.replicate)
         kept.to_parquet(output, index=False)
         (output.parent / plan.PANELS).touch()
     else:

@@ -30,23 +30,26 @@ TINY: dict[str, Any] = {
     "training": {"steps": 4, "batch": 2},
     "seeds": [0, 1],
 }
-VERBS = {"untrained": "cell"}  # what a rule's verb is called, where it has another name
 
 
 def run_verbs(raw: dict[str, Any], folder: Path) -> None:
     """Everything from `prepare` to `report`, but for `track`."""
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(raw))
-    for step in jobs.of_study(load(raw)):
-        main([VERBS.get(step.rule, step.rule), str(path), "--dataset", step.dataset, *_options(step)])
+    for job in jobs.of_study(load(raw)):
+        main([_verb(job), str(path), "--dataset", job.dataset, *_options(job)])
     for verb in ("analyze", "report"):
         main([verb, str(path)])
 
 
-def _options(step: jobs.Step) -> list[str]:
-    method, search = ["--method", step.method], ["--replicate", str(step.replicate)]
-    number, slots = jobs.round_of(step).removeprefix("round"), step.detail.partition(".trials")[2].split("-")
-    seed, threads = ["--seed", str(step.seed)], ["--threads", "1"]
+def _verb(job: jobs.Job) -> str:
+    return "cell" if job.rule in jobs.WHOLE_CELL else job.rule
+
+
+def _options(job: jobs.Job) -> list[str]:
+    method, search = ["--method", job.method], ["--replicate", str(job.replicate)]
+    number, slots = job.round.removeprefix("round"), job.detail.partition(".trials")[2].split("-")
+    seed, threads = ["--seed", str(job.seed)], ["--threads", "1"]
     return {
         "prepare": threads,
         "runtime": threads,
@@ -56,5 +59,4 @@ def _options(step: jobs.Step) -> list[str]:
         "train": [*method, *seed, *threads],
         "evaluate": [*method, *seed, *threads],
         "cell": [*method, *threads],
-        "untrained": [*method, *threads],
-    }[step.rule]
+    }[_verb(job)]

@@ -53,7 +53,7 @@ class Drill:
         self.lay, self.pace = plan.layout(self.config), pace
         self.terms = [f"term{number:02d}" for number in range(metrics)]
         self.environment = provenance.environment("cpu")
-        make(self.config, without=("train", "evaluate", "untrained", "runtime"))
+        make(self.config, without=("train", "evaluate", "cell_untrained", "runtime"))
 
     def job(self, seed: int) -> None:
         """What a training leaves; taken up in the middle of what a killed one has left."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import pwd
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from regbench.system import ownership as module
 from regbench.system.errors import RegbenchError
-from regbench.system.ownership import Owner, owned, owning
+from regbench.system.ownership import Owner, alive, owned, owning
 
 HOLD = (
     "import sys, time; from pathlib import Path; from regbench.system.ownership import owned\n"
@@ -24,6 +25,7 @@ HOLD = (
 def quick(monkeypatch):
     monkeypatch.setattr(module, "POLL", 0.02)
     monkeypatch.setattr(module, "STALE", 0.3)
+    monkeypatch.setattr(module, "WATCHED", {})
 
 
 @pytest.fixture
@@ -174,3 +176,62 @@ def test_the_count_rises(tmp_path, monkeypatch):
     with owning(tmp_path / "it", "it"):
         time.sleep(0.4)
         assert json.loads((tmp_path / "it").read_text())["beat"] >= 2
+
+
+def here(path, pid):
+    path.write_text(json.dumps({"host": platform.node(), "pid": pid, "beat": 0}))
+
+
+def test_who_is_alive_on_this_host(tmp_path, other):
+    assert alive(tmp_path / "it")
+    other.kill()
+    other.wait()
+    assert not alive(tmp_path / "it")
+
+
+@pytest.mark.parametrize("text", ["", "not a record", "[]", '{"pid": 1}', '{"host": "x", "pid": null}', "7"])
+def test_without_a_record_nobody_is_alive(tmp_path, text):
+    assert not alive(tmp_path / "it"), "no file"
+    (tmp_path / "it").write_text(text)
+    assert not alive(tmp_path / "it")
+
+
+def test_another_users_process_is_alive(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError
+
+    here(tmp_path / "it", os.getpid())
+    monkeypatch.setattr(os, "kill", refused)
+    assert alive(tmp_path / "it")
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 5], ids=["behind", "equal", "ahead"])
+def test_no_two_hosts_clocks_are_compared(tmp_path, hours):
+    """The file's time is of another clock: a holder elsewhere is dead when its count stands still, and not before."""
+    path = tmp_path / "it"
+    elsewhere(path)
+    then = time.time() + 3600 * hours
+    os.utime(path, (then, then))
+    assert alive(path)
+    time.sleep(0.35)
+    elsewhere(path, beat=1)
+    os.utime(path, (then, then))
+    assert alive(path), "its count rose"
+    time.sleep(0.35)
+    assert not alive(path), "its count stood still"
+    elsewhere(path, beat=2)
+    assert alive(path), "it was only slow"
+
+
+@pytest.mark.parametrize(("lives", "found"), [(False, False), (True, True), (None, True)])
+def test_slurm_says_who_is_alive_on_another_host(tmp_path, monkeypatch, lives, found):
+    monkeypatch.setattr(module, "holder_lives", lambda job: lives if job == "42" else pytest.fail(job))
+    elsewhere(tmp_path / "it", job="42")
+    assert alive(tmp_path / "it") is found
+
+
+def test_who_looks_takes_nothing(tmp_path):
+    here(tmp_path / "it", 2**22 + 1)
+    before = (tmp_path / "it").read_bytes()
+    assert not alive(tmp_path / "it")
+    assert (tmp_path / "it").read_bytes() == before

@@ -1,83 +1,16 @@
-"""What jobs ask Slurm for, which `cancel` ends and which go back into the queue; against a stand-in for Slurm."""
+"""Which jobs `cancel` ends, which live and which go back into the queue; against a stand-in for Slurm."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny_study import ROOT
 
 from regbench.cli.main import VERBS, main
-from regbench.orchestration import site
 from regbench.system import slurm
-from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
+from regbench.system.errors import InterruptedTrainingError, RegbenchError
 from regbench.system.ownership import owned
-
-
-def site_file(folder: Path, text: str) -> Path:
-    path = folder / "site.yaml"
-    path.write_text(text)
-    return path
-
-
-def value(text: str, attempt: int = 1, dataset: str = "small"):
-    wildcards = type("Wildcards", (), {"dataset": dataset})
-    return eval(text, {"attempt": attempt, "wildcards": wildcards})  # as Snakemake does
-
-
-def test_the_given_site_asks_for_nothing_in_particular():
-    found = site.resources(ROOT / "workflow/profiles/slurm/site.yaml")
-    assert set(found) == set(site.FIRST)
-    assert found["train"] == {"mem_mb": "8000 * attempt", "runtime": "1440 * attempt"}
-    assert value(found["runtime"]["slurm_extra"]) == "--exclusive"
-    assert "slurm_extra" not in found["evaluate"]
-
-
-def test_rules_match_the_workflow():
-    rules = ROOT / "workflow/rules"
-    text = "".join(path.read_text() for path in rules.glob("*.smk"))
-    names = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.MULTILINE))
-    assert names == set(site.FIRST)
-
-
-def test_partitions_sizes_and_gpus_by_rule_and_dataset(tmp_path):
-    found = site.resources(
-        site_file(
-            tmp_path,
-            "cpu: {partition: thin, account: lab}\n"
-            "gpu: {partition: fat, qos: long, constraint: 'a100|h100', extra: --mail-user=me}\n"
-            "rules: {train: {runtime: 100}, runtime: {gpu: 4}}\n"
-            "datasets: {big: {mem_mb: 64000, gpu_model: a100}, flat: {gpu: 0}}\n",
-        )
-    )
-    assert value(found["select"]["slurm_partition"]) == "thin"
-    assert value(found["train"]["slurm_partition"]) == "fat"
-    assert value(found["train"]["constraint"]) == "a100|h100"
-    assert value(found["runtime"]["slurm_extra"]) == "--mail-user=me --exclusive"
-    assert value(found["train"]["runtime"], attempt=3) == 300
-    assert [value(found["train"]["mem_mb"], 2, name) for name in ("big", "small")] == [128000, 16000]
-    assert [value(found["trial"]["gpu"], 1, name) for name in ("big", "flat")] == [1, 0]
-    assert [value(found["trial"]["gpu_model"], 1, name) for name in ("big", "flat")] == ["a100", ""]
-    assert [value(found["runtime"]["gpu"], 1, name) for name in ("big", "flat")] == [4, 0]
-    assert "gpu" not in found["prepare"]
-    assert "wildcards" not in "".join(found["analyze"].values()), "it has no dataset"
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("gpus: {}", "gpus"),
-        ("gpu: {queue: a}\nrules: {train: {mem_mb: 0}}", "gpu.queue.*rules.train.mem_mb"),
-        ("rules: {training: {}}", "training"),
-        ("datasets: {a: {gpu_model: 'a100:1'}}", "datasets.a.gpu_model"),
-    ],
-)
-def test_mistakes_of_a_site_are_named(tmp_path, text, words):
-    with pytest.raises(UsageError, match=words):
-        site.read_site(site_file(tmp_path, text))
 
 
 def test_names_of_jobs_are_of_the_folder(tmp_path):
@@ -98,7 +31,9 @@ def queue(tmp_path, monkeypatch):
         (folder / name).write_text(f"#!/bin/sh\n{does}\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    return tmp_path / "queue"
+    slurm._own_jobs.cache_clear()
+    yield tmp_path / "queue"
+    slurm._own_jobs.cache_clear()
 
 
 def test_cancel_ends_the_jobs_of_this_folder_only(queue, tiny_file, tmp_path, capsys):
@@ -149,13 +84,23 @@ def test_whether_a_holder_lives(queue, tmp_path, state, lives):
 
 
 def test_a_job_that_slurm_forgot_is_dead(queue, tmp_path):
-    (tmp_path / "bin/squeue").write_text("#!/bin/sh\necho 'error: Invalid job id specified' >&2; exit 1\n")
+    asked_for_it = "echo 'error: Invalid job id specified' >&2; exit 1"
+    (tmp_path / "bin/squeue").write_text(f'#!/bin/sh\ncase "$*" in *--jobs=*) {asked_for_it};; esac\n')
     assert slurm.holder_lives("7") is False
 
 
 RECORD = (
     "JobId=7 JobState=RUNNING Requeue=1 StartTime=2026-01-02T03:04:05 PreemptTime=2026-01-02T04:00:00 Command=(null)"
 )
+
+
+def test_hundreds_of_holders_are_one_question(queue, tmp_path, monkeypatch):
+    monkeypatch.setattr(slurm, "LISTED", 3600)
+    queue.write_text("7|RUNNING\n8|COMPLETING\n9|PENDING\n")
+    asked = tmp_path / "asked"
+    (tmp_path / "bin/squeue").write_text(f'#!/bin/sh\necho "$@" >> "{asked}"; cat "{queue}"\n')
+    assert [slurm.holder_lives(job) for job in ("7", "8", "9") * 50] == [True, True, False] * 50
+    assert len(asked.read_text().splitlines()) == 1
 
 
 @pytest.fixture

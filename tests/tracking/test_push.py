@@ -18,7 +18,6 @@ mlflow = pytest.importorskip("mlflow")
 
 from regbench.report.against_best import WORDS  # noqa: E402
 from regbench.study import plan  # noqa: E402
-from regbench.study.plan import without_password  # noqa: E402
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import COMPLETE, DIGEST, KEY, Record, Sink, describe, study_items, track  # noqa: E402
 from regbench.tracking.records import Item  # noqa: E402
@@ -437,20 +436,3 @@ def test_two_trackers_at_once_on_a_store_without_tables(study, wanted):
     assert [process.returncode for process in both] == [0, 0], said
     assert sorted(text.partition(" runs")[0] for text in said) == ["MLflow: 0", f"MLflow: {len(wanted)}"]
     assert study.state() == wanted
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("postgresql://me:secret@host/db", "postgresql://***@host/db"),
-        ("https://secret@host", "https://***@host"),
-        ("postgresql://me:sec/ret@host/db", "postgresql://***@host/db"),
-        ("postgresql://me:sec@ret@host/db", "postgresql://***@host/db"),
-        ("postgresql://host/db?user=me&password=secret&a=b", "postgresql://host/db?user=me&password=***&a=b"),
-        ("https://host/?ACCESS_TOKEN=secret", "https://host/?ACCESS_TOKEN=***"),
-        ("no route to https://me:secret@host today", "no route to https://***@host today"),
-        ("sqlite:////home/me/results/mlflow.db", "sqlite:////home/me/results/mlflow.db"),
-    ],
-)
-def test_credentials_are_not_shown(uri, shown):
-    assert without_password(uri) == shown

@@ -70,12 +70,12 @@ def test_workers_and_lost_trials_change_no_search(tmp_path):
 
 def test_jobs_have_folders_locks_and_logs_of_their_own(tiny):
     config = load(two(tiny))
-    steps = [step for step in jobs.of_study(config) if step.method == METHOD]
-    names = [step.name for step in steps]
+    sent = [job for job in jobs.of_study(config) if job.method == METHOD]
+    names = [job.name for job in sent]
     assert len(set(names)) == len(names)
-    owners = [step.owner for step in steps if step.owner]
+    owners = [job.owner for job in sent if job.owner]
     assert len(set(owners)) == len(owners)
-    assert sum(step.rule == "trial" for step in steps) == 4
+    assert sum(job.rule == "trial" for job in sent) == 4
     assert f"trial/brains/{METHOD}/replicate1/round0.trials0-1" in names
 
 

@@ -1,50 +1,48 @@
 # One job does a whole cell: where each pair is optimised by itself, and with `one_job_per_cell` of networks too, where
 # the start of a process would cost more than the work of most stages. It writes the files of the other rules, proposals
 # and trials included. Snakemake deletes the outputs of a job that failed or begins again: what is done waits in state/.
-ruleorder: untrained > cell > select
+ruleorder: cell_untrained > cell > select
 ruleorder: cell > train
 ruleorder: cell > evaluate
-ruleorder: untrained > train
-ruleorder: untrained > evaluate
+ruleorder: cell_untrained > train
+ruleorder: cell_untrained > evaluate
 
 
 rule cell:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
     output:
-        [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)],
-        cell_files(STUDY.seeds),
+        whole_cell(STUDY.seeds),
     log:
         LAYOUT.log("cell/{dataset}/{method}"),
     wildcard_constraints:
-        method=pattern(NETWORKS if STUDY.one_job_per_cell else []),
+        method=pattern(
+            method
+            for method in CELLS
+            if method.needs_training and STUDY.one_job_per_cell
+        ),
     priority: 1  # the longest first, so that no core is left waiting for one at the end
     conda:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
-        gpu=GPU,
+        **needs("cell"),
     params:
         config=CONFIG_FILE,
-        job=cell_job,
+        job=spec("cell"),
     shell:
         "exec regbench cell {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --threads {threads} > {log:q} 2>&1"
 
 
-# The same of the methods that train nothing: nothing is drawn, so the first seed of each search is all there is.
-use rule cell as untrained with:
+# Without weights nothing is drawn: the first seed of each search is all there is.
+use rule cell as cell_untrained with:
     output:
-        [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)],
-        cell_files(STUDY.seeds[:: len(STUDY.seeds) // REPLICATES]),
+        whole_cell(STUDY.seeds[:: len(STUDY.seeds) // REPLICATES]),
     log:
-        LAYOUT.log("untrained/{dataset}/{method}"),
+        LAYOUT.log("cell_untrained/{dataset}/{method}"),
     wildcard_constraints:
-        method=pattern(UNTRAINED),
+        method=pattern(method for method in CELLS if not method.needs_training),
     priority: 0
     resources:
-        mem_mb=8000,
-        runtime=720,
-        gpu=GPU,
+        **needs("cell_untrained"),

@@ -11,12 +11,10 @@ rule evaluate:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=GPU,
+        **needs("evaluate"),
     params:
         config=CONFIG_FILE,
-        job=evaluate_job,
+        job=spec("evaluate"),
     shell:
         "exec regbench evaluate {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"
@@ -40,24 +38,27 @@ if STUDY.controls:
             method=plan.IDENTITY,
 
 
+def runs_of_dataset(wildcards):
+    runs = [run for run in plan.tuned_runs(STUDY) if run[0] == wildcards.dataset]
+    return [LAYOUT.run_record(*run) for run in runs]
+
+
 # Takes every core, so that nothing else of the study runs beside a measurement. The computation itself has one thread.
 rule runtime:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
-        runs=trained_runs,
+        runs=runs_of_dataset,
     output:
         LAYOUT.runtime("{dataset}"),
     log:
         LAYOUT.log("runtime/{dataset}"),
     conda:
         "../envs/regbench.yaml"
-    threads: CORES
+    threads: cores()
     resources:
-        mem_mb=8000,
-        runtime=240,
-        gpu=GPU,
+        **needs("runtime"),
     params:
         config=CONFIG_FILE,
-        job=job(plan.runtime_job(STUDY)),
+        job=spec("runtime"),
     shell:
         "exec regbench runtime {params.config:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"

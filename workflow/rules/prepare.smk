@@ -7,10 +7,9 @@ rule prepare:
         "../envs/regbench.yaml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **needs("prepare"),
     params:
         config=CONFIG_FILE,
-        job=prepare_job,
+        job=spec("prepare"),
     shell:
         "exec regbench prepare {params.config:q} --dataset {wildcards.dataset} --threads {threads} > {log:q} 2>&1"

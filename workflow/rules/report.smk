@@ -1,36 +1,16 @@
-TABLES = (
-    "main",
-    "verdicts",
-    "variance",
-    "per_structure",
-    "selection",
-    "significance",
-    "grid",
-    "runtime",
-    *(["controls"] if STUDY.controls else []),
-)
-FIGURES = (
-    "lambda",
-    "verdict_grid",
-    "dice",
-    "pareto",
-    "critical_difference",
-    "rank_stability",
-    "structures",
-    "training",
-    "panels",
-    "runtime_dice",
-)
+RUNS = (*plan.runs(STUDY), *plan.control_runs(STUDY))
 
 
 rule analyze:
     input:
-        pairs=[
-            LAYOUT.pairs(*run)
-            for run in (*plan.runs(STUDY), *plan.control_runs(STUDY))
-        ],
+        pairs=[LAYOUT.pairs(*run) for run in RUNS],
         runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.datasets],
-        selected=selections(),
+        selected=[
+            LAYOUT.selected(dataset.id, method.id, replicate)
+            for dataset in STUDY.datasets
+            for method in CELLS
+            for replicate in range(REPLICATES)
+        ],
     output:
         LAYOUT.rows,
         LAYOUT.summary,
@@ -40,11 +20,10 @@ rule analyze:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **needs("analyze"),
     params:
         config=CONFIG_FILE,
-        job=job(plan.study_job(STUDY, "report.analyze")),
+        job=spec("study", stage="report.analyze"),
     shell:
         "exec regbench analyze {params.config:q} > {log:q} 2>&1"
 
@@ -53,43 +32,30 @@ rule report:
     input:
         LAYOUT.rows,
         LAYOUT.summary,
-        panels=[
-            LAYOUT.panels(*run)
-            for run in (*plan.runs(STUDY), *plan.control_runs(STUDY))
-        ],
-        runs=[LAYOUT.run(*run) / "history.parquet" for run in plan.tuned_runs(STUDY)],
+        panels=[LAYOUT.panels(*run) for run in RUNS],
+        runs=[LAYOUT.history(*run) for run in plan.tuned_runs(STUDY)],
     output:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
-        LAYOUT.tables / "main_long.csv",
-        LAYOUT.tables / "main.provenance.json",
-        LAYOUT.tables / "runtime.provenance.json",
         [
-            LAYOUT.tables / f"{stem}{suffix}"
-            for stem in TABLES
-            for suffix in (".md", ".tex", ".html")
+            LAYOUT.tables / name
+            for name in report_files.beside_tables(controls=STUDY.controls)
         ],
+        [LAYOUT.figures / name for name in report_files.beside_figures()],
         [
             report(
-                LAYOUT.tables / f"{stem}.csv",
+                LAYOUT.tables / f"{name}.csv",
                 category="Tables",
                 caption="../report/table.rst",
             )
-            for stem in TABLES
+            for name in TABLES
         ],
-        [
-            LAYOUT.figures / f"{stem}{suffix}"
-            for stem in FIGURES
-            for suffix in (".csv", ".png")
-        ],
-        LAYOUT.figures / "verdict_grid.pdf",
-        LAYOUT.figures / "verdict_grid.tex",
         [
             report(
-                LAYOUT.figures / f"{stem}.svg",
+                LAYOUT.figures / f"{name}.svg",
                 category="Figures",
                 caption="../report/figure.rst",
             )
-            for stem in FIGURES
+            for name in FIGURES
         ],
     log:
         LAYOUT.log("report"),
@@ -97,11 +63,10 @@ rule report:
         "../envs/regbench.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **needs("report"),
     params:
         config=CONFIG_FILE,
-        job=job(plan.study_job(STUDY, "report.write")),
+        job=spec("study", stage="report.write"),
     shell:
         "exec regbench report {params.config:q} --threads {threads} > {log:q} 2>&1"
 
@@ -120,10 +85,9 @@ rule track:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **needs("track"),
     params:
         config=CONFIG_FILE,
-        job=job(plan.track_job(STUDY)),
+        job=spec("track"),
     shell:
         "exec regbench track {params.config:q} > {log:q} 2>&1"

@@ -3,21 +3,19 @@ rule train:
         manifest=LAYOUT.manifest("{dataset}"),
         selected=chosen_lambda,
     output:
-        LAYOUT.run("{dataset}", "{method}", "{seed}") / "checkpoint.pt",
-        LAYOUT.run("{dataset}", "{method}", "{seed}") / "history.parquet",
-        LAYOUT.run("{dataset}", "{method}", "{seed}") / "run.json",
+        LAYOUT.checkpoint("{dataset}", "{method}", "{seed}"),
+        LAYOUT.history("{dataset}", "{method}", "{seed}"),
+        LAYOUT.run_record("{dataset}", "{method}", "{seed}"),
     log:
         LAYOUT.log("train/{dataset}/{method}/seed{seed}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=1440,
-        gpu=GPU,
+        **needs("train"),
     params:
         config=CONFIG_FILE,
-        job=final_job,
+        job=spec("final"),
     shell:
         "exec regbench train {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --seed {wildcards.seed} --threads {threads} > {log:q} 2>&1"

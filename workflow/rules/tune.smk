@@ -1,17 +1,16 @@
 rule propose:
     input:
-        earlier_trials,
+        trials,
     output:
         LAYOUT.proposals("{dataset}", "{method}", "{round}", "{replicate}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        **needs("propose"),
     params:
         config=CONFIG_FILE,
-        job=propose_job,
+        job=spec("propose"),
         log=str(
             LAYOUT.log("propose/{dataset}/{method}/replicate{replicate}/round{round}")
         ),
@@ -38,12 +37,10 @@ rule trial:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=8000,
-        runtime=720,
-        gpu=GPU,
+        **needs("trial"),
     params:
         config=CONFIG_FILE,
-        job=trial_job,
+        job=spec("trial"),
     shell:
         "exec regbench trial {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
         " --replicate {wildcards.replicate} --round {wildcards.round} --slots {wildcards.first} {wildcards.last}"
@@ -52,18 +49,17 @@ rule trial:
 
 rule select:
     input:
-        all_trials,
+        trials,
     output:
         LAYOUT.selected("{dataset}", "{method}", "{replicate}"),
     conda:
         "../envs/regbench.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("select"),
     params:
         config=CONFIG_FILE,
-        job=select_job,
+        job=spec("select"),
         log=str(LAYOUT.log("select/{dataset}/{method}/replicate{replicate}")),
     shell:
         quiet(
