@@ -1,21 +1,24 @@
 """All tables and figures of a study, and the page that holds them."""
 
 import shutil
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
-from regbench.report import comparison_figures, study_figures, tables
-from regbench.report.controls import write_controls
-from regbench.report.grid_figure import verdict_grid
-from regbench.report.page import write_page
-from regbench.report.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
-from regbench.report.secondary_tables import write_details
-from regbench.report.side_by_side import side_by_side
-from regbench.report.summary_file import load_summary
-from regbench.report.tuning_plots import search_plots, searches
+from regbench.report.figures.comparison_figures import dice_figure, speed_figure, structures_figure
+from regbench.report.figures.grid_figure import verdict_grid
+from regbench.report.figures.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
+from regbench.report.figures.rank_figures import difference_figure, stability_figure
+from regbench.report.figures.training_figure import curves_figure
+from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
+from regbench.report.figures.tuning_plots import search_plots, searches
+from regbench.report.page.write_page import write_page
+from regbench.report.parallel import in_parallel
+from regbench.report.summary_file import Summary, load_summary
+from regbench.report.tables.controls_table import write_controls
+from regbench.report.tables.main_table import write_main
+from regbench.report.tables.runtime_table import write_runtime
+from regbench.report.tables.secondary_tables import write_secondary
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system.files import HISTORY
@@ -31,7 +34,7 @@ def report(config: Config, *, processes: int = 1) -> None:
         processes: that draw at once; the bytes are the same for any number.
     """
     lay = plan.layout(config)
-    summary, _ = load_summary(config)
+    summary = load_summary(config)
     rows = pd.read_parquet(lay.rows)
     protocol = plan.protocol(config)
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
@@ -41,34 +44,34 @@ def report(config: Config, *, processes: int = 1) -> None:
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     drawn = searches(config, summary)
-    strips, *found = side_by_side(
+    strips, *results = in_parallel(
         [
             partial(pair_strips, shown, spacing),
             partial(panels_figure, shown, spacing, lay.figures),
-            partial(study_figures.lambda_figure, summary, lay.figures),
-            partial(comparison_figures.structures_figure, summary, rows, lay.figures),
-            partial(study_figures.dice_figure, rows, lay.figures),
+            partial(lambda_figure, summary, lay.figures),
+            partial(structures_figure, summary, rows, lay.figures),
+            partial(dice_figure, rows, lay.figures),
             partial(verdict_grid, summary, lay.figures),
-            partial(comparison_figures.pareto_figure, summary, lay.figures),
-            partial(comparison_figures.difference_figure, summary, lay.figures),
-            partial(comparison_figures.stability_figure, summary, lay.figures),
-            partial(comparison_figures.speed_figure, summary, rows, lay.figures),
-            partial(comparison_figures.curves_figure, histories, lay.figures),
-            partial(tables.write_main, summary, lay.tables, protocol),
-            partial(write_details, summary, lay.tables),
+            partial(pareto_figure, summary, lay.figures),
+            partial(difference_figure, summary, lay.figures),
+            partial(stability_figure, summary, lay.figures),
+            partial(speed_figure, summary, rows, lay.figures),
+            partial(curves_figure, histories, lay.figures),
+            partial(write_main, summary, lay.tables, protocol),
+            partial(write_secondary, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
-            partial(tables.write_runtime, rows, summary, lay.tables, protocol),
+            partial(write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, config, summary),
             *(partial(search_plots, config, *search) for search in drawn),
         ],
         processes,
     )
     tracking = plan.tracking_uri(config) if config.tracking.enabled else None
-    write_page(summary, lay, strips, found[len(found) - len(drawn) :], tracking)
+    write_page(summary, lay, strips, results[len(results) - len(drawn) :], tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
 
 
-def thumbnails(config: Config, summary: Mapping[str, Any]) -> None:
+def thumbnails(config: Config, summary: Summary) -> None:
     """Write one small picture of each method: the median test pair of its first seed."""
     lay = plan.layout(config)
     for entry in summary["methods"]:

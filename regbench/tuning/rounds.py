@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from regbench.training.pruning import against
+from regbench.tuning.pareto import front
 from regbench.tuning.sampler import Point, anchors, as_result, ask, dimensions, lattice, place, repeated, scored, tidy
 from regbench.tuning.smoothing import FEWEST, Curve, smooth
 
@@ -148,7 +149,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
             f"no trial kept NDV at or below {job['ndv_limit_percent']:g} %"
         )
     lam = None if chosen is None else chosen["lam"]
-    front = [result["number"] for result in finished if not any(_dominates(other, result) for other in finished)]
+    unbeaten = front([result["dice"] for result in finished], [result["ndv_percent"] for result in finished])
     edge = lam is not None and _at_edge(lam, *job["range"])
     if job.get("search"):
         base["values"] = {} if chosen is None else chosen["values"]
@@ -160,7 +161,7 @@ def select(job: Mapping[str, Any], results: Sequence[Result]) -> dict[str, Any]:
         "by_dice_ndv": by_both,
         "best_trial": None if highest is None else _about(highest),
         "edge": edge,
-        "front": front,
+        "front": [finished[k]["number"] for k in unbeaten],
         "reason": reason,
         **_told(job, finished, curve),
     }
@@ -194,11 +195,6 @@ def _told(job: Mapping[str, Any], finished: Sequence[Result], curve: Curve | Non
         "alike": [min(near), max(near)],
         "flat": math.log(max(near) / min(near)) > FLAT * math.log(high / low),
     }
-
-
-def _dominates(other: Result, result: Result) -> bool:
-    at_least = other["dice"] >= result["dice"] and other["ndv_percent"] <= result["ndv_percent"]
-    return bool(at_least and (other["dice"] > result["dice"] or other["ndv_percent"] < result["ndv_percent"]))
 
 
 def _at_edge(lam: float, low: float, high: float) -> bool:

@@ -12,28 +12,26 @@ from made_verdicts import family
 from made_verdicts import verdicts as made_verdicts
 from PIL import Image
 
-from regbench.report import secondary_tables, tables, terminal, verdict_tables
-from regbench.report.analyze import _ranked, _spread
+from regbench.report import terminal
+from regbench.report.analyze import ranked
 from regbench.report.compare_methods import compare_methods
-from regbench.report.comparison_figures import (
-    difference_figure,
-    hypervolume,
-    pareto_figure,
-    pareto_front,
-    speed_figure,
-    stability_figure,
-)
-from regbench.report.pair_figures import write_thumbnail
-from regbench.report.printed import printed
-from regbench.report.secondary_tables import (
+from regbench.report.figures.comparison_figures import dice_figure, speed_figure
+from regbench.report.figures.pair_figures import write_thumbnail
+from regbench.report.figures.rank_figures import difference_figure, stability_figure
+from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
+from regbench.report.method_entries import metric_spread
+from regbench.report.study_verdicts import GridCell
+from regbench.report.tables import secondary_tables, verdict_tables
+from regbench.report.tables.main_table import MAIN, caption, main_table, write_main
+from regbench.report.tables.main_table_text import as_text
+from regbench.report.tables.runtime_table import runtime_table, write_runtime
+from regbench.report.tables.secondary_tables import (
     grid_table,
     selection_table,
     significance_table,
     structures_table,
-    write_details,
+    write_secondary,
 )
-from regbench.report.study_figures import dice_figure, lambda_figure
-from regbench.report.tables import MAIN, caption, main_table, runtime_table, write_main
 from regbench.report.terminal import terminal_table
 from regbench.system.files import _finite
 
@@ -44,7 +42,7 @@ def test_seeds_are_averaged_before_the_spread_over_cases():
     rows = pd.DataFrame(
         {"fixed": ["a", "a", "b", "b"], "moving": ["c"] * 4, "seed": [0, 1, 0, 1], "dice": [0.5, 0.7, 0.8, 0.9]}
     )
-    found = _spread(rows, "dice")
+    found = metric_spread(rows, "dice")
     assert found["mean"] == pytest.approx((0.6 + 0.85) / 2)
     assert found["sd"] == pytest.approx(np.std([0.6, 0.85], ddof=1))
     assert found["seed_sd"] == pytest.approx(np.std([0.65, 0.8], ddof=1))
@@ -53,34 +51,34 @@ def test_seeds_are_averaged_before_the_spread_over_cases():
 def test_seeds_that_happened_to_work_do_not_make_a_mean():
     """Otherwise a method would be rewarded for diverging; the row says `failed`, and why."""
     rows = pd.DataFrame({"fixed": ["a", "a"], "moving": ["c"] * 2, "seed": [0, 1], "dice": [0.5, np.nan]})
-    assert np.isnan(_spread(rows, "dice")["mean"])
+    assert np.isnan(metric_spread(rows, "dice")["mean"])
 
 
 def test_a_pair_that_failed_is_left_out_and_counted():
     rows = pd.DataFrame(
         {"fixed": list("aabb"), "moving": ["c"] * 4, "seed": [0, 1, 0, 1], "dice": [0.5, np.nan, 0.6, 0.8]}
     )
-    found = _spread(rows, "dice")
+    found = metric_spread(rows, "dice")
     assert (found["mean"], found["cases"]) == (pytest.approx(0.7), 1)
 
 
 def test_an_infinite_distance_is_counted_and_the_median_stands():
     rows = pd.DataFrame({"fixed": list("abc"), "moving": ["d"] * 3, "seed": [0] * 3, "hd95_mm": [1.0, 2.0, np.inf]})
-    found = _spread(rows, "hd95_mm")
+    found = metric_spread(rows, "hd95_mm")
     assert (found["infinite"], found["median"]) == (1, 2.0)
     assert not np.isfinite(found["mean"])
     made = entry("lcc.bending", 0.7)
     made["metrics"]["hd95_mm"] = found
-    text = printed(main_table(summary(CELLS[0], made)), MAIN, "md").to_string()
+    text = as_text(main_table(summary(CELLS[0], made)), MAIN, "md").to_string()
     assert "median 2.00 (1 infinite)" in text
     assert "vanished" in caption(summary(CELLS[0], made))
 
 
 def test_ranks_leave_identity_and_failures_out():
-    ranked = _ranked(
+    entries = ranked(
         [entry("identity", 0.9), entry("lcc.bending", 0.6), entry("mse.bending", 0.7), entry("gcc.x", np.nan)]
     )
-    assert [one["rank"] for one in ranked] == [None, 2, 1, None]
+    assert [one["rank"] for one in entries] == [None, 2, 1, None]
 
 
 def test_rounding_is_by_the_metric():
@@ -129,7 +127,7 @@ def test_a_best_mean_is_bold_only_where_it_is_better_than_every_other(tmp_path):
 def test_a_metric_without_verdicts_claims_nothing():
     frame = main_table(judged(*CELLS))
     frame["fold_central_percent_mean"] = [0.0, 0.2, 0.1, 0.2]
-    shown = printed(frame, MAIN, "md")["Folding, % ↓"]
+    shown = as_text(frame, MAIN, "md")["Folding, % ↓"]
     assert [("<u>" in text, "**" in text) for text in shown] == [(False, False)] * 2 + [(True, False), (False, False)]
     assert "Without verdicts: Folding" in caption(judged(*CELLS))
 
@@ -137,9 +135,9 @@ def test_a_metric_without_verdicts_claims_nothing():
 def test_a_method_that_was_not_compared_keeps_the_best_from_being_bold():
     made = judged(*CELLS[:3])
     made["methods"] = judged(*CELLS)["methods"]
-    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("<u>")
+    assert as_text(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("<u>")
     made["methods"][3]["metrics"]["dice"]["mean"] = made["methods"][3]["metrics"]["dice"]["median"] = None
-    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("**"), "what failed does not compete"
+    assert as_text(main_table(made), MAIN, "md")["Dice ↑"][1].startswith("**"), "what failed does not compete"
 
 
 def test_a_rank_has_the_interval_that_the_verdicts_leave(tmp_path):
@@ -164,7 +162,7 @@ def test_the_caption_explains_the_marks_and_of_what_they_are_said():
 def test_a_range_of_lambdas_where_several_searches_chose():
     made = entry("lcc.bending", 0.7, lams=[0.3, 0.1, 0.2], lam=0.2)
     frame = main_table(summary(CELLS[0], made, CELLS[2]))
-    assert printed(frame, MAIN, "md")["λ"].tolist() == ["–", "0.1–0.3", "0.123"]  # noqa: RUF001
+    assert as_text(frame, MAIN, "md")["λ"].tolist() == ["–", "0.1–0.3", "0.123"]  # noqa: RUF001
     assert frame[["lambda_low", "lambda_high"]].iloc[1].tolist() == [0.1, 0.3]
     assert "0.1-0.3" in terminal_table(summary(CELLS[0], made))
 
@@ -172,7 +170,7 @@ def test_a_range_of_lambdas_where_several_searches_chose():
 def test_one_seed_has_no_spread_over_seeds():
     one = entry("lcc.bending", 0.7)
     one["metrics"]["dice"]["seed_sd"] = np.nan
-    assert printed(main_table(summary(one)), MAIN, "md")["Dice ↑"].tolist() == ["0.700 ± 0.010"]
+    assert as_text(main_table(summary(one)), MAIN, "md")["Dice ↑"].tolist() == ["0.700 ± 0.010"]
 
 
 def test_latex_leaves_out_what_says_nothing_and_has_a_table_a_model_where_one_is_wide(tmp_path):
@@ -283,9 +281,9 @@ def test_infinite_is_no_failure_in_any_form(tmp_path):
 
 def test_failed_is_said_only_where_rows_failed():
     nothing = entry("lcc.bending", np.nan)
-    assert printed(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["–"]  # noqa: RUF001
+    assert as_text(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["–"]  # noqa: RUF001
     nothing["failed_rows"] = 30
-    assert printed(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["failed"]
+    assert as_text(main_table(summary(nothing)), MAIN, "md")["Dice ↑"].tolist() == ["failed"]
 
 
 def test_every_verdict_stands_in_its_table(tmp_path):
@@ -345,7 +343,7 @@ def test_one_cell_has_its_verdict_against_no_registration(tmp_path):
     verdict_tables.write_verdicts(made, tmp_path)
     frame = pd.read_csv(tmp_path / "verdicts.csv")
     assert frame[["a", "verdict", "b"]].to_numpy().tolist() == [["lcc.bending", "better", "identity"]]
-    assert printed(main_table(made), MAIN, "md")["Dice ↑"][1] == "0.700 ± 0.010 (seeds 0.001)"
+    assert as_text(main_table(made), MAIN, "md")["Dice ↑"][1] == "0.700 ± 0.010 (seeds 0.001)"
     assert terminal.closing(made) == "With `voxelmorph`, lcc x bending is better than no registration. This holds at " \
         "these lambdas."  # fmt: skip
 
@@ -388,11 +386,11 @@ def test_a_mean_over_the_pairs_that_worked_says_so(tmp_path):
     lucky = entry("mse.bending", 0.9, failed_rows=25, runs=[{"seed": 0}, {"seed": 1}])
     made = summary(CELLS[0], entry("lcc.bending", 0.7), lucky)
     frame, form = main_table(made), "md"
-    shown = printed(frame, MAIN, form)
+    shown = as_text(frame, MAIN, form)
     assert shown["Failed"].tolist() == ["0", "0", "25 of 60"]
     assert "the means are of the pairs that have one" in caption(made)
     sound = summary(*CELLS)
-    assert "Failed" not in printed(main_table(sound), MAIN, form)
+    assert "Failed" not in as_text(main_table(sound), MAIN, form)
     assert "Failed" not in caption(sound)
 
 
@@ -406,7 +404,7 @@ def test_a_baseline_has_times_but_neither_parameters_nor_a_training(tmp_path):
         ]
     )
     made = summary(CELLS[0], {**entry("identity", 0.6), "method": "sitk_demons"}, CELLS[1])
-    tables.write_runtime(rows, made, tmp_path, {})
+    write_runtime(rows, made, tmp_path, {})
     text = (tmp_path / "runtime.md").read_text()
     assert re.search(r"sitk_demons .*\| – +\| – +\| cpu \(x\), 1 thread", text)  # noqa: RUF001
     assert re.search(r"lcc.bending .*\| 12 +\| 9.0 +\| H100", text)
@@ -457,7 +455,7 @@ def compared(scores, **changes):
             for (fixed, moving), value in zip(pairs, values, strict=True)
         ]
     )
-    cells = {method: ("voxelmorph", *method.split(".")) for method in scores if method != "identity"}
+    cells = {method: GridCell("voxelmorph", *method.split(".")) for method in scores if method != "identity"}
     made = summary(*(entry(name, float(np.mean(values))) for name, values in scores.items()))
     found = {"brains": compare_methods(rows, cells)}
     return {**made, "comparisons": json.loads(json.dumps(_finite(found))), **changes}
@@ -494,7 +492,7 @@ def test_so_few_pairs_that_nothing_can_be_said_is_said():
             for k in range(4)
         ]
     )
-    found = compare_methods(rows, {"lcc.a": ("m", "lcc", "a"), "mse.a": ("m", "mse", "a")})
+    found = compare_methods(rows, {"lcc.a": GridCell("m", "lcc", "a"), "mse.a": GridCell("m", "mse", "a")})
     assert found["m"]["dice"]["against_best"][0]["too_few"]
     made = {**summary(*CELLS), "comparisons": {"brains": found}}
     assert "n too small" in secondary_tables._tests_shown(significance_table(made)).to_string()
@@ -506,7 +504,7 @@ def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
     for method in grid["methods"][1:]:
         method |= {"trials": trials, "selected": {"by_dice": chosen, "by_dice_ndv": None, "range": [0.01, 1.0]}}
     for folder in (tmp_path / "a", tmp_path / "b"):
-        write_details(grid, folder)
+        write_secondary(grid, folder)
         for draw in (pareto_figure, difference_figure, stability_figure):
             draw(grid, folder)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
@@ -516,13 +514,6 @@ def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
     assert selection_table(grid)["by_dice_ndv_lambda"].isna().all()
     assert set(structures_table(grid)["name"]) == {"a"}
-
-
-def test_a_pareto_front_by_hand():
-    dice, ndv = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.0, 1.0, 2.0, 3.0])
-    front = pareto_front(dice, ndv)
-    np.testing.assert_array_equal(front, [[0.5, 0.0], [0.6, 1.0], [0.7, 3.0]])
-    assert hypervolume(front, 0.4, 4.0) == pytest.approx(0.1 * 1 + 0.2 * 2 + 0.3 * 1)
 
 
 def test_methods_that_all_tie_are_no_error(tmp_path):
