@@ -68,7 +68,7 @@ def judge_methods(
     Args:
         rows: one row a method, seed and pair; `identity` among the methods.
         cells: model, similarity and regularizer of every method that is one.
-        trained: whether a seed changes what a model says.
+        trained: whether a seed changes the numbers of a model.
         equivalence: half width of practical equivalence of each metric that has one; such a metric is judged even where
             no test is printed of it.
 

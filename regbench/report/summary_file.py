@@ -48,25 +48,14 @@ class Environment(TypedDict, total=False):
 
 
 class Manifest(TypedDict):
-    """A prepared dataset (`data/<id>/manifest.json`)."""
+    """A prepared dataset (`data/<id>/manifest.json`, which the summary holds whole): the keys that are read here."""
 
-    id: str
-    key: str
-    source: str
-    parameters: dict[str, object]
-    preprocessing: dict[str, object]
     shape: list[int]
     spacing_mm: list[float]
-    subjects: list[str]
-    groups: dict[str, str]
     labels: dict[str, str]  # value: name
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
-    files: dict[str, object]
-    records: dict[str, object]
     data_sha256: str
-    notes: object
-    licences: list[str]
 
 
 class MetricSpread(TypedDict):
@@ -136,34 +125,17 @@ class ChosenTrial(TypedDict):
     ndv_percent: float
 
 
-class SmoothedTrial(TypedDict):
-    """The smoothed curve at a tried point."""
-
-    number: int
-    lam: float
-    dice: float
-    sd: float
-
-
 class Choice(TypedDict):
-    """What one search of a cell chose (`selected.json`)."""
+    """What one search of a cell chose (`selected.json`, which the summary holds whole): the keys that are read here."""
 
-    method: str
-    rule: str
     range: list[float]
-    trials: int
     lam: float | None
     values: NotRequired[dict[str, Value]]
     by_dice: ChosenTrial | None
     by_dice_ndv: ChosenTrial | None
-    best_trial: ChosenTrial | None
     edge: bool
-    front: list[int]
-    reason: str
-    smoothed: list[SmoothedTrial]
-    noise_sd: float | None
-    alike: NotRequired[list[float] | None]
-    flat: NotRequired[bool]
+    alike: NotRequired[list[float] | None]  # the ends of the lambdas that the trials do not tell apart
+    flat: NotRequired[bool]  # whether these are more than half of the range
 
 
 class Baseline(TypedDict):

@@ -19,9 +19,9 @@ CONVERSE: "dict[Verdict, Verdict]" = {
     "equal": "equal",
     "undecided": "undecided",
 }
-MOST_CLAUSES = 4  # on what is decided; another says how many verdicts are left to the table
+MOST_CLAUSES = 4  # on decided pairs; another counts the verdicts that are left to the table
 MOST_NAMED = 4  # levels of a clause where a shorter form says the same
-MOST_STARS = 2  # on what is undecided; instead of more, the number
+MOST_STARS = 2  # on undecided pairs; instead of more, their number
 Pair = tuple[str, str]
 Clause = tuple[str, set[frozenset[str]]]  # and the pairs that it speaks of
 
@@ -162,7 +162,7 @@ def _grown(pair: Pair, block: Sequence[str], together: Set[frozenset[str]]) -> l
 
 
 def _partial(better: Sequence[Pair], block: Sequence[str], *, after_equal: bool) -> list[Clause]:
-    """Who is better than whom, by those who win alike or those who lose alike; what says most first."""
+    """Who is better than whom, grouped by those who win alike or who lose alike; the largest groups first."""
     winners = _alike({a: [b for b in block if (a, b) in better] for a in block})
     losers = _alike({b: [a for a in block if (a, b) in better] for b in block})
     by_losers = len(losers) < len(winners) or (len(losers) == len(winners) and after_equal)

@@ -174,6 +174,6 @@ def _unfinished(state: Path, proposal: Proposal, *, running: bool) -> Iterator[B
 
 # Every look at a study reads these files, which change no more; time and size tell one version from another.
 @lru_cache(maxsize=100_000)
-def _ended_trials(path: Path, mtime_ns: int | None, size: int | None) -> list[Proposal]:
+def _ended_trials(path: Path, _mtime_ns: int | None, _size: int | None) -> list[Proposal]:
     keys = ("number", "lam", "values")
     return [cast("Proposal", {key: trial[key] for key in keys if key in trial}) for trial in read_json(path)]

@@ -94,6 +94,6 @@ def _start(cell: CellFiles) -> int:
 
 # Every look at a study reads these files, which change no more; time and size tell one version from another.
 @lru_cache(maxsize=100_000)
-def _environment(path: Path, mtime_ns: int | None, size: int | None) -> Environment:
+def _environment(path: Path, _mtime_ns: int | None, _size: int | None) -> Environment:
     environment: Environment = read_json(path)["environment"]
     return environment

@@ -92,7 +92,7 @@ class Sink:
         return kind
 
     def _is_whole(self, run: Any, record: Record, digest: str, *, verify: bool) -> bool:
-        """Whether a run is as its record says: by its digest, and by all that a search shows."""
+        """Whether a run equals its record: by its digest, and by all that a search shows."""
         tags, info = run.data.tags, run.info
         shown = tags.get(DIGEST) == digest and tags.get(COMPLETE) == "true"
         shown = shown and (info.status, info.run_name) == (record.status, record.name)

@@ -22,11 +22,6 @@ DRAWN = 1  # searches of a cell: they are alike, and all of them are in the expo
 IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
 
 
-def tuning_plots(config: Config, summary: Summary) -> list[tuple[str, list[bytes]]]:
-    """Caption and PNGs of each search with a finished trial, as `search_plots` draws them."""
-    return [search_plots(config, entry, replicate) for entry, replicate in searches(config, summary)]
-
-
 def searches(config: Config, summary: Summary) -> list[tuple[MethodEntry, int]]:
     """Methods of the summary with the numbers of the searches that are drawn, as far as these have a trial."""
     return [

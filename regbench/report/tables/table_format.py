@@ -108,9 +108,9 @@ def latex(table: pd.DataFrame, words: str, label: str, ruled: tuple[int, int] = 
 
     Args:
         table: escaped text.
-        words: caption; what it has of ``Table~\\ref{...}`` stays as it is.
+        words: caption; a ``Table~\\ref{...}`` in it is not escaped.
         label: of the table.
-        ruled: as of `write_table`.
+        ruled: rows above a first rule and below a last one; 0 for no rule.
     """
     text, reference, after = words.partition("Table~")
     caption = escape(text, "tex") + reference + after

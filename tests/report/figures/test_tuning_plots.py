@@ -7,7 +7,7 @@ import pytest
 from cheap_study import METHOD, SEARCH, counted, study, work
 from PIL import Image
 
-from regbench.report.figures.tuning_plots import tuning_plots
+from regbench.report.figures.tuning_plots import search_plots, searches
 from regbench.report.method_entries import OF_TRIAL
 from regbench.report.tables.secondary_tables import selection_table
 
@@ -19,6 +19,10 @@ def summary(config):
     kept = [{key: row[key] for key in OF_TRIAL if key in row} for row in trials]
     return {"methods": [{"dataset": "brains", "method": "identity", "trials": []},
                         {"dataset": "brains", "method": METHOD, "trials": kept}]}  # fmt: skip
+
+
+def tuning_plots(config, made):
+    return [search_plots(config, *search) for search in searches(config, made)]
 
 
 @pytest.mark.parametrize(
