@@ -286,7 +286,7 @@ MUTANTS = [
         ("cliques inside cliques", "if stop > reached and", "if"),
     ),
     *of(
-        "statistics/grid.py",
+        "statistics/two_way.py",
         "statistics/test_statistics",
         ("rows for columns", "of_rows = means.mean(2,", "of_rows = means.mean(1,"),
         ("interaction keeps main effects", "means - grand - of_rows - of_columns", "means - grand"),

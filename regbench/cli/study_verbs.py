@@ -108,7 +108,7 @@ def show(config_file: ConfigFile) -> None:
             f"`{lay.tables / 'main.csv'}` must exist, but does not yet. "
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
-    summary, _ = load_summary(config)
+    summary = load_summary(config)
     print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
     print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")

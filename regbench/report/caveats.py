@@ -1,10 +1,20 @@
 """What a reader of the tables must know before believing them: one sentence a fault, with all that it is true of."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from regbench.report.summary_file import (
+    Choice,
+    Environment,
+    MadeBy,
+    Manifest,
+    MethodEntry,
+    RunEntry,
+    TrialEntry,
+    number,
+)
 from regbench.system.files import digest
 
 IDENTITY = "identity"
@@ -17,11 +27,20 @@ DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, o
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
 # Packages that no number of a training or a trial comes from.
 IDLE = ("dipy", "mlflow", "pandas", "picsl-greedy", "pyarrow", "pydantic", "simpleitk", "snakemake")
-Entry = Mapping[str, Any]
+Detail = tuple[str, str]  # the name of a method, and what is true of it
+Parts = Mapping[str, object]  # of an environment, by the names that a reader knows
+
+
+class Origin(NamedTuple):
+    """An environment, the cells that it made something of, and how many trainings and trials these are."""
+
+    parts: Parts
+    cells: list[str]
+    made: int
 
 
 def caveats(
-    entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]], *, steps: tuple[int, int] | None = None
+    entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest], *, steps: tuple[int, int] | None = None
 ) -> list[str]:
     """The warnings of a study.
 
@@ -44,20 +63,24 @@ def caveats(
     ]
 
 
-def made_by(entry: Entry) -> list[dict[str, Any]]:
-    """Where a cell's trainings and trials were made: each environment once, with the numbers of what it made.
+def made_by(entry: MethodEntry) -> list[MadeBy]:
+    """The environments of a cell's trainings and trials: each once, with the numbers of what it made.
 
     Args:
         entry: with `runs` and `trials`, which have their `environment`.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for kind, key in (("runs", "seed"), ("trials", "number")):
-        for made in entry[kind]:
-            if "environment" in made:
-                where = made["environment"]
-                group = found.setdefault(digest(where), {"environment": where, "runs": [], "trials": []})
-                group[kind].append(made[key])
-    return list(found.values())
+    groups: dict[str, MadeBy] = {}
+
+    def group(environment: Environment) -> MadeBy:
+        return groups.setdefault(digest(environment), {"environment": environment, "runs": [], "trials": []})
+
+    for run in entry["runs"]:
+        if "environment" in run:
+            group(run["environment"])["runs"].append(run["seed"])
+    for trial in entry["trials"]:
+        if "environment" in trial:
+            group(trial["environment"])["trials"].append(trial["number"])
+    return list(groups.values())
 
 
 def _named(items: Sequence[str]) -> str:
@@ -65,122 +88,122 @@ def _named(items: Sequence[str]) -> str:
     return ", ".join(items[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: MethodEntry) -> str:
     return f"{entry['dataset']}/{entry['method']}"
 
 
-def _said(one: Callable[[str], str], many: str, found: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """One sentence for each group of two or more, the single ones in their own words.
+def _sentence(one: Callable[[str], str], many: str, details: Sequence[Detail]) -> Iterator[str]:
+    """One sentence on all methods that something is true of; nothing where it is true of none.
 
     Args:
         one: the words for a single method, of its detail.
         many: what is true of several, after their number.
-        found: names with their details.
+        details: names with their details.
     """
-    if len(found) == 1:
-        yield f"{found[0][0]}: {one(found[0][1])}"
-    elif found:
-        yield f"{len(found)} {many}: " + _named([f"{name} ({detail})" if detail else name for name, detail in found])
+    if len(details) == 1:
+        yield f"{details[0][0]}: {one(details[0][1])}"
+    elif details:
+        yield f"{len(details)} {many}: " + _named([f"{name} ({text})" if text else name for name, text in details])
 
 
-def _edges(entries: Sequence[Entry]) -> Iterator[str]:
-    found = [
+def _edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    details = [
         (_name(entry), f"{chosen['lam']:g} in [{chosen['range'][0]:g}, {chosen['range'][1]:g}]")
         for entry in entries
         for chosen in _searches(entry)
         if chosen.get("edge") and chosen["lam"] is not None
     ]
-    found = list(dict.fromkeys(found))
-    yield from _said(
+    yield from _sentence(
         lambda detail: f"lambda {detail.replace(' in ', ' is at the edge of its range ')}; widen it",
         "lambdas are at the edge of their range; widen it",
-        found,
+        list(dict.fromkeys(details)),
     )
 
 
-def _flat(entries: Sequence[Entry]) -> Iterator[str]:
+def _flat(entries: Sequence[MethodEntry]) -> Iterator[str]:
     searched = [entry for entry in entries if entry.get("trials")]
-    found = [(_name(entry), _alike(entry)) for entry in searched if any(c.get("flat") for c in _searches(entry))]
-    yield from _said(
+    details = [(_name(entry), _alike(entry)) for entry in searched if any(c.get("flat") for c in _searches(entry))]
+    yield from _sentence(
         lambda detail: (
             f"its trials do not tell its lambdas apart{detail and f', {detail}'}: another search may choose another"
         ),
         f"of {len(searched)} tuned cells have lambdas that their trials do not tell apart: another search may choose "
         "others",
-        found,
+        details,
     )
 
 
-def _alike(entry: Entry) -> str:
+def _alike(entry: MethodEntry) -> str:
     """From which lambda to which the trials of any of a cell's searches see no difference."""
     ends = [end for chosen in _searches(entry) if chosen.get("flat") for end in chosen.get("alike") or ()]
     return f"{min(ends):.2g} to {max(ends):.2g}" if ends else ""
 
 
-def _failed(entries: Sequence[Entry]) -> Iterator[str]:
-    reasons: dict[str, list[tuple[str, str]]] = {}
+def _failed(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    reasons: dict[str, list[Detail]] = {}
     for entry in entries:
         if entry["failed_rows"]:
             reasons.setdefault("; ".join(entry["reasons"]), []).append((_name(entry), f"{entry['failed_rows']} rows"))
-    for reason, found in reasons.items():
-        yield from _said(
+    for reason, details in reasons.items():
+        yield from _sentence(
             lambda detail, reason=reason: f"{detail} failed: {reason}",  # type: ignore[misc]
             f"methods have failed rows ({reason})",
-            found,
+            details,
         )
 
 
-def _unmoved(entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    found = [
+def _unmoved(entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> Iterator[str]:
+    details = [
         (_name(entry), _moved(entry))
         for entry in entries
         if entry["method"] != IDENTITY and moves_nothing(entry, entries, manifests)
     ]
-    yield from _said(
+    yield from _sentence(
         lambda detail: f"it moves nothing: its Dice is that of no registration, {detail}",
         "methods move nothing: their Dice is that of no registration",
-        found,
+        details,
     )
 
 
-def _moved(entry: Entry) -> str:
+def _moved(entry: MethodEntry) -> str:
     length = _mean(entry, "displacement_mm")
     return "" if np.isnan(length) else f"mean displacement {length:.3g} mm"
 
 
-def moves_nothing(entry: Entry, entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a method leaves the moving image where it is: by its mean displacement, or by Dice, that of identity."""
-    spacing = manifests.get(entry["dataset"], {}).get("spacing_mm", [1.0])
+def moves_nothing(entry: MethodEntry, entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> bool:
+    """Whether a method leaves the moving image where it is, by its mean displacement or by the Dice of identity."""
+    manifest = manifests.get(entry["dataset"])
+    spacing = manifest.get("spacing_mm", [1.0]) if manifest else [1.0]
     if _mean(entry, "displacement_mm") < STILL * min(spacing):
         return True
     return abs(_mean(entry, "dice") - _of_identity(entry["dataset"], entries)) <= ALIKE
 
 
-def _below_identity(entries: Sequence[Entry], manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    found = [
+def _below_identity(entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> Iterator[str]:
+    details = [
         (_name(entry), f"{_mean(entry, 'dice'):.3f}")
         for entry in entries
         if entry["method"] != IDENTITY
         and _mean(entry, "dice") < _of_identity(entry["dataset"], entries)
         and not moves_nothing(entry, entries, manifests)
     ]
-    yield from _said(
+    yield from _sentence(
         lambda _: "mean Dice is below identity: the registration did not work",
         "methods have a mean Dice below identity: the registration did not work",
-        found,
+        details,
     )
 
 
-def _unfinished(entries: Sequence[Entry], steps: tuple[int, int] | None) -> Iterator[str]:
+def _unfinished(entries: Sequence[MethodEntry], steps: tuple[int, int] | None) -> Iterator[str]:
     """Trainings that more steps would have made better: by their own curves, and by the trials that had fewer."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[str, str | None], list[MethodEntry]] = {}
     for entry in entries:
         if entry.get("trained"):
             groups.setdefault((entry["dataset"], entry["model"]), []).append(entry)
-    for (dataset, model), mine in groups.items():
-        shares = {str(entry["method"]).removeprefix(f"{model}."): _late(entry) for entry in mine}
+    for (dataset, model), cells in groups.items():
+        shares = {entry["method"].removeprefix(f"{model}."): _late(entry) for entry in cells}
         late = [f"{name} {100 * share:.0f} %" for name, share in shares.items() if share is not None]
-        gain, error = _gain(mine, steps)
+        gain, error = _gain(cells, steps)
         if gain + 2 * error < GAIN:  # what twice the steps did is the better witness
             continue
         reasons = []
@@ -192,24 +215,24 @@ def _unfinished(entries: Sequence[Entry], steps: tuple[int, int] | None) -> Iter
                 "steps"
             )
         if reasons:
-            count = f"{len(late)} of {len(mine)} cells" if late else "the cells"
+            count = f"{len(late)} of {len(cells)} cells" if late else "the cells"
             yield (
                 f"{dataset}: {count} of {model} were still improving at their end, give more `training.steps` "
                 f"({'; '.join(reasons)})"
             )
 
 
-def _late(entry: Entry) -> float | None:
+def _late(entry: MethodEntry) -> float | None:
     """The share of the second half, averaged over trainings; None where it is small, or within its own error."""
-    found = [run["second_half"] for run in entry["runs"] if run.get("second_half")]
-    if not found:
+    halves = [half for run in entry["runs"] if (half := run.get("second_half"))]
+    if not halves:
         return None
-    share = float(np.mean([each["share"] for each in found]))
-    error = float(np.sqrt(np.sum([each["se"] ** 2 for each in found])) / len(found))
+    share = float(np.mean([half["share"] for half in halves]))
+    error = float(np.sqrt(np.sum([half["se"] ** 2 for half in halves])) / len(halves))
     return share if share > max(LATE, 2 * error) else None
 
 
-def _gain(entries: Sequence[Entry], steps: tuple[int, int] | None) -> tuple[float, float]:
+def _gain(entries: Sequence[MethodEntry], steps: tuple[int, int] | None) -> tuple[float, float]:
     """Validation Dice for twice the steps, by a cell's trainings against its trial nearest to their lambda.
 
     Mean over three or more cells and its standard error; NaN of fewer, and where the lengths do not tell.
@@ -218,28 +241,32 @@ def _gain(entries: Sequence[Entry], steps: tuple[int, int] | None) -> tuple[floa
     doublings = float(np.log2(steps[1] / steps[0])) if steps else 0.0
     if not DOUBLINGS[0] <= doublings <= DOUBLINGS[1]:
         return nothing
-    found = [difference for entry in entries if (difference := _longer(entry)) is not None]
-    if len(found) < 3:
+    gains = [gain for entry in entries if (gain := _longer(entry)) is not None]
+    if len(gains) < 3:
         return nothing
-    return float(np.mean(found)) / doublings, float(np.std(found, ddof=1) / np.sqrt(len(found))) / doublings
+    return float(np.mean(gains)) / doublings, float(np.std(gains, ddof=1) / np.sqrt(len(gains))) / doublings
 
 
-def _longer(entry: Entry) -> float | None:
+def _longer(entry: MethodEntry) -> float | None:
     """Mean validation Dice of a cell's trainings, less that of the trial whose lambda is nearest to each one's."""
     trials = [trial for trial in entry["trials"] if trial.get("dice") is not None and trial["status"] == "complete"]
-    runs = [run for run in entry["runs"] if run.get("validation", {}).get("dice") is not None and run["lam"]]
-    if not trials or not runs:
+    scores = [(dice, lam) for run in entry["runs"] if (dice := _validation(run)) is not None and (lam := run["lam"])]
+    if not trials or not scores:
         return None
-    return float(np.mean([run["validation"]["dice"] - _at(trials, run["lam"]) for run in runs]))
+    return float(np.mean([dice - _nearest_dice(trials, lam) for dice, lam in scores]))
 
 
-def _at(trials: Sequence[Mapping[str, Any]], lam: float) -> float:
+def _validation(run: RunEntry) -> float | None:
+    return run["validation"].get("dice") if "validation" in run else None
+
+
+def _nearest_dice(trials: Sequence[TrialEntry], lam: float) -> float:
     """Mean validation Dice of the trials whose lambda is nearest."""
     nearest = min((trial["lam"] for trial in trials), key=lambda tried: abs(np.log(tried / lam)))
-    return float(np.mean([trial["dice"] for trial in trials if trial["lam"] == nearest]))
+    return float(np.mean([number(trial["dice"]) for trial in trials if trial["lam"] == nearest]))
 
 
-def _few_trainings(entries: Sequence[Entry]) -> Iterator[str]:
+def _few_trainings(entries: Sequence[MethodEntry]) -> Iterator[str]:
     counts = {len(entry["runs"]) for entry in entries if entry.get("trained")}
     if counts == {1}:
         yield (
@@ -254,7 +281,7 @@ def _few_trainings(entries: Sequence[Entry]) -> Iterator[str]:
         )
 
 
-def _few_subjects(manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _few_subjects(manifests: Mapping[str, Manifest]) -> Iterator[str]:
     for dataset, manifest in manifests.items():
         subjects = {name for pair in manifest.get("pairs", {}).get("test", ()) for name in pair}
         if 0 < len(subjects) < FEW_SUBJECTS:
@@ -264,30 +291,31 @@ def _few_subjects(manifests: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             )
 
 
-def _mixed(entries: Sequence[Entry]) -> Iterator[str]:
-    """Trainings and trials that another environment made than most were."""
-    groups: dict[str, tuple[dict[str, Any], list[str], int]] = {}
+def _mixed(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    """Trainings and trials that another environment made than most."""
+    origins: dict[str, Origin] = {}
     for entry in entries:
         for group in entry.get("made_by", ()):
             parts = _parts(group["environment"])
-            known = groups.setdefault(digest(parts), (parts, [], 0))
-            count = len(group["runs"]) + len(group["trials"])
-            groups[digest(parts)] = (parts, [*known[1], f"{_name(entry)} ({_made(group)})"], known[2] + count)
-    ordered = sorted(groups.values(), key=lambda group: -group[2])
-    for parts, names, _ in ordered[1:]:
-        yield f"made in another environment than the rest ({_difference(parts, ordered[0][0])}): {_named(names)}"
+            known = origins.get(digest(parts), Origin(parts, [], 0))
+            made = known.made + len(group["runs"]) + len(group["trials"])
+            origins[digest(parts)] = Origin(parts, [*known.cells, f"{_name(entry)} ({_made(group)})"], made)
+    ordered = sorted(origins.values(), key=lambda origin: -origin.made)
+    for origin in ordered[1:]:
+        difference = _difference(origin.parts, ordered[0].parts)
+        yield f"made in another environment than the rest ({difference}): {_named(origin.cells)}"
 
 
-def _made(group: Mapping[str, Any]) -> str:
+def _made(group: MadeBy) -> str:
     runs = f"seed {', '.join(map(str, group['runs']))}" if group["runs"] else ""
     trials = f"{len(group['trials'])} trial{'s' if len(group['trials']) > 1 else ''}" if group["trials"] else ""
     return "; ".join(part for part in (runs, trials) if part)
 
 
-def _parts(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """What of an environment may change a number, by the names that a reader knows."""
+def _parts(environment: Environment) -> Parts:
+    """The parts of an environment that may change a number, by the names that a reader knows."""
     code = environment.get("code", {})
-    packages = {name: found for name, found in environment.get("packages", {}).items() if name not in IDLE}
+    packages = {name: version for name, version in environment.get("packages", {}).items() if name not in IDLE}
     return {
         **packages,
         "compiled losses": environment.get("compiled_losses"),
@@ -298,26 +326,28 @@ def _parts(environment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _difference(parts: Mapping[str, Any], others: Mapping[str, Any]) -> str:
+def _difference(parts: Parts, others: Parts) -> str:
     names = [name for name in {**others, **parts} if parts.get(name) != others.get(name)]
     return "; ".join(f"{name} {_word(parts.get(name))}, not {_word(others.get(name))}" for name in names)
 
 
-def _word(value: Any) -> str:
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, str) else value
+def _word(value: object) -> str:
+    if value is None:
+        return "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def _searches(entry: Entry) -> Sequence[Mapping[str, Any]]:
+def _searches(entry: MethodEntry) -> Sequence[Choice]:
     """The choice of each search of a cell; none where it was not tuned."""
     return entry.get("searches") or ([entry["selected"]] if entry.get("selected") else [])
 
 
-def _of_identity(dataset: str, entries: Sequence[Entry]) -> float:
-    found = [entry for entry in entries if (entry["dataset"], entry["method"]) == (dataset, IDENTITY)]
-    return _mean(found[0], "dice") if found else float("nan")
+def _of_identity(dataset: str, entries: Sequence[MethodEntry]) -> float:
+    unregistered = [entry for entry in entries if (entry["dataset"], entry["method"]) == (dataset, IDENTITY)]
+    return _mean(unregistered[0], "dice") if unregistered else float("nan")
 
 
-def _mean(entry: Entry, metric: str) -> float:
+def _mean(entry: MethodEntry, metric: str) -> float:
     """NaN where there is none, also in a summary that was read back."""
-    value = entry["metrics"].get(metric, {}).get("mean")
-    return float("nan") if value is None else float(value)
+    spread = entry["metrics"].get(metric)
+    return number(spread["mean"]) if spread else float("nan")

@@ -1,14 +1,18 @@
-"""What a study found, in a sentence or two a dataset and model, made from its verdicts and from nothing else."""
+"""The result of a study in a sentence or two a dataset and model, from its verdicts and from nothing else."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from regbench.metrics import METRICS
-from regbench.report.relations import CONVERSE, Relations, clauses, listed, subject
+from regbench.report.standings import against_best
+from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, verdicts_of
+from regbench.report.verdict_clauses import CONVERSE, Relations, clauses, listed, subject
 
 METRIC = "dice"  # or where a study has none, the first that it was compared by
+Side = Literal["similarity", "regularizer"]
+SIDES: tuple[Side, Side] = ("similarity", "regularizer")
 NAMED = 2  # cells that are named; of more, the number
-SCOPES = {
+SCOPES: dict[Scope, str] = {
     "tuning": "This is said of the losses, tuned in this way.",
     "lambdas": "This holds at these lambdas.",
     "networks": "This is said of these trained networks; nothing is claimed about trainings.",
@@ -17,8 +21,8 @@ SCOPES = {
 NOTHING_CLAIMED = "One training each: nothing is claimed about trainings."
 
 
-def headline(summary: Mapping[str, Any]) -> list[str]:
-    """What the verdicts say, a short paragraph for each dataset and model.
+def headline(summary: Summary) -> list[str]:
+    """The verdicts in words, a short paragraph for each dataset and model.
 
     Similarities and regularizers are those of the marginal families; then the best cell, what is undecided, what
     failed, and the scope. Names stand in backquotes where they are of a dataset or model.
@@ -35,11 +39,11 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
     return [_paragraph(summary, dataset, model) for dataset, model in groups]
 
 
-def _paragraph(summary: Mapping[str, Any], dataset: str, model: str) -> str:
+def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
     several = len({entry["dataset"] for entry in summary["methods"]}) > 1
     where = f"On `{dataset}` with `{model}`" if several else f"With `{model}`"
     cells = _Cells(summary, dataset, model)
-    metrics = summary["verdicts"].get(dataset, {}).get(model, {})
+    metrics = verdicts_of(summary, dataset, model)
     metric = METRIC if METRIC in metrics else next(iter(metrics), None)
     if metric is None:
         return f"{where}, no cell has a result that can be compared."
@@ -52,10 +56,10 @@ def _paragraph(summary: Mapping[str, Any], dataset: str, model: str) -> str:
 class _Cells:
     """The names of the cells of a dataset and model."""
 
-    def __init__(self, summary: Mapping[str, Any], dataset: str, model: str) -> None:
-        mine = [one for one in summary["methods"] if (one["dataset"], one["model"]) == (dataset, model)]
-        self.names = {one["method"]: f"{one['similarity']} x {one['regularizer']}" for one in mine}
-        self.levels = {kind: {one[kind] for one in mine} for kind in ("similarity", "regularizer")}
+    def __init__(self, summary: Summary, dataset: str, model: str | None) -> None:
+        cells = [entry for entry in summary["methods"] if (entry["dataset"], entry["model"]) == (dataset, model)]
+        self.names = {entry["method"]: f"{entry['similarity']} x {entry['regularizer']}" for entry in cells}
+        self.levels = {kind: {entry[kind] for entry in cells} for kind in SIDES}
 
     def named(self, methods: Sequence[str]) -> str:
         """Their names, or of many how many."""
@@ -64,29 +68,32 @@ class _Cells:
         return listed([self.names.get(method, method) for method in methods])
 
 
-def _marginal(verdicts: Mapping[str, Any], direction: str) -> Iterator[str]:
+def _marginal(verdicts: Verdicts, direction: str) -> Iterator[str]:
     """One sentence on similarities and regularizers."""
-    found = list[str]()
-    for family, levels in (("similarity", "similarities"), ("regularizer", "regularizers")):
-        if verdicts[family]:
-            found += clauses(Relations(verdicts[family], direction), verdicts["region"], levels)
-    if found:
-        yield f"{'; '.join(found)}."
+    parts = list[str]()
+    for side in SIDES:
+        if verdicts[side]:
+            levels = {"similarity": "similarities", "regularizer": "regularizers"}[side]
+            parts += clauses(Relations(verdicts[side], direction), verdicts["region"], levels)
+    if parts:
+        yield f"{'; '.join(parts)}."
 
 
-def _cell_sentences(verdicts: Mapping[str, Any], cells: _Cells) -> Iterator[str]:
+def _cell_sentences(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
     """The best cell against the others; of a single cell, what it is against no registration."""
-    best, name = verdicts["best"], cells.names.get(verdicts["best"], verdicts["best"])
-    against = [_turned(one, best) for one in verdicts["pairs"] if best in (one["a"], one["b"])]
-    said_before = any(verdicts[kind] and len(cells.levels[kind]) == len(cells.names) for kind in cells.levels)
-    if not against:
+    best = str(verdicts["best"])
+    name = cells.names.get(best, best)
+    others = [(method, CONVERSE[word]) for method, word in against_best(verdicts).items() if word != "best"]
+    same_as_marginal = any(verdicts[side] and len(cells.levels[side]) == len(cells.names) for side in SIDES)
+    if not others:
         yield from _alone(verdicts, name)
-    elif not said_before:
-        yield _best(name, against, cells, verdicts["region"])
+    elif not same_as_marginal:
+        yield _best(name, others, cells, verdicts["region"])
     yield from _below(verdicts, cells)
 
 
 def _best(name: str, against: Sequence[tuple[str, str]], cells: _Cells, region: float | None) -> str:
+    """The best cell against the others, each with the verdict of the best against it."""
     others = {word: [other for other, verdict in against if verdict == word] for word in CONVERSE}
     count = len(against)
     if len(others["better"]) == count:
@@ -106,9 +113,9 @@ def _best(name: str, against: Sequence[tuple[str, str]], cells: _Cells, region: 
     return f"{name} has the best mean of {count + 1} cells: {', '.join(parts)}."
 
 
-def _alone(verdicts: Mapping[str, Any], name: str) -> Iterator[str]:
+def _alone(verdicts: Verdicts, name: str) -> Iterator[str]:
     """A study of one cell: against no registration."""
-    (one, *_) = verdicts["against_identity"] or [None]
+    one = next(iter(verdicts["against_identity"]), None)
     if one is None:
         yield f"{name} is the only cell; it has nothing to be compared with."
         return
@@ -121,21 +128,21 @@ def _alone(verdicts: Mapping[str, Any], name: str) -> Iterator[str]:
         yield f"{name} is {verdict} than no registration."
 
 
-def _below(verdicts: Mapping[str, Any], cells: _Cells) -> Iterator[str]:
+def _below(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
     """Cells that are not better than no registration; a single cell has its own sentence."""
     if not verdicts["pairs"]:
         return
     count, parts = len(verdicts["against_identity"]), []
     for word, words in (("worse", "worse than"), ("equal", "equal to"), ("undecided", "undecided against")):
-        found = [one["a"] for one in verdicts["against_identity"] if one["verdict"] == word]
-        if found:
-            who = subject([cells.names.get(method, method) for method in found])
-            parts.append(f"{who if len(found) <= NAMED else f'{len(found)} of {count} cells are'} {words}")
+        below = [one["a"] for one in verdicts["against_identity"] if one["verdict"] == word]
+        if below:
+            who = subject([cells.names.get(method, method) for method in below])
+            parts.append(f"{who if len(below) <= NAMED else f'{len(below)} of {count} cells are'} {words}")
     if parts:
         yield f"{', '.join(parts)} no registration."
 
 
-def _failed(verdicts: Mapping[str, Any], cells: _Cells) -> Iterator[str]:
+def _failed(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
     missing = [method for method in cells.names if method not in verdicts["methods"]]
     if missing and verdicts.get("left_out"):
         yield f"Only the best {len(verdicts['methods'])} of {len(cells.names)} cells are compared."
@@ -145,18 +152,12 @@ def _failed(verdicts: Mapping[str, Any], cells: _Cells) -> Iterator[str]:
         yield f"{len(missing)} cells are without a result."
 
 
-def _scope(verdicts: Mapping[str, Any]) -> Iterator[str]:
-    """Of what it is said; where nothing is decided, nothing is claimed."""
-    families = ("pairs", "similarity", "regularizer", "against_identity")
-    if any(one["verdict"] != "undecided" for family in families for one in verdicts[family]):
+def _scope(verdicts: Verdicts) -> Iterator[str]:
+    """What the verdicts are claims about; where nothing is decided, nothing is claimed."""
+    if any(comparison["verdict"] != "undecided" for family in FAMILIES for comparison in verdicts[family]):
         yield SCOPES[verdicts["scope"]]
     elif verdicts["scope"] == "networks":
         yield NOTHING_CLAIMED
-
-
-def _turned(one: Mapping[str, Any], best: str) -> tuple[str, str]:
-    """The other method, and the verdict of the best against it."""
-    return (one["b"], one["verdict"]) if one["a"] == best else (one["a"], CONVERSE[one["verdict"]])
 
 
 def _capital(sentence: str) -> str:

@@ -1,16 +1,16 @@
 """The table of an unfinished study: what is evaluated so far, and for every cell that is not complete the reason."""
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.orchestration.progress import Cell, progress
-from regbench.report.analyze import joined, metrics_of
-from regbench.report.table_format import Form, Score, cell, escape, header, plain, write_table
-from regbench.report.tables import MAIN
+from regbench.report.analyze import joined
+from regbench.report.method_entries import metrics_of
+from regbench.report.summary_file import STATISTICS
+from regbench.report.tables.main_table import MAIN
+from regbench.report.tables.main_table_text import score
+from regbench.report.tables.table_format import Form, Row, Score, cell, escape, header, plain, rows_of, write_table
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system import provenance
@@ -24,13 +24,13 @@ def write_partial(config: Config) -> str:
 
     It has no ranks, no marks of the best and no tests: those wait for all cells.
     """
-    found, folder = progress(config), plan.layout(config).partial
-    frame = pd.DataFrame([_row(config, each) for each in found.cells])
-    done = sum(each.state == "done" for each in found.cells)
-    words = caption(config, done, len(found.cells))
+    cells, folder = progress(config).cells, plan.layout(config).partial
+    frame = pd.DataFrame([_row(config, one) for one in cells])
+    done = sum(one.state == "done" for one in cells)
+    words = caption(config, done, len(cells))
     write_table(folder / "partial", frame, lambda form: _shown(frame, form), words, config.study)
     write_json(folder / "partial.json", {
-        "complete": False, "study": config.study, "cells_done": done, "cells": [_entry(each) for each in found.cells],
+        "complete": False, "study": config.study, "cells_done": done, "cells": [_entry(one) for one in cells],
         "tables_made_by": provenance.code(),
     })  # fmt: skip
     shown = frame[[name for name in IN_TERMINAL if name in frame]]
@@ -55,49 +55,60 @@ def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     whys = frame["why"]
     shown = plain(frame.drop(columns=[c for c in frame if str(c).startswith(tuple(numbers))] + ["why"]), form)
     for name in numbers:
-        scores = [_score(row, name) for row in frame.to_dict(orient="records")]
-        shown[header(name, form)] = [cell(score, METRICS[name].digits, form) for score in scores]
+        scores = [_score(row, name) for row in rows_of(frame)]
+        shown[header(name, form)] = [cell(value, METRICS[name].digits, form) for value in scores]
     shown[header("why", form)] = [escape(why, form) for why in whys]
     return shown
 
 
-def _score(row: Mapping[Hashable, Any], name: str) -> Score:
-    if not row["pairs"] or f"{name}_infinite" not in row or pd.isna(row[f"{name}_infinite"]):
-        return Score(np.nan)
-    mean, sd, seed_sd, median = (row[f"{name}_{kind}"] for kind in ("mean", "sd", "seed_sd", "median"))
-    return Score(mean, sd, seed_sd, median, int(row[f"{name}_infinite"]), row["failed"] > 0)
+def _score(row: Row, name: str) -> Score:
+    judged = row["pairs"] and f"{name}_infinite" in row and not pd.isna(row[f"{name}_infinite"])
+    return score(row, name) if judged else Score(np.nan)
 
 
-def _row(config: Config, each: Cell) -> dict[str, Any]:
-    method = plan.find_method(config, each.method)
-    row: dict[str, Any] = {"dataset": each.dataset, "method": each.method}
-    row |= {kind: getattr(method, kind).id if getattr(method, kind) else None for kind in ("similarity", "regularizer")}
-    lams = {record["lam"] for record in each.records.values()}
-    row |= {"lambda": lams.pop() if len(lams) == 1 else None, "state": each.state}
-    row |= {"seeds": f"{len(each.seeds)} of {len(plan.seeds(config, each.method))}", "pairs": 0, "failed": 0}
-    row["why"] = f"{each.state}: {each.reason}" if each.reason else ""
-    if not each.seeds:
-        return row
-    rows = joined([plan.layout(config).pairs(each.dataset, each.method, seed) for seed in each.seeds])
+def _row(config: Config, one: Cell) -> dict[str, object]:
+    """A cell with what is evaluated of it so far."""
+    method = plan.find_method(config, one.method)
+    similarity, regularizer = (part.id if part else None for part in (method.similarity, method.regularizer))
+    lams = {record["lam"] for record in one.records.values()}
+    row: dict[str, object] = {
+        "dataset": one.dataset,
+        "method": one.method,
+        "similarity": similarity,
+        "regularizer": regularizer,
+        "lambda": lams.pop() if len(lams) == 1 else None,
+        "state": one.state,
+        "seeds": f"{len(one.seeds)} of {len(plan.seeds(config, one.method))}",
+        "pairs": 0,
+        "failed": 0,
+    }
+    why = [f"{one.state}: {one.reason}"] if one.reason else []
+    if not one.seeds:
+        return row | {"why": "; ".join(why)}
+    rows = joined([plan.layout(config).pairs(one.dataset, one.method, seed) for seed in one.seeds])
     failed = rows[rows["status"] != "complete"]
     row |= {"pairs": len(rows[["fixed", "moving"]].drop_duplicates()), "failed": len(failed)}
-    if len(failed):
-        row["why"] = "; ".join([*filter(None, [row["why"]]), *sorted(set(failed["reason"]))])
+    return row | {"why": "; ".join([*why, *sorted(set(failed["reason"]))])} | _scores(rows)
+
+
+def _scores(rows: pd.DataFrame) -> dict[str, object]:
+    """Statistics and infinite cases of each metric of the main table, rounded."""
+    scores: dict[str, object] = {}
     for name, spread in metrics_of(rows).items():
         if name in MAIN:
             digits = METRICS[name].digits
-            row |= {f"{name}_{kind}": _round(spread[kind], digits) for kind in ("mean", "sd", "seed_sd", "median")}
-            row[f"{name}_infinite"] = spread["infinite"]
-    return row
+            scores |= {f"{name}_{statistic}": _round(spread[statistic], digits) for statistic in STATISTICS}
+            scores[f"{name}_infinite"] = spread["infinite"]
+    return scores
 
 
-def _round(value: float, digits: int) -> float:
-    return round(value, digits) if np.isfinite(value) else value
+def _round(value: float | None, digits: int) -> float | None:
+    return round(value, digits) if value is not None and np.isfinite(value) else value
 
 
-def _entry(each: Cell) -> dict[str, Any]:
+def _entry(one: Cell) -> dict[str, object]:
     return {
-        "dataset": each.dataset, "method": each.method, "state": each.state, "reason": each.reason,
-        "seeds": each.seeds,
-        "checkpoint_sha256": {str(seed): record["checkpoint_sha256"] for seed, record in each.records.items()},
+        "dataset": one.dataset, "method": one.method, "state": one.state, "reason": one.reason,
+        "seeds": one.seeds,
+        "checkpoint_sha256": {str(seed): record["checkpoint_sha256"] for seed, record in one.records.items()},
     }  # fmt: skip

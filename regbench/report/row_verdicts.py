@@ -1,19 +1,43 @@
 """The verdict engine on anyone's table of per-case results: parquet or CSV, from whatever program."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS, widest_difference
-from regbench.report.study_verdicts import NO_SEARCH, claim, collect, records
-from regbench.statistics import Family, Scores, judge, membership, rank_intervals, sampled, spreads
+from regbench.report.study_verdicts import NO_SEARCH, claim, collect, noise_of, records
+from regbench.report.summary_file import ComparisonEntry, Noise, Scope, stored
+from regbench.statistics import Family, Scores, judge, rank_intervals
 from regbench.system.errors import UsageError, did_you_mean
 
 WIDTH = 9
+Direction = Literal["higher", "lower"]
+
+
+class RankedMethod(TypedDict):
+    """A method with its mean and the ranks that it may hold."""
+
+    method: str
+    mean: float | None
+    runs: int
+    ranks: list[int]
+
+
+class RowVerdicts(Noise):
+    """The verdicts on a table of results."""
+
+    metric: str
+    direction: Direction
+    equivalence: float | None
+    alpha: float
+    scope: Scope
+    claim: str
+    methods: list[RankedMethod]  # the best first
+    pairs: list[ComparisonEntry]
 
 
 def verdicts_of_rows(
@@ -24,7 +48,7 @@ def verdicts_of_rows(
     direction: str | None = None,
     dataset: str | None = None,
     alpha: float = 0.05,
-) -> dict[str, Any]:
+) -> RowVerdicts:
     """Judge every two methods of a table of per-case results.
 
     Args:
@@ -36,14 +60,37 @@ def verdicts_of_rows(
         dataset: which one, where a column `dataset` names several.
         alpha: chance that any statement is false.
 
-    Returns:
-        `pairs` (a verdict of `a` against `b` each), `methods` by their mean with rank intervals, `scope` and `claim`,
-        `shares` and `sd` of the noise; plain values throughout.
-
     Raises:
         UsageError: if the file cannot be read, a column is missing, a row stands twice, or an argument makes no sense.
     """
     better = _direction(metric, direction)
+    _check_arguments(metric, alpha, equivalence)
+    rows, case = _checked(_read(path), path, metric, dataset)
+    scores, subjects, groups = collect(rows, metric, case=case)
+    noise = noise_of(list(scores.values()), subjects, groups)
+    runs, searches = noise["noise"]["seeds"], noise["noise"]["replicates"]
+    pairs = judge(scores, Family(subjects, better, equivalence, alpha, groups if searches > 1 else {}))
+    scope: Scope = "tuning" if searches > 1 else "lambdas" if runs > 1 else "networks"
+    means = {name: _mean(one) for name, one in scores.items()}
+    ranks = rank_intervals(list(scores), pairs)
+    ordered = sorted(means, key=lambda name: _place(means[name], better))
+    return {
+        **noise,
+        "metric": metric,
+        "direction": better,
+        "equivalence": equivalence,
+        "alpha": alpha,
+        "scope": scope,
+        "claim": _claim(scope, runs, searches),
+        "methods": [
+            {"method": name, "mean": stored(means[name]), "runs": len(scores[name].runs), "ranks": list(ranks[name])}
+            for name in ordered
+        ],
+        "pairs": records(pairs),
+    }
+
+
+def _check_arguments(metric: str, alpha: float, equivalence: float | None) -> None:
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha must be between 0 and 1, but got {alpha:g}.")
     if equivalence is not None and not 0 < equivalence < np.inf:
@@ -53,61 +100,28 @@ def verdicts_of_rows(
             f"--equivalence must be less than the whole range of {metric}, {widest_difference(metric):g}, but got "
             f"{equivalence:g}."
         )
-    rows, case = _checked(_read(path), path, metric, dataset)
-    table, subjects, groups = collect(rows, metric, case=case)
-    searches = len(set(groups.values()))
-    runs = max(len(one.runs) for one in table.values())
-    family = Family(subjects, better, equivalence, alpha, groups if searches > 1 else {})
-    pairs = judge(table, family)
-    scope = "tuning" if searches > 1 else "lambdas" if runs > 1 else "networks"
-    same = [one for one in table.values() if len(one.runs) == runs]
-    noise = spreads(np.stack([one.values for one in same]), _searches(same[0], groups) if searches > 1 else None)
-    means = {name: _mean(one) for name, one in table.items()}
-    ranks = rank_intervals(list(table), pairs)
-    ordered = sorted(means, key=lambda name: _place(means[name], better))
-    return {
-        "metric": metric,
-        "direction": better,
-        "equivalence": equivalence,
-        "alpha": alpha,
-        "scope": scope,
-        "claim": _claim(scope, runs, searches),
-        "methods": [
-            {"method": name, "mean": _finite(means[name]), "runs": len(table[name].runs), "ranks": list(ranks[name])}
-            for name in ordered
-        ],
-        "pairs": records(pairs),
-        "shares": {name: _finite(value) for name, value in noise.shares.items()},
-        "sd": {name: _finite(value) for name, value in noise._asdict().items()},
-        "noise": {
-            "seeds": runs,
-            "replicates": searches,
-            "subjects": len(sampled(membership(subjects))),
-            "pairs": len(subjects),
-        },
-    }
 
 
-def text(found: Mapping[str, Any]) -> str:
-    """What `verdicts_of_rows` found, for a terminal."""
-    noise, region = found["noise"], found["equivalence"]
+def text(verdicts: RowVerdicts) -> str:
+    """The verdicts of `verdicts_of_rows` for a terminal."""
+    noise, region, count = verdicts["noise"], verdicts["equivalence"], len(verdicts["methods"])
     lines = [
-        f"{found['metric']}, {found['direction']} is better; {len(found['methods'])} methods, {noise['pairs']} "
+        f"{verdicts['metric']}, {verdicts['direction']} is better; {count} methods, {noise['pairs']} "
         f"cases of {noise['subjects']} subjects, {noise['seeds']} training{'s' if noise['seeds'] > 1 else ''} each",
-        found["claim"],
-        f"Intervals hold together at {1 - found['alpha']:.0%} over {len(found['pairs'])} comparisons; "
+        verdicts["claim"],
+        f"Intervals hold together at {1 - verdicts['alpha']:.0%} over {len(verdicts['pairs'])} comparisons; "
         + ("no region of equivalence was declared." if region is None else f"equal means within ±{region:g}."),
         "",
-        *_ranking(found["methods"]),
+        *_ranking(verdicts["methods"]),
         "",
-        *(_line(pair) for pair in found["pairs"]),
+        *(_line(pair) for pair in verdicts["pairs"]),
         "",
-        _shares(found),
+        _shares(verdicts),
     ]
     return "\n".join(lines)
 
 
-def _ranking(methods: Sequence[Mapping[str, Any]]) -> list[str]:
+def _ranking(methods: Sequence[RankedMethod]) -> list[str]:
     width = max(len(entry["method"]) for entry in methods)
     lines = [f"{'method':<{width}}  {'mean':>{WIDTH}}  rank"]
     for entry in methods:
@@ -117,32 +131,34 @@ def _ranking(methods: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _line(pair: Mapping[str, Any]) -> str:
+def _line(pair: ComparisonEntry) -> str:
     words = {"better": "is better than", "worse": "is worse than", "equal": "equals"}
-    said = f"{pair['a']} {words.get(pair['verdict'], 'and')} {pair['b']}"
+    sentence = f"{pair['a']} {words.get(pair['verdict'], 'and')} {pair['b']}"
     if pair["verdict"] == "undecided":
-        said += ": undecided"
+        sentence += ": undecided"
     if pair["low"] is None:
-        return f"{said} ({pair['reason']})"
-    said += f": {pair['difference']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]"
-    return said + (f"; {pair['needs']['text']} would decide" if pair["needs"] else "")
+        return f"{sentence} ({pair['reason']})"
+    sentence += f": {pair['difference']:+.4f} [{pair['low']:+.4f}, {pair['high']:+.4f}]"
+    return sentence + (f"; {pair['needs']['text']} would decide" if pair["needs"] else "")
 
 
-def _shares(found: Mapping[str, Any]) -> str:
-    known = {name: value for name, value in found["shares"].items() if value is not None}
-    parts = ", ".join(f"{name} {value:.0%} (SD {found['sd'][name]:.4f})" for name, value in known.items())
+def _shares(noise: Noise) -> str:
+    known = {name: value for name, value in noise["shares"].items() if value is not None}
+    parts = ", ".join(f"{name} {value:.0%} (SD {noise['sd'][name]:.4f})" for name, value in known.items())
     return f"Of the variance of a difference of two methods: {parts}." if parts else "Variances cannot be told."
 
 
-def _claim(scope: Any, runs: int, searches: int) -> str:
+def _claim(scope: Scope, runs: int, searches: int) -> str:
     if scope == "lambdas":
         return f"Claims carry {runs} trainings and the test subjects; what was tuned, and how, the table does not say."
     return claim(scope, runs, searches)
 
 
-def _direction(metric: str, given: str | None) -> Any:
-    if given in ("higher", "lower"):
-        return given
+def _direction(metric: str, given: str | None) -> Direction:
+    if given == "higher":
+        return "higher"
+    if given == "lower":
+        return "lower"
     if metric in METRICS:
         return METRICS[metric].direction
     raise UsageError(f"--direction must say whether `higher` or `lower` is better: `{metric}` is none of our metrics.")
@@ -180,20 +196,20 @@ def _checked(rows: pd.DataFrame, path: Path, metric: str, dataset: str | None) -
     if wrong.any():
         got = rows[metric][wrong].iloc[0]
         raise UsageError(f"`{path}`: `{metric}` must hold numbers, but row {_first(wrong)} has {got!r}.")
-    found = rows[["method", *case]].astype(str).assign(**{metric: numbers})
-    found["seed"] = rows["seed"].astype(str) if "seed" in rows else "0"
-    found["replicate"] = rows["replicate"].astype(str) if "replicate" in rows else NO_SEARCH
-    twice = found.duplicated(["method", "seed", *case])
+    judged = rows[["method", *case]].astype(str).assign(**{metric: numbers})
+    judged["seed"] = rows["seed"].astype(str) if "seed" in rows else "0"
+    judged["replicate"] = rows["replicate"].astype(str) if "replicate" in rows else NO_SEARCH
+    twice = judged.duplicated(["method", "seed", *case])
     if twice.any():
-        row = found[twice].iloc[0]
+        row = judged[twice].iloc[0]
         named = ", ".join(f"{name} {row[name]}" for name in ("method", "seed", *case))
         raise UsageError(
             f"`{path}` must have one row a method, seed and case, but {named} stands twice. Name the trainings in "
             "`seed`, or average over structures first."
         )
-    if found["method"].nunique() < 2:
-        raise UsageError(f"`{path}` must have at least two methods to compare, but has {found['method'].nunique()}.")
-    return found, case
+    if judged["method"].nunique() < 2:
+        raise UsageError(f"`{path}` must have at least two methods to compare, but has {judged['method'].nunique()}.")
+    return judged, case
 
 
 def _of_dataset(rows: pd.DataFrame, path: Path, dataset: str | None) -> pd.DataFrame:
@@ -212,10 +228,6 @@ def _first(wrong: "pd.Series[bool]") -> int:
     return int(np.flatnonzero(wrong.to_numpy())[0]) + 1
 
 
-def _searches(one: Scores, groups: Mapping[Any, Any]) -> list[Any]:
-    return [groups[run] for run in one.runs]
-
-
 def _mean(one: Scores) -> float:
     known = one.values[:, ~np.isnan(one.values).any(axis=0)]
     return float(known.mean()) if known.size else float("nan")
@@ -223,7 +235,3 @@ def _mean(one: Scores) -> float:
 
 def _place(mean: float, better: str) -> tuple[bool, float]:
     return np.isnan(mean), -mean if better == "higher" else mean
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -1,14 +1,15 @@
 """The verdicts of a study: its methods, its similarities and its regularizers, and what they may be claimed of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import METRICS
+from regbench.report.summary_file import ComparisonEntry, Families, Noise, Scope, stored
 from regbench.statistics import (
     Comparison,
     Family,
@@ -21,10 +22,16 @@ from regbench.statistics import (
     spreads,
 )
 
-Cell = tuple[str, str, str]  # model, similarity, regularizer
-Scope = Literal["tuning", "lambdas", "networks", "fixed"]
 CASE = ["fixed", "moving"]
 NO_SEARCH = 0
+
+
+class GridCell(NamedTuple):
+    """The place of a method in the grid."""
+
+    model: str
+    similarity: str
+    regularizer: str
 
 
 def study_verdicts(
@@ -32,10 +39,10 @@ def study_verdicts(
     metric: str,
     methods: Sequence[str],
     *,
-    cells: Mapping[str, Cell],
+    cells: Mapping[str, GridCell],
     trained: bool,
     region: float | None = None,
-) -> dict[str, Any]:
+) -> Families:
     """Judge the methods of one model on one dataset by one metric.
 
     Args:
@@ -46,54 +53,43 @@ def study_verdicts(
         cells: model, similarity and regularizer of each.
         trained: whether a seed changes the numbers.
         region: half width of practical equivalence, in the metric's unit.
-
-    Returns:
-        As `summary.json` holds it: `pairs`, `similarity`, `regularizer` and `against_identity` (a family each),
-        `ranks`, `scope` and `claim`, `shares` and `sd` of the noise; plain values throughout.
     """
-    table, cases, groups = collect(rows[rows["method"].isin({*methods, "identity"})], metric)
-    searches = len({groups[run] for name in methods for run in table[name].runs})
+    scores, subjects, groups = collect(rows[rows["method"].isin({*methods, "identity"})], metric)
+    noise = noise_of([scores[name] for name in methods], subjects, groups)
+    counts = noise["noise"]
+    runs, searches = counts["seeds"], counts["replicates"]
     drawn = trained or searches > 1
-    compared = {name: replace(table[name], drawn=drawn) for name in methods}
-    family = Family(cases, METRICS[metric].direction, region, groups=groups if searches > 1 else {})
+    compared = {name: replace(scores[name], drawn=drawn) for name in methods}
+    family = Family(subjects, METRICS[metric].direction, region, groups=groups if searches > 1 else {})
     pairs = judge(compared, family)
     known = common_noise(compared, family)
     borrowed = replace(family, borrowed=known.df)
-    levels = {kind: _levels(compared, cells, place) for place, kind in ((1, "similarity"), (2, "regularizer"))}
-    runs = max(len(one.runs) for one in compared.values())
     units = searches if searches > 1 else runs
     scope = _scope(trained, runs, searches)
-    stacked = [one for one in compared.values() if len(one.runs) == runs]
-    noise = spreads(np.stack([one.values for one in stacked]), _searches(stacked[0], groups, searches))
-    still = {"identity": replace(table["identity"], drawn=False)} if "identity" in table else {}
+    against_identity = list[Comparison]()
+    if "identity" in scores:
+        unmoved = {"identity": replace(scores["identity"], drawn=False)}
+        # What a seed does to all cells alike is in each of these differences: the cells say it once, not K times.
+        own = replace(family, borrowed=0.0)
+        against_identity = judge({**compared, **unmoved}, own, [(name, "identity") for name in compared])
     return {
         "region": region,
         "scope": scope,
         "claim": claim(scope, runs, searches),
         "pairs": records(pairs),
-        **{kind: records(judge(found, borrowed)) if found else [] for kind, found in levels.items()},
-        "against_identity": records(
-            # What a seed does to all cells alike is in each of these differences: the cells say it once, not K times.
-            judge({**compared, **still}, replace(family, borrowed=0.0), [(name, "identity") for name in compared])
-            if still
-            else []
-        ),
+        "similarity": _judged_levels(compared, cells, "similarity", borrowed),
+        "regularizer": _judged_levels(compared, cells, "regularizer", borrowed),
+        "against_identity": records(against_identity),
         "ranks": {name: list(places) for name, places in rank_intervals(list(compared), pairs).items()},
-        "shares": {name: _number(value) for name, value in noise.shares.items()},
-        "sd": {name: _number(value) for name, value in noise._asdict().items()},
-        "noise": {
-            "seeds": runs,
-            "replicates": searches,
-            "subjects": len(sampled(membership(cases))),
-            "pairs": len(cases),
-            "df_runs": known.df + units - 1 if units > 1 and drawn else None,
-        },
+        "shares": noise["shares"],
+        "sd": noise["sd"],
+        "noise": {**counts, "df_runs": known.df + units - 1 if units > 1 and drawn else None},
     }
 
 
 def collect(
     rows: pd.DataFrame, metric: str, *, case: Sequence[str] = CASE
-) -> tuple[dict[str, Scores], NDArray[Any], dict[Any, Any]]:
+) -> tuple[dict[str, Scores], NDArray[Any], dict[Hashable, Hashable]]:
     """Scores of each method on the same cases, the subjects of the cases, and the search of each run.
 
     A case of which a run has no row is NaN there.
@@ -109,27 +105,59 @@ def collect(
     places: dict[str, list[int]] = {str(method): [] for method in dict.fromkeys(rows["method"])}
     for place, (method, _) in enumerate(index):
         places[str(method)].append(place)
-    found = {name: Scores(values[mine], tuple(index[k][1] for k in mine)) for name, mine in places.items()}
+    scores = {name: Scores(values[lines], tuple(index[k][1] for k in lines)) for name, lines in places.items()}
     searches = rows["replicate"] if "replicate" in rows else pd.Series(NO_SEARCH, index=rows.index)
-    return found, subjects, dict(zip(rows["seed"], searches, strict=True))
+    return scores, subjects, dict(zip(rows["seed"], searches, strict=True))
 
 
-def _levels(compared: Mapping[str, Scores], cells: Mapping[str, Cell], place: int) -> dict[str, Scores]:
-    """Each similarity averaged over the regularizers, or the other way round; empty where a cell of the grid is missing
-    or failed, or a side has one level."""
-    names = [list(dict.fromkeys(cells[name][k] for name in compared)) for k in (1, 2)]
+def noise_of(scores: Collection[Scores], subjects: NDArray[Any], groups: Mapping[Hashable, Hashable]) -> Noise:
+    """What the noise of a difference of two methods is made of; those with most runs tell it.
+
+    Args:
+        scores: of the methods that are compared.
+        subjects: one or two of each case.
+        groups: the search that each run belongs to.
+    """
+    searches = len({groups[run] for one in scores for run in one.runs})
+    runs = max(len(one.runs) for one in scores)
+    repeated = [one for one in scores if len(one.runs) == runs]
+    by_run = [groups[run] for run in repeated[0].runs] if searches > 1 else None
+    parts = spreads(np.stack([one.values for one in repeated]), cast("list[Any] | None", by_run))
+    return {
+        "shares": {name: stored(value) for name, value in parts.shares.items()},
+        "sd": {name: stored(value) for name, value in parts._asdict().items()},
+        "noise": {
+            "seeds": runs,
+            "replicates": searches,
+            "subjects": len(sampled(membership(subjects))),
+            "pairs": len(subjects),
+        },
+    }
+
+
+def _judged_levels(
+    compared: Mapping[str, Scores],
+    cells: Mapping[str, GridCell],
+    kind: Literal["similarity", "regularizer"],
+    family: Family,
+) -> list[ComparisonEntry]:
+    """Verdicts on the similarities, each averaged over the regularizers, or the other way round.
+
+    Empty where a cell of the grid is missing or failed, or a side has one level.
+    """
+    levels: dict[str, list[Scores]] = {}
+    others = set[str]()
+    for name, one in compared.items():
+        _, similarity, regularizer = cells[name]
+        level, other = (similarity, regularizer) if kind == "similarity" else (regularizer, similarity)
+        levels.setdefault(level, []).append(one)
+        others.add(other)
     runs = {one.runs for one in compared.values()}
     whole = all(np.isfinite(one.values).any(axis=1).all() for one in compared.values())
-    if len(compared) != len(names[0]) * len(names[1]) or len(names[place - 1]) < 2 or len(runs) > 1 or not whole:
-        return {}
-    levels: dict[str, list[Scores]] = {}
-    for name, one in compared.items():
-        levels.setdefault(cells[name][place], []).append(one)
-    return {level: replace(ones[0], values=np.mean([o.values for o in ones], axis=0)) for level, ones in levels.items()}
-
-
-def _searches(one: Scores, groups: Mapping[Any, Any], searches: int) -> list[Any] | None:
-    return [groups[run] for run in one.runs] if searches > 1 else None
+    if len(compared) != len(levels) * len(others) or len(levels) < 2 or len(runs) > 1 or not whole:
+        return []
+    means = {level: np.mean([one.values for one in ones], axis=0) for level, ones in levels.items()}
+    return records(judge({level: replace(levels[level][0], values=mean) for level, mean in means.items()}, family))
 
 
 def _scope(trained: bool, runs: int, searches: int) -> Scope:
@@ -153,13 +181,11 @@ def claim(scope: Scope, runs: int, searches: int = 1) -> str:
     }[scope]
 
 
-def records(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Comparisons as JSON holds them: null for what is no number."""
-    return [
-        {name: _number(value) if isinstance(value, float) else value for name, value in found._asdict().items()}
-        for found in comparisons
-    ]
+def records(comparisons: Sequence[Comparison]) -> list[ComparisonEntry]:
+    """Comparisons as JSON has them: None for what is no number."""
+    return [cast("ComparisonEntry", _record(comparison)) for comparison in comparisons]
 
 
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _record(comparison: Comparison) -> dict[str, object]:
+    values = comparison._asdict().items()
+    return {name: stored(value) if isinstance(value, float) else value for name, value in values}

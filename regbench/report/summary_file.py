@@ -1,14 +1,367 @@
-"""The summary of a study, for whoever reads it and needs nothing of the analysis that wrote it."""
+"""The summary of a study (`analysis/summary.json`): what `analyze` writes, and what tables, figures and pages read.
 
-from pathlib import Path
-from typing import Any
+The types are the shapes of the JSON, key by key. A number that is NaN or infinite when it is written is None when it
+is read back.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system.files import read_json
 
+if TYPE_CHECKING:  # scipy, which a reader need not load
+    from regbench.statistics.power import Needs
+    from regbench.statistics.verdicts import Verdict
 
-def load_summary(config: Config) -> tuple[dict[str, Any], Path]:
-    """The summary of a study that has been analysed, and where it lies."""
-    path = plan.layout(config).summary
-    return read_json(path), path
+Scope = Literal["tuning", "lambdas", "networks", "fixed"]  # what the verdicts are claims about
+Kind = Literal["model", "similarity", "regularizer"]
+KINDS: tuple[Kind, ...] = ("model", "similarity", "regularizer")
+Label = Literal["dataset", "method", "model", "similarity", "regularizer"]
+LABELS: tuple[Label, ...] = ("dataset", "method", *KINDS)
+Statistic = Literal["mean", "sd", "seed_sd", "median"]
+STATISTICS: tuple[Statistic, ...] = ("mean", "sd", "seed_sd", "median")
+FamilyName = Literal["similarity", "regularizer", "against_identity", "pairs"]
+FAMILIES: tuple[FamilyName, ...] = ("similarity", "regularizer", "against_identity", "pairs")
+TestFamily = Literal["against_best", "against_identity", "pairs"]
+Value = bool | int | float | str | list[int]  # of what was searched beside lambda
+
+
+class CodeVersion(TypedDict, total=False):
+    """The code that made something; None outside a checkout."""
+
+    regbench: str
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class Environment(TypedDict, total=False):
+    """The code and the machine that a training or a trial ran on (`provenance.environment`)."""
+
+    code: CodeVersion
+    packages: dict[str, str]
+    device: str
+    system: str
+    compiled_losses: bool
+
+
+class Manifest(TypedDict):
+    """A prepared dataset (`data/<id>/manifest.json`, which the summary holds whole): the keys that are read here."""
+
+    shape: list[int]
+    spacing_mm: list[float]
+    labels: dict[str, str]  # value: name
+    splits: NotRequired[dict[str, list[str]]]
+    pairs: NotRequired[dict[str, list[list[str]]]]
+    data_sha256: str
+
+
+class MetricSpread(TypedDict):
+    """Mean and SD over cases of the seed-averaged score, and the SD over seeds of the mean over cases."""
+
+    mean: float | None
+    sd: float | None
+    seed_sd: float | None
+    median: float | None
+    infinite: int  # cases
+    cases: int
+
+
+# `label` and `name`, and of each metric of labels `<metric>_mean`, `_sd`, `_cases` and `_vanished`.
+StructureScores = dict[str, str | int | float | None]
+
+
+class TrialEntry(TypedDict):
+    """A trial of the tuning."""
+
+    replicate: NotRequired[int]  # the search that it belongs to
+    number: int
+    lam: float
+    values: NotRequired[dict[str, Value]]
+    status: str
+    dice: float | None
+    ndv_percent: float | None
+    environment: NotRequired[Environment]  # until `made_by` has it
+
+
+class SecondHalf(TypedDict):
+    """The part of the fall of the training similarity that came in the second half, with its standard error."""
+
+    share: float
+    se: float
+
+
+class RunEntry(TypedDict):
+    """A final training."""
+
+    seed: int
+    lam: float | None
+    status: str
+    reason: str
+    validation: dict[str, float | None]  # means over the validation pairs; empty for a training that failed
+    checkpoint_sha256: str
+    data_sha256: str
+    environment: Environment
+    second_half: NotRequired[SecondHalf | None]
+
+
+class MadeBy(TypedDict):
+    """An environment, with the seeds of the trainings and the numbers of the trials that it made."""
+
+    environment: Environment
+    runs: list[int]
+    trials: list[int]
+
+
+class ChosenTrial(TypedDict):
+    """The trial that a rule chose."""
+
+    number: int
+    lam: float
+    values: NotRequired[dict[str, Value]]
+    dice: float
+    ndv_percent: float
+
+
+class Choice(TypedDict):
+    """What one search of a cell chose (`selected.json`, which the summary holds whole): the keys that are read here."""
+
+    range: list[float]
+    lam: float | None
+    values: NotRequired[dict[str, Value]]
+    by_dice: ChosenTrial | None
+    by_dice_ndv: ChosenTrial | None
+    edge: bool
+    alike: NotRequired[list[float] | None]  # the ends of the lambdas that the trials do not tell apart
+    flat: NotRequired[bool]  # whether these are more than half of the range
+
+
+class Baseline(TypedDict):
+    """A classical method, with all its settings and the software that ran."""
+
+    name: str
+    parameters: dict[str, object]
+    software: dict[str, str]
+
+
+class MethodEntry(TypedDict):
+    """A row of the main table: a method on a dataset."""
+
+    dataset: str
+    method: str
+    model: str | None
+    similarity: str | None
+    regularizer: str | None
+    control: NotRequired[bool]
+    rank: int | None  # among the methods of its dataset and model
+    lam: float | None
+    edge: bool
+    trials: list[TrialEntry]
+    runs: list[RunEntry]
+    pairs: int
+    failed_rows: int
+    reasons: list[str]
+    vanished_labels: int
+    metrics: dict[str, MetricSpread]
+    dice30: float | None
+    structures: list[StructureScores]
+    similarities: NotRequired[dict[str, float | None]]  # after registration, of identity and controls
+    baseline: NotRequired[Baseline]
+    selected: NotRequired[Choice]  # of the first search; these keys are of tuned methods alone
+    searches: NotRequired[list[Choice]]
+    lams: NotRequired[list[float | None]]  # of all searches
+    values: NotRequired[dict[str, Value]]
+    trained: NotRequired[bool]
+    made_by: NotRequired[list[MadeBy]]
+
+
+class ComparisonEntry(TypedDict):
+    """A verdict on `a` against `b` (`statistics.Comparison`)."""
+
+    a: str
+    b: str
+    verdict: "Verdict"
+    reason: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    se_subjects: float | None
+    se_runs: float | None
+    df: float | None
+    n: int
+    subjects: int
+    runs: int
+    needs: "Needs | None"
+
+
+class NoiseCounts(TypedDict):
+    """How often each source of noise was drawn."""
+
+    seeds: int
+    replicates: int
+    subjects: int
+    pairs: int
+    df_runs: NotRequired[float | None]
+
+
+class Noise(TypedDict):
+    """What the noise of a difference of two methods is made of, by its source."""
+
+    shares: dict[str, float | None]  # of the variance
+    sd: dict[str, float | None]  # in the metric's unit
+    noise: NoiseCounts
+
+
+class Families(Noise):
+    """The verdicts on some methods by one metric, family by family, and what they are claims about."""
+
+    region: float | None
+    scope: Scope
+    claim: str
+    pairs: list[ComparisonEntry]
+    similarity: list[ComparisonEntry]
+    regularizer: list[ComparisonEntry]
+    against_identity: list[ComparisonEntry]
+    ranks: dict[str, list[int]]  # the best and the worst rank that a method may hold
+
+
+class Verdicts(Families):
+    """The verdicts of one dataset, model and metric."""
+
+    best: str | None  # by its mean
+    methods: list[str]
+    left_out: int
+
+
+class PairedTest(TypedDict):
+    """A test of `a` against `b`, the trained networks taken as they are."""
+
+    a: str
+    b: str
+    n: int
+    mean_difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    p_holm: float | None
+    rank_biserial: float | None
+    significant: bool
+    too_few: bool
+
+
+class Ranks(TypedDict):
+    """Ranks after tests; with three methods and two complete cases also mean ranks and Friedman's test."""
+
+    after_tests: dict[str, int]
+    friedman_statistic: NotRequired[float]
+    friedman_p: NotRequired[float]
+    cases: NotRequired[int]
+    mean_ranks: NotRequired[dict[str, float]]
+    critical_difference: NotRequired[float]
+    cliques: NotRequired[list[list[str]]]
+
+
+class Tau(TypedDict):
+    """Kendall's tau of a resampled ranking with the full one."""
+
+    median: float | None
+    low: float | None
+    high: float | None
+
+
+class Stability(TypedDict, total=False):
+    """How often each method holds each rank when subjects are drawn again; empty with fewer than two whole cases."""
+
+    frequency: dict[str, list[float]]
+    kendall_tau: Tau
+
+
+class Effect(TypedDict):
+    """An effect of the two-way view."""
+
+    term: str
+    similarity: str
+    regularizer: str
+    effect: float | None
+    ci_low: float | None
+    ci_high: float | None
+
+
+class Share(TypedDict):
+    """The part of a term in the variation between cells."""
+
+    term: str
+    share: float | None
+
+
+class Grid(TypedDict, total=False):
+    """The grid as a two-way design; empty where a cell is missing."""
+
+    grand_mean: float
+    cases: int
+    effects: list[Effect]
+    shares: list[Share]
+
+
+class PairedTests(TypedDict):
+    """The paired tests of one dataset, model and metric."""
+
+    best: str
+    cases: int
+    methods: list[str]
+    left_out: int
+    pairs: list[PairedTest]
+    against_best: list[PairedTest]
+    against_identity: NotRequired[list[PairedTest]]
+    ranks: Ranks
+    stability: Stability
+    grid: Grid
+
+
+class Summary(TypedDict):
+    """The whole file."""
+
+    study: str
+    description: str
+    seeds: list[int]
+    replicates: NotRequired[int]
+    selection: str
+    ndv_limit_percent: float
+    steps: int
+    datasets: dict[str, Manifest]
+    methods: list[MethodEntry]
+    equivalence: NotRequired[dict[str, float]]
+    verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
+    comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
+    warnings: list[str]
+
+
+def load_summary(config: Config) -> Summary:
+    """The summary of a study that was analysed."""
+    summary: Summary = read_json(plan.layout(config).summary)
+    return summary
+
+
+def all_verdicts(summary: Summary) -> Iterator[tuple[str, str, str, Verdicts]]:
+    """Dataset, model, metric and their verdicts, in the order of the summary; nothing without verdicts."""
+    for dataset, models in summary.get("verdicts", {}).items():
+        for model, metrics in models.items():
+            for metric, verdicts in metrics.items():
+                yield dataset, model, metric, verdicts
+
+
+def verdicts_of(summary: Summary, dataset: str, model: str | None) -> dict[str, Verdicts]:
+    """The verdicts of one dataset and model by metric; empty where nothing was judged."""
+    return summary.get("verdicts", {}).get(dataset, {}).get(model or "", {})
+
+
+def number(value: float | None) -> float:
+    """A number of the summary; NaN where it has none."""
+    return float("nan") if value is None else float(value)
+
+
+def stored(value: float) -> float | None:
+    """A number as JSON has it: None where it is not finite."""
+    return float(value) if math.isfinite(value) else None

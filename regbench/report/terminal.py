@@ -1,18 +1,17 @@
-"""What `regbench show` prints: the main table in the width of a terminal, and last what the study found."""
+"""The main table in the width of a terminal, and the headline, for `regbench show`."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.report.against_best import judged
 from regbench.report.headline import headline
-from regbench.report.printed import emphasis, lambdas, ranked, score
-from regbench.report.table_format import NONE
-from regbench.report.tables import main_table, searched
+from regbench.report.summary_file import Summary, all_verdicts
+from regbench.report.tables.main_table import main_table, searched
+from regbench.report.tables.main_table_text import emphasis, lambdas, rank_of, score
+from regbench.report.tables.table_format import NONE, Row, rows_of
 
 WIDTH = 120
 WARNINGS = 3  # that are printed; of more, the number
@@ -28,7 +27,7 @@ METRICS_SHOWN = {
 MARKS = {"bold": "*", "underlined": "+", "equal": "=", "undecided": "?"}
 
 
-def terminal_table(summary: Mapping[str, Any]) -> str:
+def terminal_table(summary: Summary) -> str:
     """The main table: best method first, identity on top, `±` the SD over pairs, in brackets that over seeds."""
     frame = main_table(summary)
     order = frame.assign(last=frame["method"].isin([e["method"] for e in summary["methods"] if e.get("control")]))
@@ -42,24 +41,24 @@ def terminal_table(summary: Mapping[str, Any]) -> str:
         names.pop()
 
 
-def legend(summary: Mapping[str, Any]) -> str:
+def legend(summary: Summary) -> str:
     """What the signs of the table mean."""
     lines = ["± SD over pairs; in brackets SD over seeds."]
-    if any(True for _ in judged(summary)):
+    judged = {metric for _, _, metric, _ in all_verdicts(summary)}
+    if judged:
         lines = [
             "Against the best of its model: = equal, ? undecided, no sign: worse. * better than every other, + best "
             "mean, but not so.",
             *lines,
         ]
-        others = [words for name, words in METRICS_SHOWN.items() if name not in {one[2] for one in judged(summary)}]
         present = {name for entry in summary["methods"] for name in entry["metrics"]}
-        without = [words for words in others if any(METRICS_SHOWN.get(name) == words for name in present)]
+        without = [words for name, words in METRICS_SHOWN.items() if name in present - judged]
         lines += [f"Not judged: {', '.join(without)}."] if without else []
     return textwrap.fill(" ".join(lines), WIDTH)
 
 
-def closing(summary: Mapping[str, Any]) -> str:
-    """The last lines: what the study found and of what it is said, after the number of warnings."""
+def closing(summary: Summary) -> str:
+    """The last lines: the warnings, then the headline of the study."""
     warnings = summary["warnings"]
     lines = [textwrap.shorten(f"WARNING {warning}", 2 * WIDTH) for warning in warnings[:WARNINGS]]
     if len(warnings) > WARNINGS:
@@ -72,7 +71,7 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
     shown = frame[["dataset", "model", "similarity", "regularizer", *tuned]].astype(object)
     if frame["dataset"].nunique() == 1:
         shown = shown.drop(columns="dataset")
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict(orient="records")]
+    rows = rows_of(frame)
     shown.insert(list(shown).index("regularizer") + 1, "lambda", [lambdas(row, "-") for row in rows])
     for name in names:
         verdicts = frame.get(f"{name}_verdict", pd.Series(np.nan, frame.index))
@@ -86,17 +85,17 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
         shown[METRICS_SHOWN[name]] = [f"{text:>{wide}}{mark:>{sign}}" for text, mark in zip(cells, marks, strict=True)]
     if frame["failed"].any():
         shown["failed"] = frame["failed"]
-    shown["rank"] = [ranked(row) for row in rows]
+    shown["rank"] = [rank_of(row) for row in rows]
     return shown.where(shown.notna(), NONE)
 
 
-def _cell(row: Mapping[str, Any], name: str, *, with_sd: bool) -> str:
+def _cell(row: Row, name: str, *, with_sd: bool) -> str:
     """``0.681 ± 0.029 (0.012)``; of the metrics after the first without the SD over pairs."""
-    found, digits = score(row, name), METRICS[name].digits
-    if found.infinite:
-        number = f"{found.infinite} infinite"
-        return number if not np.isfinite(found.median) else f"{found.median:.{digits}f}, {number}"
-    if not np.isfinite(found.mean):
-        return "failed" if found.failed else NONE
-    sd = f" ± {found.sd:.{digits}f}" if with_sd and np.isfinite(found.sd) else ""
-    return f"{found.mean:.{digits}f}{sd}" + (f" ({found.seed_sd:.{digits}f})" if np.isfinite(found.seed_sd) else "")
+    value, digits = score(row, name), METRICS[name].digits
+    if value.infinite:
+        count = f"{value.infinite} infinite"
+        return count if not np.isfinite(value.median) else f"{value.median:.{digits}f}, {count}"
+    if not np.isfinite(value.mean):
+        return "failed" if value.failed else NONE
+    sd = f" ± {value.sd:.{digits}f}" if with_sd and np.isfinite(value.sd) else ""
+    return f"{value.mean:.{digits}f}{sd}" + (f" ({value.seed_sd:.{digits}f})" if np.isfinite(value.seed_sd) else "")

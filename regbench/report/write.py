@@ -1,21 +1,25 @@
 """All tables and figures of a study, and the page that holds them."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
-from regbench.report import comparison_figures, study_figures, tables
-from regbench.report.controls import write_controls
-from regbench.report.grid_figure import verdict_grid
-from regbench.report.page import write_page
-from regbench.report.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
-from regbench.report.secondary_tables import write_details
-from regbench.report.side_by_side import side_by_side
-from regbench.report.summary_file import load_summary
-from regbench.report.tuning_plots import search_plots, searches
+from regbench.report.figures.comparison_figures import dice_figure, speed_figure, structures_figure
+from regbench.report.figures.grid_figure import verdict_grid
+from regbench.report.figures.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
+from regbench.report.figures.rank_figures import difference_figure, stability_figure
+from regbench.report.figures.training_figure import curves_figure
+from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
+from regbench.report.figures.tuning_plots import search_plots, searches
+from regbench.report.page.write_page import write_page
+from regbench.report.parallel import in_parallel
+from regbench.report.summary_file import Summary, load_summary
+from regbench.report.tables.controls_table import write_controls
+from regbench.report.tables.main_table import write_main
+from regbench.report.tables.runtime_table import write_runtime
+from regbench.report.tables.secondary_tables import write_secondary
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.study.report_files import figure_names
@@ -31,7 +35,7 @@ def report(config: Config, *, processes: int = 1) -> None:
         processes: that draw at once; the bytes are the same for any number.
     """
     lay = plan.layout(config)
-    summary, _ = load_summary(config)
+    summary = load_summary(config)
     rows = pd.read_parquet(lay.rows)
     protocol = plan.protocol(config)
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
@@ -43,35 +47,35 @@ def report(config: Config, *, processes: int = 1) -> None:
     drawn = searches(config, summary)
     figures: dict[str, Callable[[], object]] = {
         "panels": partial(panels_figure, shown, spacing, lay.figures),
-        "lambda": partial(study_figures.lambda_figure, summary, lay.figures),
-        "structures": partial(comparison_figures.structures_figure, summary, rows, lay.figures),
-        "dice": partial(study_figures.dice_figure, rows, lay.figures),
+        "lambda": partial(lambda_figure, summary, lay.figures),
+        "structures": partial(structures_figure, summary, rows, lay.figures),
+        "dice": partial(dice_figure, rows, lay.figures),
         "verdict_grid": partial(verdict_grid, summary, lay.figures),
-        "pareto": partial(comparison_figures.pareto_figure, summary, lay.figures),
-        "critical_difference": partial(comparison_figures.difference_figure, summary, lay.figures),
-        "rank_stability": partial(comparison_figures.stability_figure, summary, lay.figures),
-        "runtime_dice": partial(comparison_figures.speed_figure, summary, rows, lay.figures),
-        "training": partial(comparison_figures.curves_figure, histories, lay.figures),
+        "pareto": partial(pareto_figure, summary, lay.figures),
+        "critical_difference": partial(difference_figure, summary, lay.figures),
+        "rank_stability": partial(stability_figure, summary, lay.figures),
+        "runtime_dice": partial(speed_figure, summary, rows, lay.figures),
+        "training": partial(curves_figure, histories, lay.figures),
     }
-    strips, *found = side_by_side(
+    strips, *results = in_parallel(
         [
             partial(pair_strips, shown, spacing),
             *(figures[name] for name in figure_names()),
-            partial(tables.write_main, summary, lay.tables, protocol),
-            partial(write_details, summary, lay.tables),
+            partial(write_main, summary, lay.tables, protocol),
+            partial(write_secondary, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
-            partial(tables.write_runtime, rows, summary, lay.tables, protocol),
+            partial(write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, config, summary),
             *(partial(search_plots, config, *search) for search in drawn),
         ],
         processes,
     )
     tracking = plan.shown_uri(config) if config.tracking.enabled else None
-    write_page(summary, lay, strips, found[len(found) - len(drawn) :], tracking)
+    write_page(summary, lay, strips, results[len(results) - len(drawn) :], tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
 
 
-def thumbnails(config: Config, summary: Mapping[str, Any]) -> None:
+def thumbnails(config: Config, summary: Summary) -> None:
     """Write one small picture of each method: the median test pair of its first seed."""
     lay = plan.layout(config)
     for entry in summary["methods"]:

@@ -44,7 +44,7 @@ def bootstrap_means(
     groups = _groups(len(columns), subjects)
     drawn = int(groups.max()) + 1
     rows = max(1, CHUNK // max(drawn, len(columns)))
-    found = []
+    chunks = []
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
         draws = generator.integers(0, drawn, size=(count, drawn)) + drawn * np.arange(count)[:, None]
@@ -52,8 +52,8 @@ def bootstrap_means(
         weights = counts[:, groups].prod(2).astype(np.float64)
         total = weights.sum(1, keepdims=True)
         total[total == 0] = np.nan
-        found.append(np.einsum("rn,nk->rk", weights, columns) / total)
-    means: Floats = np.concatenate(found)
+        chunks.append(np.einsum("rn,nk->rk", weights, columns) / total)
+    means: Floats = np.concatenate(chunks)
     return means.reshape(resamples, *table.shape[1:])
 
 
@@ -70,7 +70,7 @@ def interval(means: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
 
 
 def _groups(cases: int, subjects: ArrayLike | None) -> NDArray[np.intp]:
-    """For each case the numbers of the groups it hangs on, ``(n, 1)`` or ``(n, 2)``."""
+    """For each case the numbers of the groups that it belongs to, ``(n, 1)`` or ``(n, 2)``."""
     if subjects is None:
         return np.arange(cases)[:, None]
     given = np.asarray(subjects)

@@ -1,7 +1,7 @@
 """How far a difference of two methods moves when subjects are drawn again, and when trainings are repeated.
 
-Both are variances of one number, the mean over runs and cases of a difference. Sums are taken by einsum, never by BLAS:
-their order must not depend on the number of threads.
+Both are variances of the same number, the mean over runs and cases of a difference. Sums are taken by einsum, never by
+BLAS: their order must not depend on the number of threads.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class SubjectNoise(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What all pairs of methods together say of the variance of one: the value, and the degrees that it is worth."""
+    """The variance that all pairs of methods share, and the degrees of freedom that this knowledge is worth."""
 
     variance: float
     df: float
@@ -42,14 +42,14 @@ def membership(subjects: ArrayLike) -> NDArray[np.bool_]:
     given = given[:, None] if given.ndim == 1 else given
     names = list(dict.fromkeys(str(name) for name in given.ravel()))
     place = {name: number for number, name in enumerate(names)}
-    found = np.zeros((len(names), len(given)), dtype=bool)
+    member = np.zeros((len(names), len(given)), dtype=bool)
     for case, members in enumerate(given):
-        found[[place[str(name)] for name in members], case] = True
-    return found
+        member[[place[str(name)] for name in members], case] = True
+    return member
 
 
 def sampled(member: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The subjects that are a sample: one that stands in every case (an atlas) is none, nor one that stands in none."""
+    """The subjects that were drawn: not one that stands in every case (an atlas), nor one that stands in no case."""
     return member[~member.all(axis=1) & member.any(axis=1)]
 
 
@@ -71,19 +71,19 @@ def subject_noise(values: ArrayLike, member: NDArray[np.bool_]) -> SubjectNoise:
     """
     table = np.asarray(values, dtype=np.float64)
     columns = table[:, None] if table.ndim == 1 else table
-    kept = sampled(member)
-    left = len(columns) - kept.sum(axis=1)
-    count = len(kept)
+    drawn = sampled(member)
+    left = len(columns) - drawn.sum(axis=1)
+    count = len(drawn)
     if count < 2 or (left == 0).any():
         return SubjectNoise(np.full(columns.shape[1], np.nan), 0.0, count)
-    lost = np.einsum("gn,nk->gk", kept.astype(np.float64), columns)
+    lost = np.einsum("gn,nk->gk", drawn.astype(np.float64), columns)
     without = (columns.sum(axis=0) - lost) / left[:, None]
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
     return SubjectNoise((count - 1) / count * spread, float(count - 1), count)
 
 
 def prior(means: ArrayLike, *, caution: float = CAUTION) -> Prior:
-    """What the runs of all methods say of the variance of a difference of two, run by run.
+    """Estimate the variance of a difference of two methods, run by run, from the runs of all methods.
 
     A method's own variance over two to five runs is hardly known. Where the methods' variances are alike, all of them
     together are; how alike is estimated from their dispersion (empirical Bayes), with caution.
@@ -116,7 +116,7 @@ def prior(means: ArrayLike, *, caution: float = CAUTION) -> Prior:
 
 
 def moderated(variance: float, df: float, known: Prior) -> tuple[float, float]:
-    """A variance drawn towards what the others say, and its degrees of freedom."""
+    """A variance drawn towards the shared one, and its degrees of freedom."""
     if known.df <= 0:
         return variance, df
     return (known.df * known.variance + df * variance) / (known.df + df), known.df + df
@@ -135,7 +135,7 @@ def _inverse_trigamma(value: float) -> float:
 class Spreads(NamedTuple):
     """SDs of the difference of two methods in one run on one case, by their source, root mean square over all pairs.
 
-    NaN where a source cannot be told: one run, one search.
+    NaN where a source cannot be told apart: one run, one search.
     """
 
     subject: float
@@ -191,11 +191,11 @@ def spreads(values: ArrayLike, groups: ArrayLike | None = None) -> Spreads:
         of_runs = factor * float(((over_runs - own[:, None]) ** 2).sum()) / (runs - 1)
         seed = max(of_runs * cases - residual, 0.0) / cases
     else:
-        each = runs / count
+        runs_per_search = runs / count
         of_runs = within / (runs - count)
         seed = max(of_runs * cases - residual, 0.0) / cases
         of_searches = factor * float(((means - own[:, None]) ** 2).sum()) / (count - 1)
-        tuning = max(of_searches - of_runs / each, 0.0)
+        tuning = max(of_searches - of_runs / runs_per_search, 0.0)
     if groups is not None and count == runs and count > 1:
         tuning, seed = seed, float("nan")  # one training a search: the two cannot be told apart
     return Spreads(*(float(np.sqrt(part)) for part in (subject, tuning, seed, residual)))

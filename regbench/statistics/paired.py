@@ -24,12 +24,12 @@ def differences(ours: ArrayLike, theirs: ArrayLike) -> Floats:
     a, b = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
         raise ValueError(f"paired scores must be two lists of one length, but got {a.shape} and {b.shape}")
-    kept = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[kept], b[kept]
-    found = np.zeros(a.shape)
+    known = ~(np.isnan(a) | np.isnan(b))
+    a, b = a[known], b[known]
+    result = np.zeros(a.shape)
     # A structure that vanished under both methods is a tie; infinity minus infinity would be NaN.
-    np.subtract(a, b, out=found, where=a != b)
-    return found
+    np.subtract(a, b, out=result, where=a != b)
+    return result
 
 
 def wilcoxon_p(difference: ArrayLike) -> float:
@@ -118,23 +118,23 @@ def compare(
         `rank_biserial` (positive: a is larger), `significant`, `too_few`.
     """
     chosen = list(combinations(scores.columns, 2)) if pairs is None else list(pairs)
-    found = [differences(scores[a].to_numpy(), scores[b].to_numpy()) for a, b in chosen]
+    by_pair = [differences(scores[a].to_numpy(), scores[b].to_numpy()) for a, b in chosen]
     low, high = _intervals(scores, chosen, generator, subjects=subjects, level=level, resamples=resamples)
-    p = np.array([wilcoxon_p(difference) for difference in found])
+    p = np.array([wilcoxon_p(difference) for difference in by_pair])
     adjusted = holm(p)
     return pd.DataFrame(
         {
             "a": [a for a, _ in chosen],
             "b": [b for _, b in chosen],
-            "n": [len(difference) for difference in found],
-            "mean_difference": [difference.mean() if len(difference) else np.nan for difference in found],
+            "n": [len(difference) for difference in by_pair],
+            "mean_difference": [difference.mean() if len(difference) else np.nan for difference in by_pair],
             "ci_low": low,
             "ci_high": high,
             "p": p,
             "p_holm": adjusted,
-            "rank_biserial": [rank_biserial(difference) for difference in found],
+            "rank_biserial": [rank_biserial(difference) for difference in by_pair],
             "significant": adjusted <= alpha,
-            "too_few": [too_few(len(difference), family=len(found), alpha=alpha) for difference in found],
+            "too_few": [too_few(len(difference), family=len(by_pair), alpha=alpha) for difference in by_pair],
         }
     )
 
@@ -154,19 +154,19 @@ def _intervals(
     # Comparisons over the same cases share their draws: one table of weights for nearly all of them.
     alike: dict[bytes, list[int]] = {}
     for number, (a, b) in enumerate(pairs):
-        kept = scores[[a, b]].notna().all(axis=1).to_numpy()
-        alike.setdefault(kept.tobytes(), []).append(number)
+        known = scores[[a, b]].notna().all(axis=1).to_numpy()
+        alike.setdefault(known.tobytes(), []).append(number)
     seed = int(generator.integers(0, 2**63))
     for mask, numbers in alike.items():
-        kept = np.frombuffer(mask, dtype=bool)
-        of_pair = np.stack([differences(scores[a][kept], scores[b][kept]) for a, b in (pairs[k] for k in numbers)], 1)
+        known = np.frombuffer(mask, dtype=bool)
+        of_pair = np.stack([differences(scores[a][known], scores[b][known]) for a, b in (pairs[k] for k in numbers)], 1)
         usable = np.isfinite(of_pair).all(0)
-        if kept.sum() < 2 or not usable.any():
+        if known.sum() < 2 or not usable.any():
             continue
         drawn = bootstrap_means(
             of_pair[:, usable],
             np.random.default_rng(seed),
-            subjects=None if groups is None else groups[kept],
+            subjects=None if groups is None else groups[known],
             resamples=resamples,
         )
         index = np.array(numbers)[usable]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from math import ceil, log2
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,24 @@ POWER = 0.8  # chance that so many decide
 MOST = 100_000  # of runs or subjects: more are no advice
 
 
+class Both(TypedDict):
+    """Runs and subjects that are raised by one factor."""
+
+    seeds: int
+    subjects: int
+    pairs: int
+
+
+class Needs(TypedDict):
+    """What decides a difference; None where no number in reach is enough."""
+
+    seeds: int | None  # of these alone
+    subjects: int | None  # of these alone, with `pairs`
+    pairs: int | None
+    both: Both | None
+    text: str
+
+
 def needs(
     target: float,
     level: float,
@@ -21,7 +39,7 @@ def needs(
     subjects: tuple[float, float, int, int],
     runs: tuple[float, float, int] | None,
     unit: str = "seeds",
-) -> dict[str, Any]:
+) -> Needs:
     """The smallest numbers of runs and subjects with which the half width of an interval falls below `target`.
 
     Args:
@@ -47,19 +65,19 @@ def needs(
 
     seeds = _smallest(lambda total: enough(1.0, total / drawn), drawn) if runs else None
     people = _smallest(lambda total: enough(total / count, 1.0), count)
-    both = None
-    if runs:
-        quarters = _smallest(lambda step: enough(step / 4, step / 4), 4)
-        if quarters is not None:
-            named = (("seeds", drawn), ("subjects", count), ("pairs", cases))
-            both = {name: ceil(number * quarters / 4) for name, number in named}
-    found = {
+    quarters = _smallest(lambda step: enough(step / 4, step / 4), 4) if runs else None
+    both: Both | None = None
+    if quarters is not None:
+        raised = [ceil(number * quarters / 4) for number in (drawn, count, cases)]
+        both = {"seeds": raised[0], "subjects": raised[1], "pairs": raised[2]}
+    answer: Needs = {
         "seeds": seeds,
         "subjects": people,
         "pairs": None if people is None else ceil(people * cases / count),
         "both": both,
+        "text": "",
     }
-    return {**found, "text": _words(found, unit)}
+    return {**answer, "text": _words(answer, unit)}
 
 
 def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int | None:
@@ -77,13 +95,12 @@ def _smallest(enough: Callable[[Floats], NDArray[np.bool_]], start: int) -> int 
     return int(high)
 
 
-def _words(found: dict[str, Any], unit: str) -> str:
+def _words(answer: Needs, unit: str) -> str:
     ways = []
-    if found["seeds"] is not None:
-        ways.append(f"{found['seeds']} {unit}")
-    if found["subjects"] is not None:
-        ways.append(f"{found['subjects']} test subjects ({found['pairs']} pairs)")
-    if found["both"] is not None:
-        both = found["both"]
+    if answer["seeds"] is not None:
+        ways.append(f"{answer['seeds']} {unit}")
+    if answer["subjects"] is not None:
+        ways.append(f"{answer['subjects']} test subjects ({answer['pairs']} pairs)")
+    if (both := answer["both"]) is not None:
         ways.append(f"{both['seeds']} {unit} and {both['subjects']} test subjects ({both['pairs']} pairs)")
     return ", or ".join(ways) if ways else "no number in reach"

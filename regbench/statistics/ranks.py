@@ -83,14 +83,14 @@ def cliques(mean_ranks: "pd.Series[float]", difference: float) -> list[list[str]
     """The largest groups of methods whose mean ranks lie within the critical difference, best first."""
     ordered = mean_ranks.sort_values(kind="stable")
     values, names = ordered.to_numpy(), list(ordered.index)
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
     reached = 0
     for start in range(len(names)):
         stop = int(np.searchsorted(values, values[start] + difference, side="right"))
         if stop > reached and stop - start > 1:
-            found.append(names[start:stop])
+            groups.append(names[start:stop])
         reached = max(reached, stop)
-    return found
+    return groups
 
 
 def rank_after_tests(scores: pd.DataFrame, direction: Direction, *, alpha: float = 0.05) -> pd.DataFrame:
@@ -110,10 +110,10 @@ def rank_after_tests(scores: pd.DataFrame, direction: Direction, *, alpha: float
     names = list(scores.columns)
     pairs = list(combinations(range(len(names)), 2))
     values = scores.to_numpy(dtype=np.float64) * (1 if direction == "higher" else -1)
-    found = [differences(values[:, a], values[:, b]) for a, b in pairs]
-    adjusted = holm([wilcoxon_p(difference) for difference in found])
+    by_pair = [differences(values[:, a], values[:, b]) for a, b in pairs]
+    adjusted = holm([wilcoxon_p(difference) for difference in by_pair])
     wins, losses = np.zeros(len(names), int), np.zeros(len(names), int)
-    for (a, b), difference, p in zip(pairs, found, adjusted, strict=True):
+    for (a, b), difference, p in zip(pairs, by_pair, adjusted, strict=True):
         if p <= alpha:
             better, worse = (a, b) if rank_biserial(difference) > 0 else (b, a)
             wins[better] += 1
@@ -145,8 +145,8 @@ def rank_stability(
         Ranks 1..k (ties share the better one) and their frequencies; the rows follow the columns of `scores`.
     """
     complete = ~scores.isna().any(axis=1).to_numpy()
-    kept = scores[complete]
-    per_case = (case_ranks(kept, direction) if by == "mean_rank" else kept).to_numpy(dtype=np.float64)
+    whole = scores[complete]
+    per_case = (case_ranks(whole, direction) if by == "mean_rank" else whole).to_numpy(dtype=np.float64)
     sign = -1 if by == "mean" and direction == "higher" else 1
     groups = None if subjects is None else np.asarray(subjects)[complete]
     means = bootstrap_means(per_case, generator, subjects=groups, resamples=resamples)
@@ -166,7 +166,7 @@ def _kendall_tau(full: Floats, ranks: NDArray[np.int_]) -> Floats:
     scipy's takes one pair of rankings a call, and thousands of calls were two thirds of the analysis.
     """
     a, b = np.triu_indices(len(full), 1)
-    mine, theirs = np.sign(full[a] - full[b]), np.sign(ranks[:, a] - ranks[:, b])
-    untied = np.sqrt(np.abs(mine).sum() * np.abs(theirs).sum(1))
-    tau: Floats = np.divide(theirs @ mine, untied, out=np.full(len(ranks), np.nan), where=untied > 0)
+    order, orders = np.sign(full[a] - full[b]), np.sign(ranks[:, a] - ranks[:, b])
+    untied = np.sqrt(np.abs(order).sum() * np.abs(orders).sum(1))
+    tau: Floats = np.divide(orders @ order, untied, out=np.full(len(ranks), np.nan), where=untied > 0)
     return tau

@@ -39,8 +39,8 @@ def case_scores(rows: pd.DataFrame, metric: str, *, method: str = "method", case
         Cases x methods, in order of first appearance. NaN where a seed has no number or the case is missing: averaging
         over the seeds that happened to work would reward a method for diverging.
     """
-    found = rows.groupby([*case, method], sort=False)[metric].mean(skipna=False).unstack(method, sort=False)
-    return found[list(dict.fromkeys(rows[method]))]
+    scores = rows.groupby([*case, method], sort=False)[metric].mean(skipna=False).unstack(method, sort=False)
+    return scores[list(dict.fromkeys(rows[method]))]
 
 
 def spread(scores: ArrayLike) -> Spread:

@@ -67,7 +67,7 @@ def two_way(
     # Effects are linear in the cell means, so their bootstrap is that of the cell means.
     drawn = bootstrap_means(cells, generator, subjects=groups, resamples=resamples)
     drawn = drawn[~np.isnan(drawn).any((1, 2))]
-    found, resampled = _effects(cells.mean(0)[None]), _effects(drawn)
+    terms, resampled = _effects(cells.mean(0)[None]), _effects(drawn)
     keys = [
         *(("similarity", row, ALL) for row in rows),
         *(("regularizer", ALL, column) for column in columns),
@@ -75,9 +75,9 @@ def two_way(
     ]
     low, high = interval(np.concatenate([part.reshape(len(part), -1) for part in resampled], 1), level=level)
     effects = pd.DataFrame(keys, columns=["term", "similarity", "regularizer"])
-    effects["effect"] = np.concatenate([part.ravel() for part in found])
+    effects["effect"] = np.concatenate([part.ravel() for part in terms])
     effects["ci_low"], effects["ci_high"] = low, high
-    shares = pd.DataFrame({"term": ["similarity", "regularizer", "interaction"], "share": _shares(found)})
+    shares = pd.DataFrame({"term": ["similarity", "regularizer", "interaction"], "share": _shares(terms)})
     return TwoWay(float(cells.mean()), effects, shares, int(complete.sum()))
 
 

@@ -3,20 +3,20 @@
 A difference of two methods moves when other subjects are drawn, when the trainings are repeated with other seeds, and
 when lambda is searched for again. Its interval carries all of them, crossed: the variance over subjects plus that over
 runs, with degrees of freedom by Satterthwaite, as min F' has it for persons and items. Intervals are simultaneous over
-the comparisons of a family. docs/statistics.md has the choice, and the simulations that it was made by.
+the comparisons of a family. docs/statistics.md explains the choice and has the simulations behind it.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from regbench.statistics.noise import Prior, SubjectNoise, membership, moderated, prior, subject_noise
-from regbench.statistics.power import needs
+from regbench.statistics.power import Needs, needs
 
 Floats = NDArray[np.float64]
 Verdict = Literal["better", "worse", "equal", "undecided"]
@@ -58,7 +58,7 @@ class Comparison(NamedTuple):
     n: int
     subjects: int
     runs: int
-    needs: dict[str, Any] | None
+    needs: Needs | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Family:
         borrowed: degrees of freedom that the methods' common noise is worth, where a larger family tells it better.
     """
 
-    subjects: Any
+    subjects: ArrayLike
     direction: Literal["higher", "lower"] = "higher"
     region: float | None = None
     alpha: float = ALPHA
@@ -142,7 +142,7 @@ def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) ->
 
 
 def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
-    """What the methods that share the most common set of runs say together of the noise from run to run."""
+    """The noise from run to run that the methods with the most common set of runs share."""
     tables: dict[tuple[Run, ...], list[Floats]] = {}
     for one in scores.values():
         if one.drawn and not _empty(one):
@@ -151,10 +151,10 @@ def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
     complete = np.isfinite(stacked).all(axis=(0, 1)) if len(stacked) > 1 else np.zeros(0, bool)
     if not complete.any():
         return UNKNOWN
-    found = prior(stacked[:, :, complete].mean(axis=2))
+    estimate = prior(stacked[:, :, complete].mean(axis=2))
     if family.borrowed is None:
-        return found
-    return Prior(found.variance, min(family.borrowed, float((len(stacked) - 1) * (stacked.shape[1] - 1))))
+        return estimate
+    return Prior(estimate.variance, min(family.borrowed, float((len(stacked) - 1) * (stacked.shape[1] - 1))))
 
 
 def _units(values: Floats, runs: Sequence[Run], family: Family) -> Floats:
@@ -195,14 +195,14 @@ def _compare(
     df = (by_subject + by_run) ** 2 / (by_subject**2 / noise.df + (by_run**2 / difference.df if by_run else 0.0))
     half = float(stdtrit(df, level)) * float(np.sqrt(by_subject + by_run))
     verdict, why = _verdict(mean, half, family)
-    found = nothing._replace(
+    judged = nothing._replace(
         verdict=verdict, reason=why, low=mean - half, high=mean + half, df=float(df),
         se_subjects=float(np.sqrt(by_subject)), se_runs=float(np.sqrt(by_run)),
     )  # fmt: skip
     if verdict != "undecided":
-        return found
+        return judged
     target = abs(mean) if family.region is None else max(abs(mean), family.region - abs(mean))
-    return found._replace(
+    return judged._replace(
         needs=needs(
             target, level, subjects=(by_subject, noise.df, noise.subjects, nothing.n),
             runs=(by_run, difference.df, difference.units) if by_run else None,

@@ -38,7 +38,7 @@ def follow(config: Config, *, interval: float | None = None, head: int | None = 
     Raises:
         UnreachableError: if the store does not answer at the end; `track` catches up later.
     """
-    with _told_to_end() as stop:
+    with _stop_on_signal() as stop:
         _sweep_until(stop, config, interval, head)
     return track(config)
 
@@ -77,7 +77,7 @@ def _rest(cpu: float) -> float:
 
 
 @contextmanager
-def _told_to_end() -> Iterator[threading.Event]:
+def _stop_on_signal() -> Iterator[threading.Event]:
     """Set by SIGTERM or Ctrl-C: the push that runs is finished first. The last push may be ended by either."""
     stop = threading.Event()
     numbers = (signal.SIGTERM, signal.SIGINT)

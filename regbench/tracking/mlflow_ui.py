@@ -29,9 +29,9 @@ PATIENCE = 120.0  # seconds until a server must answer: importing MLflow from a 
 
 
 class Opened(NamedTuple):
-    """What a user can look at."""
+    """The links to a study in MLflow, and how to wait for the server."""
 
-    links: dict[str, str]  # what each shows: the link
+    links: dict[str, str]  # by what they show
     wait: Callable[[], None] | None  # until the server is stopped; None where it is not ours
 
 
@@ -51,9 +51,9 @@ def opened(config: Config, command: str, port: int) -> Iterator[Opened]:
         UsageError: if the port is taken.
     """
     uri = tracking_uri(config)
-    found = _links(config, uri, command)
+    links = _links(config, uri, command)
     if mlflow_views.is_server(uri):
-        yield Opened(mlflow_views.at(uri, found), None)
+        yield Opened(mlflow_views.links_on(uri, links), None)
         return
     port = _free(port)
     with _server(config, uri, port) as (server, log):
@@ -64,7 +64,7 @@ def opened(config: Config, command: str, port: int) -> Iterator[Opened]:
             server.wait()
             raise RegbenchError(f"the MLflow server must run until it is stopped, but ended: {_last(log)}")
 
-        yield Opened(mlflow_views.at(address, found), wait)
+        yield Opened(mlflow_views.links_on(address, links), wait)
 
 
 def show(link: str) -> None:
@@ -74,7 +74,7 @@ def show(link: str) -> None:
 
 
 def _links(config: Config, uri: str, command: str) -> dict[str, str]:
-    """What each link shows: the link."""
+    """Each link by what it shows."""
     lay = plan.layout(config)
     if not lay.root.is_dir():
         raise RegbenchError(
@@ -174,7 +174,7 @@ def _wait(server: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None
 
 
 def _last(log: IO[bytes]) -> str:
-    """The end of what the server said."""
+    """The last lines of the server's log."""
     log.seek(0)
     lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
     return without_password(" | ".join(lines[-3:])) or "it said nothing"

@@ -1,4 +1,4 @@
-"""What a user of the MLflow UI finds prepared: views of the runs table with charts, and comparisons, each by its link.
+"""Prepared pages of the MLflow UI: views of the runs table with charts, and comparisons, each by its link.
 
 The UI of MLflow 3 opens a stored state of its runs page by ``?viewStateShareKey=NAME``: the state is JSON in the
 experiment's tag ``mlflow.sharedViewState.NAME`` (what its own *Share* button writes). The form is not documented, so
@@ -8,16 +8,14 @@ a test opens every view in a browser; a UI that does not know it shows its own d
 import json
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from regbench.report.headline import headline
 from regbench.study import plan
 from regbench.study.config import Config
 from regbench.system.files import read_json, write_text
+from regbench.tracking.run_description import NOTE, short_headline
 
-NOTE = "mlflow.note.content"
-THUMBNAIL = "thumbnail"  # folder among the artifacts of a method's run
 MOST = 50000  # runs that MLflow gives in one answer
 STATE = "mlflow.sharedViewState."
 LIMIT = 5000  # characters of an experiment's tag
@@ -36,7 +34,16 @@ METRICS = {
 PARAMS = ("sim", "reg", "lam")
 SECTION = "regbench-comparison"
 FILTER = "tags.stage = 'method'"
-Parent = Mapping[str, Any]  # id, dataset, model and similarity of a method's run; baselines have no similarity
+Json = dict[str, Any]  # of a stored state, in a form that MLflow alone knows
+
+
+class Parent(NamedTuple):
+    """The run of a method; baselines have no similarity."""
+
+    id: str
+    dataset: str
+    model: str | None
+    similarity: str | None
 
 
 def parents(config: Config, runs: Mapping[str, str]) -> list[Parent]:
@@ -46,14 +53,14 @@ def parents(config: Config, runs: Mapping[str, str]) -> list[Parent]:
         config: of the study.
         runs: the id of each run by its key.
     """
-    found: list[Parent] = []
+    methods: list[Parent] = []
     for dataset in config.datasets:
         for method in plan.methods(config):
             run = runs.get(f"{config.study}/{dataset.id}/{method.id}")
             if run is not None:
                 model, similarity = (part.id if part else None for part in (method.model, method.similarity))
-                found.append({"id": run, "dataset": dataset.id, "model": model, "similarity": similarity})
-    return found
+                methods.append(Parent(run, dataset.id, model, similarity))
+    return methods
 
 
 def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str]) -> dict[str, str]:
@@ -74,75 +81,19 @@ def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str
     present = client.get_experiment(experiment).tags
     about = f"**{config.study}**. {config.description}".strip()
     if lay.summary.exists():
-        about = "\n\n".join(filter(None, [about, said(read_json(lay.summary))]))
+        about = "\n\n".join(filter(None, [about, short_headline(read_json(lay.summary))]))
     for key, value in experiment_tags(experiment, about, methods).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
-    found = links(experiment, methods)
+    relative = links(experiment, methods)
     if config.tracking.uri and is_server(config.tracking.uri) and lay.tables.is_dir():
-        items = "".join(
-            f'<li><a href="{escape(link)}">{words}</a>' for words, link in at(config.tracking.uri, found).items()
-        )
+        absolute = links_on(config.tracking.uri, relative)
+        items = "".join(f'<li><a href="{escape(link)}">{words}</a>' for words, link in absolute.items())
         title = f"{config.study} in MLflow"
         write_text(
             lay.views, f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><ul>{items}</ul>\n'
         )
-    return found
-
-
-def said(summary: Mapping[str, Any]) -> str:
-    """The headline of a study (Markdown), short enough for a tag; whole paragraphs alone."""
-    text = ""
-    for paragraph_of_model in headline(summary):
-        longer = "\n\n".join(filter(None, [text, paragraph_of_model]))
-        if len(longer) > LIMIT // 2:
-            break
-        text = longer
-    return text
-
-
-def picture(run: str, name: str) -> str:
-    """A thumbnail in the description of its run (Markdown), as the server that shows the page has it.
-
-    Args:
-        run: its id.
-        name: of the file.
-    """
-    return f"![one pair](get-artifact?path={quote(f'{THUMBNAIL}/{name}', safe='')}&run_uuid={run})"
-
-
-def paragraph(entry: Mapping[str, Any], title: str, peers: int) -> str:
-    """What the result of one method is, in a few sentences (Markdown).
-
-    Args:
-        entry: of the summary.
-        title: of the run.
-        peers: cells that are ranked together.
-    """
-    model = f" ({entry['model']})" if entry["model"] else ""
-    metrics = {name: spread for name, spread in entry["metrics"].items() if spread["mean"] is not None}
-    seeds = len(entry["runs"])
-    over = f"over {entry['pairs']} pairs" + (f" and {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "")
-    score = "the test failed"
-    if "dice" in metrics:
-        score = f"test Dice {metrics['dice']['mean']:.3f} ± {metrics['dice']['sd'] or 0:.3f} {over}"
-    text = f"**{title}** on {entry['dataset']}{model}: {score}"
-    if entry["rank"] is not None:
-        text += f", rank {entry['rank']} of {peers}"
-    words = {"fold_central_percent": "folding", "ndv_percent": "NDV"}
-    shares = [f"{words[name]} {metrics[name]['mean']:.3g} %" for name in words if name in metrics]
-    text += f"; {', '.join(shares)}." if shares else "."
-    if entry["trials"]:
-        low, high = entry["selected"]["range"]
-        searches = entry.get("lams") or [entry["lam"]]
-        lams = [lam for lam in searches if lam is not None]
-        chosen = f"lambda {' and '.join(f'{lam:.3g}' for lam in lams)}" if lams else "no lambda"
-        count = f"{len(entry['trials'])} trials" + (f" in {len(searches)} searches" if len(searches) > 1 else "")
-        text += f" {count} between {low:g} and {high:g} chose {chosen}"
-        text += ", at the edge of the range." if entry["edge"] else "."
-    if entry["reasons"]:
-        text += f" {entry['failed_rows']} failed rows: " + "; ".join(entry["reasons"])
-    return text
+    return relative
 
 
 def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[str, str]:
@@ -150,11 +101,12 @@ def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[
 
     Args:
         experiment: its id.
-        about: what the study says of itself.
+        about: the description of the study.
         methods: of `parents`.
     """
-    more = [f"tags.`{kind}`" for kind in ("dataset",) if _several(methods, kind)]
-    more += [f"params.`{kind}`" for kind in ("model",) if _several(methods, kind)]
+    cells = [method for method in methods if method.similarity]
+    more = ["tags.`dataset`"] if len({cell.dataset for cell in cells}) > 1 else []
+    more += ["params.`model`"] if len({cell.model for cell in cells}) > 1 else []
     states = {TABLE: _state(more, None)} | {f"{TABLE}-{name}": _state(more, name) for name in GROUPS}
     tags = {f"{STATE}{name}": json.dumps(state, sort_keys=True) for name, state in states.items()}
     # A link that begins with `#` stays on whatever server shows it.
@@ -164,24 +116,20 @@ def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[
     return tags | {NOTE: "\n".join([about, "", *lines])[:LIMIT]}
 
 
-def _several(methods: list[Parent], kind: str) -> bool:
-    return len({method[kind] for method in methods if method["similarity"]}) > 1
-
-
 def links(experiment: str, methods: list[Parent]) -> dict[str, str]:
-    """What each link shows: the link, from ``#`` on, to be put behind the address of a server and a slash."""
+    """Each link by what it shows, from ``#`` on: it belongs behind the address of a server and a slash."""
     runs = f"#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey="
-    found = {"table": f"{runs}{TABLE}", "charts": f"{runs}{TABLE}&compareRunsMode=CHART"}
-    found |= {f"by {name}": f"{runs}{TABLE}-{name}" for name in GROUPS}
+    by_words = {"table": f"{runs}{TABLE}", "charts": f"{runs}{TABLE}&compareRunsMode=CHART"}
+    by_words |= {f"by {name}": f"{runs}{TABLE}-{name}" for name in GROUPS}
     cells: dict[str, list[str]] = {}
     for method in methods:
-        if method["similarity"]:
-            cells.setdefault(f"compare {method['dataset']}, {method['model']}", []).append(method["id"])
+        if method.similarity:
+            cells.setdefault(f"compare {method.dataset}, {method.model}", []).append(method.id)
     for words, ids in cells.items():
-        asked = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
+        query = (quote(json.dumps(part, separators=(",", ":"))) for part in (ids, [experiment]))
         if len(ids) > 1:
-            found[words] = "#/compare-runs?runs={}&experiments={}".format(*asked)
-    return found
+            by_words[words] = "#/compare-runs?runs={}&experiments={}".format(*query)
+    return by_words
 
 
 def is_server(uri: str) -> bool:
@@ -189,14 +137,14 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def at(uri: str, found: Mapping[str, str]) -> dict[str, str]:
-    """The links on the server of a tracking URI; credentials in it are left out."""
+def links_on(uri: str, relative: Mapping[str, str]) -> dict[str, str]:
+    """The links of `links` on the server of a tracking URI; credentials in it are left out."""
     parts = urlsplit(uri)
     base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return {words: f"{base}/{link}" for words, link in found.items()}
+    return {words: f"{base}/{link}" for words, link in relative.items()}
 
 
-def _state(more: list[str], group: str | None) -> dict[str, Any]:
+def _state(more: list[str], group: str | None) -> Json:
     """The runs page of MLflow: filter, order, columns and charts; grouped by a tag, or each method in its row."""
     columns = dict.fromkeys(more, 130)
     columns |= {f"tags.`{name}`": width for name, width in TAGS.items()}
@@ -225,7 +173,7 @@ def _state(more: list[str], group: str | None) -> dict[str, Any]:
     }
 
 
-def _section(uuid: str, name: str) -> dict[str, Any]:
+def _section(uuid: str, name: str) -> Json:
     return {
         "uuid": uuid,
         "name": name,
@@ -237,9 +185,9 @@ def _section(uuid: str, name: str) -> dict[str, Any]:
     }
 
 
-def _charts() -> list[dict[str, Any]]:
+def _charts() -> list[Json]:
     dice, folding, runtime = "test/dice", "test/fold_central_percent", "test/inference_seconds"
-    found: list[dict[str, Any]] = [
+    charts: list[Json] = [
         {
             "type": "PARALLEL",
             "selectedParams": list(PARAMS),
@@ -254,4 +202,4 @@ def _charts() -> list[dict[str, Any]]:
         *({"type": "BAR", "metricKey": key} for key in (dice, folding, runtime)),
     ]
     common = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return [common | chart | {"uuid": f"regbench-{number}"} for number, chart in enumerate(found)]
+    return [common | chart | {"uuid": f"regbench-{number}"} for number, chart in enumerate(charts)]

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from regbench.system.errors import RegbenchError
-from regbench.tracking.records import HERE, TAGS, Item, Record
+from regbench.tracking.mlflow_run import HERE, TAGS, Item, Record
 
 LOG = logging.getLogger(__name__)
 KEY, DIGEST, COMPLETE = "regbench.key", "regbench.digest", "regbench.complete"
@@ -72,9 +72,9 @@ class Sink:
 
     def _bring(self, record: Record, old: list[Any], done: Changes, *, verify: bool) -> str:
         """Make, complete or keep the run of a record; its id is in `ids` afterwards."""
-        wanted, parent = record.digest(), self.ids.get(record.parent or "")
+        digest, parent = record.digest(), self.ids.get(record.parent or "")
         tags = record.tags | {KEY: record.key} | ({PARENT: parent} if parent else {})
-        whole = [run for run in old if self._is_whole(run, record, wanted, verify=verify)]
+        whole = [run for run in old if self._is_whole(run, record, digest, verify=verify)]
         kind, run_id = "kept", ""
         if whole:
             run_id = whole[0].info.run_id
@@ -84,17 +84,17 @@ class Sink:
             base = next((run for run in old if self._is_part(run, record)), None)
             if base is None and old:
                 tags = _of_the_user(old[0]) | tags
-            run_id, kind = self._write(record, tags, base, wanted), "updated" if base else "pushed"
+            run_id, kind = self._write(record, tags, base, digest), "updated" if base else "pushed"
         self.ids[record.key] = run_id
         if record.end_ms is not None:
             self.points.pop(run_id, None)  # it will hardly be written again
         self._delete([run for run in old if run.info.run_id != run_id], done)
         return kind
 
-    def _is_whole(self, run: Any, record: Record, wanted: str, *, verify: bool) -> bool:
-        """Whether a run is as its record says: by its digest, and by all that a search shows."""
+    def _is_whole(self, run: Any, record: Record, digest: str, *, verify: bool) -> bool:
+        """Whether a run equals its record: by its digest, and by all that a search shows."""
         tags, info = run.data.tags, run.info
-        shown = tags.get(DIGEST) == wanted and tags.get(COMPLETE) == "true"
+        shown = tags.get(DIGEST) == digest and tags.get(COMPLETE) == "true"
         shown = shown and (info.status, info.run_name) == (record.status, record.name)
         shown = shown and (not record.end_ms or info.end_time == record.end_ms)
         shown = shown and run.data.params == record.params and run.data.metrics.keys() == record.latest().keys()
@@ -107,13 +107,13 @@ class Sink:
         """Whether a run holds nothing that its record has not, so that it can be completed."""
         if run.info.start_time != record.time_ms or not run.data.params.items() <= record.params.items():
             return False
-        found = {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
-        if not found <= ({(record.data.name, record.data.digest)} if record.data else set()):
+        datasets = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
+        if not datasets <= ({(record.data.name, record.data.digest)} if record.data else set()):
             return False
         names = {f"{folder}/{path.name}" for path, folder in record.artifacts}
         return set(self._artifacts(run.info.run_id)) <= names and self._points(run) <= set(record.points())
 
-    def _write(self, record: Record, tags: dict[str, str], base: Any, wanted: str) -> str:
+    def _write(self, record: Record, tags: dict[str, str], base: Any, digest: str) -> str:
         """Complete the run `base`, or a new one. Its mark is set last: what lacks it is looked at by the next push."""
         from mlflow.entities import Metric, Param  # noqa: PLC0415  see store.open_store
 
@@ -144,7 +144,7 @@ class Sink:
             client.set_terminated(run_id, record.status, end_time=record.end_ms)
             if run.info.run_name != record.name:
                 client.update_run(run_id, status=record.status, name=record.name)
-        client.set_tag(run_id, DIGEST, wanted)
+        client.set_tag(run_id, DIGEST, digest)
         client.set_tag(run_id, COMPLETE, "true")
         self.points[run_id] = there | set(missing)
         return run_id
@@ -198,21 +198,20 @@ class Sink:
 
     def _of(self, key: str) -> list[Any]:
         """The live runs of a key, earliest first."""
-        found = self.client.search_runs([self.experiment], f"tags.`{KEY}` = '{key}'", order_by=_ORDER)
-        return list(found)
+        return list(self.client.search_runs([self.experiment], f"tags.`{KEY}` = '{key}'", order_by=_ORDER))
 
     def _all(self) -> dict[str, list[Any]]:
         """All live runs of ours by key, earliest first. One list of thousands is faster than thousands of questions."""
-        found: dict[str, list[Any]] = {}
+        runs: dict[str, list[Any]] = {}
         token = None
         while True:
             page = self.client.search_runs([self.experiment], max_results=1000, order_by=_ORDER, page_token=token)
             for run in page:
                 if KEY in run.data.tags:
-                    found.setdefault(run.data.tags[KEY], []).append(run)
+                    runs.setdefault(run.data.tags[KEY], []).append(run)
             token = page.token
             if not token:
-                return found
+                return runs
 
 
 _ORDER = ["attributes.start_time ASC"]

@@ -87,7 +87,7 @@ def _enter(client: Any, name: str, run_id: str, sha: str, checkpoint: Path) -> l
     same = {"run": run_id, SHA: sha}
     versions = client.search_model_versions(f"name = '{name}'")
     stale = [version for version in versions if {"run": version.run_id, SHA: version.tags.get(SHA)} != same]
-    found = []
+    entered = []
     if len(stale) == len(versions):
         with tempfile.TemporaryDirectory() as folder:
             save_model(
@@ -99,12 +99,12 @@ def _enter(client: Any, name: str, run_id: str, sha: str, checkpoint: Path) -> l
             )
             client.log_artifacts(run_id, f"{folder}/{MODEL}", MODEL)
         source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
-        entered = client.create_model_version(name, source, run_id, tags={SHA: sha})
-        found = [f"{name} version {entered.version}"]
-    for version in stale:
-        if version.run_id != run_id:  # of a run that was replaced: its files go with it
-            client.delete_model_version(name, version.version)
-    return found
+        version = client.create_model_version(name, source, run_id, tags={SHA: sha})
+        entered = [f"{name} version {version.version}"]
+    for old in stale:
+        if old.run_id != run_id:  # of a run that was replaced: its files go with it
+            client.delete_model_version(name, old.version)
+    return entered
 
 
 def _schema(names: Sequence[str]) -> Schema:

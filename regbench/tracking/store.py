@@ -145,11 +145,11 @@ def imported() -> Any:
 
 def _experiment(client: Any, config: Config) -> str:
     name = f"regbench/{config.study}"
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
     # A server keeps its artifacts itself; a database has no place of its own for them.
     served = (config.tracking.uri or "").startswith(("http:", "https:"))
     folder = Path(config.results).resolve() / "mlartifacts"

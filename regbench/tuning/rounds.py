@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from regbench.study.specs import ProposeSpec, SearchSpec, SelectSpec
+from regbench.tuning.pareto import front
 from regbench.tuning.sampler import ask
 from regbench.tuning.smoothing import FEWEST, Curve, smooth
 from regbench.tuning.space import Point, anchors, lattice, rounded, shares
@@ -215,7 +216,7 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
         "by_dice_ndv": _about(allowed[0]) if allowed else None,
         "best_trial": None if highest is None else _about(highest),
         "edge": chosen is not None and _at_edge(chosen["lam"], *spec.range),
-        "front": [result["number"] for result in finished if not any(_dominates(other, result) for other in finished)],
+        "front": [finished[k]["number"] for k in front(list(map(dice_of, finished)), list(map(ndv_of, finished)))],
         "reason": "" if chosen is not None else _no_choice(spec, results),
     }
     return selection if curve is None else selection | _identified(spec.range, finished, curve)
@@ -256,11 +257,6 @@ def _identified(ends: tuple[float, float], finished: Sequence[TrialResult], curv
         "alike": [min(near), max(near)],
         "flat": math.log(max(near) / min(near)) > FLAT * math.log(high / low),
     }
-
-
-def _dominates(other: TrialResult, result: TrialResult) -> bool:
-    at_least = dice_of(other) >= dice_of(result) and ndv_of(other) <= ndv_of(result)
-    return at_least and (dice_of(other) > dice_of(result) or ndv_of(other) < ndv_of(result))
 
 
 def _at_edge(lam: float, low: float, high: float) -> bool:

@@ -12,7 +12,7 @@ from regbench.evaluation.evaluate import evaluate
 from regbench.evaluation.measure import Registered, measure
 from regbench.metrics import inverse_consistency_mm
 from regbench.orchestration.registries import check_component
-from regbench.report.controls import caption, controls_table, fooled
+from regbench.report.tables.controls_table import caption, controls_table, fooled
 from regbench.report.write import report
 from regbench.spatial import warp, warp_labels
 from regbench.study import plan

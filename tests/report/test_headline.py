@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_verdicts import compared, family, summarised, verdicts
 
 from regbench.report.headline import headline
-from regbench.report.relations import Relations, clauses
+from regbench.report.verdict_clauses import Relations, clauses
 
 THREE = ("m.lcc.a", "m.gcc.a", "m.mse.a")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
 
-from regbench.report.study_verdicts import study_verdicts
+from regbench.report.study_verdicts import GridCell, study_verdicts
 from regbench.statistics import (
     Comparison,
     Family,
@@ -374,7 +374,7 @@ def rows_of(seeds=(0, 1, 2), replicates=None, methods=("u.lcc.l1", "u.lcc.l2", "
     return pd.DataFrame(rows)
 
 
-CELLS = {f"u.{similarity}.{level}": ("u", similarity, level) for similarity in ("lcc", "mse") for level in ("l1", "l2")}
+CELLS = {f"u.{name}.{level}": GridCell("u", name, level) for name in ("lcc", "mse") for level in ("l1", "l2")}
 
 
 @pytest.mark.parametrize(

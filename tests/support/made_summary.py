@@ -2,7 +2,7 @@
 
 import json
 
-from regbench.report.analyze import _ranked
+from regbench.report.analyze import ranked
 from regbench.system.files import _finite
 
 
@@ -26,7 +26,7 @@ def summary(*entries):
     manifest = {"shape": [80, 96], "spacing_mm": [2.0, 2.0], "labels": {"1": "a"}, "data_sha256": "0"}
     made = {
         "study": "s", "seeds": [0, 1], "selection": "dice", "ndv_limit_percent": 0.5, "steps": 10,
-        "datasets": {"brains": manifest}, "methods": _ranked(list(entries)), "warnings": [],
+        "datasets": {"brains": manifest}, "methods": ranked(list(entries)), "warnings": [],
         "comparisons": {},
     }  # fmt: skip
     return json.loads(json.dumps(_finite(made)))  # as `analyze` stores it

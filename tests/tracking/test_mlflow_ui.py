@@ -24,6 +24,7 @@ from regbench.study.plan import layout  # noqa: E402
 from regbench.system.files import read_json  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,
+    run_description,
     track,
     tracking_uri,
 )
@@ -35,7 +36,7 @@ def config(tmp_path_factory):
     raw = {**TINY, "results": str(tmp_path_factory.mktemp("ui") / "results")}
     made = load(raw)
     make_results(made)
-    thumbnails(made, load_summary(made)[0])
+    thumbnails(made, load_summary(made))
     track(made)
     return made
 
@@ -86,7 +87,7 @@ def test_a_push_prepares_the_views(config, client):
 
 def test_the_description_links_to_the_views(config, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
-    note = experiment.tags[mlflow_views.NOTE]
+    note = experiment.tags[run_description.NOTE]
     assert note.startswith("**tiny**")
     links = read_json(layout(config).run_ids)["links"]
     assert set(links) == {"table", "charts", "by similarity", "by regularizer", "compare brains, voxelmorph"}
@@ -107,7 +108,8 @@ def test_a_second_push_writes_no_view(config, client, monkeypatch):
 def test_a_result_is_told_in_a_paragraph(config, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     notes = {
-        run.data.tags["method"]: run.data.tags[mlflow_views.NOTE].split("\n\n") for run in methods(client, experiment)
+        run.data.tags["method"]: run.data.tags[run_description.NOTE].split("\n\n")
+        for run in methods(client, experiment)
     }
     cell = notes["voxelmorph.lcc.grad_l2"]
     assert cell[0].startswith("**LCC · grad_l2 · λ=0.0251** on brains (voxelmorph): test Dice 0.5")
@@ -126,30 +128,30 @@ def test_a_failed_method_is_told_with_its_reason():
     entry = {"dataset": "d", "model": "m", "metrics": {"dice": spread}, "runs": [{}], "pairs": 3, "rank": None}
     entry |= {"trials": [{}], "selected": {"range": [0.1, 1]}, "lam": None, "edge": False}
     entry |= {"reasons": ["diverged"], "failed_rows": 3}
-    assert mlflow_views.paragraph(entry, "LCC", 2) == (
+    assert run_description.method_paragraph(entry, "LCC", 2) == (
         "**LCC** on d (m): the test failed. 1 trials between 0.1 and 1 chose no lambda. 3 failed rows: diverged"
     )
     entry |= {"lam": 1.0, "edge": True, "reasons": []}
-    assert mlflow_views.paragraph(entry, "LCC", 2).endswith("chose lambda 1, at the edge of the range.")
+    assert run_description.method_paragraph(entry, "LCC", 2).endswith("chose lambda 1, at the edge of the range.")
 
 
 def test_a_thumbnail_is_in_the_description_and_among_the_artifacts(config, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     for run in methods(client, experiment):
         path = f"thumbnail/{run.data.tags['method']}.png"
-        first, picture, row = run.data.tags[mlflow_views.NOTE].split("\n\n")
+        first, picture, row = run.data.tags[run_description.NOTE].split("\n\n")
         assert picture == f"![one pair](get-artifact?path={path.replace('/', '%2F')}&run_uuid={run.info.run_id})"
         assert first.startswith("**")
         assert row.startswith("| dice |")
-        assert [found.path for found in client.list_artifacts(run.info.run_id, mlflow_views.THUMBNAIL)] == [path]
+        assert [found.path for found in client.list_artifacts(run.info.run_id, run_description.THUMBNAIL)] == [path]
 
 
 def some(count, dataset="d", model="m"):
-    return [{"id": f"{k:032x}", "dataset": dataset, "model": model, "similarity": "lcc"} for k in range(count)]
+    return [mlflow_views.Parent(f"{k:032x}", dataset, model, "lcc") for k in range(count)]
 
 
 def test_datasets_and_models_are_compared_apart_and_have_columns():
-    baseline = {"id": "b", "dataset": "d", "model": None, "similarity": None}
+    baseline = mlflow_views.Parent("b", "d", None, None)
     one = [baseline, *some(2)]
     assert [words for words in mlflow_views.links("1", one) if "compare" in words] == ["compare d, m"]
     columns = json.loads(mlflow_views.experiment_tags("1", "", one)[f"{mlflow_views.STATE}regbench"])["selectedColumns"]
@@ -164,13 +166,13 @@ def test_datasets_and_models_are_compared_apart_and_have_columns():
 def test_no_tag_is_longer_than_mlflow_takes():
     tags = mlflow_views.experiment_tags("1", "about", some(400))
     assert max(map(len, tags.values())) <= mlflow_views.LIMIT
-    assert "[by regularizer]" in tags[mlflow_views.NOTE]
-    assert "compare d" not in tags[mlflow_views.NOTE]
-    assert len(mlflow_views.experiment_tags("1", "about " * 2000, some(2))[mlflow_views.NOTE]) == mlflow_views.LIMIT
+    assert "[by regularizer]" in tags[run_description.NOTE]
+    assert "compare d" not in tags[run_description.NOTE]
+    assert len(mlflow_views.experiment_tags("1", "about " * 2000, some(2))[run_description.NOTE]) == mlflow_views.LIMIT
 
 
 def test_a_link_shows_no_credentials():
-    assert mlflow_views.at("https://me:s@cret@host:1/mlflow/", {"table": "#/a"}) == {
+    assert mlflow_views.links_on("https://me:s@cret@host:1/mlflow/", {"table": "#/a"}) == {
         "table": "https://host:1/mlflow/#/a"
     }
 

@@ -31,7 +31,7 @@ def served(tmp_path_factory):
     """The config of the study, and its links while they are served."""
     config = load(twelve(tmp_path_factory.mktemp("twelve") / "results"))
     make_results(config)
-    thumbnails(config, load_summary(config)[0])
+    thumbnails(config, load_summary(config))
     track(config)
     with opened(config, "", 0) as found:
         yield config, found.links

@@ -16,11 +16,11 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.report.against_best import WORDS  # noqa: E402
+from regbench.report.standings import WORDS  # noqa: E402
 from regbench.study import plan  # noqa: E402
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import COMPLETE, DIGEST, KEY, Record, Sink, describe, study_items, track  # noqa: E402
-from regbench.tracking.records import Item  # noqa: E402
+from regbench.tracking.mlflow_run import Item  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
 

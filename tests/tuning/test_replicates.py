@@ -125,10 +125,10 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
 def test_the_figures_ring_each_searchs_own_choice(tiny):
     config = load(two(tiny))
     make_results(config)
-    from regbench.report.study_figures import lambda_figure
+    from regbench.report.figures.trial_figures import lambda_figure
     from regbench.report.summary_file import load_summary
 
-    summary, _ = load_summary(config)
+    summary = load_summary(config)
     lay = plan.layout(config)
     lambda_figure(summary, lay.figures)
     shown = pd.read_csv(lay.figures / "lambda.csv")

@@ -1,0 +1,159 @@
+"""Panels of single pairs: fixed, moving and moved image, the deformed grid, and where it folds."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from numpy.typing import NDArray
+from PIL import Image
+
+from regbench.evaluation.slices import PLACES
+from regbench.report.figures.figure_style import drawing, save
+from regbench.system.files import replacing
+
+COLUMNS = ("fixed", "moving", "moved", "difference before", "difference after", "deformed grid", "determinant")
+FOLDED = "#ff00ff"
+# Folds fall below the lowest shown value and get a colour that the map does not have.
+DETERMINANT = colormaps["RdBu"].with_extremes(under=FOLDED)
+HEIGHT = 110  # pixels of a thumbnail: MLflow shows so much of a description without being asked
+LINES = 4  # voxels between two lines of the grid
+Slices = Mapping[str, NDArray[Any]]  # arrays of one or of several pairs, by what they show
+
+
+def load_panels(path: Path) -> dict[str, NDArray[Any]]:
+    """Arrays of a run's panels; empty where no pair was registered."""
+    with np.load(path, allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def panels_figure(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float, ...]], folder: Path) -> None:
+    """Best, median and worst pair of one run of each dataset.
+
+    Args:
+        stored: ``dataset / method`` to the panels of one run.
+        spacing: likewise to the size of a voxel in mm.
+        folder: receives ``panels.{svg,png,csv}``.
+    """
+    rows = _pairs(stored)
+    about = []
+    for name, place in rows:
+        fixed, moving, dice = (str(part) for part in stored[name][f"{place}_about"])
+        about.append({"run": name, "place": place, "fixed": fixed, "moving": moving, "dice": dice})
+    frame = pd.DataFrame(about, columns=["run", "place", "fixed", "moving", "dice"])
+    with drawing(1.35 * len(COLUMNS) + 0.6, 1.5 * max(len(rows), 1) + 0.4) as figure:
+        axes = figure.subplots(max(len(rows), 1), len(COLUMNS), squeeze=False)
+        for axis, title in zip(axes[0], COLUMNS, strict=True):
+            axis.set_title(title, fontsize=7)
+        for axis in axes.ravel():
+            axis.set(xticks=[], yticks=[])
+            axis.spines[["left", "bottom"]].set_visible(False)
+        for line, (name, place), words in zip(axes, rows, about, strict=False):
+            parts = _of_pair(stored[name], place)
+            line[0].set_ylabel(f"{place}, Dice {words['dice']}\n{name}", fontsize=5)
+            _row(line, parts, spacing[name][1] / spacing[name][0])
+        save(figure, frame, folder / "panels")
+
+
+def pair_strips(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float, ...]]) -> list[tuple[str, bytes]]:
+    """Caption and PNG of each pair, for a page that shows one after the other.
+
+    Args:
+        stored: ``dataset / method`` to the panels of one run.
+        spacing: likewise to the size of a voxel in mm.
+    """
+    strips = []
+    for name, place in _pairs(stored):
+        parts = _of_pair(stored[name], place)
+        fixed, moving, dice = (str(part) for part in parts["about"])
+        with drawing(1.35 * len(COLUMNS) + 0.2, 1.75) as figure:
+            axes = figure.subplots(1, len(COLUMNS))
+            for axis, title in zip(axes, COLUMNS, strict=True):
+                axis.set_title(title, fontsize=7)
+                axis.set(xticks=[], yticks=[])
+                axis.spines[["left", "bottom"]].set_visible(False)
+            _row(axes, parts, spacing[name][1] / spacing[name][0])
+            image = BytesIO()
+            figure.savefig(image, dpi=150, metadata={"Software": None}, format="png")
+        strips.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, Dice {dice}.", image.getvalue()))
+    return strips
+
+
+def _pairs(stored: Mapping[str, Slices]) -> list[tuple[str, str]]:
+    """``dataset / method`` and place of each pair."""
+    return [(name, place) for name, slices in stored.items() for place in PLACES if f"{place}_about" in slices]
+
+
+def _of_pair(slices: Slices, place: str) -> Slices:
+    """The arrays of the best, median or worst pair."""
+    return {name.removeprefix(f"{place}_"): values for name, values in slices.items() if name.startswith(f"{place}_")}
+
+
+def thumbnail(parts: Slices, aspect: float) -> Image.Image:
+    """Fixed image, moved image, their difference and the determinant of a pair, side by side.
+
+    Args:
+        parts: slices of the pair.
+        aspect: size of a voxel along the second axis by that along the first.
+    """
+    high = max(float(parts["fixed"].max()), 1e-6)
+    low = float(parts["fixed"].min())
+    grey = Normalize(low, high if high > low else low + 1, clip=True)
+    drawn = [colormaps["gray"](grey(parts[name])) for name in ("fixed", "moved")]
+    drawn.append(colormaps["RdBu_r"](Normalize(-0.6 * high, 0.6 * high)(parts["moved"] - parts["fixed"])))
+    drawn.append(DETERMINANT(TwoSlopeNorm(1, 0, 2)(_folds(parts["determinant"]))))
+    width, height = parts["fixed"].shape
+    size = (max(round(HEIGHT * width / (height * aspect)), 1), HEIGHT)
+    strip = Image.new("RGB", (len(drawn) * (size[0] + 2) - 2, HEIGHT), "white")
+    for number, colours in enumerate(drawn):
+        # The array's first axis goes to the right, its second upwards.
+        pixels = (np.asarray(colours)[..., :3].transpose(1, 0, 2)[::-1] * 255).round().astype(np.uint8)
+        strip.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), (number * (size[0] + 2), 0))
+    return strip
+
+
+def write_thumbnail(stored: Slices, spacing: Sequence[float], path: Path) -> None:
+    """Write the median pair's `thumbnail` as PNG; delete the file where no pair was registered."""
+    if "median_about" not in stored:
+        path.unlink(missing_ok=True)
+        return
+    parts = _of_pair(stored, "median")
+    with replacing(path) as temporary:
+        thumbnail(parts, spacing[1] / spacing[0]).save(temporary, format="png", optimize=True)
+
+
+def _folds(determinant: NDArray[Any]) -> NDArray[Any]:
+    """The determinant, with folds below the lowest value of the colour scale."""
+    return np.where(determinant <= 0, -1.0, determinant)
+
+
+def _row(axes: Sequence[Axes], parts: Slices, aspect: float) -> None:
+    """The panels of a pair, from its fixed image to its determinant."""
+    images = {name: parts[name].T for name in ("fixed", "moving", "moved")}
+    low, high = float(images["fixed"].min()), max(float(images["fixed"].max()), 1e-6)
+    for axis, name in zip(axes[:3], images, strict=True):
+        _image(axis, images[name], aspect, "gray", Normalize(low, high))
+    for axis, name in zip(axes[3:5], ("moving", "moved"), strict=True):
+        _image(axis, images[name] - images["fixed"], aspect, "RdBu_r", Normalize(-0.6 * high, 0.6 * high))
+    _grid(axes[5], parts["displacement"], aspect)
+    _image(axes[6], _folds(parts["determinant"]).T, aspect, DETERMINANT, TwoSlopeNorm(1, 0, 2))
+
+
+def _image(axis: Axes, values: NDArray[Any], aspect: float, colours: Colormap | str, norm: Normalize) -> None:
+    axis.imshow(values, cmap=colours, norm=norm, origin="lower", aspect=aspect, interpolation="nearest")
+
+
+def _grid(axis: Axes, displacement: NDArray[Any], aspect: float) -> None:
+    """Lines ``p + u(p)``: where the fixed image's grid takes its values from in the moving one."""
+    shape = displacement.shape[1:]
+    x, y = displacement + np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"))
+    for k in range(0, shape[0], LINES):
+        axis.plot(x[k], y[k], color="black", linewidth=0.35)
+    for k in range(0, shape[1], LINES):
+        axis.plot(x[:, k], y[:, k], color="black", linewidth=0.35)
+    axis.set(xlim=(0, shape[0] - 1), ylim=(0, shape[1] - 1), aspect=aspect)

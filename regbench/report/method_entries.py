@@ -1,0 +1,179 @@
+"""The entry of a method in the summary: its scores, its failures, and the searches and trainings behind them."""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+
+from regbench.evaluation.controls import SIMILARITY
+from regbench.metrics import METRICS, TIMED, dice30
+from regbench.report.caveats import made_by
+from regbench.report.summary_file import (
+    Baseline,
+    Choice,
+    MethodEntry,
+    MetricSpread,
+    RunEntry,
+    StructureScores,
+    TrialEntry,
+)
+from regbench.statistics import spread
+from regbench.study import plan
+from regbench.study.config import Component, Config
+from regbench.system.files import read_json
+
+OF_LABEL = ("dice", "hd95_mm", "assd_mm")
+# What the summary holds of the records of trials and of runs.
+OF_TRIAL, OF_RUN = tuple(TrialEntry.__annotations__), tuple(RunEntry.__annotations__)
+
+
+class Tuning(NamedTuple):
+    """The searches of a cell: what each chose, and all their trials."""
+
+    choices: list[Choice]
+    trials: list[TrialEntry]
+
+    @property
+    def lam(self) -> float | None:
+        """The lambda that was chosen; of several searches the geometric mean of their choices."""
+        lams = [choice["lam"] for choice in self.choices]
+        known = [lam for lam in lams if lam is not None]
+        return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
+
+
+def method_entry(config: Config, dataset: str, method: plan.Method, rows: pd.DataFrame) -> MethodEntry:
+    """The entry of a method on a dataset, its rank not yet known.
+
+    Args:
+        config: of the study.
+        dataset: its id.
+        method: one of the methods or controls of the study.
+        rows: of that method on that dataset, one row a seed and pair.
+    """
+    entry = _evaluated(config, dataset, method, rows)
+    if method.control or method.id == plan.IDENTITY:
+        columns = {part.id: f"{SIMILARITY}{part.id}" for part in config.grid.similarities}
+        entry["similarities"] = {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
+    if method.baseline:
+        entry["baseline"] = _baseline(method.baseline, rows)
+    if method.tuned:
+        tuning = _tuning(config, dataset, method.id)
+        entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
+        entry["selected"], entry["searches"] = tuning.choices[0], tuning.choices
+        entry["edge"] = any(choice["edge"] for choice in tuning.choices)
+        if values := tuning.choices[0].get("values"):
+            entry["values"] = values
+        entry["trials"] = tuning.trials
+        entry["runs"] = [_run(config, dataset, method.id, seed) for seed in plan.seeds(config, method.id)]
+        entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
+        for trial in entry["trials"]:
+            trial.pop("environment", None)  # `made_by` has it once
+    return entry
+
+
+def metrics_of(rows: pd.DataFrame) -> dict[str, MetricSpread]:
+    """Mean and spreads of every metric of a method's rows that is the same in each repetition: no times."""
+    return {
+        name: metric_spread(rows, name)
+        for name in METRICS
+        if name in rows and name not in TIMED and (name == "dice" or rows[name].notna().any())
+    }
+
+
+def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
+    """Mean and SD over cases (ddof 1) of the seed-averaged score, and the SD over seeds of the mean over cases.
+
+    Where a label vanished, its surface distance and with it the mean are infinite: `infinite` counts such cases, and
+    the median is what can be compared.
+    """
+    scores = rows.set_index(["fixed", "moving", "seed"])[metric].unstack("seed", sort=False).to_numpy()
+    over_cases = spread(scores)
+    by_case = scores.mean(axis=1)
+    by_case = by_case[~np.isnan(by_case)]
+    return {
+        "mean": over_cases.mean,
+        "sd": over_cases.sd,
+        "seed_sd": over_cases.seed_sd,
+        "median": float(np.median(by_case)) if len(by_case) else np.nan,
+        "infinite": int(np.isinf(by_case).sum()),
+        "cases": over_cases.cases,
+    }
+
+
+def _evaluated(config: Config, dataset: str, method: plan.Method, rows: pd.DataFrame) -> MethodEntry:
+    """What the rows alone tell."""
+    components = (method.model, method.similarity, method.regularizer)
+    model, similarity, regularizer = (component.id if component else None for component in components)
+    failed = rows[rows["status"] != "complete"]
+    return {
+        "dataset": dataset,
+        "method": method.id,
+        "model": model,
+        "similarity": similarity,
+        "regularizer": regularizer,
+        "control": method.control,
+        "rank": None,
+        "lam": None,
+        "edge": False,
+        "trials": [],
+        "runs": [],
+        "pairs": len(rows[["fixed", "moving"]].drop_duplicates()),
+        "failed_rows": len(failed),
+        "reasons": sorted(set(failed["reason"])),
+        "vanished_labels": int(np.nansum(rows["labels_vanished"])),
+        "metrics": metrics_of(rows),
+        "dice30": dice30(rows.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
+        "structures": _structures(rows, read_json(plan.layout(config).manifest(dataset))["labels"]),
+    }
+
+
+def _baseline(component: Component, rows: pd.DataFrame) -> Baseline:
+    """A baseline with all its settings and the software that made its rows: what is installed now may be newer."""
+    from regbench.models.classical import settings  # noqa: PLC0415  loads torch
+
+    software = list(rows["software"].dropna()) if "software" in rows else []
+    return {
+        "name": component.name,
+        "parameters": settings(component.name, component.parameters),
+        "software": json.loads(software[0]) if software else {},
+    }
+
+
+def _tuning(config: Config, dataset: str, method: str) -> Tuning:
+    replicates = plan.replicates(config, method)
+    trials = [
+        {"replicate": replicate, **trial}
+        for replicate in replicates
+        for path in plan.trial_files(config, dataset, method, replicate=replicate)
+        for trial in read_json(path)
+    ]
+    return Tuning(
+        [read_json(plan.layout(config).selected(dataset, method, replicate)) for replicate in replicates],
+        [cast("TrialEntry", {key: trial[key] for key in OF_TRIAL if key in trial}) for trial in trials],
+    )
+
+
+def _run(config: Config, dataset: str, method: str, seed: int) -> RunEntry:
+    record = read_json(plan.layout(config).run_record(dataset, method, seed))
+    return cast("RunEntry", {key: record[key] for key in OF_RUN if key in record})
+
+
+def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[StructureScores]:
+    """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
+    columns = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
+    by_case = rows.groupby(["fixed", "moving"], sort=False)[[name for name in columns if name in rows]].mean()
+    return [_structure(by_case, label, labels[label]) for label in sorted(labels, key=int)]
+
+
+def _structure(by_case: pd.DataFrame, label: str, name: str) -> StructureScores:
+    scores: StructureScores = {"label": int(label), "name": name}
+    for metric in OF_LABEL:
+        if f"{metric}_{label}" in by_case:
+            values = by_case[f"{metric}_{label}"].to_numpy()
+            finite = values[np.isfinite(values)]
+            scores[f"{metric}_mean"] = float(finite.mean()) if len(finite) else np.nan
+            scores[f"{metric}_sd"] = float(finite.std(ddof=1)) if len(finite) > 1 else np.nan
+            scores |= {f"{metric}_cases": len(finite), f"{metric}_vanished": int(np.isinf(values).sum())}
+    return scores

@@ -1,0 +1,88 @@
+"""How certain the verdicts are, in a few words beside the picture at the top of the page."""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+
+from regbench.metrics import METRICS
+from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts
+
+SCOPES: dict[Scope, str] = {
+    "tuning": "the losses, tuned in this way",
+    "lambdas": "these lambdas",
+    "networks": "these trained networks only",
+    "fixed": "these lambdas (nothing here is random)",
+}
+OfModel = tuple[str, Verdicts]  # and the model
+NAMES = {"dice": "Dice", "hd95_mm": "HD95", "tre_mm": "TRE", "ndv_percent": "NDV"}
+
+
+def how_sure(summary: Summary) -> list[tuple[str, str]]:
+    """The evidence behind the verdicts: trainings, searches, subjects, what counts as equal, and what they hold for.
+
+    Args:
+        summary: of the analysis; without verdicts the trainings and subjects alone.
+
+    Returns:
+        Word and text.
+    """
+    judged = list(_judged(summary))
+    test = "; ".join(_test(summary, dataset) for dataset in summary["datasets"])
+    if not judged:
+        return [("Seeds", str(len(summary["seeds"]))), ("Test", test)]
+    return [
+        ("Seeds", _counts(judged, lambda noise: noise["seeds"])),
+        ("Searches of each lambda", _counts(judged, lambda noise: noise["replicates"])),
+        ("Test", test),
+        ("Equal within", _regions(summary)),
+        ("Holds for", "; ".join(_scopes(judged))),
+    ]
+
+
+def marked(sentence: str) -> str:
+    """HTML of a sentence whose names stand in backquotes."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
+
+
+def _judged(summary: Summary) -> Iterator[OfModel]:
+    """Model, and the verdicts by the metric that it is ranked by."""
+    for models in summary.get("verdicts", {}).values():
+        for model, metrics in models.items():
+            for metric in [name for name in ("dice", *metrics) if name in metrics][:1]:
+                yield model, metrics[metric]
+
+
+def _counts(judged: list[OfModel], count: Callable[[NoiseCounts], int]) -> str:
+    """A count that all models share; or each count with its models."""
+    models: dict[int, list[str]] = {}
+    for model, verdicts in judged:
+        models.setdefault(count(verdicts["noise"]), []).append(model)
+    if len(models) == 1:
+        return str(next(iter(models)))
+    return ", ".join(f"{number} ({', '.join(dict.fromkeys(names))})" for number, names in models.items())
+
+
+def _test(summary: Summary, dataset: str) -> str:
+    manifest = summary["datasets"][dataset]
+    subjects, pairs = manifest.get("splits", {}).get("test"), manifest.get("pairs", {}).get("test")
+    counts = [f"{len(subjects)} subjects"] if subjects else []
+    counts += [f"{len(pairs)} pairs"] if pairs else []
+    where = f" ({dataset})" if len(summary["datasets"]) > 1 else ""
+    return f"{' in '.join(counts) or 'unknown'}{where}"
+
+
+def _regions(summary: Summary) -> str:
+    declared = summary.get("equivalence", {})
+    parts = [
+        f"{NAMES.get(name, name)} {half:g}{'' if METRICS[name].unit == '1' else f' {METRICS[name].unit}'}"
+        for name, half in declared.items()
+    ]
+    return ", ".join(parts) or "none declared: nothing can be equal"
+
+
+def _scopes(judged: list[OfModel]) -> Iterator[str]:
+    models: dict[Scope, list[str]] = {}
+    for model, verdicts in judged:
+        models.setdefault(verdicts["scope"], []).append(model)
+    for scope, names in models.items():
+        yield SCOPES[scope] if len(models) == 1 else f"{', '.join(dict.fromkeys(names))}: {SCOPES[scope]}"

@@ -1,0 +1,121 @@
+"""One self-contained HTML page for a study: works offline, from a mail attachment, ten years from now."""
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from regbench.report.figures.grid_figure import single_panels
+from regbench.report.figures.grid_words import caption, grid_frame, meanings
+from regbench.report.headline import headline
+from regbench.report.page.certainty import how_sure, marked
+from regbench.report.page.page_tables import page_table
+from regbench.report.summary_file import MethodEntry, Summary
+from regbench.report.tables.controls_table import has_controls
+from regbench.study.plan import Layout
+from regbench.study.report_files import FIGURES, TABLES, table_names
+from regbench.system.files import read_json, write_text
+
+OF_PAIR = "Fixed, moving and moved image, differences before and after, deformed grid and determinant of a test pair: "
+OF_SEARCH = "Optuna's plot of the score of each trial over what was searched: "
+OF_MORE = "Optuna's plot of the importance of what was searched, of its second goal, or of the Pareto front: "
+
+
+class Picture(NamedTuple):
+    """A picture of a gallery: `id` for links, what it shows, the words below it, its source as a data URI."""
+
+    id: str
+    alt: str
+    words: str
+    source: str
+
+
+class Trace(NamedTuple):
+    """Where a row of the table comes from: its run folders, and the filter that selects its runs in MLflow."""
+
+    dataset: str
+    method: str
+    folders: list[str]
+    filter: str
+
+
+def write_page(
+    summary: Summary,
+    lay: Layout,
+    pairs: Sequence[tuple[str, bytes]],
+    tuning: Sequence[tuple[str, Sequence[bytes]]],
+    tracking: str | None,
+) -> None:
+    """Write ``report.html`` from the tables and figures that lie there.
+
+    Args:
+        summary: of the analysis.
+        lay: of the study.
+        pairs: caption and PNG of single pairs.
+        tuning: caption and PNGs of the search of each cell.
+        tracking: MLflow tracking URI without password; None where tracking is off.
+    """
+    provenance = read_json(lay.tables / "main.provenance.json")
+    environment = Environment(
+        loader=PackageLoader("regbench.report.page", "."), autoescape=True, undefined=StrictUndefined
+    )
+    grid = grid_frame(summary)
+    text = environment.get_template("page.html.j2").render(
+        summary=summary,
+        headline=[Markup(marked(sentence)) for sentence in headline(summary)],
+        panels=[(alt, _inline(image, "svg+xml")) for alt, image in single_panels(grid)],
+        legend=list(meanings(summary, grid)),
+        grid_caption=caption(summary, grid),
+        how_sure=how_sure(summary),
+        tables=list(_tables(lay, summary)),
+        figures=[_figure(lay, name) for name in FIGURES],
+        pairs=[
+            Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
+            for number, (words, image) in enumerate(pairs, 1)
+        ],
+        tuning=list(_searches(tuning)),
+        provenance=json.dumps(provenance, indent=1, sort_keys=True),
+        commit=provenance["tables_made_by"]["git_commit"] or "unknown",
+        dirty=provenance["tables_made_by"]["git_dirty"],
+        traces=[_trace(summary["study"], entry) for entry in summary["methods"]],
+        tracking=tracking,
+        config=lay.config,
+    )
+    write_text(lay.page, text)
+
+
+def _tables(lay: Layout, summary: Summary) -> Iterable[tuple[str, str, Markup]]:
+    """Name, title and HTML of each table that was written."""
+    for name in table_names(controls=has_controls(summary)):
+        path = lay.tables / f"{name}.html"
+        # `write_table` escaped it.
+        yield name, TABLES[name], Markup(page_table(path.read_text("utf-8"), TABLES[name]))
+
+
+def _figure(lay: Layout, name: str) -> Picture:
+    image = (lay.figures / f"{name}.svg").read_bytes()
+    figure = FIGURES[name]
+    return Picture(f"figure-{name}", figure.alt, f"{figure.words} Data: figures/{name}.csv", _inline(image, "svg+xml"))
+
+
+def _searches(tuning: Sequence[tuple[str, Sequence[bytes]]]) -> Iterable[Picture]:
+    """Optuna's plots, each by itself."""
+    for number, (words, images) in enumerate(tuning, 1):
+        for place, image in enumerate(images, 1):
+            of = f" Plot {place} of {len(images)}." if len(images) > 1 else ""
+            alt = (OF_SEARCH if place == 1 else OF_MORE) + words
+            yield Picture(f"tuning-{number}-{place}", alt, words + of, _inline(image, "png"))
+
+
+def _inline(image: bytes, kind: str) -> str:
+    """The figure as a data URI: as an image, no two figures' ids can meet in one page."""
+    return f"data:image/{kind};base64," + base64.b64encode(image).decode()
+
+
+def _trace(study: str, entry: MethodEntry) -> Trace:
+    path = f"{entry['dataset']}/{entry['method']}"
+    folders = [f"runs/{path}/seed{run['seed']}" for run in entry["runs"]]
+    return Trace(entry["dataset"], entry["method"], folders, f"tags.`regbench.key` LIKE '{study}/{path}%'")

@@ -1,0 +1,1 @@
+"""The tables of a study as CSV, Markdown, LaTeX and HTML."""

@@ -1,0 +1,144 @@
+"""The main table: one row a method, with its scores, verdicts and rank."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from regbench.metrics import METRICS
+from regbench.report.headline import headline
+from regbench.report.standings import Standing, rank_intervals, standings
+from regbench.report.summary_file import LABELS, STATISTICS, MethodEntry, Summary, all_verdicts, number
+from regbench.report.tables import main_caption
+from regbench.report.tables.main_table_text import as_text, pieces, rules
+from regbench.report.tables.table_format import exact, write_table
+from regbench.report.tables.table_provenance import provenance_of
+from regbench.report.tables.verdict_tables import to_decide
+from regbench.system.files import write_json, write_text
+
+OF_SURFACES = ("hd95_mm", "assd_mm")
+MAIN = (
+    "dice",
+    "hd95_mm",
+    "assd_mm",
+    "tre_mm",
+    "fold_central_percent",
+    "fold_foreground_percent",
+    "ndv_percent",
+    "endpoint_error_mm",
+    "endpoint_error_foreground_mm",
+)
+
+
+def main_table(summary: Summary) -> pd.DataFrame:
+    """One row a method: lambda, counts, mean, SD over cases and over seeds, and verdict of each metric; rounded."""
+    rows: list[dict[str, object]] = []
+    tuned, standing, intervals = searched(summary), standings(summary), rank_intervals(summary)
+    judged = {metric for _, _, metric, _ in all_verdicts(summary)}
+    infinite = [name for name in MAIN if name in OF_SURFACES or _any_infinite(summary, name)]
+    for entry in summary["methods"]:
+        key = entry["dataset"], entry["method"]
+        row: dict[str, object] = {label: entry[label] for label in LABELS}
+        row["model"] = entry["model"] or entry["method"]
+        row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
+        row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
+        verdicts = {name: standing.get((*key, name)) for name in judged}
+        row |= {"failed": entry["failed_rows"], **_scores(entry, infinite, verdicts), "rank": entry["rank"]}
+        if judged:
+            row["rank_low"], row["rank_high"] = intervals.get(key, (None, None))
+        rows.append(row)
+    frame = pd.DataFrame(rows).astype({"rank": "Int64"})
+    if judged:
+        frame = frame.astype({"rank_low": "Int64", "rank_high": "Int64"})
+    return exact(frame, rows, tuned)
+
+
+def _scores(
+    entry: MethodEntry, infinite: Collection[str], verdicts: Mapping[str, Standing | None]
+) -> dict[str, object]:
+    """The columns of a method's metrics.
+
+    Args:
+        entry: of the method.
+        infinite: metrics that are infinite in a case of any method.
+        verdicts: of the method against the best, by metric.
+    """
+    columns: dict[str, object] = {}
+    for name in MAIN:
+        spread = entry["metrics"].get(name)
+        if spread:
+            columns |= {f"{name}_{statistic}": _round(spread[statistic], name) for statistic in STATISTICS}
+            if name in infinite:
+                columns[f"{name}_infinite"] = spread["infinite"]
+            if name in verdicts:
+                columns[f"{name}_verdict"] = verdicts[name]
+        if name == "dice":
+            columns["dice30"] = _round(entry["dice30"], "dice30")
+    return columns
+
+
+def _lambda(entry: MethodEntry) -> dict[str, float | None]:
+    """The lambda of an entry, and where several searches chose one each the ends of their range."""
+    lams = [lam for lam in entry.get("lams") or () if lam is not None]
+    ends = {"lambda_low": min(lams), "lambda_high": max(lams)} if len(lams) > 1 else {}
+    return {"lambda": entry["lam"], **ends}
+
+
+def _any_infinite(summary: Summary, name: str) -> bool:
+    spreads = (entry["metrics"].get(name) for entry in summary["methods"])
+    return any(spread["infinite"] for spread in spreads if spread)
+
+
+def searched(summary: Summary) -> list[str]:
+    """The names of what was searched beside lambda in any cell, in the order of the table."""
+    return list(dict.fromkeys(name for entry in summary["methods"] for name in entry.get("values", {})))
+
+
+def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
+    """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
+    frame, tuned = main_table(summary), searched(summary)
+    controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
+    write_table(
+        folder / "main", frame, lambda form: as_text(frame, MAIN, form, tuned), caption(summary), summary["study"],
+        ruled=rules(frame, controls), pieces=pieces(frame, MAIN, tuned, controls),
+    )  # fmt: skip
+    write_text(folder / "main_long.csv", _long(frame).to_csv(index=False, lineterminator="\n"))
+    verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
+    write_json(folder / "main.provenance.json", provenance_of(summary, config) | verdicts)
+
+
+def caption(summary: Summary) -> str:
+    """Every convention behind the numbers, and what the marks claim, in words."""
+    lines = [main_caption.protocol(summary), main_caption.marks(summary)]
+    if any(_any_infinite(summary, name) for name in MAIN):
+        lines.append(
+            "Where a label vanished in the warp, its surface distance is infinite: the median over cases is given, and "
+            "how many cases are infinite."
+        )
+    if any(entry["failed_rows"] for entry in summary["methods"]):
+        lines.append(
+            "Failed: registrations (pairs times seeds) without a result; the means are of the pairs that have one."
+        )
+    return " ".join([*lines, *main_caption.definitions(summary, MAIN)])
+
+
+def _long(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a method, metric and statistic, with the verdict on that metric."""
+    keys = ["dataset", "method", "model", "similarity", "regularizer", "lambda", "trials", "seeds", "pairs"]
+    names = "|".join(sorted(MAIN, key=len, reverse=True))
+    numbers = [name for name in frame if re.fullmatch(rf"({names})_(mean|sd|seed_sd|median|infinite)", str(name))]
+    long = frame.melt(keys, numbers, var_name="column", value_name="value")
+    parts = long["column"].str.extract(rf"^({names})_(.*)$")
+    long.insert(len(keys), "metric", parts[0])
+    long.insert(len(keys) + 1, "statistic", parts[1])
+    words = {
+        (row["dataset"], row["method"], name): row.get(f"{name}_verdict")
+        for row in frame.to_dict(orient="records") for name in MAIN
+    }  # fmt: skip
+    long["verdict"] = [words[key] for key in zip(long["dataset"], long["method"], long["metric"], strict=True)]
+    return long.drop(columns="column")
+
+
+def _round(value: float | None, metric: str) -> float:
+    return round(number(value), METRICS[metric].digits)

@@ -1,0 +1,155 @@
+"""The main table as text: mean, spreads and marks of a metric in one column; columns that say nothing are left out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from regbench.metrics import METRICS
+from regbench.report.standings import rank_text
+from regbench.report.tables.table_format import NONE, Form, Piece, Row, Score, cell, escape, header, plain, rows_of
+
+WIDE = 100  # characters of a row, from which LaTeX has a table a model
+COLUMNS = 5  # metrics that fit the width of a text
+GROUP = ["dataset", "model"]
+
+
+def as_text(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequence[str] = ()) -> pd.DataFrame:
+    """The main table as text.
+
+    Args:
+        frame: of `main_table`.
+        metrics: its metrics, in their order.
+        form: for which texts are escaped.
+        tuned: what was searched beside lambda.
+
+    Returns:
+        Text; the dataset, the model and the failures are columns only where they differ or there are any.
+    """
+    shown = _names(frame, form)
+    shown[header("lambda", form)] = [escape(lambdas(row), form) for row in rows_of(frame)]
+    for name in tuned:
+        shown[escape(name, form)] = [escape(_value(value), form) for value in frame[name]]
+    for name in metrics:
+        if f"{name}_mean" not in frame:
+            continue
+        emphases, marks = emphasis(frame, name), frame.get(f"{name}_verdict", pd.Series("", frame.index))
+        shown[header(name, form)] = [
+            cell(score(row, name), METRICS[name].digits, form, emphasis=strong, mark=str(mark))
+            for row, strong, mark in zip(rows_of(frame), emphases, marks, strict=True)
+        ]
+    if frame["failed"].any():
+        of = frame["pairs"] * frame["seeds"]
+        lost = [f"{lost} of {count}" if lost else "0" for lost, count in zip(frame["failed"], of, strict=True)]
+        shown[header("failed", form)] = lost
+    if frame["rank"].notna().any():
+        shown[header("rank", form)] = [escape(rank_of(row, NONE), form) for row in rows_of(frame)]
+    return shown
+
+
+def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], controls: Sequence[str]) -> list[Piece]:
+    """What LaTeX has of a table that is too wide: one of each model and dataset, of many metrics several.
+
+    What no model made stands in each.
+
+    Args:
+        frame: of `main_table`.
+        metrics: its metrics, in their order.
+        tuned: what was searched beside lambda.
+        controls: methods that stand below the last rule.
+
+    Returns:
+        None where one table is narrow enough, or there is one model and few metrics.
+    """
+    groups = list(frame[frame["similarity"].notna()].groupby(GROUP, sort=False))
+    known = [name for name in metrics if f"{name}_mean" in frame]
+    columns = [known[start : start + COLUMNS] for start in range(0, len(known), COLUMNS)]
+    if len(groups) * len(columns) < 2 or _width(as_text(frame, metrics, "md", tuned)) <= WIDE:
+        return []
+    parts = []
+    for (dataset, model), cells in groups:
+        others = frame[(frame["dataset"] == dataset) & frame["similarity"].isna()]
+        part = frame.loc[sorted([*others.index, *cells.index])].reset_index(drop=True)
+        title = f"{dataset}, {model}" if frame["dataset"].nunique() > 1 else str(model)
+        for number, names in enumerate(columns, 1):
+            full = f"{title}, part {number} of {len(columns)}" if len(columns) > 1 else title
+            parts.append(Piece(full, as_text(part, names, "tex", tuned), rules(part, controls)))
+    return parts
+
+
+def rules(frame: pd.DataFrame, controls: Sequence[str]) -> tuple[int, int]:
+    """Rows above the first rule (`identity`, baselines) and below the last (controls); none for several datasets."""
+    if frame["dataset"].nunique() > 1:
+        return 0, 0
+    last = int(frame["method"].isin(controls).sum())
+    return int(frame["similarity"].isna().sum()) - last, last
+
+
+def emphasis(frame: pd.DataFrame, metric: str) -> list[str]:
+    """'bold' for what is better than every other method of its model, else 'underlined' for the best mean.
+
+    The best of a metric without verdicts is that by the printed number, which several may share.
+    """
+    emphases = dict.fromkeys(frame.index, "")
+    infinite = frame.get(f"{metric}_infinite", pd.Series(0, frame.index))
+    competing = frame[frame["similarity"].notna() & (frame[f"{metric}_median"].notna() | (infinite > 0))]
+    for _, cells in competing.groupby(GROUP, sort=False):
+        verdicts = cells.get(f"{metric}_verdict", pd.Series("", cells.index)).fillna("")
+        if len(cells) < 2:
+            continue
+        if (verdicts == "best").any():
+            earned = (verdicts == "worse").sum() == len(cells) - 1
+            emphases |= dict.fromkeys(cells.index[verdicts == "best"], "bold" if earned else "underlined")
+        else:
+            means = cells[f"{metric}_mean"].dropna()
+            best = means.max() if METRICS[metric].direction == "higher" else means.min()
+            if means.nunique() > 1:
+                emphases |= dict.fromkeys(means.index[means == best], "underlined")
+    return list(emphases.values())
+
+
+def score(row: Row, name: str) -> Score:
+    """The score of a row of the main table by a metric."""
+    mean, sd, seed_sd, median = (row[f"{name}_{kind}"] for kind in ("mean", "sd", "seed_sd", "median"))
+    infinite = row.get(f"{name}_infinite", 0)
+    return Score(mean, sd, seed_sd, median, 0 if pd.isna(infinite) else int(infinite), row["failed"] > 0)
+
+
+def rank_of(row: Row, dash: str = "-") -> str:
+    """The rank with its interval."""
+    ends = (row.get(name) for name in ("rank", "rank_low", "rank_high"))
+    rank, low, high = (None if pd.isna(end) else int(end) for end in ends)
+    if rank is None:
+        return NONE
+    return rank_text(rank, None if low is None or high is None else (low, high), dash)
+
+
+def lambdas(row: Row, dash: str = NONE) -> str:
+    """The lambda of a row; the range where several searches chose."""
+    ends = [row.get(f"lambda_{end}") for end in ("low", "high")]
+    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row["lambda"]]
+    texts = [f"{float(value):.3g}" for value in values if value is not None and np.isfinite(value)]
+    return dash.join(dict.fromkeys(texts)) or NONE
+
+
+def _names(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    """The components of each method. Where there is one model, a method without a similarity has its name there."""
+    names = frame[["dataset", "model", "similarity", "regularizer"]].copy()
+    untuned = frame["similarity"].isna()
+    if frame["dataset"].nunique() == 1:
+        names = names.drop(columns="dataset")
+    if frame.loc[~untuned, "model"].nunique() == 1:
+        names["similarity"] = frame["similarity"].where(~untuned, frame["method"])
+        names = names.drop(columns="model")
+    return plain(names, form)
+
+
+def _width(shown: pd.DataFrame) -> int:
+    return sum(max(len(str(name)), *map(len, shown[name])) + 2 for name in shown)
+
+
+def _value(value: object) -> str:
+    """A searched value as text; cells that were not searched have none."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return NONE
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

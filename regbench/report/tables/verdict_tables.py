@@ -1,0 +1,142 @@
+"""Every verdict with its evidence and what would decide it, and the noise that the intervals hold."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from regbench.metrics import METRICS
+from regbench.report.summary_file import FAMILIES, Summary, all_verdicts
+from regbench.report.tables.main_caption import regions
+from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
+from regbench.report.verdict_clauses import needed
+
+SHOWN_METRIC = "dice"
+Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs"]
+COUNTS: tuple[Measure, ...] = ("n", "subjects", "runs")
+NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", "df", *COUNTS)
+DRAWN: tuple[Literal["seeds", "replicates", "subjects", "pairs"], ...] = ("seeds", "replicates", "subjects", "pairs")
+PARTS = ("subject", "seed", "tuning", "residual")
+
+
+def write_verdicts(summary: Summary, folder: Path) -> None:
+    """Write `verdicts` and `variance`, each as CSV, Markdown, LaTeX and HTML."""
+    study, verdicts, variance = summary["study"], verdicts_table(summary), variance_table(summary)
+    write_table(
+        folder / "verdicts", verdicts, lambda form: _shown(verdicts, form),
+        f"Study {study}: every verdict on Dice, a against b: better, worse, equal, or undecided. Difference: mean of a "
+        "less mean of b, with its simultaneous 95 % interval, which holds the noise of test subjects and, where they "
+        "were repeated, of trainings and tuning. Families, each judged as a whole: similarities averaged over the "
+        "regularizers, regularizers averaged over the similarities, each method against no registration, and every two "
+        f"methods of a model. {regions(summary)}{_rest(verdicts)} Would decide: trainings and test pairs "
+        "with which it would be decided four times in five, if noise and difference are as measured. The CSV has all "
+        "metrics.", study,
+    )  # fmt: skip
+    write_table(
+        folder / "variance", variance, lambda form: plain(variance, form),
+        f"Study {study}: what the noise of a difference of two methods is made of: shares of its variance (test "
+        "subjects, seeds of the trainings, tuning, and the rest), and the SD of each in the metric's own unit. A dash "
+        "where a study cannot tell: one seed says nothing of seeds, one search nothing of tuning.", study,
+    )  # fmt: skip
+
+
+def verdicts_table(summary: Summary) -> pd.DataFrame:
+    """One row a comparison, of every metric and family."""
+    rows = [
+        {"dataset": dataset, "model": model, "metric": metric, "family": family}
+        | {"a": one["a"], "verdict": one["verdict"], "b": one["b"]}
+        | {name: _rounded(one[name], name, metric) for name in NUMBERS}
+        | {"reason": one.get("reason") or "", "would_decide": needed(one)}
+        for dataset, model, metric, verdicts in all_verdicts(summary)
+        for family in FAMILIES
+        for one in verdicts[family]
+    ]
+    columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *NUMBERS, "reason", "would_decide"]
+    # Where nothing could be judged, a column holds no number at all.
+    kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in NUMBERS}
+    return pd.DataFrame(rows, columns=columns).astype(kinds)
+
+
+def variance_table(summary: Summary) -> pd.DataFrame:
+    """One row a dataset, model and metric: shares of variance and deviations."""
+    rows = []
+    for dataset, model, metric, verdicts in all_verdicts(summary):
+        shares, deviations = verdicts.get("shares", {}), verdicts.get("sd", {})
+        row: dict[str, object] = {"dataset": dataset, "model": model, "metric": metric}
+        row |= {f"share_{part}": _significant(shares.get(part), 3) for part in PARTS}
+        row |= {f"sd_{part}": _significant(deviations.get(part), 3) for part in PARTS}
+        rows.append(row | {name: verdicts["noise"].get(name) for name in DRAWN})
+    names = [f"share_{part}" for part in PARTS] + [f"sd_{part}" for part in PARTS]
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "metric", *names, *DRAWN])
+    return frame.astype(dict.fromkeys(names, "float64") | {str(name): "Int64" for name in DRAWN})
+
+
+def to_decide(summary: Summary) -> list[dict[str, object]]:
+    """The undecided comparisons by Dice, for JSON, each with what would decide it; None where nothing would."""
+    return [
+        {"dataset": dataset, "model": model, "metric": metric, "family": family, "a": one["a"], "b": one["b"]}
+        | {"difference": one["difference"], "reason": one["reason"], "needs": one["needs"]}
+        for dataset, model, metric, verdicts in all_verdicts(summary)
+        if metric == SHOWN_METRIC
+        for family in FAMILIES
+        for one in verdicts[family]
+        if one["verdict"] == "undecided"
+    ]
+
+
+def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    """What is printed: Dice, the interval in one column, what all rows share left out."""
+    shown = frame[frame["metric"] == SHOWN_METRIC]
+    text = shown[["dataset", "model", "family", "a", "verdict", "b"]].copy()
+    for column in ("dataset", "model"):
+        if shown[column].nunique() < 2:
+            text = text.drop(columns=column)
+    text["family"] = shown["family"].map({"against_identity": "against identity"}).fillna(shown["family"])
+    digits = METRICS[SHOWN_METRIC].digits + 1
+    text["difference"] = [NONE if pd.isna(value) else f"{value:+.{digits}f}" for value in shown["difference"]]
+    ends = zip(shown["low"], shown["high"], strict=True)
+    text["interval"] = [NONE if pd.isna(low) else f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in ends]
+    text["rests_on"] = list(_rests_on(shown))
+    if text["rests_on"].nunique() < 2:
+        text = text.drop(columns="rests_on")
+    text["would_decide"] = [_needed(row) for row in rows_of(shown)]
+    prefixes = [f"{model}." for model in shown["model"]]
+    for column in ("a", "b"):
+        names = zip(shown[column], prefixes, strict=True)
+        text[column] = [str(name).removeprefix(prefix) for name, prefix in names]
+    return plain(text, form)
+
+
+def _rest(frame: pd.DataFrame) -> str:
+    """What all verdicts on Dice rest on, where it is the same; else it is a column."""
+    known = set(_rests_on(frame[frame["metric"] == SHOWN_METRIC]))
+    return f" All rest on {known.pop()}." if len(known) == 1 else ""
+
+
+def _needed(row: Row) -> str:
+    """What would decide a verdict, or why that is not known."""
+    if row["verdict"] != "undecided":
+        return ""
+    usual = row["reason"].startswith("the interval")
+    return str(row["would_decide"] or ("out of reach" if usual else row["reason"]))
+
+
+def _rests_on(frame: pd.DataFrame) -> Iterator[str]:
+    for row in frame[list(COUNTS)].fillna(0).astype(int).itertuples(index=False):
+        known = [_counted(count, noun) for count, noun in zip(row, ("pair", "subject", "run"), strict=True) if count]
+        yield ", ".join(known) or NONE
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def _rounded(value: float | None, name: Measure, metric: str) -> float | int | None:
+    if value is None or name in COUNTS:
+        return value
+    return round(value, 1 if name == "df" else METRICS[metric].digits + 1)
+
+
+def _significant(value: float | None, digits: int) -> float:
+    return float("nan") if value is None else float(f"{value:.{digits}g}")

@@ -1,0 +1,92 @@
+"""Optuna's plots in the page: of each cell what says something, and the same bytes each time."""
+
+import io
+import math
+
+import pytest
+from cheap_study import METHOD, SEARCH, counted, study, work
+from PIL import Image
+
+from regbench.report.figures.tuning_plots import search_plots, searches
+from regbench.report.method_entries import OF_TRIAL
+from regbench.report.tables.secondary_tables import selection_table
+
+
+def summary(config):
+    """What the analysis hands on of the trials; `identity` has none."""
+    with counted():
+        trials, _ = work(config)
+    kept = [{key: row[key] for key in OF_TRIAL if key in row} for row in trials]
+    return {"methods": [{"dataset": "brains", "method": "identity", "trials": []},
+                        {"dataset": "brains", "method": METHOD, "trials": kept}]}  # fmt: skip
+
+
+def tuning_plots(config, made):
+    return [search_plots(config, *search) for search in searches(config, made)]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "search", "count"),
+    [("tpe", SEARCH[:2], 2), ("nsga2", SEARCH[:2], 5)],
+    ids=["slice and importance", "slices, importances and front"],
+)
+def test_every_cell_has_its_plots_and_the_same_bytes(sampler, search, count, tmp_path):
+    config = study(tmp_path, sampler, 6, search=search)
+    found = summary(config)
+    plots = tuning_plots(config, found)
+    ((words, images),) = plots
+    assert words == f"brains / {METHOD}: 6 trials."
+    assert len(images) == count
+    for image in images:
+        pixels = Image.open(io.BytesIO(image))
+        assert pixels.width > 300
+        assert len(pixels.convert("L").getcolors()) > 20, "an empty plot"
+    assert tuning_plots(config, found) == plots
+
+
+def test_lambda_alone_has_no_importance(tmp_path):
+    config = study(tmp_path, "grid", 8, search=SEARCH)
+    found = summary(config)
+    for trial in found["methods"][1]["trials"]:
+        del trial["values"]
+    alone = config.model_copy(update={"tuning": config.tuning.model_copy(update={"search": ()})})
+    ((_, images),) = tuning_plots(alone, found)
+    assert len(images) == 1
+
+
+def test_a_cell_whose_trials_all_diverged_has_none(tmp_path):
+    config = study(tmp_path, "random", 4)
+    found = summary(config)
+    found["methods"][1]["trials"] = [
+        {**trial, "status": "diverged", "dice": None, "ndv_percent": math.nan}
+        for trial in found["methods"][1]["trials"]
+    ]
+    assert tuning_plots(config, found) == []
+
+
+def test_equal_scores_are_no_error(tmp_path):
+    config = study(tmp_path, "random", 6)
+    found = summary(config)
+    for trial in found["methods"][1]["trials"]:
+        trial |= {"status": "complete", "dice": 0.5, "ndv_percent": 0.0}
+    ((_, images),) = tuning_plots(config, found)
+    assert len(images) == 1, "nothing is important where nothing differs"
+
+
+def test_searched_values_stand_in_the_tables_as_they_are():
+    def entry(method, values):
+        found = {"lam": 0.1, "dice": 0.7, "ndv_percent": 0.0, "values": values}
+        return {"dataset": "d", "method": method, "trials": [{}], "edge": False, "values": values,
+                "selected": {"by_dice": found, "by_dice_ndv": None}}  # fmt: skip
+
+    methods = [entry("a", {"similarity.window": 9}), entry("b", {"similarity.bins": 16, "model.decoder": [8, 4]})]
+    text = selection_table({"methods": methods}).to_csv(index=False)
+    head, first, second = (line.replace('"', "").split(",", 7) for line in text.splitlines())
+    assert head[3:7] == [
+        "by_dice_lambda",
+        "by_dice_similarity.window",
+        "by_dice_similarity.bins",
+        "by_dice_model.decoder",
+    ]
+    assert first[3:7] == ["0.1", "9", "", ""]
+    assert second[3:] == ["0.1", "", "16", "[8", "4],0.7,0.0,,,,,,,no"]
