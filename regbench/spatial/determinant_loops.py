@@ -1,4 +1,4 @@
-"""Jacobian determinants in 3D."""
+"""Jacobian determinants in 3D, compiled."""
 
 from math import prod
 
@@ -12,25 +12,31 @@ f32 = np.float32
 
 
 def determinant(field: Tensor) -> Tensor:
-    """Determinants of the gradient of ``p + u(p)`` in 3D, as numpy.gradient takes it; ``(B, *S)``."""
+    """Determinants ``(B, A, Y, X)`` of the gradient of ``p + u(p)``, as numpy.gradient takes it.
+
+    Args:
+        field: ``(B, 3, A, Y, X)`` float32.
+    """
     out = torch.empty((field.shape[0], *field.shape[2:]), dtype=field.dtype)
-    values, found = field.detach().contiguous().numpy(), out.numpy()
-    columns = found.shape[-1]
-    in_parts(_determinant, prod(found.shape[:2]), values.size, lambda: (np.empty((3, 3, columns), f32),), values, found)
+    values, rows = field.detach().contiguous().numpy(), field.shape[-1]
+    in_parts(
+        _determinant, prod(out.shape[:2]), values.size, lambda: (np.empty((3, 3, rows), f32),), values, out.numpy()
+    )
     return out
 
 
-# A loop is turned into vectors only if few arrays could overlap with the one it writes: hence one small loop a term.
-
-
+# The compiler makes vectors of a loop only if few arrays could overlap with the one it writes: so each term is a small
+# loop of its own.
 @jit
 def _difference(low, high, factor, add, out):
+    """``add + factor * (high - low)``; rows ``(X,)``."""
     for x in range(len(out)):
         out[x] = add + factor * (high[x] - low[x])
 
 
 @jit
 def _gradient_in_row(row, add, out):
+    """Central differences along the row, one-sided at its ends, plus `add`; both ``(X,)``."""
     for x in range(1, len(row) - 1):
         out[x] = add + f32(0.5) * (row[x + 1] - row[x - 1])
     out[0] = add + (row[1] - row[0])
@@ -39,12 +45,20 @@ def _gradient_in_row(row, add, out):
 
 @jit
 def _add_product(one, a, b, c, d, out):
+    """``out += one * (a * b - c * d)``; all ``(X,)``."""
     for x in range(len(out)):
         out[x] += one[x] * (a[x] * b[x] - c[x] * d[x])
 
 
 @jit
-def _determinant(start, stop, d, field, out):  # d[k][j]: component k along axis j
+def _determinant(start, stop, d, field, out):
+    """Planes of all fields, ``B * A``.
+
+    Args:
+        d: ``(3, 3, X)``, of this thread: ``d[k, j]`` is the derivative of component k along axis j.
+        field: ``(B, 3, A, Y, X)`` float32.
+        out: ``(B, A, Y, X)`` float32.
+    """
     depth, rows = field.shape[2:4]
     for plane in range(start, stop):
         n, z = plane // depth, plane % depth

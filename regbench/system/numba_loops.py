@@ -1,20 +1,22 @@
-"""Loops over voxels that Numba compiles for the CPU, where it is installed (``pip install "regbench[fast]"``).
+"""Loops over voxels that Numba compiles for the CPU.
 
 A loss in torch is a dozen passes over memory, and on a CPU memory is what it costs. A compiled loop takes one. Each
-has a plain counterpart in torch, which every other device, type and installation uses, and against which it is tested.
+has a formula in torch, which every other device and type uses, and every machine that Numba does not serve; against it
+the loop is tested.
 """
 
 import ctypes
 import functools
-import warnings
+import logging
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
+
+LOG = logging.getLogger(__name__)
 
 # Voxels for which it pays to start a thread.
 VOXELS_A_THREAD = 100_000
@@ -40,19 +42,21 @@ def _in_memory(tensor: Tensor) -> bool:
 
 @functools.cache
 def available() -> bool:
-    """Whether Numba is installed, and torch has threads to share: on Linux."""
-    if find_spec("numba") is None:
-        return False
+    """Whether Numba compiles here. If it does not, the log says so once."""
     try:
         import numba  # noqa: PLC0415 - 0.3 s, for the first loss on a CPU
 
         _gomp()
+        disabled = getattr(numba.config, "DISABLE_JIT", False)  # set by who looks for a fault with a debugger
+        reason = "NUMBA_DISABLE_JIT is set" if disabled else None
     except (ImportError, OSError) as error:  # as where NumPy is newer than Numba knows
-        warnings.warn(
-            f"Numba is installed but cannot serve, so that losses on the CPU are slower: {error}", stacklevel=2
-        )
-        return False
-    return not getattr(numba.config, "DISABLE_JIT", False)  # set by who looks for a fault with a debugger
+        reason = str(error)
+    if reason:
+        LOG.warning(
+            "Numba must compile the losses for them to be fast on a CPU, but cannot: %s. Losses run by their formulas, "
+            "as exact and several times slower. Install the versions of constraints.txt.", reason,
+        )  # fmt: skip
+    return not reason
 
 
 @functools.cache
