@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regbench.losses.autograd import compiled_or_formula, gradient_on_demand
 from regbench.losses.checks import at_least, in_mm, real, voxel_spacing
+from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
 
 
 def bending(

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from regbench.losses.autograd import Gradients, Wanted, compiled_or_formula
 from regbench.losses.checks import image_pair, map_weights
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 # Voxels from which the kernels take an approximate mean.
 SAMPLE_VOXELS = 20_000

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.autograd import Gradients, Wanted, compiled_or_formula
 from regbench.losses.checks import Mean, image_pair, mean_weights, window_sides
 from regbench.losses.windows import FLAT, window_padding, window_sum
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from math import ceil, log, sqrt
 import torch
 from torch import Tensor
 
-from regbench.losses.autograd import Gradients, Wanted, compiled_or_formula
 from regbench.losses.checks import image_pair, map_weights
 from regbench.losses.mi_histogram import Settings, joint, ranges
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 Score = Callable[[Tensor], Tensor]
 

@@ -1,5 +1,7 @@
 """Sums over a box around each voxel, axis by axis; plain torch, differentiable."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,9 +42,31 @@ def window_sum(padded: Tensor, sides: tuple[int, ...]) -> Tensor:
     Returns:
         ``(..., *R)``, each axis shorter by ``side - 1``.
     """
-    for axis, side in enumerate(sides, start=padded.ndim - len(sides)):
-        padded = _sum_along(padded, axis, side)
-    return padded
+    if torch.compiler.is_compiling():  # which makes a gradient of its own
+        return _WindowSum.forward(padded, sides)
+    sums: Tensor = _WindowSum.apply(padded, sides)  # type: ignore[no-untyped-call]
+    return sums
+
+
+class _WindowSum(torch.autograd.Function):
+    """Its gradient is a window sum too; autograd's own, of each slice and addition, takes twice the time."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(padded: Tensor, sides: tuple[int, ...]) -> Tensor:
+        for axis, side in enumerate(sides, start=padded.ndim - len(sides)):
+            padded = _sum_along(padded, axis, side)
+        return padded
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.sides = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        padding = [side - 1 for side in reversed(ctx.sides) for _ in range(2)]
+        return window_sum(F.pad(grad_outputs[0], padding), ctx.sides), None
 
 
 def _sum_along(image: Tensor, axis: int, side: int) -> Tensor:

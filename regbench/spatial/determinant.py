@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from regbench.system import numba_loops
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
@@ -25,11 +25,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
             f"but got {tuple(displacement.shape)}."
         )
     field = displacement if displacement.dtype == torch.float64 else displacement.float()
-    if dims == 3 and numba_loops.serves(field) and not (torch.is_grad_enabled() and field.requires_grad):
-        from regbench.spatial import determinant_loops  # noqa: PLC0415 - starts Numba
-
-        return determinant_loops.determinant(field)
-    return _formula(field)
+    return compiled_or_formula(_forward, _backward, _formula, field) if dims == 3 else _formula(field)
 
 
 def _formula(field: Tensor) -> Tensor:
@@ -44,3 +40,15 @@ def _formula(field: Tensor) -> Tensor:
         return rows[0][0] * rows[1][1] - rows[0][1] * rows[1][0]
     (a, b, c), (d, e, f) = rows[1:]
     return rows[0][0] * (b * f - c * e) + rows[0][1] * (c * d - a * f) + rows[0][2] * (a * e - b * d)
+
+
+def _forward(_: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
+    from regbench.spatial import determinant_loops  # noqa: PLC0415 - starts Numba
+
+    return determinant_loops.determinant(field), ()
+
+
+def _backward(upstream: Tensor, _: Gradients, __: Wanted, field: Tensor) -> Gradients:
+    from regbench.spatial import determinant_loops  # noqa: PLC0415 - starts Numba
+
+    return (determinant_loops.gradient(field, upstream),)

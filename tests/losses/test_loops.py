@@ -85,13 +85,16 @@ def test_regularizers(name: str, shape: tuple[int, ...], count: int, threads: An
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("shape", [(2, 2, 2), (5, 2, 40), (17, 4, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 2, 2), (3, 3, 3), (5, 2, 40), (4, 7, 4), (17, 4, 5)], ids=str)
 def test_determinant(shape: tuple[int, ...], count: int, threads: Any, called: list[str]) -> None:
     threads(count)
     torch.manual_seed(0)
-    u = torch.randn(2, 3, *shape)
+    u, upstream = torch.randn(2, 3, *shape), torch.randn(2, *shape)
+    weighted = lambda x: (jacobian_determinant(x) * upstream.to(x.dtype)).sum()  # noqa: E731
+    (_, gradient), (_, exact) = with_gradients(weighted, [u]), with_gradients(weighted, [u.double()])
+    assert relative(gradient, exact) <= 1e-6
     assert (jacobian_determinant(u) - jacobian_determinant(u.double())).abs().max() <= 1e-4
-    assert called == ["_determinant"]
+    assert called == ["_determinant", "_cofactors", "_gradient", "_determinant"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -217,8 +217,8 @@ SIMILARITY_ROWS = {
     "lcc": Row(partial(lcc_loops, side=3, eps=1e-5, zero=False, signed=False), 0, 1, 1, 1e-6, {"window": 3}),
     "gcc": Row(lambda f, m: 1 - np.corrcoef(f.ravel(), m.ravel())[0, 1], 0, 2, 1, 1e-6),
     "mse": Row(lambda f, m: float(np.mean((f - m) ** 2)), 0, limit=1e-6),
-    "mi": Row(mi_loops, -log(32), 0, 0),
-    "nmi": Row(nmi_loops, 0, 1, 1),
+    "mi": Row(mi_loops, -log(32), 0, 0, 3e-6),
+    "nmi": Row(nmi_loops, 0, 1, 1, 3e-6),
     "ngf": Row(ngf_loops, 0, 1, 1),
     # Its ratios see the rounding of the images themselves, not of the sums.
     "mind": Row(partial(mind_loops, radius=1, dilation=1), 0, 1, limit=2e-2, small={"radius": 1, "dilation": 1}),

@@ -1,4 +1,4 @@
-"""A loss by compiled kernels, which bring their own gradient, or by its formula where they cannot serve.
+"""A function of images by compiled kernels, which bring their own gradient, or by its formula where they cannot serve.
 
 Autograd keeps each intermediate image for the backward pass; a kernel keeps none, or the gradient itself. The formula
 serves every other device and type, ``torch.compile``, ``torch.func`` and second derivatives, by ordinary autograd.
