@@ -93,10 +93,10 @@ def in_parts(
 ) -> None:
     """``kernel(start, stop, *scratch(), *arguments)`` over ``range(count)``, cut among as many threads as torch uses.
 
-    The threads are torch's own, of GNU's OpenMP (`_gomp`). After an operation of torch each waits for work in a loop and
-    burns 5 ms of CPU time (median), longer than `lcc` at 64^3 takes: threads of another pool, as `concurrent.futures`,
-    would have to share their cores with them where there are no spare ones. (The two were timed on a busy machine only,
-    where both wait: medians of 112 and 107 ms at 64^3, 69 and 65 ms at 96^3.)
+    The threads are torch's own, of GNU's OpenMP (`_gomp`). After an operation of torch each waits for work in a loop
+    and burns 5 ms of CPU time (median), longer than `lcc` at 64^3 takes: threads of another pool, as of
+    `concurrent.futures`, would share their cores with them where no others are free. (The two were timed on a busy
+    machine only, where both wait: medians of 112 and 107 ms at 64^3, 69 and 65 ms at 96^3.)
 
     The contract:
         - The calling thread takes a part too, and returns when all parts are done.
