@@ -2,7 +2,7 @@
 
     python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW]
 
-Ours runs with the compiled loops, where Numba is installed, and in torch alone. Each row runs in a fresh process, on
+Ours runs with the compiled loops, where Numba serves, and by its formula. Each row runs in a fresh process, on
 the same tensors, the competitors in turn, so that what else the machine does hits all alike and no row inherits the
 heap of another; medians of time by the clock and of CPU time. Everything runs twice: with glibc as it is (buffers over
 32 MB are mapped anew for each call, and page faults decide) and with the heap kept (mallopt). Peers that are not
@@ -33,7 +33,7 @@ from regbench.spatial import jacobian_determinant
 from regbench.system import numba_loops
 
 FULL = (160, 192, 224)
-PLAIN = "regbench in torch"
+BY_FORMULA = "regbench by formula"
 Loss = Callable[..., Tensor]
 
 
@@ -133,9 +133,9 @@ def inputs(shape: tuple[int, ...], count: int) -> list[Tensor]:
 
 
 def turn(name: str, loss: Loss, given: list[Tensor], forward_only: bool) -> tuple[float, float]:
-    """`once`, for ours in torch alone without the compiled loops."""
+    """`once`, for `BY_FORMULA` without the compiled loops."""
     before = numba_loops.available
-    if name == PLAIN:
+    if name == BY_FORMULA:
         numba_loops.available = lambda: False
     try:
         return once(loss, given, forward_only)
@@ -162,12 +162,14 @@ def time_row(label: str, threads: int, regime: str) -> dict[str, object]:
     shape, count, losses = cases(quick=False)[label]
     given, forward_only = inputs(shape, count), count < 0
     if numba_loops.available():
-        losses[PLAIN] = losses["regbench"]
+        losses[BY_FORMULA] = losses["regbench"]
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in losses}
-    # The formula's dense convolution takes seconds, at full size half a minute: once is enough in 3D.
+    # Dense convolutions take seconds in 3D, at full size half a minute, and so does our formula at full size: once.
     often = 15 if np.prod(shape) < 5e5 else 9 if np.prod(shape) < 2e6 else 5
     dense = label.startswith("lcc") and len(shape) == 5
-    repeats = {name: 1 if name == "formula" and dense else often for name in losses}
+    slow = {"formula"} if dense else set[str]()
+    slow |= {BY_FORMULA} if often == 5 else set()
+    repeats = {name: 1 if name in slow else often for name in losses}
     for time_around in range(max(repeats.values())):
         for name, loss in losses.items():
             if time_around < repeats[name]:
@@ -203,7 +205,7 @@ def memory_of(label: str, name: str) -> float:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     shape, count, losses = cases(quick=False)[label]
-    losses[PLAIN] = losses["regbench"]
+    losses[BY_FORMULA] = losses["regbench"]
     small = inputs((*shape[:2], *(24,) * (len(shape) - 2)), count)
     turn(name, losses[name], small, count < 0)
     given = inputs(shape, count)
@@ -241,8 +243,8 @@ def main() -> None:
         print(json.dumps(time_row(given.row[0], given.threads, given.row[1])))
         return
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
-    result["compiled"] = numba_loops.available()  # else `regbench` is in torch
-    print("regbench: compiled loops" if result["compiled"] else "regbench: in torch, for Numba does not serve here")
+    result["compiled"] = numba_loops.available()  # else `regbench` is by formula
+    print("regbench: compiled loops" if result["compiled"] else "regbench: by formula, for Numba does not serve here")
     if given.memory:
         result["memory_mb"] = memory_table()
     else:
@@ -264,7 +266,7 @@ def memory_table() -> dict[str, dict[str, float]]:
         "bending",
         "jacobian_determinant (forward)",
     ):
-        for name in [*cases(quick=False)[label][2], *([PLAIN] if numba_loops.available() else [])]:
+        for name in [*cases(quick=False)[label][2], *([BY_FORMULA] if numba_loops.available() else [])]:
             if (label, name) == ("lcc 160x192x224", "formula"):
                 continue
             done = subprocess.run(

@@ -36,10 +36,10 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.fixture(params=["compiled", "torch"] if numba_loops.available() else ["torch"])
+@pytest.fixture(params=["compiled", "formula"] if numba_loops.available() else ["formula"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How float32 losses run on the CPU: in compiled loops, where Numba is installed, and in torch."""
-    if request.param == "torch":
+    """How float32 losses run on the CPU: in compiled loops, where Numba serves, and by their formulas."""
+    if request.param == "formula":
         monkeypatch.setattr(numba_loops, "available", lambda: False)
     engine: str = request.param
     return engine

@@ -6,13 +6,11 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from regbench.losses.autograd import Backward, Forward, Gradients, Wanted, analytic, recomputed
-from regbench.losses.checks import at_least, real, voxel_spacing
-from regbench.losses.difference_blocks import add_adjoint, adjoint, blocks, forward_difference, sum_of_squares
-from regbench.losses.scratch import Rooms
-from regbench.system import numba_loops
+from regbench.losses.checks import at_least, in_mm, real, voxel_spacing
+from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
 
 
 def bending(
@@ -46,18 +44,10 @@ def bending(
     field = real(displacement)
     if stencil == "central":
         return _central(steps, field)
-    forward: Forward = partial(_forward, steps)
-    backward: Backward = partial(_backward, steps)
-    if numba_loops.serves(field):
-        from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
-
-        weights = np.zeros((len(steps),) * 3)
-        for pair, factor in _factors(field, steps).items():
-            weights[:, *pair] = factor * np.array(steps) ** 2  # a component's differences are of its own steps
-        forward, backward = recomputed(
-            partial(difference_loops.bending_value, weights), partial(difference_loops.bending_gradient, weights)
-        )
-    return analytic(forward, backward, partial(_definition, steps), field)
+    weights = _weights(field, steps)
+    return compiled_or_formula(
+        *gradient_on_demand(partial(_value, weights), partial(_gradient, weights)), partial(_formula, steps), field
+    )
 
 
 def _pairs(dims: int) -> list[tuple[int, int]]:
@@ -65,54 +55,8 @@ def _pairs(dims: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(dims) for j in range(i, dims)]
 
 
-def _factors(field: Tensor, steps: tuple[float, ...]) -> dict[tuple[int, int], float]:
-    """For each pair of axes, what its sum of squares is multiplied with."""
-    found = {}
-    for i, j in _pairs(len(steps)):
-        shape = list(field.shape)
-        shape[2 + i] -= 1
-        shape[2 + j] -= 1
-        found[i, j] = (1 if i == j else 2) / (prod(shape) * (steps[i] * steps[j]) ** 2)
-    return found
-
-
-def _forward(steps: tuple[float, ...], _: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
-    rooms, factors, sums = Rooms(field), _factors(field, steps), []
-    for block in blocks(field, steps, rooms, 0, 2):
-        rows, last = block.inside.stop, block.field.shape[2]
-        for (i, j), factor in factors.items():
-            # As many rows of the halo as the difference reaches; its own differences belong to the next block.
-            reach = min(rows + (i == 0) + (j == 0), last)
-            if j == i:
-                first = forward_difference(block.field[:, :, :reach], i, rooms, "first")
-            if reach > (i == 0) + (j == 0):
-                sums.append(sum_of_squares(first[:, :, : reach - (i == 0)], j, rooms, "second") * factor)
-    return torch.stack(sums).sum(), ()
-
-
-def _backward(steps: tuple[float, ...], upstream: Tensor, _: Gradients, __: Wanted, field: Tensor) -> Gradients:
-    gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device)
-    rooms, factors = Rooms(field), _factors(field, steps)
-    unit = factors[0, 0]
-    for block in blocks(field, steps, rooms, 2, 2):
-        summed = None
-        for i in range(len(steps)):
-            first = forward_difference(block.field, i, rooms, "first")
-            back = adjoint(forward_difference(first, i, rooms, "second"), i, rooms, "back")
-            for j in range(i + 1, len(steps)):
-                second = forward_difference(first, j, rooms, "second")
-                add_adjoint(second, j, factors[i, j] / factors[i, i], back)
-            if summed is None:
-                summed = adjoint(back, i, rooms, "sum")
-            else:
-                add_adjoint(back, i, factors[i, i] / unit, summed)
-        assert summed is not None  # there is at least one axis
-        torch.mul(summed[:, :, block.inside], upstream * block.scale * (2 * unit), out=gradient[block.place])
-    return (gradient,)
-
-
-def _definition(steps: tuple[float, ...], field: Tensor) -> Tensor:
-    components = torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+def _formula(steps: tuple[float, ...], field: Tensor) -> Tensor:
+    components = in_mm(field, steps)
     terms = []
     for i, j in _pairs(len(steps)):
         second = components.diff(dim=2 + i).diff(dim=2 + j) / (steps[i] * steps[j])
@@ -120,9 +64,33 @@ def _definition(steps: tuple[float, ...], field: Tensor) -> Tensor:
     return torch.stack(terms).sum()
 
 
+def _weights(field: Tensor, steps: tuple[float, ...]) -> NDArray[np.float64]:
+    """What a sum of squares is multiplied with, ``(d, d, d)``: of each component along each pair of axes."""
+    weights = np.zeros((len(steps),) * 3)
+    for i, j in _pairs(len(steps)):
+        shape = list(field.shape)
+        shape[2 + i] -= 1
+        shape[2 + j] -= 1
+        factor = (1 if i == j else 2) / (prod(shape) * (steps[i] * steps[j]) ** 2)
+        weights[:, i, j] = factor * np.array(steps) ** 2  # a component's differences are of its own steps
+    return weights
+
+
+def _value(weights: NDArray[np.float64], field: Tensor) -> Tensor:
+    from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
+
+    return difference_loops.bending_value(weights, field)
+
+
+def _gradient(weights: NDArray[np.float64], field: Tensor, scale: float) -> Tensor:
+    from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
+
+    return difference_loops.bending_gradient(weights, field, scale)
+
+
 def _central(steps: tuple[float, ...], field: Tensor) -> Tensor:
     """Centred on the voxels that are no border; ordinary autograd."""
-    components = torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+    components = in_mm(field, steps)
 
     def at(offsets: dict[int, int]) -> Tensor:
         part = components

@@ -126,6 +126,13 @@ def voxel_spacing(spacing: tuple[float, ...] | None, displacement: Tensor) -> tu
     return tuple(float(step) for step in spacing)
 
 
+def in_mm(field: Tensor, steps: tuple[float, ...]) -> Tensor:
+    """The displacement ``(B, d, *S)`` with each component multiplied with its voxel's side; itself where all are 1."""
+    if all(step == 1 for step in steps):
+        return field
+    return torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+
+
 def at_least(voxels: int, displacement: Tensor) -> None:
     """Demand so many voxels along each spatial axis.
 

@@ -37,7 +37,7 @@ def grad_value(weights: Doubles, square: bool, field: Tensor) -> Tensor:
 
 
 def grad_gradient(weights: Doubles, square: bool, field: Tensor, scale: float) -> Tensor:
-    """Gradient of `grad_value`, times `scale`."""
+    """Gradient of `grad_value`, ``(B, d, *S)``, times `scale`."""
     return _gradient(_grad_gradient, field, _of_volumes(scale * weights), square)
 
 
@@ -52,7 +52,7 @@ def bending_value(weights: Doubles, field: Tensor) -> Tensor:
 
 
 def bending_gradient(weights: Doubles, field: Tensor, scale: float) -> Tensor:
-    """Gradient of `bending_value`, times `scale`."""
+    """Gradient of `bending_value`, ``(B, d, *S)``, times `scale`."""
     return _gradient(_bending_gradient, field, _of_volumes(2 * scale * weights))
 
 
@@ -78,7 +78,7 @@ def _sum(kernel: Callable[..., None], field: Tensor, *arguments: Any) -> Tensor:
 def _gradient(kernel: Callable[..., None], field: Tensor, *arguments: Any) -> Tensor:
     volumes, gradient = _volumes(field), torch.empty(field.shape, dtype=field.dtype)
     planes, columns = prod(volumes.shape[:2]), volumes.shape[-1]
-    # A row of differences with room for what is none, beyond its ends.
+    # A row of second differences, with a zero beyond either end, where there is none.
     in_parts(
         kernel, planes, volumes.size, lambda: (np.zeros(columns + 2, f32),), volumes, _volumes(gradient), *arguments
     )
@@ -87,6 +87,7 @@ def _gradient(kernel: Callable[..., None], field: Tensor, *arguments: Any) -> Te
 
 @partial(jit, reorder=True)
 def _total(row):
+    """Sum of ``(X,)``."""
     total = 0.0
     for x in range(len(row)):
         total += row[x]
@@ -104,7 +105,16 @@ def _slope(difference, square):
 
 
 @jit
-def _grad_value(start, stop, found, field, sums, weights, square):
+def _grad_value(start, stop, terms, field, sums, weights, square):
+    """Planes of all fields, ``N * A``.
+
+    Args:
+        terms: ``(X,)``, of this thread.
+        field: ``(N, A, Y, X)`` float32.
+        sums: ``(N * A,)`` float64, one for each plane.
+        weights: ``(d, 3)``, of component ``n % d`` along each axis.
+        square: squared differences instead of absolute ones.
+    """
     depth, rows, columns = field.shape[1:]
     for plane in range(start, stop):
         n, z = plane // depth, plane % depth
@@ -115,14 +125,15 @@ def _grad_value(start, stop, found, field, sums, weights, square):
             above, after = field[n, min(z + 1, depth - 1), y], field[n, z, min(y + 1, rows - 1)]
             for x in range(columns):
                 value = here[x]
-                found[x] = along_z * _size(above[x] - value, square) + along_y * _size(after[x] - value, square)
+                terms[x] = along_z * _size(above[x] - value, square) + along_y * _size(after[x] - value, square)
             for x in range(columns - 1):
-                found[x] += along_x * _size(here[x + 1] - here[x], square)
-            sums[plane] += _total(found)
+                terms[x] += along_x * _size(here[x + 1] - here[x], square)
+            sums[plane] += _total(terms)
 
 
 @jit
 def _grad_gradient(start, stop, _, field, out, weights, square):
+    """Planes of all fields; `field` and `out` ``(N, A, Y, X)``, `weights` ``(d, 3)``."""
     depth, rows, columns = field.shape[1:]
     for plane in range(start, stop):
         n, z = plane // depth, plane % depth
@@ -154,7 +165,15 @@ def _mixed(low_low, low_high, high_low, high_high):
 
 
 @jit
-def _bending_value(start, stop, found, field, sums, weights):
+def _bending_value(start, stop, terms, field, sums, weights):
+    """Planes of all fields, ``N * A``.
+
+    Args:
+        terms: ``(X,)``, of this thread.
+        field: ``(N, A, Y, X)`` float32.
+        sums: ``(N * A,)`` float64, one for each plane.
+        weights: ``(d, 3, 3)``, of component ``n % d`` along each pair of axes, the first not above the second.
+    """
     depth, rows, columns = field.shape[1:]
     for plane in range(start, stop):
         n, z = plane // depth, plane % depth
@@ -171,23 +190,28 @@ def _bending_value(start, stop, found, field, sums, weights):
                 one = _second(below[x], here[x], above[x])
                 two = _second(before[x], here[x], after[x])
                 both = _mixed(here[x], after[x], above[x], corner[x])
-                found[x] = in_z * (one * one) + in_y * (two * two) + w[0, 1] * (both * both)
+                terms[x] = in_z * (one * one) + in_y * (two * two) + w[0, 1] * (both * both)
             for x in range(columns - 1):
                 one = _mixed(here[x], here[x + 1], above[x], above[x + 1])
                 two = _mixed(here[x], here[x + 1], after[x], after[x + 1])
-                found[x] += w[0, 2] * (one * one) + w[1, 2] * (two * two)
+                terms[x] += w[0, 2] * (one * one) + w[1, 2] * (two * two)
             for x in range(1, columns - 1):
                 one = _second(here[x - 1], here[x], here[x + 1])
-                found[x] += w[2, 2] * (one * one)
-            sums[plane] += _total(found)
+                terms[x] += w[2, 2] * (one * one)
+            sums[plane] += _total(terms)
 
 
-# A loop is turned into vectors only if few arrays could overlap with the one it writes: hence one small loop a term.
-
-
+# The compiler makes vectors of a loop only if few arrays could overlap with the one it writes: so each term of the
+# gradient is a small loop of its own.
 @jit
 def _add_second(a, b, c, d, e, low, middle, high, out):
-    """Transpose of the second difference, from five neighbours in a row, each of the three with its weight."""
+    """Add the transpose of the second difference across rows.
+
+    Args:
+        a, b, c, d, e: five neighbouring rows ``(X,)``.
+        low, middle, high: numbers, weights of the three differences that they have.
+        out: ``(X,)``, gradient of row `c`.
+    """
     for x in range(len(out)):
         one, two, three = _second(a[x], b[x], c[x]), _second(b[x], c[x], d[x]), _second(c[x], d[x], e[x])
         out[x] += (low * one - middle * two) + (high * three - middle * two)
@@ -195,7 +219,7 @@ def _add_second(a, b, c, d, e, low, middle, high, out):
 
 @jit
 def _add_mixed(before, here, after, far_before, far, far_after, weight, out):
-    """Of the four mixed differences around a voxel, the two towards one side."""
+    """Add, of the four mixed differences around a voxel, the two towards one side; rows ``(X,)``, `weight` a number."""
     for x in range(len(out)):
         one = _mixed(here[x], after[x], far[x], far_after[x])
         two = _mixed(before[x], here[x], far_before[x], far[x])
@@ -204,7 +228,7 @@ def _add_mixed(before, here, after, far_before, far, far_after, weight, out):
 
 @jit
 def _add_mixed_in_row(low, here, high, weight, out):
-    """All four, where one of the axes is that of the row."""
+    """Add all four, where one of the axes is along the row; rows ``(X,)``, `weight` a number."""
     for x in range(1, len(out) - 1):
         out[x] += weight * _around(low, here, high, x, x - 1, x + 1)
     last = len(out) - 1
@@ -226,6 +250,14 @@ def _hold(place, last):
 
 @jit
 def _bending_gradient(start, stop, in_x, field, out, weights):
+    """Planes of all fields.
+
+    Args:
+        in_x: ``(X + 2,)``, of this thread: second differences along the row, with a zero beyond either end.
+        field: ``(N, A, Y, X)`` float32.
+        out: ``(N, A, Y, X)`` float32.
+        weights: ``(d, 3, 3)``, as in `_bending_value`.
+    """
     depth, rows, columns = field.shape[1:]
     for plane in range(start, stop):
         n, z = plane // depth, plane % depth

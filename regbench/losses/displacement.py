@@ -1,9 +1,8 @@
 """Size of the displacement itself."""
 
-import torch
 from torch import Tensor
 
-from regbench.losses.checks import real, voxel_spacing
+from regbench.losses.checks import in_mm, real, voxel_spacing
 
 
 def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
@@ -19,7 +18,7 @@ def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
     """
-    return _in_mm(displacement, spacing).abs().mean()
+    return _scaled(displacement, spacing).abs().mean()
 
 
 def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
@@ -35,10 +34,8 @@ def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
     """
-    return _in_mm(displacement, spacing).square().mean()
+    return _scaled(displacement, spacing).square().mean()
 
 
-def _in_mm(displacement: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
-    steps = voxel_spacing(spacing, displacement)
-    field = real(displacement)
-    return field if spacing is None else torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
+def _scaled(displacement: Tensor, spacing: tuple[float, ...] | None) -> Tensor:
+    return in_mm(real(displacement), voxel_spacing(spacing, displacement))

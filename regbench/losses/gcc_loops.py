@@ -1,4 +1,4 @@
-"""Global cross-correlation and its gradient, one pass each."""
+"""Global cross-correlation and its gradient, compiled: one pass each."""
 
 from functools import partial
 
@@ -33,7 +33,7 @@ def gradient(own: Tensor, other: Tensor, factors: Tensor) -> Tensor:
 
     Args:
         own: ``(N, n)`` float32.
-        other: the same.
+        other: ``(N, n)`` float32.
         factors: mean, other mean, own factor, slope and left, ``(5, N)`` float64.
     """
     gradient = torch.empty(own.shape, dtype=own.dtype)
@@ -45,6 +45,7 @@ def gradient(own: Tensor, other: Tensor, factors: Tensor) -> Tensor:
 
 @partial(jit, reorder=True)
 def _sums_of(one, two, mean, other_mean, out):
+    """Sums of a^2, b^2, a b, a and b of two lines ``(n,)`` less their means, to `out`, ``(5,)``."""
     ff, mm, fm, f_left, m_left = 0.0, 0.0, 0.0, 0.0, 0.0
     for x in range(len(one)):
         a, b = f64(one[x]) - mean, f64(two[x]) - other_mean
@@ -58,6 +59,7 @@ def _sums_of(one, two, mean, other_mean, out):
 
 @jit
 def _gradient_of(own, other, factors, out):
+    """Gradient of a line; `own`, `other` and `out` ``(n,)``, `factors` ``(5,)`` as `gradient` takes them."""
     mean, other_mean, factor, slope, left = factors[0], factors[1], factors[2], factors[3], factors[4]
     for x in range(len(out)):
         out[x] = left + factor * (f64(own[x]) - mean) - slope * (f64(other[x]) - other_mean)
@@ -65,6 +67,7 @@ def _gradient_of(own, other, factors, out):
 
 @jit
 def _sums(start, stop, one, two, means, other_means, sums):
+    """Items of `_PART` voxels of maps ``(N, n)`` with means ``(N,)``; `sums` is ``(5, N, parts)``."""
     parts = sums.shape[2]
     for item in range(start, stop):
         n, part = item // parts, item % parts
@@ -74,6 +77,7 @@ def _sums(start, stop, one, two, means, other_means, sums):
 
 @jit
 def _gradient(start, stop, own, other, factors, out):
+    """Items of `_PART` voxels; `own`, `other` and `out` ``(N, n)``, `factors` ``(5, N)``."""
     parts = (own.shape[1] + _PART - 1) // _PART
     for item in range(start, stop):
         n, part = item // parts, item % parts

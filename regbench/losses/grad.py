@@ -4,18 +4,11 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from regbench.losses.autograd import Backward, Forward, Gradients, Wanted, analytic, recomputed
-from regbench.losses.checks import at_least, real, voxel_spacing
-from regbench.losses.difference_blocks import add_adjoint, adjoint_of_rows, blocks, column, forward_difference
-from regbench.losses.scratch import Rooms
-from regbench.system import numba_loops
-
-# Values of one inner product: on a CPU, over a million values a single one in float32 would lose two digits. A GPU adds
-# up in many parts anyway, and wants few products.
-AT_ONCE = {"cpu": 250_000}
-AT_ONCE_ELSEWHERE = 16_000_000
+from regbench.losses.checks import at_least, in_mm, real, voxel_spacing
+from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
 
 
 def grad_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
@@ -61,18 +54,22 @@ def _mean_over_axes(displacement: Tensor, spacing: tuple[float, ...] | None, pow
     steps = voxel_spacing(spacing, displacement)
     at_least(2, displacement)
     field = real(displacement)
-    forward: Forward = partial(_forward, steps, power)
-    backward: Backward = partial(_backward, steps, power)
-    if numba_loops.serves(field):
-        from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
+    # A component's differences are of its own steps.
+    weights = np.outer(np.array(steps) ** power, _factors(field, steps, power))
+    return compiled_or_formula(
+        *gradient_on_demand(partial(_value, weights, power == 2), partial(_gradient, weights, power == 2)),
+        partial(_formula, steps, power),
+        field,
+    )
 
-        # A component's differences are of its own steps.
-        weights = np.outer(np.array(steps) ** power, _factors(field, steps, power))
-        given = weights, power == 2
-        forward, backward = recomputed(
-            partial(difference_loops.grad_value, *given), partial(difference_loops.grad_gradient, *given)
-        )
-    return analytic(forward, backward, partial(_definition, steps, power), field)
+
+def _formula(steps: tuple[float, ...], power: int, field: Tensor) -> Tensor:
+    components = in_mm(field, steps)
+    means = []
+    for axis, step in enumerate(steps):
+        slope = components.diff(dim=2 + axis) / step
+        means.append((slope.abs() if power == 1 else slope.square()).mean())
+    return torch.stack(means).mean()
 
 
 def _factors(field: Tensor, steps: tuple[float, ...], power: int) -> list[float]:
@@ -81,49 +78,13 @@ def _factors(field: Tensor, steps: tuple[float, ...], power: int) -> list[float]
     return [(n / (n - 1)) / (field.numel() * len(steps) * step**power) for n, step in zip(shape, steps, strict=True)]
 
 
-def _forward(steps: tuple[float, ...], power: int, wanted: Wanted, field: Tensor) -> tuple[Tensor, Gradients]:
-    gradient = torch.empty(field.shape, dtype=field.dtype, device=field.device) if wanted[0] else None
-    rooms, factors, sums = Rooms(field), _factors(field, steps, power), []
-    for block in blocks(field, steps, rooms, 1, 1):
-        target = None if gradient is None else gradient[block.place]
-        for axis, factor in enumerate(factors):
-            # Of the halo, only the differences across the border reach the rows inside.
-            rows = block.field if axis == 0 else block.field[:, :, block.inside]
-            difference = forward_difference(rows, axis, rooms, "difference")
-            # A difference belongs to its lower row: that of the halo below to the first row is not of this block.
-            slope = torch.sign(difference, out=rooms.get("sign", difference.shape)) if power == 1 else difference
-            own = block.inside if axis == 0 else slice(None)
-            sums += [each * factor for each in _products(difference[:, :, own], slope[:, :, own])]
-            if target is None:
-                continue
-            if axis == 0:
-                adjoint_of_rows(slope, block.inside, target)
-            else:
-                add_adjoint(slope, axis, factor / factors[0], target)
-    return torch.stack(sums).sum(), (gradient,)
+def _value(weights: NDArray[np.float64], square: bool, field: Tensor) -> Tensor:
+    from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
+
+    return difference_loops.grad_value(weights, square, field)
 
 
-def _products(one: Tensor, two: Tensor) -> list[Tensor]:
-    """What together is the inner product."""
-    size = AT_ONCE.get(one.device.type, AT_ONCE_ELSEWHERE)
-    parts = [torch.split(each.reshape(-1), size) for each in (one, two)]
-    return [torch.dot(*pair) for pair in zip(*parts, strict=True)]
+def _gradient(weights: NDArray[np.float64], square: bool, field: Tensor, scale: float) -> Tensor:
+    from regbench.losses import difference_loops  # noqa: PLC0415 - starts Numba
 
-
-def _backward(
-    steps: tuple[float, ...], power: int, upstream: Tensor, kept: Gradients, _: Wanted, field: Tensor
-) -> Gradients:
-    (gradient,) = kept
-    if gradient is None:
-        return (None,)
-    scale = upstream * (power * _factors(field, steps, power)[0])
-    return (gradient.mul_(scale if all(step == 1 for step in steps) else column(steps, field) * scale),)
-
-
-def _definition(steps: tuple[float, ...], power: int, field: Tensor) -> Tensor:
-    components = torch.stack([field[:, k] * step for k, step in enumerate(steps)], 1)
-    means = []
-    for axis, step in enumerate(steps):
-        slope = components.diff(dim=2 + axis) / step
-        means.append((slope.abs() if power == 1 else slope.square()).mean())
-    return torch.stack(means).mean()
+    return difference_loops.grad_gradient(weights, square, field, scale)

@@ -1,18 +1,28 @@
 """Local (windowed) cross-correlation."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import prod
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.autograd import Gradients, Wanted, analytic
 from regbench.losses.checks import Mean, image_pair, mean_weights, window_sides
-from regbench.losses.lcc_slabs import FLAT_ULPS, Options, sum_and_gradients
-from regbench.losses.windows import box_sum
-from regbench.system import numba_loops
+from regbench.losses.windows import FLAT, window_padding, window_sum
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
+
+
+@dataclass(frozen=True)
+class Options:
+    """The hyper-parameters of the loss, checked; `sides` along the axes of a volume ``(A, Y, Z)``."""
+
+    sides: tuple[int, int, int]
+    eps: float
+    zero_border: bool
+    signed: bool
+    clamp: bool
 
 
 def lcc(
@@ -61,56 +71,51 @@ def lcc(
     mean = mean_weights(mask, fixed)
     thick, rows, columns = (1, 1, 1)[len(sides) :] + sides
     options = Options((thick, rows, columns), eps, border == "zero", signed, denominator == "clamp")
-    return analytic(
+    return compiled_or_formula(
         partial(_forward, mean, options),
         partial(_backward, (-1 if signed else -2) / mean[1]),
-        partial(_definition, mean, options),
+        partial(_formula, mean, options),
         fixed,
         moved,
     )
 
 
-def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
-    """The value, and the gradients of the sum of the correlations."""
+def _formula(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
+    """In float64: a variance is the small difference of two large sums, of which float32 would leave no digit."""
     weights, count = mean
-    if numba_loops.serves(fixed, moved):
-        from regbench.losses import lcc_loops as loops  # noqa: PLC0415 - starts Numba
-
-        total, gradients = loops.value_and_gradients(fixed, moved, weights, wanted, **asdict(options))
+    sides = options.sides[3 - (fixed.ndim - 2) :]
+    images, padding = torch.stack([fixed, moved]).double(), window_padding(sides)
+    centre = images.detach().mean(tuple(range(3, images.ndim)), keepdim=True)
+    if options.zero_border:
+        number: Tensor | int = prod(sides)
+        images = F.pad(images, padding) - centre
     else:
-        total, gradients = sum_and_gradients(fixed, moved, weights, wanted, options)
+        number = window_sum(F.pad(torch.ones_like(images[0, :1, :1]), padding), sides)
+        images = F.pad(images - centre, padding)
+    f, m = images
+    f_sum, m_sum, f_power, m_power, product = window_sum(torch.stack([f, m, f * f, m * m, f * m]), sides)
+    covariance = product - f_sum * m_sum / number
+    f_var, m_var = f_power - f_sum * f_sum / number, m_power - m_sum * m_sum / number
+    flat = (f_var <= FLAT * f_power) | (m_var <= FLAT * m_power)
+    if options.clamp:
+        scale = f_var.clamp_min(options.eps) * m_var.clamp_min(options.eps)
+    else:
+        scale = f_var * m_var + options.eps
+    scale = torch.where(flat, 1, scale)
+    local = torch.where(flat, 0, covariance / scale.sqrt() if options.signed else covariance * covariance / scale)
+    total = local.sum() if weights is None else (local * weights).sum()
     # Rounding may carry a perfect match a hair beyond 1.
+    return (1 - total / count).clamp_min(0).to(fixed.dtype)
+
+
+def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
+    """The value, and the gradients of the sum of the correlations, by compiled loops."""
+    from regbench.losses import lcc_loops  # noqa: PLC0415 - starts Numba
+
+    weights, count = mean
+    total, gradients = lcc_loops.value_and_gradients(fixed, moved, weights, wanted, **asdict(options))
     return (1 - total / count).clamp_min(0).to(fixed.dtype), gradients
 
 
-def _backward(scale: float, upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor) -> Gradients:
-    return tuple(None if gradient is None else gradient.mul_(upstream * scale) for gradient in kept)
-
-
-def _definition(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
-    """The same by differentiable operations on the whole image at once."""
-    weights, count = mean
-    sides = options.sides[3 - (fixed.ndim - 2) :]
-    dims, full = tuple(range(2, fixed.ndim)), float(prod(sides))
-    inside = box_sum(torch.ones_like(fixed[:1, :1]), sides)
-    number = full if options.zero_border else inside
-    # A zero outside the image is minus the mean after centring.
-    outside = full - inside if options.zero_border else torch.zeros_like(inside)
-    f_mean, m_mean = (x.detach().mean(dims, keepdim=True) for x in (fixed, moved))
-    f, m = fixed - f_mean, moved - m_mean
-    f_sum = box_sum(f, sides) - outside * f_mean
-    m_sum = box_sum(m, sides) - outside * m_mean
-    f_power = box_sum(f * f, sides) + outside * f_mean**2
-    m_power = box_sum(m * m, sides) + outside * m_mean**2
-    cross = box_sum(f * m, sides) + outside * f_mean * m_mean - f_sum * m_sum / number
-    f_var, m_var = f_power - f_sum**2 / number, m_power - m_sum**2 / number
-    tiny = FLAT_ULPS * torch.finfo(f.dtype).eps
-    flat = (f_var <= tiny * f_power) | (m_var <= tiny * m_power)
-    if options.clamp:
-        product = f_var.clamp_min(options.eps) * m_var.clamp_min(options.eps)
-    else:
-        product = f_var * m_var + options.eps
-    product = torch.where(flat, 1, product)
-    local = torch.where(flat, 0, cross / product.sqrt() if options.signed else cross * cross / product)
-    total = local.sum() if weights is None else (local * weights).sum()
-    return (1 - total / count).clamp_min(0)
+def _backward(scale: float, upstream: Tensor, gradients: Gradients, _: Wanted, *__: Tensor) -> Gradients:
+    return tuple(None if gradient is None else gradient.mul_(upstream * scale) for gradient in gradients)

@@ -1,11 +1,20 @@
-"""Local cross-correlation and its gradients.
+"""Local cross-correlation and its gradients, compiled.
 
 A sweep through the planes keeps, for each row and column, the sums over the window's planes, adds the plane that enters
-and takes off the one that leaves; the same again from row to row; along a row, windows grow by threes. The cost hardly
+and subtracts the one that leaves; the same again from row to row; along a row, windows grow by threes. The cost hardly
 depends on the window. Running sums in float32 would lose their digits on the way; these are of float64, in which a
 product of two float32 is exact.
 
-The inner loops are functions of their own, of whole rows, so that they become vectors.
+With window sums S, means m = S / n, variances v and covariance c, the squared correlation is ``c t`` with
+``t = c / (v_I v_J + eps)``, and its gradient with respect to the image J is
+``2 (I B[t] - J B[b] - B[t m_I - b m_J])``, where ``b = t^2 v_I`` and B sums over the window. The signed one has
+``t = 1 / sqrt(v_I v_J + eps)``, ``b = c t^3 v_I`` and no factor 2.
+
+Shapes: an image is ``(M, A, Y, Z)``; a window reaches ``r = side // 2`` voxels along Z on either side. A row of voxels
+is ``(Z,)``; a padded row of Q quantities is ``(Q * P,)``, ``P = Z + 2 r``: each quantity in P values, with r zeros on
+either side, so that one loop serves them all. Q is 5 for the sums I, J, I^2, J^2 and I J; it is 1 + 2 G for the factors
+t, and b and the term of the means for each of G gradients. The inner loops are functions of their own, of whole rows:
+so they become vectors.
 """
 
 from functools import partial
@@ -17,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regbench.losses.windows import FLAT
 from regbench.system.numba_loops import in_parts, jit
 
 Doubles = NDArray[np.float64]
@@ -40,8 +50,8 @@ def value_and_gradients(
 
     Args:
         fixed: ``(B, C, *S)`` float32.
-        moved: the same.
-        weights: the same, or None.
+        moved: ``(B, C, *S)`` float32.
+        weights: ``(B, C, *S)`` float32, or None: 1 each.
         wanted: whether the fixed and the moved image need a gradient.
         sides: of the window, along the axes of a volume.
         eps: of the denominator.
@@ -58,13 +68,13 @@ def value_and_gradients(
     means = [x.mean(2) for x in maps]
     largest = [torch.maximum(x.amax(2) - c, c - x.amin(2)).double() for x, c in zip(maps, means, strict=True)]
     centres, rests = (
-        tuple(x.view((1, -1) if fixed.ndim < 5 else (-1, 1)).expand(planes).contiguous().numpy() for x in each)
-        for each in (means, [_REST * prod(sides) * x**2 for x in largest])
+        tuple(x.view((1, -1) if fixed.ndim < 5 else (-1, 1)).expand(planes).contiguous().numpy() for x in numbers)
+        for numbers in (means, [_REST * prod(sides) * x**2 for x in largest])
     )
     nothing = np.zeros((1, 1, 1, 1), np.float32)
     mass = nothing if weights is None else weights.expand(fixed.shape).contiguous().numpy().reshape(shape)
     gradients = tuple(torch.empty(fixed.shape, dtype=fixed.dtype) if want else None for want in wanted)
-    targets = tuple(nothing if each is None else each.numpy().reshape(shape) for each in gradients)
+    targets = tuple(nothing if gradient is None else gradient.numpy().reshape(shape) for gradient in gradients)
     totals = np.zeros(prod(planes))
     options = (f64(0 if clamp else eps), f64(eps if clamp else -inf))
     depth, rows, columns = volumes[0].shape[1:]
@@ -93,16 +103,20 @@ def _counts(size: int, side: int) -> Doubles:
     return (np.minimum(place, side // 2) + np.minimum(size - 1 - place, side // 2) + 1).astype(np.float64)
 
 
-# A window is flat where its variance is at most this part of its sum of squares: above the rounding of float64, and far
-# below that of float32, in which an image's few dim voxels on a dark ground would be taken for flat.
-_FLAT = 1e-12
 # What running sums have at most left of the largest sum of squares that passed, where the true one is zero.
 _REST = 1e-14
 
 
 @jit
 def _slide(i, j, old_i, old_j, c, d, old_c, old_d, sums, pitch):
-    """What enters the window less what leaves it: I, J, I^2, J^2 and I J, `pitch` apart."""
+    """Add to the `sums` over planes what enters the window less what leaves it.
+
+    Args:
+        i, j: rows ``(Z,)`` float32 of the two images on the plane that enters; `c`, `d` the numbers to subtract.
+        old_i, old_j: rows ``(Z,)`` of the plane that leaves; `old_c`, `old_d` likewise.
+        sums: ``(5 * P - r,)``: a padded row from its first voxel on; I, J, I^2, J^2 and I J, `pitch` apart.
+        pitch: P.
+    """
     columns = len(i)
     i_sum, j_sum = sums[:columns], sums[pitch : pitch + columns]
     i_power, j_power = sums[2 * pitch : 2 * pitch + columns], sums[3 * pitch : 3 * pitch + columns]
@@ -118,7 +132,14 @@ def _slide(i, j, old_i, old_j, c, d, old_c, old_d, sums, pitch):
 
 @jit
 def _move(planes, newest, side, out):
-    """Move a window of rows on by one: a row enters, and one leaves, where they exist."""
+    """Move a window of rows on by one: a row enters, and one leaves, where they exist.
+
+    Args:
+        planes: ``(Y, Q * P)``.
+        newest: row that enters.
+        side: rows in the window.
+        out: ``(Q * P,)``, the sum over the window's rows.
+    """
     if newest < len(planes):
         entering = planes[newest]
         for x in range(len(out)):
@@ -130,34 +151,51 @@ def _move(planes, newest, side, out):
 
 
 @jit
-def _swap(entering, kept, out):
-    """Put a row into the place of an older one, and into a sum of rows."""
+def _swap(entering, leaving, out):
+    """Replace a row by a newer one, in the ring of the last planes and in the sum over them.
+
+    Args:
+        entering: ``(Q * P,)``.
+        leaving: ``(Q * P,)``; becomes `entering`.
+        out: ``(Q * P,)``, the sum.
+    """
     for x in range(len(out)):
-        out[x] += f64(entering[x]) - f64(kept[x])
-        kept[x] = entering[x]
+        out[x] += f64(entering[x]) - f64(leaving[x])
+        leaving[x] = entering[x]
 
 
 @jit
 def _copy(values, out):
+    """Both ``(n,)``."""
     for x in range(len(out)):
         out[x] = values[x]
 
 
 @jit
 def _multiple(values, factor, out):
+    """Both ``(n,)``."""
     for x in range(len(out)):
         out[x] = factor * values[x]
 
 
 @jit
 def _add_multiple(values, factor, out):
+    """Both ``(n,)``."""
     for x in range(len(out)):
         out[x] += factor * values[x]
 
 
 @jit
 def _three(sums, reach, line, more, out):
-    """A window of three times `reach` voxels from one of `reach`, and so many `more`."""
+    """A window of three times `reach` voxels, and so many `more`, from one of `reach`.
+
+    Args:
+        sums: ``(n + 2 * reach,)`` or longer: windows of `reach` voxels.
+        reach: voxels of those windows.
+        line: the voxels themselves, as long as `sums` or longer.
+        more: 0, 1 or 2.
+        out: ``(n,)``.
+    """
     # Slices, for an index that is a sum might be negative, which would have to be looked at for each voxel.
     count = len(out)
     one, two, three = sums[:count], sums[reach : reach + count], sums[2 * reach : 2 * reach + count]
@@ -177,7 +215,14 @@ def _three(sums, reach, line, more, out):
 
 @jit
 def _along_row(line, side, spare, out):
-    """Window sums of a line, shorter by ``side - 1``: the digits of `side` to base three say how to grow a window."""
+    """Window sums of a line; the digits of `side` to base three say how to grow a window.
+
+    Args:
+        line: ``(n,)``, a padded row of any quantities.
+        side: voxels in the window.
+        spare: ``(2, n)`` or wider; overwritten.
+        out: ``(n - side + 1,)``.
+    """
     top = 1
     while 3 * top <= side:
         top *= 3
@@ -201,23 +246,32 @@ def _along_row(line, side, spare, out):
 
 @jit
 def _correlate(i_sum, j_sum, i_power, j_power, cross, inverse, i_rest, j_rest, options, signed, ratio, square):
-    """From window sums to t and its share t^2 or c t^3 of b; in place, variances and correlations from the last three.
+    """From window sums to the factor t and its share t^2 or c t^3 of b; both are 0 where either image is flat.
 
-    Both are 0 where either image is flat. A variance that was raised is marked by a minus.
+    Args:
+        i_sum, j_sum: ``(Z,)``.
+        i_power, j_power: ``(Z,)`` sums of squares; become variances, with a minus where `options` raised them.
+        cross: ``(Z,)`` sum of products; becomes the local correlation.
+        inverse: ``(Z,)``, one over the number of voxels in each window.
+        i_rest, j_rest: numbers: what running sums may have left of a brighter region.
+        options: eps, and the number below which a variance is raised to it.
+        signed: correlation instead of its square.
+        ratio: ``(Z,)`` for t.
+        square: ``(Z,)`` for the share.
     """
     eps, low = options
     for x in range(len(ratio)):
         i_var = i_power[x] - i_sum[x] * i_sum[x] * inverse[x]
         j_var = j_power[x] - j_sum[x] * j_sum[x] * inverse[x]
         covariance = cross[x] - i_sum[x] * j_sum[x] * inverse[x]
-        still = i_var <= _FLAT * i_power[x] + i_rest or j_var <= _FLAT * j_power[x] + j_rest
+        still = i_var <= FLAT * i_power[x] + i_rest or j_var <= FLAT * j_power[x] + j_rest
         i_raised, j_raised = max(i_var, low), max(j_var, low)
         product = i_raised * j_raised + eps
-        found = 1 / np.sqrt(product) if signed else covariance / product
-        found = 0.0 if still else found
-        local = covariance * found
-        ratio[x] = found
-        square[x] = found * found * (local if signed else 1.0)
+        factor = 1 / np.sqrt(product) if signed else covariance / product
+        factor = 0.0 if still else factor
+        local = covariance * factor
+        ratio[x] = factor
+        square[x] = factor * factor * (local if signed else 1.0)
         cross[x] = local
         i_power[x] = i_raised if i_var > low else -i_raised
         j_power[x] = j_raised if j_var > low else -j_raised
@@ -225,45 +279,59 @@ def _correlate(i_sum, j_sum, i_power, j_power, cross, inverse, i_rest, j_rest, o
 
 @jit
 def _times(values, out):
+    """Both ``(n,)``."""
     for x in range(len(out)):
         out[x] *= values[x]
 
 
 @jit
 def _factors(ratio, square, own_var, other_var, own_sum, other_sum, inverse, pull, rest):
-    """The factor b of the image itself, and the term of the means."""
+    """The factor b of the image itself, to `pull`, and the term of the means, to `rest`; all ``(Z,)``."""
     for x in range(len(pull)):
-        found = square[x] * abs(other_var[x]) if own_var[x] > 0 else 0.0
-        pull[x] = found
-        rest[x] = (ratio[x] * other_sum[x] - found * own_sum[x]) * inverse[x]
+        own_factor = square[x] * abs(other_var[x]) if own_var[x] > 0 else 0.0
+        pull[x] = own_factor
+        rest[x] = (ratio[x] * other_sum[x] - own_factor * own_sum[x]) * inverse[x]
 
 
 @jit
 def _write(own, other, centre, other_centre, cross, pull, rest, out):
+    """A row of the gradient; all arrays ``(Z,)``, the centres numbers, `cross`, `pull` and `rest` window sums."""
     for x in range(len(out)):
         out[x] = (f64(other[x]) - other_centre) * cross[x] - (f64(own[x]) - centre) * pull[x] - rest[x]
 
 
 @partial(jit, reorder=True)
 def _total(values):
+    """Sum of ``(n,)``."""
     total = 0.0
     for x in range(len(values)):
         total += values[x]
     return total
 
 
-# The arrays of a thread, in which quantities lie one after the other in a row, with zeros between them for the window,
-# so that one loop serves them all:
-# - planes: I, J, I^2, J^2 and I J, summed over the planes of the window; then some single rows;
-# - factor_planes: t, then b and the term of the means for each gradient, summed likewise; then one row;
-# - ring: those factors of the last planes, which will leave the window;
-# - lines: a row of factors, and one of zeros; blank: a row of an image of zeros.
+# Arrays of a thread:
+# - planes: (Y + _EXTRA_ROWS, 5 * P): I, J, I^2, J^2 and I J of each row, summed over the window's planes; single rows;
+# - factor_planes: (Y + 1, Q * P): the factors of each row, summed likewise; one row for their sum over rows;
+# - ring: (planes in the window, Y, Q * P): the factors of the last planes, which will leave the window;
+# - lines: (2, Q * P): a row of factors, and one of zeros;
+# - blank: (Z,) float32, zeros.
 _EXTRA_ROWS = 8
 
 
 @jit
 def _slide_plane(images, centres, n, newest, oldest, sides, blank, planes):
-    """A plane enters the sums over planes, and one leaves, where they exist."""
+    """A plane enters the sums over planes, and one leaves, where they exist.
+
+    Args:
+        images: fixed and moved, ``(M, A, Y, Z)``.
+        centres: of each image, ``(M, A)``.
+        n: which volume.
+        newest: plane that enters.
+        oldest: first plane that entered.
+        sides: of the window.
+        blank: zeros ``(Z,)``.
+        planes: ``(Y + _EXTRA_ROWS, 5 * P)``.
+    """
     f, m = images
     depth, rows, columns = f.shape[1:]
     reach, old = sides[2] // 2, newest - sides[0]
@@ -280,7 +348,23 @@ def _slide_plane(images, centres, n, newest, oldest, sides, blank, planes):
 
 @jit
 def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, mass, sides, counts, options, flags):
-    """Sum of the correlations of a plane; its factors enter the sums over planes, and those in `slot` leave."""
+    """Sum of the correlations of plane `z`; its factors enter the sums over planes, and those in `slot` leave.
+
+    Args:
+        n, z: volume and plane.
+        planes: ``(Y + _EXTRA_ROWS, 5 * P)``, window sums over planes.
+        factor_planes: ``(Y + 1, Q * P)``.
+        slot: ``(Y, Q * P)``, a plane of the ring.
+        fresh: ``(Q * P,)``, a row of factors.
+        centres: of each image, ``(M, A)``.
+        rests: of each image, ``(M, A)``.
+        mass: ``(M, A, Y, Z)``, weights of the mean; looked at if `weighted`.
+        sides: of the window.
+        counts: voxels of the window inside the image along each axis, ``(A,)``, ``(Y,)``, ``(Z,)``, and one over the
+            last.
+        options: as in `_correlate`.
+        flags: zero_border, signed, weighted, and whether each gradient is wanted.
+    """
     zero_border, signed, weighted, f_wanted, m_wanted = flags
     rows, columns, reach = len(counts[1]), len(counts[2]), sides[2] // 2
     pitch, total = columns + 2 * reach, 0.0
@@ -331,7 +415,7 @@ def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, m
 
 @jit
 def _write_plane(n, z, planes, factor_planes, images, centres, gradients, sides, flags):
-    """The gradients on a plane."""
+    """The gradients on plane `z`; arrays as in `_correlate_plane`, gradients as the images."""
     rows, columns, reach = images[0].shape[2], images[0].shape[3], sides[2] // 2
     pitch, over_rows = columns + 2 * reach, factor_planes[rows]
     sums, spare = planes[rows + 1, : len(over_rows) - 2 * reach], planes[rows + 2 : rows + 4]
@@ -358,6 +442,17 @@ def _lcc(
     start, stop, planes, factor_planes, ring, lines, blank, images, centres, rests, mass, gradients, totals, sides,
     counts, options, flags,
 ):  # fmt: skip
+    """Planes `start` .. `stop` of all volumes, ``M * A``: their correlations to `totals`, and the gradients on them.
+
+    Args:
+        planes, factor_planes, ring, lines, blank: arrays of this thread, see above.
+        images: fixed and moved, ``(M, A, Y, Z)`` float32.
+        centres, rests: of each image, ``(M, A)``.
+        mass: ``(M, A, Y, Z)``.
+        gradients: to each image, ``(M, A, Y, Z)`` float32; ``(1, 1, 1, 1)`` where none is wanted.
+        totals: ``(M * A,)``.
+        sides, counts, options, flags: as in `_correlate_plane`.
+    """
     depth, reach = images[0].shape[1], sides[0] // 2
     some = flags[3] or flags[4]
     for n in range(start // depth, (stop - 1) // depth + 1):

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil, log, sqrt
 
 import torch
 from torch import Tensor
 
-from regbench.losses.autograd import Gradients, Wanted, analytic
 from regbench.losses.checks import image_pair, map_weights
-from regbench.losses.mi_histogram import Settings, gradients, joint, joint_in_chunks, window
+from regbench.losses.mi_histogram import Settings, joint, ranges
+from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 Score = Callable[[Tensor], Tensor]
 
@@ -116,34 +117,57 @@ def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed
             f"but got {bins}, {sigma} and {ends}."
         )
     weights = map_weights(mask, fixed)
-
-    return analytic(
+    return compiled_or_formula(
         partial(_forward, score, weights, settings),
         partial(_backward, weights, settings),
-        partial(_definition, score, weights, settings),
+        partial(_formula, score, weights, settings),
         fixed,
         moved,
     )
 
 
+def _formula(score: Score, weights: Tensor | None, settings: Settings, fixed: Tensor, moved: Tensor) -> Tensor:
+    return score(joint(weights, settings, fixed, moved)).mean().to(fixed.dtype)
+
+
 def _forward(
     score: Score, weights: Tensor | None, settings: Settings, wanted: Wanted, *images: Tensor
 ) -> tuple[Tensor, Gradients]:
-    histogram = joint_in_chunks(weights, window(settings, *images), *images)
+    """The value, and the gradient to the histogram, by compiled loops."""
+    from regbench.losses import mi_loops  # noqa: PLC0415 - starts Numba
+
+    (f, m), masses, ends = _by_map(weights, settings, *images)
+    histogram = mi_loops.joint(f, m, masses, ends, settings.bins, settings.sigma, _reach(settings))
+    histogram /= 1 if weights is not None else f.shape[1]
     with torch.enable_grad():  # bins^2 numbers: autograd may have them
-        leaf = histogram.requires_grad_()
+        leaf = histogram.view(*images[0].shape[:2], settings.bins, settings.bins).requires_grad_()
         value = score(leaf).mean()
         slope = torch.autograd.grad(value, leaf)[0] if any(wanted) else None
     return value.detach().to(images[0].dtype), (slope,)
 
 
 def _backward(
-    weights: Tensor | None, settings: Settings, upstream: Tensor, kept: Gradients, wanted: Wanted, *images: Tensor
+    weights: Tensor | None, settings: Settings, upstream: Tensor, saved: Gradients, wanted: Wanted, *images: Tensor
 ) -> Gradients:
-    (slope,) = kept
+    from regbench.losses import mi_loops  # noqa: PLC0415 - starts Numba
+
+    (slope,) = saved
     assert slope is not None  # _forward leaves it wherever a gradient is wanted
-    return gradients(slope * upstream, weights, window(settings, *images), wanted, *images)
+    (f, m), masses, ends = _by_map(weights, settings, *images)
+    slope = (slope * upstream).flatten(0, 1) / (1 if weights is not None else f.shape[1])
+    gradients = mi_loops.gradients(slope, f, m, masses, wanted, ends, settings.sigma, _reach(settings))
+    return tuple(None if gradient is None else gradient.view(images[0].shape) for gradient in gradients)
 
 
-def _definition(score: Score, weights: Tensor | None, settings: Settings, *images: Tensor) -> Tensor:
-    return score(joint(weights, window(settings, *images), *images)).mean()
+def _by_map(
+    weights: Tensor | None, settings: Settings, fixed: Tensor, moved: Tensor
+) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    """Images and weights ``(N, n)``, N = B x C, and the `ranges` ``(N, 2, 3)``."""
+    lines = [image.flatten(2).flatten(0, 1).contiguous() for image in (fixed, moved)]
+    masses = None if weights is None else weights.flatten(0, 1)
+    return lines, masses, ranges(settings, fixed, moved).flatten(0, 1)
+
+
+def _reach(settings: Settings) -> int:
+    """Bins on either side of a voxel; beyond, its weight is less than float32's rounding of the largest."""
+    return ceil(settings.sigma * sqrt(-2 * log(torch.finfo(torch.float32).eps)))

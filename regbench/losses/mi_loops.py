@@ -1,4 +1,4 @@
-"""Joint histogram of two images with Gaussian Parzen windows, and its gradient.
+"""Joint histogram of two images with Gaussian Parzen windows, and its gradient, compiled.
 
 A voxel adds the products of the few bins that its two windows reach to a histogram that stays in the cache.
 """
@@ -23,19 +23,19 @@ def joint(
 
     Args:
         fixed: ``(N, n)`` float32.
-        moved: the same.
-        weights: the same, or None: 1 each.
-        ranges: low, high and bins per unit of each image, ``(N, 2, 3)``.
+        moved: ``(N, n)`` float32.
+        weights: ``(N, n)`` float32, or None: 1 each.
+        ranges: low, high and bins per unit of each image, ``(N, 2, 3)`` float64.
         bins: of each image.
         sigma: of the window, in bins.
         half: bins that it reaches on either side.
     """
-    found = np.empty((fixed.shape[0], bins, bins))
+    histograms = np.empty((fixed.shape[0], bins, bins))
     for n, arguments in enumerate(_arguments(fixed, moved, weights, ranges, sigma, half)):
         sums = np.zeros((_PARTS, bins + 2 * half, bins + 2 * half))
         in_parts(_joint, _PARTS, fixed.shape[1], lambda: (np.empty((2, 2 * half)),), *arguments, bins, sums)
-        found[n] = sums.sum(0)[half : half + bins, half : half + bins]
-    return torch.from_numpy(found)
+        histograms[n] = sums.sum(0)[half : half + bins, half : half + bins]
+    return torch.from_numpy(histograms)
 
 
 def gradients(
@@ -48,15 +48,26 @@ def gradients(
     sigma: float,
     half: int,
 ) -> list[Tensor | None]:
-    """Gradients to the images, given `slope`, ``(N, bins, bins)``, that to the sums that `joint` returns."""
-    bins, found = slope.shape[1], [torch.empty_like(fixed) if want else None for want in wanted]
+    """Gradients ``(N, n)`` to the images, None where not wanted.
+
+    Args:
+        slope: ``(N, bins, bins)``: gradient to the sums that `joint` returns.
+        fixed: ``(N, n)`` float32.
+        moved: ``(N, n)`` float32.
+        weights: ``(N, n)`` float32, or None: 1 each.
+        wanted: whether the fixed and the moved image need one.
+        ranges: low, high and bins per unit of each image, ``(N, 2, 3)`` float64.
+        sigma: of the window, in bins.
+        half: bins that it reaches on either side.
+    """
+    bins, gradients = slope.shape[1], [torch.empty_like(fixed) if want else None for want in wanted]
     margin = np.pad(slope.double().numpy(), [(0, 0), (half, half), (half, half)])
     for n, arguments in enumerate(_arguments(fixed, moved, weights, ranges, sigma, half)):
-        targets = tuple(np.empty(0, np.float32) if each is None else each[n].numpy() for each in found)
+        targets = tuple(np.empty(0, np.float32) if x is None else x[n].numpy() for x in gradients)
         in_parts(
             _gradients, _PARTS, fixed.shape[1], lambda: (np.empty((2, 2 * half)),), *arguments, bins, margin[n], targets
         )
-    return found
+    return gradients
 
 
 def _arguments(
@@ -74,7 +85,16 @@ def _arguments(
 
 @jit
 def _taps(value, given, constants, scale, bins, out):
-    """Weights of the bins that a voxel's window reaches, sum 1; returns the bin below the voxel."""
+    """Weights of the bins that a voxel's window reaches, with sum 1, to `out`; returns the bin below the voxel.
+
+    Args:
+        value: intensity.
+        given: low, high and bins per unit of the image, ``(3,)``.
+        constants: ``(2 * half,)``, of each tap what does not depend on where between two bins the voxel lies.
+        scale: one over the squared width of the window.
+        bins: their number.
+        out: ``(2 * half,)``; 0 outside the histogram.
+    """
     half = len(out) // 2
     place = (min(max(value, given[0]), given[1]) - given[0]) * given[2]
     if np.isnan(value) or np.isnan(place):  # so is all that comes of it
@@ -98,7 +118,14 @@ def _taps(value, given, constants, scale, bins, out):
 
 @jit
 def _change(patch, own, other, offsets):
-    """The derivative of normalised exp(-(t - b)^2 / 2 sigma^2), times sigma^2: a covariance over the bins."""
+    """The derivative of normalised exp(-(t - b)^2 / 2 sigma^2), times sigma^2: a covariance over the bins.
+
+    Args:
+        patch: ``(2 * half, 2 * half)``, gradient to the bins of the image itself and of the other one.
+        own: ``(2 * half,)`` weights of the image itself.
+        other: ``(2 * half,)`` weights of the other one.
+        offsets: ``(2 * half,)`` of the bins from half a bin above the one below the voxel.
+    """
     total, moment, mean = 0.0, 0.0, 0.0
     for i in range(len(own)):
         pull = 0.0
@@ -113,9 +140,19 @@ def _change(patch, own, other, offsets):
 
 @jit
 def _joint(start, stop, taps, fixed, moved, mass, given, _, constants, scale, bins, sums):
+    """Parts of the voxels, each to a histogram of its own.
+
+    Args:
+        taps: ``(2, 2 * half)``, of this thread.
+        fixed, moved: ``(n,)`` float32.
+        mass: ``(n,)`` float32 weights, or ``(0,)``: 1 each.
+        given: ``(2, 3)``, low, high and bins per unit.
+        constants, scale, bins: as in `_taps`.
+        sums: ``(_PARTS, bins + 2 * half, bins + 2 * half)``: a margin of `half` bins receives what lies outside.
+    """
     own, other = taps[0], taps[1]
     for part in range(start, stop):
-        found = sums[part]
+        histogram = sums[part]
         for x in range(len(fixed) * part // len(sums), len(fixed) * (part + 1) // len(sums)):
             row = _taps(fixed[x], given[0], constants, scale, bins, own) + 1
             column = _taps(moved[x], given[1], constants, scale, bins, other) + 1
@@ -123,13 +160,20 @@ def _joint(start, stop, taps, fixed, moved, mass, given, _, constants, scale, bi
                 for k in range(len(own)):
                     own[k] *= mass[x]
             for i in range(len(own)):
-                line = found[row + i, column : column + len(other)]
+                line = histogram[row + i, column : column + len(other)]
                 for j in range(len(line)):
                     line[j] += own[i] * other[j]
 
 
 @jit
 def _gradients(start, stop, taps, fixed, moved, mass, given, offsets, constants, scale, bins, slope, targets):
+    """Parts of the voxels; arrays as in `_joint`.
+
+    Args:
+        offsets: ``(2 * half,)``, as in `_change`.
+        slope: ``(bins + 2 * half, bins + 2 * half)``, gradient to the histogram, with a margin of zeros.
+        targets: gradients ``(n,)`` to the fixed and the moved image, or ``(0,)`` where not wanted.
+    """
     own, other = taps[0], taps[1]
     for part in range(start, stop):
         for x in range(len(fixed) * part // _PARTS, len(fixed) * (part + 1) // _PARTS):

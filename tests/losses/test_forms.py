@@ -1,4 +1,4 @@
-"""What all losses share: slabs change nothing, second derivatives, vmap, compile, devices, layouts, memory."""
+"""What all losses share: parts change nothing, second derivatives, vmap, compile, devices, layouts."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,8 +10,7 @@ from loss_references import images
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from regbench.losses import REGULARIZERS, SIMILARITIES, difference_blocks, grad, lcc_slabs, mi_histogram, windows
-from regbench.losses import autograd as engine
+from regbench.losses import REGULARIZERS, SIMILARITIES, mi_histogram, windows
 
 Loss = Callable[..., Tensor]
 SIMILAR: dict[str, Loss] = dict(SIMILARITIES) | {
@@ -41,26 +40,26 @@ def with_gradients(loss: Loss, inputs: list[Tensor]) -> list[Tensor]:
     return [value.detach(), *torch.autograd.grad(value, leaves)]
 
 
-@EACH
-@pytest.mark.parametrize("shape", [(9, 11), (13, 9, 8)])
-def test_definition_and_slabs_agree(name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fast form, whole and cut into the smallest slabs, as on a GPU too, and the plain definition: one function."""
-    loss, inputs = loss_and_inputs(name, shape)
+@pytest.mark.parametrize("name", ["mi", "nmi", "mi with ends"])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("voxels", [1, 150, 1000])
+def test_the_histogram_in_parts_is_the_whole_one(
+    name: str, masked: bool, voxels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, inputs = loss_and_inputs(name, (13, 9))
+    if masked:
+        loss = partial(loss, mask=torch.rand(2, 1, 13, 9, dtype=torch.double))
     whole = with_gradients(loss, inputs)
-    others = []
-    for products, together in ((2, 0), (2, 10**6), (7, 0)):
-        for module, constant, value in (
-            (lcc_slabs, "SLAB_VOXELS", 150), (lcc_slabs, "TOGETHER_VOXELS", together),
-            (difference_blocks, "BLOCK_VALUES", 150),
-            (mi_histogram, "CHUNK_VOXELS", 150), (mi_histogram, "PRODUCTS", products), (grad, "AT_ONCE", 40),
-        ):  # fmt: skip
-            monkeypatch.setitem(getattr(module, constant), "cpu", value)
-        others.append(with_gradients(loss, inputs))
-    monkeypatch.setattr(engine.torch.compiler, "is_compiling", lambda: True)
-    others.append(with_gradients(loss, inputs))
-    for other in others:
-        for one, two in zip(whole, other, strict=True):
-            assert (one - two).norm() <= 1e-12 * one.norm()
+    monkeypatch.setattr(mi_histogram, "VOXELS_AT_ONCE", voxels)
+    calls, joint_of = [], mi_histogram._joint_of
+    monkeypatch.setattr(mi_histogram, "_joint_of", lambda *given: calls.append(1) or joint_of(*given))
+    parts = with_gradients(loss, inputs)
+    assert len(calls) == {1: 2 * 117, 150: 2 * 4, 1000: 1}[voxels]  # forward, and again for the gradient
+    for one, two in zip(whole, parts, strict=True):
+        assert (one - two).norm() <= 1e-12 * one.norm()
+    leaves = [x.clone().requires_grad_() for x in inputs]
+    first = torch.autograd.grad(loss(*leaves), leaves, create_graph=True)
+    assert all(x.isfinite().all() for x in torch.autograd.grad(sum(x.square().sum() for x in first), leaves))
 
 
 @EACH
@@ -134,14 +133,12 @@ def test_compile(name: str, dtype: torch.dtype, limit: float) -> None:
 
 @pytest.mark.parametrize("side", range(1, 24))
 def test_window_sums(side: int) -> None:
-    """Doubling reaches every window, at any distance of neighbours."""
+    """Doubling reaches every window, along any axis."""
     line = torch.arange(100, dtype=torch.double) ** 2
-    spare = (torch.empty(100, dtype=torch.double), torch.empty(100, dtype=torch.double))
-    for step in (1, 3):
-        first, second = windows.window_terms(line, side, step, spare)
-        found = first if second is None else first + second
-        expected = [sum(line[q + k * step].item() for k in range(side)) for q in range(100 - (side - 1) * step)]
-        assert found.tolist() == expected
+    expected = torch.stack([line[k : k + side].sum() for k in range(100 - side + 1)])
+    assert torch.equal(windows.window_sum(line, (side,)), expected)
+    plane = line[:, None] * torch.tensor([1.0, 2.0, 4.0])
+    assert torch.equal(windows.window_sum(plane, (side, 1)), expected[:, None] * torch.tensor([1.0, 2.0, 4.0]))
 
 
 @pytest.mark.parametrize("shape", [(11, 17), (9, 11, 10)])
@@ -153,8 +150,8 @@ def test_box_sums_and_their_gradients(shape: tuple[int, ...], device: torch.devi
         sides = (side, *(5,) * (len(shape) - 1))
         cut = image.clone().requires_grad_()
         padded = torch.nn.functional.pad(cut, [n for side in reversed(sides) for n in (side // 2, side // 2)])
-        for axis, each in enumerate(sides):
-            padded = padded.unfold(2 + axis, each, 1)
+        for axis, length in enumerate(sides):
+            padded = padded.unfold(2 + axis, length, 1)
         expected = padded.flatten(2 + len(shape)).sum(-1)
         leaf = image.to(device).requires_grad_()
         found = windows.box_sum(leaf, sides)
@@ -163,11 +160,6 @@ def test_box_sums_and_their_gradients(shape: tuple[int, ...], device: torch.devi
             torch.autograd.grad((x * weight.to(x)).sum(), y)[0].cpu() for x, y in ((found, leaf), (expected, cut))
         )
         assert torch.allclose(one, two, rtol=1e-12)
-
-
-def test_window_costs_its_logarithm() -> None:
-    assert len(windows._additions(9)) == 4
-    assert len(windows._additions(21)) == 6
 
 
 def test_low_contrast_needs_a_smaller_eps() -> None:

