@@ -20,6 +20,7 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 	ruff format --check .
 	mypy
 	lint-imports
+	vulture
 	snakefmt --check Snakefile workflow
 	regbench schema --check
 
