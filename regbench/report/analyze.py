@@ -57,6 +57,7 @@ def summarised(config: Config, rows: pd.DataFrame) -> Summary:
         "study": config.study,
         "description": config.description,
         "seeds": list(config.seeds),
+        "replicates": config.tuning.replicates,
         "selection": config.tuning.selection,
         "ndv_limit_percent": config.tuning.ndv_limit_percent,
         "steps": config.training.steps,
