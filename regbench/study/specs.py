@@ -1,7 +1,7 @@
 """What each job depends on, and nothing else: the slices of a study that stand in Snakemake's `params`.
 
 A spec is frozen and typed, so a type checker sees the protocol; `to_json` is its text for Snakemake and for records,
-and `from_json` reads it back in the job. `code` is the fingerprint of the modules behind the stage.
+and `from_json` reads it back from a record. `code` is the fingerprint of the modules behind the stage.
 """
 
 from collections.abc import Mapping
