@@ -21,7 +21,7 @@ from regbench.training.pruning import PruneSpec, RungReport
 from regbench.training.resume import StateFile, stoppable
 from regbench.training.state import TERMS, Status
 from regbench.training.trainer import Trainer
-from regbench.training.training_log import POINTS, LogWriter, training_digest
+from regbench.training.training_log import POINTS, LogHeader, LogWriter, training_digest
 from regbench.training.validation import Validation
 
 LOG = logging.getLogger(__name__)
@@ -127,14 +127,14 @@ def fit(
     return Fit(model, state.history(), state.validations, state.reports, status, state.reason, seconds)
 
 
-def _without_training(model: nn.Module, log_path: Path | None, header: dict[str, object]) -> Fit:
+def _without_training(model: nn.Module, log_path: Path | None, header: LogHeader) -> Fit:
     """A model that optimises each pair by itself: no curve, but its log says when it began and by which code."""
     if log_path is not None:
         LogWriter(log_path, header)
     return Fit(model)
 
 
-def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> dict[str, object]:
+def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> LogHeader:
     """The first line of a training's log."""
     return {
         "training": training_digest(spec, data.checksum),

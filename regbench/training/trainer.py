@@ -1,6 +1,6 @@
 """What the loop of a training calls: a batch, a forward pass, a step down, and the looks at how it goes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
 from regbench.training.state import TrainingState, divergence, has_finite_weights, weights_of
-from regbench.training.training_log import MIB, LogWriter
+from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, out_of_patience, validate, validation
 
 
@@ -123,7 +123,7 @@ class Trainer:
         if reason := verdict(self.prune, state.step, scores["dice"]):
             state.end("pruned", reason)
 
-    def log_to(self, path: Path | None, header: Mapping[str, object], *, points: int) -> None:
+    def log_to(self, path: Path | None, header: LogHeader, *, points: int) -> None:
         """Show the training in a log from now on, what it has done so far included; a path of None shows it nowhere.
 
         Args:
