@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
 from regbench.data.splits import Splits, pairs, split
-from regbench.data.subject import Source, Subject, all_finite, slabs
+from regbench.data.subject import Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
@@ -23,6 +23,14 @@ from regbench.system.files import MANIFEST, digest, file_sha256, read_json, repl
 
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
 TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
+
+
+class ArrayFile(TypedDict):
+    """An array of a prepared dataset, as its manifest describes the file."""
+
+    sha256: str
+    shape: list[int]
+    dtype: str
 
 
 def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
@@ -108,11 +116,11 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
     return splits, {**({"train": train} if train else {}), **used}
 
 
-def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[dict[str, ArrayFile], dict[str, Record]]:
     """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
     names: tuple[str, ...] = ()
-    records, points = dict[str, dict[str, Any]](), list[NDArray[np.float64]]()
-    files = dict[str, dict[str, Any]]()
+    records, points = dict[str, Record](), list[NDArray[np.float64]]()
+    files = dict[str, ArrayFile]()
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
         for subject in source:
@@ -180,7 +188,7 @@ class _Written:
             self._syncing.pop().result()
 
     @property
-    def described(self) -> dict[str, Any]:
+    def described(self) -> ArrayFile:
         """What the manifest says of it."""
         return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
@@ -197,7 +205,7 @@ def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
     return {name: values for name, values in every.items() if values is not None}
 
 
-def _described(path: Path) -> dict[str, Any]:
+def _described(path: Path) -> ArrayFile:
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     return {"sha256": file_sha256(path), "shape": list(values.shape), "dtype": str(values.dtype)}
 
@@ -234,7 +242,7 @@ def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
     return subject
 
 
-def _check_labelled(records: Mapping[str, Any], used: Mapping[str, list[list[str]]], dataset: str) -> None:
+def _check_labelled(records: Mapping[str, Record], used: Mapping[str, list[list[str]]], dataset: str) -> None:
     for key in ("validation", "test"):
         for name in {name for pair in used[key] for name in pair}:
             if not records[name].get("labelled", True):

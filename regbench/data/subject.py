@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 
 SLAB_VOXELS = 2**20
 
@@ -21,6 +22,9 @@ def all_finite(values: NDArray[np.float32]) -> bool:
     """Whether no value is NaN or infinite. A finite sum says so without an array of answers; few others need one."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
+Record = Mapping[str, JsonValue]  # what was done to a subject to bring it on the grid
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Subject:
     inverse: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Record = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

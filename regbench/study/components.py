@@ -10,11 +10,12 @@ from functools import partial
 from importlib import import_module
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from regbench.system.errors import UsageError, did_you_mean
 
 Registry = Mapping[str, Callable[..., Any]]
+Parameters = Mapping[str, JsonValue]  # of a component: its signature is the schema, by which `mistakes` checks them
 
 
 def find(registry: Registry, name: str) -> Callable[..., Any]:
@@ -48,7 +49,7 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return found
 
 
-def mistakes(registry: Registry, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str, str]]:
     """Everything wrong with a name and its parameters, as (key, message); key '' is the name itself."""
     try:
         known = parameters(find(registry, name))
@@ -72,7 +73,7 @@ def mistakes(registry: Registry, name: str, given: Mapping[str, Any]) -> list[tu
     return found
 
 
-def bind(registry: Registry, name: str, given: Mapping[str, Any]) -> Callable[..., Any]:
+def bind(registry: Registry, name: str, given: Parameters) -> Callable[..., Any]:
     """The function with its parameters fixed.
 
     Raises:

@@ -9,10 +9,10 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt
 
+from regbench.study.components import Parameters
 from regbench.study.config import DatasetConfig, Training
 from regbench.system.errors import RegbenchError
 
-Parameters = Mapping[str, JsonValue]
 Rule = Literal["dice", "dice_ndv"]
 
 

@@ -21,6 +21,7 @@ from regbench.data.preprocessing.resample import orient, place, resample
 from regbench.data.space import Space
 from regbench.data.subject import Source, Subject, all_finite
 from regbench.study import components
+from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
 
@@ -126,7 +127,7 @@ def preprocess(
     )  # fmt: skip
 
 
-def mistakes(sources: components.Registry, source: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def mistakes(sources: components.Registry, source: str, settings: Parameters) -> list[tuple[str, str]]:
     """What is wrong with the preprocessing of a dataset, as (setting or "", message)."""
     if not settings:
         return []
@@ -197,7 +198,7 @@ def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
     return entries[0] if name is None else known[name]
 
 
-def on_grid(raw: Raw, settings: Mapping[str, Any], *, threads: int = 1) -> Source:
+def on_grid(raw: Raw, settings: Parameters, *, threads: int = 1) -> Source:
     """All subjects on one grid; `settings` are the parameters of `preprocess`."""
     source: Source = components.bind({"preprocessing": preprocess}, "preprocessing", settings)(raw, threads)
     return source
