@@ -23,8 +23,8 @@ import pandas as pd
 
 from regbench.report.analyze import analyze
 from regbench.report.write import report
-from regbench.study.config import load
 from regbench.study.layout import IDENTITY, PANELS
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import write_json
 

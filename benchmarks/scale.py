@@ -26,7 +26,7 @@ from made_study import make  # noqa: E402
 from tiny_study import TINY  # noqa: E402
 
 from regbench.orchestration import jobs  # noqa: E402
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import write_json  # noqa: E402
 

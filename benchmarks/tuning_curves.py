@@ -14,9 +14,10 @@ from regbench.losses.objective import objective
 from regbench.metrics import dice, ndv_percent
 from regbench.models.predict import build_model
 from regbench.spatial import warp_labels
-from regbench.study.config import load, read_yaml
+from regbench.study.load import load
 from regbench.study.methods import Method, Study
 from regbench.study.specs import ComponentSpec
+from regbench.study.yaml_file import read_yaml
 from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent

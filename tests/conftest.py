@@ -50,8 +50,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The prepared data of the tiny study; not to be changed."""
     from regbench.data.cache import load as load_data
     from regbench.data.prepare import prepare
-    from regbench.study.config import load
     from regbench.study.job_specs import prepare_spec
+    from regbench.study.load import load
     from regbench.study.methods import Study
 
     folder = tmp_path_factory.mktemp("data")

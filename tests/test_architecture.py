@@ -8,6 +8,8 @@ import pytest
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
 LIGHT = (
     "regbench.study.config",
+    "regbench.study.load",
+    "regbench.study.yaml_file",
     "regbench.study.job_specs",
     "regbench.study.layout",
     "regbench.study.methods",
@@ -31,8 +33,9 @@ def test_light_modules_import_nothing_heavy(module):
 def test_slices_import_nothing_heavy(tiny_file):
     """Snakemake computes slices when it starts, and starts in every cluster job."""
     code = (
-        "import sys, pathlib\nfrom regbench.study import config, job_specs\nfrom regbench.study.methods import Study\n"
-        f"study = Study(config.load(config.read_yaml(pathlib.Path({str(tiny_file)!r}))))\n"
+        "import sys, pathlib\nfrom regbench.study import job_specs\nfrom regbench.study.load import load\n"
+        "from regbench.study.methods import Study\nfrom regbench.study.yaml_file import read_yaml\n"
+        f"study = Study(load(read_yaml(pathlib.Path({str(tiny_file)!r}))))\n"
         "method = study.methods[-1].id\n"
         "job_specs.prepare_spec(study, 'brains'), job_specs.trial_spec(study, method)\n"
         "job_specs.cell_spec(study, 'brains', method)\n"

@@ -18,7 +18,7 @@ from tiny_study import ROOT, TINY
 
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 
 BIN = Path(sys.executable).parent

@@ -69,8 +69,9 @@ def load_study(path: Path, *, check: bool = True) -> "Study":
     Raises:
         UsageError: names every mistake.
     """
-    from regbench.study.config import load, read_yaml
+    from regbench.study.load import load
     from regbench.study.methods import Study
+    from regbench.study.yaml_file import read_yaml
 
     if not check:
         return Study(load(read_yaml(path), where=str(path)))

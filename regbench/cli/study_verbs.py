@@ -73,7 +73,7 @@ def schema(
     out: Annotated[Path, typer.Option(help="file of the schema")] = Path("workflow/config.schema.json"),
 ) -> None:
     """Write the JSON schema of configs."""
-    from regbench.study.config import json_schema
+    from regbench.study.load import json_schema
     from regbench.system.files import read_json, write_json
 
     wanted = json_schema()

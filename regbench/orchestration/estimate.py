@@ -18,9 +18,9 @@ from regbench.orchestration.disk import disk, files
 from regbench.orchestration.jobs import CELL, Job, of_cell, of_dataset, of_study
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
-from regbench.study.config import load
 from regbench.study.job_specs import final_spec
 from regbench.study.layout import Layout
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json

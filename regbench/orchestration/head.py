@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from regbench.orchestration.progress import note_head
-from regbench.study.config import load, read_yaml
+from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.study.yaml_file import read_yaml
 from regbench.system import slurm
 from regbench.system.errors import RegbenchError
 from regbench.system.files import check_folder, write_json

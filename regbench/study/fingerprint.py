@@ -19,8 +19,8 @@ _NOT_FOLLOWED = frozenset(
     f"regbench.{name}"
     for name in (
         *("losses", "models", "models.classical", "data"),
-        *("study.components", "study.config", "study.layout"),
-        *("system.errors", "system.files", "system.job_usage"),
+        *("study.components", "study.config", "study.load", "study.checks", "study.mistakes", "study.yaml_file"),
+        *("study.layout", "system.errors", "system.files", "system.job_usage"),
         *("training.training_log", "tuning.trial_store"),
     )
 )

@@ -16,9 +16,9 @@ from regbench.orchestration.registries import check_component
 from regbench.report.tables.controls_table import caption, controls_table, fooled
 from regbench.report.write import report
 from regbench.spatial import warp, warp_labels
-from regbench.study.config import load
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 from regbench.system.files import read_json

@@ -9,7 +9,7 @@ from tiny_study import ROOT
 from regbench.cli.main import main
 from regbench.orchestration.disk import disk
 from regbench.orchestration.estimate import START, estimate, text
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"

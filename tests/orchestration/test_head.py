@@ -14,7 +14,7 @@ import pytest
 
 from regbench.orchestration import head as module
 from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system import slurm
 from regbench.system.errors import RegbenchError, UsageError

@@ -6,7 +6,7 @@ import pytest
 
 from regbench.cli.main import main
 from regbench.orchestration.pilot import to_decide, wish
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import write_json

@@ -12,7 +12,7 @@ from made_study import make
 from regbench.cli.main import main
 from regbench.orchestration import jobs, snakemake_log
 from regbench.orchestration.progress import last_words, note_head, progress
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import write_json
 

@@ -10,7 +10,7 @@ import yaml
 from tiny_study import ROOT, TINY
 
 from regbench.orchestration import jobs, site
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 

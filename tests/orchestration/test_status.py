@@ -11,7 +11,7 @@ from made_study import make
 from regbench.cli.main import main
 from regbench.orchestration import jobs
 from regbench.orchestration.status import duration, status, text
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import read_json, write_json
 

@@ -9,7 +9,7 @@ from made_results import make_results
 
 from regbench.report.parallel import in_parallel
 from regbench.report.write import report
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 
 

@@ -5,7 +5,7 @@ from made_results import make_results
 
 from regbench.report.write import report
 from regbench.study import report_files
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 
 

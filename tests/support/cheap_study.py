@@ -10,8 +10,8 @@ from specs import proposals_of
 from tiny_study import TINY
 
 from regbench.orchestration.registries import check_component
-from regbench.study.config import load
 from regbench.study.job_specs import propose_spec, select_spec, trial_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.tuning import trial

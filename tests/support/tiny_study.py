@@ -7,7 +7,7 @@ import yaml
 
 from regbench.cli.main import main
 from regbench.orchestration import jobs
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 
 ROOT = Path(__file__).parent.parent.parent

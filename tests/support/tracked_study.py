@@ -18,7 +18,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import LIVE  # noqa: E402
 from regbench.tracking import KEY, tracking_uri  # noqa: E402

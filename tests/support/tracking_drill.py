@@ -18,8 +18,8 @@ from made_study import DATA, make
 from specs import at
 from tiny_study import TINY
 
-from regbench.study.config import load
 from regbench.study.job_specs import final_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system import provenance
 from regbench.system.file_lock import waiting

@@ -2,7 +2,7 @@
 
 import pytest
 
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.credentials import without_password
 from regbench.tracking import tracking_uri

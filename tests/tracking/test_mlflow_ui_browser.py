@@ -12,7 +12,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="pip install regb
 
 from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,

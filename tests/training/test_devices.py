@@ -15,8 +15,8 @@ from regbench.evaluation.timing import peak_memory_mib
 from regbench.losses import REGULARIZERS
 from regbench.models.predict import device_of, register
 from regbench.spatial import compose, integrate, jacobian_determinant, resize_displacement, warp
-from regbench.study.config import load as load_config
 from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
 from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError
 from regbench.training.fit import fit

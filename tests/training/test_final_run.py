@@ -18,8 +18,8 @@ from regbench.evaluation.timing import FEW, PAIRS, WARM_SECONDS, WARM_UP, _warm_
 from regbench.metrics import inverse_consistency_mm
 from regbench.models import predict
 from regbench.models.predict import register
-from regbench.study.config import load as load_config
 from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
 from regbench.study.methods import Study
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import numba_loops

@@ -14,8 +14,8 @@ from specs import at
 
 from regbench.models.predict import build_model
 from regbench.study.config import Augmentation
-from regbench.study.config import load as load_config
 from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
 from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError, RegbenchError
 from regbench.training.augment import augment

@@ -14,8 +14,8 @@ from tiny_study import run_verbs
 
 from regbench.cli.main import main
 from regbench.data.prepare import prepare
-from regbench.study.config import load
 from regbench.study.job_specs import prepare_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json

@@ -16,8 +16,8 @@ from cheap_study import counted, one_cell, work
 
 from regbench.data.cache import load as load_data
 from regbench.data.prepare import prepare
-from regbench.study.config import load
 from regbench.study.job_specs import prepare_spec, propose_spec, trial_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, write_json

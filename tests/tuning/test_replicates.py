@@ -14,8 +14,8 @@ from regbench.cli.main import main
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate, text
 from regbench.orchestration.progress import progress
-from regbench.study.config import load
 from regbench.study.job_specs import evaluate_spec, trial_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json, read_json

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from regbench.cli.main import main
 from regbench.orchestration.registries import check_component
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.tuning import trial

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from specs import propose, select, to_propose_spec
 
 from regbench.orchestration.registries import check_component
-from regbench.study.config import load
 from regbench.study.job_specs import final_spec, propose_spec, search_of
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.specs import DimensionSpec
 from regbench.system.errors import UsageError

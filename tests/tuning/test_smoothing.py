@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from specs import propose, select
 
-from regbench.study.config import load
 from regbench.study.job_specs import propose_spec, select_spec
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.tuning.smoothing import smooth
 

@@ -11,7 +11,8 @@ from snakemake.utils import min_version, update_config
 from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
-from regbench.study.config import load, typed
+from regbench.study.load import load
+from regbench.study.yaml_file import typed
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError

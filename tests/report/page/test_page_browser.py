@@ -9,7 +9,7 @@ pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]
 
 from regbench.report.summary_file import load_summary
 from regbench.report.write import report
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.files import write_json
 
