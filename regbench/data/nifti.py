@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.readers.image_file import DAMAGE
-from regbench.system.errors import RegbenchError
 from regbench.system.files import replacing
 
 
@@ -40,20 +38,3 @@ def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
     with replacing(path) as temporary:
         # A gzip stream records the time of its making unless told not to.
         temporary.write_bytes(gzip.compress(content, 6, mtime=0) if path.name.endswith(".gz") else content)
-
-
-def read_displacement(path: Path) -> NDArray[np.float32]:
-    """A displacement ``(d, *S)`` in voxels from a NIfTI as `write_displacement` and Learn2Reg make them.
-
-    Raises:
-        RegbenchError: if the file is damaged or its last axis is not the number of its others; names it.
-    """
-    import nibabel as nib
-
-    try:
-        stored = np.asarray(nib.load(path).dataobj, dtype=np.float32)  # type: ignore[attr-defined]
-    except (*DAMAGE, nib.filebasedimages.ImageFileError) as error:
-        raise RegbenchError(f"`{path}` must be a readable NIfTI, but got: {error}. Copy it again.") from error
-    if stored.ndim not in (3, 4) or stored.shape[-1] != stored.ndim - 1:
-        raise RegbenchError(f"`{path}` must be a displacement (X, Y, Z, 3) or (X, Y, 2), but has shape {stored.shape}.")
-    return np.ascontiguousarray(np.moveaxis(stored, -1, 0))

@@ -21,13 +21,13 @@ from regbench.data.space import Space, displacement_to_native
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
+from regbench.spatial.itk import ras_to_lps
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
 from regbench.training.checkpoint import load_checkpoint, read_checkpoint
 
 Array = NDArray[Any]
-LPS = np.diag([-1.0, -1.0, 1.0])
 
 
 class Volume(NamedTuple):
@@ -265,7 +265,7 @@ def _write_itk(path: Path, field: Array, target: Volume, source: Volume) -> None
     points = np.indices(field.shape[1:], dtype=np.float64)
     there = np.tensordot(source.affine[:-1, :-1], points + field, 1) + source.affine[:-1, -1].reshape(-1, *[1] * dims)
     here = np.tensordot(target.affine[:-1, :-1], points, 1) + target.affine[:-1, -1].reshape(-1, *[1] * dims)
-    vectors = np.moveaxis(np.tensordot(LPS[:dims, :dims], there - here, 1), 0, -1).astype(np.float32)
+    vectors = np.moveaxis(ras_to_lps(there - here), 0, -1).astype(np.float32)
     vectors = vectors.reshape(*field.shape[1:], *[1] * (4 - dims), dims)
     image = nib.Nifti1Image(vectors, target.header_affine)  # type: ignore[no-untyped-call]  # nibabel
     image.header.set_intent("vector")  # type: ignore[no-untyped-call]  # nibabel

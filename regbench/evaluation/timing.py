@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,15 @@ from regbench.training.checkpoint import load_run
 WARM_UP, WARM_SECONDS = 3, 0.1  # calls that are discarded: these, or fewer where those after the first take so long
 PAIRS, FEW = 10, 3  # that a network is timed on, of one seed; what takes longer, and memory
 MIB = 1024**2
+TimedRow = dict[str, str | int | float]
 COLUMNS = ("dataset", "method", "seed", "device", "fixed", "moving", *TIMED)
+
+
+class Timings(TypedDict):
+    """The finished measurement of one run; the digest is of all that it depends on."""
+
+    digest: str
+    rows: list[TimedRow]
 
 
 def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out: Path) -> None:
@@ -49,13 +57,13 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
         state: folder of finished measurements; one file once all are finished.
         out: parquet file.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[TimedRow] = []
     together = state.with_name(f"{state.name}.json")
-    finished: dict[str, Any] = {}
+    finished: dict[str, Timings] = {}
     before = read_json(together) if together.exists() else {}
     common = {"training_device": spec.training_device, "code": spec.code}
 
-    def timed(name: str, made_of: Mapping[str, Any], measure: Callable[[], list[dict[str, Any]]]) -> None:
+    def timed(name: str, made_of: Mapping[str, object], measure: Callable[[], list[TimedRow]]) -> None:
         key = digest({"spec": common, **made_of, "data": data.checksum, "columns": COLUMNS})
         path = state / f"{name}.json"
         kept = read_json(path) if path.exists() else before.get(path.name, {})
@@ -67,7 +75,7 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
 
     for method, baseline in spec.baselines.items():
         name = devices.describe(torch.device("cpu"), threads=1)  # whatever torch has, a baseline has one
-        base = {"dataset": data.id, "method": method, "seed": baseline.seed, "device": name}
+        base: TimedRow = {"dataset": data.id, "method": method, "seed": baseline.seed, "device": name}
         made_of = {"baseline": baseline.to_json(), "device": name}
         timed(f"{method}.seed{baseline.seed}", made_of, partial(_time_baseline, baseline, data, base))
     done = set[str]()
@@ -96,7 +104,7 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
     shutil.rmtree(state, ignore_errors=True)
 
 
-def _time(model: torch.nn.Module, data: Dataset, device: torch.device, base: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _time(model: torch.nn.Module, data: Dataset, device: torch.device, base: TimedRow) -> list[TimedRow]:
     """Time, pipeline and memory of a model; an optimisation takes long enough to measure all three of one."""
     rows = []
     network = has_weights(model)
@@ -140,7 +148,7 @@ def _once(
             measured |= {"inference_seconds": registered - ready, "pipeline_seconds": time.perf_counter() - start}
 
 
-def _time_baseline(baseline: TimedBaselineSpec, data: Dataset, base: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _time_baseline(baseline: TimedBaselineSpec, data: Dataset, base: TimedRow) -> list[TimedRow]:
     """Time, pipeline and memory of a few pairs, all three of one registration: a classical one may take an hour."""
     function = bind(BASELINES, baseline.name, baseline.parameters)
     pairs = data.pairs("test")[:FEW]

@@ -60,6 +60,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         "study": study.name,
         "description": study.config.description,
         "seeds": list(study.config.seeds),
+        "replicates": study.config.tuning.replicates,
         "selection": study.config.tuning.selection,
         "ndv_limit_percent": study.config.tuning.ndv_limit_percent,
         "steps": study.config.training.steps,

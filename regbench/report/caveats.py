@@ -7,7 +7,6 @@ import numpy as np
 
 from regbench.report.summary_file import (
     Choice,
-    Environment,
     MadeBy,
     Manifest,
     MethodEntry,
@@ -16,6 +15,7 @@ from regbench.report.summary_file import (
     number,
 )
 from regbench.system.files import digest
+from regbench.system.provenance import Environment
 
 IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number

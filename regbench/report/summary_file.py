@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from regbench.study.methods import Study
 from regbench.system.files import read_json
+from regbench.system.provenance import Environment
 
 if TYPE_CHECKING:  # scipy, which a reader need not load
     from regbench.statistics.power import Needs
@@ -26,24 +27,6 @@ FamilyName = Literal["similarity", "regularizer", "against_identity", "pairs"]
 FAMILIES: tuple[FamilyName, ...] = ("similarity", "regularizer", "against_identity", "pairs")
 TestFamily = Literal["against_best", "against_identity", "pairs"]
 Value = bool | int | float | str | list[int]  # of what was searched beside lambda
-
-
-class CodeVersion(TypedDict, total=False):
-    """The code that made something; None outside a checkout."""
-
-    regbench: str
-    git_commit: str | None
-    git_dirty: bool | None
-
-
-class Environment(TypedDict, total=False):
-    """The code and the machine that a training or a trial ran on (`provenance.environment`)."""
-
-    code: CodeVersion
-    packages: dict[str, str]
-    device: str
-    system: str
-    compiled_losses: bool
 
 
 class Manifest(TypedDict):

@@ -124,20 +124,24 @@ def _tried(entry: Mapping[str, Any]) -> list[Any]:
 def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
     """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
     for place, entry, kind, keyword in _searched(raw):
-        if kind not in ("similarity", "regularizer", "model"):
-            continue
-        for item in _parts(raw, kind):
-            part = item if isinstance(item, Mapping) else {"name": item}
-            name, given = part.get("name"), part.get("parameters", {})
-            if entry.get(kind, "*") not in ("*", _name_of(item)):
-                continue
-            if not isinstance(name, str) or not isinstance(given, Mapping):
-                continue  # the typed check says so
+        for name, given in _searched_parts(raw, entry, kind):
             anyhow = [message for parameter, message in check(kind, name, given) if parameter != keyword]
             for value in _tried(entry):
-                for _, message in check(kind, name, {**given, keyword: value}):
-                    if message not in anyhow:
-                        yield Mistake(f"{place}.parameter", message)
+                messages = [message for _, message in check(kind, name, {**given, keyword: value})]
+                yield from (Mistake(f"{place}.parameter", message) for message in messages if message not in anyhow)
+
+
+def _searched_parts(
+    raw: Mapping[str, Any], entry: Mapping[str, Any], kind: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and parameters of the components that a dimension names; other forms have their own message."""
+    if kind not in ("similarity", "regularizer", "model"):
+        return
+    for item in _parts(raw, kind):
+        part = item if isinstance(item, Mapping) else {"name": item}
+        name, given = part.get("name"), part.get("parameters", {})
+        if entry.get(kind, "*") in ("*", _name_of(item)) and isinstance(name, str) and isinstance(given, Mapping):
+            yield name, given
 
 
 def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
@@ -152,22 +156,31 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
     )
     for kind, name_key, path in places:
         for number, item in enumerate(_items(raw, *path)):
-            entry = item if isinstance(item, Mapping) else {name_key: item}
-            name, given = entry.get(name_key), entry.get("parameters", {})
-            if not isinstance(name, str) or not isinstance(given, Mapping):
-                continue  # the typed check says so
-            where = f"{'.'.join(path)}[{number}]"
-            for parameter, message in check(kind, name, given):
-                suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
-                yield Mistake(where + suffix, message)
-            for part in ("preprocessing", "splits") if kind == "dataset" else ():
-                settings = entry.get(part, {})
-                for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
-                    yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+            yield from _entry_checks(f"{'.'.join(path)}[{number}]", kind, name_key, item, check)
     regions = raw.get("equivalence")
     for name, width in regions.items() if isinstance(regions, Mapping) else ():
         for _, message in check("equivalence", str(name), {"width": width}):
             yield Mistake(f"equivalence.{name}", message)
+    yield from _pairing_checks(raw, check)
+
+
+def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
+    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
+    entry = item if isinstance(item, Mapping) else {name_key: item}
+    name, given = entry.get(name_key), entry.get("parameters", {})
+    if not isinstance(name, str) or not isinstance(given, Mapping):
+        return  # the typed check says so
+    for parameter, message in check(kind, name, given):
+        suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
+        yield Mistake(where + suffix, message)
+    for part in ("preprocessing", "splits") if kind == "dataset" else ():
+        settings = entry.get(part, {})
+        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
+            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+
+
+def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Regularizers that do not fit a model of the study."""
     for number, item in enumerate(_items(raw, "grid", "regularizers")):
         for model in _items(raw, "models"):
             name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))

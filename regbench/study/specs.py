@@ -1,7 +1,7 @@
 """What each job depends on, and nothing else: the slices of a study that stand in Snakemake's `params`.
 
 A spec is frozen and typed, so a type checker sees the protocol; `to_json` is its text for Snakemake and for records,
-and `from_json` reads it back in the job. `code` is the fingerprint of the modules behind the stage.
+and `from_json` reads it back from a record. `code` is the fingerprint of the modules behind the stage.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt
 
 from regbench.study.config import DatasetConfig, Training
+from regbench.system.errors import RegbenchError
 
 Parameters = Mapping[str, JsonValue]
 Rule = Literal["dice", "dice_ndv"]
@@ -141,6 +142,19 @@ class TrainSpec(Spec):
     seed: int
     code: str
     lam: float | None = None
+
+    @property
+    def weight(self) -> float:
+        """Lambda.
+
+        Raises:
+            RegbenchError: if the spec has none yet.
+        """
+        if self.lam is None:
+            raise RegbenchError(
+                f"a training of `{self.method}` must have a lambda, but has none. Run `select`, or give one."
+            )
+        return self.lam
 
 
 class TrialSpec(TrainSpec):

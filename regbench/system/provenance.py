@@ -5,7 +5,7 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import regbench
 
@@ -29,6 +29,24 @@ PACKAGES = (
 )
 
 
+class CodeVersion(TypedDict, total=False):
+    """The code that made something; None outside a checkout."""
+
+    regbench: str
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class Environment(TypedDict, total=False):
+    """The code and the machine that a training or a trial ran on."""
+
+    code: CodeVersion
+    packages: dict[str, str]
+    device: str
+    system: str
+    compiled_losses: bool
+
+
 @cache
 def _git(*arguments: str) -> str | None:
     folder = Path(regbench.__file__).resolve().parent
@@ -39,7 +57,7 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def code() -> dict[str, Any]:
+def code() -> CodeVersion:
     """Version, git commit and whether the checkout has uncommitted changes (null outside a checkout)."""
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {
@@ -49,7 +67,7 @@ def code() -> dict[str, Any]:
     }
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> Environment:
     """Everything about code and machine that a number may depend on.
 
     `device`: as `regbench.system.device.describe` names it.
@@ -58,15 +76,15 @@ def environment(device: str) -> dict[str, Any]:
     """
     from regbench.system import numba_loops  # noqa: PLC0415  torch, which whoever trains has loaded
 
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
     return {
         "code": code(),
-        "packages": found,
+        "packages": versions,
         "device": device,
         "system": f"{platform.system()} {platform.machine()}",
         "compiled_losses": device.startswith("cpu") and numba_loops.available(),

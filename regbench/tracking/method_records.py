@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from regbench.report.summary_file import Environment, MethodEntry
+from regbench.report.summary_file import MethodEntry
 from regbench.system.files import LIVE, RUN, read_json
+from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import CellFiles, modified_ms, version
 from regbench.tracking.mlflow_run import HERE, Metric, Record
 from regbench.tracking.run_description import NOTE, THUMBNAIL, method_paragraph, picture, table_row

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from regbench.report.summary_file import Environment
+from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import modified_ms
 from regbench.tracking.mlflow_run import Metric, Record
 from regbench.training.training_log import Log

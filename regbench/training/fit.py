@@ -15,13 +15,13 @@ from regbench.models.predict import build_model, has_weights
 from regbench.study.specs import TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
-from regbench.system.errors import InterruptedTrainingError, RegbenchError
+from regbench.system.errors import InterruptedTrainingError
 from regbench.system.files import digest
 from regbench.training.pruning import PruneSpec, RungReport
 from regbench.training.resume import StateFile, stoppable
 from regbench.training.state import TERMS, Status
 from regbench.training.trainer import Trainer
-from regbench.training.training_log import POINTS, LogWriter, training_digest
+from regbench.training.training_log import POINTS, LogHeader, LogWriter, training_digest
 from regbench.training.validation import Validation
 
 LOG = logging.getLogger(__name__)
@@ -78,29 +78,21 @@ def fit(
         RegbenchError: if the spec has no lambda.
         InterruptedTrainingError: if SIGTERM came; the state is on disk.
     """
-    if spec.lam is None:
-        raise RegbenchError(
-            f"a training of `{spec.method}` must have a lambda, but got none. Run `select`, or give one."
-        )
     torch.manual_seed(spec.seed)
     protocol, steps = spec.training, spec.training.steps
     device = devices.choose(protocol.device)
-    objective_of = objective(spec.similarity, spec.regularizer, spec.lam)
+    objective_of = objective(spec.similarity, spec.regularizer, spec.weight)
     model = build_model(spec.model, len(data.shape), objective_of).to(device)
     header = _header(spec, data, device)
     if not has_weights(model):
-        if log_path is not None:
-            LogWriter(log_path, header)  # no curve, but when it began and by which code
-        return Fit(model)
+        return _without_training(model, log_path, header)
 
     trainer = Trainer(spec, data, model, objective_of, prune=prune)
     key = digest([spec.to_json(), data.checksum, device.type, prune.to_json() if prune else None])
     file = StateFile(state_path, key, save_every)
-    if (stored := file.load()) is not None:
-        trainer.restore(stored)
+    if trainer.resume_from(file):
         LOG.info("goes on from step %d of %d, kept in %s", trainer.state.step, steps, state_path)
-    if log_path is not None:
-        trainer.log_to(LogWriter(log_path, header, step=trainer.state.step, points=points))
+    trainer.log_to(log_path, header, points=points)
 
     state, validate_every = trainer.state, protocol.validate_every
     began = time.monotonic() - state.seconds
@@ -135,7 +127,14 @@ def fit(
     return Fit(model, state.history(), state.validations, state.reports, status, state.reason, seconds)
 
 
-def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> dict[str, object]:
+def _without_training(model: nn.Module, log_path: Path | None, header: LogHeader) -> Fit:
+    """A model that optimises each pair by itself: no curve, but its log says when it began and by which code."""
+    if log_path is not None:
+        LogWriter(log_path, header)
+    return Fit(model)
+
+
+def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> LogHeader:
     """The first line of a training's log."""
     return {
         "training": training_digest(spec, data.checksum),

@@ -1,6 +1,7 @@
 """What the loop of a training calls: a batch, a forward pass, a step down, and the looks at how it goes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from regbench.training.augment import augment
 from regbench.training.batches import Batch, Batches
 from regbench.training.precision import Precision
 from regbench.training.pruning import PruneSpec, verdict
+from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
 from regbench.training.state import TrainingState, divergence, has_finite_weights, weights_of
-from regbench.training.training_log import MIB, LogWriter
+from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, out_of_patience, validate, validation
 
 
@@ -92,7 +94,7 @@ class Trainer:
             self.log.add(state.step, latest.double().tolist())
             if self.log.due() or state.step == steps:
                 self.write_log()
-        reason = divergence(state, self.model, latest, steps, self.spec.lam or 0.0)
+        reason = divergence(state, self.model, latest, steps, self.spec.weight)
         if reason:
             self.model.load_state_dict(state.good)
             state.end("diverged", reason)
@@ -121,11 +123,19 @@ class Trainer:
         if reason := verdict(self.prune, state.step, scores["dice"]):
             state.end("pruned", reason)
 
-    def log_to(self, log: LogWriter) -> None:
-        """Show the training in a log from now on, what it has done so far included."""
-        self.log = log
+    def log_to(self, path: Path | None, header: LogHeader, *, points: int) -> None:
+        """Show the training in a log from now on, what it has done so far included; a path of None shows it nowhere.
+
+        Args:
+            path: of the log.
+            header: its first line.
+            points: of its curve at most.
+        """
+        if path is None:
+            return
+        self.log = LogWriter(path, header, step=self.state.step, points=points)
         if self.state.terms:
-            log.add(self.state.step, torch.stack(self.state.terms).double().tolist())
+            self.log.add(self.state.step, torch.stack(self.state.terms).double().tolist())
 
     def write_log(self) -> None:
         """Append what the log has not written yet."""
@@ -136,6 +146,9 @@ class Trainer:
         """All that the rest of the training depends on, for `torch.save`."""
         return self.state.to_dict(self.model, self.optimiser, self.precision)
 
-    def restore(self, stored: Mapping[str, Any]) -> None:
-        """Take up what `stored` gave."""
-        self.state = TrainingState.from_dict(stored, self.model, self.optimiser, self.precision)
+    def resume_from(self, file: StateFile) -> bool:
+        """Take up what `stored` gave, if it lies in the file; whether it did."""
+        stored = file.load()
+        if stored is not None:
+            self.state = TrainingState.from_dict(stored, self.model, self.optimiser, self.precision)
+        return stored is not None

@@ -7,9 +7,9 @@ is full costs a warning. The first line says which training it is. A training th
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import psutil
 import pyarrow.parquet
@@ -17,11 +17,28 @@ import pyarrow.parquet
 from regbench.study.specs import TrainSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import HISTORY, LIVE, digest, write_text
+from regbench.system.provenance import Environment
 
 LOG = logging.getLogger(__name__)
 POINTS = 1000  # of a curve at most: enough for a plot of any width
 FIRST, SHARE = 5.0, 1 / 200  # seconds between two lines: the first, or this share of the time since the start
 MIB = 1 << 20
+
+
+Line = dict[str, Any]  # JSON: the step reached, the time, the curve since the line before, the state of the process
+
+
+class LogHeader(TypedDict):
+    """The first line: which training it is, and where it runs."""
+
+    training: str  # digest of its spec and data
+    lam: float | None
+    seed: int
+    steps: int
+    terms: list[str]
+    data_sha256: str
+    environment: Environment
+    started: NotRequired[float]  # seconds since 1970; added when the file is begun
 
 
 def stride(steps: int, points: int = POINTS) -> int:
@@ -38,7 +55,7 @@ def training_digest(spec: TrainSpec, data_sha256: str) -> str:
 class LogWriter:
     """Writes the file of one training."""
 
-    def __init__(self, path: Path, header: Mapping[str, Any], *, step: int = 0, points: int = POINTS) -> None:
+    def __init__(self, path: Path, header: LogHeader, *, step: int = 0, points: int = POINTS) -> None:
         """Begin the file, or go on in it where it is of this very training.
 
         Args:
@@ -55,9 +72,9 @@ class LogWriter:
         self.process.cpu_percent()  # the first answer is always 0: from here on it is counted
         self.began = self.wrote = time.monotonic()
         kept = read(path) if step else None
-        lines: list[dict[str, Any]] = [{**header, "started": time.time()}]
+        lines: list[Line] = [{**header, "started": time.time()}]
         if kept is not None and kept.header["training"] == header["training"]:
-            lines = [kept.header, *(_until(line, step) for line in kept.lines)]
+            lines = [{**kept.header}, *(_until(line, step) for line in kept.lines)]
             self.written = max((min(line["at"], step) for line in kept.lines), default=0)
         try:
             write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
@@ -107,7 +124,7 @@ class LogWriter:
 class Log:
     """What a file holds: which training, and its lines."""
 
-    def __init__(self, header: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    def __init__(self, header: LogHeader, lines: list[Line]) -> None:
         self.header, self.lines = header, lines
 
     @property
@@ -117,7 +134,7 @@ class Log:
         return {name: [value for line in self.lines for value in line[name]] for name in names}
 
 
-def head(path: Path) -> dict[str, Any] | None:
+def head(path: Path) -> LogHeader | None:
     """Which training a file is of; None where there is none."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
@@ -126,7 +143,7 @@ def head(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def head_of(text: str) -> dict[str, Any] | None:
+def head_of(text: str) -> LogHeader | None:
     """The same of what a file says, or of its first line."""
     try:
         found = json.loads(text.partition("\n")[0])
@@ -161,7 +178,7 @@ def parsed(text: str) -> Log | None:
     return Log(first, [line for line in found if names <= set(line)])
 
 
-def _until(line: dict[str, Any], step: int) -> dict[str, Any]:
+def _until(line: Line, step: int) -> Line:
     """A line without the points of steps after `step`; what it says of the machine stays true."""
     count = sum(number <= step for number in line["step"])
     return {name: value[:count] if isinstance(value, list) else value for name, value in line.items()}

@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 from pydantic import JsonValue
 
+from regbench.system.provenance import Environment
 from regbench.training.pruning import PruneSpec, Rule, Rung, RungReport
 from regbench.tuning.space import Point
 
@@ -26,7 +27,7 @@ class TrialResult(TypedDict):
     pairs: dict[str, list[float]]
     reports: NotRequired[list[RungReport]]
     cost: NotRequired[float]
-    environment: dict[str, JsonValue]
+    environment: Environment
     curve: dict[str, list[float]]
     digest: NotRequired[str]
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from data_files import read_displacement
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from regbench.cli.main import main
-from regbench.data.nifti import read_displacement
 from regbench.evaluation.register_files import Preparation, model_for, read, register_files
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec

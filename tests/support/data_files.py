@@ -84,3 +84,8 @@ def gzipped_header(path: Path, shape: tuple[int, ...]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(header.binaryblock + bytes(4 + 400)))
     return path
+
+
+def read_displacement(path: Path) -> np.ndarray:
+    """A displacement ``(d, *S)`` in voxels from a NIfTI as `write_displacement` makes it."""
+    return np.moveaxis(np.asarray(nib.load(path).dataobj, dtype=np.float32), -1, 0)

@@ -56,12 +56,7 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
     elif job.rule == "select":
         write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
     elif job.rule == "train":
-        spec = final_spec(study, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
-        record = {"job": spec, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
-        record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
-        for name in (CHECKPOINT, HISTORY):
-            (output.parent / name).touch()
-        write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
+        _trained(study, job, output, lam)
     elif job.rule in jobs.WHOLE_CELL:
         lay = study.layout
         for replicate in study.replicates(job.method):
@@ -78,6 +73,15 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
     else:
         output.touch()
         os.utime(output)
+
+
+def _trained(study: Study, job: jobs.Job, output: Path, lam: float) -> None:
+    spec = final_spec(study, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
+    record = {"job": spec, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
+    record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
+    for name in (CHECKPOINT, HISTORY):
+        (output.parent / name).touch()
+    write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
 
 
 def _rows() -> pd.DataFrame:

@@ -115,6 +115,7 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
     assert f"tiny/brains/{names[0]}/replicate1/trial3" in keys
     assert len({spec.cell for spec, _ in tuned_cells(study)}) == 4
     selection = pd.read_csv(lay.tables / "selection.csv")
+    assert "searched 2 times apart" in (lay.tables / "main.md").read_text()
     assert list(selection["search"]) == [1, 2, 1, 2]
     before = (lay.root / f"tuning/brains/{names[1]}/replicate1/selected.json").read_bytes()
     path = tmp_path / "study.yaml"

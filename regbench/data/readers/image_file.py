@@ -114,21 +114,11 @@ class ImageFile:
         return values.reshape(header.shape), header
 
 
-def read_header(path: Path) -> Header:
-    """`ImageFile.header` of a path."""
-    return ImageFile(path).header
-
-
-def read_image(path: Path) -> tuple[NDArray[np.float32], Header]:
-    """`ImageFile.read` of a path."""
-    return ImageFile(path).read()
-
-
 def read_labels(path: Path) -> tuple[NDArray[Any], Header]:
     """Integers of a label file, which may be stored as floats; in the type of the file, or int32.
 
     Raises:
-        RegbenchError: as `read_image`, or if a value is no integer from 0 to 2**31 - 1.
+        RegbenchError: if the file is damaged, or a value is no integer from 0 to 2**31 - 1.
     """
     values, header = ImageFile(path).stored()
     return whole_numbers(values, str(path)), header

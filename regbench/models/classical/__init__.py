@@ -1,7 +1,7 @@
 """Registrations that nobody trains: classical methods, and fields that somebody else computed.
 
-A baseline is a function of a `regbench.data.Pair` and the two subjects' ids; what follows is its parameters. It returns
-a displacement ``(d, *S)`` float32 in voxels of the fixed grid, as a model does.
+A baseline is a function of a `regbench.data.cache.Pair` and the two subjects' ids; what follows is its
+parameters. It returns a displacement ``(d, *S)`` float32 in voxels of the fixed grid, as a model does.
 """
 
 import inspect

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
 from regbench.data.nifti import displacement_name
+from regbench.spatial.itk import from_itk
 from regbench.system.errors import RegbenchError
 
 Array = NDArray[Any]
@@ -42,7 +43,7 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     if values.shape != (dims, *pair.fixed.shape):
         raise RegbenchError(
             f"`{source}` must have shape {(*pair.fixed.shape, dims)}, the prepared grid's, but got {stored.shape}. "
-            "Register the prepared images (`regbench export` writes them)."
+            "Register the prepared images (`regbench export-images` writes them)."
         )
     if form == "itk":
         values = from_itk(values, np.diag(pair.spacing_mm) if affine is None else affine[:dims, :dims])
@@ -51,18 +52,6 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     if not np.isfinite(found).all():
         raise RegbenchError(f"`{source}` must be finite in float32, but has NaN or infinite vectors.")
     return found
-
-
-def from_itk(vectors: Array, affine: Array) -> Array:
-    """Vectors in mm with LPS axes ``(d, *S)`` as voxels of a grid whose voxel-to-RAS matrix is ``(d, d)``."""
-    sign = np.array([-1.0, -1.0, 1.0])[: len(vectors)].reshape(-1, *[1] * (vectors.ndim - 1))
-    return np.asarray(np.einsum("kj,j...->k...", np.linalg.inv(affine), vectors * sign))
-
-
-def to_itk(displacement: Array, affine: Array) -> Array:
-    """The other way: voxels to mm with LPS axes."""
-    sign = np.array([-1.0, -1.0, 1.0])[: len(displacement)].reshape(-1, *[1] * (displacement.ndim - 1))
-    return np.asarray(np.einsum("kj,j...->k...", affine, displacement) * sign)
 
 
 def find(folder: Path, fixed: str, moving: str) -> Path:

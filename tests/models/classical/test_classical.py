@@ -14,8 +14,9 @@ from regbench.cli.main import main
 from regbench.data.nifti import write_displacement
 from regbench.evaluation.evaluate import means
 from regbench.models.classical import BASELINES
-from regbench.models.classical.fields import fields, from_itk, to_itk
+from regbench.models.classical.fields import fields
 from regbench.spatial import warp
+from regbench.spatial.itk import from_itk, ras_to_lps
 from regbench.system.errors import RegbenchError
 
 METHODS = [name for name in BASELINES if name not in ("fields", "ants_syn")]  # tests/models/classical/test_ants_syn.py
@@ -83,7 +84,7 @@ def test_itk_fields_are_converted(tmp_path):
     voxels = np.random.default_rng(0).normal(size=(3, *shape))
     nib.save(nib.Nifti1Image(np.zeros(shape, np.float32), affine), tmp_path / "grid.nii")
     grid = sitk.ReadImage(str(tmp_path / "grid.nii"))
-    vectors = to_itk(voxels, affine[:3, :3])
+    vectors = ras_to_lps(np.einsum("kj,j...->k...", affine[:3, :3], voxels))
     for index in ((0, 0, 0), (2, 3, 4), (4, 5, 6)):
         target = [i + voxels[k][index] for k, i in enumerate(index)]
         expected = np.subtract(
@@ -249,4 +250,11 @@ def test_a_pickle_is_refused(tmp_path):
     np.savez(tmp_path / "disp_a_b.npz", np.array([{"a": 1}], dtype=object))
     image = np.zeros((4, 5), np.float32)
     with pytest.raises(RegbenchError, match="readable field"):
+        fields(pair(image, image, (1.0, 1.0)), "a", "b", path=str(tmp_path))
+
+
+def test_a_field_of_another_grid_names_the_verb_that_writes_the_images(tmp_path):
+    np.savez(tmp_path / "disp_a_b.npz", np.zeros((2, 5, 5), np.float32))
+    image = np.zeros((8, 9), np.float32)
+    with pytest.raises(RegbenchError, match=r"`regbench export-images` writes them"):
         fields(pair(image, image, (1.0, 1.0)), "a", "b", path=str(tmp_path))
