@@ -23,8 +23,9 @@ import pandas as pd
 
 from regbench.report.analyze import analyze
 from regbench.report.write import report
-from regbench.study import plan
-from regbench.study.config import Config, load
+from regbench.study.layout import IDENTITY, PANELS
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import write_json
 
 SEEDS, DATASETS, REGULARIZERS, LABELS = 10, 2, 20, 35
@@ -35,7 +36,7 @@ DATASET = {
 NUMBERS = ("dice", "hd95_mm", "assd_mm", "ndv_percent", "fold_central_percent", "endpoint_error_mm")
 
 
-def study(runs: int, folder: Path) -> Config:
+def study_of(runs: int, folder: Path) -> Study:
     """A config with about as many runs."""
     windows = [3 + 2 * k for k in range(runs // (SEEDS * DATASETS * REGULARIZERS))]
     raw = {
@@ -48,25 +49,25 @@ def study(runs: int, folder: Path) -> Config:
         "lambdas": [{"value": 0.1}], "training": {"steps": 5}, "tuning": {"trials": 1, "steps": 1},
         "seeds": list(range(SEEDS)),
     }  # fmt: skip
-    return load(raw)
+    return Study(load(raw))
 
 
-def generate(config: Config) -> int:
+def generate(study: Study) -> int:
     """Write what the jobs of the study would have left behind."""
-    lay, random = plan.layout(config), np.random.default_rng(0)
+    lay, random = study.layout, np.random.default_rng(0)
     pairs = [(f"s{a}", f"s{b}") for a in range(6) for b in range(6) if a != b]
     base = pd.DataFrame(pairs, columns=["fixed", "moving"])
     names = [f"{name}_{label}" for label in range(1, LABELS + 1) for name in NUMBERS[:3]]
     timed: dict[str, list[pd.DataFrame]] = {}
-    runs = list(plan.runs(config))
+    runs = list(study.runs())
     for dataset, method, seed in runs:
         path = lay.pairs(dataset, method, seed)
         path.parent.mkdir(parents=True)
         frame = base.assign(dataset=dataset, method=method, seed=seed, lam=0.1, status="complete", reason="")
         values = pd.DataFrame(random.random((len(base), len(NUMBERS) + len(names))), columns=[*NUMBERS, *names])
         pd.concat([frame.assign(labels_vanished=0.0), values], axis=1).to_parquet(path, index=False)
-        np.savez(path.with_name(plan.PANELS))
-        if method != plan.IDENTITY:
+        np.savez(path.with_name(PANELS))
+        if method != IDENTITY:
             record = {"seed": seed, "lam": 0.1, "status": "complete", "reason": "", "validation": {}}
             record |= {"checkpoint_sha256": "0", "data_sha256": "0", "environment": {"device": "cpu"}}
             write_json(path.parent / "run.json", record)
@@ -81,7 +82,7 @@ def generate(config: Config) -> int:
         manifest = {"labels": {str(k): f"structure {k}" for k in range(1, LABELS + 1)}, "shape": [32, 32]}
         manifest |= {"spacing_mm": [1, 1], "data_sha256": "0", "pairs": {"test": pairs}, "notes": "", "licences": []}
         write_json(lay.manifest(dataset), {**manifest, "splits": {"train": [], "validation": [], "test": []}})
-        for method in plan.methods(config):
+        for method in study.methods:
             if method.tuned:
                 chosen = {"lam": 0.1, "edge": False, "by_dice": None, "by_dice_ndv": None, "range": None}
                 write_json(lay.selected(dataset, method.id), chosen)
@@ -90,13 +91,13 @@ def generate(config: Config) -> int:
 
 def measure(runs: int, profile: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        config = study(runs, Path(folder))
-        row: dict[str, float] = {"runs": generate(config)}
+        study = study_of(runs, Path(folder))
+        row: dict[str, float] = {"runs": generate(study)}
         for name, stage in (("analyze_s", analyze), ("report_s", report)):
             profiler, start = cProfile.Profile(), time.perf_counter()
             if profile:
                 profiler.enable()
-            stage(config)
+            stage(study)
             profiler.disable()
             row[name] = round(time.perf_counter() - start, 1)
             if profile:

@@ -26,8 +26,8 @@ from made_study import make  # noqa: E402
 from tiny_study import TINY  # noqa: E402
 
 from regbench.orchestration import jobs  # noqa: E402
-from regbench.study import plan  # noqa: E402
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import write_json  # noqa: E402
 
 BIN = Path(sys.executable).parent
@@ -56,7 +56,7 @@ esac
 """
 
 
-def study(cells: int, *, trials: int = 0, seeds: int = 1) -> dict[str, Any]:
+def config_of(cells: int, *, trials: int = 0, seeds: int = 1) -> dict[str, Any]:
     """A config of so many cells; no trials means that lambda is given."""
     rows = max(int(cells**0.5), 1)
     columns = -(-cells // rows)
@@ -96,7 +96,7 @@ def dry_runs(counts: list[int]) -> list[dict[str, Any]]:
         for trials, seeds in ((0, 1), (16, 1), (0, 5)) if cells <= 1200 else ((0, 1),):
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
-                (folder / "study.yaml").write_text(yaml.safe_dump(study(cells, trials=trials, seeds=seeds)))
+                (folder / "study.yaml").write_text(yaml.safe_dump(config_of(cells, trials=trials, seeds=seeds)))
                 row = {"cells": cells, "trials": trials, "seeds": seeds, **snakemake(folder, "-n", "--quiet", "rules")}
                 print(row, flush=True)
                 found.append(row)
@@ -109,7 +109,7 @@ def schedules(counts: list[int], ways: list[str]) -> list[dict[str, Any]]:
     for cells, way in product(counts, ways):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            (folder / "study.yaml").write_text(yaml.safe_dump(study(cells)))
+            (folder / "study.yaml").write_text(yaml.safe_dump(config_of(cells)))
             (folder / "bin").mkdir()
             (folder / "bin" / "regbench").write_text(TOUCH)
             (folder / "bin" / "regbench").chmod(0o755)
@@ -129,9 +129,9 @@ def statuses(runs: list[int]) -> list[dict[str, Any]]:
     found = []
     for number in runs:
         with tempfile.TemporaryDirectory() as place:
-            raw = {**study(number // 5, trials=16, seeds=5), "results": f"{place}/results"}
-            config = load(raw)
-            make(config)
+            raw = {**config_of(number // 5, trials=16, seeds=5), "results": f"{place}/results"}
+            study = Study(load(raw))
+            make(study)
             path = Path(place) / "study.yaml"
             path.write_text(yaml.safe_dump(raw))
             times = []
@@ -139,8 +139,8 @@ def statuses(runs: list[int]) -> list[dict[str, Any]]:
                 began = time.perf_counter()
                 subprocess.run([str(BIN / "regbench"), "status", str(path)], check=True, stdout=subprocess.DEVNULL)
                 times.append(time.perf_counter() - began)
-            files = sum(len(names) for _, _, names in os.walk(plan.layout(config).root))
-            row = {"runs": len(list(plan.runs(config))), "jobs": len(jobs.of_study(config)), "files": files}
+            files = sum(len(names) for _, _, names in os.walk(study.layout.root))
+            row = {"runs": len(list(study.runs())), "jobs": len(jobs.of_study(study)), "files": files}
             found.append({**row, "first_seconds": round(times[0], 2), "seconds": round(min(times), 2)})
             print(found[-1], flush=True)
     return found

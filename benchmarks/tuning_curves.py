@@ -14,9 +14,10 @@ from regbench.losses.objective import objective
 from regbench.metrics import dice, ndv_percent
 from regbench.models.predict import build_model
 from regbench.spatial import warp_labels
-from regbench.study import plan
-from regbench.study.config import load, read_yaml
+from regbench.study.load import load
+from regbench.study.methods import Method, Study
 from regbench.study.specs import ComponentSpec
+from regbench.study.yaml_file import read_yaml
 from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent
@@ -35,7 +36,7 @@ def brains(path: Path) -> tuple[torch.Tensor, np.ndarray]:
     return torch.from_numpy(images.reshape(n, height // 2, 2, width // 2, 2).mean((2, 4)))[:, None], labels[:, ::2, ::2]
 
 
-def score(method: plan.Method, lam: float, images: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
+def score(method: Method, lam: float, images: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
     """Mean Dice and mean NDV (%) over fixed pairs i, i + 5."""
     parts = [
         ComponentSpec(name=part.name, parameters=part.parameters) for part in (method.similarity, method.regularizer)
@@ -60,13 +61,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    config = load(read_yaml(ROOT.parent / "configs" / "quick.yaml"))
+    study = Study(load(read_yaml(ROOT.parent / "configs" / "quick.yaml")))
     images, labels = brains(options.data)
     cells = {}
-    for method in plan.methods(config):
+    for method in study.methods:
         if not method.tuned or method.needs_training:
             continue
-        low, high = plan.lambda_of(config, method.id)["range"]
+        low, high = study.lambda_of(method.id).range
         lams = np.geomspace(low, high, POINTS)
         scores = [score(method, float(lam), images, labels) for lam in lams]
         cells[method.id] = {

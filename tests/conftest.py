@@ -50,11 +50,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The prepared data of the tiny study; not to be changed."""
     from regbench.data.cache import load as load_data
     from regbench.data.prepare import prepare
-    from regbench.study import plan
-    from regbench.study.config import load
+    from regbench.study.job_specs import prepare_spec
+    from regbench.study.load import load
+    from regbench.study.methods import Study
 
     folder = tmp_path_factory.mktemp("data")
-    prepare(plan.prepare_job(load(TINY), "brains"), folder)
+    prepare(prepare_spec(Study(load(TINY)), "brains"), folder)
     return load_data(folder)
 
 
@@ -84,20 +85,20 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(finished_study: Path, tmp_path: Path, empty_store: Path) -> Any:
     """A copy of it, for a test to change."""
-    from tracked_study import Study
+    from tracked_study import TrackedStudy
 
-    return Study(finished_study, tmp_path, empty_store)
+    return TrackedStudy(finished_study, tmp_path, empty_store)
 
 
 @pytest.fixture(scope="session")
 def wanted(finished_study: Path, tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> dict[str, Any]:
     """What one undisturbed push of it leaves in a store."""
-    from tracked_study import Study
+    from tracked_study import TrackedStudy
 
     from regbench.tracking import track
 
-    study = Study(finished_study, tmp_path_factory.mktemp("wanted"), empty_store)
-    track(study.config)
+    study = TrackedStudy(finished_study, tmp_path_factory.mktemp("wanted"), empty_store)
+    track(study.study)
     return study.state()
 
 

@@ -62,11 +62,15 @@ MUTANTS = [
         ("an image and zeros", "register(model, image, image)", "register(model, image, image * 0)"),
     ),
     *of(
-        "plan.py",
+        "study/methods.py",
         "evaluation/test_controls",
-        ("controls although not asked", "if config.controls else ()", "if True else ()"),
-        ("similarities for all", "if method == IDENTITY and config.controls:", "if config.controls:"),
-        ("a control by itself", "if found.control:", "if False:"),
+        ("controls although not asked", "if self.config.controls else ()", "if True else ()"),
+    ),
+    *of(
+        "study/job_specs.py",
+        "evaluation/test_controls",
+        ("similarities for all", "if method == IDENTITY and study.config.controls", "if study.config.controls"),
+        ("a control by itself", "if row.control:", "if False:"),
     ),
     *of(
         "report/controls.py",

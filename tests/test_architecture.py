@@ -8,7 +8,11 @@ import pytest
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
 LIGHT = (
     "regbench.study.config",
-    "regbench.study.plan",
+    "regbench.study.load",
+    "regbench.study.yaml_file",
+    "regbench.study.job_specs",
+    "regbench.study.layout",
+    "regbench.study.methods",
     "regbench.tuning.rounds",
     "regbench.cli.main",
     "regbench.system.files",
@@ -29,11 +33,13 @@ def test_light_modules_import_nothing_heavy(module):
 def test_slices_import_nothing_heavy(tiny_file):
     """Snakemake computes slices when it starts, and starts in every cluster job."""
     code = (
-        "import sys, pathlib\nfrom regbench.study import config, plan\n"
-        f"study = config.load(config.read_yaml(pathlib.Path({str(tiny_file)!r})))\n"
-        "method = plan.methods(study)[-1].id\n"
-        "plan.prepare_job(study, 'brains'), plan.trial_job(study, method), plan.cell_job(study, 'brains', method)\n"
-        "plan.study_job(study, 'report.write'), plan.runtime_job(study)\n"
+        "import sys, pathlib\nfrom regbench.study import job_specs\nfrom regbench.study.load import load\n"
+        "from regbench.study.methods import Study\nfrom regbench.study.yaml_file import read_yaml\n"
+        f"study = Study(load(read_yaml(pathlib.Path({str(tiny_file)!r}))))\n"
+        "method = study.methods[-1].id\n"
+        "job_specs.prepare_spec(study, 'brains'), job_specs.trial_spec(study, method)\n"
+        "job_specs.cell_spec(study, 'brains', method)\n"
+        "job_specs.study_spec(study, 'report.write'), job_specs.timing_spec(study)\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

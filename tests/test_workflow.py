@@ -18,7 +18,8 @@ from tiny_study import ROOT, TINY
 
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 
 BIN = Path(sys.executable).parent
 CLOSING = {"analyze": 1, "report": 1, "track": 1, "all": 1}
@@ -99,8 +100,10 @@ def test_everything_is_there(finished):
 
 def test_the_plan_foresaw_its_files_and_its_size(finished):
     folder, _ = finished
-    config = load({**yaml.safe_load((folder / "tiny.yaml").read_text()), "results": str(folder / "results")})
-    found, root = estimate(config), folder / "results/tiny"
+    finished_study = Study(
+        load({**yaml.safe_load((folder / "tiny.yaml").read_text()), "results": str(folder / "results")})
+    )
+    found, root = estimate(finished_study), folder / "results/tiny"
     places = ("runs", "tuning", "runtime", "state/trials", "state/runtime", "logs")
     made = [path for place in places for path in (root / place).rglob("*") if path.is_file()]
     rules = ("propose", "trial", "select", "train", "evaluate", "runtime")
@@ -177,7 +180,10 @@ def test_a_cell_as_one_job(finished, tmp_path):
     """Another number of jobs, killed once on the way; the same tables and checkpoints, and nothing left to do."""
     config = study(tmp_path, one_job_per_cell=True, models=[*TINY["models"], "instance"], tracking={"enabled": False})
     planning = snakemake(tmp_path, config, "-n")
-    counts, sent = planned(planning.stdout + planning.stderr), jobs.of_study(load(yaml.safe_load(config.read_text())))
+    counts, sent = (
+        planned(planning.stdout + planning.stderr),
+        jobs.of_study(Study(load(yaml.safe_load(config.read_text())))),
+    )
     assert (counts["cell"], counts["cell_untrained"], counts["evaluate"]) == (2, 2, 1)
     assert counts["total"] == len(sent) + len(CLOSING) - 1
     config = study(tmp_path, one_job_per_cell=True, tracking={"enabled": False})
@@ -203,7 +209,7 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     counts = planned(done.stdout + done.stderr)
     assert counts["train"] == 4
-    sent = jobs.of_study(load(yaml.safe_load(config.read_text())))
+    sent = jobs.of_study(Study(load(yaml.safe_load(config.read_text()))))
     assert counts == {**Counter(job.rule for job in sent), **CLOSING, "total": len(sent) + len(CLOSING)}
 
 

@@ -11,13 +11,13 @@ from regbench.cli.options import ConfigFile, DatasetId, Threads, dataset_of, loa
 def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
     """Build the arrays and the manifest of a dataset."""
     from regbench.data.prepare import prepare as build
-    from regbench.study import plan
+    from regbench.study.job_specs import prepare_spec
     from regbench.system import memory
 
     memory.give_back()
-    config = load_study(config_file)
-    name = dataset_of(config, dataset)
-    build(plan.prepare_job(config, name), plan.layout(config).data(name), threads=threads)
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    build(prepare_spec(study, name), study.layout.data(name), threads=threads)
 
 
 def inspect(
@@ -31,12 +31,12 @@ def inspect(
 ) -> None:
     """Show what the loader reads of a dataset; store nothing."""
     from regbench.data.inspect import inspect as look
-    from regbench.study import plan
+    from regbench.study.job_specs import prepare_spec
     from regbench.system import memory
 
     memory.give_back()
-    config = load_study(config_file)
-    print(look(plan.prepare_job(config, dataset_of(config, dataset)), picture, threads=threads), end="")
+    study = load_study(config_file)
+    print(look(prepare_spec(study, dataset_of(study, dataset)), picture, threads=threads), end="")
     if picture is not None:
         print(f"\npicture  {picture}")
 
@@ -67,8 +67,7 @@ def export_images(
     """Write the test images as NIfTI, for other programs."""
     from regbench.data.cache import load
     from regbench.evaluation.export import export_images as write
-    from regbench.study import plan
 
-    config = load_study(config_file, check=False)
-    data = load(plan.layout(config).data(dataset_of(config, dataset)))
+    study = load_study(config_file, check=False)
+    data = load(study.layout.data(dataset_of(study, dataset)))
     print(f"{len(write(data, out))} files in {out}")

@@ -9,7 +9,7 @@ import typer
 from regbench.system.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from regbench.study.config import Config
+    from regbench.study.methods import Study
 
 
 def whole(text: str) -> int:
@@ -59,8 +59,8 @@ SaveEvery = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, for programs")]
 
 
-def load_study(path: Path, *, check: bool = True) -> "Config":
-    """Read the config of a study.
+def load_study(path: Path, *, check: bool = True) -> "Study":
+    """Read the config of a study, and what it says is to be done.
 
     Args:
         path: its file.
@@ -69,39 +69,39 @@ def load_study(path: Path, *, check: bool = True) -> "Config":
     Raises:
         UsageError: names every mistake.
     """
-    from regbench.study.config import load, read_yaml
+    from regbench.study.load import load
+    from regbench.study.methods import Study
+    from regbench.study.yaml_file import read_yaml
 
     if not check:
-        return load(read_yaml(path), where=str(path))
+        return Study(load(read_yaml(path), where=str(path)))
     from regbench.orchestration.registries import check_component
 
-    return load(read_yaml(path), check_component, where=str(path))
+    return Study(load(read_yaml(path), check_component, where=str(path)))
 
 
-def dataset_of(config: "Config", given: str | None) -> str:
+def dataset_of(study: "Study", given: str | None) -> str:
     """The dataset that `--dataset` names, or the only one.
 
     Raises:
         UsageError: if the study has none of that name, or several and none is named.
     """
-    known = [dataset.id for dataset in config.datasets]
+    known = [dataset.id for dataset in study.config.datasets]
     if given is None and len(known) == 1:
         return known[0]
     if given is None or given not in known:
         hint = did_you_mean(given or "", known)
-        raise UsageError(f"--dataset must name a dataset of study `{config.study}`, but got {given!r}; {hint}")
+        raise UsageError(f"--dataset must name a dataset of study `{study.name}`, but got {given!r}; {hint}")
     return given
 
 
-def check_replicate(config: "Config", method: str, replicate: int) -> None:
+def check_replicate(study: "Study", method: str, replicate: int) -> None:
     """Compare `--replicate` with the searches of a cell.
 
     Raises:
         UsageError: if the cell has no such search.
     """
-    from regbench.study import plan
-
-    known = plan.replicates(config, method)
+    known = study.replicates(method)
     if replicate not in known:
         raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
 

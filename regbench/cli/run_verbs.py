@@ -36,16 +36,16 @@ def train(
 ) -> None:
     """Train one model."""
     from regbench.data.cache import load
-    from regbench.study import plan
+    from regbench.study.job_specs import final_spec
     from regbench.tuning.chosen_run import ChosenRun, chosen_run, train_run
 
-    config = load_study(config_file)
-    take_device(config.training.device, threads)
-    name, lay = dataset_of(config, dataset), plan.layout(config)
+    study = load_study(config_file)
+    take_device(study.config.training.device, threads)
+    name, lay = dataset_of(study, dataset), study.layout
     if lam is None:
-        run = chosen_run(config, name, method, seed)
+        run = chosen_run(study, name, method, seed)
     elif 0 < lam < float("inf"):
-        run = ChosenRun(plan.final_job(config, method, seed).model_copy(update={"lam": lam}))
+        run = ChosenRun(final_spec(study, method, seed).model_copy(update={"lam": lam}))
     else:
         raise UsageError(f"--lam must be a positive number, but got {lam:g}")
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
@@ -67,14 +67,13 @@ def evaluate(
     """Evaluate one run on all test pairs."""
     from regbench.data.cache import load
     from regbench.evaluation.run_rows import evaluate_run
-    from regbench.study import plan
 
-    config = load_study(config_file)
-    take_device(config.training.device, threads)
-    name, lay = dataset_of(config, dataset), plan.layout(config)
+    study = load_study(config_file)
+    take_device(study.config.training.device, threads)
+    name, lay = dataset_of(study, dataset), study.layout
     owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
     folder = run or lay.run(name, method, seed)
-    evaluate_run(config, method, seed, load(lay.data(name)), folder=folder, owner=owner)
+    evaluate_run(study, method, seed, load(lay.data(name)), folder=folder, owner=owner)
 
 
 def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
@@ -84,15 +83,15 @@ def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
     """
     from regbench.data.cache import load
     from regbench.evaluation import timing
-    from regbench.study import plan
+    from regbench.study.job_specs import timing_spec
     from regbench.system.ownership import owning
 
-    config = load_study(config_file)
-    take_device(config.training.device, threads)
-    name, lay = dataset_of(config, dataset), plan.layout(config)
-    folders = [lay.run(*run) for run in plan.tuned_runs(config) if run[0] == name]
+    study = load_study(config_file)
+    take_device(study.config.training.device, threads)
+    name, lay = dataset_of(study, dataset), study.layout
+    folders = [lay.run(*run) for run in study.tuned_runs() if run[0] == name]
     with owning(lay.runtime_owner(name), f"timing of {name}"):
-        job = plan.runtime_job(config)
+        job = timing_spec(study)
         timing.runtime(job, load(lay.data(name)), folders, lay.runtime_state(name), lay.runtime(name))
 
 
@@ -113,12 +112,11 @@ def export(
     """Write the displacements of a run as NIfTI."""
     from regbench.data.cache import load
     from regbench.evaluation import export as nifti_export
-    from regbench.study import plan
 
-    config = load_study(config_file)
-    take_device(config.training.device, threads)
-    name, lay = dataset_of(config, dataset), plan.layout(config)
-    if plan.find_method(config, method).model is None:
+    study = load_study(config_file)
+    take_device(study.config.training.device, threads)
+    name, lay = dataset_of(study, dataset), study.layout
+    if study.method(method).model is None:
         raise UsageError(f"--method must name a method with a model, but `{method}` moves nothing")
     folder = lay.run(name, method, seed)
     target = out or folder / "displacements"
@@ -139,11 +137,11 @@ def evaluate_fields(
     """Evaluate displacement fields of any program."""
     from regbench.data.cache import load
     from regbench.evaluation import run_rows
-    from regbench.study import plan
+    from regbench.study.layout import PAIRS
 
-    config = load_study(config_file)
-    target = out or fields / plan.PAIRS
-    data = load(plan.layout(config).data(dataset_of(config, dataset)))
+    study = load_study(config_file)
+    target = out or fields / PAIRS
+    data = load(study.layout.data(dataset_of(study, dataset)))
     print(f"{run_rows.evaluate_fields(data, fields, form, target)}\nrows {target}")
 
 

@@ -30,10 +30,9 @@ def list_components() -> None:
 
 def check(config_file: ConfigFile) -> None:
     """Report every mistake of a config at once; run nothing."""
-    from regbench.study import plan
 
-    config = load_study(config_file)
-    print(f"`{config_file}` is sound: {len(plan.methods(config))} methods, {len(list(plan.runs(config)))} runs")
+    study = load_study(config_file)
+    print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 
 def plan(
@@ -56,16 +55,16 @@ def plan(
     """
     from regbench.orchestration.estimate import estimate, text
 
-    config = load_study(config_file)
+    study = load_study(config_file)
     if to_decide is None:
-        estimated = estimate(config, at_once=at_once, measured=measured or [])
+        estimated = estimate(study, at_once=at_once, measured=measured or [])
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
         return
     from regbench.orchestration import pilot
 
     metric, width = pilot.wish(to_decide)
-    needed = pilot.to_decide(config, metric, width, measured or [])
-    print(json.dumps(needed, indent=1) if as_json else pilot.text(needed, config, metric, width))
+    needed = pilot.to_decide(study, metric, width, measured or [])
+    print(json.dumps(needed, indent=1) if as_json else pilot.text(needed, study, metric, width))
 
 
 def schema(
@@ -74,7 +73,7 @@ def schema(
     out: Annotated[Path, typer.Option(help="file of the schema")] = Path("workflow/config.schema.json"),
 ) -> None:
     """Write the JSON schema of configs."""
-    from regbench.study.config import json_schema
+    from regbench.study.load import json_schema
     from regbench.system.files import read_json, write_json
 
     wanted = json_schema()
@@ -99,20 +98,19 @@ def show(config_file: ConfigFile) -> None:
     """Print the table and where the files of a study are."""
     from regbench.report.summary_file import load_summary
     from regbench.report.terminal import closing, legend, terminal_table
-    from regbench.study import plan
 
-    config = load_study(config_file, check=False)
-    lay = plan.layout(config)
+    study = load_study(config_file, check=False)
+    lay = study.layout
     if not (lay.tables / "main.csv").exists():
         raise RegbenchError(
             f"`{lay.tables / 'main.csv'}` must exist, but does not yet. "
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
-    summary = load_summary(config)
+    summary = load_summary(study)
     print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
     print(f"page     {lay.page} (everything below in one file; open it in a browser)")
     print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
-    if config.tracking.enabled:
+    if study.config.tracking.enabled:
         print(f"MLflow   regbench ui {config_file}")
     print(f"\n{closing(summary)}")
 
@@ -122,12 +120,11 @@ def cancel(config_file: ConfigFile) -> None:
 
     Jobs of other studies, and of a study that still runs, go on.
     """
-    from regbench.study import plan
     from regbench.system import slurm
     from regbench.system.ownership import owned
 
-    config = load_study(config_file, check=False)
-    lay = plan.layout(config)
-    owned(lay.workflow_lock, f"study `{config.study}`")  # while the head lives, its jobs are no orphans
-    ended = slurm.cancel(slurm.job_prefix(config.study, lay.root))
+    study = load_study(config_file, check=False)
+    lay = study.layout
+    owned(lay.workflow_lock, f"study `{study.name}`")  # while the head lives, its jobs are no orphans
+    ended = slurm.cancel(slurm.job_prefix(study.name, lay.root))
     print(f"ended: {slurm.summary(ended)}" if ended else "no job of this study is in the queue")

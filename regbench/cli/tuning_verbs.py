@@ -31,15 +31,14 @@ def propose(
     round_: Round,
 ) -> None:
     """Propose the lambdas of one round of trials."""
-    from regbench.study import plan
     from regbench.tuning.search_files import propose_round
 
-    config = load_study(config_file, check=False)
-    name = dataset_of(config, dataset)
-    check_replicate(config, method, replicate)
-    if not 0 <= round_ < plan.rounds(config, method):
-        raise UsageError(f"--round must be 0 to {plan.rounds(config, method) - 1}, but got {round_}")
-    propose_round(config, name, method, round_, replicate)
+    study = load_study(config_file, check=False)
+    name = dataset_of(study, dataset)
+    check_replicate(study, method, replicate)
+    if not 0 <= round_ < study.rounds(method):
+        raise UsageError(f"--round must be 0 to {study.rounds(method) - 1}, but got {round_}")
+    propose_round(study, name, method, round_, replicate)
 
 
 def trial(
@@ -57,25 +56,24 @@ def trial(
 ) -> None:
     """Run proposed trials of one round."""
     from regbench.data.cache import load
-    from regbench.study import plan
     from regbench.tuning.trial_batch import run_batch
 
-    config = load_study(config_file)
-    take_device(config.training.device, threads)
-    name = dataset_of(config, dataset)
-    check_replicate(config, method, replicate)
-    data = load(plan.layout(config).data(name))
-    run_batch(config, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
+    study = load_study(config_file)
+    take_device(study.config.training.device, threads)
+    name = dataset_of(study, dataset)
+    check_replicate(study, method, replicate)
+    data = load(study.layout.data(name))
+    run_batch(study, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
 
 
 def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: MethodId, replicate: Replicate = 0) -> None:
     """Choose the lambda of a cell from its trials."""
     from regbench.tuning.search_files import choose_lambda
 
-    config = load_study(config_file, check=False)
-    name = dataset_of(config, dataset)
-    check_replicate(config, method, replicate)
-    choose_lambda(config, name, method, replicate)
+    study = load_study(config_file, check=False)
+    name = dataset_of(study, dataset)
+    check_replicate(study, method, replicate)
+    choose_lambda(study, name, method, replicate)
 
 
 def cell(
@@ -92,9 +90,9 @@ def cell(
     """
     from regbench.tuning.cell import run_cell
 
-    config = load_study(config_file)
-    name = dataset_of(config, dataset)
-    run_cell(config, name, method, threads=threads, save_every=save_every, bar=bar())
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    run_cell(study, name, method, threads=threads, save_every=save_every, bar=bar())
 
 
 def export_optuna(
@@ -108,11 +106,10 @@ def export_optuna(
 
     `optuna-dashboard STORAGE` opens it.
     """
-    from regbench.study import plan
     from regbench.tuning import optuna_export
 
-    config = load_study(config_file, check=False)
-    url = storage or f"sqlite:///{plan.layout(config).optuna_database}"
-    counts = optuna_export.export_optuna(config, url)
+    study = load_study(config_file, check=False)
+    url = storage or f"sqlite:///{study.layout.optuna_database}"
+    counts = optuna_export.export_optuna(study, url)
     print("Optuna: " + ", ".join(f"{count} studies {what}" for what, count in counts.items()))
     print("open it: optuna-dashboard STORAGE (pip install optuna-dashboard)")

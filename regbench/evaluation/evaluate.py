@@ -19,7 +19,7 @@ from regbench.metrics import METRICS, inverse_consistency_mm
 from regbench.models.classical import BASELINES, software
 from regbench.models.predict import registered, self_displacements
 from regbench.study.components import bind
-from regbench.study.plan import PANELS
+from regbench.study.layout import PANELS
 from regbench.study.specs import ComponentSpec, EvaluateSpec, TrainSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, replacing

@@ -4,30 +4,31 @@ from pathlib import Path
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.evaluate import evaluate, means
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import evaluate_spec
+from regbench.study.layout import PAIRS
+from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import UsageError
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
 
 
-def evaluate_run(config: Config, method: str, seed: int, data: Dataset, *, folder: Path, owner: Path) -> None:
+def evaluate_run(study: Study, method: str, seed: int, data: Dataset, *, folder: Path, owner: Path) -> None:
     """Write the rows of a run into its folder, by one process at a time.
 
     Args:
-        config: of the study.
+        study: with the run.
         method: id of the method; one without a lambda needs no run in `folder`.
         seed: of the run.
         data: the prepared dataset.
         folder: of the run.
         owner: file that says which process evaluates it.
     """
-    spec = plan.evaluate_job(config, method, seed)
+    spec = evaluate_spec(study, method, seed)
     with owning(owner, f"evaluation of {method}, seed {seed},"):
-        run = folder if plan.find_method(config, method).tuned else None
+        run = folder if study.method(method).tuned else None
         with clocked("evaluate"):
-            evaluate(spec, data, run, folder / plan.PAIRS)
+            evaluate(spec, data, run, folder / PAIRS)
 
 
 def evaluate_fields(data: Dataset, folder: Path, form: str, out: Path) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from regbench.orchestration.jobs import WHOLE_CELL, Job
-from regbench.study import plan
-from regbench.study.config import Config, DatasetConfig
+from regbench.study.config import DatasetConfig
+from regbench.study.layout import IDENTITY
+from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec
 from regbench.system.files import read_json
 from regbench.training.training_log import POINTS
@@ -23,16 +24,16 @@ SMALL = 5_000.0  # record and logs of a run
 LIVE_HEADER, LIVE_POINT = 1_000.0, 75.0  # of a training's own log (regbench.training.training_log)
 
 
-def files(config: Config, jobs: Iterable[Job]) -> dict[str, int]:
+def files(study: Study, jobs: Iterable[Job]) -> dict[str, int]:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
     number, folders = 0, set[str]()
     for job in jobs:
         number += FILES.get(job.rule, 0)
-        number += 2 * len(plan.controls(config)) * (job.method == plan.IDENTITY)  # rows and panels
-        rounds = plan.rounds(config, job.method) if job.rule in ("select", *WHOLE_CELL) else 0
+        number += 2 * len(study.controls) * (job.method == IDENTITY)  # rows and panels
+        rounds = study.rounds(job.method) if job.rule in ("select", *WHOLE_CELL) else 0
         if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
-            searches, runs = len(plan.replicates(config, job.method)), len(plan.seeds(config, job.method))
-            of_search = 1 + (rounds > 0) + sum(1 + len(plan.batches(config, n)) for n in range(rounds))
+            searches, runs = len(study.replicates(job.method)), len(study.seeds(job.method))
+            of_search = 1 + (rounds > 0) + sum(1 + len(study.batches(n)) for n in range(rounds))
             number += 2 + searches * of_search + runs * 5
         else:
             number += rounds > 0  # the state of all trials of the search
@@ -40,31 +41,31 @@ def files(config: Config, jobs: Iterable[Job]) -> dict[str, int]:
     return {"files": number, "folders": len(folders)}
 
 
-def disk(config: Config) -> dict[str, float | None]:
+def disk(study: Study) -> dict[str, float | None]:
     """Bytes by folder; None where the size of the images is not known before they are prepared."""
     sizes: dict[str, float | None] = {"data": 0.0, "runs": 0.0, "tuning": 0.0}
-    for dataset in config.datasets:
-        shape, labels, size, pairs = _images(config, dataset)
+    for dataset in study.config.datasets:
+        shape, labels, size, pairs = _images(study, dataset)
         sizes["data"] = None if size is None or sizes["data"] is None else sizes["data"] + size
-        for method in plan.methods(config):
-            seeds = len(plan.seeds(config, method.id))
+        for method in study.methods:
+            seeds = len(study.seeds(method.id))
             columns = 45 + 4 * (labels or 0)
             run = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
             if method.model and method.needs_training:
-                run += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * config.training.steps
-                run += LIVE_HEADER + LIVE_POINT * min(config.training.steps, POINTS)
+                run += 4 * _parameters(method.model, len(shape) or 3) + HISTORY * study.config.training.steps
+                run += LIVE_HEADER + LIVE_POINT * min(study.config.training.steps, POINTS)
             sizes["runs"] = (sizes["runs"] or 0) + seeds * run
-            curve = min(CURVE, config.tuning.steps) if method.needs_training else 0
+            curve = min(CURVE, study.config.tuning.steps) if method.needs_training else 0
             trial = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
             trial += LIVE_HEADER + LIVE_POINT * curve
-            trials = config.tuning.replicates * config.tuning.trials * (plan.rounds(config, method.id) > 0)
+            trials = study.config.tuning.replicates * study.config.tuning.trials * (study.rounds(method.id) > 0)
             sizes["tuning"] = (sizes["tuning"] or 0) + trial * trials
     return sizes
 
 
-def _images(config: Config, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
+def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
     """Shape, number of labels, bytes of the arrays, number of pairs; from the manifest, else from the config."""
-    lay, pairs = plan.layout(config), {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
+    lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
     if lay.manifest(dataset.id).is_file():
         manifest = read_json(lay.manifest(dataset.id))
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())

@@ -18,8 +18,10 @@ from regbench.orchestration.disk import disk, files
 from regbench.orchestration.jobs import CELL, Job, of_cell, of_dataset, of_study
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
-from regbench.study import plan
-from regbench.study.config import Config, load
+from regbench.study.job_specs import final_spec
+from regbench.study.layout import Layout
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json
 from regbench.system.job_usage import seconds_in
@@ -59,57 +61,57 @@ class Calibration:
         return float(np.mean(self.beside)) if self.beside else self.around_mean
 
 
-def estimate(config: Config, *, at_once: int = 1, measured: Iterable[Path] = ()) -> dict[str, Any]:
+def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -> dict[str, Any]:
     """Everything as JSON.
 
     Args:
-        config: of the study.
+        study: to estimate.
         at_once: jobs on a GPU (or core) at one time.
         measured: folders of finished studies, beside those in the config's results folder.
     """
-    jobs = of_study(config)
-    counts = Counter(job.rule for job in jobs) + Counter([*CLOSING, *(["track"] if config.tracking.enabled else [])])
-    cells = [method for _ in config.datasets for method in plan.methods(config) if method.tuned]
-    searches = sum(plan.rounds(config, method.id) > 0 for method in cells) * config.tuning.replicates
-    trials = searches * config.tuning.trials
-    runs = list(plan.runs(config))
-    trained = [run for run in runs if plan.find_method(config, run[1]).needs_training]
+    jobs = of_study(study)
+    closing = [*CLOSING, *(["track"] if study.config.tracking.enabled else [])]
+    counts = Counter(job.rule for job in jobs) + Counter(closing)
+    cells = [method for _ in study.config.datasets for method in study.methods if method.tuned]
+    searches = sum(study.rounds(method.id) > 0 for method in cells) * study.config.tuning.replicates
+    trials = searches * study.config.tuning.trials
+    runs = list(study.runs())
+    trained = [run for run in runs if study.method(run[1]).needs_training]
     answer = {
-        "study": config.study,
+        "study": study.name,
         "jobs": dict(counts),
         "runs": len(runs),
         "trials": trials,
         "searches": searches,
-        "training_steps": len(trained) * config.training.steps,
+        "training_steps": len(trained) * study.config.training.steps,
         "trial_steps": sum(
-            config.tuning.replicates * config.tuning.trials * config.tuning.steps
+            study.config.tuning.replicates * study.config.tuning.trials * study.config.tuning.steps
             for method in cells
-            if plan.rounds(config, method.id) and method.needs_training
+            if study.rounds(method.id) and method.needs_training
         ),
-        "mlflow_runs": (
-            len(list(plan.tuned_runs(config))) + trials + len(plan.methods(config)) * len(config.datasets) + 1
-        )
-        * config.tracking.enabled,
+        "mlflow_runs": (len(list(study.tuned_runs())) + trials + len(study.methods) * len(study.config.datasets) + 1)
+        * study.config.tracking.enabled,
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
-        "disk_bytes": disk(config),
-        "files": files(config, jobs),
+        "disk_bytes": disk(study),
+        "files": files(study, jobs),
     }
-    calibration = calibrations(config, measured)
-    answer["hours"] = [_hours(config, device, one, jobs, at_once) for device, one in sorted(calibration.items())]
+    calibration = calibrations(study, measured)
+    answer["hours"] = [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())]
     return answer
 
 
-def calibrations(config: Config, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
+def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
     """By device, what finished runs of the same data and networks took, in the results folder and in `measured`."""
     by_device: dict[str, Calibration] = defaultdict(Calibration)
-    for folder in sorted({*Path(config.results).glob("*"), *map(Path, measured)}):
+    for folder in sorted({*Path(study.config.results).glob("*"), *map(Path, measured)}):
         try:
-            other = load({**read_json(plan.Layout(folder).config), "results": str(folder.parent), "study": folder.name})
+            raw = {**read_json(Layout(folder).config), "results": str(folder.parent), "study": folder.name}
+            other = Study(load(raw))
         except RegbenchError:
             continue  # of an older regbench, or no study
-        same = {entry.id for entry in other.datasets if _data(entry) in map(_data, config.datasets)}
-        for dataset, method in ((d, m) for d in same for m in plan.methods(other) if m.tuned):
-            _measure(config, other, dataset, method.id, by_device)
+        same = {entry.id for entry in other.config.datasets if _data(entry) in map(_data, study.config.datasets)}
+        for dataset, method in ((d, m) for d in same for m in other.methods if m.tuned):
+            _measure(study, other, dataset, method.id, by_device)
     return by_device
 
 
@@ -117,12 +119,12 @@ def _data(entry: Any) -> str:
     return canonical_json(entry.model_dump(mode="json", include={"source", "parameters", "preprocessing"}))
 
 
-def _measure(config: Config, other: Config, dataset: str, method: str, by_device: dict[str, Calibration]) -> None:
+def _measure(study: Study, other: Study, dataset: str, method: str, by_device: dict[str, Calibration]) -> None:
     """Add what the runs of another study's cell took, if they are of the same network and losses."""
-    layout = plan.layout(other)
-    if _key(config, method) != _key(other, method):
+    layout = other.layout
+    if _key(study, method) != _key(other, method):
         return
-    for seed in plan.seeds(other, method)[:SAMPLE]:
+    for seed in other.seeds(method)[:SAMPLE]:
         path = layout.run_record(dataset, method, seed)
         if not path.is_file():
             continue
@@ -138,22 +140,22 @@ def _measure(config: Config, other: Config, dataset: str, method: str, by_device
             calibration.jobs["runtime"].append(timing / _timed(other)[dataset])
 
 
-def _add(calibration: Calibration, config: Config, job: Job, training: float, seconds: float | None) -> None:
+def _add(calibration: Calibration, study: Study, job: Job, training: float, seconds: float | None) -> None:
     """Add what a job of a run took.
 
     Args:
         calibration: of the run's device; receives the times.
-        config: of the study that ran.
+        study: that ran.
         job: of the run's cell.
         training: seconds of the run's training.
         seconds: of the whole job; None where it is another run's, or not known.
     """
-    key, a_step = _key(config, job.method), training / config.training.steps
-    whole_length = config.training.patience is None  # else nobody knows how many steps there were
+    key, a_step = _key(study, job.method), training / study.config.training.steps
+    whole_length = study.config.training.patience is None  # else nobody knows how many steps there were
     if job.rule == CELL and whole_length:
         calibration.steps[key].append(a_step)
         if seconds is not None:
-            trainings, steps = _trainings(config, job.method)
+            trainings, steps = _trainings(study, job.method)
             calibration.beside.append(max(seconds - a_step * steps, 0.0) / trainings)
     if seconds is None or job.rule == CELL:
         return
@@ -163,17 +165,17 @@ def _add(calibration: Calibration, config: Config, job: Job, training: float, se
         calibration.around.append(max(seconds - training, 0.0))
 
 
-def _timed(config: Config) -> Counter[str]:
+def _timed(study: Study) -> Counter[str]:
     """How many methods of each dataset are timed."""
-    methods = [method for method in plan.methods(config) if method.tuned] + plan.timed_baselines(config)
-    return Counter({dataset.id: len(methods) for dataset in config.datasets})
+    methods = [method for method in study.methods if method.tuned] + study.timed_baselines()
+    return Counter({dataset.id: len(methods) for dataset in study.config.datasets})
 
 
-def _key(config: Config, method: str) -> str:
+def _key(study: Study, method: str) -> str:
     """What the time of a step depends on, beside data and device; empty where the study has no such method."""
-    if method not in {known.id for known in plan.methods(config)} or not plan.find_method(config, method).tuned:
+    if method not in {known.id for known in study.methods} or not study.method(method).tuned:
         return ""
-    spec = plan.final_job(config, method, 0)
+    spec = final_spec(study, method, 0)
     return canonical_json(
         spec.model_dump(
             mode="json",
@@ -183,7 +185,7 @@ def _key(config: Config, method: str) -> str:
     )
 
 
-def _hours(config: Config, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> dict[str, Any]:
+def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> dict[str, Any]:
     """Hours on one device, by rule, in all, and by the clock; `guessed` names methods that were not measured."""
     hours: dict[str, float] = defaultdict(float)
     chains: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
@@ -191,7 +193,7 @@ def _hours(config: Config, device: str, calibration: Calibration, jobs: Iterable
     for job in jobs:
         if job.rule not in ON_GPU:
             continue
-        seconds, measured = _seconds(config, calibration, job)
+        seconds, measured = _seconds(study, calibration, job)
         guessed |= set() if measured else {job.method}
         if seconds is None:
             unknown.add(job.rule)
@@ -208,33 +210,33 @@ def _hours(config: Config, device: str, calibration: Calibration, jobs: Iterable
     }  # fmt: skip
 
 
-def _seconds(config: Config, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
+def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
     """What a job will take, None where nothing like it was measured; and False if its method was not."""
     if job.rule in ("train", "trial", CELL) and calibration.any_step is not None:
-        of_method = calibration.steps.get(_key(config, job.method))
+        of_method = calibration.steps.get(_key(study, job.method))
         a_step = float(np.median(of_method)) if of_method else calibration.any_step
         if job.rule == CELL:
-            trainings, steps = _trainings(config, job.method)
+            trainings, steps = _trainings(study, job.method)
             return a_step * steps + calibration.beside_mean * trainings, bool(of_method)
-        return a_step * _steps(config, job) + calibration.around_mean, bool(of_method)
+        return a_step * _steps(study, job) + calibration.around_mean, bool(of_method)
     of_rule = calibration.jobs.get(job.rule)
     if not of_rule:
         return None, True
-    return float(np.mean(of_rule)) * (_timed(config)[job.dataset] if job.rule == "runtime" else 1), True
+    return float(np.mean(of_rule)) * (_timed(study)[job.dataset] if job.rule == "runtime" else 1), True
 
 
-def _trainings(config: Config, method: str) -> tuple[int, int]:
+def _trainings(study: Study, method: str) -> tuple[int, int]:
     """How many trainings a cell has, trials among them, and how many steps these take in all."""
-    trials = config.tuning.trials if plan.rounds(config, method) else 0
-    seeds = len(plan.seeds(config, method))
-    return trials + seeds, trials * config.tuning.steps + seeds * config.training.steps
+    trials = study.config.tuning.trials if study.rounds(method) else 0
+    seeds = len(study.seeds(method))
+    return trials + seeds, trials * study.config.tuning.steps + seeds * study.config.training.steps
 
 
-def _steps(config: Config, job: Job) -> int:
+def _steps(study: Study, job: Job) -> int:
     if job.rule == "train":
-        return config.training.steps
+        return study.config.training.steps
     first, last = job.detail.rpartition("trials")[2].split("-")
-    return config.tuning.steps * (int(last) - int(first) + 1)
+    return study.config.tuning.steps * (int(last) - int(first) + 1)
 
 
 def text(answer: Mapping[str, Any]) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from regbench.orchestration.progress import note_head
-from regbench.study import plan
-from regbench.study.config import Config, load, read_yaml
+from regbench.study.load import load
+from regbench.study.methods import Study
+from regbench.study.yaml_file import read_yaml
 from regbench.system import slurm
 from regbench.system.errors import RegbenchError
 from regbench.system.files import check_folder, write_json
@@ -21,7 +22,7 @@ from regbench.system.ownership import Owner, owned, run_by
 LAST_PUSH = 120.0  # seconds that the head waits for it; it goes on by itself
 
 
-def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Config:
+def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Study:
     """The study of a head, every component and the results folder checked before any job starts.
 
     Args:
@@ -35,9 +36,9 @@ def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Config:
 
     for path in files:
         read_yaml(path)  # refuses what Snakemake's reader lets pass, such as a key given twice
-    study = load(raw, check_component, where=", ".join(map(str, files)))
-    layout = plan.layout(study)
-    for folder in (Path(study.results), layout.root):
+    study = Study(load(raw, check_component, where=", ".join(map(str, files))))
+    layout = study.layout
+    for folder in (Path(study.config.results), layout.root):
         check_folder(folder, run_by(layout.workflow_lock))
     return study
 
@@ -45,16 +46,16 @@ def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Config:
 class Head:
     """One run of the workflow over a study."""
 
-    def __init__(self, config: Config, warn: Callable[[str], None]) -> None:
+    def __init__(self, study: Study, warn: Callable[[str], None]) -> None:
         """Nothing happens yet: every job's process reads the Snakefile too.
 
         Args:
-            config: of the study.
+            study: to run.
             warn: shows a warning to the user.
         """
-        self.config, self.warn = config, warn
-        self.layout = plan.layout(config)
-        self.prefix = slurm.job_prefix(config.study, self.layout.root)
+        self.study, self.warn = study, warn
+        self.layout = study.layout
+        self.prefix = slurm.job_prefix(study.name, self.layout.root)
         self.lock: Owner | None = None
         self.follower: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +69,7 @@ class Head:
         Raises:
             RegbenchError: if another head runs the study, Slurm is needed and silent, or the folder cannot be written.
         """
-        self.lock = owned(self.layout.workflow_lock, f"study `{self.config.study}`")
+        self.lock = owned(self.layout.workflow_lock, f"study `{self.study.name}`")
         self.end_orphans(on_slurm=on_slurm)
         self._write_config()
         note_head(self.layout, log)  # a killed job leaves no word of its own; the head's log has its exit status
@@ -77,9 +78,9 @@ class Head:
     def _write_config(self) -> None:
         """As the jobs read it; for nobody else's eyes where the tracking URI has a password."""
         users = os.umask(0)
-        os.umask(users | 0o077 if plan.has_password(self.config) else users)
+        os.umask(users | 0o077 if self.study.has_password else users)
         try:
-            write_json(self.layout.config, self.config.model_dump(mode="json"))
+            write_json(self.layout.config, self.study.config.model_dump(mode="json"))
         finally:
             os.umask(users)
 
@@ -97,7 +98,7 @@ class Head:
 
     def follow(self) -> None:
         """Let MLflow see the study grow, by a process that no job waits for and that ends when the head does."""
-        if not (self.config.tracking.enabled and self.config.tracking.follow):
+        if not (self.study.config.tracking.enabled and self.study.config.tracking.follow):
             return
         path = self.layout.log("follow")
         path.parent.mkdir(parents=True, exist_ok=True)

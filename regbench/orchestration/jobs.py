@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.layout import Layout
+from regbench.study.methods import Study
 
 # Rules whose job does a whole cell, of a network and of a model without weights: the work of `regbench cell`.
 CELL, CELL_UNTRAINED = "cell", "cell_untrained"
@@ -41,7 +41,7 @@ def _name(*parts: str) -> str:
 
 
 # The layout's paths as text with places to fill in: of 40,000 jobs, joining paths would take most of the time.
-_LAYOUT = plan.Layout(Path())
+_LAYOUT = Layout(Path())
 _CELL = ("{d}", "{m}")
 _RECORD = str(_LAYOUT.run_record(*_CELL, "{s}"))
 _PAIRS = str(_LAYOUT.pairs(*_CELL, "{s}"))
@@ -55,9 +55,9 @@ _WHOLE = str(_LAYOUT.cell_owner(*_CELL))
 _LOG = str(_LAYOUT.log("{name}"))
 
 
-def of_dataset(config: Config, dataset: str) -> tuple[Job, Job]:
+def of_dataset(study: Study, dataset: str) -> tuple[Job, Job]:
     """What is done once a dataset: preparation, and the timing after all runs."""
-    layout = plan.layout(config)
+    layout = study.layout
     prepare, runtime = (str(layout.log(_name(rule, dataset))) for rule in ("prepare", "runtime"))
     owner = str(layout.runtime_owner(dataset))
     return (
@@ -66,9 +66,9 @@ def of_dataset(config: Config, dataset: str) -> tuple[Job, Job]:
     )
 
 
-def of_cell(config: Config, dataset: str, method: str) -> Iterator[Job]:
+def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
-    root, seeds, known = str(plan.layout(config).root), plan.seeds(config, method), plan.find_method(config, method)
+    root, seeds, known = str(study.layout.root), study.seeds(method), study.method(method)
 
     def at(template: str, **places: object) -> str:
         return f"{root}/{template.format(d=dataset, m=method, **places)}"
@@ -77,16 +77,16 @@ def of_cell(config: Config, dataset: str, method: str) -> Iterator[Job]:
         log = at(_LOG, name=_name(rule, dataset, method, detail))
         return Job(rule, dataset, method, detail, output, log, owner, seed, replicate)
 
-    if plan.one_job(config, method):
+    if study.one_job(method):
         rule = CELL if known.needs_training else CELL_UNTRAINED
         yield job(rule, "", at(_PAIRS, s=seeds[-1]), at(_WHOLE), seed=seeds[0])
         return
-    for replicate in plan.replicates(config, method) if known.tuned else ():
+    for replicate in study.replicates(method) if known.tuned else ():
         search = f"replicate{replicate}"
-        for number in range(plan.rounds(config, method)):
+        for number in range(study.rounds(method)):
             output = at(_PROPOSALS, n=number, r=replicate)
             yield job("propose", f"{search}/round{number}", output, replicate=replicate)
-            for first, last in plan.batches(config, number):
+            for first, last in study.batches(number):
                 name = f"round{number}.trials{first}-{last}"
                 output = at(_TRIALS, n=number, first=first, last=last, r=replicate)
                 owner = at(_TRIAL, name=name, r=replicate)
@@ -98,13 +98,13 @@ def of_cell(config: Config, dataset: str, method: str) -> Iterator[Job]:
         yield job("evaluate", f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed=seed)
 
 
-def of_study(config: Config) -> list[Job]:
+def of_study(study: Study) -> list[Job]:
     """All jobs but the closing ones (analyze, report, track)."""
     jobs: list[Job] = []
-    for dataset in config.datasets:
-        prepare, runtime = of_dataset(config, dataset.id)
+    for dataset in study.config.datasets:
+        prepare, runtime = of_dataset(study, dataset.id)
         jobs.append(prepare)
-        for method in plan.methods(config):
-            jobs += of_cell(config, dataset.id, method.id)
+        for method in study.methods:
+            jobs += of_cell(study, dataset.id, method.id)
         jobs.append(runtime)
     return jobs

@@ -8,8 +8,8 @@ import numpy as np
 
 from regbench.metrics import COMPARABLE, METRICS
 from regbench.statistics import needs
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.layout import Layout
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError, did_you_mean
 from regbench.system.files import read_json
 
@@ -36,11 +36,11 @@ def wish(text: str) -> tuple[str, float]:
     return metric, value
 
 
-def to_decide(config: Config, metric: str, width: float, measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
+def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
     """Seeds, subjects and pairs that tell two cells apart that differ by `width`, or show equal ones to be so.
 
     Args:
-        config: of the study to come; it says how many cells are compared at once.
+        study: to come; it says how many cells are compared at once.
         metric: what is compared.
         width: of the difference, in the metric's unit.
         measured: folders of pilots; the study's own results, and others of its results folder, otherwise.
@@ -51,10 +51,11 @@ def to_decide(config: Config, metric: str, width: float, measured: Sequence[Path
     Raises:
         RegbenchError: if no pilot has judged a model of the study by that metric.
     """
-    lay = plan.layout(config)
-    folders = list(measured) or [lay.root, *sorted(path for path in Path(config.results).glob("*") if path != lay.root)]
-    models = {model.id for model in config.models}
-    cells = len(config.grid.similarities) * len(config.grid.regularizers)
+    lay = study.layout
+    others = sorted(path for path in Path(study.config.results).glob("*") if path != lay.root)
+    folders = list(measured) or [lay.root, *others]
+    models = {model.id for model in study.config.models}
+    cells = len(study.config.grid.similarities) * len(study.config.grid.regularizers)
     found = [
         {"pilot": str(folder), "dataset": dataset, "model": model, **_needed(entry, width, cells)}
         for folder in folders
@@ -70,13 +71,13 @@ def to_decide(config: Config, metric: str, width: float, measured: Sequence[Path
     return found
 
 
-def text(found: Sequence[Mapping[str, Any]], config: Config, metric: str, width: float) -> str:
+def text(found: Sequence[Mapping[str, Any]], study: Study, metric: str, width: float) -> str:
     """What `to_decide` found, for a terminal."""
     unit = METRICS[metric].unit
     size = f"{width:g}{'' if unit == '1' else ' ' + unit} of {metric}"
     lines = [
         f"to decide {size} between cells, four times in five, all comparisons of a model together at 95 % "
-        f"(this config: {len(config.seeds)} seeds):"
+        f"(this config: {len(study.config.seeds)} seeds):"
     ]
     for entry in found:
         noise = entry["noise"]
@@ -88,7 +89,7 @@ def text(found: Sequence[Mapping[str, Any]], config: Config, metric: str, width:
 
 
 def _judged(folder: Path, metric: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    path = plan.Layout(folder).summary
+    path = Layout(folder).summary
     if not path.is_file():
         return
     for dataset, models in read_json(path).get("verdicts", {}).items():

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from regbench.orchestration import snakemake_log
 from regbench.orchestration.jobs import WHOLE_CELL, Job, of_cell, of_dataset
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import final_spec
+from regbench.study.layout import Layout
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import RUN, canonical_json, read_json, write_json
 from regbench.system.job_usage import last_lines, seconds_in
@@ -58,20 +59,20 @@ class Progress:
             yield from cell.jobs
 
 
-def note_head(layout: plan.Layout, log: Sequence[str]) -> None:
+def note_head(layout: Layout, log: Sequence[str]) -> None:
     """Called by the head when it starts: where its log lies."""
     path = str(Path(log[0]).absolute()) if log else None
     write_json(layout.head_note, {"log": path, "started": time.time()})
 
 
-def progress(config: Config) -> Progress:
+def progress(study: Study) -> Progress:
     """Look at the files of a study."""
-    return _Look(config).progress()
+    return _Look(study).progress()
 
 
 class _Look:
-    def __init__(self, config: Config) -> None:
-        self.config, self.layout = config, plan.layout(config)
+    def __init__(self, study: Study) -> None:
+        self.study, self.layout = study, study.layout
         self.files = _files(self.layout.root)
         self.head = alive(self.layout.workflow_lock)
         note = self.layout.head_note
@@ -80,11 +81,11 @@ class _Look:
 
     def progress(self) -> Progress:
         datasets, cells = [], []
-        for dataset in self.config.datasets:
-            prepare, runtime = ((job, *self.state(job)) for job in of_dataset(self.config, dataset.id))
+        for dataset in self.study.config.datasets:
+            prepare, runtime = ((job, *self.state(job)) for job in of_dataset(self.study, dataset.id))
             datasets += [prepare, runtime]
             data = self._checksum(dataset.id)
-            for method in plan.methods(self.config):
+            for method in self.study.methods:
                 cells.append(self.cell(dataset.id, method.id, prepare, data))
         return Progress(cells, datasets, self.head)
 
@@ -95,7 +96,7 @@ class _Look:
     def cell(self, dataset: str, method: str, prepare: tuple[Job, State, str], data: str | None) -> Cell:
         cell = Cell(dataset, method)
         chosen: dict[int, dict[str, Any]] = {}  # by search
-        for job in of_cell(self.config, dataset, method):
+        for job in of_cell(self.study, dataset, method):
             state, reason = self.state(job)
             if job.rule == "select" and state == "done":
                 chosen[job.replicate] = read_json(self.layout.selected(dataset, method, job.replicate))
@@ -113,10 +114,10 @@ class _Look:
 
     def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: str | None) -> tuple[State, str]:
         """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
-        replicates = plan.replicates(self.config, cell.method)
+        replicates = self.study.replicates(cell.method)
         paths = {replicate: self.layout.selected(cell.dataset, cell.method, replicate) for replicate in replicates}
         chosen = {replicate: read_json(path) for replicate, path in paths.items() if str(path) in self.files}
-        seeds = plan.seeds(self.config, job.method)
+        seeds = self.study.seeds(job.method)
         for seed in seeds:
             run = job._replace(output=str(self.layout.pairs(job.dataset, job.method, seed)), seed=seed)
             if run.output in self.files and self._record(cell, seed, chosen, data) and self._evaluated(cell, run):
@@ -132,11 +133,11 @@ class _Look:
     ) -> dict[str, Any] | None:
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
         path = self.layout.run_record(cell.dataset, cell.method, seed)
-        chosen = searches.get(plan.replicate_of(self.config, seed))
+        chosen = searches.get(self.study.replicate_of(seed))
         if chosen is None or str(path) not in self.files:
             return None
         record: dict[str, Any] = read_json(path)
-        spec = at_choice(plan.final_job(self.config, cell.method, seed), chosen).to_json()
+        spec = at_choice(final_spec(self.study, cell.method, seed), chosen).to_json()
         same = record.get("job") == spec or canonical_json(record.get("job")) == canonical_json(spec)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
             return None
@@ -145,7 +146,7 @@ class _Look:
 
     def _evaluated(self, cell: Cell, job: Job) -> bool:
         """Whether the rows are of the run that lies there; a run that is trained again makes its rows old."""
-        if not plan.find_method(self.config, job.method).tuned:
+        if not self.study.method(job.method).tuned:
             return True
         record = f"{job.output.rpartition('/')[0]}/{RUN}"  # beside the rows
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast

@@ -28,7 +28,7 @@ REGISTRIES: Mapping[str, components.Registry] = {
 
 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Mistakes in a component of a config; what `regbench.study.config.load` asks.
+    """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
     The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``.
     """

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from regbench.study.config import read_yaml
+from regbench.study.yaml_file import read_yaml
 from regbench.system.errors import UsageError
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from regbench.orchestration.jobs import Job
 from regbench.orchestration.progress import Cell, Progress, progress
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.files import read_json
 from regbench.system.job_usage import seconds_in
 
@@ -20,18 +19,18 @@ QUICK = ("propose", "select")  # seconds each: their logs say nothing, and they 
 STATES = ("done", "running", "failed", "stopped", "not started")
 
 
-def status(config: Config) -> dict[str, Any]:
+def status(study: Study) -> dict[str, Any]:
     """Everything the files say, as JSON."""
-    now = progress(config)
+    now = progress(study)
     cells = Counter[str](cell.state for cell in now.cells)
     jobs = Counter[str](state for _, state, _ in now.jobs)
     return {
-        "study": config.study,
+        "study": study.name,
         "head": now.head,
         "cells": {state: cells[state] for state in STATES},
         "jobs": {state: jobs[state] for state in STATES},
-        "eta": eta(config, now),
-        "best": best(config, now.cells),
+        "eta": eta(study, now),
+        "best": best(study, now.cells),
         "not_done": [
             {"dataset": cell.dataset, "method": cell.method, "state": cell.state, "reason": cell.reason}
             for cell in now.cells
@@ -83,7 +82,7 @@ def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
     return means
 
 
-def eta(config: Config, now: Progress) -> dict[str, Any]:
+def eta(study: Study, now: Progress) -> dict[str, Any]:
     """Seconds that remain: the work divided by what runs at once, but no less than the longest cell's own jobs.
 
     Rules of which no job has ended yet are named in `unknown` and not counted.
@@ -91,8 +90,8 @@ def eta(config: Config, now: Progress) -> dict[str, Any]:
     jobs = list(now.jobs)
     seconds = seconds_by_rule(jobs)
     if "trial" in seconds and "train" not in seconds:  # a training is as long as its steps
-        trials = min(config.tuning.trials_per_job, config.tuning.round_size) * config.tuning.steps
-        seconds["train"] = seconds["trial"] * max(config.training.steps / trials, 1)
+        trials = min(study.config.tuning.trials_per_job, study.config.tuning.round_size) * study.config.tuning.steps
+        seconds["train"] = seconds["trial"] * max(study.config.training.steps / trials, 1)
     work, chains, unknown = 0.0, [0.0], set[str]()
     for cell in now.cells:
         chain: dict[tuple[str, str], float] = {}
@@ -133,15 +132,15 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def best(config: Config, cells: Iterable[Cell]) -> list[dict[str, Any]]:
+def best(study: Study, cells: Iterable[Cell]) -> list[dict[str, Any]]:
     """The cell of highest mean validation Dice of each dataset and model; of its trials where no run has ended.
 
     Test scores are not looked at: a study that is watched while it runs would be tempted by them.
     """
     leaders: dict[tuple[str, str], dict[str, Any]] = {}
     for cell in cells:
-        method = plan.find_method(config, cell.method)
-        entry = _score(config, cell) if method.model else None
+        method = study.method(cell.method)
+        entry = _score(study, cell) if method.model else None
         if entry is None or method.model is None:
             continue
         place = (cell.dataset, method.model.id)
@@ -154,7 +153,7 @@ def _order(entry: Mapping[str, Any]) -> tuple[bool, float]:
     return entry["seeds"] > 0, entry["dice"]  # a run of full length counts before any trial
 
 
-def _score(config: Config, cell: Cell) -> dict[str, Any] | None:
+def _score(study: Study, cell: Cell) -> dict[str, Any] | None:
     records = [
         r for r in cell.records.values() if r["status"] == "complete" and r["validation"].get("dice") is not None
     ]
@@ -165,6 +164,6 @@ def _score(config: Config, cell: Cell) -> dict[str, Any] | None:
     ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
-    chosen = read_json(plan.layout(config).selected(cell.dataset, cell.method, ended[0]))
+    chosen = read_json(study.layout.selected(cell.dataset, cell.method, ended[0]))
     trial = chosen.get("by_dice")
     return entry | {"dice": trial["dice"], "lam": trial["lam"]} if trial and trial.get("dice") is not None else None

@@ -12,63 +12,67 @@ from regbench.report.compare_methods import compare_methods, judge_methods
 from regbench.report.method_entries import method_entry
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.layout import IDENTITY
+from regbench.study.methods import Method, Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_json, replacing, write_json
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
 
-def analyze(config: Config) -> None:
+def analyze(study: Study) -> None:
     """Join the rows of all runs (`analysis/rows.parquet`) and summarise every method (`analysis/summary.json`).
 
     The summary holds nothing that was timed: it is the same in every repetition. The rows hold the times.
     """
-    lay = plan.layout(config)
-    rows = joined([lay.pairs(*run) for run in plan.runs(config)])
-    times = pd.concat([pd.read_parquet(lay.runtime(dataset.id)) for dataset in config.datasets], ignore_index=True)
+    lay = study.layout
+    rows = joined([lay.pairs(*run) for run in study.runs()])
+    by_dataset = [pd.read_parquet(lay.runtime(dataset.id)) for dataset in study.config.datasets]
+    times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
         rows.to_parquet(temporary, index=False)
-    write_json(lay.summary, summarised(config, rows))
+    write_json(lay.summary, summarised(study, rows))
 
 
-def summarised(config: Config, rows: pd.DataFrame) -> Summary:
+def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     """The summary of a study, from the rows of all its methods; those of the controls are read here.
 
     Controls have pairs of their own and are compared with nothing, so they are not among the rows.
     """
-    lay = plan.layout(config)
-    known = (*plan.methods(config), *plan.controls(config))
+    lay = study.layout
+    known = (*study.methods, *study.controls)
     tuned = [method for method in known if method.tuned]
     cells = {method.id: _cell(method) for method in tuned}
     trained = {method.model.id: method.needs_training for method in tuned if method.model}
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
-    by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in plan.control_runs(config)}
+    by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}
-    manifests: dict[str, Manifest] = {dataset.id: read_json(lay.manifest(dataset.id)) for dataset in config.datasets}
+    manifests: dict[str, Manifest] = {
+        dataset.id: read_json(lay.manifest(dataset.id)) for dataset in study.config.datasets
+    }
     entries = [
-        method_entry(config, dataset.id, method, by_method[dataset.id, method.id])
-        for dataset in config.datasets
+        method_entry(study, dataset.id, method, by_method[dataset.id, method.id])
+        for dataset in study.config.datasets
         for method in known
     ]
     return {
-        "study": config.study,
-        "description": config.description,
-        "seeds": list(config.seeds),
-        "replicates": config.tuning.replicates,
-        "selection": config.tuning.selection,
-        "ndv_limit_percent": config.tuning.ndv_limit_percent,
-        "steps": config.training.steps,
+        "study": study.name,
+        "description": study.config.description,
+        "seeds": list(study.config.seeds),
+        "replicates": study.config.tuning.replicates,
+        "selection": study.config.tuning.selection,
+        "ndv_limit_percent": study.config.tuning.ndv_limit_percent,
+        "steps": study.config.training.steps,
         "datasets": manifests,
         "methods": ranked(entries),
-        "equivalence": config.equivalence,
+        "equivalence": study.config.equivalence,
         "verdicts": {
-            dataset: judge_methods(part, cells, trained, config.equivalence) for dataset, part in by_dataset.items()
+            dataset: judge_methods(part, cells, trained, study.config.equivalence)
+            for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells) for dataset, part in by_dataset.items()},
-        "warnings": caveats(entries, manifests, steps=(config.tuning.steps, config.training.steps)),
+        "warnings": caveats(entries, manifests, steps=(study.config.tuning.steps, study.config.training.steps)),
     }
 
 
@@ -101,7 +105,7 @@ def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:
     return [{**entry, "rank": ranks.get((entry["dataset"], entry["method"]))} for entry in entries]
 
 
-def _cell(method: plan.Method) -> GridCell:
+def _cell(method: Method) -> GridCell:
     components = (method.model, method.similarity, method.regularizer)
-    model, similarity, regularizer = (part.id if part else plan.IDENTITY for part in components)
+    model, similarity, regularizer = (part.id if part else IDENTITY for part in components)
     return GridCell(model, similarity, regularizer)

@@ -20,8 +20,9 @@ from regbench.report.summary_file import (
     TrialEntry,
 )
 from regbench.statistics import spread
-from regbench.study import plan
-from regbench.study.config import Component, Config
+from regbench.study.config import Component
+from regbench.study.layout import IDENTITY
+from regbench.study.methods import Method, Study
 from regbench.system.files import read_json
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
@@ -43,30 +44,30 @@ class Tuning(NamedTuple):
         return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
 
 
-def method_entry(config: Config, dataset: str, method: plan.Method, rows: pd.DataFrame) -> MethodEntry:
+def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame) -> MethodEntry:
     """The entry of a method on a dataset, its rank not yet known.
 
     Args:
-        config: of the study.
+        study: with the method.
         dataset: its id.
         method: one of the methods or controls of the study.
         rows: of that method on that dataset, one row a seed and pair.
     """
-    entry = _evaluated(config, dataset, method, rows)
-    if method.control or method.id == plan.IDENTITY:
-        columns = {part.id: f"{SIMILARITY}{part.id}" for part in config.grid.similarities}
+    entry = _evaluated(study, dataset, method, rows)
+    if method.control or method.id == IDENTITY:
+        columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
         entry["similarities"] = {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
     if method.baseline:
         entry["baseline"] = _baseline(method.baseline, rows)
     if method.tuned:
-        tuning = _tuning(config, dataset, method.id)
+        tuning = _tuning(study, dataset, method.id)
         entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
         entry["selected"], entry["searches"] = tuning.choices[0], tuning.choices
         entry["edge"] = any(choice["edge"] for choice in tuning.choices)
         if values := tuning.choices[0].get("values"):
             entry["values"] = values
         entry["trials"] = tuning.trials
-        entry["runs"] = [_run(config, dataset, method.id, seed) for seed in plan.seeds(config, method.id)]
+        entry["runs"] = [_run(study, dataset, method.id, seed) for seed in study.seeds(method.id)]
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once
@@ -102,7 +103,7 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
     }
 
 
-def _evaluated(config: Config, dataset: str, method: plan.Method, rows: pd.DataFrame) -> MethodEntry:
+def _evaluated(study: Study, dataset: str, method: Method, rows: pd.DataFrame) -> MethodEntry:
     """What the rows alone tell."""
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (component.id if component else None for component in components)
@@ -125,7 +126,7 @@ def _evaluated(config: Config, dataset: str, method: plan.Method, rows: pd.DataF
         "vanished_labels": int(np.nansum(rows["labels_vanished"])),
         "metrics": metrics_of(rows),
         "dice30": dice30(rows.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
-        "structures": _structures(rows, read_json(plan.layout(config).manifest(dataset))["labels"]),
+        "structures": _structures(rows, read_json(study.layout.manifest(dataset))["labels"]),
     }
 
 
@@ -141,22 +142,22 @@ def _baseline(component: Component, rows: pd.DataFrame) -> Baseline:
     }
 
 
-def _tuning(config: Config, dataset: str, method: str) -> Tuning:
-    replicates = plan.replicates(config, method)
+def _tuning(study: Study, dataset: str, method: str) -> Tuning:
+    replicates = study.replicates(method)
     trials = [
         {"replicate": replicate, **trial}
         for replicate in replicates
-        for path in plan.trial_files(config, dataset, method, replicate=replicate)
+        for path in study.trial_files(dataset, method, replicate=replicate)
         for trial in read_json(path)
     ]
     return Tuning(
-        [read_json(plan.layout(config).selected(dataset, method, replicate)) for replicate in replicates],
+        [read_json(study.layout.selected(dataset, method, replicate)) for replicate in replicates],
         [cast("TrialEntry", {key: trial[key] for key in OF_TRIAL if key in trial}) for trial in trials],
     )
 
 
-def _run(config: Config, dataset: str, method: str, seed: int) -> RunEntry:
-    record = read_json(plan.layout(config).run_record(dataset, method, seed))
+def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:
+    record = read_json(study.layout.run_record(dataset, method, seed))
     return cast("RunEntry", {key: record[key] for key in OF_RUN if key in record})
 
 

@@ -11,38 +11,37 @@ from regbench.report.summary_file import STATISTICS
 from regbench.report.tables.main_table import MAIN
 from regbench.report.tables.main_table_text import score
 from regbench.report.tables.table_format import Form, Row, Score, cell, escape, header, plain, rows_of, write_table
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system import provenance
 from regbench.system.files import write_json
 
 IN_TERMINAL = ("dataset", "method", "lambda", "seeds", "dice_mean", "ndv_percent_mean", "state", "why")
 
 
-def write_partial(config: Config) -> str:
+def write_partial(study: Study) -> str:
     """Write `partial/partial.{csv,md,tex,html}` and `partial.json`; the table as text for a terminal.
 
     It has no ranks, no marks of the best and no tests: those wait for all cells.
     """
-    cells, folder = progress(config).cells, plan.layout(config).partial
-    frame = pd.DataFrame([_row(config, one) for one in cells])
+    cells, folder = progress(study).cells, study.layout.partial
+    frame = pd.DataFrame([_row(study, one) for one in cells])
     done = sum(one.state == "done" for one in cells)
-    words = caption(config, done, len(cells))
-    write_table(folder / "partial", frame, lambda form: _shown(frame, form), words, config.study)
+    words = caption(study, done, len(cells))
+    write_table(folder / "partial", frame, lambda form: _shown(frame, form), words, study.name)
     write_json(folder / "partial.json", {
-        "complete": False, "study": config.study, "cells_done": done, "cells": [_entry(one) for one in cells],
+        "complete": False, "study": study.name, "cells_done": done, "cells": [_entry(one) for one in cells],
         "tables_made_by": provenance.code(),
     })  # fmt: skip
     shown = frame[[name for name in IN_TERMINAL if name in frame]]
-    if len(config.datasets) == 1:
+    if len(study.config.datasets) == 1:
         shown = shown.drop(columns="dataset")
     return f"{plain(shown, 'md').to_string(index=False)}\n\nPARTIAL table: {done} of {len(frame)} cells; {folder}"
 
 
-def caption(config: Config, done: int, cells: int) -> str:
+def caption(study: Study, done: int, cells: int) -> str:
     """That this is not the result, and how its numbers are made."""
     return (
-        f"PARTIAL TABLE of study {config.study}, NOT ITS RESULT: {done} of {cells} cells are complete. `state` and "
+        f"PARTIAL TABLE of study {study.name}, NOT ITS RESULT: {done} of {cells} cells are complete. `state` and "
         "`why` say of each row how far it is; a row whose `seeds` are not all evaluated is of those that are. Mean and "
         "SD over test pairs (ddof 1) of the score averaged over seeds. No ranks and no tests: they need all cells. The "
         "result is `tables/main.*`, once the study has ended."
@@ -66,9 +65,9 @@ def _score(row: Row, name: str) -> Score:
     return score(row, name) if judged else Score(np.nan)
 
 
-def _row(config: Config, one: Cell) -> dict[str, object]:
+def _row(study: Study, one: Cell) -> dict[str, object]:
     """A cell with what is evaluated of it so far."""
-    method = plan.find_method(config, one.method)
+    method = study.method(one.method)
     similarity, regularizer = (part.id if part else None for part in (method.similarity, method.regularizer))
     lams = {record["lam"] for record in one.records.values()}
     row: dict[str, object] = {
@@ -78,14 +77,14 @@ def _row(config: Config, one: Cell) -> dict[str, object]:
         "regularizer": regularizer,
         "lambda": lams.pop() if len(lams) == 1 else None,
         "state": one.state,
-        "seeds": f"{len(one.seeds)} of {len(plan.seeds(config, one.method))}",
+        "seeds": f"{len(one.seeds)} of {len(study.seeds(one.method))}",
         "pairs": 0,
         "failed": 0,
     }
     why = [f"{one.state}: {one.reason}"] if one.reason else []
     if not one.seeds:
         return row | {"why": "; ".join(why)}
-    rows = joined([plan.layout(config).pairs(one.dataset, one.method, seed) for seed in one.seeds])
+    rows = joined([study.layout.pairs(one.dataset, one.method, seed) for seed in one.seeds])
     failed = rows[rows["status"] != "complete"]
     row |= {"pairs": len(rows[["fixed", "moving"]].drop_duplicates()), "failed": len(failed)}
     return row | {"why": "; ".join([*why, *sorted(set(failed["reason"]))])} | _scores(rows)

@@ -8,8 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.files import read_json
 from regbench.system.provenance import Environment
 
@@ -321,9 +320,9 @@ class Summary(TypedDict):
     warnings: list[str]
 
 
-def load_summary(config: Config) -> Summary:
+def load_summary(study: Study) -> Summary:
     """The summary of a study that was analysed."""
-    summary: Summary = read_json(plan.layout(config).summary)
+    summary: Summary = read_json(study.layout.summary)
     return summary
 
 

@@ -20,31 +20,30 @@ from regbench.report.tables.controls_table import write_controls
 from regbench.report.tables.main_table import write_main
 from regbench.report.tables.runtime_table import write_runtime
 from regbench.report.tables.secondary_tables import write_secondary
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.study.report_files import figure_names
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
 
-def report(config: Config, *, processes: int = 1) -> None:
+def report(study: Study, *, processes: int = 1) -> None:
     """Write tables, figures and the page from the files of the analysis and of the runs; end the partial table.
 
     Args:
-        config: of the study.
+        study: to report.
         processes: that draw at once; the bytes are the same for any number.
     """
-    lay = plan.layout(config)
-    summary = load_summary(config)
+    lay = study.layout
+    summary = load_summary(study)
     rows = pd.read_parquet(lay.rows)
-    protocol = plan.protocol(config)
+    protocol = study.protocol
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
-    best_runs = [run for run in plan.tuned_runs(config) if (ranks[run[:2]] or 0) <= CURVES]
+    best_runs = [run for run in study.tuned_runs() if (ranks[run[:2]] or 0) <= CURVES]
     histories = {run: pd.read_parquet(lay.history(*run)) for run in best_runs}
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
-    shown = {f"{d} / {m}": load_panels(lay.panels(d, m, plan.seeds(config, m)[0])) for d, m in best}
+    shown = {f"{d} / {m}": load_panels(lay.panels(d, m, study.seeds(m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
-    drawn = searches(config, summary)
+    drawn = searches(study, summary)
     figures: dict[str, Callable[[], object]] = {
         "panels": partial(panels_figure, shown, spacing, lay.figures),
         "lambda": partial(lambda_figure, summary, lay.figures),
@@ -65,21 +64,21 @@ def report(config: Config, *, processes: int = 1) -> None:
             partial(write_secondary, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
             partial(write_runtime, rows, summary, lay.tables, protocol),
-            partial(thumbnails, config, summary),
-            *(partial(search_plots, config, *search) for search in drawn),
+            partial(thumbnails, study, summary),
+            *(partial(search_plots, study, *search) for search in drawn),
         ],
         processes,
     )
-    tracking = plan.shown_uri(config) if config.tracking.enabled else None
+    tracking = study.shown_uri if study.config.tracking.enabled else None
     write_page(summary, lay, strips, results[len(results) - len(drawn) :], tracking)
     shutil.rmtree(lay.partial, ignore_errors=True)
 
 
-def thumbnails(config: Config, summary: Summary) -> None:
+def thumbnails(study: Study, summary: Summary) -> None:
     """Write one small picture of each method: the median test pair of its first seed."""
-    lay = plan.layout(config)
+    lay = study.layout
     for entry in summary["methods"]:
         dataset, method = entry["dataset"], entry["method"]
-        seed = config.seeds[0] if entry.get("control") else plan.seeds(config, method)[0]
+        seed = study.config.seeds[0] if entry.get("control") else study.seeds(method)[0]
         stored = load_panels(lay.panels(dataset, method, seed))
         write_thumbnail(stored, summary["datasets"][dataset]["spacing_mm"], lay.thumbnail(dataset, method))

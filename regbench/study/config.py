@@ -1,42 +1,24 @@
-"""The typed study: what a YAML file may say. Strict, frozen, and every mistake reported at once.
+"""The typed study: what a YAML file may say. Strict and frozen.
 
-Imports neither torch nor mlflow: Snakemake parses this in every job. What the components' own signatures say
-is checked through a `Checker` that the caller passes in (`regbench.orchestration.registries.check_component`).
+Imports neither torch nor mlflow: Snakemake parses this in every job. `regbench.study.load` makes a config of what was
+read, and `regbench.study.checks` knows what no single section can.
 """
 
-import json
 import re
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_serializer,
     model_validator,
 )
 
-from regbench.system.errors import UsageError, did_you_mean
-
 Item = TypeVar("Item")
-TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
-# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
-Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
-
-
-class Mistake(NamedTuple):
-    """One thing wrong with a config: where, and what to do."""
-
-    key: str
-    message: str
 
 
 def _number(value: Any) -> Any:
@@ -207,7 +189,7 @@ class Dimension(Strict):
     @field_serializer("range")
     def _as_declared(self, value: tuple[float, float] | None) -> Any:
         # Jobs read the study back from JSON, where a whole number that became 3.0 is none for a keyword such as window.
-        return None if value is None else _ends({"type": self.type, "range": value})
+        return None if value is None else range_ends({"type": self.type, "range": value})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Dimension":
@@ -224,7 +206,7 @@ class Dimension(Strict):
         return self
 
 
-def _ends(entry: Mapping[str, Any]) -> list[Any]:
+def range_ends(entry: Mapping[str, Any]) -> list[Any]:
     """What a dimension may become at its ends: its choices, or the two numbers of its range in its own type."""
     kind, ends = entry.get("type", "float"), entry.get("choices") or entry.get("range")
     found = [_number(end) for end in ends] if isinstance(ends, list | tuple) else []
@@ -232,16 +214,6 @@ def _ends(entry: Mapping[str, Any]) -> list[Any]:
         return found
     numbers = [end for end in found if isinstance(end, int | float) and not isinstance(end, bool)]
     return [int(end) if kind == "int" and float(end).is_integer() else float(end) for end in numbers]
-
-
-def _tried(entry: Mapping[str, Any]) -> list[Any]:
-    """The ends that can be reached, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
-    found, step = _ends(entry), entry.get("step")
-    if entry.get("type") != "int" or len(found) != 2 or not all(isinstance(end, int) for end in found):
-        return found
-    low, high = found
-    each = step if isinstance(step, int) and step > 0 else 1
-    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
 
 
 def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:
@@ -357,285 +329,3 @@ class Config(Strict):
         default=False,
         description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
     )
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys without a word; a study must not."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, refusing duplicate keys.
-
-    Raises:
-        UsageError: if it is missing, not YAML, or not a mapping; names file, line and column.
-    """
-    try:
-        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except OSError as error:
-        raise UsageError(f"config `{path}` must be readable, but got: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"config `{path}` must be YAML, but got: {' '.join(str(error).split())}.") from error
-    if not isinstance(value, dict):
-        raise UsageError(f"config `{path}` must be a mapping of keys, but got {type(value).__name__}.")
-    return value
-
-
-def typed(value: Any) -> Any:
-    """Numbers for the texts in lists and mappings: Snakemake reads `--config 'seeds=[0, 1]'` as a list of texts."""
-    if isinstance(value, list):
-        return [_scalar(item) if isinstance(item, str) else typed(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _scalar(item) if isinstance(item, str) else typed(item) for key, item in value.items()}
-    return value
-
-
-def _scalar(text: str) -> Any:
-    try:
-        found = yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError:
-        return text
-    return text if isinstance(found, dict | list) else found
-
-
-def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config") -> Config:
-    """The typed study in `raw`.
-
-    Args:
-        raw: what YAML or Snakemake read.
-        check: looks names and parameters of components up; None where they were checked before.
-        where: the file, for the message.
-
-    Raises:
-        UsageError: listing every mistake with its key.
-    """
-    found: list[Mistake] = []
-    config = None
-    try:
-        # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
-        config = Config.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        found += [_readable(dict(item)) for item in error.errors()]
-    except (TypeError, ValueError) as error:
-        found.append(Mistake("(whole file)", f"must hold only what JSON can express, but got: {error}"))
-    found += list(_cross_checks(raw))
-    if check is not None:
-        found += list(_component_checks(raw, check))
-    found = list(dict.fromkeys(found))
-    if found or config is None:
-        lines = "\n".join(f"  {key}: {message}" for key, message in found)
-        count = f"{len(found)} mistake{'s' if len(found) != 1 else ''}"
-        raise UsageError(f"`{where}` has {count}; nothing was started:\n{lines}")
-    return config
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a config, for editors and for Snakemake's users."""
-    schema = Config.model_json_schema(mode="validation")
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    # A bare name is short for a component without parameters; the validator knows, the schema must say.
-    component = schema["$defs"]["Component"]
-    schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
-    return schema
-
-
-def _key(location: tuple[Any, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return text.lstrip(".") or "(whole file)"
-
-
-def _readable(error: dict[str, Any]) -> Mistake:
-    location, kind = error["loc"], error["type"]
-    key = _key(location)
-    got = error.get("input")
-    if kind == "extra_forbidden":
-        return Mistake(key, f"unknown key; {did_you_mean(str(location[-1]), _fields_at(location[:-1]))}")
-    if kind == "missing":
-        return Mistake(key, "is required, but is missing")
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return Mistake(key, message if isinstance(got, dict | list) else f"{message}, but got {got!r}")
-
-
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    """The keys that may stand at a place of the config."""
-    here: list[Any] = [Config]
-    for part in location:
-        if isinstance(part, int):
-            continue  # the elements of a list are already unpacked by _models
-        models = [model for annotation in here for model in _models(annotation)]
-        here = [model.model_fields[part].annotation for model in models if part in model.model_fields] or here
-    return [name for annotation in here for model in _models(annotation) for name in model.model_fields]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The config classes inside an annotation such as `tuple[Component, ...] | None`."""
-    if get_origin(annotation) in (tuple, Union, types.UnionType, Annotated, dict):
-        return [model for inner in get_args(annotation) for model in _models(inner)]
-    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
-
-
-def _items(raw: Any, *path: str) -> list[Any]:
-    """The list at `path` of a config that may be wrong anywhere; empty where there is none."""
-    for part in path:
-        raw = raw.get(part) if isinstance(raw, Mapping) else None
-    return list(raw) if isinstance(raw, list | tuple) else []
-
-
-def _name_of(item: Any) -> Any:
-    return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
-
-
-def _cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """What no single field can know; on the raw mapping, so that it is reported beside all other mistakes."""
-    ids = {kind: [_name_of(item) for item in _items(raw, "grid", kind)] for kind in ("similarities", "regularizers")}
-    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
-    for number, rule in enumerate(rules):
-        for field, kind in (("similarity", "similarities"), ("regularizer", "regularizers")):
-            name = rule.get(field, "*")
-            if isinstance(name, str) and name not in ("*", *ids[kind]):
-                known = [str(entry) for entry in ids[kind]]
-                yield Mistake(
-                    f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
-                )
-    yield from _dimension_checks(raw)
-    yield from _replicate_checks(raw)
-    for number, baseline in enumerate(_items(raw, "baselines")):
-        if _name_of(baseline) == "identity":
-            yield Mistake(
-                f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
-            )
-        if _name_of(baseline) in ("control_self", "control_sort"):
-            yield Mistake(f"baselines[{number}]", "the id is one of the rows that `controls` adds; choose another")
-    for similarity in ids["similarities"]:
-        for regularizer in ids["regularizers"]:
-            if not any(
-                rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
-                for rule in rules
-            ):
-                yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
-
-
-def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Whether the seeds can be dealt to the searches."""
-    tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
-    count = tuning.get("replicates", 1) if isinstance(tuning, Mapping) else 1
-    if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
-        words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
-        yield Mistake("tuning.replicates", words)
-
-
-def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:
-    """The components of a kind that a cell is made of."""
-    path = {"similarity": ("grid", "similarities"), "regularizer": ("grid", "regularizers"), "model": ("models",)}[kind]
-    return _items(raw, *path)
-
-
-def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
-    """(place, entry, kind, keyword) of each dimension that can be read."""
-    for number, entry in enumerate(_items(raw, "tuning", "search")):
-        if isinstance(entry, Mapping) and isinstance(entry.get("parameter"), str):
-            kind, _, keyword = entry["parameter"].partition(".")
-            yield f"tuning.search[{number}]", entry, kind, keyword
-
-
-def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
-    for place, entry, kind, keyword in _searched(raw):
-        for each in ("similarity", "regularizer", "model"):
-            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
-            if isinstance(name, str) and name not in ("*", *known):
-                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
-        if kind == "training" and keyword not in TUNABLE:
-            message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
-            yield Mistake(f"{place}.parameter", message)
-        elif kind == "training":
-            yield from _training_checks(place, keyword, _ends(entry))
-        known = ["similarity", "regularizer", "model", "training"]
-        if kind not in known:
-            yield Mistake(f"{place}.parameter", f"`{kind}` is unknown; {did_you_mean(kind, known)}")
-
-
-def _training_checks(place: str, keyword: str, ends: Sequence[Any]) -> Iterator[Mistake]:
-    """Whether a training takes both ends of a range."""
-    for end in ends:
-        try:
-            Training.model_validate({"steps": 1, "optimiser": "adamw", keyword: end})
-        except ValidationError as error:
-            for item in error.errors():
-                yield Mistake(f"{place}.parameter", f"training.{keyword}: {_readable(dict(item)).message}")
-
-
-def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
-    """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
-    for place, entry, kind, keyword in _searched(raw):
-        for name, given in _searched_parts(raw, entry, kind):
-            anyhow = [message for parameter, message in check(kind, name, given) if parameter != keyword]
-            for value in _tried(entry):
-                messages = [message for _, message in check(kind, name, {**given, keyword: value})]
-                yield from (Mistake(f"{place}.parameter", message) for message in messages if message not in anyhow)
-
-
-def _searched_parts(
-    raw: Mapping[str, Any], entry: Mapping[str, Any], kind: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Name and parameters of the components that a dimension names; other forms have their own message."""
-    if kind not in ("similarity", "regularizer", "model"):
-        return
-    for item in _parts(raw, kind):
-        part = item if isinstance(item, Mapping) else {"name": item}
-        name, given = part.get("name"), part.get("parameters", {})
-        if entry.get(kind, "*") in ("*", _name_of(item)) and isinstance(name, str) and isinstance(given, Mapping):
-            yield name, given
-
-
-def _component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
-    yield from _search_checks(raw, check)
-    places = (
-        ("similarity", "name", ("grid", "similarities")),
-        ("regularizer", "name", ("grid", "regularizers")),
-        ("model", "name", ("models",)),
-        ("dataset", "source", ("datasets",)),
-        ("baseline", "name", ("baselines",)),
-    )
-    for kind, name_key, path in places:
-        for number, item in enumerate(_items(raw, *path)):
-            yield from _entry_checks(f"{'.'.join(path)}[{number}]", kind, name_key, item, check)
-    regions = raw.get("equivalence")
-    for name, width in regions.items() if isinstance(regions, Mapping) else ():
-        for _, message in check("equivalence", str(name), {"width": width}):
-            yield Mistake(f"equivalence.{name}", message)
-    yield from _pairing_checks(raw, check)
-
-
-def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
-    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
-    entry = item if isinstance(item, Mapping) else {name_key: item}
-    name, given = entry.get(name_key), entry.get("parameters", {})
-    if not isinstance(name, str) or not isinstance(given, Mapping):
-        return  # the typed check says so
-    for parameter, message in check(kind, name, given):
-        suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
-        yield Mistake(where + suffix, message)
-    for part in ("preprocessing", "splits") if kind == "dataset" else ():
-        settings = entry.get(part, {})
-        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
-            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
-
-
-def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
-    """Regularizers that do not fit a model of the study."""
-    for number, item in enumerate(_items(raw, "grid", "regularizers")):
-        for model in _items(raw, "models"):
-            name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))
-            if isinstance(name, str) and isinstance(other, str):
-                for _, message in check("pairing", name, {"model": other}):
-                    yield Mistake(f"grid.regularizers[{number}]", message)

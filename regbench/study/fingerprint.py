@@ -19,7 +19,8 @@ _NOT_FOLLOWED = frozenset(
     f"regbench.{name}"
     for name in (
         *("losses", "models", "models.classical", "data"),
-        *("study.components", "study.config", "system.errors", "system.files", "system.job_usage"),
+        *("study.components", "study.config", "study.load", "study.checks", "study.mistakes", "study.yaml_file"),
+        *("study.layout", "system.errors", "system.files", "system.job_usage"),
         *("training.training_log", "tuning.trial_store"),
     )
 )
@@ -111,7 +112,7 @@ def _imports(module: str) -> tuple[str, ...]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from regbench.study import plan` names a module, `from regbench.study.plan import runs` what is in one.
+            # `from regbench.study import specs` names a module, `from regbench.study.specs import Spec` what is in one.
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
             found |= modules or {node.module}

@@ -8,7 +8,7 @@ from typing import NamedTuple, NotRequired, TypedDict, cast
 import pandas as pd
 
 from regbench.report.summary_file import Choice, Value
-from regbench.study import plan
+from regbench.study.methods import Method
 from regbench.system.files import LIVE, RUN, read_json
 from regbench.system.ownership import alive
 from regbench.tracking.study_files import StudyFiles
@@ -49,12 +49,12 @@ class CellFiles:
         trials: those that have begun.
     """
 
-    def __init__(self, study: StudyFiles, dataset: str, method: plan.Method) -> None:
-        self.study, self.dataset, self.method = study, dataset, method
-        self.config, self.lay = study.config, study.lay
-        self.key = f"{study.config.study}/{dataset}/{method.id}"
-        self.entry = study.entries.get((dataset, method.id))
-        seeds = plan.seeds(study.config, method.id) if method.tuned else ()
+    def __init__(self, study_files: StudyFiles, dataset: str, method: Method) -> None:
+        self.study_files, self.dataset, self.method = study_files, dataset, method
+        self.study, self.lay = study_files.study, study_files.lay
+        self.key = f"{self.study.name}/{dataset}/{method.id}"
+        self.entry = study_files.entries.get((dataset, method.id))
+        seeds = self.study.seeds(method.id) if method.tuned else ()
         self.folders = {seed: self._folder(seed) for seed in seeds}
         self.done = {seed: folder for seed, folder in self.folders.items() if (folder / RUN).exists()}
         self.logs = {
@@ -72,7 +72,7 @@ class CellFiles:
         """The tags that the UI groups and filters by, of the same names in every run of the cell."""
         parts = {"similarity": self.method.similarity, "regularizer": self.method.regularizer}
         named = {kind: part.id for kind, part in parts.items() if part}
-        return self.study.tags | {"dataset": self.dataset, "method": self.method.id} | named
+        return self.study_files.tags | {"dataset": self.dataset, "method": self.method.id} | named
 
     @cached_property
     def params(self) -> dict[str, str]:
@@ -85,7 +85,7 @@ class CellFiles:
         """The lambda of the cell; None before it is chosen, and before the analysis of several searches."""
         if self.entry is not None:
             return None if self.entry["lam"] is None else float(self.entry["lam"])
-        return self.chosen(0) if self.config.tuning.replicates == 1 else None
+        return self.chosen(0) if self.study.config.tuning.replicates == 1 else None
 
     def chosen(self, replicate: int) -> float | None:
         """The lambda that a search chose; None before, and where it found none."""
@@ -104,11 +104,11 @@ class CellFiles:
 
     def search_tag(self, replicate: int) -> dict[str, str]:
         """The tag of a run that belongs to one of several searches; none where there is one search."""
-        return {"replicate": str(replicate)} if self.config.tuning.replicates > 1 else {}
+        return {"replicate": str(replicate)} if self.study.config.tuning.replicates > 1 else {}
 
     def rows(self, seed: int | None = None) -> pd.DataFrame:
         """The rows of the analysis of this cell, or of one of its seeds; none before the analysis."""
-        rows = self.study.rows
+        rows = self.study_files.rows
         rows = rows[(rows["dataset"] == self.dataset) & (rows["method"] == self.method.id)]
         return rows if seed is None else rows[rows["seed"] == seed]
 
@@ -120,21 +120,21 @@ class CellFiles:
     def _folder(self, seed: int) -> Path:
         """The folder of a run; while the cell's one job is at work, the one where it waits for the others."""
         folder, waiting = (at(self.dataset, self.method.id, seed) for at in (self.lay.run, self.lay.waiting))
-        waits = plan.one_job(self.config, self.method.id) and not (folder / RUN).exists() and waiting.is_dir()
+        waits = self.study.one_job(self.method.id) and not (folder / RUN).exists() and waiting.is_dir()
         return waiting if waits else folder
 
     def _begun_trials(self) -> Iterator[BegunTrial]:
-        for replicate in plan.replicates(self.config, self.method.id):
+        for replicate in self.study.replicates(self.method.id):
             for trial in self._trials_of_search(replicate):
                 yield trial._replace(replicate=replicate)
 
     def _trials_of_search(self, replicate: int) -> Iterator[BegunTrial]:
         """The trials of each job: from its file, or before there is one, from what they have written so far."""
-        config, lay, dataset, method = self.config, self.lay, self.dataset, self.method.id
+        study, lay, dataset, method = self.study, self.lay, self.dataset, self.method.id
         state = lay.trial_state(dataset, method, replicate)
-        for number in range(plan.rounds(config, method)):
+        for number in range(study.rounds(method)):
             proposals = lay.proposals(dataset, method, number, replicate)
-            for first, last in plan.batches(config, number):
+            for first, last in study.batches(number):
                 path = lay.trials(dataset, method, number, (first, last), replicate)
                 if path.exists():
                     for trial in _ended_trials(path, *version(path)[1:]):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from regbench.orchestration import progress
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.ownership import process_lives
 from regbench.tracking import mlflow_views
@@ -22,11 +22,11 @@ LOOK = 1.0  # seconds between two looks at the head
 OFTEN, SHARE, SELDOM = 10.0, 0.02, 30.0  # seconds between two sweeps: at least; of a core that they take; at most
 
 
-def follow(config: Config, *, interval: float | None = None, head: int | None = None) -> Changes:
+def follow(study: Study, *, interval: float | None = None, head: int | None = None) -> Changes:
     """Push what changes until the study is finished, SIGTERM comes or the head is gone; then once more, all of it.
 
     Args:
-        config: of the study.
+        study: to push.
         interval: seconds between two looks at the files; None: ten, and up to thirty where looking takes more than two
             per cent of a core, which on a small machine is missing where it trains.
         head: process that runs the study. With it, only its end or SIGTERM ends the following: files of an earlier
@@ -39,19 +39,19 @@ def follow(config: Config, *, interval: float | None = None, head: int | None = 
         UnreachableError: if the store does not answer at the end; `track` catches up later.
     """
     with _stop_on_signal() as stop:
-        _sweep_until(stop, config, interval, head)
-    return track(config)
+        _sweep_until(stop, study, interval, head)
+    return track(study)
 
 
-def _sweep_until(stop: threading.Event, config: Config, interval: float | None, head: int | None) -> None:
+def _sweep_until(stop: threading.Event, study: Study, interval: float | None, head: int | None) -> None:
     sink: Sink | None = None
     failed_since, pause = 0.0, interval or OFTEN
     while True:
         began, first = time.process_time(), sink is None
         try:
-            with opened(config, sink) as sink:
-                done = sink.push(study_items(config), full=not sink.seen)
-                mlflow_views.publish(sink.client, sink.experiment, config, sink.ids)
+            with opened(study, sink) as sink:
+                done = sink.push(study_items(study), full=not sink.seen)
+                mlflow_views.publish(sink.client, sink.experiment, study, sink.ids)
             if failed_since:
                 LOG.warning("MLflow is back after %.0f s; nothing was lost", time.monotonic() - failed_since)
             failed_since, pause = 0.0, interval or (OFTEN if first else _rest(time.process_time() - began))
@@ -67,7 +67,7 @@ def _sweep_until(stop: threading.Event, config: Config, interval: float | None, 
             pause = min(2 * pause, LONGEST)
         except RegbenchError as error:
             LOG.warning("%s", error)  # a file that is just being written anew
-        if _wait(stop, pause, lambda: head is not None and not process_lives(head)) or (head is None and _done(config)):
+        if _wait(stop, pause, lambda: head is not None and not process_lives(head)) or (head is None and _done(study)):
             return
 
 
@@ -100,5 +100,5 @@ def _wait(stop: threading.Event, seconds: float, over: Callable[[], bool]) -> bo
     return True
 
 
-def _done(config: Config) -> bool:
-    return finished(config) and all(cell.state == "done" for cell in progress.progress(config).cells)
+def _done(study: Study) -> bool:
+    return finished(study) and all(cell.state == "done" for cell in progress.progress(study).cells)

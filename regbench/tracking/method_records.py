@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from regbench.report.summary_file import MethodEntry
-from regbench.study import plan
 from regbench.system.files import LIVE, RUN, read_json
 from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import CellFiles, modified_ms, version
@@ -24,7 +23,7 @@ def method_record(cell: CellFiles) -> Record:
     tags |= {} if lam is None else {"lambda": f"{lam:g}"}
     params = cell.params | ({} if lam is None else {"lam": f"{lam:g}"})
     record = Record(cell.key, cell.title(lam), None, params, tags, time_ms=_start(cell))
-    record.data = cell.study.data(cell.dataset, "test")
+    record.data = cell.study_files.data(cell.dataset, "test")
     return _unfinished(cell, record) if cell.entry is None else _analysed(cell, cell.entry, record)
 
 
@@ -38,11 +37,11 @@ def _unfinished(cell: CellFiles, record: Record) -> Record:
 
 
 def _analysed(cell: CellFiles, entry: MethodEntry, record: Record) -> Record:
-    lay, study = cell.lay, cell.study
-    record.tags |= study.verdicts.get((cell.dataset, cell.method.id), {})
+    lay, study_files = cell.lay, cell.study_files
+    record.tags |= study_files.verdicts.get((cell.dataset, cell.method.id), {})
     rows = cell.rows()
     record.metrics = _metrics(entry, rows)
-    parts = [method_paragraph(entry, record.name, study.peers(entry)), table_row(entry)]
+    parts = [method_paragraph(entry, record.name, study_files.peers(entry)), table_row(entry)]
     thumbnail = lay.thumbnail(cell.dataset, cell.method.id)
     if thumbnail.exists():
         parts.insert(1, picture(HERE, thumbnail.name))
@@ -88,7 +87,7 @@ def _start(cell: CellFiles) -> int:
     if starts:
         return min(starts)
     files = [trial.file for trial in cell.trials[:1]] + [folder / RUN for folder in cell.done.values()]
-    files.append(cell.lay.pairs(cell.dataset, cell.method.id, plan.seeds(cell.config, cell.method.id)[0]))
+    files.append(cell.lay.pairs(cell.dataset, cell.method.id, cell.study.seeds(cell.method.id)[0]))
     last = modified_ms(cell.lay.summary) if cell.entry else 0
     return next((modified_ms(path) for path in files if path.exists()), last)
 

@@ -16,8 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.tracking import mlflow_views
@@ -36,13 +35,13 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(config: Config, command: str, port: int) -> Iterator[Opened]:
+def opened(study: Study, command: str, port: int) -> Iterator[Opened]:
     """The links of a study's prepared views; where its store is a database, served until the block ends.
 
     Ctrl-C and SIGTERM end the block, and are no errors.
 
     Args:
-        config: of the study.
+        study: to show.
         command: what brings the store to the state of the files, for messages.
         port: of 127.0.0.1; 0 takes a free one.
 
@@ -50,13 +49,13 @@ def opened(config: Config, command: str, port: int) -> Iterator[Opened]:
         RegbenchError: if the study is not in the store, the store cannot be read, or the server does not start.
         UsageError: if the port is taken.
     """
-    uri = tracking_uri(config)
-    links = _links(config, uri, command)
+    uri = tracking_uri(study)
+    links = _links(study, uri, command)
     if mlflow_views.is_server(uri):
         yield Opened(mlflow_views.links_on(uri, links), None)
         return
     port = _free(port)
-    with _server(config, uri, port) as (server, log):
+    with _server(study, uri, port) as (server, log):
         address = f"http://{HOST}:{port}"
         _wait(server, address, log)
 
@@ -73,16 +72,16 @@ def show(link: str) -> None:
         webbrowser.open(link)
 
 
-def _links(config: Config, uri: str, command: str) -> dict[str, str]:
+def _links(study: Study, uri: str, command: str) -> dict[str, str]:
     """Each link by what it shows."""
-    lay = plan.layout(config)
+    lay = study.layout
     if not lay.root.is_dir():
         raise RegbenchError(
-            f"study `{config.study}` must have files in `{lay.root}`, but that folder is not there. "
+            f"study `{study.name}` must have files in `{lay.root}`, but that folder is not there. "
             "Run the study, or run this where its `results` lie."
         )
     missing = RegbenchError(
-        f"study `{config.study}` must be in MLflow at `{without_password(uri)}`, but is not. Run `{command}`."
+        f"study `{study.name}` must be in MLflow at `{without_password(uri)}`, but is not. Run `{command}`."
     )
     file = uri.removeprefix("sqlite:///")
     if file != uri and not Path(file).is_file():
@@ -92,7 +91,7 @@ def _links(config: Config, uri: str, command: str) -> dict[str, str]:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(f"regbench/{config.study}")
+        experiment = client.get_experiment_by_name(f"regbench/{study.name}")
         if experiment is None or experiment.lifecycle_stage != "active":
             raise missing
         if f"{mlflow_views.STATE}{mlflow_views.TABLE}" not in experiment.tags:
@@ -105,7 +104,7 @@ def _links(config: Config, uri: str, command: str) -> dict[str, str]:
             "Start its server, or change `tracking.uri` in the config."
         ) from error
     ids = {run.data.tags[KEY]: run.info.run_id for run in runs if KEY in run.data.tags}
-    return mlflow_views.links(experiment.experiment_id, mlflow_views.parents(config, ids))
+    return mlflow_views.links(experiment.experiment_id, mlflow_views.parents(study, ids))
 
 
 def _free(port: int) -> int:
@@ -122,14 +121,14 @@ def _free(port: int) -> int:
 
 
 @contextmanager
-def _server(config: Config, uri: str, port: int) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+def _server(study: Study, uri: str, port: int) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """An MLflow server in a process group of its own: Ctrl-C reaches us alone, and we end all of it."""
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,  # may hold a password, which a command line would show to everyone
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # fifteen processes that nothing here needs
     }
-    folder = Path(config.results).resolve()
+    folder = Path(study.config.results).resolve()
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--no-serve-artifacts", "--default-artifact-root", (folder / "mlartifacts").as_uri()]
 

@@ -11,8 +11,7 @@ from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.files import read_json, write_text
 from regbench.tracking.run_description import NOTE, short_headline
 
@@ -46,24 +45,24 @@ class Parent(NamedTuple):
     similarity: str | None
 
 
-def parents(config: Config, runs: Mapping[str, str]) -> list[Parent]:
+def parents(study: Study, runs: Mapping[str, str]) -> list[Parent]:
     """The methods of a study that MLflow has a run of, in the order of the table.
 
     Args:
-        config: of the study.
+        study: to show.
         runs: the id of each run by its key.
     """
     methods: list[Parent] = []
-    for dataset in config.datasets:
-        for method in plan.methods(config):
-            run = runs.get(f"{config.study}/{dataset.id}/{method.id}")
+    for dataset in study.config.datasets:
+        for method in study.methods:
+            run = runs.get(f"{study.name}/{dataset.id}/{method.id}")
             if run is not None:
                 model, similarity = (part.id if part else None for part in (method.model, method.similarity))
                 methods.append(Parent(run, dataset.id, model, similarity))
     return methods
 
 
-def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str]) -> dict[str, str]:
+def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str]) -> dict[str, str]:
     """Write the views to an experiment, and for a server ``tables/mlflow.html``.
 
     What already stands there is not written again.
@@ -71,25 +70,25 @@ def publish(client: Any, experiment: str, config: Config, runs: Mapping[str, str
     Args:
         client: of MLflow.
         experiment: its id.
-        config: of the study.
+        study: to show.
         runs: the id of each run by its key.
 
     Returns:
         The links, as `links`.
     """
-    methods, lay = parents(config, runs), plan.layout(config)
+    methods, lay = parents(study, runs), study.layout
     present = client.get_experiment(experiment).tags
-    about = f"**{config.study}**. {config.description}".strip()
+    about = f"**{study.name}**. {study.config.description}".strip()
     if lay.summary.exists():
         about = "\n\n".join(filter(None, [about, short_headline(read_json(lay.summary))]))
     for key, value in experiment_tags(experiment, about, methods).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
     relative = links(experiment, methods)
-    if config.tracking.uri and is_server(config.tracking.uri) and lay.tables.is_dir():
-        absolute = links_on(config.tracking.uri, relative)
+    if study.config.tracking.uri and is_server(study.config.tracking.uri) and lay.tables.is_dir():
+        absolute = links_on(study.config.tracking.uri, relative)
         items = "".join(f'<li><a href="{escape(link)}">{words}</a>' for words, link in absolute.items())
-        title = f"{config.study} in MLflow"
+        title = f"{study.name} in MLflow"
         write_text(
             lay.views, f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><ul>{items}</ul>\n'
         )

@@ -6,8 +6,7 @@ analysis knows are added. So a push that comes later completes what an earlier o
 
 from collections.abc import Iterator
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.tracking.cell_files import CellFiles, modified_ms
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_run import Item, Record
@@ -17,14 +16,14 @@ from regbench.tracking.study_files import StudyFiles
 from regbench.tracking.trial_records import trial_items
 
 
-def study_items(config: Config) -> Iterator[Item]:
+def study_items(study: Study) -> Iterator[Item]:
     """The whole study's tables, a parent a method, a child a trial and a seed, as far as their files exist."""
-    study = StudyFiles(config)
-    if study.summary is not None:
-        yield _item(_report(study))
-    for dataset in config.datasets:
-        for method in plan.methods(config):
-            cell = CellFiles(study, dataset.id, method)
+    study_files = StudyFiles(study)
+    if study_files.summary is not None:
+        yield _item(_report(study_files))
+    for dataset in study.config.datasets:
+        for method in study.methods:
+            cell = CellFiles(study_files, dataset.id, method)
             if cell.begun:
                 yield _item(method_record(cell))
                 yield from trial_items(cell)
@@ -35,18 +34,18 @@ def _item(record: Record) -> Item:
     return Item(record.key, record.parent, record.digest(), lambda: record)
 
 
-def _report(study: StudyFiles) -> Record:
+def _report(study_files: StudyFiles) -> Record:
     """All tables and figures of the study."""
-    config, lay = study.config, study.lay
+    study, lay = study_files.study, study_files.lay
     time_ms = modified_ms(lay.summary)
     ours = {lay.run_ids.name, lay.views.name}  # what a push writes is no part of what is pushed
     tables = [path for path in sorted(lay.tables.glob("*")) if path.name not in ours and not path.name.startswith(".")]
     artifacts = [(path, "tables") for path in tables]
     artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
-    about = f"All tables and figures of study **{config.study}**. {config.description}"
-    headline = short_headline(study.summary) if study.summary else ""
-    tags = study.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [about, headline]))}
+    about = f"All tables and figures of study **{study.name}**. {study.config.description}"
+    headline = short_headline(study_files.summary) if study_files.summary else ""
+    tags = study_files.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [about, headline]))}
     tags |= {"headline": headline} if headline else {}
     return Record(
-        config.study, f"{config.study} · tables", None, {}, tags, artifacts=artifacts, time_ms=time_ms, end_ms=time_ms
+        study.name, f"{study.name} · tables", None, {}, tags, artifacts=artifacts, time_ms=time_ms, end_ms=time_ms
     )

@@ -15,8 +15,7 @@ from mlflow.types.schema import ColSpec, Schema
 
 from regbench import __version__
 from regbench.evaluation.register_files import model_for, register_files
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.files import CHECKPOINT, RUN, read_json
 from regbench.tracking.push import MODEL, Sink
 
@@ -53,26 +52,26 @@ class Registration(PythonModel):
         return pd.DataFrame(rows, columns=list(WRITTEN))
 
 
-def register_models(config: Config, sink: Sink) -> list[str]:
+def register_models(study: Study, sink: Sink) -> list[str]:
     """Enter the network of each method's best seed (validation Dice) in the registry, once for each checkpoint.
 
     Args:
-        config: of the study.
+        study: whose models are entered.
         sink: that its runs were pushed to.
 
     Returns:
         Name and version of each model that was entered by this call.
     """
     entered = []
-    for dataset in config.datasets:
-        for method in plan.methods(config):
-            seeds = plan.seeds(config, method.id) if method.needs_training else ()
-            folders = {seed: plan.layout(config).run(dataset.id, method.id, seed) for seed in seeds}
+    for dataset in study.config.datasets:
+        for method in study.methods:
+            seeds = study.seeds(method.id) if method.needs_training else ()
+            folders = {seed: study.layout.run(dataset.id, method.id, seed) for seed in seeds}
             runs = {seed: read_json(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
             sound = [seed for seed, run in runs.items() if run["status"] == "complete"]
             if sound:
                 best = max(sound, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
-                key = f"{config.study}/{dataset.id}/{method.id}"
+                key = f"{study.name}/{dataset.id}/{method.id}"
                 run_id, sha = sink.ids[f"{key}/seed{best}"], runs[best][SHA]
                 entered += _enter(sink.client, key.replace("/", "."), run_id, sha, folders[best] / CHECKPOINT)
     return entered

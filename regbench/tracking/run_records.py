@@ -8,7 +8,6 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.report.summary_file import RunEntry
-from regbench.study import plan
 from regbench.study.specs import TrainSpec
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_json
 from regbench.tracking.cell_files import CellFiles, version
@@ -35,7 +34,7 @@ def run_items(cell: CellFiles) -> Iterator[Item]:
             *version(folder / HISTORY),
             *version(folder / LIVE),
             running,
-            cell.study.tags["config_sha256"],
+            cell.study_files.tags["config_sha256"],
         ]
         signature += [] if cell.entry is None else version(cell.lay.summary)
         make = partial(_finished if seed in cell.done else _begun, cell, seed)
@@ -56,15 +55,15 @@ def _from_first_step(cell: CellFiles, seed: int, lam: float | None) -> Record:
         f"{cell.title(lam)} · s{seed}",
         cell.key,
         cell.params | chosen | {"seed": str(seed)},
-        cell.tags | cell.search_tag(plan.replicate_of(cell.config, seed)) | tags,
-        data=cell.study.data(cell.dataset, "training"),
+        cell.tags | cell.search_tag(cell.study.replicate_of(seed)) | tags,
+        data=cell.study_files.data(cell.dataset, "training"),
     )
 
 
 def _begun(cell: CellFiles, seed: int) -> Record:
     path = cell.logs[seed] / LIVE
     log = training_log.read(path)
-    lam = log.header["lam"] if log else cell.chosen(plan.replicate_of(cell.config, seed))
+    lam = log.header["lam"] if log else cell.chosen(cell.study.replicate_of(seed))
     record = _from_first_step(cell, seed, lam)
     if log is not None:
         record.tags |= origin_tags(log.header["environment"], log.header["data_sha256"])
@@ -79,7 +78,7 @@ def _finished(cell: CellFiles, seed: int) -> Record:
     if log is not None and log.header["training"] != digest_of_run:
         log = None
     record = _from_first_step(cell, seed, run["lam"])
-    record.tags |= cell.study.verdicts.get((cell.dataset, cell.method.id), {})
+    record.tags |= cell.study_files.verdicts.get((cell.dataset, cell.method.id), {})
     record.tags |= origin_tags(run["environment"], run["data_sha256"])
     record.tags["checkpoint_sha256"] = run["checkpoint_sha256"] or "none"
     record.tags[NOTE] = run["reason"] or record.tags[NOTE]

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.system.file_lock import waiting
@@ -30,25 +29,25 @@ class UnreachableError(RegbenchError):
     """The store does not answer, or not as it should."""
 
 
-def tracking_uri(config: Config) -> str:
+def tracking_uri(study: Study) -> str:
     """The URI to connect to: the configured one, password included, or the SQLite file beside the study's folder.
 
-    The path is absolute, because MLflow's own default depends on the working directory. `regbench.study.plan.shown_uri`
-    is the one to show.
+    The path is absolute, because MLflow's own default depends on the working directory. `Study.shown_uri` is the one
+    to show.
     """
-    return config.tracking.uri or f"sqlite:///{Path(config.results).resolve() / 'mlflow.db'}"
+    return study.config.tracking.uri or f"sqlite:///{Path(study.config.results).resolve() / 'mlflow.db'}"
 
 
-def finished(config: Config) -> bool:
+def finished(study: Study) -> bool:
     """Whether the study is analysed; before, a push takes the trials and trainings that exist so far."""
-    return plan.layout(config).summary.exists()
+    return study.layout.summary.exists()
 
 
-def track(config: Config, *, verify: bool = False) -> Changes:
+def track(study: Study, *, verify: bool = False) -> Changes:
     """Bring MLflow to the state of the study's files, finished or not.
 
     Args:
-        config: of the study.
+        study: to push.
         verify: read back every point and every list of artifacts too (`Sink.push`); finds what was changed by hand.
 
     Returns:
@@ -59,8 +58,8 @@ def track(config: Config, *, verify: bool = False) -> Changes:
     """
     for pause in (*PAUSES, None):
         try:
-            with opened(config) as sink:
-                return push_all(config, sink, verify=verify)
+            with opened(study) as sink:
+                return push_all(study, sink, verify=verify)
         except UnreachableError as error:
             if pause is None:
                 raise
@@ -69,43 +68,43 @@ def track(config: Config, *, verify: bool = False) -> Changes:
     raise AssertionError
 
 
-def note_tracked(config: Config, done: Changes) -> None:
+def note_tracked(study: Study, done: Changes) -> None:
     """Write which runs of a finished study MLflow has: the workflow's mark that nothing is left to push.
 
     Args:
-        config: of the study; nothing is written before it is finished.
+        study: to push; nothing is written before it is finished.
         done: the answer of a push. Whether it pushed a run or found it there makes no difference to the file.
     """
-    if not finished(config):
+    if not finished(study):
         return
     there = [done[kind] for kind in ("pushed", "updated", "kept")]
     stages = {stage for keys in there for stage in keys}
     runs = {stage: sorted(key for keys in there for key in keys.get(stage, [])) for stage in stages}
-    write_json(plan.layout(config).tracked, runs)
+    write_json(study.layout.tracked, runs)
 
 
-def push_all(config: Config, sink: Sink, *, verify: bool = False) -> Changes:
+def push_all(study: Study, sink: Sink, *, verify: bool = False) -> Changes:
     """A push that looks at every run, and the list of the runs' ids beside the tables of a finished study."""
-    done = sink.push(study_items(config), verify=verify)
-    links = mlflow_views.publish(sink.client, sink.experiment, config, sink.ids)
-    if finished(config):
-        if config.tracking.register_models:
+    done = sink.push(study_items(study), verify=verify)
+    links = mlflow_views.publish(sink.client, sink.experiment, study, sink.ids)
+    if finished(study):
+        if study.config.tracking.register_models:
             from regbench.tracking.registered_model import register_models  # noqa: PLC0415  needs torch
 
-            for name in register_models(config, sink):
+            for name in register_models(study, sink):
                 LOG.info("registered %s", name)
-        traced = {"tracking_uri": without_password(tracking_uri(config)), "experiment": f"regbench/{config.study}"}
+        traced = {"tracking_uri": without_password(tracking_uri(study)), "experiment": f"regbench/{study.name}"}
         ids = {"experiment_id": sink.experiment, "links": links, "runs": dict(sink.ids)}
-        write_json(plan.layout(config).run_ids, traced | ids)
+        write_json(study.layout.run_ids, traced | ids)
     return done
 
 
 @contextmanager
-def opened(config: Config, sink: Sink | None = None) -> Iterator[Sink]:
+def opened(study: Study, sink: Sink | None = None) -> Iterator[Sink]:
     """The study's experiment, for one at a time of those who share this file system.
 
     Args:
-        config: of the study.
+        study: to push.
         sink: of an earlier push of this process, with what it knows.
 
     Raises:
@@ -115,15 +114,15 @@ def opened(config: Config, sink: Sink | None = None) -> Iterator[Sink]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  comes with mlflow
 
     try:
-        with waiting(Path(config.results) / ".mlflow.lock"):
+        with waiting(Path(study.config.results) / ".mlflow.lock"):
             if sink is None:
-                client = mlflow.MlflowClient(tracking_uri=tracking_uri(config))
-                sink = Sink(client, _experiment(client, config))
+                client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
+                sink = Sink(client, _experiment(client, study))
             yield sink
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
         first = without_password(str(error).partition("\n")[0])
         raise UnreachableError(
-            f"MLflow at `{without_password(tracking_uri(config))}` must be reachable, but got: {first}. "
+            f"MLflow at `{without_password(tracking_uri(study))}` must be reachable, but got: {first}. "
             "The tables are complete without it; run `regbench track` again when it is back."
         ) from error
 
@@ -143,16 +142,16 @@ def imported() -> Any:
     return mlflow
 
 
-def _experiment(client: Any, config: Config) -> str:
-    name = f"regbench/{config.study}"
+def _experiment(client: Any, study: Study) -> str:
+    name = f"regbench/{study.name}"
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
     # A server keeps its artifacts itself; a database has no place of its own for them.
-    served = (config.tracking.uri or "").startswith(("http:", "https:"))
-    folder = Path(config.results).resolve() / "mlartifacts"
+    served = (study.config.tracking.uri or "").startswith(("http:", "https:"))
+    folder = Path(study.config.results).resolve() / "mlartifacts"
     # The tag lets the UI open its pages for model training and not those for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(name, None if served else folder.as_uri(), tags))

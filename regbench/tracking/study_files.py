@@ -7,8 +7,7 @@ import pandas as pd
 
 from regbench.report.standings import WORDS, rank_intervals, standings
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, load_summary
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.methods import Study
 from regbench.system.files import canonical_json, digest, read_json
 from regbench.tracking.mlflow_run import Data
 
@@ -18,13 +17,13 @@ DIGITS_OF_DIGEST = 36  # MLflow takes no more
 class StudyFiles:
     """The files of a study that its records are made from, each read once."""
 
-    def __init__(self, config: Config) -> None:
-        self.config, self.lay = config, plan.layout(config)
-        self.summary: Summary | None = load_summary(config) if self.lay.summary.exists() else None
+    def __init__(self, study: Study) -> None:
+        self.study, self.lay = study, study.layout
+        self.summary: Summary | None = load_summary(study) if self.lay.summary.exists() else None
         entries = self.summary["methods"] if self.summary else []
         self.entries = {(entry["dataset"], entry["method"]): entry for entry in entries}
         self.verdicts = _verdict_tags(self.summary) if self.summary else {}
-        self.tags = {"study": config.study, "config_sha256": digest(plan.protocol(config))}
+        self.tags = {"study": study.name, "config_sha256": digest(study.protocol)}
         self._data: dict[str, Data | None] = {}
 
     def peers(self, entry: MethodEntry) -> int:
@@ -55,7 +54,7 @@ class StudyFiles:
         if not path.exists():
             return None
         manifest: Manifest = read_json(path)
-        (entry,) = (one for one in self.config.datasets if one.id == dataset)
+        (entry,) = (one for one in self.study.config.datasets if one.id == dataset)
         source = entry.model_dump(mode="json", include={"source", "parameters", "preprocessing", "splits"})
         counts = {split: len(pairs) for split, pairs in manifest.get("pairs", {}).items()}
         profile: dict[str, object] = {"pairs": counts}

@@ -34,7 +34,7 @@ def trial_items(cell: CellFiles) -> Iterator[Item]:
             *version(trial.file),
             *version(log_file(trial.state, trial.number)),
             trial.running,
-            cell.study.tags["config_sha256"],
+            cell.study_files.tags["config_sha256"],
         ]
         yield Item(_key(cell, trial), cell.key, digest(signature), partial(_record, cell, trial))
 
@@ -64,7 +64,7 @@ def _record(cell: CellFiles, trial: BegunTrial) -> Record:
 
 def _from_first_step(cell: CellFiles, trial: BegunTrial, log: training_log.Log | None) -> Record:
     """The record of a trial with all that is known when it begins."""
-    search = f" · search {trial.replicate + 1}" if cell.config.tuning.replicates > 1 else ""
+    search = f" · search {trial.replicate + 1}" if cell.study.config.tuning.replicates > 1 else ""
     values = {name.rpartition(".")[2]: _text(value) for name, value in trial.values.items() if name != "lam"}
     tags = {"stage": "trial", "trial": str(trial.number), "lambda": f"{trial.lam:g}", NOTE: "one trial of the tuning"}
     tags |= {} if log is None else origin_tags(log.header["environment"], log.header["data_sha256"])
@@ -74,7 +74,7 @@ def _from_first_step(cell: CellFiles, trial: BegunTrial, log: training_log.Log |
         cell.key,
         cell.params | {"lam": f"{trial.lam:g}"} | values,
         cell.tags | cell.search_tag(trial.replicate) | tags,
-        data=cell.study.data(cell.dataset, "training"),
+        data=cell.study_files.data(cell.dataset, "training"),
     )
 
 

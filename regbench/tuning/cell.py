@@ -14,9 +14,9 @@ from typing import Any
 
 from regbench.data.cache import Dataset, load
 from regbench.evaluation.run_rows import evaluate_run
-from regbench.study import plan
-from regbench.study.config import Config
-from regbench.study.plan import PAIRS, PANELS
+from regbench.study.job_specs import evaluate_spec
+from regbench.study.layout import PAIRS, PANELS
+from regbench.study.methods import Study
 from regbench.study.specs import EvaluateSpec, TrainSpec
 from regbench.system import device, gpu_lease
 from regbench.system.errors import UsageError
@@ -32,12 +32,12 @@ EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each
 
 
 def run_cell(
-    config: Config, dataset: str, method: str, *, threads: int = 1, save_every: float, bar: bool = False
+    study: Study, dataset: str, method: str, *, threads: int = 1, save_every: float, bar: bool = False
 ) -> None:
     """Do every stage of a cell, by one process at a time; what is finished already is not done again.
 
     Args:
-        config: of the study.
+        study: with the cell.
         dataset: id of the dataset.
         method: id of a method with a lambda.
         threads: of the CPU.
@@ -47,43 +47,41 @@ def run_cell(
     Raises:
         UsageError: if the method has no lambda.
     """
-    if not plan.find_method(config, method).tuned:
+    if not study.method(method).tuned:
         raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
-    lay = plan.layout(config)
+    lay = study.layout
     with owning(lay.cell_owner(dataset, method), f"cell {method}"):
-        gpu_lease.lease(config.training.device)
+        gpu_lease.lease(study.config.training.device)
         device.set_up(threads)
         data = load(lay.data(dataset))
-        tune(config, dataset, method, data, bar=bar)
-        final_runs(config, dataset, method, data, save_every=save_every, bar=bar)
+        tune(study, dataset, method, data, bar=bar)
+        final_runs(study, dataset, method, data, save_every=save_every, bar=bar)
 
 
-def tune(config: Config, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:
+def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:
     """Do every search of a cell: its rounds of trials, one after the other, and the choice."""
-    for replicate in plan.replicates(config, method):
-        for number in range(plan.rounds(config, method)):
-            propose_round(config, dataset, method, number, replicate)
-            for slots in plan.batches(config, number):
-                run_batch(config, dataset, method, data, replicate=replicate, number=number, slots=slots, bar=bar)
-        choose_lambda(config, dataset, method, replicate)
+    for replicate in study.replicates(method):
+        for number in range(study.rounds(method)):
+            propose_round(study, dataset, method, number, replicate)
+            for slots in study.batches(number):
+                run_batch(study, dataset, method, data, replicate=replicate, number=number, slots=slots, bar=bar)
+        choose_lambda(study, dataset, method, replicate)
 
 
-def final_runs(
-    config: Config, dataset: str, method: str, data: Dataset, *, save_every: float, bar: bool = False
-) -> None:
+def final_runs(study: Study, dataset: str, method: str, data: Dataset, *, save_every: float, bar: bool = False) -> None:
     """Train and evaluate every seed of a cell where its runs wait; put all into their places at the end."""
-    lay = plan.layout(config)
-    folders = {seed: lay.waiting(dataset, method, seed) for seed in plan.seeds(config, method)}
-    runs = {seed: chosen_run(config, dataset, method, seed) for seed in folders}
+    lay = study.layout
+    folders = {seed: lay.waiting(dataset, method, seed) for seed in study.seeds(method)}
+    runs = {seed: chosen_run(study, dataset, method, seed) for seed in folders}
     for seed, waiting in folders.items():
         clear_old(runs[seed].spec, data, waiting)
     for seed, waiting in folders.items():
         state = lay.training_state(dataset, method, seed)
         train_run(runs[seed], data, waiting, state, unless_whole=True, save_every=save_every, bar=bar)
-        spec = plan.evaluate_job(config, method, seed)
+        spec = evaluate_spec(study, method, seed)
         if not evaluated(spec, data, waiting):
             owner = lay.evaluation_state(dataset, method, seed)
-            evaluate_run(config, method, seed, data, folder=waiting, owner=owner)
+            evaluate_run(study, method, seed, data, folder=waiting, owner=owner)
             note_evaluated(spec, data, waiting)
     for seed, waiting in folders.items():
         publish(waiting, lay.run(dataset, method, seed))

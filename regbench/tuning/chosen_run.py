@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regbench.data.cache import Dataset
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import final_spec
+from regbench.study.methods import Study
 from regbench.study.specs import TrainSpec
 from regbench.system.files import read_json
 from regbench.system.ownership import owning
@@ -21,10 +21,10 @@ class ChosenRun(NamedTuple):
     reason: str = ""  # why there is no lambda
 
 
-def chosen_run(config: Config, dataset: str, method: str, seed: int) -> ChosenRun:
+def chosen_run(study: Study, dataset: str, method: str, seed: int) -> ChosenRun:
     """The run of a seed, with lambda and the other values from `selected.json` of its search."""
-    spec = plan.final_job(config, method, seed)
-    chosen = read_json(plan.layout(config).selected(dataset, method, plan.replicate_of(config, seed)))
+    spec = final_spec(study, method, seed)
+    chosen = read_json(study.layout.selected(dataset, method, study.replicate_of(seed)))
     return ChosenRun(at_choice(spec, chosen), chosen["reason"])
 
 

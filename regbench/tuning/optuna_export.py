@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import propose_spec
+from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
@@ -15,7 +15,7 @@ from regbench.tuning.sampler import directions, distributions, finished_trial, p
 from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
 
 
-def export_optuna(config: Config, url: str) -> dict[str, int]:
+def export_optuna(study: Study, url: str) -> dict[str, int]:
     """Write each search as an Optuna study ``study/dataset/method``; one that is there unchanged is left alone.
 
     Further searches of a cell (`tuning.replicates`) have ``/replicate1`` and so on behind that name.
@@ -23,7 +23,7 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
     Several exports of one study at once wait for each other.
 
     Args:
-        config: of the study.
+        study: to export.
         url: of the storage, such as ``sqlite:///optuna.db``.
 
     Returns:
@@ -38,7 +38,7 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     shown, counts = without_password(url), {"written": 0, "replaced": 0, "unchanged": 0}
-    with owning(plan.layout(config).optuna_owner, f"the Optuna export of `{config.study}`"):
+    with owning(study.layout.optuna_owner, f"the Optuna export of `{study.name}`"):
         try:
             storage = optuna.storages.RDBStorage(url)
         except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
@@ -46,7 +46,7 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
             raise UsageError(f"`{shown}` must be a storage that Optuna opens, but got: {_words(error, url)}") from None
         try:
             there = set(optuna.get_all_study_names(storage))
-            for spec, results in tuned_cells(config):
+            for spec, results in tuned_cells(study):
                 counts[_write(storage, spec, results, there)] += 1
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise RegbenchError(
@@ -57,14 +57,14 @@ def export_optuna(config: Config, url: str) -> dict[str, int]:
     return counts
 
 
-def tuned_cells(config: Config) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]:
+def tuned_cells(study: Study) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]:
     """Each search of a cell, and the results of its trials so far."""
-    for dataset in config.datasets:
-        for method in plan.methods(config):
-            for replicate in plan.replicates(config, method.id) if plan.rounds(config, method.id) else ():
-                files = plan.trial_files(config, dataset.id, method.id, replicate=replicate)
+    for dataset in study.config.datasets:
+        for method in study.methods:
+            for replicate in study.replicates(method.id) if study.rounds(method.id) else ():
+                files = study.trial_files(dataset.id, method.id, replicate=replicate)
                 results = [result for path in files if path.exists() for result in read_json(path)]
-                yield plan.propose_job(config, dataset.id, method.id, replicate=replicate), results
+                yield propose_spec(study, dataset.id, method.id, replicate=replicate), results
 
 
 def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:

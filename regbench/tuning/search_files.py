@@ -1,7 +1,7 @@
 """The two stages of a search that train nothing, from its files to its files: propose a round, choose the lambda."""
 
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import propose_spec, select_spec
+from regbench.study.methods import Study
 from regbench.system.files import read_json, write_json
 from regbench.system.job_usage import clocked
 from regbench.tuning.rounds import propose, select
@@ -9,26 +9,26 @@ from regbench.tuning.trial_results import TrialResult
 from regbench.tuning.trial_store import put_together
 
 
-def propose_round(config: Config, dataset: str, method: str, number: int, replicate: int = 0) -> None:
+def propose_round(study: Study, dataset: str, method: str, number: int, replicate: int = 0) -> None:
     """Write the proposals of one round; they depend on the trials of the rounds before it, and on no other file."""
-    earlier = _results(config, dataset, method, replicate, before=number)
+    earlier = _results(study, dataset, method, replicate, before=number)
     with clocked("propose"):
-        proposals = propose(plan.propose_job(config, dataset, method, number, replicate), number, earlier)
+        proposals = propose(propose_spec(study, dataset, method, number, replicate), number, earlier)
     write_json(
-        plan.layout(config).proposals(dataset, method, number, replicate),
+        study.layout.proposals(dataset, method, number, replicate),
         [proposal.to_json() for proposal in proposals],
     )
 
 
-def choose_lambda(config: Config, dataset: str, method: str, replicate: int = 0) -> None:
+def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -> None:
     """Write the lambda that the trials of a search support, and pack the state of its trials into one file."""
-    lay = plan.layout(config)
+    lay = study.layout
     with clocked("select"):
-        chosen = select(plan.select_job(config, method, replicate), _results(config, dataset, method, replicate))
+        chosen = select(select_spec(study, method, replicate), _results(study, dataset, method, replicate))
     put_together(lay.trial_state(dataset, method, replicate))
     write_json(lay.selected(dataset, method, replicate), chosen)
 
 
-def _results(config: Config, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
-    paths = plan.trial_files(config, dataset, method, before, replicate)
+def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
+    paths = study.trial_files(dataset, method, before, replicate)
     return [result for path in paths for result in read_json(path)]

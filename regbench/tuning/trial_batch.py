@@ -1,8 +1,8 @@
 """Some trials of a round, from the proposals' file to the file of their results."""
 
 from regbench.data.cache import Dataset
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import trial_spec
+from regbench.study.methods import Study
 from regbench.system.files import read_json, write_json
 from regbench.system.ownership import owning
 from regbench.tuning.trial import run_trials
@@ -10,7 +10,7 @@ from regbench.tuning.trial_results import Proposal
 
 
 def run_batch(
-    config: Config,
+    study: Study,
     dataset: str,
     method: str,
     data: Dataset,
@@ -23,7 +23,7 @@ def run_batch(
     """Run the proposed trials of the slots from the first to the last, and write their results.
 
     Args:
-        config: of the study.
+        study: with the cell.
         dataset: id of the dataset.
         method: id of the method.
         data: the prepared dataset.
@@ -32,13 +32,13 @@ def run_batch(
         slots: the first slot and the last; None for the whole round.
         bar: show a progress bar.
     """
-    lay = plan.layout(config)
+    lay = study.layout
     entries = read_json(lay.proposals(dataset, method, number, replicate))
     proposals = [Proposal.from_json(entry) for entry in entries]
     first, last = slots or (0, len(proposals) - 1)
     state = lay.trial_state(dataset, method, replicate)
     name = f"round{number}.trials{first}-{last}"
     with owning(state / f"{name}.owner", f"{name} of {method}"):
-        spec = plan.trial_job(config, method, replicate)
+        spec = trial_spec(study, method, replicate)
         results = run_trials(spec, data, proposals[first : last + 1], state, bar=bar)
         write_json(lay.trials(dataset, method, number, (first, last), replicate), results)

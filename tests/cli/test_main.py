@@ -181,7 +181,7 @@ def test_a_reader_that_has_gone_ends_it_quietly():
 )
 def test_plan_takes_several_folders(words, tiny_file, tmp_path, monkeypatch, capsys):
     given = []
-    monkeypatch.setattr(estimate, "estimate", lambda config, at_once, measured: given.extend(measured))
+    monkeypatch.setattr(estimate, "estimate", lambda study, at_once, measured: given.extend(measured))
     main(["plan", str(tiny_file), *words])
     assert [str(folder) for folder in given] == [word for word in words if len(word) == 1]
 
@@ -207,6 +207,6 @@ def test_completion_knows_verbs_options_and_choices():
 
 
 def test_the_command_line_knows_no_path_of_a_study():
-    """`plan.Layout` names every file of a study once."""
+    """`Layout` names every file of a study once."""
     text = "".join(path.read_text() for path in (ROOT / "regbench/cli").glob("*.py"))
     assert not re.search(r"\.root(\s*/|\}/)", text)

@@ -10,7 +10,7 @@ from tiny_study import ROOT, TINY
 
 from regbench.data.splits import NAMES, mistakes, pairs, split
 from regbench.orchestration.registries import check_component
-from regbench.study.config import load
+from regbench.study.load import load
 from regbench.system.errors import RegbenchError, UsageError
 
 IDS = [f"s{number:02d}" for number in range(20)]

@@ -7,7 +7,8 @@ import torch
 from made_results import make_results, twelve
 
 from regbench.data.cache import Dataset, Pair
-from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, sort_intensities
+from regbench.evaluation.controls import CONTROLS as CONTROL_PAIRS
+from regbench.evaluation.controls import SIMILARITY, control_pairs, sort_intensities
 from regbench.evaluation.evaluate import evaluate
 from regbench.evaluation.measure import Registered, measure
 from regbench.metrics import inverse_consistency_mm
@@ -15,8 +16,10 @@ from regbench.orchestration.registries import check_component
 from regbench.report.tables.controls_table import caption, controls_table, fooled
 from regbench.report.write import report
 from regbench.spatial import warp, warp_labels
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import evaluate_spec
+from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 from regbench.system.files import read_json
 
@@ -66,10 +69,10 @@ def test_an_image_with_gaps_is_no_error():
 @pytest.fixture(scope="module")
 def rows(data, tmp_path_factory):
     """Rows of `identity` and of both controls on the data of the tiny study."""
-    config, folder = load(_raw(tmp_path_factory)), tmp_path_factory.mktemp("rows")
-    evaluate(plan.evaluate_job(config, plan.IDENTITY, 0), data, None, folder / "pairs.parquet")
+    study, folder = Study(load(_raw(tmp_path_factory))), tmp_path_factory.mktemp("rows")
+    evaluate(evaluate_spec(study, IDENTITY, 0), data, None, folder / "pairs.parquet")
     assert {path.suffix for path in folder.glob("control_*")} == {".parquet", ".npz"}
-    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("pairs", *plan.CONTROLS)}
+    return {name: pd.read_parquet(folder / f"{name}.parquet") for name in ("pairs", *CONTROLS)}
 
 
 def _raw(factory):
@@ -80,7 +83,7 @@ def _raw(factory):
 
 def test_an_image_and_itself_are_the_best_that_a_metric_can_say(rows, data):
     mine = rows["control_self"]
-    assert all((rows[name]["method"] == name).all() for name in plan.CONTROLS)
+    assert all((rows[name]["method"] == name).all() for name in CONTROLS)
     assert (mine["fixed"] == mine["moving"]).all()
     assert sorted(mine["fixed"]) == sorted({fixed for fixed, _ in data.pairs("test")})
     assert (mine["dice"] == 1).all()
@@ -107,7 +110,7 @@ def test_a_control_has_thirty_pairs_at_most(rows, data, monkeypatch):
 
 def test_volumes_with_landmarks(tiny, tmp_path):
     """3D, spacing that differs by axis, landmarks: every number of a control is finite but what none has."""
-    config = load(tiny, check_component)
+    study = Study(load(tiny, check_component))
     generator = np.random.default_rng(0)
     shape, subjects = (12, 14, 11), ("a", "b")
     images = generator.normal(size=(2, *shape)).astype(np.float32)
@@ -115,14 +118,14 @@ def test_volumes_with_landmarks(tiny, tmp_path):
     arrays = {"images": images, "labels": (images > 0).astype(np.uint8) + 1, "landmarks": points}
     manifest = {"id": "brains", "subjects": subjects, "data_sha256": "0", "shape": shape, "spacing_mm": [1.0, 2.0, 0.5]}
     manifest |= {"labels": {"1": "one", "2": "two"}, "pairs": {"test": [["a", "b"], ["b", "a"]]}}
-    job = plan.evaluate_job(config, plan.IDENTITY, 0)
+    job = evaluate_spec(study, IDENTITY, 0)
     evaluate(
         job.model_copy(update={"similarities": job.similarities[1:]}),
         Dataset(manifest, arrays),
         None,
         tmp_path / "p.parquet",
     )
-    own, sort = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in plan.CONTROLS)
+    own, sort = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in CONTROLS)
     assert (own["tre_mm"] == 0).all()
     assert (own["dice"] == 1).all()
     numbers = ["dice", "hd95_mm", "ndv_percent", "tre_mm", "tre_l2r_mm", "displacement_mm", f"{SIMILARITY}mse"]
@@ -132,27 +135,27 @@ def test_volumes_with_landmarks(tiny, tmp_path):
 
 
 def test_controls_can_be_left_out(tiny):
-    config = load({**tiny, "controls": False}, check_component)
-    assert not plan.controls(config)
-    assert not list(plan.control_runs(config))
-    assert set(plan.evaluate_job(config, "identity", 0).to_json()) == {"method", "seed", "replicate", "code"}
+    study = Study(load({**tiny, "controls": False}, check_component))
+    assert not study.controls
+    assert not list(study.control_runs())
+    assert set(evaluate_spec(study, "identity", 0).to_json()) == {"method", "seed", "replicate", "code"}
 
 
 def test_controls_are_no_methods_and_come_with_identity(tiny):
-    config = load(tiny, check_component)
-    lay = plan.layout(config)
-    assert tuple(method.id for method in plan.controls(config)) == plan.CONTROLS == tuple(CONTROLS)
-    assert list(plan.control_runs(config)) == [("brains", name, 0) for name in plan.CONTROLS]
-    assert not set(plan.CONTROLS) & {method.id for method in plan.methods(config)}
+    study = Study(load(tiny, check_component))
+    lay = study.layout
+    assert tuple(method.id for method in study.controls) == CONTROLS == tuple(CONTROL_PAIRS)
+    assert list(study.control_runs()) == [("brains", name, 0) for name in CONTROLS]
+    assert not set(CONTROLS) & {method.id for method in study.methods}
     with pytest.raises(UsageError, match="evaluated with `identity`"):
-        plan.evaluate_job(config, "control_sort", 0)
+        evaluate_spec(study, "control_sort", 0)
     folder = lay.pairs("brains", "identity", 0).parent
     assert {
-        path.parent for name in plan.CONTROLS for path in (lay.pairs("brains", name, 0), lay.panels("brains", name, 0))
+        path.parent for name in CONTROLS for path in (lay.pairs("brains", name, 0), lay.panels("brains", name, 0))
     } == {folder}
 
 
-@pytest.mark.parametrize("name", plan.CONTROLS)
+@pytest.mark.parametrize("name", CONTROLS)
 def test_a_baseline_cannot_take_the_name_of_a_control(tiny, name):
     with pytest.raises(UsageError, match=r"baselines\[0\].*`controls` adds"):
         load({**tiny, "baselines": [{"name": "sitk_demons", "id": name}]}, check_component)
@@ -161,13 +164,11 @@ def test_a_baseline_cannot_take_the_name_of_a_control(tiny, name):
 def test_what_an_evaluation_depends_on(tiny):
     """Another similarity changes the job of `identity`, which has the controls, and no method that is trained."""
     more = {**tiny, "grid": {**tiny["grid"], "similarities": ["lcc", "mse", "gcc"]}}
-    one, two = load(tiny, check_component), load(more, check_component)
+    one, two = Study(load(tiny, check_component)), Study(load(more, check_component))
     changed = {
-        method.id
-        for method in plan.methods(one)
-        if plan.evaluate_job(one, method.id, 0) != plan.evaluate_job(two, method.id, 0)
+        method.id for method in one.methods if evaluate_spec(one, method.id, 0) != evaluate_spec(two, method.id, 0)
     }
-    assert changed == {plan.IDENTITY}
+    assert changed == {IDENTITY}
 
 
 def _small(results, regularizers=("grad_l2", "bending")):
@@ -178,20 +179,20 @@ def _small(results, regularizers=("grad_l2", "bending")):
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
     """A study with made-up results, its summary and its tables."""
-    config = load(_small(tmp_path_factory.mktemp("results")), check_component)
-    make_results(config)
-    report(config)
-    return config
+    study = Study(load(_small(tmp_path_factory.mktemp("results")), check_component))
+    make_results(study)
+    report(study)
+    return study
 
 
 def test_controls_stand_below_the_rule_and_in_no_comparison(reported):
-    lay = plan.layout(reported)
+    lay = reported.layout
     summary = read_json(lay.summary)
     ids = [entry["method"] for entry in summary["methods"]]
-    assert tuple(ids[-2:]) == plan.CONTROLS
+    assert tuple(ids[-2:]) == CONTROLS
     assert [entry["rank"] for entry in summary["methods"][-2:]] == [None, None]
     assert "control_" not in str(summary["comparisons"])
-    assert not set(plan.CONTROLS) & set(pd.read_parquet(lay.rows)["method"])
+    assert not set(CONTROLS) & set(pd.read_parquet(lay.rows)["method"])
     main = (lay.tables / "main.tex").read_text().split(r"\midrule")
     assert [part.count(r"\\") for part in main] == [1, 1, 4, 2]
     assert r"control\_sort" in main[3]
@@ -204,7 +205,7 @@ def test_controls_stand_below_the_rule_and_in_no_comparison(reported):
 
 
 def test_the_table_says_what_is_fooled(reported):
-    summary = read_json(plan.layout(reported).summary)
+    summary = read_json(reported.layout.summary)
     frame = controls_table(summary)
     assert len(frame) == 7
     by_name = {entry["method"]: entry for entry in summary["methods"]}
@@ -217,15 +218,15 @@ def test_the_table_says_what_is_fooled(reported):
     assert by_name["control_sort"]["similarities"]["mse"] < by_name["identity"]["similarities"]["mse"]
     text = caption(summary)
     assert "in similarity lcc, similarity mse; not in Dice, HD95, Folding, NDV." in text
-    shown = (plan.layout(reported).tables / "controls.md").read_text()
+    shown = (reported.layout.tables / "controls.md").read_text()
     assert "| Dice ↑" in shown
     assert "| similarity mse ↓" in shown
-    assert (plan.layout(reported).tables / "controls.tex").exists()
+    assert (reported.layout.tables / "controls.tex").exists()
 
 
 def test_a_column_that_beats_every_method_is_fooled_though_identity_has_it_perfect(reported):
     """Inverse consistency of no displacement is 0, and so is that of a rearrangement: only the methods tell."""
-    summary = read_json(plan.layout(reported).summary)
+    summary = read_json(reported.layout.summary)
     for entry in summary["methods"]:
         score = 0.0 if entry["similarity"] is None else 0.4
         entry["metrics"]["inverse_consistency_mm"] = {"mean": score, "median": score, "infinite": 0}
@@ -233,9 +234,9 @@ def test_a_column_that_beats_every_method_is_fooled_though_identity_has_it_perfe
 
 
 def test_a_study_without_controls_has_no_table_of_them(tmp_path):
-    config = load({**_small(tmp_path, ["bending"]), "controls": False}, check_component)
-    make_results(config)
-    report(config)
-    lay = plan.layout(config)
+    study = Study(load({**_small(tmp_path, ["bending"]), "controls": False}, check_component))
+    make_results(study)
+    report(study)
+    lay = study.layout
     assert not (lay.tables / "controls.csv").exists()
     assert "Controls" not in lay.page.read_text()

@@ -9,7 +9,8 @@ from tiny_study import ROOT
 from regbench.cli.main import main
 from regbench.orchestration.disk import disk
 from regbench.orchestration.estimate import START, estimate, text
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
 
@@ -35,7 +36,7 @@ def test_the_counts_of_a_study(tiny_file, capsys):
 
 
 def test_a_study_without_training_or_tuning(tiny):
-    found = estimate(load({**tiny, "models": ["instance"], "lambdas": [{"value": 1.0}]}))
+    found = estimate(Study(load({**tiny, "models": ["instance"], "lambdas": [{"value": 1.0}]})))
     assert (found["trials"], found["training_steps"], found["trial_steps"]) == (0, 0, 0)
     assert found["jobs"]["cell_untrained"] == 2
     assert found["disk_bytes"]["tuning"] == 0
@@ -44,14 +45,14 @@ def test_a_study_without_training_or_tuning(tiny):
 def test_a_cell_of_networks_as_one_job(tiny):
     """Made cells took 30 s, and 20 s for the 4 steps of a training."""
     tiny["one_job_per_cell"] = True
-    found = estimate(load(tiny))
+    found = estimate(Study(load(tiny)))
     assert {rule: found["jobs"].get(rule, 0) for rule in ("cell", "train", "evaluate")} == {
         "cell": 2, "train": 0, "evaluate": 1,
     }  # fmt: skip
     # Of a cell: 2 proposals, 2 files of trials, all of them, choice, 2 x 5 of a run, evaluated, log; 2 controls.
     assert found["files"]["files"] == 2 * (2 + 2 + 1 + 1 + 2 * 5 + 1 + 1) + 3 + 3 + 2 * 2
-    make(load({**tiny, "study": "pilot", "tuning": {**tiny["tuning"], "trials": 1, "steps": 1}, "seeds": [0]}))
-    (cpu,) = estimate(load(tiny))["hours"]
+    make(Study(load({**tiny, "study": "pilot", "tuning": {**tiny["tuning"], "trials": 1, "steps": 1}, "seeds": [0]})))
+    (cpu,) = estimate(Study(load(tiny)))["hours"]
     beside = (30 - 5 * (1 + 4)) / 2  # a pilot's two trainings of five steps, in a job of 30 s
     assert cpu["by_rule"]["cell"] * 3600 == pytest.approx(2 * (5 * (4 * 3 + 2 * 4) + beside * (4 + 2)))
     assert cpu["unknown"] == ["evaluate"]  # of the row without registration, which is no part of a cell
@@ -59,8 +60,10 @@ def test_a_cell_of_networks_as_one_job(tiny):
 
 def test_hours_come_from_a_pilot_in_the_same_results(tiny):
     """Made runs took 20 s for 4 steps in jobs of 30 s; other jobs took 30 s."""
-    make(load({**tiny, "study": "pilot"}))
-    found = estimate(load({**tiny, "training": {**tiny["training"], "steps": 10}, "seeds": [0, 1, 2]}), at_once=3)
+    make(Study(load({**tiny, "study": "pilot"})))
+    found = estimate(
+        Study(load({**tiny, "training": {**tiny["training"], "steps": 10}, "seeds": [0, 1, 2]})), at_once=3
+    )
     (cpu,) = found["hours"]
     seconds = {rule: hours * 3600 for rule, hours in cpu["by_rule"].items()}
     assert seconds["train"] == pytest.approx(6 * (10 * 5 + 10))
@@ -72,16 +75,16 @@ def test_hours_come_from_a_pilot_in_the_same_results(tiny):
 
 
 def test_no_faster_than_the_rounds_of_one_cell(tiny):
-    make(load({**tiny, "study": "pilot"}))
-    (cpu,) = estimate(load(tiny), at_once=1000)["hours"]
+    make(Study(load({**tiny, "study": "pilot"})))
+    (cpu,) = estimate(Study(load(tiny)), at_once=1000)["hours"]
     # two rounds of trials, a training, an evaluation, one after the other
     assert cpu["wall"] * 3600 == pytest.approx(2 * (2 * 3 * 5 + 10) + 30 + 30)
 
 
 def test_a_method_that_the_pilot_lacked_is_named(tiny):
     pilot = {**tiny, "study": "pilot", "grid": {**tiny["grid"], "similarities": ["mse"]}}
-    make(load(pilot))
-    (cpu,) = estimate(load(tiny))["hours"]
+    make(Study(load(pilot)))
+    (cpu,) = estimate(Study(load(tiny)))["hours"]
     assert cpu["guessed"] == [LCC]
 
 
@@ -96,14 +99,14 @@ def test_a_method_that_the_pilot_lacked_is_named(tiny):
     ids=["network", "batch", "data"],
 )  # fmt: skip
 def test_runs_of_something_else_tell_nothing(tiny, change):
-    make(load({**tiny, "study": "pilot", **change}))
-    assert estimate(load(tiny))["hours"] == []
+    make(Study(load({**tiny, "study": "pilot", **change})))
+    assert estimate(Study(load(tiny)))["hours"] == []
 
 
 def test_a_broken_neighbour_is_passed_over(tiny, tmp_path):
     (tmp_path / "results" / "old").mkdir(parents=True)
     (tmp_path / "results" / "old" / "config.json").write_text("{")
-    assert estimate(load(tiny))["hours"] == []
+    assert estimate(Study(load(tiny)))["hours"] == []
 
 
 def test_every_published_study_can_be_planned():
@@ -113,7 +116,7 @@ def test_every_published_study_can_be_planned():
 
 def test_disk_grows_with_steps_and_seeds(tiny):
     def of_runs(**change):
-        return disk(load({**tiny, **change}))["runs"]
+        return disk(Study(load({**tiny, **change})))["runs"]
 
     longer = {**tiny["training"], "steps": 10_004}
     assert of_runs(training=longer) - of_runs() == pytest.approx(4 * (28 * 10_000 + 75 * (1000 - 4)))

@@ -14,8 +14,8 @@ import pytest
 
 from regbench.orchestration import head as module
 from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system import slurm
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
@@ -43,7 +43,7 @@ def new(tiny, programs):
 
     def make(**changes):
         warned = []
-        head = Head(load({**tiny, **changes}), warned.append)
+        head = Head(Study(load({**tiny, **changes})), warned.append)
         head.warned = warned
         heads.append(head)
         return head
@@ -72,7 +72,7 @@ def test_a_start_takes_the_lock_and_writes_what_jobs_read(new, tmp_path):
     head = new(**UNTRACKED)
     head.start([str(tmp_path / "snakemake.log")], on_slurm=False)
     assert alive(head.layout.workflow_lock)
-    assert load(read_json(head.layout.config)) == head.config
+    assert load(read_json(head.layout.config)) == head.study.config
     assert read_json(head.layout.head_note)["log"] == str(tmp_path / "snakemake.log")
     assert head.follower is None
     head.succeeded()  # nothing follows, no table lies there
@@ -184,7 +184,7 @@ def test_a_slurm_that_is_silent_stops_a_study_on_slurm_only(new, programs):
 def test_a_study_is_checked_with_its_components_and_its_folder(tiny, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text("study: tiny\n")
-    assert checked(tiny, [path]) == load(tiny)
+    assert checked(tiny, [path]).config == load(tiny)
     with pytest.raises(UsageError, match="did you mean `lcc`"):
         checked({**tiny, "grid": {**tiny["grid"], "similarities": ["lccc"]}}, [path])
     (tmp_path / "taken").touch()
@@ -196,7 +196,7 @@ def test_a_study_is_checked_with_its_components_and_its_folder(tiny, tmp_path):
 
 
 def test_another_users_study_is_named_before_any_job(tiny, tmp_path, monkeypatch):
-    layout = plan.layout(load(tiny))
+    layout = Study(load(tiny)).layout
     lock = owned(layout.workflow_lock, "it")
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(RegbenchError, match=f"runs it: process {os.getpid()} on "):

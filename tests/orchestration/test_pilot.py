@@ -6,7 +6,8 @@ import pytest
 
 from regbench.cli.main import main
 from regbench.orchestration.pilot import to_decide, wish
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import write_json
 
@@ -19,30 +20,31 @@ def pilot(folder, model="voxelmorph", **changed):
 
 
 @pytest.fixture
-def config(tiny, tmp_path):
-    return load({**tiny, "results": str(tmp_path / "results")})
+def study(tiny, tmp_path):
+    return Study(load({**tiny, "results": str(tmp_path / "results")}))
 
 
-def test_a_smaller_difference_takes_more(config, tmp_path):
+def test_a_smaller_difference_takes_more(study, tmp_path):
     pilot(tmp_path / "pilot")
-    easy, hard = (to_decide(config, "dice", width, [tmp_path / "pilot"])[0]["needs"]["both"] for width in (0.02, 0.005))
+    easy, hard = (to_decide(study, "dice", width, [tmp_path / "pilot"])[0]["needs"]["both"] for width in (0.02, 0.005))
     assert hard["seeds"] > easy["seeds"]
     assert hard["pairs"] == 3 * hard["subjects"]
 
 
 def test_more_cells_take_more(tiny, tmp_path):
     pilot(tmp_path / "pilot")
-    large = load({**tiny, "grid": {**tiny["grid"], "similarities": ["mse", "lcc", "gcc", "mi"]}})
+    large = Study(load({**tiny, "grid": {**tiny["grid"], "similarities": ["mse", "lcc", "gcc", "mi"]}}))
     few, many = (
-        to_decide(load(raw), "dice", 0.01, [tmp_path / "pilot"])[0] for raw in (tiny, large.model_dump(mode="json"))
+        to_decide(Study(load(raw)), "dice", 0.01, [tmp_path / "pilot"])[0]
+        for raw in (tiny, large.config.model_dump(mode="json"))
     )
     assert many["comparisons"] > few["comparisons"]
     assert many["needs"]["both"]["seeds"] > few["needs"]["both"]["seeds"]
 
 
-def test_what_is_not_drawn_takes_subjects_alone(config, tmp_path):
+def test_what_is_not_drawn_takes_subjects_alone(study, tmp_path):
     pilot(tmp_path / "pilot", se_runs=0.0)
-    found = to_decide(config, "dice", 0.005, [tmp_path / "pilot"])[0]["needs"]
+    found = to_decide(study, "dice", 0.005, [tmp_path / "pilot"])[0]["needs"]
     assert found["seeds"] is None
     assert found["subjects"] > 8
 
@@ -56,10 +58,10 @@ def test_the_studys_own_results_are_its_pilot(tiny_file, tmp_path, capsys, monke
     assert json.loads(capsys.readouterr().out)[0]["model"] == "voxelmorph"
 
 
-def test_without_a_pilot_it_says_so(config, tmp_path):
+def test_without_a_pilot_it_says_so(study, tmp_path):
     pilot(tmp_path / "pilot", model="instance")
     with pytest.raises(RegbenchError, match="pilot"):
-        to_decide(config, "dice", 0.005, [tmp_path / "pilot"])
+        to_decide(study, "dice", 0.005, [tmp_path / "pilot"])
 
 
 @pytest.mark.parametrize("text", ["dice", "dice=", "dice=0", "dice=-1", "dice=nan", "dice=x", "dcie=0.1", "=1"])

@@ -12,8 +12,8 @@ from made_study import make
 from regbench.cli.main import main
 from regbench.orchestration import jobs, snakemake_log
 from regbench.orchestration.progress import last_words, note_head, progress
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import write_json
 
 MSE = "voxelmorph.mse.grad_l2"
@@ -55,7 +55,7 @@ RESTART = "Trying to restart job 22.\nSelect jobs to execute...\n"
 
 @pytest.fixture
 def study(tiny):
-    return load(tiny)
+    return Study(load(tiny))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def job(study):
 
 def say(study, job, *blocks: str, alive: bool = False) -> None:
     """A head's log, and a head that lives or not."""
-    lay = plan.layout(study)
+    lay = study.layout
     text = "".join(blocks).format(log=job.log, run=Path(job.output).parent, method=job.method)
     path = lay.root.parent / "head.log"
     path.write_text(text)
@@ -134,7 +134,7 @@ def test_slurms_own_log_says_that_memory_ran_out(study, job, own, slurm, expecte
     """Without cgroups the state of such a job is FAILED, and its own log has no word of it."""
     make(study, without=(job.name, f"evaluate/brains/{MSE}/seed1"))
     log(job, own)
-    path = plan.layout(study).root / "72.log"
+    path = study.layout.root / "72.log"
     path.write_text(slurm)
     say(study, job, BLOCK, ENDED["failed"].replace("/x/.snakemake/slurm_logs/rule_train/72.log", str(path)))
     assert expected in cells(study)[MSE].reason
@@ -191,7 +191,7 @@ def test_an_owner_that_lives_is_running_without_any_head(study, job):
 
 def test_files_of_another_config_are_not_done(study, tiny):
     make(study)
-    changed = load({**tiny, "training": {**tiny["training"], "learning_rate": 0.001}})
+    changed = Study(load({**tiny, "training": {**tiny["training"], "learning_rate": 0.001}}))
     found = cells(changed)[MSE]
     assert (found.state, found.seeds) == ("not started", [])
     assert "another config or code" in found.reason
@@ -200,19 +200,19 @@ def test_files_of_another_config_are_not_done(study, tiny):
 
 def test_rows_older_than_their_run_are_not_done(study):
     make(study)
-    os.utime(plan.layout(study).pairs("brains", MSE, 0), (1, 1))
+    os.utime(study.layout.pairs("brains", MSE, 0), (1, 1))
     assert cells(study)[MSE].seeds == [1]
 
 
 def test_an_untrained_cell_is_one_job(tiny):
     tiny["models"] = ["instance"]
-    study = load(tiny)
+    study = Study(load(tiny))
     assert [job.rule for job in jobs.of_cell(study, "brains", "instance.mse.grad_l2")] == ["cell_untrained"]
 
 
 def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
     """Its runs count as they lie there; another config makes all of it old."""
-    study = load({**tiny, "one_job_per_cell": True})
+    study = Study(load({**tiny, "one_job_per_cell": True}))
     (job,) = jobs.of_cell(study, "brains", MSE)
     assert job.name == f"cell/brains/{MSE}"
     make(study, without=(f"cell/brains/{LCC}",))
@@ -222,9 +222,9 @@ def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
     write_json(Path(job.owner), {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3})
     assert cells(study)[MSE].state == "running"
     Path(job.owner).unlink()
-    more = load({**tiny, "one_job_per_cell": True, "seeds": [0, 1, 2]})
+    more = Study(load({**tiny, "one_job_per_cell": True, "seeds": [0, 1, 2]}))
     assert (cells(more)[MSE].state, cells(more)[MSE].seeds) == ("not started", [0, 1])
-    changed = load({**tiny, "one_job_per_cell": True, "training": {**tiny["training"], "learning_rate": 0.001}})
+    changed = Study(load({**tiny, "one_job_per_cell": True, "training": {**tiny["training"], "learning_rate": 0.001}}))
     assert (cells(changed)[MSE].state, cells(changed)[MSE].seeds) == ("not started", [])
     assert "another config or code" in cells(changed)[MSE].reason
 
@@ -247,7 +247,7 @@ def test_the_partial_table(study, job, tiny_file, capsys):
     log(job, "")
     say(study, job, BLOCK, ENDED["time"])
     main(["report", "--partial", str(tiny_file)])
-    folder = plan.layout(study).partial
+    folder = study.layout.partial
     assert "time limit" in capsys.readouterr().out
     frame = pd.read_csv(folder / "partial.csv").set_index("method")
     assert frame.loc[MSE, "why"].startswith("failed: train seed1: time limit")
@@ -260,7 +260,7 @@ def test_the_partial_table(study, job, tiny_file, capsys):
         assert "PARTIAL TABLE of study tiny, NOT ITS RESULT: 1 of 3 cells" in text
         assert "time limit" in text
     assert json.loads((folder / "partial.json").read_text())["complete"] is False
-    assert not plan.layout(study).tables.exists()
+    assert not study.layout.tables.exists()
 
 
 def test_a_partial_table_of_nothing(study, tiny_file, capsys):

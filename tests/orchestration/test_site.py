@@ -10,7 +10,8 @@ import yaml
 from tiny_study import ROOT, TINY
 
 from regbench.orchestration import jobs, site
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 
 
@@ -82,7 +83,7 @@ def dry_run(folder: Path, raw) -> dict[str, dict[str, int]]:
 
 def test_every_job_is_of_a_rule_with_a_size(tiny):
     for changes in ({}, {"models": ["instance"]}, {"one_job_per_cell": True}):
-        assert {job.rule for job in jobs.of_study(load({**tiny, **changes}))} <= set(site.FIRST)
+        assert {job.rule for job in jobs.of_study(Study(load({**tiny, **changes})))} <= set(site.FIRST)
     assert set(site.ON_GPU) < set(site.FIRST)
     assert set(jobs.WHOLE_CELL) < set(site.FIRST)
 

@@ -11,8 +11,8 @@ from made_study import make
 from regbench.cli.main import main
 from regbench.orchestration import jobs
 from regbench.orchestration.status import duration, status, text
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import read_json, write_json
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
@@ -20,7 +20,7 @@ MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
 
 @pytest.fixture
 def study(tiny):
-    return load(tiny)
+    return Study(load(tiny))
 
 
 def own(job) -> None:
@@ -76,7 +76,7 @@ def test_what_was_never_measured_is_named(study):
 
 def test_the_leader_is_chosen_by_validation_and_full_runs_come_first(study):
     make(study, without=(f"train/brains/{LCC}", f"evaluate/brains/{LCC}"))
-    chosen = plan.layout(study).selected("brains", LCC)
+    chosen = study.layout.selected("brains", LCC)
     write_json(chosen, {**read_json(chosen), "by_dice": {"lam": 0.5, "dice": 0.99}})
     (leader,) = status(study)["best"]
     assert (leader["method"], leader["dice"], leader["seeds"]) == (MSE, 0.7, 2)
@@ -112,6 +112,6 @@ def test_durations(seconds, words):
 def test_a_search_that_ended_before_the_first_one_leads(tiny):
     """Searches end in any order: who looks at the first alone finds no file."""
     tiny["tuning"]["replicates"] = 2
-    study = load(tiny)
+    study = Study(load(tiny))
     make(study, without=(f"select/brains/{MSE}/replicate0", f"train/brains/{MSE}", f"evaluate/brains/{MSE}"))
     assert status(study)["cells"] is not None

@@ -9,16 +9,16 @@ from made_results import make_results
 
 from regbench.report.parallel import in_parallel
 from regbench.report.write import report
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 
 
 def test_the_same_bytes_for_any_number_of_processes(tiny):
-    config = load(tiny)
-    make_results(config)
-    root, found = plan.layout(config).root, []
+    study = Study(load(tiny))
+    make_results(study)
+    root, found = study.layout.root, []
     for processes in (1, 2):
-        report(config, processes=processes)
+        report(study, processes=processes)
         files = [root / "report.html", *(root / "tables").rglob("*"), *(root / "figures").rglob("*")]
         found.append({path.relative_to(root): path.read_bytes() for path in files if path.is_file()})
     assert len(found[0]) > 40

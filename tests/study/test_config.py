@@ -7,7 +7,9 @@ import yaml
 from tiny_study import ROOT
 
 from regbench.orchestration.registries import check_component
-from regbench.study.config import Config, json_schema, load, read_yaml
+from regbench.study.config import Config
+from regbench.study.load import json_schema, load
+from regbench.study.yaml_file import read_yaml
 from regbench.system.errors import UsageError
 
 

@@ -58,6 +58,15 @@ def test_stages_depend_on_what_they_use():
     assert not any("report" in name or "tracking" in name for name in reached("regbench.training.final_run"))
 
 
+def test_what_a_study_has_to_do_is_no_part_of_what_one_job_depends_on():
+    """A job's own slice of the study stands in its spec; another method, seed or path changes nothing of it."""
+    ours = {"regbench.study.layout", "regbench.study.methods", "regbench.study.job_specs", "regbench.study.config"}
+    for stage in ("data.prepare", "tuning.rounds", "tuning.trial", "training.final_run", "evaluation.evaluate"):
+        assert not ours & reached(f"regbench.{stage}")
+    assert "regbench.study.specs" in reached("regbench.evaluation.evaluate")
+    assert "regbench.study.methods" in reached("regbench.report.analyze"), "whose rows are joined, it asks the study"
+
+
 def reached(start):
     pending, seen = [start], set()
     while pending:

@@ -4,16 +4,17 @@ import pytest
 from made_results import make_results
 
 from regbench.report.write import report
-from regbench.study import plan, report_files
-from regbench.study.config import load
+from regbench.study import report_files
+from regbench.study.load import load
+from regbench.study.methods import Study
 
 
 @pytest.mark.parametrize("controls", [False, True])
 def test_a_report_writes_what_the_list_says(tiny, controls):
-    config = load({**tiny, "controls": controls})
-    make_results(config)
-    report(config)
-    layout = plan.layout(config)
+    study = Study(load({**tiny, "controls": controls}))
+    make_results(study)
+    report(study)
+    layout = study.layout
     names = report_files.table_names(controls=controls)
     assert ("controls" in names) is controls
     tables = {f"{name}.csv" for name in names} | set(report_files.beside_tables(controls=controls))

@@ -10,8 +10,9 @@ from specs import proposals_of
 from tiny_study import TINY
 
 from regbench.orchestration.registries import check_component
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import propose_spec, select_spec, trial_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.tuning import trial
 from regbench.tuning.rounds import propose, select
@@ -26,7 +27,7 @@ SEARCH = [
 ]
 
 
-def study(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1), **more):
+def one_cell(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1), **more):
     """A config of one cell, read back from its JSON as each job does."""
     raw = {**copy.deepcopy(TINY), "results": str(folder), "seeds": list(seeds)}
     raw["grid"]["similarities"] = ["lcc"]
@@ -36,9 +37,9 @@ def study(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1), *
         "objective": "dice_ndv" if sampler == "nsga2" else "dice",
         **more,
     }
-    first = load(raw, check_component)
-    write_json(Path(folder) / "config.json", first.model_dump(mode="json"))
-    return load(read_json(Path(folder) / "config.json"), check_component)
+    first = Study(load(raw, check_component))
+    write_json(Path(folder) / "config.json", first.config.model_dump(mode="json"))
+    return Study(load(read_json(Path(folder) / "config.json"), check_component))
 
 
 def cheap(spec, data, proposal, **more):
@@ -73,27 +74,27 @@ def counted():
         trial.run_trial = whole
 
 
-def work(config, draw=None, replicate=0):
+def work(study, draw=None, replicate=0):
     """Every job of a search, as Snakemake orders them; with `draw`, jobs of a round in any order, some lost midway."""
-    lay = plan.layout(config)
-    for number in range(plan.rounds(config, METHOD)):
-        files = plan.trial_files(config, "brains", METHOD, number, replicate)
+    lay = study.layout
+    for number in range(study.rounds(METHOD)):
+        files = study.trial_files("brains", METHOD, number, replicate)
         earlier = [row for path in files for row in read_json(path)]
         at = lay.proposals("brains", METHOD, number, replicate)
-        proposals = propose(plan.propose_job(config, "brains", METHOD, number, replicate), number, earlier)
+        proposals = propose(propose_spec(study, "brains", METHOD, number, replicate), number, earlier)
         write_json(at, [proposal.to_json() for proposal in proposals])
-        jobs = plan.batches(config, number)
+        jobs = study.batches(number)
         if draw:
             draw.shuffle(jobs)
             jobs += [job for job in jobs if draw.random() < 0.4]  # run again: the output was lost
         for first, last in jobs:
             state = lay.trial_state("brains", METHOD, replicate)
             if draw and draw.random() < 0.3:  # the trial itself is lost, too
-                (state / f"trial{number * config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
-            job = plan.trial_job(config, METHOD, replicate)
+                (state / f"trial{number * study.config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
+            job = trial_spec(study, METHOD, replicate)
             results = trial.run_trials(job, DATA, proposals_of(read_json(at)[first : last + 1]), state)
             write_json(lay.trials("brains", METHOD, number, (first, last), replicate), results)
-    files = plan.trial_files(config, "brains", METHOD, replicate=replicate)
+    files = study.trial_files("brains", METHOD, replicate=replicate)
     results = [row for path in files for row in read_json(path)]
-    chosen = select(plan.select_job(config, METHOD, replicate), results)
+    chosen = select(select_spec(study, METHOD, replicate), results)
     return sorted(results, key=lambda row: row["number"]), canonical_json(chosen)

@@ -15,8 +15,9 @@ from tiny_study import TINY
 from regbench.evaluation.controls import SIMILARITY
 from regbench.evaluation.slices import PLACES, write_panels
 from regbench.report.analyze import KEY, analyze
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import final_spec, select_spec
+from regbench.study.layout import IDENTITY
+from regbench.study.methods import Method, Study
 from regbench.system.files import read_json, write_json
 from regbench.tuning.rounds import select
 
@@ -25,15 +26,15 @@ SHAPE = (24, 32)
 GRID = {"similarities": ["lcc", "gcc", "mse"], "regularizers": ["grad_l1", "grad_l2", "bending", "displacement_l1"]}
 
 
-def make_results(config: Config) -> None:
+def make_results(study: Study) -> None:
     """Write every file of a finished study of trained models, then analyse it.
 
     Args:
         config: of a study of trained models; its `results` folder receives the files.
     """
-    make(config, sources=False)
-    lay = plan.layout(config)
-    for dataset in config.datasets:
+    make(study, sources=False)
+    lay = study.layout
+    for dataset in study.config.datasets:
         pairs = [[f"s{a}", f"s{b}"] for a in range(3) for b in range(3) if a != b]
         manifest: dict[str, Any] = {"data_sha256": DATA, "shape": SHAPE, "spacing_mm": [2.0, 2.0], "labels": LABELS}
         manifest |= {
@@ -42,31 +43,29 @@ def make_results(config: Config) -> None:
         }
         write_json(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
         timed = []
-        for number, method in enumerate(plan.methods(config)):
+        for number, method in enumerate(study.methods):
             if method.tuned:
-                _cell(config, dataset.id, method, number)
-            timed += [
-                _evaluated(config, (dataset.id, method, seed), number, pairs) for seed in plan.seeds(config, method.id)
-            ]
-        for control in plan.controls(config):
-            _evaluated(config, (dataset.id, control, config.seeds[0]), 0, pairs)
+                _cell(study, dataset.id, method, number)
+            timed += [_evaluated(study, (dataset.id, method, seed), number, pairs) for seed in study.seeds(method.id)]
+        for control in study.controls:
+            _evaluated(study, (dataset.id, control, study.config.seeds[0]), 0, pairs)
         pd.concat(timed, ignore_index=True).to_parquet(lay.runtime(dataset.id), index=False)
-    analyze(config)
+    analyze(study)
 
 
-def _cell(config: Config, dataset: str, method: plan.Method, number: int) -> None:
+def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
     """Trials, the choice among them, and the final trainings of one cell."""
-    lay = plan.layout(config)
-    for replicate in plan.replicates(config, method.id):
-        _search(config, dataset, method, number, replicate)
+    lay = study.layout
+    for replicate in study.replicates(method.id):
+        _search(study, dataset, method, number, replicate)
     environment = {"device": "cpu", "packages": {"torch": "2"}, "system": "Linux"}
     environment["code"] = {"git_commit": "0123abcd", "git_dirty": False}
-    for seed in plan.seeds(config, method.id):
+    for seed in study.seeds(method.id):
         folder = lay.run(dataset, method.id, seed)
-        lam = read_json(lay.selected(dataset, method.id, plan.replicate_of(config, seed)))["lam"]
+        lam = read_json(lay.selected(dataset, method.id, study.replicate_of(seed)))["lam"]
         record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}
         record |= {
-            "job": plan.final_job(config, method.id, seed).model_copy(update={"lam": lam}).to_json(),
+            "job": final_spec(study, method.id, seed).model_copy(update={"lam": lam}).to_json(),
             "data_sha256": DATA,
             "checkpoint_sha256": "00",
         }
@@ -76,16 +75,16 @@ def _cell(config: Config, dataset: str, method: plan.Method, number: int) -> Non
         pd.DataFrame({"step": range(1, 31), **_curve(30)}).to_parquet(folder / "history.parquet", index=False)
 
 
-def _search(config: Config, dataset: str, method: plan.Method, number: int, replicate: int) -> None:
+def _search(study: Study, dataset: str, method: Method, number: int, replicate: int) -> None:
     """Trials and the choice among them."""
-    lay, trials = plan.layout(config), []
-    for path in plan.trial_files(config, dataset, method.id, replicate=replicate):
+    lay, trials = study.layout, []
+    for path in study.trial_files(dataset, method.id, replicate=replicate):
         first, last = (int(part) for part in path.stem.removeprefix("trials").split("-"))
-        offset = int(path.parent.name.removeprefix("round")) * config.tuning.round_size
+        offset = int(path.parent.name.removeprefix("round")) * study.config.tuning.round_size
         found = [_trial(offset + slot, number) for slot in range(first, last + 1)]
         write_json(path, found)
         trials += found
-    chosen = select(plan.select_job(config, method.id, replicate), trials)
+    chosen = select(select_spec(study, method.id, replicate), trials)
     write_json(lay.selected(dataset, method.id, replicate), chosen)
 
 
@@ -105,20 +104,20 @@ def _dice(number: int) -> float:
     return 0.5 + 0.2 * (1 - 0.75**number)
 
 
-def _evaluated(config: Config, run: tuple[str, plan.Method, int], number: int, pairs: list[list[str]]) -> pd.DataFrame:
+def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: list[list[str]]) -> pd.DataFrame:
     """Rows and panels of one run (dataset, method, seed); returns its timed rows."""
     dataset, method, seed = run
-    lay = plan.layout(config)
+    lay = study.layout
     noise = np.random.default_rng([number, seed]).normal(0, 0.01, len(pairs))
-    replicate = plan.replicate_of(config, seed)
+    replicate = study.replicate_of(seed)
     lam = read_json(lay.selected(dataset, method.id, replicate))["lam"] if method.tuned else np.nan
     rows = pd.DataFrame(pairs, columns=["fixed", "moving"]).assign(
         dataset=dataset, method=method.id, seed=seed, replicate=replicate, lam=lam, status="complete", reason=""
     )
     rows = rows.assign(dice=_dice(number) + noise, hd95_mm=6 - 4 * _dice(number), labels_vanished=0.0)
     rows = rows.assign(dice_1=rows["dice"] + 0.02, dice_2=rows["dice"] - 0.02)
-    if method.control or method.id == plan.IDENTITY:
-        rows = _unranked(rows, method.id, config)
+    if method.control or method.id == IDENTITY:
+        rows = _unranked(rows, method.id, study)
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
     rows.to_parquet(lay.pairs(dataset, method.id, seed), index=False)
     about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
@@ -127,14 +126,14 @@ def _evaluated(config: Config, run: tuple[str, plan.Method, int], number: int, p
     return timed.assign(inference_seconds=0.0123 + 0.001 * number, pipeline_seconds=0.05)
 
 
-def _unranked(rows: pd.DataFrame, method: str, config: Config) -> pd.DataFrame:
+def _unranked(rows: pd.DataFrame, method: str, study: Study) -> pd.DataFrame:
     """With the similarities of the grid, and the scores of a control."""
     if method == "control_self":
         rows = rows.drop_duplicates("fixed").assign(moving=lambda frame: frame["fixed"], dice=1.0, hd95_mm=0.0)
     if method == "control_sort":
         rows = rows.assign(dice=0.02, hd95_mm=40.0)
     similarity = {"control_self": 0.0, "control_sort": 0.01}.get(method, 0.3)
-    return rows.assign(**{f"{SIMILARITY}{part.id}": similarity for part in config.grid.similarities})
+    return rows.assign(**{f"{SIMILARITY}{part.id}": similarity for part in study.config.grid.similarities})
 
 
 def _slices(number: int) -> dict[str, Any]:

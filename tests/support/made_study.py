@@ -7,35 +7,36 @@ import pandas as pd
 
 from regbench.orchestration import jobs
 from regbench.orchestration.status import QUICK
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import final_spec
+from regbench.study.layout import PANELS
+from regbench.study.methods import Study
 from regbench.system.files import CHECKPOINT, HISTORY, write_json
 
 DATA = "0123456789abcdef"
 
 
-def make(config: Config, *, without: tuple[str, ...] = (), sources: bool = True) -> None:
+def make(study: Study, *, without: tuple[str, ...] = (), sources: bool = True) -> None:
     """Write what each job writes, but for those whose name begins with one of `without`.
 
     Args:
-        config: of the study.
+        study: to make.
         without: names of jobs (`Job.name`), such as ``train/brains/voxelmorph.mse.grad_l2/seed1``.
         sources: whether rows are real parquet files; an empty file is enough where nobody reads them.
     """
-    lay = plan.layout(config)
-    write_json(lay.config, config.model_dump(mode="json"))
+    lay = study.layout
+    write_json(lay.config, study.config.model_dump(mode="json"))
     rows = _rows() if sources else None
-    for job in jobs.of_study(config):
+    for job in jobs.of_study(study):
         if job.name.startswith(without or ("\0",)):
             continue
         if job.rule not in QUICK:
             path = Path(job.log)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("INFO regbench.cli.main: took 30.0 s, 28.0 s of CPU, at most 500 MiB\n")
-        _outputs(config, job, rows)
+        _outputs(study, job, rows)
 
 
-def _outputs(config: Config, job: jobs.Job, rows: pd.DataFrame | None) -> None:
+def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
     output = Path(job.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     lam = 0.5
@@ -55,27 +56,27 @@ def _outputs(config: Config, job: jobs.Job, rows: pd.DataFrame | None) -> None:
     elif job.rule == "select":
         write_json(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
     elif job.rule == "train":
-        _trained(config, job, output, lam)
+        _trained(study, job, output, lam)
     elif job.rule in jobs.WHOLE_CELL:
-        lay = plan.layout(config)
-        for replicate in plan.replicates(config, job.method):
+        lay = study.layout
+        for replicate in study.replicates(job.method):
             chosen = lay.selected(job.dataset, job.method, replicate)
-            _outputs(config, job._replace(rule="select", output=str(chosen), replicate=replicate), rows)
-        for seed in plan.seeds(config, job.method):
+            _outputs(study, job._replace(rule="select", output=str(chosen), replicate=replicate), rows)
+        for seed in study.seeds(job.method):
             for rule, path in (("train", lay.run_record(job.dataset, job.method, seed)),
                                ("evaluate", lay.pairs(job.dataset, job.method, seed))):  # fmt: skip
-                _outputs(config, job._replace(rule=rule, output=str(path), seed=seed), rows)
+                _outputs(study, job._replace(rule=rule, output=str(path), seed=seed), rows)
     elif job.rule == "evaluate" and rows is not None:
         kept = rows.assign(dataset=job.dataset, method=job.method, seed=job.seed, replicate=job.replicate)
         kept.to_parquet(output, index=False)
-        (output.parent / plan.PANELS).touch()
+        (output.parent / PANELS).touch()
     else:
         output.touch()
         os.utime(output)
 
 
-def _trained(config: Config, job: jobs.Job, output: Path, lam: float) -> None:
-    spec = plan.final_job(config, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
+def _trained(study: Study, job: jobs.Job, output: Path, lam: float) -> None:
+    spec = final_spec(study, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
     record = {"job": spec, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
     record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
     for name in (CHECKPOINT, HISTORY):

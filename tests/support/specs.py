@@ -34,7 +34,7 @@ def proposals_of(entries: Sequence[Mapping[str, Any]]) -> list[Proposal]:
     return [Proposal.from_json(entry) for entry in entries]
 
 
-def propose_spec(entries: Mapping[str, Any]) -> ProposeSpec:
+def to_propose_spec(entries: Mapping[str, Any]) -> ProposeSpec:
     """The spec of a search; what is left out has no effect."""
     defaults = {"code": "", "objective": "dice", "ndv_limit_percent": None, "budget": None}
     return ProposeSpec.from_json({**defaults, **entries})
@@ -47,7 +47,7 @@ def select_spec(entries: Mapping[str, Any]) -> SelectSpec:
 
 def propose(entries: Mapping[str, Any], number: int, earlier: Sequence[Any]) -> list[dict[str, Any]]:
     """The proposals of a round as JSON."""
-    return [proposal.to_json() for proposal in rounds.propose(propose_spec(entries), number, earlier)]
+    return [proposal.to_json() for proposal in rounds.propose(to_propose_spec(entries), number, earlier)]
 
 
 def select(entries: Mapping[str, Any], results: Sequence[Any]) -> Any:

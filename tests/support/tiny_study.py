@@ -7,7 +7,8 @@ import yaml
 
 from regbench.cli.main import main
 from regbench.orchestration import jobs
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -36,7 +37,7 @@ def run_verbs(raw: dict[str, Any], folder: Path) -> None:
     """Everything from `prepare` to `report`, but for `track`."""
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(raw))
-    for job in jobs.of_study(load(raw)):
+    for job in jobs.of_study(Study(load(raw))):
         main([_verb(job), str(path), "--dataset", job.dataset, *_options(job)])
     for verb in ("analyze", "report"):
         main([verb, str(path)])

@@ -18,7 +18,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import LIVE  # noqa: E402
 from regbench.tracking import KEY, tracking_uri  # noqa: E402
 from regbench.training.training_log import run_log  # noqa: E402
@@ -54,7 +55,7 @@ def slowly(text: str) -> str:
     return "".join(f"{json.dumps(each)}\n" for each in [header, *lines])
 
 
-class Study:
+class TrackedStudy:
     """A copy of the finished study whose files come and go, and its store."""
 
     def __init__(self, finished: Path, folder: Path, empty: Path, uri: str | None = None) -> None:
@@ -62,7 +63,7 @@ class Study:
         shutil.copytree(finished, self.results)  # with the times of its files
         shutil.copy(empty, self.results / "mlflow.db")
         raw = {**TINY, "results": str(self.results), "tracking": {"uri": uri}}
-        self.config = load(raw)
+        self.study = Study(load(raw))
         self.root = self.results / "tiny"
         self.file = folder / "tiny.yaml"
         self.file.write_text(yaml.safe_dump(raw))
@@ -113,7 +114,7 @@ class Study:
 
     @property
     def client(self):
-        return mlflow.MlflowClient(tracking_uri=tracking_uri(self.config))
+        return mlflow.MlflowClient(tracking_uri=tracking_uri(self.study))
 
     def runs(self):
         """The live runs by key."""

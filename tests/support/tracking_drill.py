@@ -18,8 +18,9 @@ from made_study import DATA, make
 from specs import at
 from tiny_study import TINY
 
-from regbench.study import plan
-from regbench.study.config import Config, load
+from regbench.study.job_specs import final_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system import provenance
 from regbench.system.file_lock import waiting
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, file_sha256, replacing, write_json
@@ -47,19 +48,19 @@ class Drill:
         raw |= {"grid": {"similarities": ["mse"], "regularizers": ["grad_l2"]}, "seeds": list(range(jobs))}
         raw["training"]["steps"] = steps
         raw["tracking"] = {"uri": uri}
-        self.config: Config = load(raw)
+        self.study: Study = Study(load(raw))
         self.file = folder / "drill.yaml"
         self.file.write_text(yaml.safe_dump(raw))
-        self.lay, self.pace = plan.layout(self.config), pace
+        self.lay, self.pace = self.study.layout, pace
         self.terms = [f"term{number:02d}" for number in range(metrics)]
         self.environment = provenance.environment("cpu")
-        make(self.config, without=("train", "evaluate", "cell_untrained", "runtime"))
+        make(self.study, without=("train", "evaluate", "cell_untrained", "runtime"))
 
     def job(self, seed: int) -> None:
         """What a training leaves; taken up in the middle of what a killed one has left."""
         training_log.FIRST = self.pace  # a line at every look, whatever the clock says
         folder = self.lay.run("brains", METHOD, seed)
-        job, steps = at(plan.final_job(self.config, METHOD, seed), 0.5), self.config.training.steps
+        job, steps = at(final_spec(self.study, METHOD, seed), 0.5), self.study.config.training.steps
         header = {"training": training_digest(job, DATA), "lam": 0.5, "seed": seed, "steps": steps, "terms": self.terms,
                   "data_sha256": DATA, "environment": self.environment}  # fmt: skip
         curve = [[value(seed, term, step) for term in range(len(self.terms))] for step in range(1, steps + 1)]
@@ -111,11 +112,11 @@ class Drill:
         return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def client(self) -> Any:
-        return imported().MlflowClient(tracking_uri=tracking_uri(self.config))
+        return imported().MlflowClient(tracking_uri=tracking_uri(self.study))
 
     def running(self) -> int:
         """Runs whose curve grows right now."""
-        with waiting(Path(self.config.results) / ".mlflow.lock"):  # whoever comes first makes the tables, alone
+        with waiting(Path(self.study.config.results) / ".mlflow.lock"):  # whoever comes first makes the tables, alone
             runs = self._runs(self.client())
         return sum(run.info.status == "RUNNING" and bool(run.data.metrics) for run in runs)
 
@@ -125,10 +126,10 @@ class Drill:
 
     def count(self) -> dict[str, int]:
         """What is wrong in the store: points and runs lost or doubled, runs that are not over, strays in Default."""
-        client, steps = self.client(), self.config.training.steps
+        client, steps = self.client(), self.study.config.training.steps
         runs = [run for run in self._runs(client) if run.data.tags.get("stage") == "seed"]
         keys = Counter(run.data.tags[KEY] for run in runs)
-        wrong = Counter({"runs_lost": len(self.config.seeds) - len(keys), "points_lost": 0, "points_doubled": 0})
+        wrong = Counter({"runs_lost": len(self.study.config.seeds) - len(keys), "points_lost": 0, "points_doubled": 0})
         for run in runs:
             seed = int(run.data.tags["seed"])
             for term, name in enumerate(self.terms):

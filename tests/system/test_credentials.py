@@ -2,8 +2,8 @@
 
 import pytest
 
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.credentials import without_password
 from regbench.tracking import tracking_uri
 
@@ -35,7 +35,7 @@ def test_credentials_are_not_shown(uri, shown):
     ],
 )
 def test_a_uri_to_connect_to_and_one_to_show(tiny, uri, shown, secret):
-    config = load({**tiny, "tracking": {"uri": uri}})
-    assert plan.shown_uri(config) == shown.format(results=config.results)
-    assert plan.has_password(config) is secret
-    assert tracking_uri(config) == uri or uri is None
+    study = Study(load({**tiny, "tracking": {"uri": uri}}))
+    assert study.shown_uri == shown.format(results=study.config.results)
+    assert study.has_password is secret
+    assert tracking_uri(study) == uri or uri is None

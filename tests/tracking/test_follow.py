@@ -13,7 +13,6 @@ from tracked_study import LCC, MSE, TRACK
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.study.plan import layout  # noqa: E402
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import describe, follow, track  # noqa: E402
 from regbench.tracking.store import UnreachableError  # noqa: E402
@@ -45,7 +44,7 @@ def test_sweeps_that_cost_more_are_fewer(cpu, seconds):
 
 def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeypatch):
     study.remove("analysis", "tables", "figures", "runs", "state/tracked.json")
-    owner = layout(study.config).training_state("brains", LCC, 1).with_suffix(".owner")
+    owner = study.study.layout.training_state("brains", LCC, 1).with_suffix(".owner")
     seen = []
 
     def grow(steps):
@@ -76,7 +75,7 @@ def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeyp
     after = []
     acts = [grow(1), look, grow(3), look, lambda: after.append(len(looked)), end]
     script(monkeypatch, *acts)
-    follow(study.config, interval=1)
+    follow(study.study, interval=1)
     assert [(status, points) for status, points, _ in seen] == [("RUNNING", 1), ("RUNNING", 3)]
     assert study.runs()[f"tiny/brains/{LCC}/seed1"].info.run_id == seen[0][2] == seen[1][2]
     assert study.state() == wanted
@@ -86,7 +85,7 @@ def test_runs_appear_and_grow_and_only_they_are_looked_at(study, wanted, monkeyp
 
 def test_a_study_that_is_finished_ends_it(study, wanted, monkeypatch):
     monkeypatch.setattr(module, "_wait", lambda *_: False)
-    follow(study.config, interval=1)
+    follow(study.study, interval=1)
     assert study.state() == wanted
 
 
@@ -104,7 +103,7 @@ def test_an_outage_is_told_once_and_costs_no_run(study, wanted, monkeypatch, cap
               lambda: down.__setitem__(0, False), lambda: None]  # fmt: skip
     pauses = script(monkeypatch, *outage)
     with caplog.at_level(logging.WARNING):
-        follow(study.config, interval=10.0, head=1)
+        follow(study.study, interval=10.0, head=1)
     warned = [record.message for record in caplog.records if record.name == "regbench.tracking.follow"]
     assert len(warned) == 2, warned
     assert warned[0].startswith("MLflow at `http://nowhere` must be reachable, but got: nothing. Meanwhile")
@@ -122,9 +121,9 @@ def test_a_store_that_was_wiped_meanwhile(study, wanted, empty_store, monkeypatc
         write_json(path, read_json(path) | {"seconds": 9.0})
 
     script(monkeypatch, wipe, lambda: None)
-    follow(study.config, interval=1, head=1)
+    follow(study.study, interval=1, head=1)
     study.restore()
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
@@ -153,5 +152,5 @@ def test_told_to_end_it_pushes_once_more(study, wanted, ended_by):
 
 
 def test_the_words_say_every_change(study):
-    said = describe(track(study.config))
+    said = describe(track(study.study))
     assert said.count("\n  pushed ") == 16

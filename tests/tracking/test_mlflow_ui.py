@@ -19,8 +19,8 @@ mlflow = pytest.importorskip("mlflow")
 from regbench.cli.main import main  # noqa: E402
 from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
-from regbench.study.config import load  # noqa: E402
-from regbench.study.plan import layout  # noqa: E402
+from regbench.study.load import load  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import read_json  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,
@@ -31,10 +31,10 @@ from regbench.tracking import (  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def study(tmp_path_factory):
     """A finished study of two cells, in its SQLite store."""
     raw = {**TINY, "results": str(tmp_path_factory.mktemp("ui") / "results")}
-    made = load(raw)
+    made = Study(load(raw))
     make_results(made)
     thumbnails(made, load_summary(made))
     track(made)
@@ -42,13 +42,13 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture
-def client(config):
-    return mlflow.MlflowClient(tracking_uri=tracking_uri(config))
+def client(study):
+    return mlflow.MlflowClient(tracking_uri=tracking_uri(study))
 
 
-def as_file(config, folder: Path, **changes) -> Path:
+def as_file(study, folder: Path, /, **changes) -> Path:
     path = folder / "study.json"
-    path.write_text(json.dumps(config.model_dump(mode="json") | changes))
+    path.write_text(json.dumps(study.config.model_dump(mode="json") | changes))
     return path
 
 
@@ -60,7 +60,7 @@ def state(experiment, name=mlflow_views.TABLE):
     return json.loads(experiment.tags[f"{mlflow_views.STATE}{name}"])
 
 
-def test_a_push_prepares_the_views(config, client):
+def test_a_push_prepares_the_views(study, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     runs = methods(client, experiment)
     assert len(runs) == 3  # identity and two cells
@@ -85,11 +85,11 @@ def test_a_push_prepares_the_views(config, client):
         ]
 
 
-def test_the_description_links_to_the_views(config, client):
+def test_the_description_links_to_the_views(study, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     note = experiment.tags[run_description.NOTE]
     assert note.startswith("**tiny**")
-    links = read_json(layout(config).run_ids)["links"]
+    links = read_json(study.layout.run_ids)["links"]
     assert set(links) == {"table", "charts", "by similarity", "by regularizer", "compare brains, voxelmorph"}
     assert all(f"[{words}]({link})" in note for words, link in links.items())
     query = urllib.parse.parse_qs(links["compare brains, voxelmorph"].partition("?")[2])
@@ -98,14 +98,14 @@ def test_the_description_links_to_the_views(config, client):
     assert [run.data.tags["method"] for run in runs] == ["voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"]
 
 
-def test_a_second_push_writes_no_view(config, client, monkeypatch):
+def test_a_second_push_writes_no_view(study, client, monkeypatch):
     written = []
     monkeypatch.setattr(mlflow.MlflowClient, "set_experiment_tag", lambda *arguments: written.append(arguments))
-    track(config)
+    track(study)
     assert written == []
 
 
-def test_a_result_is_told_in_a_paragraph(config, client):
+def test_a_result_is_told_in_a_paragraph(study, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     notes = {
         run.data.tags["method"]: run.data.tags[run_description.NOTE].split("\n\n")
@@ -135,7 +135,7 @@ def test_a_failed_method_is_told_with_its_reason():
     assert run_description.method_paragraph(entry, "LCC", 2).endswith("chose lambda 1, at the edge of the range.")
 
 
-def test_a_thumbnail_is_in_the_description_and_among_the_artifacts(config, client):
+def test_a_thumbnail_is_in_the_description_and_among_the_artifacts(study, client):
     experiment = client.get_experiment_by_name("regbench/tiny")
     for run in methods(client, experiment):
         path = f"thumbnail/{run.data.tags['method']}.png"
@@ -194,9 +194,9 @@ def children(pid):
 
 
 @pytest.mark.parametrize(("number", "ignored"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
-def test_the_ui_ends_with_its_server(config, tmp_path, number, ignored):
+def test_the_ui_ends_with_its_server(study, tmp_path, number, ignored):
     """Also where a script started it in the background: there SIGINT is ignored from the start."""
-    command = [sys.executable, "-c", "from regbench.cli.main import main; main()", "ui", str(as_file(config, tmp_path))]
+    command = [sys.executable, "-c", "from regbench.cli.main import main; main()", "ui", str(as_file(study, tmp_path))]
     mine = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)  # a child has it from us
     try:
         serving = subprocess.Popen(
@@ -217,13 +217,13 @@ def test_the_ui_ends_with_its_server(config, tmp_path, number, ignored):
         serving.communicate()
 
 
-def test_the_ui_is_served_until_ctrl_c(config, tmp_path, capsys):
+def test_the_ui_is_served_until_ctrl_c(study, tmp_path, capsys):
     command = [
         sys.executable,
         "-c",
         "from regbench.cli.main import main; main()",
         "ui",
-        str(as_file(config, tmp_path)),
+        str(as_file(study, tmp_path)),
         "--port",
         "0",
         "--no-browser",
@@ -241,10 +241,10 @@ def test_the_ui_is_served_until_ctrl_c(config, tmp_path, capsys):
         )
         assert f"/experiments/{asked['experiment']['experiment_id']}/runs?" in table
         # A study that names this server is pushed to it, gets its links, and no second server.
-        served = as_file(config, tmp_path, tracking={"uri": address})
+        served = as_file(study, tmp_path, tracking={"uri": address})
         main(["track", str(served)])
         assert "0 runs pushed" in capsys.readouterr().out
-        page = layout(config).views.read_text()
+        page = study.layout.views.read_text()
         assert all(html.escape(line.split()[-1]) in page for line in lines[:-1])
         main(["ui", str(served), "--no-browser"])
         assert capsys.readouterr().out == "".join(lines[:-1])
@@ -273,7 +273,7 @@ def test_a_study_that_was_never_run_is_named(tiny_file, capsys):
 
 
 def test_a_study_that_is_not_tracked_says_what_to_do(tiny_file, tiny, capsys):
-    root = layout(load(tiny)).root
+    root = Study(load(tiny)).layout.root
     root.mkdir(parents=True)
     code, text = says(capsys, str(tiny_file))
     assert code == 1
@@ -281,36 +281,36 @@ def test_a_study_that_is_not_tracked_says_what_to_do(tiny_file, tiny, capsys):
     assert [path.name for path in root.parent.iterdir()] == ["tiny"]  # and no empty store was made
 
 
-def test_another_study_of_the_same_store_is_not_tracked_either(config, tmp_path, capsys):
-    other = as_file(config, tmp_path, study="other")
-    layout(load(read_json(other))).root.mkdir(exist_ok=True)
+def test_another_study_of_the_same_store_is_not_tracked_either(study, tmp_path, capsys):
+    other = as_file(study, tmp_path, study="other")
+    Study(load(read_json(other))).layout.root.mkdir(exist_ok=True)
     code, text = says(capsys, str(other))
     assert (code, "`regbench/other`" in text or "study `other` must be in MLflow" in text) == (1, True)
 
 
-def test_a_taken_port_is_a_wrong_request(config, tmp_path, capsys):
+def test_a_taken_port_is_a_wrong_request(study, tmp_path, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, text = says(capsys, str(as_file(config, tmp_path)), "--port", port)
+        code, text = says(capsys, str(as_file(study, tmp_path)), "--port", port)
     assert code == 2
     assert f"--port must be a free port of 127.0.0.1, but got {port}" in text
 
 
-def test_a_server_that_is_down_is_said(config, tmp_path, capsys, monkeypatch):
+def test_a_server_that_is_down_is_said(study, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    file = as_file(config, tmp_path, tracking={"uri": "http://me:secret@127.0.0.1:9"})
+    file = as_file(study, tmp_path, tracking={"uri": "http://me:secret@127.0.0.1:9"})
     code, text = says(capsys, str(file))
     assert code == 1
     assert "must be reachable" in text
     assert "secret" not in text
 
 
-def test_a_server_that_cannot_start_says_why(config, tmp_path, capsys, monkeypatch):
+def test_a_server_that_cannot_start_says_why(study, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (tmp_path / "uvicorn.py").write_text("raise SystemExit('no uvicorn here')")
-    code, text = says(capsys, str(as_file(config, tmp_path)), "--port", "0")
+    code, text = says(capsys, str(as_file(study, tmp_path)), "--port", "0")
     assert code == 1
     assert "the MLflow server must start, but ended" in text
     assert "no uvicorn here" in text

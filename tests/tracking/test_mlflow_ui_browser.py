@@ -12,7 +12,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="pip install regb
 
 from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
-from regbench.study.config import load  # noqa: E402
+from regbench.study.load import load  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,
     track,
@@ -29,12 +30,12 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """The config of the study, and its links while they are served."""
-    config = load(twelve(tmp_path_factory.mktemp("twelve") / "results"))
-    make_results(config)
-    thumbnails(config, load_summary(config))
-    track(config)
-    with opened(config, "", 0) as found:
-        yield config, found.links
+    study = Study(load(twelve(tmp_path_factory.mktemp("twelve") / "results")))
+    make_results(study)
+    thumbnails(study, load_summary(study))
+    track(study)
+    with opened(study, "", 0) as found:
+        yield study, found.links
 
 
 @pytest.fixture
@@ -160,11 +161,11 @@ def _compared(page):
 
 
 def test_the_compare_link_opens_the_same_twelve(served, page):
-    config, links = served
+    study, links = served
     link = links["compare brains, voxelmorph"]
     page.goto(link)
     _compared(page)
-    client = mlflow.MlflowClient(tracking_uri=tracking_uri(config))
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
     ids = json.loads(urllib.parse.parse_qs(link.partition("?")[2])["runs"][0])
     cells = {(run.data.tags["similarity"], run.data.tags["regularizer"]) for run in map(client.get_run, ids)}
     assert cells == {(one, two) for one in GRID["similarities"] for two in GRID["regularizers"]}
@@ -192,8 +193,8 @@ def test_the_charts(served, page):
 
 
 def test_a_method_describes_itself(served, page):
-    config, links = served
-    client = mlflow.MlflowClient(tracking_uri=tracking_uri(config))
+    study, links = served
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
     experiment = client.get_experiment_by_name("regbench/twelve")
     (run,) = client.search_runs(
         [experiment.experiment_id], "tags.method = 'voxelmorph.gcc.bending' and " + mlflow_views.FILTER

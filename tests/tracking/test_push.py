@@ -10,14 +10,13 @@ import subprocess
 import sys
 
 import pytest
-from tracked_study import LCC, MSE, Study, relog
+from tracked_study import LCC, MSE, TrackedStudy, relog
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.report.standings import WORDS  # noqa: E402
-from regbench.study import plan  # noqa: E402
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import COMPLETE, DIGEST, KEY, Record, Sink, describe, study_items, track  # noqa: E402
 from regbench.tracking.mlflow_run import Item  # noqa: E402
@@ -150,8 +149,8 @@ def test_runs_that_the_study_no_longer_has_are_removed(client, experiment):
     assert {run.info.run_name for run in client.search_runs([experiment])} == {"LCC", "somebody else's"}
 
 
-def nothing_to_do(study: Study) -> bool:
-    done = track(study.config)
+def nothing_to_do(study: TrackedStudy) -> bool:
+    done = track(study.study)
     return not done["pushed"] and not done["updated"] and not done["deleted"]
 
 
@@ -186,11 +185,11 @@ def test_what_a_run_carries(wanted):
 
 def test_unfinished_at_every_stage_and_then_finished(study, wanted):
     study.remove("analysis", "tables", "figures", "runs", "runtime", "tuning", "state/trials")
-    assert track(study.config)["pushed"] == {}
+    assert track(study.study)["pushed"] == {}
     study.restore(f"tuning/brains/{LCC}/replicate0/round0/proposals.json")
     study.apart(LCC, "trial000.json", "trial000.jsonl", "trial001.jsonl")
     study.cut(f"state/trials/brains/{LCC}/replicate0/trial001.jsonl", 2)
-    track(study.config)
+    track(study.study)
     found = study.state()
     assert {key: run["info"][1] for key, run in found.items()} == {
         f"tiny/brains/{LCC}": "SCHEDULED",
@@ -202,13 +201,13 @@ def test_unfinished_at_every_stage_and_then_finished(study, wanted):
     study.restore("tuning", "state", f"runs/brains/{LCC}/seed0")
     study.running(LCC, 1, 4)
     study.remove("state/tracked.json")
-    track(study.config)
+    track(study.study)
     assert study.state()[f"tiny/brains/{LCC}/seed1"]["info"][1] == "KILLED"
     assert "trainings done: 1 of 2" in study.state()[f"tiny/brains/{LCC}"]["tags"]["mlflow.note.content"]
     before = {key: run.info.run_id for key, run in study.runs().items()}
     study.ended(LCC, 1)
     study.restore()
-    done = track(study.config)
+    done = track(study.study)
     assert study.state() == wanted
     assert nothing_to_do(study)
     kept = {key for key, run in study.runs().items() if before.get(key) == run.info.run_id}
@@ -219,12 +218,12 @@ def test_unfinished_at_every_stage_and_then_finished(study, wanted):
 def test_a_running_training_grows_and_ends(study, wanted):
     """Its owner's record names a process that lives: this one."""
     study.remove("analysis", "tables", "figures", f"runs/brains/{LCC}/seed0/*")
-    owner = plan.layout(study.config).training_state("brains", LCC, 0).with_suffix(".owner")
+    owner = study.study.layout.training_state("brains", LCC, 0).with_suffix(".owner")
     write_json(owner, {"host": os.uname().nodename, "pid": os.getpid()})
     ids = set()
     for steps in (0, 2, 3):
         study.running(LCC, 0, steps)
-        track(study.config)
+        track(study.study)
         found, run = study.state(), study.runs()[f"tiny/brains/{LCC}/seed0"]
         ids.add(run.info.run_id)
         assert run.info.status == "RUNNING"
@@ -235,22 +234,22 @@ def test_a_running_training_grows_and_ends(study, wanted):
     owner.unlink()
     study.ended(LCC, 0)
     study.restore()
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
 def test_a_wiped_store(study, wanted, empty_store):
-    track(study.config)
+    track(study.study)
     shutil.copy(empty_store, study.results / "mlflow.db")
     shutil.rmtree(study.results / "mlartifacts")
-    assert len(track(study.config)["pushed"]["seed"]) == 4
+    assert len(track(study.study)["pushed"]["seed"]) == 4
     assert study.state() == wanted
 
 
 def test_an_experiment_that_was_deleted_in_the_ui(study, wanted):
-    track(study.config)
+    track(study.study)
     study.client.delete_experiment(study.client.get_experiment_by_name("regbench/tiny").experiment_id)
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
@@ -292,7 +291,7 @@ class Dying:
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_a_push_killed_after_any_number_of_writes(study, wanted, unfinished):
     """Again and again into the same store, further each time, while the study goes on."""
-    track(study.config)
+    track(study.study)
     client = study.client
     experiment = client.get_experiment_by_name("regbench/tiny").experiment_id
     for run in study.runs().values():
@@ -302,11 +301,11 @@ def test_a_push_killed_after_any_number_of_writes(study, wanted, unfinished):
     for after in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55):
         dying = Dying(client, after, late=after % 2 == 1)
         try:
-            Sink(dying, experiment).push(study_items(study.config))
+            Sink(dying, experiment).push(study_items(study.study))
         except KeyboardInterrupt:
             continue
     study.restore()
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
     assert nothing_to_do(study)
 
@@ -334,7 +333,7 @@ DEEP = {  # what only `--verify` sees
 
 @pytest.mark.parametrize(("damage", "verify"), [(LIGHT, False), (ENDS, False), (DEEP, True)])
 def test_runs_that_were_damaged(study, wanted, damage, verify):
-    track(study.config)
+    track(study.study)
     keys = {f"tiny/brains/{LCC}/{end}".rstrip("/"): sql for end, sql in damage.items()}
     runs = study.runs()
     with contextlib.closing(sqlite3.connect(study.results / "mlflow.db")) as base:
@@ -344,7 +343,7 @@ def test_runs_that_were_damaged(study, wanted, damage, verify):
         base.commit()
     found = study.state()
     assert {key for key in found if found[key] != wanted[key]} == set(keys)
-    done = track(study.config, verify=verify)
+    done = track(study.study, verify=verify)
     assert study.state() == wanted
     said = describe(done).splitlines()
     assert {line.split()[1] for line in said[1:]} >= set(keys), "it says what it changed"
@@ -352,32 +351,32 @@ def test_runs_that_were_damaged(study, wanted, damage, verify):
 
 
 def test_artifacts_that_vanished(study, wanted):
-    track(study.config)
+    track(study.study)
     root = study.results / "mlartifacts"
     shutil.rmtree(next(root.rglob("checkpoint.pt")).parents[2])
     next(root.rglob("figures")).joinpath("lambda.png").write_bytes(b"")
     assert study.state() != wanted
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
 def test_a_run_folder_that_vanished_and_came_back(study, wanted):
-    track(study.config)
+    track(study.study)
     study.remove(f"runs/brains/{LCC}/seed1")
-    done = track(study.config)
+    done = track(study.study)
     assert done["deleted"] == {"seed": [f"tiny/brains/{LCC}/seed1"]}
     assert set(study.state()) == set(wanted) - {f"tiny/brains/{LCC}/seed1"}
     study.restore()
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
 def test_doubles_of_every_run(study, wanted):
-    track(study.config)
+    track(study.study)
     first = {run.info.run_id for run in study.runs().values()}
     for run in list(study.runs().values()):
         study.client.create_run(run.info.experiment_id, tags={KEY: run.data.tags[KEY]}, run_name="double")
-    done = track(study.config)
+    done = track(study.study)
     assert sum(map(len, done["deleted"].values())) == len(wanted)
     assert study.state() == wanted
     assert {run.info.run_id for run in study.runs().values()} == first
@@ -389,13 +388,13 @@ def test_a_request_that_was_sent_twice_over(study, wanted):
         real = mlflow.MlflowClient.create_run
         patch.setattr(mlflow.MlflowClient, "create_run",
                       lambda self, *a, **k: (real(self, *a, **k), real(self, *a, **k))[0])  # fmt: skip
-        track(study.config)
+        track(study.study)
     assert study.state() == wanted
 
 
 def test_a_study_trained_anew_replaces_its_runs(study, wanted):
     """Other steps, times and values: nothing of the old run stays."""
-    track(study.config)
+    track(study.study)
     path = study.root / f"runs/brains/{LCC}/seed0/history.parquet"
 
     def later(text):
@@ -406,22 +405,22 @@ def test_a_study_trained_anew_replaces_its_runs(study, wanted):
     relog(path, later)
     run = read_json(path.with_name("run.json"))
     write_json(path.with_name("run.json"), run | {"seconds": 5.0})
-    done = track(study.config)
+    done = track(study.study)
     assert done["pushed"] == {"seed": [f"tiny/brains/{LCC}/seed0"]}
     study.restore()
-    track(study.config)
+    track(study.study)
     assert study.state() == wanted
 
 
 def test_a_users_own_tags_and_runs_stay(study, wanted):
-    track(study.config)
+    track(study.study)
     run = study.runs()[f"tiny/brains/{LCC}"]
     study.client.set_tag(run.info.run_id, "mine", "kept")
     study.client.create_run(run.info.experiment_id, run_name="somebody else's")
     study.remove("analysis")
-    track(study.config)
+    track(study.study)
     study.restore()
-    track(study.config)
+    track(study.study)
     found = study.runs()
     assert found[f"tiny/brains/{LCC}"].data.tags["mine"] == "kept"
     assert found[None].info.run_name == "somebody else's"

@@ -10,6 +10,7 @@ mlflow = pytest.importorskip("mlflow")
 from tracked_study import LCC, MSE  # noqa: E402
 
 from regbench.evaluation.register_files import model_for, register_files  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import track  # noqa: E402
 
@@ -19,8 +20,8 @@ NAME = f"tiny.brains.{LCC}"
 
 @pytest.fixture
 def registering(study):
-    tracking = study.config.tracking.model_copy(update={"register_models": True})
-    study.config = study.config.model_copy(update={"tracking": tracking})
+    tracking = study.study.config.tracking.model_copy(update={"register_models": True})
+    study.study = Study(study.study.config.model_copy(update={"tracking": tracking}))
     return study
 
 
@@ -38,7 +39,7 @@ def images(folder):
 
 
 def test_the_registered_model_registers_a_pair_as_regbench_does(registering, tmp_path):
-    track(registering.config)
+    track(registering.study)
     assert len(versions(registering)) == len(versions(registering, f"tiny.brains.{MSE}")) == 1
     runs = {s: read_json(registering.root / f"runs/brains/{LCC}/seed{s}/run.json") for s in (0, 1)}
     best = max(runs, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
@@ -61,26 +62,26 @@ def test_the_registered_model_registers_a_pair_as_regbench_does(registering, tmp
 
 
 def test_a_second_push_and_a_wiped_run_double_no_version(registering):
-    track(registering.config)
+    track(registering.study)
     before = versions(registering)
-    track(registering.config)
+    track(registering.study)
     assert versions(registering) == before
     registering.client.delete_run(before[0][1])
-    track(registering.config)
+    track(registering.study)
     (after,) = versions(registering)
     assert after[1] in {run.info.run_id for run in registering.runs().values()}
     assert after[1] != before[0][1]
 
 
 def test_a_new_checkpoint_is_a_new_version(registering):
-    track(registering.config)
+    track(registering.study)
     for seed in (0, 1):
         path = registering.root / f"runs/brains/{LCC}/seed{seed}/run.json"
         write_json(path, read_json(path) | {"checkpoint_sha256": f"other{seed}", "seconds": 9.0})
-    track(registering.config)
+    track(registering.study)
     assert versions(registering)[0][2].startswith("other")
 
 
 def test_by_default_there_is_none(study):
-    track(study.config)
+    track(study.study)
     assert study.client.search_registered_models() == []

@@ -12,7 +12,7 @@ from servers import POSTGRES, Server, postgres, server  # noqa: E402
 from tracked_study import (  # noqa: E402
     LCC,
     TRACK,
-    Study,
+    TrackedStudy,
 )
 from tracking_drill import Drill  # noqa: E402
 
@@ -44,21 +44,21 @@ def served(database, tmp_path_factory):
 @pytest.fixture
 def remote(finished_study, tmp_path, empty_store, served):
     """A study whose store is the server."""
-    return Study(finished_study, tmp_path, empty_store, served.uri)
+    return TrackedStudy(finished_study, tmp_path, empty_store, served.uri)
 
 
-def fresh_start(study: Study) -> None:
+def fresh_start(study: TrackedStudy) -> None:
     """The tests share a server: its experiment comes back, without runs."""
     if study.client.get_experiment_by_name("regbench/tiny"):
-        track(study.config)
+        track(study.study)
         for run in study.runs().values():
             study.client.delete_run(run.info.run_id)
 
 
 def test_server_and_sqlite_hold_the_same(remote, wanted):
-    track(remote.config)
+    track(remote.study)
     assert remote.state() == wanted
-    done = track(remote.config, verify=True)
+    done = track(remote.study, verify=True)
     assert not done["pushed"]
     assert not done["updated"]
 
@@ -73,7 +73,7 @@ def test_unfinished_then_killed_pushes_then_finished(remote, wanted):
         process.kill()
         process.wait()
     remote.restore()
-    track(remote.config)
+    track(remote.study)
     assert remote.state() == wanted
 
 
@@ -86,18 +86,18 @@ def test_two_trackers_at_once_through_the_server(remote, wanted):
 
 
 def test_an_artifact_that_the_server_lost(remote, wanted, served):
-    track(remote.config)
+    track(remote.study)
     kept = sorted((served.folder / "artifacts").rglob("checkpoint.pt"))
     for path in kept:
         path.unlink()
     assert remote.state() != wanted
-    track(remote.config, verify=True)
+    track(remote.study, verify=True)
     assert remote.state() == wanted
 
 
 def drilled(drill: Drill, trouble) -> str:
     tracker = drill.tracker("--follow", "--interval", "1", "--head", "1")
-    jobs = {seed: drill.start(seed) for seed in drill.config.seeds}
+    jobs = {seed: drill.start(seed) for seed in drill.study.config.seeds}
     until = time.monotonic() + 120
     while not drill.running():
         assert time.monotonic() < until
@@ -133,7 +133,7 @@ def test_jobs_killed_and_the_server_killed_while_curves_grow(served, tmp_path):
 def test_trackers_at_once_make_the_tables_of_an_empty_postgresql(finished_study, tmp_path, empty_store, wanted):
     """And the password of its URI is in no file but the configs that gave it, nor in what is printed."""
     with postgres() as uri:
-        study = Study(finished_study, tmp_path, empty_store, uri)
+        study = TrackedStudy(finished_study, tmp_path, empty_store, uri)
         trackers = [
             subprocess.Popen([*TRACK, str(study.file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             for _ in range(3)
@@ -147,14 +147,14 @@ def test_trackers_at_once_make_the_tables_of_an_empty_postgresql(finished_study,
         for path in study.results.rglob("*"):
             assert not path.is_file() or secret.encode() not in path.read_bytes(), path
     with pytest.raises(UnreachableError) as error:
-        track(study.config)
+        track(study.study)
     assert secret not in str(error.value)
     assert "postgresql+psycopg2://***@127.0.0.1" in str(error.value)
 
 
 def test_a_server_that_is_down_costs_a_message(finished_study, tmp_path, empty_store):
     down = Server("sqlite://", tmp_path)  # never started
-    study = Study(finished_study, tmp_path, empty_store, down.uri)
+    study = TrackedStudy(finished_study, tmp_path, empty_store, down.uri)
     done = subprocess.run([*TRACK, str(study.file)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]

@@ -15,8 +15,9 @@ from regbench.evaluation.timing import peak_memory_mib
 from regbench.losses import REGULARIZERS
 from regbench.models.predict import device_of, register
 from regbench.spatial import compose, integrate, jacobian_determinant, resize_displacement, warp
-from regbench.study import plan
-from regbench.study.config import load as load_config
+from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
+from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError
 from regbench.training.fit import fit
 from regbench.training.trainer import Trainer
@@ -29,9 +30,9 @@ def make(tiny, device):
     def job(model=None, **training):
         tiny["training"] = {"steps": 12, "batch": 2, "device": device.type, **training}
         tiny["models"] = [model] if model else tiny["models"]
-        config = load_config(tiny)
-        method = next(each for each in plan.methods(config) if each.model)
-        return plan.train_job(config, method.id, seed=0, steps=12)
+        study = Study(load_config(tiny))
+        method = next(each for each in study.methods if each.model)
+        return train_spec(study, method.id, seed=0, steps=12)
 
     return job
 

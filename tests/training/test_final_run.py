@@ -18,8 +18,9 @@ from regbench.evaluation.timing import FEW, PAIRS, WARM_SECONDS, WARM_UP, _warm_
 from regbench.metrics import inverse_consistency_mm
 from regbench.models import predict
 from regbench.models.predict import register
-from regbench.study import plan
-from regbench.study.config import load as load_config
+from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
+from regbench.study.methods import Study
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import numba_loops
 from regbench.system.errors import RegbenchError
@@ -43,7 +44,7 @@ TIMING = TimingSpec(training_device="cpu", baselines={}, code="")
 @pytest.fixture
 def job(tiny, device):
     tiny["training"]["device"] = device.type
-    return plan.train_job(load_config(tiny), METHOD, seed=0, steps=4)
+    return train_spec(Study(load_config(tiny)), METHOD, seed=0, steps=4)
 
 
 def weights(model):
@@ -51,7 +52,7 @@ def weights(model):
 
 
 def test_a_seed_gives_the_same_weights_to_the_bit(data, tiny):
-    job = plan.train_job(load_config({**tiny, "training": {"steps": 4, "device": "cpu"}}), METHOD, seed=0, steps=4)
+    job = train_spec(Study(load_config({**tiny, "training": {"steps": 4, "device": "cpu"}})), METHOD, seed=0, steps=4)
     first, second = fit(at(job, 0.1), data), fit(at(job, 0.1), data)
     assert torch.equal(weights(first.model), weights(second.model))
     assert first.history == second.history

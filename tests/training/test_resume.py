@@ -13,9 +13,10 @@ import torch
 from specs import at
 
 from regbench.models.predict import build_model
-from regbench.study import plan
 from regbench.study.config import Augmentation
-from regbench.study.config import load as load_config
+from regbench.study.job_specs import train_spec
+from regbench.study.load import load as load_config
+from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError, RegbenchError
 from regbench.training.augment import augment
 from regbench.training.batches import Batch, Batches
@@ -32,7 +33,7 @@ METHOD = "voxelmorph.lcc.grad_l2"
 def make(tiny):
     def job(steps=12, **training):
         tiny["training"] = {"steps": steps, "batch": 2, "device": "cpu", **training}
-        return plan.train_job(load_config(tiny), METHOD, seed=0, steps=steps)
+        return train_spec(Study(load_config(tiny)), METHOD, seed=0, steps=steps)
 
     return job
 
@@ -253,8 +254,8 @@ def test_a_constant_rate_warms_up_and_stays():
 
 def test_instance_is_tuned_like_any_model(tiny, data):
     tiny["models"] = [{"name": "instance", "parameters": {"shrink": [2, 1], "steps": [10, 10]}}]
-    config = load_config(tiny)
-    job = plan.train_job(config, "instance.mse.grad_l2", seed=0, steps=3)
+    study = Study(load_config(tiny))
+    job = train_spec(study, "instance.mse.grad_l2", seed=0, steps=3)
     strong, weak = (validate(fit(at(job, lam), data).model, data)["dice"] for lam in (1e3, 0.05))
     assert np.mean(weak) > np.mean(strong)
-    assert plan.seeds(config, "instance.mse.grad_l2") == (0,)
+    assert study.seeds("instance.mse.grad_l2") == (0,)

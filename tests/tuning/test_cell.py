@@ -14,8 +14,9 @@ from tiny_study import run_verbs
 
 from regbench.cli.main import main
 from regbench.data.prepare import prepare
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import prepare_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json
 from regbench.tracking.records import study_items
@@ -26,7 +27,7 @@ TABLES = ("main.csv", "main.md", "main.tex", "significance.csv", "selection.csv"
 
 
 @pytest.fixture
-def study(tiny, tmp_path):
+def prepared_cell(tiny, tmp_path):
     """A prepared study of one cell, and the command that does it."""
     tiny |= {"one_job_per_cell": True, "seeds": [0, 1, 2], "tracking": {"enabled": False}}
     tiny["grid"] = {"similarities": ["lcc"], "regularizers": ["grad_l2"]}
@@ -34,23 +35,23 @@ def study(tiny, tmp_path):
     def write(**changes):
         tiny.update(changes)
         (tmp_path / "study.yaml").write_text(yaml.safe_dump(tiny))
-        return load(tiny)
+        return Study(load(tiny))
 
-    config = write()
-    prepare(plan.prepare_job(config, "brains"), plan.layout(config).data("brains"))
+    study = write()
+    prepare(prepare_spec(study, "brains"), study.layout.data("brains"))
     write.command = ["cell", str(tmp_path / "study.yaml"), "--method", LCC]
     return write
 
 
-def run_bytes(config, seeds=None):
-    lay = plan.layout(config)
+def run_bytes(study, seeds=None):
+    lay = study.layout
     return {(seed, name): (lay.run("brains", LCC, seed) / name).read_bytes()
-            for seed in seeds or config.seeds for name in FILES}  # fmt: skip
+            for seed in seeds or study.config.seeds for name in FILES}  # fmt: skip
 
 
-def delete_outputs(config):
+def delete_outputs(study):
     """As Snakemake does when a job failed or begins again."""
-    lay = plan.layout(config)
+    lay = study.layout
     shutil.rmtree(lay.root / "runs", ignore_errors=True)
     lay.selected("brains", LCC).unlink(missing_ok=True)
 
@@ -93,8 +94,8 @@ def test_the_same_bytes_as_with_a_job_for_each_stage(tiny, tmp_path):
         folder.mkdir()
         raw = {**tiny, "results": str(folder / "results"), "one_job_per_cell": whole}
         run_verbs(raw, folder)
-        config = load(raw)
-        root = plan.layout(config).root
+        study = Study(load(raw))
+        root = study.layout.root
         runs = {str(path.relative_to(root)): path.read_bytes() for name in FILES for path in root.rglob(name)
                 if path.is_relative_to(root / "runs")}  # fmt: skip
         tables = {name: (root / "tables" / name).read_bytes() for name in TABLES}
@@ -106,54 +107,54 @@ def test_the_same_bytes_as_with_a_job_for_each_stage(tiny, tmp_path):
 @pytest.mark.parametrize("sampler", ["gp", "random", "nsga2"])
 def test_the_same_choice_as_with_a_job_for_each_stage(sampler, tmp_path, monkeypatch):
     """Trials that cost nothing, a space of four more dimensions: proposals and choice are the same to the byte."""
-    config = cheap_study.study(tmp_path / "apart", sampler, 7)
+    study = cheap_study.one_cell(tmp_path / "apart", sampler, 7)
     with cheap_study.counted():
-        _, expected = cheap_study.work(config)
-    whole = cheap_study.study(tmp_path / "whole", sampler, 7, size=3)
-    whole = load({**whole.model_dump(mode="json"), "one_job_per_cell": True})
-    prepare(plan.prepare_job(whole, "brains"), plan.layout(whole).data("brains"))
+        _, expected = cheap_study.work(study)
+    whole = cheap_study.one_cell(tmp_path / "whole", sampler, 7, size=3)
+    whole = Study(load({**whole.config.model_dump(mode="json"), "one_job_per_cell": True}))
+    prepare(prepare_spec(whole, "brains"), whole.layout.data("brains"))
     path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(whole.model_dump(mode="json")))
+    path.write_text(yaml.safe_dump(whole.config.model_dump(mode="json")))
     monkeypatch.setattr("regbench.tuning.cell.final_runs", lambda *_, **__: None)
     with cheap_study.counted() as ran:
         main(["cell", str(path), "--method", LCC])
         main(["cell", str(path), "--method", LCC])
     assert ran == list(range(7))
-    for number in range(plan.rounds(config, LCC)):
-        one, other = (plan.layout(each).proposals("brains", LCC, number).read_bytes() for each in (config, whole))
+    for number in range(study.rounds(LCC)):
+        one, other = (each.layout.proposals("brains", LCC, number).read_bytes() for each in (study, whole))
         assert one == other
-    assert canonical_json(read_json(plan.layout(whole).selected("brains", LCC))) == expected
+    assert canonical_json(read_json(whole.layout.selected("brains", LCC))) == expected
 
 
-def test_what_is_finished_survives_a_failure(study, trained, evaluated):
-    config = study()
-    main(study.command)
-    expected = run_bytes(config)
-    shutil.rmtree(plan.layout(config).root / "state")
-    delete_outputs(config)
+def test_what_is_finished_survives_a_failure(prepared_cell, trained, evaluated):
+    study = prepared_cell()
+    main(prepared_cell.command)
+    expected = run_bytes(study)
+    shutil.rmtree(study.layout.root / "state")
+    delete_outputs(study)
     trained["begun"].clear()
     evaluated.clear()
     trained["fail"] = 2
     with pytest.raises(SystemExit):
-        main(study.command)
-    assert not (plan.layout(config).root / "runs").exists(), "half a cell was put into its place"
+        main(prepared_cell.command)
+    assert not (study.layout.root / "runs").exists(), "half a cell was put into its place"
     trained["fail"] = None
-    delete_outputs(config)
-    main(study.command)
+    delete_outputs(study)
+    main(prepared_cell.command)
     assert trained["begun"] == [0, 1, 2, 2]
     assert evaluated == [0, 1, 2]
-    assert run_bytes(config) == expected
+    assert run_bytes(study) == expected
 
 
-def test_one_more_seed_is_one_more_training(study, trained, evaluated):
-    main(study.command)
-    delete_outputs(study())
-    config = study(seeds=[0, 1, 2, 5])
-    main(study.command)
+def test_one_more_seed_is_one_more_training(prepared_cell, trained, evaluated):
+    main(prepared_cell.command)
+    delete_outputs(prepared_cell())
+    study = prepared_cell(seeds=[0, 1, 2, 5])
+    main(prepared_cell.command)
     assert trained["begun"] == [0, 1, 2, 5]
     assert evaluated == [0, 1, 2, 5]
-    lay = plan.layout(config)
-    for seed in config.seeds:
+    lay = study.layout
+    for seed in study.config.seeds:
         rows, record = lay.pairs("brains", LCC, seed), lay.run("brains", LCC, seed) / "run.json"
         assert rows.stat().st_nlink == 2, "the bytes are there twice"
         assert rows.stat().st_mtime_ns >= record.stat().st_mtime_ns
@@ -162,73 +163,73 @@ def test_one_more_seed_is_one_more_training(study, trained, evaluated):
 
 
 @pytest.mark.parametrize("what", ["training", "rows", "slices", "checkpoint"])
-def test_what_waits_is_taken_only_whole_and_for_this_study(study, trained, evaluated, what):
-    config = study()
-    main(study.command)
-    expected = run_bytes(config)
-    waiting = plan.layout(config).waiting("brains", LCC, 1)
+def test_what_waits_is_taken_only_whole_and_for_this_study(prepared_cell, trained, evaluated, what):
+    study = prepared_cell()
+    main(prepared_cell.command)
+    expected = run_bytes(study)
+    waiting = study.layout.waiting("brains", LCC, 1)
     if what == "training":
-        config = study(training={**config.training.model_dump(mode="json"), "steps": 5})
+        study = prepared_cell(training={**study.config.training.model_dump(mode="json"), "steps": 5})
     else:
         name = {"rows": "pairs.parquet", "slices": "panels.npz", "checkpoint": "checkpoint.pt"}[what]
         altered = (waiting / name).read_bytes()[:-3]
         (waiting / name).unlink()
         (waiting / name).write_bytes(altered)
-    delete_outputs(config)
+    delete_outputs(study)
     trained["begun"].clear()
     evaluated.clear()
-    main(study.command)
+    main(prepared_cell.command)
     assert trained["begun"] == {"training": [0, 1, 2], "checkpoint": [1]}.get(what, [])
     assert evaluated == ([0, 1, 2] if what == "training" else [1])
-    assert (run_bytes(config) == expected) == (what != "training")
+    assert (run_bytes(study) == expected) == (what != "training")
 
 
-def test_without_hard_links_files_are_moved(study, trained, monkeypatch):
+def test_without_hard_links_files_are_moved(prepared_cell, trained, monkeypatch):
     def refused(*_):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refused)
-    main(study.command)
-    config = study()
-    assert run_bytes(config)
-    assert not list(plan.layout(config).waiting("brains", LCC, 0).iterdir())
-    main(study.command)
+    main(prepared_cell.command)
+    study = prepared_cell()
+    assert run_bytes(study)
+    assert not list(study.layout.waiting("brains", LCC, 0).iterdir())
+    main(prepared_cell.command)
     assert trained["begun"] == [0, 1, 2, 0, 1, 2]
 
 
-def test_a_cell_is_for_methods_with_a_lambda(study, capsys):
+def test_a_cell_is_for_methods_with_a_lambda(prepared_cell, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main([*study.command[:-1], "identity"])
+        main([*prepared_cell.command[:-1], "identity"])
     assert "`cell` is for methods with a lambda, but `identity` has none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_killed_in_the_middle_of_a_seed(study, tmp_path, how):
+def test_killed_in_the_middle_of_a_seed(prepared_cell, tmp_path, how):
     """The seeds before it are kept, of the one that trained its state; whoever looks on sees both."""
     steps = 1500
-    config = study(training={"steps": steps, "batch": 2, "device": "cpu"})
-    lay = plan.layout(config)
+    study = prepared_cell(training={"steps": steps, "batch": 2, "device": "cpu"})
+    lay = study.layout
     regbench = [sys.executable, "-c", "from regbench.cli.main import main; main()"]
-    process = subprocess.Popen([*regbench, *study.command, "--save-every", "0"], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*regbench, *prepared_cell.command, "--save-every", "0"], stderr=subprocess.PIPE)
     state = lay.training_state("brains", LCC, 1)
     deadline = time.monotonic() + 240
     while not state.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.01)
-    seeds = {item.key.rpartition("/")[2]: item.make() for item in study_items(config) if "/seed" in item.key}
+    seeds = {item.key.rpartition("/")[2]: item.make() for item in study_items(study) if "/seed" in item.key}
     assert {key: record.status for key, record in seeds.items()} == {"seed0": "FINISHED", "seed1": "RUNNING"}
     process.send_signal(how)
     said = process.communicate()[1].decode()
     assert process.returncode == (75 if how == signal.SIGTERM else -how), said
     assert state.exists()
     assert not lay.run("brains", LCC, 0).exists()
-    delete_outputs(config)
-    done = subprocess.run([*regbench, *study.command], capture_output=True, text=True, check=True)
+    delete_outputs(study)
+    done = subprocess.run([*regbench, *prepared_cell.command], capture_output=True, text=True, check=True)
     assert "goes on from step" in done.stderr
     assert not state.exists()
-    found = run_bytes(config)
+    found = run_bytes(study)
     shutil.rmtree(lay.root / "state")
     shutil.rmtree(lay.root / "runs")
-    subprocess.run([*regbench, *study.command], capture_output=True, check=True)
-    assert run_bytes(config) == found
+    subprocess.run([*regbench, *prepared_cell.command], capture_output=True, check=True)
+    assert run_bytes(study) == found

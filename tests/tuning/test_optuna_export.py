@@ -12,12 +12,13 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import optuna
 import pytest
 import sqlalchemy
-from cheap_study import counted, study, work
+from cheap_study import counted, one_cell, work
 
 from regbench.data.cache import load as load_data
 from regbench.data.prepare import prepare
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import prepare_spec, propose_spec, trial_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, write_json
 from regbench.tuning.optuna_export import export_optuna
@@ -32,43 +33,43 @@ def searched(tiny):
     tiny["tuning"] |= {"steps": 8, "pruner": "median", "budget": "steps", "budget_amount": 40, "sampler": "tpe"}
     tiny["tuning"]["search"] = [{"parameter": "training.learning_rate", "range": [1e-4, 1e-2], "scale": "log"}]
     tiny["grid"]["similarities"] = ["lcc"]
-    config = load(tiny)
-    lay = plan.layout(config)
-    prepare(plan.prepare_job(config, "brains"), lay.data("brains"))
+    study = Study(load(tiny))
+    lay = study.layout
+    prepare(prepare_spec(study, "brains"), lay.data("brains"))
     data, results = load_data(lay.data("brains")), []
     for number in range(2):
-        proposals = propose(plan.propose_job(config, "brains", METHOD, number), number, results)
-        found = run_trials(plan.trial_job(config, METHOD), data, proposals, lay.trial_state("brains", METHOD))
+        proposals = propose(propose_spec(study, "brains", METHOD, number), number, results)
+        found = run_trials(trial_spec(study, METHOD), data, proposals, lay.trial_state("brains", METHOD))
         write_json(lay.trials("brains", METHOD, number, (0, 1)), found)
         results += found
-    return config, results
+    return study, results
 
 
 def test_pruned_trials_and_their_export(searched, tmp_path):
-    config, results = searched
+    study, results = searched
     assert [len(result["reports"]) for result in results[:2]] == [2, 2], "the first round has nothing to fall short of"
     for result in results:
         assert result["values"]["training.learning_rate"] > 0
         assert result["cost"] == (8 if result["status"] == "complete" else result["reports"][-1]["step"])
     url = f"sqlite:///{tmp_path}/optuna.db"
-    assert export_optuna(config, url)["written"] == 1
-    assert export_optuna(config, url)["unchanged"] == 1
-    study = optuna.load_study(study_name=f"tiny/brains/{METHOD}", storage=url)
+    assert export_optuna(study, url)["written"] == 1
+    assert export_optuna(study, url)["unchanged"] == 1
+    exported = optuna.load_study(study_name=f"tiny/brains/{METHOD}", storage=url)
     states = {"complete": "COMPLETE", "pruned": "PRUNED"}
-    assert [trial.state.name for trial in study.trials] == [states[result["status"]] for result in results]
-    for trial, result in zip(study.trials, results, strict=True):
+    assert [trial.state.name for trial in exported.trials] == [states[result["status"]] for result in results]
+    for trial, result in zip(exported.trials, results, strict=True):
         assert math.isclose(trial.value, result["dice"])
         assert trial.params == {"lam": result["lam"], **result["values"]}
 
 
 @pytest.fixture
 def cheap_trials(tmp_path):
-    """A config of two goals with a limit of NDV whose trials are there; some diverged."""
-    config = study(tmp_path / "results", "nsga2", 8, constraint="ndv", ndv_limit_percent=0.2)
+    """A study of two goals with a limit of NDV whose trials are there; some diverged."""
+    study = one_cell(tmp_path / "results", "nsga2", 8, constraint="ndv", ndv_limit_percent=0.2)
     with counted():
-        results, _ = work(config)
+        results, _ = work(study)
     assert {row["status"] for row in results} == {"complete", "diverged"}
-    return config, results
+    return study, results
 
 
 def stored(url):
@@ -77,9 +78,9 @@ def stored(url):
 
 
 def test_the_storage_says_what_the_files_say(cheap_trials, tmp_path):
-    config, results = cheap_trials
+    study, results = cheap_trials
     url = f"sqlite:///{tmp_path}/optuna.db"
-    export_optuna(config, url)
+    export_optuna(study, url)
     found = stored(url)
     for trial, row in zip(found.trials, results, strict=True):
         failed = row["status"] == "diverged"
@@ -96,17 +97,17 @@ def test_the_storage_says_what_the_files_say(cheap_trials, tmp_path):
 
 
 def test_any_number_of_exports_doubles_nothing(cheap_trials, tmp_path):
-    config, results = cheap_trials
+    study, results = cheap_trials
     url = f"sqlite:///{tmp_path}/optuna.db"
     with ThreadPoolExecutor(2) as pool:
-        counts = list(pool.map(lambda _: export_optuna(config, url), range(2)))
+        counts = list(pool.map(lambda _: export_optuna(study, url), range(2)))
     assert sum(count["written"] for count in counts) == 1
     assert sum(count["unchanged"] for count in counts) == 1
     assert [trial.params["lam"] for trial in stored(url).trials] == [row["lam"] for row in results]
 
 
 def test_an_export_that_was_cut_off_is_completed(cheap_trials, tmp_path, monkeypatch):
-    config, results = cheap_trials
+    study, results = cheap_trials
     url, whole = f"sqlite:///{tmp_path}/optuna.db", optuna.Study.add_trial
 
     def cut(self, trial):
@@ -116,10 +117,10 @@ def test_an_export_that_was_cut_off_is_completed(cheap_trials, tmp_path, monkeyp
 
     monkeypatch.setattr(optuna.Study, "add_trial", cut)
     with pytest.raises(KeyboardInterrupt):
-        export_optuna(config, url)
+        export_optuna(study, url)
     assert len(stored(url).trials) == 3
     monkeypatch.undo()
-    assert export_optuna(config, url)["replaced"] == 1
+    assert export_optuna(study, url)["replaced"] == 1
     assert [trial.number for trial in stored(url).trials] == list(range(len(results)))
 
 
@@ -135,7 +136,7 @@ def test_an_export_that_was_cut_off_is_completed(cheap_trials, tmp_path, monkeyp
 def test_a_password_is_in_no_message(url, tiny, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     with pytest.raises(UsageError, match="must be a storage that Optuna opens") as caught:
-        export_optuna(load(tiny), url)
+        export_optuna(Study(load(tiny)), url)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__, "a traceback would show the driver's own words"
     told = str(caught.value) + caplog.text + "".join(capfd.readouterr())
@@ -149,19 +150,19 @@ def test_a_driver_that_repeats_the_password_is_silenced(tiny, tmp_path, monkeypa
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", refuse)
     with pytest.raises(UsageError) as caught:
-        export_optuna(load(tiny), "postgresql://user:s3cr3t@host/x")
+        export_optuna(Study(load(tiny)), "postgresql://user:s3cr3t@host/x")
     assert "s3cr3t" not in "".join(traceback.format_exception_only(caught.value))
     monkeypatch.undo()
     monkeypatch.setattr(optuna, "get_all_study_names", refuse)
     with pytest.raises(RegbenchError, match="Run it again"):
-        export_optuna(load(tiny), f"sqlite:///{tmp_path}/optuna.db")
+        export_optuna(Study(load(tiny)), f"sqlite:///{tmp_path}/optuna.db")
 
 
 def test_the_dashboard_opens_it(cheap_trials, tmp_path):
     dashboard = pytest.importorskip("optuna_dashboard", reason="pip install regbench[dashboard]")
-    config, results = cheap_trials
+    study, results = cheap_trials
     url = f"sqlite:///{tmp_path}/optuna.db"
-    export_optuna(config, url)
+    export_optuna(study, url)
     storage = optuna.storages.RDBStorage(url)
     with make_server("127.0.0.1", 0, dashboard.wsgi(storage), handler_class=Silent) as server:
         worker = Thread(target=server.serve_forever, daemon=True)

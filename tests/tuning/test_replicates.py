@@ -6,7 +6,7 @@ import random
 import pandas as pd
 import pytest
 import yaml
-from cheap_study import METHOD, counted, study, work
+from cheap_study import METHOD, counted, one_cell, work
 from made_results import make_results
 from tiny_study import run_verbs
 
@@ -14,8 +14,9 @@ from regbench.cli.main import main
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate, text
 from regbench.orchestration.progress import progress
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import evaluate_spec, trial_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json, read_json
 from regbench.tracking.records import study_items
@@ -27,13 +28,13 @@ def two(tiny, **more):
 
 
 def test_seeds_are_dealt_in_blocks_of_their_order(tiny):
-    config = load(two(tiny, models=["instance", *tiny["models"]]))
-    assert [plan.replicate_of(config, seed) for seed in (4, 7, 1, 0)] == [0, 0, 1, 1]
-    assert plan.seeds(config, "voxelmorph.lcc.grad_l2") == (4, 7, 1, 0)
-    assert plan.seeds(config, "instance.lcc.grad_l2") == (4, 1)
-    assert plan.seeds(config, "identity") == (4,)
-    assert plan.seeds_of(config, "instance.lcc.grad_l2", 1) == (1,)
-    assert [plan.evaluate_job(config, METHOD, seed).replicate for seed in (7, 1)] == [0, 1]
+    study = Study(load(two(tiny, models=["instance", *tiny["models"]])))
+    assert [study.replicate_of(seed) for seed in (4, 7, 1, 0)] == [0, 0, 1, 1]
+    assert study.seeds("voxelmorph.lcc.grad_l2") == (4, 7, 1, 0)
+    assert study.seeds("instance.lcc.grad_l2") == (4, 1)
+    assert study.seeds("identity") == (4,)
+    assert study.seeds_of("instance.lcc.grad_l2", 1) == (1,)
+    assert [evaluate_spec(study, METHOD, seed).replicate for seed in (7, 1)] == [0, 1]
 
 
 def test_seeds_that_cannot_be_dealt_are_a_mistake_among_others(tiny):
@@ -46,14 +47,14 @@ def test_seeds_that_cannot_be_dealt_are_a_mistake_among_others(tiny):
 @pytest.mark.parametrize("sampler", ["gp", "tpe"])
 def test_the_first_search_is_what_it_is_alone_and_others_are_others(sampler, tmp_path):
     with counted():
-        alone = work(study(tmp_path / "alone", sampler, 7))
-        both = study(tmp_path / "both", sampler, 7, replicates=2)
+        alone = work(one_cell(tmp_path / "alone", sampler, 7))
+        both = one_cell(tmp_path / "both", sampler, 7, replicates=2)
         first, second = (work(both, replicate=replicate) for replicate in (0, 1))
     assert [(row["lam"], row["values"]) for row in first[0]] == [(row["lam"], row["values"]) for row in alone[0]]
     assert canonical_json(first[0]) == canonical_json(alone[0])
     ours, theirs = ({row["lam"] for row in found[0][3:]} for found in (first, second))
     assert not ours & theirs
-    assert [plan.trial_job(both, METHOD, r).seed == plan.trial_job(both, METHOD).seed for r in (0, 1)] == [
+    assert [trial_spec(both, METHOD, r).seed == trial_spec(both, METHOD).seed for r in (0, 1)] == [
         True,
         False,
     ]
@@ -62,15 +63,15 @@ def test_the_first_search_is_what_it_is_alone_and_others_are_others(sampler, tmp
 def test_workers_and_lost_trials_change_no_search(tmp_path):
     draw, found = random.Random(0), []
     for per_job, lost in ((1, None), (3, draw)):
-        config = study(tmp_path / str(per_job), "tpe", 7, per_job=per_job, replicates=2, seeds=[0, 1])
+        study = one_cell(tmp_path / str(per_job), "tpe", 7, per_job=per_job, replicates=2, seeds=[0, 1])
         with counted():
-            found.append([work(config, lost, replicate) for replicate in (1, 0)])
+            found.append([work(study, lost, replicate) for replicate in (1, 0)])
     assert canonical_json(found[0]) == canonical_json(found[1])
 
 
 def test_jobs_have_folders_locks_and_logs_of_their_own(tiny):
-    config = load(two(tiny))
-    sent = [job for job in jobs.of_study(config) if job.method == METHOD]
+    study = Study(load(two(tiny)))
+    sent = [job for job in jobs.of_study(study) if job.method == METHOD]
     names = [job.name for job in sent]
     assert len(set(names)) == len(names)
     owners = [job.owner for job in sent if job.owner]
@@ -80,7 +81,7 @@ def test_jobs_have_folders_locks_and_logs_of_their_own(tiny):
 
 
 def test_the_budget_is_counted_and_printed(tiny):
-    one, found = estimate(load(tiny)), estimate(load(two(tiny)))
+    one, found = estimate(Study(load(tiny))), estimate(Study(load(two(tiny))))
     assert (one["trials"], found["trials"], found["searches"]) == (8, 16, 4)
     assert found["trial_steps"] == 2 * one["trial_steps"]
     assert found["disk_bytes"]["tuning"] == 2 * one["disk_bytes"]["tuning"]
@@ -92,8 +93,8 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
     raw = two(tiny, models=[*tiny["models"], {"name": "instance", "parameters": {"steps": [2, 2, 1]}}], seeds=[3, 1])
     raw["grid"] = {"similarities": ["mse"], "regularizers": ["grad_l2"]}
     run_verbs(raw, tmp_path)
-    config = load(raw)
-    lay, names = plan.layout(config), ("voxelmorph.mse.grad_l2", "instance.mse.grad_l2")
+    study = Study(load(raw))
+    lay, names = study.layout, ("voxelmorph.mse.grad_l2", "instance.mse.grad_l2")
     rows = pd.read_parquet(lay.rows)
     for method in names:
         lams = [read_json(lay.selected("brains", method, replicate))["lam"] for replicate in (0, 1)]
@@ -107,12 +108,12 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
     assert [(trial["replicate"], trial["number"]) for trial in entry["trials"]] == [
         (r, n) for r in (0, 1) for n in range(4)
     ]
-    assert all(cell.state == "done" for cell in progress(config).cells)
-    keys = [item.key for item in study_items(config)]
+    assert all(cell.state == "done" for cell in progress(study).cells)
+    keys = [item.key for item in study_items(study)]
     assert len(set(keys)) == len(keys)
     assert sum("trial" in key for key in keys) == 16
     assert f"tiny/brains/{names[0]}/replicate1/trial3" in keys
-    assert len({spec.cell for spec, _ in tuned_cells(config)}) == 4
+    assert len({spec.cell for spec, _ in tuned_cells(study)}) == 4
     selection = pd.read_csv(lay.tables / "selection.csv")
     assert "searched 2 times apart" in (lay.tables / "main.md").read_text()
     assert list(selection["search"]) == [1, 2, 1, 2]
@@ -124,13 +125,13 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
 
 
 def test_the_figures_ring_each_searchs_own_choice(tiny):
-    config = load(two(tiny))
-    make_results(config)
+    study = Study(load(two(tiny)))
+    make_results(study)
     from regbench.report.figures.trial_figures import lambda_figure
     from regbench.report.summary_file import load_summary
 
-    summary = load_summary(config)
-    lay = plan.layout(config)
+    summary = load_summary(study)
+    lay = study.layout
     lambda_figure(summary, lay.figures)
     shown = pd.read_csv(lay.figures / "lambda.csv")
     assert list(shown.groupby(["method", "replicate"])["chosen"].sum()) == [1] * 4
@@ -145,10 +146,10 @@ def test_an_unknown_search_is_refused(tiny_file, capsys):
 
 def test_a_run_that_waits_for_its_own_search_is_not_done(tiny):
     """The choice of the other search does not make its record sound."""
-    config = load(two(tiny))
-    make_results(config)
-    lay = plan.layout(config)
+    study = Study(load(two(tiny)))
+    make_results(study)
+    lay = study.layout
     path = lay.selected("brains", METHOD, 1)
     path.write_text(json.dumps({**read_json(path), "lam": 0.777}))
-    cell = next(cell for cell in progress(config).cells if cell.method == METHOD)
+    cell = next(cell for cell in progress(study).cells if cell.method == METHOD)
     assert sorted(cell.records) == [4, 7]

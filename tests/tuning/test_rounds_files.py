@@ -4,14 +4,14 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import pytest
-from cheap_study import cheap, counted, study, work
+from cheap_study import cheap, counted, one_cell, work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regbench.cli.main import main
 from regbench.orchestration.registries import check_component
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.tuning import trial
 
@@ -23,19 +23,19 @@ QUICK = tuple(name for name in SAMPLERS if name != "gp")
 @given(st.sampled_from(QUICK), st.integers(0, 10**6), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_workers_jobs_and_lost_trials_change_nothing(sampler, seed, per_job, draw):
     with TemporaryDirectory() as one, TemporaryDirectory() as other, counted() as ran:
-        trials, chosen = work(study(one, sampler, 8, seed=seed))
+        trials, chosen = work(one_cell(one, sampler, 8, seed=seed))
         assert ran == list(range(8)), "a trial that is there was run again"
         assert len({canonical_json([row["lam"], row["values"]]) for row in trials}) == 8, "a point was tried twice"
-        assert work(study(other, sampler, 8, seed=seed, per_job=per_job), draw) == (trials, chosen)
+        assert work(one_cell(other, sampler, 8, seed=seed, per_job=per_job), draw) == (trials, chosen)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(QUICK), st.integers(0, 10**6), st.integers(1, 8), st.integers(1, 8), st.integers(1, 5))
 def test_added_trials_are_the_only_ones_that_run(sampler, seed, before, more, per_job):
     with TemporaryDirectory() as folder, counted() as ran:
-        trials, _ = work(study(folder, sampler, before, seed=seed))
+        trials, _ = work(one_cell(folder, sampler, before, seed=seed))
         ran.clear()
-        grown, _ = work(study(folder, sampler, before + more, seed=seed, per_job=per_job))
+        grown, _ = work(one_cell(folder, sampler, before + more, seed=seed, per_job=per_job))
         assert grown[:before] == trials
         assert ran == list(range(before, before + more))
 
@@ -46,20 +46,20 @@ def test_added_trials_are_the_only_ones_that_run(sampler, seed, before, more, pe
 )
 def test_repeats_are_the_same_for_any_workers_and_keep_their_places(sampler, repeats, before, more, draw):
     with TemporaryDirectory() as one, TemporaryDirectory() as other, counted() as ran:
-        trials, _ = work(study(one, sampler, before, repeats=repeats))
+        trials, _ = work(one_cell(one, sampler, before, repeats=repeats))
         ran.clear()
-        grown, chosen = work(study(one, sampler, before + more, per_job=1, repeats=repeats))
+        grown, chosen = work(one_cell(one, sampler, before + more, per_job=1, repeats=repeats))
         assert grown[:before] == trials
         assert ran == list(range(before, before + more))
         assert len({canonical_json([row["lam"], row["values"], row.get("seed")]) for row in grown}) == before + more
-        assert work(study(other, sampler, before + more, per_job=3, repeats=repeats), draw) == (grown, chosen)
+        assert work(one_cell(other, sampler, before + more, per_job=3, repeats=repeats), draw) == (grown, chosen)
 
 
 @pytest.mark.parametrize("before", [1, 2, 4, 5])
 def test_added_trials_of_the_gaussian_process(before, tmp_path):
     with counted() as ran:
-        trials, _ = work(study(tmp_path, "gp", before))
-        grown, _ = work(study(tmp_path, "gp", 7, per_job=1))
+        trials, _ = work(one_cell(tmp_path, "gp", before))
+        grown, _ = work(one_cell(tmp_path, "gp", 7, per_job=1))
         assert grown[:before] == trials
         assert ran == list(range(7))
 
@@ -69,8 +69,8 @@ def test_added_trials_of_the_gaussian_process(before, tmp_path):
 def test_a_larger_budget_keeps_what_the_smaller_one_paid(sampler, paid, more):
     with TemporaryDirectory() as folder, counted() as ran:
         budget = {"budget": "steps", "steps": 3}
-        trials, _ = work(study(folder, sampler, 8, **budget, budget_amount=3 * paid))
-        grown, _ = work(study(folder, sampler, 8, **budget, budget_amount=3 * (paid + more)))
+        trials, _ = work(one_cell(folder, sampler, 8, **budget, budget_amount=3 * paid))
+        grown, _ = work(one_cell(folder, sampler, 8, **budget, budget_amount=3 * (paid + more)))
         assert grown[: len(trials)] == trials
         assert (len(trials), len(grown)) == (min(paid, 8), min(paid + more, 8))
         assert ran == list(range(len(grown)))
@@ -79,7 +79,7 @@ def test_a_larger_budget_keeps_what_the_smaller_one_paid(sampler, paid, more):
 def test_a_new_seed_runs_every_trial_again(tmp_path):
     with counted() as ran:
         for seed in (0, 1):
-            work(study(tmp_path, "tpe", 4, seed=seed))
+            work(one_cell(tmp_path, "tpe", 4, seed=seed))
     assert ran == [0, 1, 2, 3] * 2
 
 
@@ -90,7 +90,7 @@ def test_a_study_whose_trials_all_diverge_ends_with_a_reason(sampler, tmp_path, 
         return {**cheap(spec, data, low), "lam": proposal.point.lam}
 
     monkeypatch.setattr(trial, "run_trial", diverges)
-    trials, chosen = work(study(tmp_path, sampler, 7))
+    trials, chosen = work(one_cell(tmp_path, sampler, 7))
     assert [row["number"] for row in trials] == list(range(7))
     assert len({row["lam"] for row in trials}) == 7
     assert "not finite" in chosen
@@ -116,8 +116,8 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
             main(["trial", *cell, "--round", number])
         main(["select", *cell])
         main(["train", *cell, "--seed", "0"])
-        lay = plan.layout(load(tiny))
-        trials = [row for file in plan.trial_files(load(tiny), "brains", method) for row in read_json(file)]
+        lay = Study(load(tiny)).layout
+        trials = [row for file in Study(load(tiny)).trial_files("brains", method) for row in read_json(file)]
         assert [row["number"] for row in trials] == [0, 1, 2, 3]
         assert all(row["status"] == "complete" and row["ndv_percent"] <= 0.5 for row in trials)
         assert len({row["dice"] for row in trials} | {row["curve"]["loss"][-1] for row in trials}) > 4

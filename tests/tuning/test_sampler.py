@@ -9,11 +9,12 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from specs import propose, propose_spec, select
+from specs import propose, select, to_propose_spec
 
 from regbench.orchestration.registries import check_component
-from regbench.study.config import load
-from regbench.study.plan import final_job, propose_job, search_of
+from regbench.study.job_specs import final_spec, propose_spec, search_of
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.study.specs import DimensionSpec
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json
@@ -63,8 +64,8 @@ def test_workers_and_added_rounds_change_nothing(sampler, space):
     assert [result["number"] for result in whole] == list(range(8))
     for result in whole:
         point = Point.from_json(result)
-        assert rounded(propose_spec(job), point) == point
-        for dimension in dimensions(propose_spec(job)):
+        assert rounded(to_propose_spec(job), point) == point
+        for dimension in dimensions(to_propose_spec(job)):
             value = point.coordinates()[dimension.name]
             if dimension.type == "choice":
                 assert value in dimension.choices
@@ -107,7 +108,7 @@ def test_a_step_that_does_not_fill_its_range(recwarn):
 
 def test_values_reach_their_places(tiny):
     tiny["grid"]["similarities"] = [{"name": "lcc", "parameters": {"eps": 1.0}}]
-    spec = final_job(load(tiny), "voxelmorph.lcc.grad_l2", 0)
+    spec = final_spec(Study(load(tiny)), "voxelmorph.lcc.grad_l2", 0)
     changed = Point(0.5, {"similarity.window": 5, "training.learning_rate": 0.1, "similarity.eps": 2.0}).apply(spec)
     assert changed.similarity.parameters == {"eps": 2.0, "window": 5}
     assert changed.training == spec.training.model_copy(update={"learning_rate": 0.1})
@@ -117,10 +118,10 @@ def test_values_reach_their_places(tiny):
 
 def test_budgets():
     job = {**JOB, "budget": {"unit": "steps", "amount": 100}, "steps": 40}
-    assert affordable(propose_spec(job), [], 3) == 2
-    assert affordable(propose_spec(job), [{"cost": 10}, {"cost": 40}], 3) == 1
-    assert affordable(propose_spec(job), [{"cost": 80}], 3) == 0
-    assert affordable(propose_spec({**job, "budget": {"unit": "seconds", "amount": 10.0}}), [{"cost": 3.0}], 3) == 2
+    assert affordable(to_propose_spec(job), [], 3) == 2
+    assert affordable(to_propose_spec(job), [{"cost": 10}, {"cost": 40}], 3) == 1
+    assert affordable(to_propose_spec(job), [{"cost": 80}], 3) == 0
+    assert affordable(to_propose_spec({**job, "budget": {"unit": "seconds", "amount": 10.0}}), [{"cost": 3.0}], 3) == 2
     assert propose({**job, "budget": {"unit": "steps", "amount": 30}}, 0, []) == []
 
 
@@ -197,16 +198,16 @@ WHOLE = [
 ]
 
 
-def json_of(config, method):
-    return [dimension.to_json() for dimension in search_of(config, method)]
+def json_of(study, method):
+    return [dimension.to_json() for dimension in search_of(study, method)]
 
 
 def test_whole_numbers_stay_whole_in_the_json_that_jobs_read(tiny):
     tiny["tuning"]["search"], tiny["grid"]["similarities"] = WHOLE, ["lcc", "mi"]
-    config = load(tiny, check_component)
-    again = load(json.loads(json.dumps(config.model_dump(mode="json"))), check_component)
+    study = Study(load(tiny, check_component))
+    again = Study(load(json.loads(json.dumps(study.config.model_dump(mode="json"))), check_component))
     for name in ("voxelmorph.lcc.grad_l2", "voxelmorph.mi.grad_l2"):
-        assert canonical_json(json_of(again, name)) == canonical_json(json_of(config, name))
+        assert canonical_json(json_of(again, name)) == canonical_json(json_of(study, name))
     found = {each["name"]: each for each in json_of(again, "voxelmorph.lcc.grad_l2")}
     assert canonical_json(found["similarity.window"]["range"]) == "[3,9]"
     assert canonical_json(found["similarity.eps"]["choices"]) == "[1e-05,1]"
@@ -260,13 +261,13 @@ def test_dimensions_reach_the_cells_that_they_name(tiny):
         {"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9], "step": 2},
         {"parameter": "training.learning_rate", "range": [1e-4, 1e-2], "scale": "log"},
     ]
-    config = load(tiny, check_component)
-    assert [dimension.name for dimension in search_of(config, "voxelmorph.lcc.grad_l2")] == [
+    study = Study(load(tiny, check_component))
+    assert [dimension.name for dimension in search_of(study, "voxelmorph.lcc.grad_l2")] == [
         "similarity.window", "training.learning_rate"]  # fmt: skip
-    assert [dimension.name for dimension in search_of(config, "voxelmorph.mse.grad_l2")] == ["training.learning_rate"]
+    assert [dimension.name for dimension in search_of(study, "voxelmorph.mse.grad_l2")] == ["training.learning_rate"]
 
 
 def test_added_rounds_change_no_earlier_slice(tiny):
     more = {**tiny, "tuning": {**tiny["tuning"], "trials": 8}}
-    jobs = [propose_job(load(raw), "brains", "voxelmorph.lcc.grad_l2", 1) for raw in (tiny, more)]
+    jobs = [propose_spec(Study(load(raw)), "brains", "voxelmorph.lcc.grad_l2", 1) for raw in (tiny, more)]
     assert jobs[0] == jobs[1]

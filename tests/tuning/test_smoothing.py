@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from specs import propose, select
 
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.job_specs import propose_spec, select_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.tuning.smoothing import smooth
 
 JOB = {
@@ -194,11 +195,9 @@ def test_a_study_without_repeats_proposes_as_before():
 def test_what_trains_nothing_has_no_repeats_and_no_noise(tiny):
     tiny["models"] = ["voxelmorph", "instance"]
     tiny["tuning"] |= {"trials": 4, "round_size": 2, "repeats": 1}
-    config = load(tiny)
-    dataset = config.datasets[0].id
-    network, optimised = (
-        plan.propose_job(config, dataset, f"{name}.mse.grad_l2") for name in ("voxelmorph", "instance")
-    )
+    study = Study(load(tiny))
+    dataset = study.config.datasets[0].id
+    network, optimised = (propose_spec(study, dataset, f"{name}.mse.grad_l2") for name in ("voxelmorph", "instance"))
     assert (network.repeats, network.noisy) == (1, True)
     assert (optimised.repeats, optimised.noisy) == (0, False)
-    assert not plan.select_job(config, "instance.mse.grad_l2").noisy
+    assert not select_spec(study, "instance.mse.grad_l2").noisy

@@ -12,14 +12,14 @@ rule cell:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
     output:
-        whole_cell(STUDY.seeds),
+        whole_cell(STUDY.config.seeds),
     log:
         LAYOUT.log("cell/{dataset}/{method}"),
     wildcard_constraints:
         method=pattern(
             method
             for method in CELLS
-            if method.needs_training and STUDY.one_job_per_cell
+            if method.needs_training and STUDY.config.one_job_per_cell
         ),
     priority: 1  # the longest first, so that no core is left waiting for one at the end
     conda:
@@ -38,7 +38,7 @@ rule cell:
 # Without weights nothing is drawn: the first seed of each search is all there is.
 use rule cell as cell_untrained with:
     output:
-        whole_cell(STUDY.seeds[:: len(STUDY.seeds) // REPLICATES]),
+        whole_cell(STUDY.config.seeds[:: len(STUDY.config.seeds) // REPLICATES]),
     log:
         LAYOUT.log("cell_untrained/{dataset}/{method}"),
     wildcard_constraints:

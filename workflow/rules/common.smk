@@ -10,8 +10,11 @@ from snakemake.utils import min_version, update_config
 
 from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
 from regbench.orchestration.site import first_attempt
-from regbench.study import plan, report_files
-from regbench.study.config import load, typed
+from regbench.study import job_specs, report_files
+from regbench.study.load import load
+from regbench.study.yaml_file import typed
+from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json
 
@@ -30,16 +33,16 @@ try:
     if workflow.is_main_process:
         STUDY = checked(config, [Path(path) for path in workflow.configfiles])
     else:
-        STUDY = load(config)
+        STUDY = Study(load(config))
 except RegbenchError as error:
     raise WorkflowError(str(error)) from None
 
-LAYOUT = plan.layout(STUDY)
+LAYOUT = STUDY.layout
 HEAD = Head(STUDY, logger.warning)
 CONFIG_FILE = str(LAYOUT.config)
-REPLICATES = STUDY.tuning.replicates
-CELLS = [method for method in plan.methods(STUDY) if method.tuned]
-TABLES = report_files.table_names(controls=STUDY.controls)
+REPLICATES = STUDY.config.tuning.replicates
+CELLS = [method for method in STUDY.methods if method.tuned]
+TABLES = report_files.table_names(controls=STUDY.config.controls)
 FIGURES = report_files.figure_names()
 
 if workflow.is_main_process:
@@ -78,13 +81,13 @@ def start(log):
 
 
 def targets():
-    tracked = [LAYOUT.tracked] if STUDY.tracking.enabled else []
+    tracked = [LAYOUT.tracked] if STUDY.config.tracking.enabled else []
     return [LAYOUT.tables / "main.csv", LAYOUT.tables / "runtime.csv", *tracked]
 
 
 def needs(rule):
     """The resources of a rule; the profile of a cluster makes more of them."""
-    return first_attempt(rule, STUDY.training.device)
+    return first_attempt(rule, STUDY.config.training.device)
 
 
 def quiet(command):
@@ -98,8 +101,8 @@ def quiet(command):
 
 def spec(kind, **given):
     """A function for `params`: all that a job depends on, as text. Snakemake re-runs the job when it changes."""
-    job = getattr(plan, f"{kind}_job")
-    names = set(inspect.signature(job).parameters) - {"config", *given}
+    spec_of = getattr(job_specs, f"{kind}_spec")
+    names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
         values = {name: wildcards[name] for name in names & {"dataset", "method"}}
@@ -107,7 +110,7 @@ def spec(kind, **given):
             values[name] = int(wildcards[name])
         if "number" in names:
             values["number"] = int(wildcards["round"])
-        return canonical_json(job(STUDY, **values, **given).to_json())
+        return canonical_json(spec_of(STUDY, **values, **given).to_json())
 
     return text
 
@@ -124,18 +127,18 @@ def trials(wildcards):
     """All trials of a search; for a round's proposals, those of the rounds before it."""
     before = int(wildcards["round"]) if "round" in wildcards.keys() else None
     cell = wildcards["dataset"], wildcards["method"]
-    return plan.trial_files(STUDY, *cell, before, int(wildcards["replicate"]))
+    return STUDY.trial_files(*cell, before, int(wildcards["replicate"]))
 
 
 def chosen_lambda(wildcards):
     """The choice that a seed trains with."""
-    replicate = plan.replicate_of(STUDY, int(wildcards.seed))
+    replicate = STUDY.replicate_of(int(wildcards.seed))
     return LAYOUT.selected(wildcards.dataset, wildcards.method, replicate)
 
 
 def run_files(wildcards):
     """What a run's evaluation reads; only what is trained has a run."""
-    if not plan.find_method(STUDY, wildcards.method).tuned:
+    if not STUDY.method(wildcards.method).tuned:
         return []
     run = wildcards.dataset, wildcards.method, wildcards.seed
     return [LAYOUT.run_record(*run), LAYOUT.checkpoint(*run)]

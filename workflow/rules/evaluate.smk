@@ -21,7 +21,7 @@ rule evaluate:
 
 
 # Controls come with `identity`: the start of a process would cost more than their work.
-if STUDY.controls:
+if STUDY.config.controls:
 
     ruleorder: evaluate_identity > evaluate
 
@@ -31,15 +31,15 @@ if STUDY.controls:
             LAYOUT.panels("{dataset}", "{method}", "{seed}"),
             [
                 LAYOUT.run("{dataset}", "{method}", "{seed}") / f"{control}{suffix}"
-                for control in plan.CONTROLS
+                for control in CONTROLS
                 for suffix in (".parquet", ".npz")
             ],
         wildcard_constraints:
-            method=plan.IDENTITY,
+            method=IDENTITY,
 
 
 def runs_of_dataset(wildcards):
-    runs = [run for run in plan.tuned_runs(STUDY) if run[0] == wildcards.dataset]
+    runs = [run for run in STUDY.tuned_runs() if run[0] == wildcards.dataset]
     return [LAYOUT.run_record(*run) for run in runs]
 
 
@@ -59,6 +59,6 @@ rule runtime:
         **needs("runtime"),
     params:
         config=CONFIG_FILE,
-        job=spec("runtime"),
+        job=spec("timing"),
     shell:
         "exec regbench runtime {params.config:q} --dataset {wildcards.dataset} --threads 1 > {log:q} 2>&1"

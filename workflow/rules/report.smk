@@ -1,13 +1,13 @@
-RUNS = (*plan.runs(STUDY), *plan.control_runs(STUDY))
+RUNS = (*STUDY.runs(), *STUDY.control_runs())
 
 
 rule analyze:
     input:
         pairs=[LAYOUT.pairs(*run) for run in RUNS],
-        runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.datasets],
+        runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.config.datasets],
         selected=[
             LAYOUT.selected(dataset.id, method.id, replicate)
-            for dataset in STUDY.datasets
+            for dataset in STUDY.config.datasets
             for method in CELLS
             for replicate in range(REPLICATES)
         ],
@@ -33,12 +33,12 @@ rule report:
         LAYOUT.rows,
         LAYOUT.summary,
         panels=[LAYOUT.panels(*run) for run in RUNS],
-        runs=[LAYOUT.history(*run) for run in plan.tuned_runs(STUDY)],
+        runs=[LAYOUT.history(*run) for run in STUDY.tuned_runs()],
     output:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         [
             LAYOUT.tables / name
-            for name in report_files.beside_tables(controls=STUDY.controls)
+            for name in report_files.beside_tables(controls=STUDY.config.controls)
         ],
         [LAYOUT.figures / name for name in report_files.beside_figures()],
         [

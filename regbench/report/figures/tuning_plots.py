@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regbench.report.summary_file import MethodEntry, Summary, TrialEntry
-from regbench.study import plan
-from regbench.study.config import Config
+from regbench.study.job_specs import propose_spec
+from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.tuning.optuna_export import fill
 from regbench.tuning.sampler import directions
@@ -25,24 +25,24 @@ DRAWN = 1  # searches of a cell: they are alike, and all of them are in the expo
 IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
 
 
-def searches(config: Config, summary: Summary) -> list[tuple[MethodEntry, int]]:
+def searches(study: Study, summary: Summary) -> list[tuple[MethodEntry, int]]:
     """Methods of the summary with the numbers of the searches that are drawn, as far as these have a trial."""
     return [
         (entry, replicate)
         for entry in summary["methods"]
         if entry["trials"]
-        for replicate in plan.replicates(config, entry["method"])[:DRAWN]
+        for replicate in study.replicates(entry["method"])[:DRAWN]
         if any(trial["status"] == "complete" for trial in _trials(entry, replicate))
     ]
 
 
-def search_plots(config: Config, entry: MethodEntry, replicate: int) -> tuple[str, list[bytes]]:
+def search_plots(study: Study, entry: MethodEntry, replicate: int) -> tuple[str, list[bytes]]:
     """Caption and PNGs of a search with a finished trial; the same bytes each time.
 
     Draws with pyplot, as Optuna does, and hence switches it to a backend without windows.
 
     Args:
-        config: of the study.
+        study: with the search.
         entry: of the method in the summary of the analysis, with its trials.
         replicate: number of the search.
     """
@@ -54,11 +54,11 @@ def search_plots(config: Config, entry: MethodEntry, replicate: int) -> tuple[st
     with warnings.catch_warnings():
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        job = plan.propose_job(config, entry["dataset"], entry["method"])
-        study = optuna.create_study(directions=directions(job))
-        fill(study, job, cast("list[TrialResult]", trials))  # the entries of results that the summary keeps
-        images = [_png(draw) for draw in _plots(study, job)]
-    which = f", search {replicate + 1}" if config.tuning.replicates > 1 else ""
+        job = propose_spec(study, entry["dataset"], entry["method"])
+        searched = optuna.create_study(directions=directions(job))
+        fill(searched, job, cast("list[TrialResult]", trials))  # the entries of results that the summary keeps
+        images = [_png(draw) for draw in _plots(searched, job)]
+    which = f", search {replicate + 1}" if study.config.tuning.replicates > 1 else ""
     return f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images
 
 
@@ -66,23 +66,23 @@ def _trials(entry: MethodEntry, replicate: int) -> list[TrialEntry]:
     return [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
 
 
-def _plots(study: Any, spec: ProposeSpec) -> Iterator[Callable[[], Any]]:
+def _plots(searched: Any, spec: ProposeSpec) -> Iterator[Callable[[], Any]]:
     """The plots that tell something of a cell: no importance of a single parameter, no front of a single goal."""
     from optuna.importance import FanovaImportanceEvaluator  # noqa: PLC0415
     from optuna.visualization import matplotlib as of  # noqa: PLC0415
 
-    goals = ("validation Dice", "validation NDV (%)")[: len(study.directions)]
+    goals = ("validation Dice", "validation NDV (%)")[: len(searched.directions)]
     names = [dimension.name for dimension in dimensions(spec)]
-    finished = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    finished = [trial for trial in searched.trials if trial.state.name == "COMPLETE"]
     for number, goal in enumerate(goals):
         value = partial(_value, number)
-        yield partial(of.plot_slice, study, target=value, target_name=goal)
+        yield partial(of.plot_slice, searched, target=value, target_name=goal)
         varied = len({trial.values[number] for trial in finished}) > 1
         if len(names) > 1 and len(finished) >= IMPORTANCE_FROM and varied:
             evaluator = FanovaImportanceEvaluator(seed=0)
-            yield partial(of.plot_param_importances, study, evaluator=evaluator, target=value, target_name=goal)
+            yield partial(of.plot_param_importances, searched, evaluator=evaluator, target=value, target_name=goal)
     if len(goals) > 1:
-        yield partial(of.plot_pareto_front, study, target_names=list(goals))
+        yield partial(of.plot_pareto_front, searched, target_names=list(goals))
 
 
 def _value(number: int, trial: Any) -> float:

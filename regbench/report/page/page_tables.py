@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from regbench.report.tables.table_format import NONE
-from regbench.study.plan import CONTROLS
+from regbench.study.layout import CONTROLS
 
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
 WIDE = 12  # columns, from which one table a model is made where methods stand across

@@ -15,7 +15,7 @@ from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
 from regbench.report.summary_file import MethodEntry, Summary
 from regbench.report.tables.controls_table import has_controls
-from regbench.study.plan import Layout
+from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
 from regbench.system.files import read_json, write_text
 

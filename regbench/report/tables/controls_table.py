@@ -11,7 +11,7 @@ from regbench.report.summary_file import MethodEntry, Summary, number
 from regbench.report.tables.column_titles import METRIC_TITLES
 from regbench.report.tables.main_table import MAIN
 from regbench.report.tables.table_format import ARROWS, NONE, Form, escape, header, plain, write_table
-from regbench.study.plan import IDENTITY
+from regbench.study.layout import IDENTITY
 
 SORT = "control_sort"
 EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")

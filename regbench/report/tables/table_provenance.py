@@ -13,7 +13,7 @@ def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, o
 
     Args:
         summary: of the analysis.
-        config: of the study, without what changes no number (`plan.protocol`).
+        config: of the study, without what changes no number (`Study.protocol`).
     """
     environments: dict[str, Environment] = {
         digest(run["environment"]): run["environment"] for entry in summary["methods"] for run in entry["runs"]

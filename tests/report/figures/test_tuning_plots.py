@@ -4,25 +4,26 @@ import io
 import math
 
 import pytest
-from cheap_study import METHOD, SEARCH, counted, study, work
+from cheap_study import METHOD, SEARCH, counted, one_cell, work
 from PIL import Image
 
 from regbench.report.figures.tuning_plots import search_plots, searches
 from regbench.report.method_entries import OF_TRIAL
 from regbench.report.tables.secondary_tables import selection_table
+from regbench.study.methods import Study
 
 
-def summary(config):
+def summary(study):
     """What the analysis hands on of the trials; `identity` has none."""
     with counted():
-        trials, _ = work(config)
+        trials, _ = work(study)
     kept = [{key: row[key] for key in OF_TRIAL if key in row} for row in trials]
     return {"methods": [{"dataset": "brains", "method": "identity", "trials": []},
                         {"dataset": "brains", "method": METHOD, "trials": kept}]}  # fmt: skip
 
 
-def tuning_plots(config, made):
-    return [search_plots(config, *search) for search in searches(config, made)]
+def tuning_plots(study, made):
+    return [search_plots(study, *search) for search in searches(study, made)]
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def tuning_plots(config, made):
     ids=["slice and importance", "slices, importances and front"],
 )
 def test_every_cell_has_its_plots_and_the_same_bytes(sampler, search, count, tmp_path):
-    config = study(tmp_path, sampler, 6, search=search)
-    found = summary(config)
-    plots = tuning_plots(config, found)
+    study = one_cell(tmp_path, sampler, 6, search=search)
+    found = summary(study)
+    plots = tuning_plots(study, found)
     ((words, images),) = plots
     assert words == f"brains / {METHOD}: 6 trials."
     assert len(images) == count
@@ -41,35 +42,36 @@ def test_every_cell_has_its_plots_and_the_same_bytes(sampler, search, count, tmp
         pixels = Image.open(io.BytesIO(image))
         assert pixels.width > 300
         assert len(pixels.convert("L").getcolors()) > 20, "an empty plot"
-    assert tuning_plots(config, found) == plots
+    assert tuning_plots(study, found) == plots
 
 
 def test_lambda_alone_has_no_importance(tmp_path):
-    config = study(tmp_path, "grid", 8, search=SEARCH)
-    found = summary(config)
+    study = one_cell(tmp_path, "grid", 8, search=SEARCH)
+    found = summary(study)
     for trial in found["methods"][1]["trials"]:
         del trial["values"]
-    alone = config.model_copy(update={"tuning": config.tuning.model_copy(update={"search": ()})})
+    tuning = study.config.tuning.model_copy(update={"search": ()})
+    alone = Study(study.config.model_copy(update={"tuning": tuning}))
     ((_, images),) = tuning_plots(alone, found)
     assert len(images) == 1
 
 
 def test_a_cell_whose_trials_all_diverged_has_none(tmp_path):
-    config = study(tmp_path, "random", 4)
-    found = summary(config)
+    study = one_cell(tmp_path, "random", 4)
+    found = summary(study)
     found["methods"][1]["trials"] = [
         {**trial, "status": "diverged", "dice": None, "ndv_percent": math.nan}
         for trial in found["methods"][1]["trials"]
     ]
-    assert tuning_plots(config, found) == []
+    assert tuning_plots(study, found) == []
 
 
 def test_equal_scores_are_no_error(tmp_path):
-    config = study(tmp_path, "random", 6)
-    found = summary(config)
+    study = one_cell(tmp_path, "random", 6)
+    found = summary(study)
     for trial in found["methods"][1]["trials"]:
         trial |= {"status": "complete", "dice": 0.5, "ndv_percent": 0.0}
-    ((_, images),) = tuning_plots(config, found)
+    ((_, images),) = tuning_plots(study, found)
     assert len(images) == 1, "nothing is important where nothing differs"
 
 

@@ -9,8 +9,8 @@ pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]
 
 from regbench.report.summary_file import load_summary
 from regbench.report.write import report
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.files import write_json
 
 WIDTHS = (390, 1024, 1280, 1400)
@@ -44,14 +44,14 @@ def path(tmp_path_factory):
     raw |= {"grid": {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2", "displacement_l1"]}}
     raw |= {"models": [*raw["models"], {**raw["models"][0], "id": "wide"}], "equivalence": {"dice": 0.005}}
     raw |= {"lambdas": [{"range": [0.001, 1000.0]}], "tracking": {"uri": "https://example.org/mlflow"}}
-    config = load(raw)
-    make_results(config)
+    study = Study(load(raw))
+    make_results(study)
     write_json(
-        plan.layout(config).summary,
-        {**load_summary(config), "warnings": ["brains/x: look at this", "brains/y: and at that"]},
+        study.layout.summary,
+        {**load_summary(study), "warnings": ["brains/x: look at this", "brains/y: and at that"]},
     )
-    report(config)
-    return plan.layout(config).page
+    report(study)
+    return study.layout.page
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
-"""Files of a study have one home for their names; methods say what they need."""
+"""Files of a study have one home for their names."""
 
 import ast
 from pathlib import Path
 
-import pytest
-
 import regbench
-from regbench.study import plan
-from regbench.study.config import load
+from regbench.study.layout import PAIRS, PANELS
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, MANIFEST, RUN
 
 PACKAGE = Path(regbench.__file__).parent
-NAMES = {CHECKPOINT, HISTORY, LIVE, MANIFEST, RUN, plan.PAIRS, plan.PANELS}
+NAMES = {CHECKPOINT, HISTORY, LIVE, MANIFEST, RUN, PAIRS, PANELS}
 NAMES |= {
     "workflow.lock",
     "head.json",
@@ -22,7 +19,7 @@ NAMES |= {
     "rows.parquet",
 }
 FOLDERS = {"state", "runs", "tuning", "analysis", "tables", "figures", "logs"}
-HOMES = {"study/plan.py", "system/files.py"}
+HOMES = {"study/layout.py", "system/files.py"}
 NOT_YET = "cli"  # takes its paths from the layout when it is written anew
 
 
@@ -47,20 +44,9 @@ def test_only_the_layout_names_the_files_of_a_study():
     modules = [path for path in PACKAGE.rglob("*.py") if str(path.relative_to(PACKAGE)) not in HOMES]
     modules = [path for path in modules if NOT_YET not in path.parts]
     assert [place for path in modules for place in written_in(path)] == []
-    assert written_in(PACKAGE / "study/plan.py"), "the test sees them where they are"
+    assert written_in(PACKAGE / "study/layout.py"), "the test sees them where they are"
 
 
 def test_the_rules_name_no_file_of_a_study_either():
     text = "".join(path.read_text() for path in (PACKAGE.parent / "workflow/rules").glob("*.smk"))
     assert [name for name in NAMES if name in text] == []
-
-
-@pytest.mark.parametrize("one_job", [False, True])
-def test_what_needs_training(tiny, one_job):
-    config = load({**tiny, "models": [*tiny["models"], "instance"], "one_job_per_cell": one_job, "controls": True})
-    needs = {method.id: method.needs_training for method in (*plan.methods(config), *plan.controls(config))}
-    assert {name for name, trained in needs.items() if trained} == {"voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"}
-    whole = {method.id for method in plan.methods(config) if plan.one_job(config, method.id)}
-    assert whole == {name for name in needs if name.startswith("instance.") or (one_job and "voxelmorph" in name)}
-    names = ("identity", "instance.mse.grad_l2", "voxelmorph.mse.grad_l2")
-    assert [len(plan.seeds(config, name)) for name in names] == [1, 1, 2]

@@ -1,0 +1,189 @@
+"""Checks of a config across its sections, and of its components by their own signatures.
+
+The second ask a `Checker` that the caller passes in (`regbench.orchestration.registries.check_component`): this module
+imports no torch.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from regbench.study.config import Training, range_ends
+from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.mistakes import Mistake, readable
+from regbench.system.errors import did_you_mean
+
+TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
+# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
+# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
+Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
+
+
+def _items(raw: Any, *path: str) -> list[Any]:
+    """The list at `path` of a config that may be wrong anywhere; empty where there is none."""
+    for part in path:
+        raw = raw.get(part) if isinstance(raw, Mapping) else None
+    return list(raw) if isinstance(raw, list | tuple) else []
+
+
+def _name_of(item: Any) -> Any:
+    return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+
+
+def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """What no single field can know; on the raw mapping, so that it is reported beside all other mistakes."""
+    ids = {kind: [_name_of(item) for item in _items(raw, "grid", kind)] for kind in ("similarities", "regularizers")}
+    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
+    for number, rule in enumerate(rules):
+        for field, kind in (("similarity", "similarities"), ("regularizer", "regularizers")):
+            name = rule.get(field, "*")
+            if isinstance(name, str) and name not in ("*", *ids[kind]):
+                known = [str(entry) for entry in ids[kind]]
+                yield Mistake(
+                    f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
+                )
+    yield from _dimension_checks(raw)
+    yield from _replicate_checks(raw)
+    for number, baseline in enumerate(_items(raw, "baselines")):
+        if _name_of(baseline) == IDENTITY:
+            yield Mistake(
+                f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
+            )
+        if _name_of(baseline) in CONTROLS:
+            yield Mistake(f"baselines[{number}]", "the id is one of the rows that `controls` adds; choose another")
+    for similarity in ids["similarities"]:
+        for regularizer in ids["regularizers"]:
+            if not any(
+                rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
+                for rule in rules
+            ):
+                yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
+
+
+def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Whether the seeds can be dealt to the searches."""
+    tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
+    count = tuning.get("replicates", 1) if isinstance(tuning, Mapping) else 1
+    if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
+        words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
+        yield Mistake("tuning.replicates", words)
+
+
+def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:
+    """The components of a kind that a cell is made of."""
+    path = {"similarity": ("grid", "similarities"), "regularizer": ("grid", "regularizers"), "model": ("models",)}[kind]
+    return _items(raw, *path)
+
+
+def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+    """(place, entry, kind, keyword) of each dimension that can be read."""
+    for number, entry in enumerate(_items(raw, "tuning", "search")):
+        if isinstance(entry, Mapping) and isinstance(entry.get("parameter"), str):
+            kind, _, keyword = entry["parameter"].partition(".")
+            yield f"tuning.search[{number}]", entry, kind, keyword
+
+
+def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
+    for place, entry, kind, keyword in _searched(raw):
+        for each in ("similarity", "regularizer", "model"):
+            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
+            if isinstance(name, str) and name not in ("*", *known):
+                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
+        if kind == "training" and keyword not in TUNABLE:
+            message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
+            yield Mistake(f"{place}.parameter", message)
+        elif kind == "training":
+            yield from _training_checks(place, keyword, range_ends(entry))
+        known = ["similarity", "regularizer", "model", "training"]
+        if kind not in known:
+            yield Mistake(f"{place}.parameter", f"`{kind}` is unknown; {did_you_mean(kind, known)}")
+
+
+def _training_checks(place: str, keyword: str, ends: Sequence[Any]) -> Iterator[Mistake]:
+    """Whether a training takes both ends of a range."""
+    for end in ends:
+        try:
+            Training.model_validate({"steps": 1, "optimiser": "adamw", keyword: end})
+        except ValidationError as error:
+            for item in error.errors():
+                yield Mistake(f"{place}.parameter", f"training.{keyword}: {readable(dict(item)).message}")
+
+
+def _tried(entry: Mapping[str, Any]) -> list[Any]:
+    """The ends that can be reached, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
+    found, step = range_ends(entry), entry.get("step")
+    if entry.get("type") != "int" or len(found) != 2 or not all(isinstance(end, int) for end in found):
+        return found
+    low, high = found
+    each = step if isinstance(step, int) and step > 0 else 1
+    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
+
+
+def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
+    for place, entry, kind, keyword in _searched(raw):
+        for name, given in _searched_parts(raw, entry, kind):
+            anyhow = [message for parameter, message in check(kind, name, given) if parameter != keyword]
+            for value in _tried(entry):
+                messages = [message for _, message in check(kind, name, {**given, keyword: value})]
+                yield from (Mistake(f"{place}.parameter", message) for message in messages if message not in anyhow)
+
+
+def _searched_parts(
+    raw: Mapping[str, Any], entry: Mapping[str, Any], kind: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Name and parameters of the components that a dimension names; other forms have their own message."""
+    if kind not in ("similarity", "regularizer", "model"):
+        return
+    for item in _parts(raw, kind):
+        part = item if isinstance(item, Mapping) else {"name": item}
+        name, given = part.get("name"), part.get("parameters", {})
+        if entry.get(kind, "*") in ("*", _name_of(item)) and isinstance(name, str) and isinstance(given, Mapping):
+            yield name, given
+
+
+def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """What the components themselves say of their names and parameters; on the raw mapping too."""
+    yield from _search_checks(raw, check)
+    places = (
+        ("similarity", "name", ("grid", "similarities")),
+        ("regularizer", "name", ("grid", "regularizers")),
+        ("model", "name", ("models",)),
+        ("dataset", "source", ("datasets",)),
+        ("baseline", "name", ("baselines",)),
+    )
+    for kind, name_key, path in places:
+        for number, item in enumerate(_items(raw, *path)):
+            yield from _entry_checks(f"{'.'.join(path)}[{number}]", kind, name_key, item, check)
+    regions = raw.get("equivalence")
+    for name, width in regions.items() if isinstance(regions, Mapping) else ():
+        for _, message in check("equivalence", str(name), {"width": width}):
+            yield Mistake(f"equivalence.{name}", message)
+    yield from _pairing_checks(raw, check)
+
+
+def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
+    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
+    entry = item if isinstance(item, Mapping) else {name_key: item}
+    name, given = entry.get(name_key), entry.get("parameters", {})
+    if not isinstance(name, str) or not isinstance(given, Mapping):
+        return  # the typed check says so
+    for parameter, message in check(kind, name, given):
+        suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
+        yield Mistake(where + suffix, message)
+    for part in ("preprocessing", "splits") if kind == "dataset" else ():
+        settings = entry.get(part, {})
+        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
+            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+
+
+def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Regularizers that do not fit a model of the study."""
+    for number, item in enumerate(_items(raw, "grid", "regularizers")):
+        for model in _items(raw, "models"):
+            name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))
+            if isinstance(name, str) and isinstance(other, str):
+                for _, message in check("pairing", name, {"model": other}):
+                    yield Mistake(f"grid.regularizers[{number}]", message)

@@ -1,0 +1,239 @@
+"""For each job of a study, the slice of the config that it depends on.
+
+A slice is JSON and stands in a rule's `params`, so that Snakemake re-runs a job exactly when something it depends on
+has changed, the code of its stage included. Imports neither torch nor mlflow: the Snakefile reads this.
+"""
+
+from pathlib import Path
+from typing import Any, TypedDict
+
+from regbench.study.config import Component
+from regbench.study.fingerprint import component_module, fingerprint
+from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.methods import Study
+from regbench.study.specs import (
+    BudgetSpec,
+    CellSpec,
+    ComponentSpec,
+    DimensionSpec,
+    EvaluateSpec,
+    NamedComponentSpec,
+    PrepareSpec,
+    ProposeSpec,
+    SelectSpec,
+    StudySpec,
+    TimedBaselineSpec,
+    TimingSpec,
+    TrackSpec,
+    TrainSpec,
+    TrialSpec,
+)
+from regbench.system.errors import UsageError
+
+
+def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
+    """What the prepared arrays depend on."""
+    section = study.dataset(dataset)
+    return PrepareSpec.of(
+        section, fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
+    )
+
+
+def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
+    """What is searched in a cell beside lambda."""
+    cell = study.method(method)
+    if cell.model is None or cell.similarity is None or cell.regularizer is None:
+        return ()
+    dimensions: dict[str, DimensionSpec] = {}
+    for entry in study.config.tuning.search:
+        named = ((entry.model, cell.model), (entry.similarity, cell.similarity), (entry.regularizer, cell.regularizer))
+        idle = entry.parameter.startswith("training.") and not cell.needs_training
+        if idle or any(name not in ("*", part.id) for name, part in named):
+            continue
+        shape = entry.model_dump(mode="json", include={"type", "range", "choices", "scale", "step"})
+        # The first that matches counts.
+        dimensions.setdefault(entry.parameter, DimensionSpec(name=entry.parameter, **shape))
+    return tuple(dimensions.values())
+
+
+def propose_spec(study: Study, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> ProposeSpec:
+    """What the proposals of a search (of one round of it) depend on, beside the trials of earlier rounds."""
+    tuning = study.config.tuning
+    cell = f"{study.name}/{dataset}/{method}"
+    noisy = study.method(method).needs_training
+    rule = study.lambda_of(method)
+    seed = study.tuning_seed(replicate)
+    repeats = tuning.repeats if noisy else 0
+    pruned = tuning.pruner != "none" and noisy
+    steps = tuning.steps if tuning.budget != "trials" else 0
+    return ProposeSpec(
+        cell=f"{cell}/replicate{replicate}" if replicate else cell,
+        range=rule.range if rule else None,
+        # Of this round and those before it: rounds that are added later change no earlier one.
+        trials=tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size),
+        round_size=tuning.round_size,
+        sampler=tuning.sampler,
+        seed=seed,
+        search=search_of(study, method),
+        objective=tuning.objective,
+        ndv_limit_percent=tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
+        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount),
+        code=fingerprint("regbench.tuning.rounds"),
+        noisy=noisy,
+        repeats=repeats,
+        training_seed=seed if repeats else 0,
+        steps=steps,
+        pruner=tuning.pruner if pruned else "none",
+        rungs=tuple(sorted({max(int(share * tuning.steps), 1) for share in tuning.prune_at})) if pruned else (),
+    )
+
+
+def _budget(unit: str, amount: float) -> BudgetSpec:
+    return BudgetSpec(unit="steps" if unit == "steps" else "seconds", amount=amount)
+
+
+def train_spec(study: Study, method: str, *, seed: int, steps: int) -> TrainSpec:
+    """What one training depends on, beside data and lambda."""
+    parts, modules = _parts(study, method)
+    return TrainSpec(
+        method=method,
+        **parts,
+        training=study.config.training.model_copy(update={"steps": steps}),
+        seed=seed,
+        code=fingerprint("regbench.training.final_run", *modules),
+    )
+
+
+def trial_spec(study: Study, method: str, replicate: int = 0) -> TrialSpec:
+    """What one trial depends on: the trials of a search share one seed, all have one length."""
+    parts, modules = _parts(study, method)
+    budget = study.config.tuning.budget
+    return TrialSpec(
+        method=method,
+        **parts,
+        training=study.config.training.model_copy(update={"steps": study.config.tuning.steps}),
+        seed=study.tuning_seed(replicate),
+        code=fingerprint("regbench.tuning.trial", *modules),
+        cost=None if budget == "trials" else budget,
+    )
+
+
+class _Parts(TypedDict):
+    model: ComponentSpec
+    similarity: ComponentSpec
+    regularizer: ComponentSpec
+
+
+def _parts(study: Study, method: str) -> tuple[_Parts, list[str]]:
+    """Model, similarity and regularizer of a cell, and the modules that define them."""
+    cell = study.method(method)
+    if cell.model is None or cell.similarity is None or cell.regularizer is None:
+        raise UsageError(f"`{method}` has nothing to train")
+    losses = (cell.similarity, cell.regularizer)
+    modules = [component_module("regbench.models", cell.model.name)]
+    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    similarity, regularizer = map(_component, losses)
+    return {"model": _component(cell.model), "similarity": similarity, "regularizer": regularizer}, modules
+
+
+def select_spec(study: Study, method: str, replicate: int = 0) -> SelectSpec:
+    """What the choice of lambda depends on."""
+    rule = study.lambda_of(method)
+    return SelectSpec(
+        method=method,
+        replicate=replicate,
+        range=rule.range if rule else None,
+        value=rule.value if rule else None,
+        search=search_of(study, method),
+        selection=study.config.tuning.selection,
+        ndv_limit_percent=study.config.tuning.ndv_limit_percent,
+        noisy=study.method(method).needs_training,
+        code=fingerprint("regbench.tuning.rounds"),
+    )
+
+
+def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
+    """What an evaluation depends on, beside the data and the checkpoint.
+
+    `identity` brings the controls with it, and all of these are measured by every similarity of the grid.
+    """
+    row = study.method(method)
+    if row.control:
+        raise UsageError(f"`{method}` must be evaluated with `{IDENTITY}`, whose job brings it along; name that method")
+    modules = [component_module("regbench.models", row.model.name)] if row.model else []
+    if row.baseline:
+        modules.append(component_module("regbench.models.classical", row.baseline.name))
+    judges = study.config.grid.similarities if method == IDENTITY and study.config.controls else ()
+    modules += [component_module("regbench.losses", similarity.name) for similarity in judges]
+    return EvaluateSpec(
+        method=method,
+        seed=seed,
+        replicate=study.replicate_of(seed),
+        code=fingerprint("regbench.evaluation.evaluate", *modules),
+        baseline=_component(row.baseline) if row.baseline else None,
+        files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
+        controls=CONTROLS if judges else (),
+        similarities=tuple(
+            NamedComponentSpec(id=similarity.id, name=similarity.name, parameters=similarity.parameters)
+            for similarity in judges
+        ),
+    )
+
+
+def _files(folder: Any) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
+    if not isinstance(folder, str) or not Path(folder).is_dir():
+        return ()
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+
+
+def timing_spec(study: Study) -> TimingSpec:
+    """What the timing depends on, beside the data and the checkpoints."""
+    baselines = {
+        method.id: TimedBaselineSpec(
+            name=method.baseline.name,
+            parameters=method.baseline.parameters,
+            seed=study.seeds(method.id)[0],
+            code=fingerprint(component_module("regbench.models.classical", method.baseline.name)),
+        )
+        for method in study.timed_baselines()
+        if method.baseline
+    }
+    code = fingerprint("regbench.evaluation.timing")
+    return TimingSpec(training_device=study.config.training.device, baselines=baselines, code=code)
+
+
+def final_spec(study: Study, method: str, seed: int) -> TrainSpec:
+    """The spec of a final training."""
+    return train_spec(study, method, seed=seed, steps=study.config.training.steps)
+
+
+def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
+    """What a cell that is one job depends on, beside the data: all that its stages depend on."""
+    searches = study.replicates(method)
+    cell_seeds = study.seeds(method)
+    return CellSpec(
+        seeds=cell_seeds,
+        propose=tuple(propose_spec(study, dataset, method, replicate=replicate) for replicate in searches),
+        trial=tuple(trial_spec(study, method, replicate) for replicate in searches),
+        select=tuple(select_spec(study, method, replicate) for replicate in searches),
+        train=tuple(final_spec(study, method, seed) for seed in cell_seeds),
+        evaluate=tuple(evaluate_spec(study, method, seed) for seed in cell_seeds),
+    )
+
+
+def study_spec(study: Study, stage: str) -> StudySpec:
+    """What a stage over the whole study (analyze, report) depends on, beside its input files."""
+    return StudySpec(config=study.protocol, code=fingerprint(f"regbench.{stage}"))
+
+
+def track_spec(study: Study) -> TrackSpec:
+    """What the push to MLflow depends on, beside the study's files."""
+    models = study.config.tracking.register_models
+    return TrackSpec(uri=study.shown_uri, models=models, code=fingerprint("regbench.tracking"))
+
+
+def _component(component: Component) -> ComponentSpec:
+    # The id names folders and rows; it changes no number, and the folder already says it.
+    return ComponentSpec(name=component.name, parameters=component.parameters)

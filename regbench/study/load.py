@@ -1,0 +1,53 @@
+"""From what YAML or Snakemake read to the typed study, every mistake reported at once."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from regbench.study.checks import Checker, component_checks, cross_checks
+from regbench.study.config import Config
+from regbench.study.mistakes import Mistake, readable
+from regbench.system.errors import UsageError
+
+
+def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config") -> Config:
+    """The typed study in `raw`.
+
+    Args:
+        raw: what YAML or Snakemake read.
+        check: looks names and parameters of components up; None where they were checked before.
+        where: the file, for the message.
+
+    Raises:
+        UsageError: listing every mistake with its key.
+    """
+    mistakes: list[Mistake] = []
+    config = None
+    try:
+        # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
+        config = Config.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        mistakes += [readable(dict(item)) for item in error.errors()]
+    except (TypeError, ValueError) as error:
+        mistakes.append(Mistake("(whole file)", f"must hold only what JSON can express, but got: {error}"))
+    mistakes += list(cross_checks(raw))
+    if check is not None:
+        mistakes += list(component_checks(raw, check))
+    mistakes = list(dict.fromkeys(mistakes))
+    if mistakes or config is None:
+        lines = "\n".join(f"  {key}: {message}" for key, message in mistakes)
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
+        raise UsageError(f"`{where}` has {count}; nothing was started:\n{lines}")
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a config, for editors and for Snakemake's users."""
+    schema = Config.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    # A bare name is short for a component without parameters; the validator knows, the schema must say.
+    component = schema["$defs"]["Component"]
+    schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
+    return schema

@@ -1,0 +1,228 @@
+"""What a config says is to be done: methods, and the seeds, searches, rounds and runs of each.
+
+Imports neither torch nor mlflow: the Snakefile reads this in every job.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from regbench.study.config import Component, Config, DatasetConfig, LambdaRule
+from regbench.study.layout import CONTROLS, IDENTITY, Layout
+from regbench.system.credentials import without_password
+from regbench.system.errors import UsageError, did_you_mean
+
+WITHOUT_WEIGHTS = frozenset({"instance"})  # models
+# Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
+NO_NUMBER: Mapping[str, bool | set[str]] = {
+    "tracking": True,
+    "tuning": {"trials_per_job"},
+    "results": True,
+    "one_job_per_cell": True,
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table: model + similarity + regularizer, or a baseline; `identity` and controls have none."""
+
+    id: str
+    model: Component | None = None
+    similarity: Component | None = None
+    regularizer: Component | None = None
+    baseline: Component | None = None
+    control: bool = False
+
+    @property
+    def tuned(self) -> bool:
+        """Whether it has a lambda, seeds and runs; no registration, baselines and controls have none."""
+        return self.similarity is not None
+
+    @property
+    def needs_training(self) -> bool:
+        """Whether its model has weights; `instance` has none: it optimises each pair by itself."""
+        return self.model is not None and self.model.name not in WITHOUT_WEIGHTS
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What a config says is to be done. Every answer follows from `config` alone, and the long ones are computed once.
+
+    `regbench.study.job_specs` says what each job depends on.
+    """
+
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """What the config calls it, and its folder."""
+        return self.config.study
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Its files and folders."""
+        return Layout(Path(self.config.results) / self.name)
+
+    @cached_property
+    def protocol(self) -> dict[str, JsonValue]:
+        """All of the config that may change a number."""
+        return self.config.model_dump(mode="json", exclude=NO_NUMBER)
+
+    @property
+    def shown_uri(self) -> str:
+        """Where MLflow keeps its copy, as users may read it: relative to the working directory, without a password.
+
+        `regbench.tracking.store.tracking_uri` is the one to connect to.
+        """
+        return without_password(self.config.tracking.uri or f"sqlite:///{self.config.results}/mlflow.db")
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the config's tracking URI holds credentials."""
+        uri = self.config.tracking.uri or ""
+        return without_password(uri) != uri
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The dataset called `name`.
+
+        Raises:
+            UsageError: if the study has none of that name.
+        """
+        known = {dataset.id: dataset for dataset in self.config.datasets}
+        if name not in known:
+            raise UsageError(f"dataset `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
+        return known[name]
+
+    @cached_property
+    def methods(self) -> tuple[Method, ...]:
+        """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config."""
+        baselines = [Method(baseline.id, baseline=baseline) for baseline in self.config.baselines]
+        cells = [
+            Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
+            for model in self.config.models
+            for similarity in self.config.grid.similarities
+            for regularizer in self.config.grid.regularizers
+        ]
+        return (Method(IDENTITY), *baselines, *cells)
+
+    @cached_property
+    def controls(self) -> tuple[Method, ...]:
+        """The last rows of the table. The job that evaluates `identity` evaluates them: they have none of their own."""
+        return tuple(Method(name, control=True) for name in CONTROLS) if self.config.controls else ()
+
+    @cached_property
+    def _by_id(self) -> dict[str, Method]:
+        return {method.id: method for method in (*self.methods, *self.controls)}
+
+    def method(self, name: str) -> Method:
+        """The method or control called `name`.
+
+        Raises:
+            UsageError: if the study has none of that name.
+        """
+        if name not in self._by_id:
+            known = [method.id for method in self.methods]
+            raise UsageError(f"method `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
+        return self._by_id[name]
+
+    def seeds(self, method: str) -> tuple[int, ...]:
+        """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one a search."""
+        known = self.method(method)
+        if not known.tuned:
+            return self.config.seeds[:1]
+        return self.config.seeds if known.needs_training else self.config.seeds[:: self._seeds_of_search]
+
+    def replicates(self, method: str) -> range:
+        """The independent searches of a cell; each has its own lambda and its own share of the seeds."""
+        return range(self.config.tuning.replicates if self.method(method).tuned else 1)
+
+    def replicate_of(self, seed: int) -> int:
+        """The search whose choice a seed trains with: the seeds are dealt to the searches in blocks of their order.
+
+        A seed that is none of the study's (`regbench train --seed`) takes the choice of the first.
+        """
+        return self.config.seeds.index(seed) // self._seeds_of_search if seed in self.config.seeds else 0
+
+    def seeds_of(self, method: str, replicate: int) -> tuple[int, ...]:
+        """The seeds of a method that train with the choice of one search."""
+        return tuple(seed for seed in self.seeds(method) if self.replicate_of(seed) == replicate)
+
+    @property
+    def _seeds_of_search(self) -> int:
+        """How many seeds train with the choice of each search."""
+        return max(len(self.config.seeds) // self.config.tuning.replicates, 1)
+
+    def tuning_seed(self, replicate: int) -> int:
+        """The seed of a search: of its sampler and of its trials' trainings; the first search has the study's own."""
+        seed = self.config.tuning.seed
+        if replicate == 0:
+            return seed
+        return int.from_bytes(hashlib.sha256(f"{seed}/replicate{replicate}".encode()).digest()[:4], "big") >> 1
+
+    def one_job(self, method: str) -> bool:
+        """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
+        known = self.method(method)
+        return known.tuned and (self.config.one_job_per_cell or not known.needs_training)
+
+    def runs(self) -> Iterator[tuple[str, str, int]]:
+        """(dataset, method, seed) of every run of the study."""
+        for dataset in self.config.datasets:
+            for method in self.methods:
+                for seed in self.seeds(method.id):
+                    yield dataset.id, method.id, seed
+
+    def control_runs(self) -> Iterator[tuple[str, str, int]]:
+        """(dataset, control, seed) of every control: rows that `identity` brings with it."""
+        seed = self.config.seeds[0]
+        return ((dataset.id, control.id, seed) for dataset in self.config.datasets for control in self.controls)
+
+    def tuned_runs(self) -> Iterator[tuple[str, str, int]]:
+        """Those runs that are trained and have a folder with a model."""
+        return (run for run in self.runs() if self.method(run[1]).tuned)
+
+    def timed_baselines(self) -> list[Method]:
+        """The baselines whose time is measured: all but fields that are read from files."""
+        return [method for method in self.methods if method.baseline and method.baseline.name != "fields"]
+
+    def rounds(self, method: str) -> int:
+        """How many rounds of trials a cell has; none where lambda is fixed."""
+        rule = self.lambda_of(method)
+        if rule is None or rule.value is not None:
+            return 0
+        return -(-self.config.tuning.trials // self.config.tuning.round_size)
+
+    def round_size(self, number: int) -> int:
+        """Trials in a round: all the same but the last, which has what is left."""
+        tuning = self.config.tuning
+        return min(tuning.round_size, tuning.trials - number * tuning.round_size)
+
+    def batches(self, number: int) -> list[tuple[int, int]]:
+        """(first, last) slot of each job of a round."""
+        size, step = self.round_size(number), self.config.tuning.trials_per_job
+        return [(first, min(first + step, size) - 1) for first in range(0, size, step)]
+
+    def trial_files(self, dataset: str, method: str, before: int | None = None, replicate: int = 0) -> list[Path]:
+        """The trial files of a search, of all rounds or of those before one."""
+        return [
+            self.layout.trials(dataset, method, number, slots, replicate)
+            for number in range(self.rounds(method) if before is None else before)
+            for slots in self.batches(number)
+        ]
+
+    def lambda_of(self, method: str) -> LambdaRule | None:
+        """The rule of a cell: a range to search, or one value; None where there is no lambda.
+
+        Raises:
+            UsageError: if no rule names the cell.
+        """
+        cell = self.method(method)
+        if cell.similarity is None or cell.regularizer is None:
+            return None
+        for rule in self.config.lambdas:
+            if rule.similarity in ("*", cell.similarity.id) and rule.regularizer in ("*", cell.regularizer.id):
+                return rule
+        raise UsageError(f"lambdas: no rule gives a lambda for {method}; add one")

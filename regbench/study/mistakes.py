@@ -1,0 +1,54 @@
+"""What is wrong with a config: where, and in words that say what to do."""
+
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from regbench.study.config import Config
+from regbench.system.errors import did_you_mean
+
+
+class Mistake(NamedTuple):
+    """One thing wrong with a config: where, and what to do."""
+
+    key: str
+    message: str
+
+
+def _key(location: tuple[Any, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return text.lstrip(".") or "(whole file)"
+
+
+def readable(error: Mapping[str, Any]) -> Mistake:
+    """What pydantic says of one error, in our words."""
+    location, kind = error["loc"], error["type"]
+    key = _key(location)
+    got = error.get("input")
+    if kind == "extra_forbidden":
+        return Mistake(key, f"unknown key; {did_you_mean(str(location[-1]), _fields_at(location[:-1]))}")
+    if kind == "missing":
+        return Mistake(key, "is required, but is missing")
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return Mistake(key, message if isinstance(got, dict | list) else f"{message}, but got {got!r}")
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """The keys that may stand at a place of the config."""
+    here: list[Any] = [Config]
+    for part in location:
+        if isinstance(part, int):
+            continue  # the elements of a list are already unpacked by _models
+        models = [model for annotation in here for model in _models(annotation)]
+        here = [model.model_fields[part].annotation for model in models if part in model.model_fields] or here
+    return [name for annotation in here for model in _models(annotation) for name in model.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The config classes inside an annotation such as `tuple[Component, ...] | None`."""
+    if get_origin(annotation) in (tuple, Union, types.UnionType, Annotated, dict):
+        return [model for inner in get_args(annotation) for model in _models(inner)]
+    return [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []

@@ -1,0 +1,56 @@
+"""Reading YAML: the file of a study, and what Snakemake's command line overrides."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from regbench.system.errors import UsageError
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys without a word; a study must not."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key `{key}` is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, refusing duplicate keys.
+
+    Raises:
+        UsageError: if it is missing, not YAML, or not a mapping; names file, line and column.
+    """
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise UsageError(f"config `{path}` must be readable, but got: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"config `{path}` must be YAML, but got: {' '.join(str(error).split())}.") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"config `{path}` must be a mapping of keys, but got {type(value).__name__}.")
+    return value
+
+
+def typed(value: Any) -> Any:
+    """Numbers for the texts in lists and mappings: Snakemake reads `--config 'seeds=[0, 1]'` as a list of texts."""
+    if isinstance(value, list):
+        return [_scalar(item) if isinstance(item, str) else typed(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _scalar(item) if isinstance(item, str) else typed(item) for key, item in value.items()}
+    return value
+
+
+def _scalar(text: str) -> Any:
+    try:
+        found = yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError:
+        return text
+    return text if isinstance(found, dict | list) else found
