@@ -34,6 +34,8 @@ FIRST: Mapping[str, Size] = {
 }
 # The rules whose work is done on the GPU, where the study uses one.
 ON_GPU = ("trial", "train", "cell", "cell_untrained", "evaluate", "runtime")
+# Rules with the outputs of their own and all else of another; a site file names that other.
+ALIKE = {"evaluate_identity": "evaluate"}
 OF_STUDY = ("analyze", "report", "track")  # rules whose job is of no dataset
 
 
@@ -100,7 +102,7 @@ def read_site(path: Path) -> Site:
 def resources(path: Path) -> dict[str, dict[str, str]]:
     """Snakemake's `set-resources` of every rule: expressions of the attempt and of the job's dataset."""
     site = read_site(path)
-    return {rule: _resources(rule, site) for rule in FIRST}
+    return {rule: _resources(ALIKE.get(rule, rule), site) for rule in (*FIRST, *ALIKE)}
 
 
 def _resources(rule: str, site: Site) -> dict[str, str]:
