@@ -31,7 +31,9 @@ def programs(tmp_path, monkeypatch):
     (folder / "regbench").write_text(
         f'#!/bin/bash\necho "$@" >> "{notes}"\ncase "$*" in *--follow*) {follows};; esac\n'
     )
-    (folder / "regbench").chmod(0o755)
+    (folder / "squeue").write_text("#!/bin/bash\n")  # a Slurm without jobs, whatever this machine has
+    for name in ("regbench", "squeue"):
+        (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
     return notes
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from regbench import heap
+from regbench.system import memory
 
 
 def resident():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) / 1024
 
 
-getattr(heap, sys.argv[1])()
+getattr(memory, sys.argv[1])()
 before = resident()
 buffers = [np.ones(2**20) for _ in range(20)]  # 8 MiB each
 held = resident() - before
