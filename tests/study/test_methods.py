@@ -1,9 +1,12 @@
 """Methods say what they need; a study answers from its config alone."""
 
+import pickle
+
 import pytest
 
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system.errors import UsageError
 
 
 @pytest.mark.parametrize("one_job", [False, True])
@@ -17,3 +20,21 @@ def test_what_needs_training(tiny, one_job):
     assert whole == {name for name in needs if name.startswith("instance.") or (one_job and "voxelmorph" in name)}
     names = ("identity", "instance.mse.grad_l2", "voxelmorph.mse.grad_l2")
     assert [len(study.seeds(name)) for name in names] == [1, 1, 2]
+
+
+def test_two_studies_at_once_answer_each_for_itself(tiny):
+    one, other = Study(load(tiny)), Study(load({**tiny, "study": "other", "models": ["instance"], "controls": False}))
+    assert one.methods is one.methods, "computed once"
+    assert {method.id for method in one.methods} & {method.id for method in other.methods} == {"identity"}
+    assert (one.layout.root.name, other.layout.root.name) == ("tiny", "other")
+    again = pickle.loads(pickle.dumps(one))  # a report hands it to its processes
+    assert (again.config, again.methods) == (one.config, one.methods)
+
+
+def test_what_a_study_has_not_is_named(tiny):
+    study = Study(load({**tiny, "controls": False}))
+    for name in ("voxelmorph.lcc.grad_l1", "control_self"):
+        with pytest.raises(UsageError, match=f"`{name}` is not in study `tiny`"):
+            study.method(name)
+    with pytest.raises(UsageError, match="`brain` is not in study `tiny`; did you mean `brains`"):
+        study.dataset("brain")
