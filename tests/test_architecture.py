@@ -1,9 +1,11 @@
 """The house's rules that a machine can check."""
 
+import importlib.util
 import subprocess
 import sys
 
 import pytest
+from tiny_study import ROOT
 
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
 LIGHT = (
@@ -54,3 +56,20 @@ def test_training_jobs_import_no_mlflow(stage):
     code = f"import sys, regbench.{stage}; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_every_mutant_breaks_a_line_that_is_there():
+    """`make mutants` takes minutes and is run by hand: a module that moves would be noticed there alone."""
+    spec = importlib.util.spec_from_file_location("mutants", ROOT / "tests" / "mutants.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["mutants"] = module
+    spec.loader.exec_module(module)
+    stale = [
+        mutant.what
+        for mutant in module.MUTANTS
+        if (ROOT / "regbench" / mutant.file).read_text().count(mutant.old) <= mutant.nth
+        or not (ROOT / "tests" / f"{mutant.tests}.py").is_file()
+    ]
+    assert stale == []
