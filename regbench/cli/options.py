@@ -1,6 +1,7 @@
 """The options that several verbs have, as annotated types, and what they name in a study."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,12 +60,13 @@ SaveEvery = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, for programs")]
 
 
-def load_study(path: Path, *, check: bool = True) -> "Study":
+def load_study(path: Path, *, check: bool = True, written_by_head: bool = True) -> "Study":
     """Read the config of a study, and what it says is to be done.
 
     Args:
         path: its file.
         check: ask the components about their parameters too; takes longer.
+        written_by_head: take the `config.json` in the study's own folder as checked: the head does so before it writes.
 
     Raises:
         UsageError: names every mistake.
@@ -73,11 +75,17 @@ def load_study(path: Path, *, check: bool = True) -> "Study":
     from regbench.study.methods import Study
     from regbench.study.yaml_file import read_yaml
 
+    raw = read_yaml(path)
     if not check:
-        return Study(load(read_yaml(path), where=str(path)))
+        return Study(load(raw, where=str(path)))
+    if written_by_head:
+        with suppress(UsageError):  # which the whole check names together with all else
+            study = Study(load(raw))
+            if path.resolve() == study.layout.config.resolve():
+                return study
     from regbench.orchestration.registries import check_component
 
-    return Study(load(read_yaml(path), check_component, where=str(path)))
+    return Study(load(raw, check_component, where=str(path)))
 
 
 def dataset_of(study: "Study", given: str | None) -> str:

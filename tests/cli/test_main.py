@@ -1,5 +1,6 @@
 """The command line as its users know it: verbs, options, help, exit codes and what is said of wrong usage."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,10 +8,14 @@ import sys
 
 import pytest
 import typer
+import yaml
 from tiny_study import ROOT
 
 from regbench.cli.main import VERBS, app, main
+from regbench.cli.options import load_study
 from regbench.orchestration import estimate
+from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
@@ -210,3 +215,31 @@ def test_the_command_line_knows_no_path_of_a_study():
     """`Layout` names every file of a study once."""
     text = "".join(path.read_text() for path in (ROOT / "regbench/cli").glob("*.py"))
     assert not re.search(r"\.root(\s*/|\}/)", text)
+
+
+def test_what_the_head_has_checked_is_not_checked_again(tiny, tmp_path, monkeypatch):
+    study = Study(load(tiny))
+    study.layout.config.parent.mkdir(parents=True)
+    study.layout.config.write_text(json.dumps(study.config.model_dump(mode="json")))
+    other = tmp_path / "config.json"  # a user's own file may be called so
+    other.write_text(study.layout.config.read_text())
+    asked = []
+    monkeypatch.setattr("regbench.orchestration.registries.check_component", lambda *given: asked.append(given) or [])
+    assert load_study(study.layout.config).config == study.config
+    assert asked == []
+    load_study(other)
+    assert len(asked) > 0
+    asked.clear()
+    load_study(study.layout.config, written_by_head=False)
+    assert len(asked) > 0
+
+
+def test_mistakes_of_form_and_of_components_come_together(tiny, tmp_path, capsys):
+    tiny["training"]["steps"], tiny["grid"]["similarities"] = -1, ["lccc"]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    with pytest.raises(SystemExit):
+        main(["train", str(path), "--method", "voxelmorph.mse.grad_l2", "--seed", "0"])
+    message = capsys.readouterr().err
+    assert "training.steps" in message
+    assert "did you mean `lcc`" in message
