@@ -95,8 +95,8 @@ class Dataset:
         if "landmarks" not in self._arrays:
             return None
         rows = self._arrays["landmarks"]
-        found = np.array(rows[rows[:, 0] == self._place[name], 1:])
-        return found if len(found) else None
+        points = np.array(rows[rows[:, 0] == self._place[name], 1:])
+        return points if len(points) else None
 
     def mask(self, name: str) -> NDArray[np.bool_] | None:
         """Mask ``(*S)`` of one subject; None where the dataset has none."""

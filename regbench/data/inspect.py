@@ -38,8 +38,8 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
-        found = list(warnings(data))
-        lines += ["", *(f"WARNING {line}" for line in found)] if found else ["", "no warnings"]
+        problems = list(warnings(data))
+        lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
             contact_sheet(data, picture, str(manifest["notes"]))
         return "\n".join(lines) + "\n"
@@ -144,9 +144,9 @@ def _labels(data: Dataset) -> list[str]:
             if int(label) in volumes:
                 volumes[int(label)].append(float(count) * size)
     rows: list[tuple[str, ...]] = [("label", "name", "in subjects", f"median {unit}", f"least {unit}", f"most {unit}")]
-    for label, found in volumes.items():
-        numbers = (np.median(found), min(found), max(found)) if found else (np.nan,) * 3
-        rows.append((str(label), data.labels[label], str(len(found)), *(f"{number:.0f}" for number in numbers)))
+    for label, sizes in volumes.items():
+        numbers = (np.median(sizes), min(sizes), max(sizes)) if sizes else (np.nan,) * 3
+        rows.append((str(label), data.labels[label], str(len(sizes)), *(f"{number:.0f}" for number in numbers)))
     return _table(rows)
 
 
@@ -159,11 +159,11 @@ def _before(data: Dataset) -> list[str]:
             )
             for fixed, moving in data.pairs(part)
         ]
-        kept = [score for score in scores if not np.isnan(score)]
-        if kept:
+        numbers = [score for score in scores if not np.isnan(score)]
+        if numbers:
             lines.append(
-                f"Dice before registration, {part}: mean {np.mean(kept):.3f}, from {min(kept):.3f} to {max(kept):.3f} "
-                f"({len(scores)} pairs)"
+                f"Dice before registration, {part}: mean {np.mean(numbers):.3f}, "
+                f"from {min(numbers):.3f} to {max(numbers):.3f} ({len(scores)} pairs)"
             )
     return lines
 

@@ -86,18 +86,18 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    found = bind(DATASETS, spec.source, spec.parameters)()
+    opened = bind(DATASETS, spec.source, spec.parameters)()
     settings = spec.preprocessing
-    if isinstance(found, Source):
+    if isinstance(opened, Source):
         if settings:
             raise UsageError(
                 f"dataset `{spec.id}`: `{spec.source}` makes its own grid and takes no preprocessing; "
                 "set its parameters instead."
             )
-        return found
+        return opened
     from regbench.data.preprocessing.preprocess import on_grid
 
-    return on_grid(found, settings, threads=threads)
+    return on_grid(opened, settings, threads=threads)
 
 
 def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
@@ -220,10 +220,10 @@ def _alone(folder: Path) -> Any:
 def _version(folder: Path) -> tuple[int, int] | None:
     """Which manifest is there: every writing makes a new file."""
     try:
-        found = (folder / MANIFEST).stat()
+        status = (folder / MANIFEST).stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def _checked(subject: Subject, source: Source, dataset: str) -> Subject:

@@ -73,5 +73,5 @@ def displacement_to_native(displacement: Array, fixed: Space, moving: Space) -> 
     native = np.stack(np.meshgrid(*[np.arange(n) for n in fixed.native_shape], indexing="ij")).reshape(dims, -1).T
     prepared = fixed.to_prepared(native.astype(np.float64))
     moved = [map_coordinates(part, prepared.T, order=1, mode="nearest", output=np.float64) for part in displacement]
-    found = moving.to_native(prepared + np.stack(moved, 1)) - native
-    return found.T.reshape(dims, *fixed.native_shape).astype(np.float32)
+    displaced = moving.to_native(prepared + np.stack(moved, 1)) - native
+    return displaced.T.reshape(dims, *fixed.native_shape).astype(np.float32)

@@ -41,29 +41,29 @@ def split(
         raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
     shuffled = [ids[i] for i in np.random.default_rng(wanted.get("seed", 0)).permutation(len(ids))]
     if "folds" in wanted:
-        found = _folds(shuffled, wanted, groups)
+        splits = _folds(shuffled, wanted, groups)
     else:
-        found = _fixed(ids, wanted, given, where)
-        _draw(found, shuffled, wanted, groups=groups, given=given, where=where)
-    _check(found, groups, where)
-    return {key: found[key] for key in NAMES}
+        splits = _fixed(ids, wanted, given, where)
+        _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
+    _check(splits, groups, where)
+    return {key: splits[key] for key in NAMES}
 
 
 def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with splits whatever the subjects, as (key or "", message)."""
-    found = [
+    wrong = [
         (key, f"unknown; {did_you_mean(str(key), (*NAMES, *EXTRA))}") for key in wanted if key not in (*NAMES, *EXTRA)
     ]
-    found += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
+    wrong += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
     seed, folds, fold = wanted.get("seed", 0), wanted.get("folds"), wanted.get("fold")
     if type(seed) is not int or seed < 0:
-        found.append(("seed", f"must be an integer from 0, but got {seed!r}"))
+        wrong.append(("seed", f"must be an integer from 0, but got {seed!r}"))
     if "folds" in wanted or "fold" in wanted:
         if any(key in wanted for key in NAMES):
-            found.append(("", "must have either folds and fold or train, validation and test, but has both"))
+            wrong.append(("", "must have either folds and fold or train, validation and test, but has both"))
         if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
-            found.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
-    return found
+            wrong.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
+    return wrong
 
 
 def _wrong(value: Any) -> str:
@@ -112,27 +112,27 @@ def pairs(
 
 def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, str], where: str) -> Splits:
     """The splits that are listed or given."""
-    found: Splits = {}
+    splits: Splits = {}
     for key in NAMES:
         value = wanted.get(key)
         if isinstance(value, list | tuple):
             unknown = [name for name in value if name not in ids]
             if unknown:
                 raise RegbenchError(f"{where}.{key}: no subject `{unknown[0]}`; {did_you_mean(str(unknown[0]), ids)}")
-            found[key] = list(value)
+            splits[key] = list(value)
         elif value == "given" or (value is None and key in given.values()):
-            found[key] = [name for name in ids if given.get(name) == key]
+            splits[key] = [name for name in ids if given.get(name) == key]
         elif value is None:
             raise RegbenchError(f"{where}.{key} must have subjects, but is missing. Give a count, a share or a list.")
-    for key, names in found.items():
+    for key, names in splits.items():
         for name in names:
             if given.get(name, key) != key:
                 raise RegbenchError(f"{where}.{key}: `{name}` is a {given[name]} subject of the data. Leave it out.")
-    return found
+    return splits
 
 
 def _draw(
-    found: Splits,
+    splits: Splits,
     shuffled: Sequence[str],
     wanted: Mapping[str, Any],
     *,
@@ -141,10 +141,10 @@ def _draw(
     where: str,
 ) -> None:
     """Fill the splits that are counts, shares or the rest; whole groups only."""
-    taken = {groups[name] for names in found.values() for name in names}
+    taken = {groups[name] for names in splits.values() for name in names}
     free = [name for name in shuffled if groups[name] not in taken]
     total = len(free)
-    open_keys = [key for key in NAMES if key not in found]
+    open_keys = [key for key in NAMES if key not in splits]
     for key in sorted(open_keys, key=lambda name: wanted[name] == "rest"):
         allowed = [name for name in free if given.get(name, key) == key]
         count = (
@@ -162,7 +162,7 @@ def _draw(
             if len(allowed) >= count:
                 left = f"whole groups make only {len(chosen)}"
             raise RegbenchError(f"{where}.{key} asks for {count} subjects, but {left}.")
-        found[key] = sorted(chosen)
+        splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
 
 
@@ -171,15 +171,15 @@ def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[s
     parts: list[list[str]] = [[] for _ in range(folds)]
     for group in dict.fromkeys(groups[name] for name in shuffled):
         min(parts, key=len).extend(name for name in shuffled if groups[name] == group)
-    found: Splits = {"train": [], "validation": sorted(parts[(fold + 1) % folds]), "test": sorted(parts[fold])}
-    found["train"] = sorted(name for name in shuffled if name not in found["validation"] + found["test"])
-    return found
+    splits: Splits = {"train": [], "validation": sorted(parts[(fold + 1) % folds]), "test": sorted(parts[fold])}
+    splits["train"] = sorted(name for name in shuffled if name not in splits["validation"] + splits["test"])
+    return splits
 
 
-def _check(found: Splits, groups: Mapping[str, str], where: str) -> None:
+def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
     place: dict[str, str] = {}
     for key in NAMES:
-        names = found[key]
+        names = splits[key]
         if len(set(names)) < len(names) or any(place.get(f"subject {name}") for name in names):
             twice = next(name for i, name in enumerate(names) if place.get(f"subject {name}") or name in names[:i])
             raise RegbenchError(f"{where}: subject `{twice}` stands twice; a subject has one place.")

@@ -86,10 +86,10 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
     if stored["dims"] != dims:
         raise RegbenchError(f"`{fixed}` must have the {stored['dims']} dimensions of `{path}`, but has {dims}.")
-    kept: dict[str, Any] = {
+    preparation: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in stored["preparation"].items()
     }
-    return model, Preparation(**kept)
+    return model, Preparation(**preparation)
 
 
 def register_files(
@@ -153,14 +153,14 @@ def register_files(
     _write(written[1], moved.astype(np.float32), target.header_affine)
     _write(written[2], determinant.astype(np.float32), target.header_affine)
     if labels is not None:
-        kept = read(labels)
-        if kept.array.shape != source.array.shape:
+        label_map = read(labels)
+        if label_map.array.shape != source.array.shape:
             raise RegbenchError(
-                f"`{labels}` must have shape {source.array.shape} as `{moving}`, but has {kept.array.shape}."
+                f"`{labels}` must have shape {source.array.shape} as `{moving}`, but has {label_map.array.shape}."
             )
-        warped = map_coordinates(kept.array, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
+        warped = map_coordinates(label_map.array, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
         written.append(out / f"moved_labels_{names[1]}.nii.gz")
-        _write(written[-1], warped.astype(kept.array.dtype), target.header_affine)
+        _write(written[-1], warped.astype(label_map.array.dtype), target.header_affine)
     if itk:
         written.append(out / f"itk_{written[0].name}")
         _write_itk(written[-1], field, target, source)
@@ -185,10 +185,10 @@ def read(path: Path) -> Volume:
         raise RegbenchError(f"`{path}` must be an image of two or three dimensions, but has shape {array.shape}.")
     if not np.isfinite(array).all():
         raise RegbenchError(f"`{path}` must have finite values, but has NaN or infinity. Repair it.")
-    kept = affine if array.ndim == 3 else affine[np.ix_([0, 1, 3], [0, 1, 3])]
-    if abs(np.linalg.det(kept)) < 1e-12:
+    in_plane = affine if array.ndim == 3 else affine[np.ix_([0, 1, 3], [0, 1, 3])]
+    if abs(np.linalg.det(in_plane)) < 1e-12:
         raise RegbenchError(f"`{path}` must have an affine that says where its axes point, but it is singular.")
-    return Volume(array, kept, affine)
+    return Volume(array, in_plane, affine)
 
 
 def _grid(target: Volume, preparation: Preparation) -> tuple[Array, tuple[int, ...]]:

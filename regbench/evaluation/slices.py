@@ -41,15 +41,15 @@ def slices(pair: "Pair", displacement: Array, moved: Array) -> Slices:
     return {name: values.astype(np.float32) for name, values in {**shown, "displacement": displacement}.items()}
 
 
-def write_panels(path: Path, found: Mapping[str, tuple[Mapping[str, object], Mapping[str, Array]]]) -> None:
+def write_panels(path: Path, places: Mapping[str, tuple[Mapping[str, object], Mapping[str, Array]]]) -> None:
     """Write the slices as ``.npz``: arrays ``<place>_<name>``, and ``<place>_about`` with fixed, moving and Dice.
 
     Args:
         path: receives them; an empty archive where no pair was registered.
-        found: place to (what the pair is, its slices).
+        places: place to (what the pair is, its slices).
     """
     arrays: dict[str, Array] = {}
-    for place, (about, parts) in found.items():
+    for place, (about, parts) in places.items():
         arrays |= {f"{place}_{name}": values for name, values in parts.items()}
         arrays[f"{place}_about"] = np.array([str(about["fixed"]), str(about["moving"]), f"{about['dice']:.3f}"])
     with replacing(path) as temporary, temporary.open("wb") as file:

@@ -66,12 +66,12 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
     def timed(name: str, made_of: Mapping[str, object], measure: Callable[[], list[TimedRow]]) -> None:
         key = digest({"spec": common, **made_of, "data": data.checksum, "columns": COLUMNS})
         path = state / f"{name}.json"
-        kept = read_json(path) if path.exists() else before.get(path.name, {})
-        if kept.get("digest") != key:
-            kept = {"digest": key, "rows": measure()}
-            write_json(path, kept)
-        rows.extend(kept["rows"])
-        finished[path.name] = kept
+        measured = read_json(path) if path.exists() else before.get(path.name, {})
+        if measured.get("digest") != key:
+            measured = {"digest": key, "rows": measure()}
+            write_json(path, measured)
+        rows.extend(measured["rows"])
+        finished[path.name] = measured
 
     for method, baseline in spec.baselines.items():
         name = devices.describe(torch.device("cpu"), threads=1)  # whatever torch has, a baseline has one
@@ -213,10 +213,10 @@ def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:
 
 def _family() -> list[Path]:
     """This process and its children, in /proc."""
-    found = [Path("/proc/self")]
+    processes = [Path("/proc/self")]
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # ended meanwhile
             parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
             if int(parent) == os.getpid():
-                found.append(path)
-    return found
+                processes.append(path)
+    return processes

@@ -36,30 +36,30 @@ def cross(a: Sequence[Floats], b: Sequence[Floats]) -> list[Floats]:
 
 def triple(a: Sequence[Floats], normal: Sequence[Floats]) -> Floats:
     """Dot product by components: with a cross product, the determinant."""
-    found = a[0] * normal[0]
-    found += a[1] * normal[1]
-    found += a[2] * normal[2]
-    return found
+    total = a[0] * normal[0]
+    total += a[1] * normal[1]
+    total += a[2] * normal[2]
+    return total
 
 
 def central_determinant(field: Array) -> Floats:
     """Determinants by central differences, one-sided at the border, as numpy.gradient takes them; ``(*S)``."""
     rows = field.shape[1]
-    found = np.empty(field.shape[1:])
+    result = np.empty(field.shape[1:])
     for start, stop in slabs(field.shape[1:], 0, rows):
         # One more row on either side, where there is one, makes the inner differences central.
         low, high = max(start - 1, 0), min(stop + 1, rows)
         piece = field[:, low:high].astype(np.float64)
         inner = slice(start - low, stop - low)
         columns = [[np.gradient(component, axis=axis)[inner] for component in piece] for axis in range(len(piece))]
-        found[start:stop] = determinant(_plus_identity(columns))
-    return found
+        result[start:stop] = determinant(_plus_identity(columns))
+    return result
 
 
 def forward_determinant(field: Array) -> Floats:
     """Determinants by forward differences at the voxels 0..N-2; at p + 1 they are the backward ones; ``(*S - 1)``."""
     dims, shape = len(field), [n - 1 for n in field.shape[1:]]
-    found = np.empty(shape)
+    result = np.empty(shape)
     for start, stop in slabs(shape, 0, shape[0]):
         piece = field[:, start : stop + 1].astype(np.float64)
         corner = [slice(0, n - 1) for n in piece.shape[1:]]
@@ -67,8 +67,8 @@ def forward_determinant(field: Array) -> Floats:
         for axis in range(dims):
             ahead = (slice(None), *(slice(1, None) if k == axis else corner[k] for k in range(dims)))
             columns.append(list(piece[ahead] - piece[(slice(None), *corner)]))
-        found[start:stop] = determinant(_plus_identity(columns))
-    return found
+        result[start:stop] = determinant(_plus_identity(columns))
+    return result
 
 
 def _plus_identity(columns: list[list[Floats]]) -> list[list[Floats]]:

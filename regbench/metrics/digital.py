@@ -71,11 +71,11 @@ def digital_percent(displacement: Any, mask: Any = None) -> Digital:
     for start, stop in slabs(shape, 1, shape[0] - 1):
         inside = None if counted is None else counted[(slice(start, stop), *[slice(1, -1)] * (dims - 1))]
         folded = np.zeros([stop - start, *(n - 2 for n in shape[1:])], dtype=bool)
-        for found in _determinants(field[:, start - 1 : stop + 1].astype(np.float64)):
-            outside_in = found <= 0
+        for corner in _determinants(field[:, start - 1 : stop + 1].astype(np.float64)):
+            outside_in = corner <= 0
             if outside_in.any():
                 folded |= outside_in
-                turned -= float(found[outside_in if inside is None else outside_in & inside].sum())
+                turned -= float(corner[outside_in if inside is None else outside_in & inside].sum())
         bad += int((folded if inside is None else folded & inside).sum())
         points += folded.size if inside is None else int(inside.sum())
     if not points:

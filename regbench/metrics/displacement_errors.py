@@ -39,8 +39,8 @@ def tre_l2r_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing
         Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
     """
     field, start, end = _landmarks(displacement, fixed_points, moving_points)
-    found = [map_coordinates(part, start.T, order=3, mode="constant", output=np.float64) for part in field]
-    error = _length_mm(start.T + np.stack(found) - end.T, spacing)
+    components = [map_coordinates(part, start.T, order=3, mode="constant", output=np.float64) for part in field]
+    error = _length_mm(start.T + np.stack(components) - end.T, spacing)
     return float(error.mean()) if error.size else float("nan")
 
 
@@ -124,10 +124,10 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
     for start, stop in slabs(shape, 0, shape[0]):
         step = there[:, start:stop].astype(np.float64)
         landed = step + np.stack(np.meshgrid(np.arange(start, stop), *map(np.arange, shape[1:]), indexing="ij"))
-        kept = ((landed >= 0) & (landed <= last)).all(0)
+        counted = ((landed >= 0) & (landed <= last)).all(0)
         if inside is not None:
-            kept &= inside[start:stop]
-        error = _length_mm(step[:, kept] + _sampled(back, landed[:, kept]), spacing)
+            counted &= inside[start:stop]
+        error = _length_mm(step[:, counted] + _sampled(back, landed[:, counted]), spacing)
         total, count = total + float(error.sum()), count + error.size
     return total / count if count else float("nan")
 
@@ -144,8 +144,8 @@ def _landmarks(displacement: Any, fixed_points: Any, moving_points: Any) -> tupl
 
 def _sampled(field: Array, coordinates: Floats) -> Floats:
     """The displacement at ``(d, n)`` voxel coordinates, linearly; ``(d, n)``."""
-    found = [map_coordinates(part, coordinates, order=1, mode="nearest", output=np.float64) for part in field]
-    return np.stack(found)
+    components = [map_coordinates(part, coordinates, order=1, mode="nearest", output=np.float64) for part in field]
+    return np.stack(components)
 
 
 def _length_mm(difference: Floats, spacing: Sequence[float]) -> Floats:

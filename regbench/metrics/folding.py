@@ -115,22 +115,22 @@ def folding_metrics(displacement: Any, foreground: Any = None) -> dict[str, floa
     field = displacement_array(displacement, voxels=1)
     inside = mask_array(foreground, field.shape[1:])
     names = (*OF_A_FIELD, *(() if inside is None else (OF_THE_FOREGROUND,)))
-    found = dict.fromkeys(names, float("nan"))
+    scores = dict.fromkeys(names, float("nan"))
     thinnest = min(field.shape[1:])
     if thinnest < 2 or not _finite(field):
-        return found
+        return scores
     central = central_determinant(field)
-    found["fold_central_percent"] = _folded_percent(central, None)
-    found["fold_forward_percent"] = fold_forward_percent(field)
-    found["fold_backward_percent"] = fold_backward_percent(field)
-    found["sdlogj"] = _sdlogj(central, None)
+    scores["fold_central_percent"] = _folded_percent(central, None)
+    scores["fold_forward_percent"] = fold_forward_percent(field)
+    scores["fold_backward_percent"] = fold_backward_percent(field)
+    scores["sdlogj"] = _sdlogj(central, None)
     if inside is not None:
-        found[OF_THE_FOREGROUND] = _folded_percent(central, inside)
+        scores[OF_THE_FOREGROUND] = _folded_percent(central, inside)
     if thinnest >= 3:
-        found["ndv_percent"], found["nd_points_percent"] = digital_percent(field)
+        scores["ndv_percent"], scores["nd_points_percent"] = digital_percent(field)
     if thinnest >= 5:
-        found["sdlogj_l2r"] = _sdlogj_l2r(central)
-    return found
+        scores["sdlogj_l2r"] = _sdlogj_l2r(central)
+    return scores
 
 
 def _finite(field: Array) -> bool:

@@ -69,8 +69,8 @@ def label_maps(fixed: Any, moved: Any, labels: Iterable[int]) -> tuple[Array, Ar
         raise ValueError(f"fixed and moved must have one shape, but got {maps[0].shape} and {maps[1].shape}")
     if not maps[0].size:
         raise ValueError(f"label maps must have voxels, but got {maps[0].shape}")
-    for found in maps:
-        integers(found)
+    for label_map in maps:
+        integers(label_map)
     given = list(labels)
     wanted = [int(label) for label in given]
     if wanted != given:
@@ -86,10 +86,10 @@ def integers(labels: Any) -> Array:
     Raises:
         ValueError: if it does not hold integers.
     """
-    found = array(labels)
-    if found.dtype.kind not in "iub":
-        raise ValueError(f"a label map must hold integers, but got {found.dtype}. Round and convert it first.")
-    return found
+    values = array(labels)
+    if values.dtype.kind not in "iub":
+        raise ValueError(f"a label map must hold integers, but got {values.dtype}. Round and convert it first.")
+    return values
 
 
 def spacing_mm(spacing: Sequence[float], dims: int) -> Floats:
@@ -98,7 +98,7 @@ def spacing_mm(spacing: Sequence[float], dims: int) -> Floats:
     Raises:
         ValueError: if there is not one positive number an axis.
     """
-    found = np.asarray(array(spacing), dtype=np.float64)
-    if found.shape != (dims,) or not (np.isfinite(found) & (found > 0)).all():
-        raise ValueError(f"spacing must be {dims} positive numbers (mm a voxel), one an axis, but got {found.tolist()}")
-    return found
+    sides = np.asarray(array(spacing), dtype=np.float64)
+    if sides.shape != (dims,) or not (np.isfinite(sides) & (sides > 0)).all():
+        raise ValueError(f"spacing must be {dims} positive numbers (mm a voxel), one an axis, but got {sides.tolist()}")
+    return sides

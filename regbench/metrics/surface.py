@@ -60,8 +60,8 @@ def surface_metrics(
     fixed: Any, moved: Any, labels: Sequence[int], spacing: Sequence[float], *, moving: Any = None
 ) -> dict[str, dict[int, float]]:
     """`hd95_mm` and `assd_mm` from one search; arguments as there."""
-    found = surface_distances(fixed, moved, labels, spacing, moving=moving)
-    return {"hd95_mm": _each(found, hd95_of), "assd_mm": _each(found, assd_of)}
+    distances = surface_distances(fixed, moved, labels, spacing, moving=moving)
+    return {"hd95_mm": _each(distances, hd95_of), "assd_mm": _each(distances, assd_of)}
 
 
 def surface_distances(
@@ -110,14 +110,14 @@ def directed(ours: Array, theirs: Array, shape: Sequence[int], scale: Floats) ->
 def _nearest(ours: Array, here: Floats, theirs: Array, there: Floats) -> Floats:
     # Shared points are at distance 0: no need to search for them, and good registrations share many.
     alone = theirs[np.searchsorted(theirs, ours).clip(max=theirs.size - 1)] != ours
-    found = np.zeros(ours.size)
+    nearest = np.zeros(ours.size)
     here = here[alone]
     if len(here) * len(there) <= FEW:
         squares = np.sum([(a[:, None] - b) ** 2 for a, b in zip(here.T, there.T, strict=True)], axis=0)
-        found[alone] = np.sqrt(squares.min(axis=1))
+        nearest[alone] = np.sqrt(squares.min(axis=1))
     else:
-        found[alone] = KDTree(there, balanced_tree=False, compact_nodes=False).query(here)[0]
-    return found
+        nearest[alone] = KDTree(there, balanced_tree=False, compact_nodes=False).query(here)[0]
+    return nearest
 
 
 def hd95_of(distances: Directed) -> float:
@@ -145,5 +145,5 @@ def assd_of(distances: Directed) -> float:
     return float(np.concatenate(distances).mean())
 
 
-def _each(found: dict[int, Directed | None], measure: Any) -> dict[int, float]:
-    return {label: float("nan") if distances is None else measure(distances) for label, distances in found.items()}
+def _each(by_label: dict[int, Directed | None], measure: Any) -> dict[int, float]:
+    return {label: float("nan") if distances is None else measure(distances) for label, distances in by_label.items()}

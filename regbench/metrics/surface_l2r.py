@@ -60,19 +60,19 @@ def hd95_l2r(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = Non
         raise ValueError(f"hd95_l2r is of images of 2 or 3 dimensions, but got {fixed.shape}")
     absent = absent_labels(label_counts(fixed), labels, moving)
     ours, theirs = bounding_boxes(fixed, labels), bounding_boxes(moved, labels)
-    found = {}
+    scores = {}
     for label in labels:
         if label in absent:
-            found[label] = float("nan")
+            scores[label] = float("nan")
         elif label not in theirs:
-            found[label] = float("inf")
+            scores[label] = float("inf")
         else:
             box = tuple(
                 slice(min(a.start, b.start), max(a.stop, b.stop))
                 for a, b in zip(ours[label], theirs[label], strict=True)
             )
-            found[label] = _robust_hausdorff(fixed[box] == label, moved[box] == label)
-    return found
+            scores[label] = _robust_hausdorff(fixed[box] == label, moved[box] == label)
+    return scores
 
 
 def bounding_boxes(labels: Array, wanted: Iterable[int]) -> dict[int, tuple[slice, ...]]:
@@ -133,15 +133,15 @@ def element_areas(dims: int) -> Floats:
 
 def _pieces(corners: list[Corner]) -> list[list[Corner]]:
     """Sets of corners that hang together along edges."""
-    left, found = list(corners), []
+    left, pieces = list(corners), []
     while left:
         piece = [left.pop()]
         for corner in piece:
             joined = [other for other in left if _touch(corner, other)]
             piece += joined
             left = [other for other in left if other not in joined]
-        found.append(piece)
-    return found
+        pieces.append(piece)
+    return pieces
 
 
 def _shape(piece: list[Corner]) -> tuple[int, ...]:

@@ -51,8 +51,8 @@ def registered(
 
 def register(model: nn.Module, fixed: Any, moving: Any) -> NDArray[np.float32]:
     """Displacement ``(d, *S)`` float32, voxels, of one pair of ``(*S)`` arrays."""
-    found: NDArray[np.float32] = _displacements(model, np.asarray(fixed)[None], np.asarray(moving)[None])[0]
-    return found
+    displacement: NDArray[np.float32] = _displacements(model, np.asarray(fixed)[None], np.asarray(moving)[None])[0]
+    return displacement
 
 
 def self_displacements(model: nn.Module, data: Dataset) -> dict[str, float]:
@@ -70,8 +70,8 @@ def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any]) 
     model.eval()
     displacements = parts(model(*images)).displacement.float().cpu()
     model.train()
-    found: NDArray[np.float32] = displacements.numpy()
-    return found
+    arrays: NDArray[np.float32] = displacements.numpy()
+    return arrays
 
 
 def has_weights(model: nn.Module) -> bool:

@@ -56,22 +56,22 @@ def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] 
     folders = list(measured) or [lay.root, *others]
     models = {model.id for model in study.config.models}
     cells = len(study.config.grid.similarities) * len(study.config.grid.regularizers)
-    found = [
+    needed = [
         {"pilot": str(folder), "dataset": dataset, "model": model, **_needed(entry, width, cells)}
         for folder in folders
         for dataset, model, entry in _judged(folder, metric)
         if model in models
     ]
-    if not found:
+    if not needed:
         looked = ", ".join(f"`{folder}`" for folder in folders[:3])
         raise RegbenchError(
             f"--to-decide must have a pilot that judged {', '.join(sorted(models))} by {metric}, but there is none in "
             f"{looked}. Run a short study of the same grid first (two seeds), or name its folder by --measured."
         )
-    return found
+    return needed
 
 
-def text(found: Sequence[Mapping[str, Any]], study: Study, metric: str, width: float) -> str:
+def text(needed: Sequence[Mapping[str, Any]], study: Study, metric: str, width: float) -> str:
     """What `to_decide` found, for a terminal."""
     unit = METRICS[metric].unit
     size = f"{width:g}{'' if unit == '1' else ' ' + unit} of {metric}"
@@ -79,7 +79,7 @@ def text(found: Sequence[Mapping[str, Any]], study: Study, metric: str, width: f
         f"to decide {size} between cells, four times in five, all comparisons of a model together at 95 % "
         f"(this config: {len(study.config.seeds)} seeds):"
     ]
-    for entry in found:
+    for entry in needed:
         noise = entry["noise"]
         lines.append(
             f"  {entry['dataset']}, {entry['model']}: {entry['needs']['text']}; {entry['comparisons']} comparisons, "

@@ -113,10 +113,10 @@ def _training_checks(place: str, keyword: str, ends: Sequence[Any]) -> Iterator[
 
 def _tried(entry: Mapping[str, Any]) -> list[Any]:
     """The ends that can be reached, and of whole numbers the next one: a window that may be 3 and 9 may not be 4."""
-    found, step = range_ends(entry), entry.get("step")
-    if entry.get("type") != "int" or len(found) != 2 or not all(isinstance(end, int) for end in found):
-        return found
-    low, high = found
+    reached, step = range_ends(entry), entry.get("step")
+    if entry.get("type") != "int" or len(reached) != 2 or not all(isinstance(end, int) for end in reached):
+        return reached
+    low, high = reached
     each = step if isinstance(step, int) and step > 0 else 1
     return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
 

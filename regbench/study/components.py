@@ -41,12 +41,12 @@ def find(registry: Registry, name: str) -> Callable[..., Any]:
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The hyper-parameters of a component: its keyword-only arguments that JSON can express (no tensors)."""
     hints = get_type_hints(function)
-    found = {}
+    known = {}
     for name, parameter in inspect.signature(function).parameters.items():
         annotation = hints.get(name, Any)
         if parameter.kind is parameter.KEYWORD_ONLY and "Tensor" not in str(annotation):
-            found[name] = parameter.replace(annotation=annotation)
-    return found
+            known[name] = parameter.replace(annotation=annotation)
+    return known
 
 
 def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str, str]]:
@@ -55,10 +55,10 @@ def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str
         known = parameters(find(registry, name))
     except UsageError as error:
         return [("", str(error))]
-    found = []
+    wrong = []
     for key, value in given.items():
         if key not in known:
-            found.append((key, f"`{name}` has no parameter `{key}`; {did_you_mean(key, known)}"))
+            wrong.append((key, f"`{name}` has no parameter `{key}`; {did_you_mean(key, known)}"))
             continue
         try:
             # Configs come from YAML and JSON, which have lists where Python has tuples.
@@ -66,11 +66,11 @@ def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str
             adapter.validate_python(tuple(value) if isinstance(value, list) else value, strict=True)
         except ValidationError as error:
             expected = "; ".join(dict.fromkeys(item["msg"] for item in error.errors()))
-            found.append((key, f"`{name}`: `{key}` got {value!r}: {expected}"))
+            wrong.append((key, f"`{name}`: `{key}` got {value!r}: {expected}"))
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in given:
-            found.append((key, f"`{name}` needs the parameter `{key}`"))
-    return found
+            wrong.append((key, f"`{name}` needs the parameter `{key}`"))
+    return wrong
 
 
 def bind(registry: Registry, name: str, given: Parameters) -> Callable[..., Any]:

@@ -209,21 +209,21 @@ class Dimension(Strict):
 def range_ends(entry: Mapping[str, Any]) -> list[Any]:
     """What a dimension may become at its ends: its choices, or the two numbers of its range in its own type."""
     kind, ends = entry.get("type", "float"), entry.get("choices") or entry.get("range")
-    found = [_number(end) for end in ends] if isinstance(ends, list | tuple) else []
+    values = [_number(end) for end in ends] if isinstance(ends, list | tuple) else []
     if kind == "choice":
-        return found
-    numbers = [end for end in found if isinstance(end, int | float) and not isinstance(end, bool)]
+        return values
+    numbers = [end for end in values if isinstance(end, int | float) and not isinstance(end, bool)]
     return [int(end) if kind == "int" and float(end).is_integer() else float(end) for end in numbers]
 
 
-def _check_range(found: tuple[float, float], kind: str, scale: str) -> None:
-    low, high = found
+def _check_range(ends: tuple[float, float], kind: str, scale: str) -> None:
+    low, high = ends
     if low >= high:
-        raise ValueError(f"range must rise, but got {list(found)}")
+        raise ValueError(f"range must rise, but got {list(ends)}")
     if scale == "log" and low <= 0:
-        raise ValueError(f"range must be positive on a log scale, but got {list(found)}")
+        raise ValueError(f"range must be positive on a log scale, but got {list(ends)}")
     if kind == "int" and (low != int(low) or high != int(high)):
-        raise ValueError(f"range must be of whole numbers for the type `int`, but got {list(found)}")
+        raise ValueError(f"range must be of whole numbers for the type `int`, but got {list(ends)}")
 
 
 class Tuning(Strict):

@@ -107,13 +107,13 @@ def _code(module: str) -> str:
 @cache
 def _imports(module: str) -> tuple[str, ...]:
     """The regbench modules that a module names in its import statements, wherever they stand."""
-    found = set[str]()
+    modules_named = set[str]()
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules_named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from regbench.study import specs` names a module, `from regbench.study.specs import Spec` what is in one.
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
-            found |= modules or {node.module}
-    return tuple(sorted(name for name in found if name.startswith("regbench.")))
+            modules_named |= modules or {node.module}
+    return tuple(sorted(name for name in modules_named if name.startswith("regbench.")))

@@ -50,7 +50,7 @@ def typed(value: Any) -> Any:
 
 def _scalar(text: str) -> Any:
     try:
-        found = yaml.load(text, Loader=_UniqueKeys)
+        value = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError:
         return text
-    return text if isinstance(found, dict | list) else found
+    return text if isinstance(value, dict | list) else value

@@ -47,5 +47,5 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
     compilers = [os.environ.get("CXX"), "g++", "clang++"]
     if device.type == "cpu" and not any(shutil.which(name) for name in compilers if name):
         raise RegbenchError("training.compile needs a C++ compiler on a CPU, but found no g++. Set it to `false`.")
-    found: nn.Module = torch.compile(model)  # type: ignore[assignment]  # of a module it is one
-    return found
+    network: nn.Module = torch.compile(model)  # type: ignore[assignment]  # of a module it is one
+    return network

@@ -84,16 +84,16 @@ def devices() -> list[str]:
 
 def parse(listed: str) -> list[str]:
     """The UUIDs in the output of `nvidia-smi -L`."""
-    found: list[str] = []
+    gpus: list[str] = []
     whole = ""  # the GPU whose lines these are, until a slice of it is seen
     for line in listed.splitlines():
         if match := re.search(r"\(UUID: ([\w./-]+)\)", line):
             if line.startswith("GPU "):
                 whole = match[1]
-            elif whole in found:
-                found.remove(whole)
-            found.append(match[1])
-    return found
+            elif whole in gpus:
+                gpus.remove(whole)
+            gpus.append(match[1])
+    return gpus
 
 
 def share() -> int:

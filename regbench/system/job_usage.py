@@ -70,21 +70,21 @@ def _say(stage: str, seconds: float, cpu: float) -> None:
 
 def stages_in(log: Path) -> dict[str, tuple[float, float]]:
     """Stage to seconds, by the clock and of CPU, summed over all that a log says; empty where there is none."""
-    found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    stages: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return {}
     for stage, seconds, cpu in STAGE.findall(text):
-        found[stage] = (found[stage][0] + float(seconds), found[stage][1] + float(cpu))
-    return dict(found)
+        stages[stage] = (stages[stage][0] + float(seconds), stages[stage][1] + float(cpu))
+    return dict(stages)
 
 
 def seconds_in(log: Path) -> float | None:
     """Wall time of a finished job; None where its log does not say it."""
     lines = last_lines(log)
-    found = LINE.search(lines[-1]) if lines else None
-    return float(found[1]) if found else None
+    match = LINE.search(lines[-1]) if lines else None
+    return float(match[1]) if match else None
 
 
 def last_lines(log: Path) -> list[str]:

@@ -52,10 +52,10 @@ def cancel(prefix: str) -> Mapping[str, str]:
     Returns:
         The jobs, with the state that each was in.
     """
-    found = jobs(prefix)
-    if found:
-        _ask("scancel", "--quiet", *found)
-    return found
+    ended = jobs(prefix)
+    if ended:
+        _ask("scancel", "--quiet", *ended)
+    return ended
 
 
 def holder_lives(job: str) -> bool | None:
@@ -131,9 +131,9 @@ def _ask(*words: str) -> str:
     return done.stdout
 
 
-def summary(found: Mapping[str, str]) -> str:
+def summary(states_of: Mapping[str, str]) -> str:
     """`2 running, 1 pending`."""
     states: dict[str, Any] = {}
-    for state in found.values():
+    for state in states_of.values():
         states[state.lower()] = states.get(state.lower(), 0) + 1
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items(), reverse=True))

@@ -56,7 +56,7 @@ def _half(
 
 def _matrices(count: int, dims: int, wanted: Augmentation, random: Generator) -> Tensor:
     """``(count, d, d + 1)``: rotation in every plane of axes, isotropic scaling, translation in voxels."""
-    found = []
+    matrices = []
     for _ in range(count):
         linear = np.eye(dims) * (1 + random.uniform(-wanted.scaling, wanted.scaling))
         for i in range(dims):
@@ -66,5 +66,5 @@ def _matrices(count: int, dims: int, wanted: Augmentation, random: Generator) ->
                 turn[[i, j, i, j], [i, j, j, i]] = math.cos(angle), math.cos(angle), -math.sin(angle), math.sin(angle)
                 linear = turn @ linear
         shift = random.uniform(-wanted.translation_voxels, wanted.translation_voxels, (dims, 1))
-        found.append(np.concatenate([linear, shift], 1))
-    return torch.from_numpy(np.stack(found).astype(np.float32))
+        matrices.append(np.concatenate([linear, shift], 1))
+    return torch.from_numpy(np.stack(matrices).astype(np.float32))

@@ -76,15 +76,15 @@ class Batches:
 
     def _read(self, step: int) -> list[Tensor]:
         """Images (and label maps) of both halves, in memory that a GPU can copy from while it computes."""
-        found = []
+        tensors_read = []
         for rows in self.draws[step].tolist():
             names = [self.names[row] for row in rows]
             arrays: list[NDArray[Any]] = [self.data.images(tuple(names))[:, None]]
             if self.labels:
                 arrays.append(self._label_maps(names))
             tensors = [torch.from_numpy(array) for array in arrays]
-            found += [tensor.pin_memory() if self.device.type == "cuda" else tensor for tensor in tensors]
-        return found
+            tensors_read += [tensor.pin_memory() if self.device.type == "cuda" else tensor for tensor in tensors]
+        return tensors_read
 
     def _label_maps(self, names: list[str]) -> NDArray[np.int32]:
         return np.stack([self.data.label_map(name) for name in names]).astype(np.int32)

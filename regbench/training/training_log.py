@@ -71,11 +71,11 @@ class LogWriter:
         self.process = psutil.Process()
         self.process.cpu_percent()  # the first answer is always 0: from here on it is counted
         self.began = self.wrote = time.monotonic()
-        kept = read(path) if step else None
+        earlier = read(path) if step else None
         lines: list[Line] = [{**header, "started": time.time()}]
-        if kept is not None and kept.header["training"] == header["training"]:
-            lines = [{**kept.header}, *(_until(line, step) for line in kept.lines)]
-            self.written = max((min(line["at"], step) for line in kept.lines), default=0)
+        if earlier is not None and earlier.header["training"] == header["training"]:
+            lines = [{**earlier.header}, *(_until(line, step) for line in earlier.lines)]
+            self.written = max((min(line["at"], step) for line in earlier.lines), default=0)
         try:
             write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
         except RegbenchError as error:
@@ -146,11 +146,11 @@ def head(path: Path) -> LogHeader | None:
 def head_of(text: str) -> LogHeader | None:
     """The same of what a file says, or of its first line."""
     try:
-        found = json.loads(text.partition("\n")[0])
+        header = json.loads(text.partition("\n")[0])
     except ValueError:
         return None
-    whole = isinstance(found, dict) and {"training", "started", "terms", "steps"} <= set(found)
-    return found if whole else None
+    whole = isinstance(header, dict) and {"training", "started", "terms", "steps"} <= set(header)
+    return header if whole else None
 
 
 def read(path: Path) -> Log | None:
@@ -166,16 +166,16 @@ def parsed(text: str) -> Log | None:
     first = head_of(text)
     if first is None:
         return None
-    found = []
+    entries = []
     for line in text.splitlines()[1:]:
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict):
-            found.append(entry)
+            entries.append(entry)
     names = {"step", "at", "time", *first["terms"]}
-    return Log(first, [line for line in found if names <= set(line)])
+    return Log(first, [line for line in entries if names <= set(line)])
 
 
 def _until(line: Line, step: int) -> Line:
@@ -191,7 +191,7 @@ def run_log(folder: Path) -> str:
     except OSError:
         pass
     try:
-        found = pyarrow.parquet.read_schema(folder / HISTORY).metadata or {}
+        metadata = pyarrow.parquet.read_schema(folder / HISTORY).metadata or {}
     except OSError:
         return ""
-    return str(json.loads(found.get(b"PANDAS_ATTRS", b"{}")).get(LIVE, ""))
+    return str(json.loads(metadata.get(b"PANDAS_ATTRS", b"{}")).get(LIVE, ""))

@@ -116,5 +116,5 @@ def _part(shape: tuple[Floats, Floats, Floats], y: Floats, length: float, noise:
 
 def _matern(distance: Floats) -> Floats:
     scaled = np.sqrt(5) * distance
-    found: Floats = (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
-    return found
+    correlation: Floats = (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
+    return correlation

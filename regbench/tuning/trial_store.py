@@ -52,10 +52,10 @@ def put_together(state: Path) -> None:
 def _together(state: Path) -> dict[str, Any]:
     path = _beside(state)
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return {}
-    return _read(path, found.st_mtime_ns, found.st_size)
+    return _read(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=16)  # who asks for one trial of a cell asks for the next

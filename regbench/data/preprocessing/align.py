@@ -47,17 +47,17 @@ def align(
     )
     try:
         start = sitk.CenteredTransformInitializer(fixed, moving, euler, sitk.CenteredTransformInitializerFilter.MOMENTS)
-        found = _optimise(sitk, fixed, moving, start)
+        best = _optimise(sitk, fixed, moving, start)
         if kind == "affine":
-            rigid = found
+            rigid = best
             affine.SetCenter(rigid.GetCenter())
             affine.SetMatrix(rigid.GetMatrix())
             affine.SetTranslation(rigid.GetTranslation())
-            found = _optimise(sitk, fixed, moving, affine)
+            best = _optimise(sitk, fixed, moving, affine)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RegbenchError(f"pre-alignment must find a map, but SimpleITK says: {reason}") from error
-    return _in_voxels(found, spacing_mm)
+    return _in_voxels(best, spacing_mm)
 
 
 def _itk(sitk: Any, array: NDArray[np.float32], spacing_mm: tuple[float, ...]) -> Any:

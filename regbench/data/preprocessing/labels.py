@@ -75,8 +75,8 @@ class Labelling:
         if missing:
             known = did_you_mean(str(missing[0]), map(str, self.found))
             raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
-        kept = self._keep if self._keep is not None else tuple(sorted(self.found))
-        return {label: names.get(label, f"label {label}") for label in kept}
+        labels = self._keep if self._keep is not None else tuple(sorted(self.found))
+        return {label: names.get(label, f"label {label}") for label in labels}
 
 
 def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -97,9 +97,9 @@ def names_by_id(names: Mapping[Any, Any] | None) -> dict[int, str]:
     Raises:
         RegbenchError: if an id is no integer.
     """
-    found = {}
+    by_id = {}
     for label, name in (names or {}).items():
         if not str(label).isdecimal():
             raise RegbenchError(f"label ids must be integers from 0, but got {label!r} (named {name!r}).")
-        found[int(label)] = str(name)
-    return found
+        by_id[int(label)] = str(name)
+    return by_id

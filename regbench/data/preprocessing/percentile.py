@@ -29,10 +29,10 @@ def percentiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[fl
 def _percentile(values: NDArray[np.float32], share: float) -> float:
     place = (values.size - 1) * (share / 100)
     first = int(place)
-    found = _ranks(values, first, min(first + 1, values.size - 1), share / 100)
-    if found is None:
+    ranks = _ranks(values, first, min(first + 1, values.size - 1), share / 100)
+    if ranks is None:
         return float(np.percentile(values, [share])[0])
-    low, high = found
+    low, high = ranks
     step, part = float(high - low), place - first  # numpy rounds the step to the type of the values, and no more
     return float(high) - step * (1 - part) if part >= 0.5 else float(low) + step * part
 

@@ -87,7 +87,7 @@ def preprocess(
     spacing = _spacing(spacing_mm, dims, raw.entries, headers, axes)
     size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
-    found: dict[int, str] = {}
+    label_names: dict[int, str] = {}
 
     target = _target(raw.entries, align_to)
     onto: list[NDArray[np.float32]] = []  # the image that all others are aligned with, once it is there
@@ -97,18 +97,20 @@ def preprocess(
         volume = _named(entry.id, entry.read)
         image = _clean(entry.id, volume, nan)
         low, high = float(image.min()), float(image.max())
-        kept, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
-        volume = replace(volume, image=image, labels=kept)  # what was read is let go
+        labels, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
+        volume = replace(volume, image=image, labels=labels)  # what was read is let go
         try:
             image = normalise(image, intensity, percentiles=percentiles, window=window, overwrite=True)
         except ValueError as error:
             raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         volume = replace(volume, image=image)
-        space = place(volume.header, ways, size, spacing, _foreground(image, kept) if centre == "foreground" else None)
+        space = place(
+            volume.header, ways, size, spacing, _foreground(image, labels) if centre == "foreground" else None
+        )
         if onto and entry is not target:
             before = resample(image, space, order=1, fill=float(image.min()))
             space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
-        record = {"range": [low, high], "labels_left_out": left_out, "labelled": kept is not None}
+        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None}
         return _on_grid(entry, volume, space, record)
 
     def make() -> Iterator[Subject]:
@@ -117,10 +119,10 @@ def preprocess(
             onto[:] = [work(next(job for job in jobs if job[0] is target)).image]
         # A volume that is waited for is a volume in memory; of small ones there may be many.
         yield from in_order(work, jobs, threads, held=threads * (1 if prod(size) > SMALL else 4))
-        found.update(labelling.final({**raw.names, **names_by_id(names)}))
+        label_names.update(labelling.final({**raw.names, **names_by_id(names)}))
 
     return Source(
-        tuple(entry.id for entry in raw.entries), size, spacing, found, raw.notes, raw.licences, make,
+        tuple(entry.id for entry in raw.entries), size, spacing, label_names, raw.notes, raw.licences, make,
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
@@ -149,10 +151,10 @@ def _named(subject: str, read: Any) -> Any:
 
 def _common(dims: Mapping[str, int]) -> int:
     first, expected = next(iter(dims.items()))
-    for name, found in dims.items():
-        if found != expected:
+    for name, count in dims.items():
+        if count != expected:
             raise RegbenchError(
-                f"all subjects must be 2D or all 3D, but `{first}` is {expected}D and `{name}` {found}D."
+                f"all subjects must be 2D or all 3D, but `{first}` is {expected}D and `{name}` {count}D."
             )
     return expected
 
@@ -233,7 +235,7 @@ def _foreground(image: NDArray[np.float32], labels: NDArray[np.int32] | None) ->
     low, high = float(image.min()), float(image.max())
     inner = labels > 0 if labels is not None and labels.any() else image > low + 0.1 * (high - low)
     places = [np.flatnonzero(inner.any(tuple(k for k in range(inner.ndim) if k != axis))) for axis in range(inner.ndim)]
-    return np.array([(found[0] + found[-1]) / 2 for found in places])
+    return np.array([(ends[0] + ends[-1]) / 2 for ends in places])
 
 
 def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:

@@ -33,12 +33,12 @@ def orient(header: Header, *, stored_as: str | None = None, keep: bool = False) 
         if sorted(axis for axis, _ in ends) != [0, 1, 2]:
             raise RegbenchError(f"`stored_as` must name three directions such as LIA, but got {stored_as!r}.")
     else:
-        found = _directions(header.affine.tobytes())
-        if not np.isfinite(found).all():
+        directions = _directions(header.affine.tobytes())
+        if not np.isfinite(directions).all():
             raise RegbenchError("the affine must say where each axis points, but does not. Set `orientation: keep`.")
-        ends = [(int(axis), int(sign)) for axis, sign in found]
-    kept = [(ends[axis][0], number, ends[axis][1]) for number, axis in enumerate(header.axes)]
-    return [(number, sign) for _, number, sign in sorted(kept)]
+        ends = [(int(axis), int(sign)) for axis, sign in directions]
+    used = [(ends[axis][0], number, ends[axis][1]) for number, axis in enumerate(header.axes)]
+    return [(number, sign) for _, number, sign in sorted(used)]
 
 
 @lru_cache(maxsize=64)
@@ -46,8 +46,8 @@ def _directions(affine: bytes) -> Array:
     """nibabel's, which takes as long as a small header's reading; the subjects of a scanner often have one affine."""
     import nibabel as nib
 
-    found: Array = nib.orientations.io_orientation(np.frombuffer(affine).reshape(4, 4))  # type: ignore[no-untyped-call]
-    return found
+    directions: Array = nib.orientations.io_orientation(np.frombuffer(affine).reshape(4, 4))  # type: ignore[no-untyped-call]
+    return directions
 
 
 def place(

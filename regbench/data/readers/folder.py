@@ -24,17 +24,17 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = Path(path).expanduser()
-    found, named = _files(root / images, pattern), _files(root / labels, "*")
-    if not found:
+    image_paths, named = _files(root / images, pattern), _files(root / labels, "*")
+    if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
-    lonely = [name for name in found if name not in named]
+    lonely = [name for name in image_paths if name not in named]
     if lonely:
         raise RegbenchError(
             f"every image must have labels of the same name in `{root / labels}`, but {len(lonely)} have none: "
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
     entries = tuple(
-        entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(found.items())
+        entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
     )
     return Raw(entries, {}, "The user's own images and labels, one file each.")
 
@@ -45,10 +45,10 @@ def _files(where: Path, pattern: str) -> dict[str, Path]:
         paths = sorted(path for path in where.iterdir() if path.match(pattern) and not path.name.startswith("."))
     except OSError as error:
         raise RegbenchError(f"`{where}` must be a readable folder, but got: {error.strerror}. Check `path`.") from error
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in paths:
         if suffix(path) in SUFFIXES:
-            if stem(path) in found:
-                raise RegbenchError(f"`{path}` and `{found[stem(path)].name}` are one subject. Remove one of them.")
-            found[stem(path)] = path
-    return found
+            if stem(path) in by_stem:
+                raise RegbenchError(f"`{path}` and `{by_stem[stem(path)].name}` are one subject. Remove one of them.")
+            by_stem[stem(path)] = path
+    return by_stem

@@ -145,8 +145,8 @@ def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
     if integers.size and (integers.min() < 0 or integers.max() >= 2**31):
         bad = integers.min() if integers.min() < 0 else integers.max()
         raise RegbenchError(f"`{where}`: labels must be 0 to 2147483647, but one is {bad}.")
-    kept = integers.dtype.kind in "iu" and integers.dtype.itemsize <= 4 and integers.dtype.isnative
-    return integers if kept else integers.astype(np.int32)
+    small = integers.dtype.kind in "iu" and integers.dtype.itemsize <= 4 and integers.dtype.isnative
+    return integers if small else integers.astype(np.int32)
 
 
 def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:

@@ -74,11 +74,11 @@ def learn2reg(
 def _json_file(path: Path) -> Path:
     if path.is_file():
         return path
-    found = sorted(path.glob("*dataset.json"))
-    if len(found) != 1:
-        count = ", ".join(file.name for file in found) or "none"
+    candidates = sorted(path.glob("*dataset.json"))
+    if len(candidates) != 1:
+        count = ", ".join(file.name for file in candidates) or "none"
         raise RegbenchError(f"`{path}` must have one `*_dataset.json`, but has {count}. Give the file as `path`.")
-    return found[0]
+    return candidates[0]
 
 
 def _mapping(source: Path) -> dict[str, Any]:
@@ -92,10 +92,10 @@ def _mapping(source: Path) -> dict[str, Any]:
 
 
 def _items(content: Mapping[str, Any], key: str, source: Path) -> list[Any]:
-    found = content.get(key, [])
-    if not isinstance(found, list):
-        raise RegbenchError(f"`{source}`, {key}: must be a list, but is {type(found).__name__}.")
-    return found
+    items = content.get(key, [])
+    if not isinstance(items, list):
+        raise RegbenchError(f"`{source}`, {key}: must be a list, but is {type(items).__name__}.")
+    return items
 
 
 def _name(value: Any, where: str) -> str:
@@ -111,31 +111,31 @@ def _case(name: str) -> str:
 
 def _listed(content: Mapping[str, Any], source: Path, modalities: tuple[int, ...] | None) -> dict[str, dict[str, str]]:
     """Parts of each image that may be used, by the image's name."""
-    found: dict[str, dict[str, str]] = {}
+    parts_of: dict[str, dict[str, str]] = {}
     for number, item in enumerate(_items(content, "training", source)):
         where = f"`{source}`, training[{number}]"
         parts = item if isinstance(item, dict) else {"image": item}
         name = _name(parts.get("image"), where)
-        if name in found:
+        if name in parts_of:
             raise RegbenchError(f"{where}: `{name}` stands twice.")
         last = re.search(r"_(\d{4})$", name)
         if modalities is None or (last and int(last[1]) in modalities):
-            found[name] = {key: value for key, value in parts.items() if isinstance(value, str)}
-    if not found:
+            parts_of[name] = {key: value for key, value in parts.items() if isinstance(value, str)}
+    if not parts_of:
         raise RegbenchError(f"`{source}`, training: must list images (of the `modalities` asked for), but has none.")
-    return found
+    return parts_of
 
 
 def _pairs(content: Mapping[str, Any], key: str, source: Path) -> list[tuple[str, str]]:
     """(fixed, moving) names under a key; older files write "0" and "1"."""
-    found = []
+    pairs = []
     for number, item in enumerate(_items(content, key, source)):
         where = f"`{source}`, {key}[{number}]"
         if not isinstance(item, dict):
             raise RegbenchError(f"{where}: must have `fixed` and `moving`, but got {item!r}.")
         fixed, moving = (item.get(new, item.get(old)) for new, old in (("fixed", "0"), ("moving", "1")))
-        found.append((_name(fixed, where), _name(moving, where)))
-    return found
+        pairs.append((_name(fixed, where), _name(moving, where)))
+    return pairs
 
 
 def _entry(
@@ -149,16 +149,16 @@ def _entry(
 ) -> Entry:
     where = f"`{source}`, training, {name}"
     image = inside(source.parent, parts["image"], where)
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for kind, (folder, ending) in kinds.items():
         # What the JSON does not list may still lie where the challenge's scripts look for it.
         beside = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
         if kind in parts:
-            found[kind] = inside(source.parent, parts[kind], f"{where}, {kind}")
+            paths[kind] = inside(source.parent, parts[kind], f"{where}, {kind}")
         elif "images" in image.parent.name and beside.is_file():
-            found[kind] = beside
+            paths[kind] = beside
     return entry(
-        name, image, label=found.get("label"), landmarks=found.get("keypoints"), mask=found.get("mask"),
+        name, image, label=paths.get("label"), landmarks=paths.get("keypoints"), mask=paths.get("mask"),
         group=_case(name), split=split, same_affine=same_affine,
     )  # fmt: skip
 

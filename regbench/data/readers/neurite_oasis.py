@@ -32,7 +32,7 @@ def neurite_oasis(*, path: str, dims: Literal[2, 3] = 2, labels: Literal[4, 24, 
     root = Path(path).expanduser()
     prefix = IMAGES[dims].partition("_")[0]
     try:
-        folders = sorted(found.name for found in root.iterdir() if (found / IMAGES[dims]).is_file())
+        folders = sorted(folder.name for folder in root.iterdir() if (folder / IMAGES[dims]).is_file())
     except OSError as error:
         raise RegbenchError(f"`{root}` must be a readable folder, but got: {error.strerror}. Check `path`.") from error
     if not folders:
@@ -55,9 +55,9 @@ def _names(path: Path) -> dict[int, str]:
     """Names from lines such as ``3  Left-Cerebral-Cortex 205 62 78``; none where the file is missing."""
     if not path.is_file():
         return {}
-    found = {}
+    names = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         words = line.split()
         if len(words) > 1 and words[0].isdecimal():
-            found[int(words[0])] = words[1]
-    return found
+            names[int(words[0])] = words[1]
+    return names

@@ -36,14 +36,14 @@ def arrays(
         RegbenchError: naming the file and the array at fault.
     """
     source = Path(path).expanduser()
-    found = read_npz(source, (images, labels), optional=(subjects,))
-    stack, maps = found[images], whole_numbers(found[labels], f"{source}: {labels}")
+    stored = read_npz(source, (images, labels), optional=(subjects,))
+    stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
     if stack.shape != maps.shape or stack.ndim not in (3, 4):
         raise RegbenchError(
             f"`{source}`: `{images}` and `{labels}` must both be (N, X, Y) or (N, X, Y, Z), "
             f"but got {stack.shape} and {maps.shape}."
         )
-    names = [str(name) for name in found.get(subjects, np.arange(len(stack)))]
+    names = [str(name) for name in stored.get(subjects, np.arange(len(stack)))]
     if len(names) != len(stack):
         raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
     header = _header(stack.shape[1:], spacing_mm, source)
@@ -143,17 +143,17 @@ def _loaded(name: str, header: Header, image: Array, labels: NDArray[np.int32]) 
 
 def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, ...]) -> Entry:
     def read() -> Volume:
-        found: Mapping[str, Array] = read_npz(path, (image, label))
-        kept = {name: values.squeeze() for name, values in found.items()}
-        if kept[image].shape != kept[label].shape:
+        stored: Mapping[str, Array] = read_npz(path, (image, label))
+        arrays = {name: values.squeeze() for name, values in stored.items()}
+        if arrays[image].shape != arrays[label].shape:
             raise RegbenchError(
-                f"`{path}`: `{image}` and `{label}` must have one shape, but got {kept[image].shape} and "
-                f"{kept[label].shape}."
+                f"`{path}`: `{image}` and `{label}` must have one shape, but got {arrays[image].shape} and "
+                f"{arrays[label].shape}."
             )
-        if kept[image].dtype.kind not in "iufb":
-            raise RegbenchError(f"`{path}`: `{image}` must be of real numbers, but has type {kept[image].dtype}.")
-        header = _header(kept[image].shape, spacing_mm, path)
-        return Volume(header, kept[image].astype(np.float32), whole_numbers(kept[label], f"{path}: {label}"))
+        if arrays[image].dtype.kind not in "iufb":
+            raise RegbenchError(f"`{path}`: `{image}` must be of real numbers, but has type {arrays[image].dtype}.")
+        header = _header(arrays[image].shape, spacing_mm, path)
+        return Volume(header, arrays[image].astype(np.float32), whole_numbers(arrays[label], f"{path}: {label}"))
 
     def head() -> Header:
         try:

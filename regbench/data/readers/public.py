@@ -96,8 +96,8 @@ def public(
     Raises:
         RegbenchError: if it cannot be fetched, is not what it should be, or there is no room.
     """
-    found = SETS[name].read(fetch(name, Path(store).expanduser() if store else None, base_url=base_url))
-    return replace(found, licences=(SETS[name].licence,))
+    raw = SETS[name].read(fetch(name, Path(store).expanduser() if store else None, base_url=base_url))
+    return replace(raw, licences=(SETS[name].licence,))
 
 
 def fetch(name: str, store: Path | None = None, *, base_url: str | None = None) -> Path:

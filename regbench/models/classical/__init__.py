@@ -35,8 +35,10 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 
 def software(name: str) -> dict[str, str]:
     """Versions of the packages that do the work of a baseline; none of what is not ours."""
-    found = versions() if name == "ants_syn" else {package: version(package) for package in PACKAGES.get(name, ())}
-    return dict(found)
+    versions_of = (
+        versions() if name == "ants_syn" else {package: version(package) for package in PACKAGES.get(name, ())}
+    )
+    return dict(versions_of)
 
 
 def settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def register(ants: Any, task: dict[str, Any]) -> None:
     fixed, moving = ants.image_read(task["fixed"]), ants.image_read(task["moving"])
     out = Path(task["out"])
     with tempfile.TemporaryDirectory(prefix=".ants-", dir=out.parent) as folder:
-        found = ants.registration(
+        result = ants.registration(
             fixed,
             moving,
             type_of_transform="SyN" if task["affine"] else "SyNOnly",
@@ -41,7 +41,7 @@ def register(ants: Any, task: dict[str, Any]) -> None:
             reg_iterations=tuple(task["iterations"]),
             outprefix=f"{folder}/stage_",
         )
-        whole = ants.apply_transforms(fixed, moving, found["fwdtransforms"], compose=f"{folder}/whole_")
+        whole = ants.apply_transforms(fixed, moving, result["fwdtransforms"], compose=f"{folder}/whole_")
         Path(whole).replace(out)
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)  # what is free goes back, or the next one would seem to need no memory

@@ -87,13 +87,13 @@ def python() -> str:
     Raises:
         UsageError: if there is none; says how to make it.
     """
-    found = os.environ.get(VARIABLE, DEFAULT)
-    if not Path(found).is_file():
+    interpreter = os.environ.get(VARIABLE, DEFAULT)
+    if not Path(interpreter).is_file():
         raise UsageError(
-            f"ants_syn needs a Python that has antspyx, but there is no `{found}`. "
+            f"ants_syn needs a Python that has antspyx, but there is no `{interpreter}`. "
             f"Run `make ants`, or set {VARIABLE} to one."
         )
-    return found
+    return interpreter
 
 
 def versions() -> Mapping[str, str]:
@@ -134,8 +134,8 @@ class _Program:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
-            found: dict[str, str] = json.loads(line)
-            return found
+            answer: dict[str, str] = json.loads(line)
+            return answer
         _program.cache_clear()  # the next pair gets a new one
         code = self._process.wait()
         self._complaints.seek(0)

@@ -53,6 +53,6 @@ def dipy_syn(
     metric = CCMetric(dims, sigma_diff=sigma, radius=radius)
     engine = SymmetricDiffeomorphicRegistration(metric, level_iters=list(iterations[-len(fitting) :]))
     engine.verbosity = 0
-    found = engine.optimize(pair.fixed.astype(np.float64), pair.moving.astype(np.float64))
+    mapping = engine.optimize(pair.fixed.astype(np.float64), pair.moving.astype(np.float64))
     # DIPY's mapping holds its inverse: `get_forward_field` is what takes fixed points to moving ones.
-    return np.ascontiguousarray(np.moveaxis(np.asarray(found.get_forward_field()), -1, 0), dtype=np.float32)
+    return np.ascontiguousarray(np.moveaxis(np.asarray(mapping.get_forward_field()), -1, 0), dtype=np.float32)

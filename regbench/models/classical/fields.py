@@ -48,10 +48,10 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     if form == "itk":
         values = from_itk(values, np.diag(pair.spacing_mm) if affine is None else affine[:dims, :dims])
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-        found = np.ascontiguousarray(values, dtype=np.float32)
-    if not np.isfinite(found).all():
+        field = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(field).all():
         raise RegbenchError(f"`{source}` must be finite in float32, but has NaN or infinite vectors.")
-    return found
+    return field
 
 
 def find(folder: Path, fixed: str, moving: str) -> Path:
