@@ -20,7 +20,7 @@ from regbench.models.classical import BASELINES, software
 from regbench.models.predict import registered, self_displacements
 from regbench.study.components import bind
 from regbench.study.layout import PANELS
-from regbench.study.specs import ComponentSpec, EvaluateSpec, TrainSpec
+from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, replacing
 from regbench.system.job_usage import clocked_items
@@ -28,6 +28,7 @@ from regbench.training.checkpoint import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
 INVERSE = "inverse_consistency_mm"
+OWN = ("similarity_before", "similarity_after")  # of the loss that a run was trained with
 Row = dict[str, str | int | float | None]
 
 
@@ -91,7 +92,7 @@ def _run(folder: Path, data: Dataset) -> tuple[_Run, nn.Module | None]:
     record, model = load_run(folder)
     if record["status"] != "complete":
         model = None
-    similarity = TrainSpec.from_json(record["job"]).similarity
+    similarity = ComponentSpec.from_json(record["job"]["similarity"])
     own = None if model is None else self_displacements(model, data)
     return _Run(record["lam"], record["status"], record["reason"], similarity, own), model
 
@@ -150,7 +151,8 @@ def _table(
         for row in rows:
             row[INVERSE] = directions.inverse_consistency(str(row["fixed"]), str(row["moving"]))
     complete = next((row for row in rows if row["status"] == "complete"), None)
-    names = list(complete) if complete else [*_row(spec, run, Failed("", "", ""), data), *metric_names(data), INVERSE]
+    failed = _row(spec, run, Failed("", "", ""), data)
+    names = list(complete) if complete else [*failed, *metric_names(data), *_similarity_names(run, spec), INVERSE]
     frame = pd.DataFrame(rows, columns=names)
     places = chosen(frame["dice"].to_numpy(dtype=np.float64))
     frame["lam"] = frame["lam"].astype(float)
@@ -192,6 +194,11 @@ class _Directions:
         return inverse_consistency_mm(np.load(there), np.load(back), self.spacing_mm)
 
 
+def _similarity_names(run: _Run, spec: EvaluateSpec) -> list[str]:
+    """The columns that `_similarities` fills, in their order."""
+    return [*(f"{SIMILARITY}{part.id}" for part in spec.similarities), *(OWN if run.similarity else ())]
+
+
 def _similarities(run: _Run, spec: EvaluateSpec) -> Callable[[Registered], dict[str, float]]:
     """The training similarity of a pair before and after its registration; those of the grid, after it."""
     own = bind(SIMILARITIES, run.similarity.name, run.similarity.parameters) if run.similarity else None
@@ -206,7 +213,7 @@ def _similarities(run: _Run, spec: EvaluateSpec) -> Callable[[Registered], dict[
         )
         values = {name: float(similarity(fixed, after)) for name, similarity in grid.items()}
         if own is not None:
-            values |= {"similarity_before": float(own(fixed, before)), "similarity_after": float(own(fixed, after))}
+            values |= dict(zip(OWN, (float(own(fixed, before)), float(own(fixed, after))), strict=True))
         return values
 
     return compare

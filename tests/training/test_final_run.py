@@ -24,7 +24,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import numba_loops
 from regbench.system.errors import RegbenchError
-from regbench.system.files import canonical_json, read_json
+from regbench.system.files import canonical_json, read_json, write_json
 from regbench.training.batches import draw_pairs
 from regbench.training.checkpoint import load_run
 from regbench.training.convergence import second_half
@@ -93,6 +93,27 @@ def test_a_diverged_run_is_rows_with_a_reason(data, job, tmp_path):
     assert len(rows) == len(data.pairs("test"))
     assert rows["dice"].isna().all()
     assert rows["reason"].str.contains("not finite").all()
+
+
+def test_a_run_whose_pairs_all_failed_has_the_columns_of_one_that_worked(data, job, tmp_path):
+    """No metric is computed to learn its name; a model that never moved an image onto itself lacks that one column."""
+    columns = []
+    for name, spec in (("works", job), ("fails", changed(job, steps=100, learning_rate=1e30))):
+        train(at(spec, 0.1), data, tmp_path / name)
+        evaluate(evaluate_spec(METHOD), data, tmp_path / name, tmp_path / f"{name}.parquet")
+        columns.append(list(pd.read_parquet(tmp_path / f"{name}.parquet")))
+    assert [column for column in columns[0] if column != "self_displacement_mm"] == columns[1]
+    assert "similarity_after" in columns[1]
+
+
+def test_a_record_of_another_version_is_still_evaluated(data, job, tmp_path):
+    """Of the spec in `run.json` only the similarity is asked; another version may have other keys of a training."""
+    train(at(job, 0.1), data, tmp_path / "run")
+    record = read_json(tmp_path / "run" / "run.json")
+    record["job"]["training"]["momentum"] = 0.9
+    write_json(tmp_path / "run" / "run.json", record)
+    evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
+    assert pd.read_parquet(tmp_path / "pairs.parquet")["dice"].notna().all()
 
 
 def test_a_cell_without_a_lambda_is_rows_with_a_reason(data, job, tmp_path):
