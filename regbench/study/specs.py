@@ -7,7 +7,7 @@ and `from_json` reads it back from a record. `code` is the fingerprint of the mo
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt
+from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
 from regbench.study.config import DatasetConfig, Training
@@ -32,9 +32,15 @@ class Spec(BaseModel):
         """The spec that `to_json` gave.
 
         Raises:
-            pydantic.ValidationError: if a key is missing, unknown or of another type.
+            RegbenchError: if a key is missing, unknown or of another type; names every one.
         """
-        return cls.model_validate(value, strict=False)
+        try:
+            return cls.model_validate(value, strict=False)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(str(part) for part in item['loc']) or 'it'}: {item['msg']}" for item in error.errors()]
+            raise RegbenchError(
+                f"a stored {cls.__name__} must be one of this regbench, but got: {'; '.join(wrong)}. Make it anew."
+            ) from None
 
 
 class ComponentSpec(Spec):

@@ -63,7 +63,10 @@ def load_checkpoint(path: Path) -> nn.Module | None:
     stored = read_checkpoint(path)
     if stored["weights"] is None:
         return None
-    parts = {kind: ComponentSpec.from_json(stored[kind]) for kind in ("model", "similarity", "regularizer")}
+    try:
+        parts = {kind: ComponentSpec.from_json(stored[kind]) for kind in ("model", "similarity", "regularizer")}
+    except RegbenchError as error:
+        raise RegbenchError(f"`{path}`: {error}") from None
     terms = objective(parts["similarity"], parts["regularizer"], stored["lam"])
     model = build_model(parts["model"], stored["dims"], terms)
     model.load_state_dict(stored["weights"])

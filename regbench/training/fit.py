@@ -137,7 +137,7 @@ def _without_training(model: nn.Module, log_path: Path | None, header: LogHeader
 def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> LogHeader:
     """The first line of a training's log."""
     return {
-        "training": training_digest(spec, data.checksum),
+        "training": training_digest(spec.to_json(), data.checksum),
         "lam": spec.lam,
         "seed": spec.seed,
         "steps": spec.training.steps,

@@ -7,14 +7,14 @@ is full costs a warning. The first line says which training it is. A training th
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import psutil
 import pyarrow.parquet
+from pydantic import JsonValue
 
-from regbench.study.specs import TrainSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import HISTORY, LIVE, digest, write_text
 from regbench.system.provenance import Environment
@@ -47,9 +47,9 @@ def stride(steps: int, points: int = POINTS) -> int:
     return max(-(-steps // points), 1)
 
 
-def training_digest(spec: TrainSpec, data_sha256: str) -> str:
-    """Digest that links a log to its training."""
-    return digest([spec.to_json(), data_sha256])
+def training_digest(spec: Mapping[str, JsonValue], data_sha256: str) -> str:
+    """Digest that links a log to its training, by the JSON of its spec (`run.json` holds it as `job`)."""
+    return digest([dict(spec), data_sha256])
 
 
 class LogWriter:

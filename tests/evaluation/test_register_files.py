@@ -152,6 +152,15 @@ def between(x, low, high):
     return np.clip((x - low) / (high - low), 0, 1)
 
 
+def test_a_checkpoint_whose_method_has_another_form_is_named(tmp_path):
+    stored = torch.load(checkpoint(tmp_path / "c.pt"), weights_only=True)
+    torch.save({**stored, "model": {"name": "voxelmorph", "params": {}}}, tmp_path / "c.pt")
+    with pytest.raises(
+        RegbenchError, match=r"c\.pt`: a stored ComponentSpec .*parameters: Field required.*Make it anew"
+    ):
+        load_checkpoint(tmp_path / "c.pt")
+
+
 @pytest.mark.parametrize(
     ("preparation", "expected"),
     [

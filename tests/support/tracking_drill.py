@@ -61,8 +61,8 @@ class Drill:
         training_log.FIRST = self.pace  # a line at every look, whatever the clock says
         folder = self.lay.run("brains", METHOD, seed)
         job, steps = at(final_spec(self.study, METHOD, seed), 0.5), self.study.config.training.steps
-        header = {"training": training_digest(job, DATA), "lam": 0.5, "seed": seed, "steps": steps, "terms": self.terms,
-                  "data_sha256": DATA, "environment": self.environment}  # fmt: skip
+        header = {"training": training_digest(job.to_json(), DATA), "lam": 0.5, "seed": seed, "steps": steps,
+                  "terms": self.terms, "data_sha256": DATA, "environment": self.environment}  # fmt: skip
         curve = [[value(seed, term, step) for term in range(len(self.terms))] for step in range(1, steps + 1)]
         with owning(self.lay.training_state("brains", METHOD, seed).with_suffix(".owner"), f"seed {seed}"):
             kept = training_log.read(folder / LIVE)
