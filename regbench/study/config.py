@@ -49,6 +49,13 @@ Count = Annotated[int, Field(ge=1)]
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, _ and -")]
 
 
+Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
+Pruner = Literal["none", "median", "halving", "wilcoxon"]
+Goal = Literal["dice", "dice_ndv"]
+Kind = Literal["float", "int", "choice"]  # of a dimension
+Scale = Literal["linear", "log"]
+
+
 class Strict(BaseModel):
     """No unknown keys, no silent conversion, no change after loading."""
 
@@ -178,12 +185,12 @@ class Dimension(Strict):
     similarity: str = Field(default="*", description="id of a similarity, or * for all")
     regularizer: str = Field(default="*", description="id of a regularizer, or * for all")
     model: str = Field(default="*", description="id of a model, or * for all")
-    type: Literal["float", "int", "choice"] = "float"
+    type: Kind = "float"
     range: tuple[Number, Number] | None = Field(default=None, description="lowest and highest value")
     choices: tuple[Annotated[Any, BeforeValidator(_number)], ...] | None = Field(
         default=None, description="of the type `choice`"
     )
-    scale: Literal["linear", "log"] = "linear"
+    scale: Scale = "linear"
     step: Count | None = Field(default=None, description="of the type `int`: 2 keeps a window odd")
 
     @field_serializer("range")
@@ -232,9 +239,9 @@ class Tuning(Strict):
     trials: Count
     round_size: Count = Field(default=4, description="trials proposed together; part of the protocol, not of the speed")
     steps: Count = Field(description="training steps of one trial")
-    sampler: Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"] = "gp"
+    sampler: Sampler = "gp"
     search: tuple[Dimension, ...] = Field(default=(), description="what is searched beside lambda")
-    objective: Literal["dice", "dice_ndv"] = Field(default="dice", description="one goal, or Dice up and NDV down")
+    objective: Goal = Field(default="dice", description="one goal, or Dice up and NDV down")
     constraint: Literal["none", "ndv"] = Field(
         default="none", description="ndv: the sampler learns that NDV must be at most `ndv_limit_percent`"
     )
@@ -242,9 +249,7 @@ class Tuning(Strict):
         default="trials", description="what every cell has the same of; `trials` is then the most of them"
     )
     budget_amount: Positive | None = Field(default=None, description="of steps or seconds, for each cell")
-    pruner: Literal["none", "median", "halving", "wilcoxon"] = Field(
-        default="none", description="ends a trial by what finished rounds reached at the same step"
-    )
+    pruner: Pruner = Field(default="none", description="ends a trial by what finished rounds reached at the same step")
     prune_at: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = Field(
         default=(0.25, 0.5), description="shares of a trial's steps at which it is judged"
     )
@@ -259,7 +264,7 @@ class Tuning(Strict):
         "the noise of a trial; none where nothing is trained",
     )
     trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
-    selection: Literal["dice", "dice_ndv"] = Field(
+    selection: Goal = Field(
         default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
     )
     ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5

@@ -10,10 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import DatasetConfig, Training
+from regbench.study.config import DatasetConfig, Goal, Kind, Pruner, Sampler, Scale, Training
 from regbench.system.errors import RegbenchError
-
-Rule = Literal["dice", "dice_ndv"]
 
 
 class Spec(BaseModel):
@@ -77,10 +75,10 @@ class DimensionSpec(Spec):
     """One dimension of a search: lambda, a keyword of a component, or a number of the training."""
 
     name: str
-    type: Literal["float", "int", "choice"] = "float"
+    type: Kind = "float"
     range: tuple[StrictInt, StrictInt] | tuple[float, float] | None = None  # of whole numbers they stay whole
     choices: tuple[JsonValue, ...] | None = None
-    scale: Literal["linear", "log"] = "linear"
+    scale: Scale = "linear"
     step: int | None = None
 
 
@@ -113,16 +111,16 @@ class ProposeSpec(SearchSpec):
     cell: str
     trials: int
     round_size: int
-    sampler: Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
+    sampler: Sampler
     seed: int
-    objective: Rule
+    objective: Goal
     ndv_limit_percent: float | None
     budget: BudgetSpec | None
     code: str
     repeats: int = 0
     training_seed: int = 0
     steps: int = 0
-    pruner: Literal["none", "median", "halving", "wilcoxon"] = "none"
+    pruner: Pruner = "none"
     rungs: tuple[int, ...] = ()
 
 
@@ -132,7 +130,7 @@ class SelectSpec(SearchSpec):
     method: str
     replicate: int
     value: float | None
-    selection: Rule
+    selection: Goal
     ndv_limit_percent: float
     code: str
 

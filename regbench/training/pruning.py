@@ -1,15 +1,15 @@
 """Ending a trial early: by what finished rounds reached at the same step, so that it depends on no worker's speed."""
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
+from regbench.study.config import Pruner
 from regbench.study.specs import Spec
 
 KEPT = 2  # successive halving keeps one in two at each rung
 LEVEL = 0.1  # of the one-sided test, Optuna's default
-Rule = Literal["none", "median", "halving", "wilcoxon"]
 
 
 class Rung(Spec):
@@ -36,7 +36,7 @@ class RungReport(TypedDict):
 class PruneSpec(Spec):
     """What the trials of a round are held against."""
 
-    rule: Rule
+    rule: Pruner
     rungs: tuple[Rung, ...]
 
 
@@ -48,7 +48,7 @@ def verdict(reference: PruneSpec, step: int, pairs: Sequence[float]) -> str:
     return f"pruned at step {step} by {reference.rule}: Dice {float(np.mean(pairs)):.4f}"
 
 
-def _worse(rule: Rule, rung: Rung, pairs: Sequence[float]) -> bool:
+def _worse(rule: Pruner, rung: Rung, pairs: Sequence[float]) -> bool:
     mean = float(np.mean(pairs))
     if rule == "median":
         return mean < float(np.median(rung.dice))

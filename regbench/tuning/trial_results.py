@@ -8,8 +8,9 @@ from typing import NotRequired, TypedDict, cast
 import numpy as np
 from pydantic import JsonValue
 
+from regbench.study.config import Pruner
 from regbench.system.provenance import Environment
-from regbench.training.pruning import PruneSpec, Rule, Rung, RungReport
+from regbench.training.pruning import PruneSpec, Rung, RungReport
 from regbench.tuning.space import Point
 
 
@@ -111,7 +112,7 @@ def with_worst_for_failed(results: Sequence[TrialResult]) -> list[TrialResult]:
     ]
 
 
-def pruning_against(rule: Rule, steps: Sequence[int], earlier: Sequence[TrialResult]) -> PruneSpec:
+def pruning_against(rule: Pruner, steps: Sequence[int], earlier: Sequence[TrialResult]) -> PruneSpec:
     """What a round's trials are held against: at each rung the Dice of earlier trials, and the best one's by pair.
 
     Args:
@@ -122,7 +123,7 @@ def pruning_against(rule: Rule, steps: Sequence[int], earlier: Sequence[TrialRes
     return PruneSpec(rule=rule, rungs=tuple(_rung(rule, step, by_number(earlier)) for step in steps))
 
 
-def _rung(rule: Rule, step: int, earlier: Sequence[TrialResult]) -> Rung:
+def _rung(rule: Pruner, step: int, earlier: Sequence[TrialResult]) -> Rung:
     reached = [
         (result, report["dice"]) for result in earlier for report in result.get("reports", ()) if report["step"] == step
     ]
