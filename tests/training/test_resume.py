@@ -224,6 +224,21 @@ def test_the_best_weights_are_kept_and_patience_ends_the_training(make, data, mo
     assert not torch.equal(weights(found.model), weights(build_model(make().model, 2)))
 
 
+def test_the_weights_that_are_kept_are_those_of_the_best_validation(make, data, monkeypatch):
+    """Best at step 4 and ended at 8, against a training that ended at 4."""
+    kept = []
+    for keep, patience, dice in (("best", 2, [0.2, 0.5, 0.4, 0.3]), ("last", 1, [0.2, 0.1])):
+        scores = iter(dice)
+        monkeypatch.setattr(
+            "regbench.training.trainer.validate",
+            lambda *_, scores=scores: {"dice": [next(scores)], "ndv_percent": [0.0]},
+        )
+        training = fit(at(make(50, validate_every=2, keep=keep, patience=patience), 0.1), data)
+        kept.append((len(training.history["loss"]), weights(training.model)))
+    assert [steps for steps, _ in kept] == [8, 4]
+    assert torch.equal(kept[0][1], kept[1][1])
+
+
 def test_augmentation_draws_from_the_step_and_changes_what_it_says():
     fixed, moving = torch.rand(2, 3, 1, 12, 10)
     labels = (torch.rand(3, 2, 12, 10) > 0.5).float()
