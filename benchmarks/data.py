@@ -24,6 +24,7 @@ import scipy.ndimage  # noqa: F401 - both sides have it imported before the cloc
 
 import regbench.data.preprocessing.preprocess  # noqa: F401 - likewise; `prepare` imports it when a dataset needs it
 from regbench.data.prepare import prepare
+from regbench.study.specs import PrepareSpec
 from regbench.system import memory as heap
 
 FULL = (160, 192, 224)
@@ -80,10 +81,10 @@ def summary(found: list[dict[str, float]], threads: int) -> dict[str, float]:
 
 def one(side: str, folder: Path, threads: int) -> dict[str, float]:
     """Do the work of one side once."""
-    spec = {
-        "id": "d", "source": "folder", "parameters": {"path": str(folder)}, "pairs": {"validation": 1, "test": 1},
-        "splits": {"train": "rest", "validation": 2, "test": 2}, "preprocessing": {},
-    }  # fmt: skip
+    spec = PrepareSpec(
+        id="d", source="folder", parameters={"path": str(folder)}, pairs={"validation": 1, "test": 1},
+        splits={"train": "rest", "validation": 2, "test": 2}, code="",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as temporary:
         before, start = memory(), time.perf_counter()
         if side == "regbench":

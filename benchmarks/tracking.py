@@ -101,7 +101,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
         drill = Drill(Path(folder), uri, jobs=options.jobs, steps=options.steps, metrics=options.metrics, pace=PACE)
         tracker = drill.tracker("--follow", "--interval", "1", "--head", "1")  # until it is told to end
         began = time.monotonic()
-        jobs = {seed: drill.start(seed) for seed in drill.config.seeds}
+        jobs = {seed: drill.start(seed) for seed in drill.study.config.seeds}
         trouble(drill, jobs, found)
         for job in jobs.values():
             job.join()

@@ -1,5 +1,7 @@
 """Controls: a registration that cannot fail and one that means nothing, in every table and in no comparison."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,6 +224,10 @@ def test_the_table_says_what_is_fooled(reported):
     assert "| Dice ↑" in shown
     assert "| similarity mse ↓" in shown
     assert (reported.layout.tables / "controls.tex").exists()
+    best = {entry["method"] for entry in summary["methods"] if entry["rank"] == 1}
+    printed = {method for method in by_name if re.search(rf"\| \**{re.escape(method)}\** *\|", shown)}
+    assert printed == {"identity", "control_self", "control_sort", *best}, "of the cells the best stands for all"
+    assert len(by_name) > len(printed)
 
 
 def test_a_column_that_beats_every_method_is_fooled_though_identity_has_it_perfect(reported):
