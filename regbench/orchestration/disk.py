@@ -1,7 +1,7 @@
 """How much disk and how many files a study needs: from the config, and from the prepared data where these lie there."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -24,7 +24,14 @@ SMALL = 5_000.0  # record and logs of a run
 LIVE_HEADER, LIVE_POINT = 1_000.0, 75.0  # of a training's own log (regbench.training.training_log)
 
 
-def files(study: Study, jobs: Iterable[Job]) -> dict[str, int]:
+class Inodes(TypedDict):
+    """What a file system counts."""
+
+    files: int
+    folders: int
+
+
+def files(study: Study, jobs: Iterable[Job]) -> Inodes:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
     number, folders = 0, set[str]()
     for job in jobs:

@@ -6,15 +6,15 @@ are none. Sizes are of the formats, and of the prepared data where these lie the
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-from regbench.orchestration.disk import disk, files
+from regbench.orchestration.disk import Inodes, disk, files
 from regbench.orchestration.jobs import CELL, Job, of_cell, of_dataset, of_study
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
@@ -33,6 +33,35 @@ WITHOUT_EFFECT_ON_TIME = {
 }  # fmt: skip
 SAMPLE = 20  # runs of a method that are read
 START = 6.0  # seconds that a Slurm job holds its node before and after its work (docs/scaling.md)
+
+
+class Hours(TypedDict):
+    """Hours on one device: by rule, in all, and by the clock; `guessed` names methods that were not measured."""
+
+    device: str
+    by_rule: dict[str, float]
+    total: float
+    at_once: int
+    wall: float
+    guessed: list[str]
+    unknown: list[str]
+
+
+class Estimate(TypedDict):
+    """The answer of `regbench plan --json`."""
+
+    study: str
+    jobs: dict[str, int]
+    runs: int
+    trials: int
+    searches: int
+    training_steps: int
+    trial_steps: int
+    mlflow_runs: int
+    slurm_start_hours: float
+    disk_bytes: dict[str, float | None]
+    files: Inodes
+    hours: list[Hours]
 
 
 @dataclass
@@ -61,7 +90,7 @@ class Calibration:
         return float(np.mean(self.beside)) if self.beside else self.around_mean
 
 
-def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -> dict[str, Any]:
+def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -> Estimate:
     """Everything as JSON.
 
     Args:
@@ -77,7 +106,8 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
     trials = searches * study.config.tuning.trials
     runs = list(study.runs())
     trained = [run for run in runs if study.method(run[1]).needs_training]
-    answer = {
+    calibration = calibrations(study, measured)
+    return {
         "study": study.name,
         "jobs": dict(counts),
         "runs": len(runs),
@@ -94,10 +124,8 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(study),
         "files": files(study, jobs),
+        "hours": [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())],
     }
-    calibration = calibrations(study, measured)
-    answer["hours"] = [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())]
-    return answer
 
 
 def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
@@ -185,8 +213,7 @@ def _key(study: Study, method: str) -> str:
     )
 
 
-def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> dict[str, Any]:
-    """Hours on one device, by rule, in all, and by the clock; `guessed` names methods that were not measured."""
+def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> Hours:
     hours: dict[str, float] = defaultdict(float)
     chains: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     guessed, unknown = set[str](), set[str]()
@@ -239,7 +266,7 @@ def _steps(study: Study, job: Job) -> int:
     return study.config.tuning.steps * (int(last) - int(first) + 1)
 
 
-def text(answer: Mapping[str, Any]) -> str:
+def text(answer: Estimate) -> str:
     """The answer of `estimate` for a terminal."""
     budget = f"{answer['trials']} trials" + (f" in {answer['searches']} searches" if answer["searches"] else "")
     lines = [f"study {answer['study']}: {answer['runs']} runs, {budget}"]

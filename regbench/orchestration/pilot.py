@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from regbench.metrics import COMPARABLE, METRICS
 from regbench.statistics import needs
+from regbench.statistics.power import Needs
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError, did_you_mean
@@ -36,7 +37,18 @@ def wish(text: str) -> tuple[str, float]:
     return metric, value
 
 
-def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] = ()) -> list[dict[str, Any]]:
+class Needed(TypedDict):
+    """What a pilot says of one dataset and model."""
+
+    pilot: str
+    dataset: str
+    model: str
+    comparisons: int
+    noise: dict[str, float | None]
+    needs: Needs
+
+
+def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] = ()) -> list[Needed]:
     """Seeds, subjects and pairs that tell two cells apart that differ by `width`, or show equal ones to be so.
 
     Args:
@@ -57,7 +69,7 @@ def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] 
     models = {model.id for model in study.config.models}
     cells = len(study.config.grid.similarities) * len(study.config.grid.regularizers)
     needed = [
-        {"pilot": str(folder), "dataset": dataset, "model": model, **_needed(entry, width, cells)}
+        _needed((str(folder), dataset, model), entry, width, cells)
         for folder in folders
         for dataset, model, entry in _judged(folder, metric)
         if model in models
@@ -71,7 +83,7 @@ def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] 
     return needed
 
 
-def text(needed: Sequence[Mapping[str, Any]], study: Study, metric: str, width: float) -> str:
+def text(needed: Sequence[Needed], study: Study, metric: str, width: float) -> str:
     """What `to_decide` found, for a terminal."""
     unit = METRICS[metric].unit
     size = f"{width:g}{'' if unit == '1' else ' ' + unit} of {metric}"
@@ -98,7 +110,7 @@ def _judged(folder: Path, metric: str) -> Iterator[tuple[str, str, dict[str, Any
                 yield dataset, model, metrics[metric]
 
 
-def _needed(entry: Mapping[str, Any], width: float, cells: int) -> dict[str, Any]:
+def _needed(place: tuple[str, str, str], entry: Mapping[str, Any], width: float, cells: int) -> Needed:
     """From the mean of what the pilot's comparisons say of each noise."""
     known = [c for c in entry["pairs"] if c["se_subjects"] is not None]
     subjects, cases, units = (int(np.median([c[name] for c in known])) for name in ("subjects", "n", "runs"))
@@ -106,7 +118,11 @@ def _needed(entry: Mapping[str, Any], width: float, cells: int) -> dict[str, Any
     by_run = float(np.mean([c["se_runs"] ** 2 for c in known]))
     comparisons = max(cells * (cells - 1) // 2, 1)
     runs = (by_run, max(float(entry["noise"]["df_runs"] or 1.0), 1.0), units) if by_run else None
+    pilot, dataset, model = place
     return {
+        "pilot": pilot,
+        "dataset": dataset,
+        "model": model,
         "comparisons": comparisons,
         "noise": dict(entry["noise"]),
         "needs": needs(

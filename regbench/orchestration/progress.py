@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import JsonValue
 
 from regbench.orchestration import snakemake_log
 from regbench.orchestration.jobs import WHOLE_CELL, Job, of_cell, of_dataset
@@ -21,6 +23,9 @@ from regbench.system.files import RUN, canonical_json, read_json, write_json
 from regbench.system.job_usage import last_lines, seconds_in
 from regbench.system.ownership import alive
 from regbench.tuning.space import at_choice
+
+if TYPE_CHECKING:  # torch, which no head loads
+    from regbench.training.checkpoint import RunRecord
 
 # `stopped`: begun, and its process is gone without a result; the same command goes on from there.
 State = Literal["done", "running", "failed", "stopped", "not started"]
@@ -41,7 +46,7 @@ class Cell:
     reason: str = ""
     jobs: list[tuple[Job, State, str]] = field(default_factory=list)  # job, its state, and why it is not done
     seeds: list[int] = field(default_factory=list)  # whose test pairs are evaluated
-    records: dict[int, dict[str, Any]] = field(default_factory=dict)  # the runs that are trained, by seed
+    records: dict[int, "RunRecord"] = field(default_factory=dict)  # the runs that are trained, by seed
 
 
 @dataclass
@@ -95,7 +100,7 @@ class _Look:
 
     def cell(self, dataset: str, method: str, prepare: tuple[Job, State, str], data: str | None) -> Cell:
         cell = Cell(dataset, method)
-        chosen: dict[int, dict[str, Any]] = {}  # by search
+        chosen: dict[int, dict[str, JsonValue]] = {}  # by search
         for job in of_cell(self.study, dataset, method):
             state, reason = self.state(job)
             if job.rule == "select" and state == "done":
@@ -129,14 +134,14 @@ class _Look:
         return state, reason
 
     def _record(
-        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, Any]], data: str | None
-    ) -> dict[str, Any] | None:
+        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, JsonValue]], data: str | None
+    ) -> "RunRecord | None":
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
         path = self.layout.run_record(cell.dataset, cell.method, seed)
         chosen = searches.get(self.study.replicate_of(seed))
         if chosen is None or str(path) not in self.files:
             return None
-        record: dict[str, Any] = read_json(path)
+        record: RunRecord = read_json(path)
         spec = at_choice(final_spec(self.study, cell.method, seed), chosen).to_json()
         same = record.get("job") == spec or canonical_json(record.get("job")) == canonical_json(spec)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:

@@ -1,14 +1,14 @@
 """`regbench status`: how far a study is, what failed and why, how long it will take, and who leads so far."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from regbench.orchestration.jobs import Job
-from regbench.orchestration.progress import Cell, Progress, progress
+from regbench.orchestration.progress import Cell, Progress, State, progress
 from regbench.study.methods import Study
 from regbench.system.files import read_json
 from regbench.system.job_usage import seconds_in
@@ -16,14 +16,64 @@ from regbench.system.job_usage import seconds_in
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
 SAMPLE = 50  # jobs of a rule whose times are read
 QUICK = ("propose", "select")  # seconds each: their logs say nothing, and they are not counted
-STATES = ("done", "running", "failed", "stopped", "not started")
+STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "not started")
 
 
-def status(study: Study) -> dict[str, Any]:
+class Eta(TypedDict):
+    """The work that remains; `seconds` is None where no job runs."""
+
+    seconds: float | None
+    work_seconds: float
+    at_once: int
+    unknown: list[str]
+
+
+class Leader(TypedDict):
+    """A cell with its validation Dice; without `seeds`, that of its best trial."""
+
+    dataset: str
+    method: str
+    seeds: int
+    dice: float
+    lam: float
+
+
+class Unfinished(TypedDict):
+    """A cell that is not done."""
+
+    dataset: str
+    method: str
+    state: State
+    reason: str
+
+
+class Preparation(TypedDict):
+    """A job of a dataset that belongs to no cell."""
+
+    rule: str
+    dataset: str
+    state: State
+    reason: str
+
+
+class Status(TypedDict):
+    """The answer of `regbench status --json`."""
+
+    study: str
+    head: bool
+    cells: dict[State, int]
+    jobs: dict[State, int]
+    eta: Eta
+    best: list[Leader]
+    not_done: list[Unfinished]
+    datasets: list[Preparation]
+
+
+def status(study: Study) -> Status:
     """Everything the files say, as JSON."""
     now = progress(study)
-    cells = Counter[str](cell.state for cell in now.cells)
-    jobs = Counter[str](state for _, state, _ in now.jobs)
+    cells = Counter[State](cell.state for cell in now.cells)
+    jobs = Counter[State](state for _, state, _ in now.jobs)
     return {
         "study": study.name,
         "head": now.head,
@@ -43,11 +93,10 @@ def status(study: Study) -> dict[str, Any]:
     }
 
 
-def text(answer: Mapping[str, Any]) -> str:
+def text(answer: Status) -> str:
     """The answer of `status` for a terminal."""
     lines = [f"study {answer['study']}"]
-    for kind in ("cells", "jobs"):
-        counts = answer[kind]
+    for kind, counts in (("cells", answer["cells"]), ("jobs", answer["jobs"])):
         words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
     if answer["head"] or answer["not_done"]:
@@ -82,7 +131,7 @@ def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
     return means
 
 
-def eta(study: Study, now: Progress) -> dict[str, Any]:
+def eta(study: Study, now: Progress) -> Eta:
     """Seconds that remain: the work divided by what runs at once, but no less than the longest cell's own jobs.
 
     Rules of which no job has ended yet are named in `unknown` and not counted.
@@ -114,7 +163,7 @@ def eta(study: Study, now: Progress) -> dict[str, Any]:
     }
 
 
-def _eta_words(answer: Mapping[str, Any]) -> str:
+def _eta_words(answer: Eta) -> str:
     more = f"; {', '.join(answer['unknown'])} not measured yet, not counted" if answer["unknown"] else ""
     if not answer["work_seconds"]:
         return f"unknown: no job has ended yet{more}"
@@ -132,12 +181,12 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def best(study: Study, cells: Iterable[Cell]) -> list[dict[str, Any]]:
+def best(study: Study, cells: Iterable[Cell]) -> list[Leader]:
     """The cell of highest mean validation Dice of each dataset and model; of its trials where no run has ended.
 
     Test scores are not looked at: a study that is watched while it runs would be tempted by them.
     """
-    leaders: dict[tuple[str, str], dict[str, Any]] = {}
+    leaders: dict[tuple[str, str], Leader] = {}
     for cell in cells:
         method = study.method(cell.method)
         entry = _score(study, cell) if method.model else None
@@ -149,21 +198,21 @@ def best(study: Study, cells: Iterable[Cell]) -> list[dict[str, Any]]:
     return list(leaders.values())
 
 
-def _order(entry: Mapping[str, Any]) -> tuple[bool, float]:
+def _order(entry: Leader) -> tuple[bool, float]:
     return entry["seeds"] > 0, entry["dice"]  # a run of full length counts before any trial
 
 
-def _score(study: Study, cell: Cell) -> dict[str, Any] | None:
-    records = [
-        r for r in cell.records.values() if r["status"] == "complete" and r["validation"].get("dice") is not None
-    ]
-    entry: dict[str, Any] = {"dataset": cell.dataset, "method": cell.method, "seeds": len(records)}
-    if records:
-        dice = float(np.mean([record["validation"]["dice"] for record in records]))
-        return entry | {"dice": dice, "lam": records[0]["lam"]}
+def _score(study: Study, cell: Cell) -> Leader | None:
+    complete = [record for record in cell.records.values() if record["status"] == "complete"]
+    scores = [(dice, record["lam"]) for record in complete if (dice := record["validation"].get("dice")) is not None]
+    if scores and scores[0][1] is not None:
+        dice, lam = float(np.mean([dice for dice, _ in scores])), scores[0][1]
+        return Leader(dataset=cell.dataset, method=cell.method, seeds=len(scores), dice=dice, lam=lam)
     ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
     chosen = read_json(study.layout.selected(cell.dataset, cell.method, ended[0]))
     trial = chosen.get("by_dice")
-    return entry | {"dice": trial["dice"], "lam": trial["lam"]} if trial and trial.get("dice") is not None else None
+    if not trial or trial.get("dice") is None:
+        return None
+    return Leader(dataset=cell.dataset, method=cell.method, seeds=0, dice=trial["dice"], lam=trial["lam"])

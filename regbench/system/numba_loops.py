@@ -80,11 +80,11 @@ def jit(function: Callable[..., Any], *, reorder: bool = False) -> Callable[...,
     import numba  # noqa: PLC0415
 
     freedom = {"contract", "nsz", "reassoc"} if reorder else {"contract", "nsz"}
-    options: dict[str, Any] = {"nogil": True, "fastmath": freedom, "error_model": "numpy", "_nrt": False}
+    made_by = functools.partial(numba.njit, nogil=True, fastmath=freedom, error_model="numpy", _nrt=False)
     try:
-        compiled: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+        compiled: Callable[..., Any] = made_by(cache=True)(function)
     except RuntimeError:  # neither the package's folder nor the home can be written: compiled in each process
-        compiled = numba.njit(**options)(function)
+        compiled = made_by()(function)
     return compiled
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from regbench.system.errors import RegbenchError
 from regbench.system.slurm import holder_lives
@@ -57,13 +57,22 @@ class Watch:
         return "dead" if now - self.since >= STALE else "unknown"
 
 
+class Holder(TypedDict):
+    """What the file of an owner says of its process."""
+
+    host: str
+    pid: int
+    job: str  # of Slurm; empty outside of it
+    beat: int
+
+
 class Owner:
     """What holds `path` from `take` to `release`."""
 
     def __init__(self, path: Path, what: str) -> None:
         self.path, self.what = path, what
         self.descriptor = -1
-        self.record: dict[str, Any] = {
+        self.record: Holder = {
             "host": platform.node(),
             "pid": os.getpid(),
             "job": _own_job(),
@@ -123,17 +132,19 @@ class Owner:
             return self._leave("unknown")
         text = self._read()
         record = _parse(text)
-        if not record or (locks and record.get("host") == self.record["host"]):
+        if record is None or (locks and record["host"] == self.record["host"]):
             return None
         state = self.watch.look(text, _other_job(record))
         return None if state == "dead" else self._leave(state)
 
     def _leave(self, state: State) -> tuple[State, str]:
-        record = _parse(self._read())
+        holder = _parse(self._read())
         os.close(self.descriptor)
         self.descriptor = -1
-        job = f" (Slurm job {record['job']})" if record.get("job") else ""
-        return state, f"process {record['pid']} on {record['host']}{job}" if record else "another process"
+        if holder is None:
+            return state, "another process"
+        job = f" (Slurm job {holder['job']})" if holder["job"] else ""
+        return state, f"process {holder['pid']} on {holder['host']}{job}"
 
     def _same_file(self) -> bool:
         try:
@@ -155,23 +166,26 @@ class Owner:
                 self._write()
 
 
-def _parse(text: str) -> dict[str, Any]:
-    """The record; empty where a holder left, or died before it had written one."""
+def _parse(text: str) -> Holder | None:
+    """The record; None where a holder left, or died before it had written one."""
     try:
         record = json.loads(text)
     except ValueError:
-        return {}
-    return record if isinstance(record, dict) and "host" in record and isinstance(record.get("pid"), int) else {}
+        return None
+    if not isinstance(record, dict) or "host" not in record or not isinstance(record.get("pid"), int):
+        return None
+    return Holder(
+        host=str(record["host"]), pid=record["pid"], job=str(record.get("job") or ""), beat=record.get("beat", 0)
+    )
 
 
 def _own_job() -> str:
     return os.environ.get("SLURM_JOB_ID", "")
 
 
-def _other_job(record: dict[str, Any]) -> str:
+def _other_job(record: Holder) -> str:
     """The Slurm job of a holder, if it is another one than ours: a requeued job must not take itself for dead."""
-    job = str(record.get("job") or "")
-    return "" if job == _own_job() else job
+    return "" if record["job"] == _own_job() else record["job"]
 
 
 WATCHED: dict[Path, Watch] = {}  # what `alive` has seen of holders on other hosts
@@ -189,9 +203,9 @@ def alive(path: Path) -> bool:
     except OSError:
         text = ""
     record = _parse(text)
-    if not record or record["host"] == platform.node():
+    if record is None or record["host"] == platform.node():
         WATCHED.pop(path, None)
-        return bool(record) and process_lives(record["pid"])
+        return record is not None and process_lives(record["pid"])
     return WATCHED.setdefault(path, Watch()).look(text, _other_job(record)) != "dead"
 
 

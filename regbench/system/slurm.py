@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from regbench.system.errors import RegbenchError
 from regbench.system.files import digest
@@ -133,7 +132,7 @@ def _ask(*words: str) -> str:
 
 def summary(states_of: Mapping[str, str]) -> str:
     """`2 running, 1 pending`."""
-    states: dict[str, Any] = {}
+    states: dict[str, int] = {}
     for state in states_of.values():
         states[state.lower()] = states.get(state.lower(), 0) + 1
     return ", ".join(f"{count} {state}" for state, count in sorted(states.items(), reverse=True))

@@ -3,7 +3,7 @@
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import nn
@@ -13,9 +13,11 @@ from regbench.losses.objective import objective
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec, TrainSpec
 from regbench.system import device as devices
+from regbench.system import provenance
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, RUN, file_sha256, read_json, replacing
 from regbench.training.state import Weights
+from regbench.training.validation import Validation
 
 FORMAT = "regbench checkpoint 2"
 
@@ -38,20 +40,41 @@ def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weight
         torch.save(stored, file)
 
 
-def load_run(folder: Path) -> tuple[dict[str, Any], nn.Module | None]:
+class RunRecord(TypedDict):
+    """The record of a final training (`run.json`); what follows `validation` is of one that trained."""
+
+    method: str
+    seed: int
+    lam: float | None
+    job: Any  # its `TrainSpec` as JSON, of any version
+    data_sha256: str
+    environment: provenance.Environment
+    status: str  # complete, diverged, failed
+    reason: str
+    validation: dict[str, float]  # means over the validation pairs
+    parameters: NotRequired[int]
+    seconds: NotRequired[float]
+    validations: NotRequired[list[Validation]]
+    second_half: NotRequired[dict[str, float] | None]
+    checkpoint_sha256: NotRequired[str]  # once the checkpoint lies beside it
+
+
+def load_run(folder: Path) -> tuple[RunRecord, nn.Module | None]:
     """The record and the model of a run; no model where the run failed before it had one.
 
     Raises:
         RegbenchError: if a file is missing, altered or no checkpoint of ours.
     """
-    record = read_json(folder / RUN)
+    record: RunRecord = read_json(folder / RUN)
     path = folder / CHECKPOINT
     if not path.is_file() or file_sha256(path) != record.get("checkpoint_sha256"):
         raise RegbenchError(
             f"`{path}` must be the checkpoint that `{folder / RUN}` records. Delete the folder, run again."
         )
     model = load_checkpoint(path)
-    return record, None if model is None else model.to(devices.choose(record["job"]["training"]["device"]))
+    if model is not None:
+        model.to(devices.choose(record["job"]["training"]["device"]))
+    return record, model
 
 
 def load_checkpoint(path: Path) -> nn.Module | None:

@@ -3,7 +3,6 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from regbench.system.files import (
     write_json,
 )
 from regbench.system.job_usage import clocked
-from regbench.training.checkpoint import write_checkpoint
+from regbench.training.checkpoint import RunRecord, write_checkpoint
 from regbench.training.convergence import second_half
 from regbench.training.fit import SAVE_EVERY, Fit, fit
 from regbench.training.training_log import run_log
@@ -57,7 +56,7 @@ def train(
         bar: show a progress bar.
     """
     device = devices.choose(spec.training.device)
-    record: dict[str, Any] = {
+    record: RunRecord = {
         "method": spec.method,
         "seed": spec.seed,
         "lam": spec.lam,

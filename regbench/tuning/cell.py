@@ -10,7 +10,6 @@ import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from regbench.data.cache import Dataset, load
 from regbench.evaluation.run_rows import evaluate_run
@@ -134,6 +133,6 @@ def _whole(waiting: Path) -> bool:
     return all((waiting / name).is_file() for name in OUTPUTS)
 
 
-def _notes(waiting: Path) -> dict[str, Any]:
+def _notes(waiting: Path) -> dict[str, dict[str, str]]:
     path = waiting.parent / EVALUATED
     return dict(read_json(path)) if path.exists() else {}

@@ -26,7 +26,8 @@ from regbench.tuning.trial_results import (
 )
 
 UNUSED = "unused"  # CMA-ES wants two dimensions: a second one that changes nothing
-Distributions = Mapping[str, Any]  # of Optuna, which has no types here
+Coordinate = float | int | str | bool | None  # as Optuna takes it: lists and mappings as JSON
+Distributions = dict[str, Any]  # of Optuna, which is imported where it is needed
 
 
 def ask(spec: ProposeSpec, number: int, slot: int, earlier: Sequence[TrialResult], before: Sequence[Point]) -> Point:
@@ -67,7 +68,7 @@ def ask(spec: ProposeSpec, number: int, slot: int, earlier: Sequence[TrialResult
         return _point(spec, study.ask(space).params)
 
 
-def distributions(spec: ProposeSpec) -> dict[str, Any]:
+def distributions(spec: ProposeSpec) -> Distributions:
     """The space in Optuna's words."""
     return {dimension.name: _distribution(dimension) for dimension in dimensions(spec)}
 
@@ -84,28 +85,26 @@ def _distribution(dimension: DimensionSpec) -> Any:
     return of.FloatDistribution(low, high, log=log)
 
 
-def _labels(choices: Sequence[JsonValue]) -> list[Any]:
+def _labels(choices: Sequence[JsonValue]) -> list[Coordinate]:
     """The choices as Optuna takes them: lists and mappings as JSON."""
-    plain = (str, int, float, bool, type(None))
-    return [choice if isinstance(choice, plain) else canonical_json(choice) for choice in choices]
+    return [_label(choice) for choice in choices]
 
 
-def params(spec: ProposeSpec, point: Point) -> dict[str, Any]:
+def _label(value: JsonValue) -> Coordinate:
+    return canonical_json(value) if isinstance(value, list | dict) else value
+
+
+def params(spec: ProposeSpec, point: Point) -> dict[str, Coordinate]:
     """A point in Optuna's words."""
-    coordinates: dict[str, Any] = dict(point.coordinates())
-    for dimension in dimensions(spec):
-        if dimension.choices is not None:
-            index = dimension.choices.index(coordinates[dimension.name])
-            coordinates[dimension.name] = _labels(dimension.choices)[index]
-    return coordinates
+    return {name: _label(value) for name, value in point.coordinates().items()}
 
 
-def _point(spec: ProposeSpec, asked: Mapping[str, Any]) -> Point:
+def _point(spec: ProposeSpec, asked: Mapping[str, Coordinate]) -> Point:
     """What Optuna asked for, in the study's own values."""
-    coordinates = {dimension.name: asked[dimension.name] for dimension in dimensions(spec)}
+    coordinates: dict[str, JsonValue] = {dimension.name: asked[dimension.name] for dimension in dimensions(spec)}
     for dimension in dimensions(spec):
         if dimension.choices is not None:
-            index = _labels(dimension.choices).index(coordinates[dimension.name])
+            index = _labels(dimension.choices).index(asked[dimension.name])
             coordinates[dimension.name] = dimension.choices[index]
     return Point.of(coordinates)
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from regbench.system.files import read_json, write_json
 from regbench.tuning.trial_results import TrialResult
@@ -49,7 +49,7 @@ def put_together(state: Path) -> None:
         state.rmdir()
 
 
-def _together(state: Path) -> dict[str, Any]:
+def _together(state: Path) -> dict[str, object]:
     path = _beside(state)
     try:
         status = path.stat()
@@ -59,7 +59,7 @@ def _together(state: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16)  # who asks for one trial of a cell asks for the next
-def _read(path: Path, mtime_ns: int, size: int) -> dict[str, Any]:
+def _read(path: Path, mtime_ns: int, size: int) -> dict[str, object]:
     return dict(read_json(path))
 
 

@@ -15,16 +15,35 @@ import platform
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-DEFAULTS = {"metric": "CC", "sampling": 4, "iterations": [100, 60, 30], "affine": True}
+
+class Settings(TypedDict):
+    """How to register."""
+
+    metric: str
+    sampling: int
+    iterations: Sequence[int]
+    affine: bool
+
+
+class Task(Settings):
+    """A registration: what to register, and how; paths of NIfTI files."""
+
+    fixed: str
+    moving: str
+    out: str
+
+
+DEFAULTS: Settings = {"metric": "CC", "sampling": 4, "iterations": [100, 60, 30], "affine": True}
 # Sums depend on the number of threads in the last bit, and the affine stage draws its samples.
 SETTINGS = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1", "ANTS_RANDOM_SEED": "1", "OMP_NUM_THREADS": "1"}
 
 
-def register(ants: Any, task: dict[str, Any]) -> None:
+def register(ants: Any, task: Task) -> None:
     """Register `moving` to `fixed` and write the displacement to `out`: paths of NIfTI files, `out` a `.nii.gz`.
 
     The field is ITK's: vectors in mm, axes LPS, on the grid of `fixed`; affine and deformable stages in one.
@@ -50,7 +69,7 @@ def register(ants: Any, task: dict[str, Any]) -> None:
 def serve(ants: Any, answers: Any) -> None:
     """Answer each line of standard input."""
 
-    def say(answer: dict[str, Any]) -> None:
+    def say(answer: dict[str, str]) -> None:
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -71,11 +90,9 @@ def by_hand(ants: Any, exported: Path, out: Path) -> None:
     with (exported / "pairs.csv").open(newline="") as file:
         pairs = [(row["fixed"], row["moving"]) for row in csv.DictReader(file)]
     for names in pairs:
-        images = dict(
-            zip(("fixed", "moving"), (str(exported / "images" / f"{name}.nii.gz") for name in names), strict=True)
-        )
+        fixed, moving = (str(exported / "images" / f"{name}.nii.gz") for name in names)
         path = out / f"disp_{names[0]}_{names[1]}.nii.gz"
-        register(ants, {**DEFAULTS, **images, "out": str(path)})
+        register(ants, {**DEFAULTS, "fixed": fixed, "moving": moving, "out": str(path)})
         sys.stderr.write(f"{path}\n")
 
 

@@ -69,8 +69,9 @@ def ants_syn(
         grid = np.diag([*pair.spacing_mm, *[1.0] * (4 - pair.fixed.ndim)])
         for image, values in (("fixed", pair.fixed), ("moving", pair.moving)):
             write_nifti(folder / f"{image}.nii", np.asarray(values, dtype=np.float32), grid)
-        task = {
-            **{image: str(folder / f"{image}.nii") for image in ("fixed", "moving")},
+        task: ants_program.Task = {
+            "fixed": str(folder / "fixed.nii"),
+            "moving": str(folder / "moving.nii"),
             "out": str(folder / f"disp_{fixed}_{moving}.nii.gz"),
             "metric": METRICS[metric],
             "sampling": radius if metric == "cc" else 32,
@@ -121,7 +122,7 @@ class _Program:
         except RegbenchError as error:
             raise UsageError(f"`{interpreter}` cannot run antspyx: {error}. Run `make ants`.") from error
 
-    def register(self, task: Mapping[str, Any]) -> None:
+    def register(self, task: ants_program.Task) -> None:
         assert self._process.stdin is not None
         with suppress(OSError):  # it has ended; the answer says why
             self._process.stdin.write(json.dumps(task) + "\n")
