@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from regbench.orchestration import progress
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.ownership import process_lives
 from regbench.tracking import mlflow_views
-from regbench.tracking.push import Changes, Sink, describe
+from regbench.tracking.push import KINDS, Changes, Sink, describe
 from regbench.tracking.records import study_items
 from regbench.tracking.store import UnreachableError, finished, opened, track
 
@@ -25,6 +26,8 @@ OFTEN, SHARE, SELDOM = 10.0, 0.02, 30.0  # seconds between two sweeps: at least;
 def follow(study: Study, *, interval: float | None = None, head: int | None = None) -> Changes:
     """Push what changes until the study is finished, SIGTERM comes or the head is gone; then once more, all of it.
 
+    The last push is left to the workflow's own, where that has come meanwhile: nothing changes after it.
+
     Args:
         study: to push.
         interval: seconds between two looks at the files; None: ten, and up to thirty where looking takes more than two
@@ -33,14 +36,27 @@ def follow(study: Study, *, interval: float | None = None, head: int | None = No
             analysis may lie there.
 
     Returns:
-        What the last push changed.
+        What the last push changed; nothing where it was the workflow's.
 
     Raises:
         UnreachableError: if the store does not answer at the end; `track` catches up later.
     """
+    before = _version(study.layout.tracked)
     with _stop_on_signal() as stop:
         _sweep_until(stop, study, interval, head)
+    if head is not None and _version(study.layout.tracked) not in (None, before):
+        LOG.info("`%s` is of this run: all is pushed", study.layout.tracked)
+        return {kind: {} for kind in KINDS}
     return track(study)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Of a file that is replaced whole; None without it."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino
 
 
 def _sweep_until(stop: threading.Event, study: Study, interval: float | None, head: int | None) -> None:

@@ -115,7 +115,7 @@ class Sink:
 
     def _write(self, record: Record, tags: dict[str, str], base: Any, digest: str) -> str:
         """Complete the run `base`, or a new one. Its mark is set last: what lacks it is looked at by the next push."""
-        from mlflow.entities import Metric, Param  # noqa: PLC0415  see store.open_store
+        from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415  see store.open_store
 
         client = self.client
         if base is None:
@@ -132,20 +132,24 @@ class Sink:
         missing = [point for point in record.points() if point not in there]
         metrics = [Metric(*point) for point in missing]
         params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
-        for start in range(0, len(metrics), BATCH) or [0]:
-            client.log_batch(run_id, metrics=metrics[start : start + BATCH], params=params if start == 0 else [])
         if record.data is not None and not (run.inputs and run.inputs.dataset_inputs):
             client.log_inputs(run_id, [record.data.entity()])
         for path, folder in record.artifacts:
             client.log_artifact(run_id, str(path), folder)
-        if record.end_ms is None:
-            client.update_run(run_id, status=record.status, name=record.name)
-        else:
+        if record.end_ms is not None:
             client.set_terminated(run_id, record.status, end_time=record.end_ms)
-            if run.info.run_name != record.name:
-                client.update_run(run_id, status=record.status, name=record.name)
-        client.set_tag(run_id, DIGEST, digest)
-        client.set_tag(run_id, COMPLETE, "true")
+        if run.info.run_name != record.name or (record.end_ms is None and run.info.status != record.status):
+            client.update_run(run_id, status=record.status, name=record.name)
+        # The marks go with the last points, after them: each call is a transaction, and takes as long as all it holds.
+        marks = [RunTag(DIGEST, digest), RunTag(COMPLETE, "true")]
+        starts = list(range(0, len(metrics), BATCH)) or [0]
+        for start in starts:
+            client.log_batch(
+                run_id,
+                metrics=metrics[start : start + BATCH],
+                params=params if start == 0 else [],
+                tags=marks if start == starts[-1] else [],
+            )
         self.points[run_id] = there | set(missing)
         return run_id
 

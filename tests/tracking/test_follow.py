@@ -15,7 +15,7 @@ mlflow = pytest.importorskip("mlflow")
 
 from regbench.system.files import read_json, write_json  # noqa: E402
 from regbench.tracking import describe, follow, track  # noqa: E402
-from regbench.tracking.store import UnreachableError  # noqa: E402
+from regbench.tracking.store import UnreachableError, note_tracked  # noqa: E402
 
 module = sys.modules["regbench.tracking.follow"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
@@ -125,6 +125,24 @@ def test_a_store_that_was_wiped_meanwhile(study, wanted, empty_store, monkeypatc
     study.restore()
     track(study.study)
     assert study.state() == wanted
+
+
+def test_the_last_push_is_left_to_the_workflow(study, wanted, monkeypatch):
+    pushes = []
+    monkeypatch.setattr(module, "track", lambda followed: pushes.append(followed) or {})
+    study.remove("analysis", "tables", "figures", "state/tracked.json")
+
+    def workflow():
+        study.restore()
+        note_tracked(study.study, track(study.study))
+
+    script(monkeypatch, lambda: None, workflow, lambda: None)
+    assert not any(follow(study.study, interval=1, head=1).values())
+    assert pushes == []
+    assert study.state() == wanted
+    script(monkeypatch, lambda: None)
+    follow(study.study, interval=1, head=1)  # the file is of the run before
+    assert pushes == [study.study]
 
 
 @pytest.mark.parametrize("ended_by", ["SIGTERM", "head"])
