@@ -37,7 +37,8 @@ def train(
     """Train one model."""
     from regbench.data.cache import load
     from regbench.study.job_specs import final_spec
-    from regbench.tuning.chosen_run import ChosenRun, chosen_run, train_run
+    from regbench.training import final_run
+    from regbench.tuning.chosen_run import ChosenRun, chosen_run
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
@@ -50,7 +51,8 @@ def train(
         raise UsageError(f"--lam must be a positive number, but got {lam:g}")
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
-    train_run(run, load(lay.data(name)), folder, state, save_every=save_every, bar=bar())
+    data = load(lay.data(name))
+    final_run.train(run.spec, data, folder, reason=run.reason, state_path=state, save_every=save_every, bar=bar())
 
 
 def evaluate(

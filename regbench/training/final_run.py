@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from regbench.system.files import (
     write_json,
 )
 from regbench.system.job_usage import clocked
+from regbench.system.ownership import owning
 from regbench.training.checkpoint import RunRecord, write_checkpoint
 from regbench.training.convergence import second_half
 from regbench.training.fit import SAVE_EVERY, Fit, fit
@@ -39,36 +41,34 @@ def train(
     *,
     reason: str = "",
     state_path: Path | None = None,
+    unless_whole: bool = False,
     save_every: float = SAVE_EVERY,
     bar: bool = False,
 ) -> None:
-    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`.
+    """Train and write `checkpoint.pt`, `history.parquet` and, last, `run.json`; by one process at a time.
 
     Meanwhile `live.jsonl` grows; at the end `history.parquet` has it among its attributes (`training_log.run_log`).
+    Nothing is trained a second time where another process has just done it.
 
     Args:
         spec: of the training; without a lambda (tuning found none) the run is a failed one with `reason`.
         data: prepared dataset.
         folder: of the run.
         reason: why there is no lambda.
-        state_path: file that a killed training goes on from; None to keep none.
-        save_every: seconds between two writes of it.
+        state_path: file that a killed training goes on from, with its owner's file beside it; None to keep none.
+        unless_whole: train nothing where `folder` has this very run.
+        save_every: seconds between two writes of the state.
         bar: show a progress bar.
     """
-    device = devices.choose(spec.training.device)
-    record: RunRecord = {
-        "method": spec.method,
-        "seed": spec.seed,
-        "lam": spec.lam,
-        "job": spec.to_json(),
-        "data_sha256": data.checksum,
-        "environment": provenance.environment(devices.describe(device)),
-        "status": "failed",
-        "reason": f"no lambda: {reason}" if spec.lam is None else "",
-        "validation": {},
-    }
-    training: Fit | None = None
-    if spec.lam is not None:
+    what = f"training of {spec.method}, seed {spec.seed},"
+    owner = nullcontext(False) if state_path is None else owning(state_path.with_suffix(".owner"), what)
+    with owner as waited:
+        if (waited or unless_whole) and is_complete(spec, data, folder):
+            return
+        if spec.lam is None:
+            _write(_record(spec, data, reason=f"no lambda: {reason}"), spec, data, folder)
+            return
+        record = _record(spec, data)
         with clocked("train"):
             training = fit(spec, data, state_path=state_path, save_every=save_every, log_path=folder / LIVE, bar=bar)
             scores = validate(training.model, data)
@@ -81,6 +81,26 @@ def train(
             "second_half": second_half(training.history["similarity"]),
             "validation": {name: float(np.mean(scores[name])) for name in ("dice", "ndv_percent")},
         }
+        _write(record, spec, data, folder, training)
+
+
+def _record(spec: TrainSpec, data: Dataset, *, reason: str = "") -> RunRecord:
+    """The record of a run that has not trained."""
+    return {
+        "method": spec.method,
+        "seed": spec.seed,
+        "lam": spec.lam,
+        "job": spec.to_json(),
+        "data_sha256": data.checksum,
+        "environment": provenance.environment(devices.describe(devices.choose(spec.training.device))),
+        "status": "failed",
+        "reason": reason,
+        "validation": {},
+    }
+
+
+def _write(record: RunRecord, spec: TrainSpec, data: Dataset, folder: Path, training: Fit | None = None) -> None:
+    """Write the files of a run; the record last, for it says that the others are whole."""
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", spec.method, spec.seed, record["reason"])
     write_checkpoint(folder / CHECKPOINT, spec, data, None if training is None else training.model.state_dict())

@@ -21,8 +21,8 @@ from regbench.system import device, gpu_lease
 from regbench.system.errors import UsageError
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_json, write_json
 from regbench.system.ownership import owning
-from regbench.training.final_run import is_complete
-from regbench.tuning.chosen_run import chosen_run, train_run
+from regbench.training.final_run import is_complete, train
+from regbench.tuning.chosen_run import chosen_run
 from regbench.tuning.search_files import choose_lambda, propose_round
 from regbench.tuning.trial_batch import run_batch
 
@@ -76,12 +76,13 @@ def final_runs(study: Study, dataset: str, method: str, data: Dataset, *, save_e
         clear_old(runs[seed].spec, data, waiting)
     for seed, waiting in folders.items():
         state = lay.training_state(dataset, method, seed)
-        train_run(runs[seed], data, waiting, state, unless_whole=True, save_every=save_every, bar=bar)
-        spec = evaluate_spec(study, method, seed)
-        if not evaluated(spec, data, waiting):
+        spec, reason = runs[seed]
+        train(spec, data, waiting, reason=reason, state_path=state, unless_whole=True, save_every=save_every, bar=bar)
+        evaluation = evaluate_spec(study, method, seed)
+        if not evaluated(evaluation, data, waiting):
             owner = lay.evaluation_state(dataset, method, seed)
             evaluate_run(study, method, seed, data, folder=waiting, owner=owner)
-            note_evaluated(spec, data, waiting)
+            note_evaluated(evaluation, data, waiting)
     for seed, waiting in folders.items():
         publish(waiting, lay.run(dataset, method, seed))
 
