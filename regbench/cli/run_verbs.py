@@ -168,11 +168,17 @@ def register(
     similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
     regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
     lam: Annotated[float, typer.Option(parser=number, help="weight of the regularizer of `instance`")] = 1.0,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
+    ] = None,
 ) -> None:
     """Register two NIfTI files."""
     from regbench.evaluation.register_files import model_for, register_files
+    from regbench.study import components
     from regbench.system import device as devices
 
+    components.allow([similarity, regularizer, *(allow or [])])
     take_device(device, threads)
     network, preparation = model_for(model, fixed, similarity, regularizer, lam)
     if intensity is not None:

@@ -1,6 +1,7 @@
 """Verbs about a study as a whole: list, check, plan, schema, status, show, cancel."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,15 @@ def list_components() -> None:
 
 
 def check(config_file: ConfigFile) -> None:
-    """Report every mistake of a config at once; run nothing."""
+    """Report every mistake of a config at once; run nothing.
+
+    What a config names as package.module:function is imported, and said before.
+    """
+    from regbench.study.checks import imported_names
+    from regbench.study.yaml_file import read_yaml
+
+    for name in imported_names(read_yaml(config_file)):
+        print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     study = load_study(config_file, written_by_head=False)
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 

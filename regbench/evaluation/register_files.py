@@ -25,7 +25,7 @@ from regbench.spatial.itk import ras_to_lps
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
-from regbench.training.checkpoint import load_checkpoint, read_checkpoint
+from regbench.training.checkpoint import model_of, read_checkpoint
 
 Array = NDArray[Any]
 
@@ -81,13 +81,13 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         return build_model(ComponentSpec(name=name, parameters={}), dims, objective(compare, penalise, lam)), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
     stored = read_checkpoint(path)
-    model = load_checkpoint(path)
+    model = model_of(stored, path)
     if model is None:
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
-    if stored["dims"] != dims:
-        raise RegbenchError(f"`{fixed}` must have the {stored['dims']} dimensions of `{path}`, but has {dims}.")
+    if stored.dims != dims:
+        raise RegbenchError(f"`{fixed}` must have the {stored.dims} dimensions of `{path}`, but has {dims}.")
     preparation: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in stored["preparation"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.preparation.items()
     }
     return model, Preparation(**preparation)
 

@@ -17,6 +17,14 @@ from regbench.system.errors import did_you_mean
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
 # "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
+# Where a config names components: their kind, the key of the name, and where they stand.
+PLACES = (
+    ("similarity", "name", ("grid", "similarities")),
+    ("regularizer", "name", ("grid", "regularizers")),
+    ("model", "name", ("models",)),
+    ("dataset", "source", ("datasets",)),
+    ("baseline", "name", ("baselines",)),
+)
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -144,17 +152,20 @@ def _searched_parts(
             yield name, given
 
 
+def imported_names(raw: Mapping[str, Any]) -> list[str]:
+    """What a config names as ``package.module:function``, each once; on the raw mapping."""
+    items = (
+        item.get(name_key) if isinstance(item, Mapping) else item
+        for _, name_key, path in PLACES
+        for item in _items(raw, *path)
+    )
+    return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
+
+
 def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
     """What the components themselves say of their names and parameters; on the raw mapping too."""
     yield from _search_checks(raw, check)
-    places = (
-        ("similarity", "name", ("grid", "similarities")),
-        ("regularizer", "name", ("grid", "regularizers")),
-        ("model", "name", ("models",)),
-        ("dataset", "source", ("datasets",)),
-        ("baseline", "name", ("baselines",)),
-    )
-    for kind, name_key, path in places:
+    for kind, name_key, path in PLACES:
         for number, item in enumerate(_items(raw, *path)):
             yield from _entry_checks(f"{'.'.join(path)}[{number}]", kind, name_key, item, check)
     regions = raw.get("equivalence")

@@ -2,10 +2,13 @@
 
 A registry is a plain dict from name to function. The function's signature is its schema: data positional-only,
 hyper-parameters keyword-only with annotations. A user's own function is named ``package.module:function``.
+
+Such a name is code. One in the user's own config is allowed, and so is what ``--allow`` names; one in any other file (a
+checkpoint, a record of a run) is refused before anything is imported.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, get_type_hints
@@ -16,26 +19,72 @@ from regbench.system.errors import UsageError, did_you_mean
 
 Registry = Mapping[str, Callable[..., Any]]
 Parameters = Mapping[str, JsonValue]  # of a component: its signature is the schema, by which `mistakes` checks them
+_allowed: set[str] = set()  # modules, and functions of modules, that this process may import
+
+
+def allow(names: Iterable[str]) -> None:
+    """Let this process import modules, or functions named ``package.module:function``, that the user trusts."""
+    _allowed.update(names)
 
 
 def find(registry: Registry, name: str) -> Callable[..., Any]:
     """The function behind `name`: an entry of the registry, or ``package.module:function``.
 
     Raises:
-        UsageError: if there is none; with the nearest known name.
+        UsageError: if there is none, with the nearest known name; if a function is not allowed, cannot be imported or
+            has not the signature of the registry's.
     """
     if name in registry:
         return registry[name]
     if ":" not in name:
         raise UsageError(f"`{name}` is unknown; {did_you_mean(name, registry)}")
     module_name, _, function_name = name.partition(":")
+    if not _allowed & {name, module_name}:
+        raise UsageError(
+            f"`{name}` must be allowed before it is imported, because it is code that a file names. "
+            f"If you trust it: --allow {module_name}"
+        )
     try:
         function = getattr(import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"`{name}` must be importable as package.module:function, but got: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        raise UsageError(
+            f"`{name}` must be importable as package.module:function, but got: {type(error).__name__}: {error}"
+        ) from error
+    _check_shape(registry, name, function)
+    return function  # type: ignore[no-any-return]  # of a module that nobody knows
+
+
+def _check_shape(registry: Registry, name: str, function: object) -> None:
+    """Refuse what does not take the data that every entry of the registry takes, before it is called.
+
+    Raises:
+        UsageError: with the signature that is wanted.
+    """
+    wanted = _data(next(iter(registry.values())))
+    form = f"({', '.join([*wanted, '/', '*']) if wanted else '*'}, ...)"
     if not callable(function):
-        raise UsageError(f"`{name}` must be a function, but got {type(function).__name__}")
-    return function  # type: ignore[no-any-return]  # callable() narrows Any no further
+        raise UsageError(f"`{name}` must be a function {form}, but got {type(function).__name__}.")
+    try:
+        data = _data(function)
+    except (TypeError, ValueError):  # of a function in C
+        data = None
+    if data is None or len(data) != len(wanted) or not all(argument.isidentifier() for argument in data):
+        got = "no signature" if data is None else f"({', '.join(data)})"
+        raise UsageError(
+            f"`{name}` must be a function {form}, its data by position and its hyper-parameters by keyword alone, "
+            f"but has {got}."
+        )
+
+
+def _data(function: Callable[..., Any]) -> list[str]:
+    """The arguments of a function before those by keyword alone; ``=`` marks those that may be given by keyword too."""
+    forms = {
+        inspect.Parameter.POSITIONAL_ONLY: "{}",
+        inspect.Parameter.POSITIONAL_OR_KEYWORD: "{}=",
+        inspect.Parameter.VAR_POSITIONAL: "*{}",
+    }
+    given = inspect.signature(function).parameters.values()
+    return [forms[parameter.kind].format(parameter.name) for parameter in given if parameter.kind in forms]
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -6,23 +6,29 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from regbench.study.checks import Checker, component_checks, cross_checks
+from regbench.study import components
+from regbench.study.checks import Checker, component_checks, cross_checks, imported_names
 from regbench.study.config import Config
 from regbench.study.mistakes import Mistake, readable
 from regbench.system.errors import UsageError
 
 
-def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config") -> Config:
+def load(
+    raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config", trusted: bool = True
+) -> Config:
     """The typed study in `raw`.
 
     Args:
         raw: what YAML or Snakemake read.
         check: looks names and parameters of components up; None where they were checked before.
         where: the file, for the message.
+        trusted: the config is the user's own: the functions that it names may be imported.
 
     Raises:
         UsageError: listing every mistake with its key.
     """
+    if trusted:
+        components.allow(imported_names(raw))
     mistakes: list[Mistake] = []
     config = None
     try:

@@ -2,11 +2,13 @@
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 import torch
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
 from regbench.losses.objective import objective
@@ -20,6 +22,21 @@ from regbench.training.state import Weights
 from regbench.training.validation import Validation
 
 FORMAT = "regbench checkpoint 2"
+
+
+class Checkpoint(BaseModel):
+    """The entries of a checkpoint: the method, lambda, dims, preparation of the images, weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    format: Literal["regbench checkpoint 2"]
+    model: ComponentSpec
+    similarity: ComponentSpec
+    regularizer: ComponentSpec
+    lam: float | None = Field(gt=0, allow_inf_nan=False)
+    dims: Literal[2, 3]
+    preparation: dict[str, JsonValue]
+    weights: dict[str, Tensor] | None  # None where the run failed before it had any
 
 
 def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weights | None) -> None:
@@ -81,23 +98,50 @@ def load_checkpoint(path: Path) -> nn.Module | None:
     """The model in a checkpoint, on the CPU; None if its run failed before it had one.
 
     Raises:
-        RegbenchError: if the file is no whole checkpoint of ours.
+        RegbenchError: if the file is no whole checkpoint of ours, or names a function that is not allowed.
     """
-    stored = read_checkpoint(path)
-    if stored["weights"] is None:
+    return model_of(read_checkpoint(path), path)
+
+
+def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:
+    """The model of a checkpoint that was read.
+
+    Args:
+        stored: its entries.
+        path: of the file, for messages.
+
+    Raises:
+        RegbenchError: if weights are not those of the model, or a component is not allowed or takes other parameters.
+    """
+    if stored.weights is None or stored.lam is None:
         return None
     try:
-        parts = {kind: ComponentSpec.from_json(stored[kind]) for kind in ("model", "similarity", "regularizer")}
-    except RegbenchError as error:
-        raise RegbenchError(f"`{path}`: {error}") from None
-    terms = objective(parts["similarity"], parts["regularizer"], stored["lam"])
-    model = build_model(parts["model"], stored["dims"], terms)
-    model.load_state_dict(stored["weights"])
+        terms = objective(stored.similarity, stored.regularizer, stored.lam)
+        with torch.device("meta"):  # without memory: a file may name a model of any size
+            empty = build_model(stored.model, stored.dims, terms)
+        _check_sizes(stored.weights, {name: values.shape for name, values in empty.state_dict().items()})
+        model = build_model(stored.model, stored.dims, terms)
+        model.load_state_dict(stored.weights)
+    except (RegbenchError, TypeError, ValueError, RuntimeError) as error:
+        raise RegbenchError(f"`{path}`: {error}") from error
     return model
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The entries of a checkpoint: the method, lambda, dims, preparation of the images, weights.
+def _check_sizes(weights: Weights, sizes: Mapping[str, torch.Size]) -> None:
+    """Compare weights with the model that they are for.
+
+    Raises:
+        RegbenchError: if any is missing, of another model or of another shape; names one.
+    """
+    for name in sorted(weights.keys() | sizes.keys()):
+        given = tuple(weights[name].shape) if name in weights else "nothing"
+        wanted = tuple(sizes[name]) if name in sizes else "nothing"
+        if given != wanted:
+            raise RegbenchError(f"weight `{name}` must be {wanted}, as its model says, but is {given}.")
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The entries of a checkpoint, each of its type; nothing that it names is imported.
 
     Raises:
         RegbenchError: if the file is no whole checkpoint of ours.
@@ -105,7 +149,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
         raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but is missing, cut off or something else.")
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+        stored = None if packed else torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         what = str(error).partition("\n")[0]
         raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {what}.") from error
@@ -113,4 +159,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise RegbenchError(
             f"`{path}` must be a checkpoint of this regbench (`{FORMAT}`). Train again, or give another."
         )
-    return stored
+    try:
+        return Checkpoint.model_validate(stored)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+        raise RegbenchError(
+            f"`{path}` must be a checkpoint of this regbench, but of its entries: {'; '.join(wrong[:5])}."
+        ) from None

@@ -46,7 +46,7 @@ INTERFACE = {
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
     "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --device=auto"
-    " --similarity=lcc --regularizer=grad_l2 --lam=1.0",
+    " --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
 REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]

@@ -45,7 +45,7 @@ def test_many_that_ask_at_once_build_once(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from pathlib import Path\nfrom regbench.data.prepare import prepare\n"
-        "from regbench.study.specs import PrepareSpec\n"
+        "from regbench.study.components import allow\nfrom regbench.study.specs import PrepareSpec\nallow(['slow'])\n"
         f"prepare(PrepareSpec.from_json({spec('slow:source', {}).to_json()!r}), Path({str(tmp_path / 'cache')!r}))"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]

@@ -1,10 +1,12 @@
 """A name and its parameters become a bound function."""
 
+import sys
 from typing import Literal
 
 import pytest
 from torch import Tensor
 
+from regbench.study import components
 from regbench.study.components import bind, mistakes, parameters, summary
 from regbench.system.errors import UsageError
 
@@ -45,9 +47,18 @@ def test_bind():
         ("json:lodas", {}, ("", "importable")),
         ("no_such_package:f", {}, ("", "importable")),
         ("math:pi", {}, ("", "must be a function")),
+        ("this_exits:f", {}, ("", "but got: SystemExit: 7")),
+        ("this_raises:f", {}, ("", "but got: ZeroDivisionError: division by zero")),
+        ("json:JSONDecodeError", {}, ("", "must be a function (x, /, *, ...), its data by position and its hyper")),
+        ("subprocess:call", {}, ("", "but has (*popenargs)")),
+        ("builtins:dict", {}, ("", "but has no signature")),
     ],
 )
-def test_mistakes(name, given, expected):
+def test_mistakes(name, given, expected, tmp_path, monkeypatch):
+    (tmp_path / "this_exits.py").write_text("raise SystemExit(7)")
+    (tmp_path / "this_raises.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(components, "_allowed", {name.partition(":")[0]})
     found = mistakes(REGISTRY, name, given)
     assert len(found) == 1
     assert found[0][0] == expected[0]
@@ -60,8 +71,23 @@ def test_lists_of_yaml_become_tuples():
     assert bind(REGISTRY, "scale", {"sizes": [1, 2]}).keywords == {"sizes": (1, 2)}
 
 
-def test_a_users_own_function():
-    assert bind({}, "operator:neg", {})(2) == -2
+@pytest.mark.parametrize("allowed", ["own_loss", "own_loss:halve"])
+def test_a_users_own_function(allowed, tmp_path, monkeypatch):
+    (tmp_path / "own_loss.py").write_text("def halve(x, /, *, by=2):\n    return x / by\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(components, "_allowed", set())
+    with pytest.raises(UsageError, match=r"`own_loss:halve` must be allowed before it is imported.*--allow own_loss$"):
+        bind(REGISTRY, "own_loss:halve", {})
+    assert "own_loss" not in sys.modules
+    components.allow([allowed])
+    assert bind(REGISTRY, "own_loss:halve", {"by": 4})(2) == 0.5
+    del sys.modules["own_loss"]
+
+
+def test_one_allowed_function_allows_no_other(monkeypatch):
+    monkeypatch.setattr(components, "_allowed", {"os:path"})
+    with pytest.raises(UsageError, match="must be allowed"):
+        bind(REGISTRY, "os:system", {})
 
 
 def test_tensors_are_no_hyper_parameters():

@@ -1,12 +1,14 @@
 """A config is checked whole: every mistake at once, each with its key and what to do."""
 
 import json
+import sys
 
 import pytest
 import yaml
 from tiny_study import ROOT
 
 from regbench.orchestration.registries import check_component
+from regbench.study import components
 from regbench.study.config import Config
 from regbench.study.load import json_schema, load
 from regbench.study.yaml_file import read_yaml
@@ -159,9 +161,19 @@ def test_what_a_component_would_refuse_is_a_mistake(tiny, place, name, parameter
         assert expected in message(tiny)
 
 
-def test_a_function_of_the_user_is_not_called(tiny):
-    """It may take long, or want what a sample does not have."""
-    assert check_component("similarity", "os:abort", {}) == []
+def test_a_function_of_the_user_is_not_called(tiny, tmp_path, monkeypatch):
+    """It may take long, or want what a sample does not have. That it stands in his config is leave to import it."""
+    (tmp_path / "my_losses.py").write_text("def mine(fixed, moved, /, *, power=2):\n    raise SystemError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(components, "_allowed", set())
+    entry = {"name": "my_losses:mine", "parameters": {"power": 3}}
+    assert check_component("similarity", **{"name": entry["name"], "given": entry["parameters"]})
+    tiny["grid"]["similarities"] = [entry]
+    assert load(tiny, trusted=False).grid.similarities[0].name == "my_losses:mine"
+    assert "my_losses" not in sys.modules
+    load(tiny, check_component)
+    entry["parameters"] = {"powr": 3}
+    assert "`my_losses:mine` has no parameter `powr`; did you mean `power`?" in message(tiny)
 
 
 @pytest.mark.parametrize(
