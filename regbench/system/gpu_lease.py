@@ -1,21 +1,23 @@
 """A GPU of one's own where no scheduler gives one: a lease by file lock, taken before torch looks at the devices.
 
 Snakemake counts GPUs on a workstation (`resources: gpu=2`) and never says which: two jobs would meet on the first one.
-Each job therefore locks the file of a free GPU, in a folder that all studies and users of the machine share, and sees
-that GPU alone through CUDA_VISIBLE_DEVICES. The kernel frees the lock when the process ends, `kill -9` included.
+Each job therefore locks the file of a free GPU, in a folder that all studies of a user share, and sees that GPU alone
+through CUDA_VISIBLE_DEVICES. The kernel frees the lock when the process ends, `kill -9` included.
 
 Where CUDA_VISIBLE_DEVICES is set, by a scheduler or by the user, nothing is done.
 
 Environment:
     REGBENCH_GPUS: ids of the GPUs that may be used (``0,2``, or UUIDs); default: all that `nvidia-smi -L` lists.
     REGBENCH_GPU_SHARE: how many jobs may compute on one GPU at once; default: 1.
-    REGBENCH_GPU_LOCKS: folder of the locks, on a disk of this machine; default: /tmp/regbench-gpus.
+    REGBENCH_GPU_LOCKS: folder of the locks, on a disk of this machine; default: /tmp/regbench-gpus-<user id>, which
+        belongs to the user alone. Users who share GPUs name one folder that all of them trust, with the sticky bit.
 """
 
 import fcntl
 import logging
 import os
 import re
+import stat
 import subprocess
 import time
 from collections.abc import Sequence
@@ -106,28 +108,54 @@ def share() -> int:
 
 def _places(ids: Sequence[str], number: int) -> list[tuple[str, Path]]:
     """The locks in the order in which they are tried: every GPU once before any is shared."""
-    folder = Path(os.environ.get("REGBENCH_GPU_LOCKS", "/tmp/regbench-gpus"))
+    given = os.environ.get("REGBENCH_GPU_LOCKS")
+    folder = Path(given) if given else _own_folder()
     return [(each, folder / f"{each.replace('/', '_')}.{place}.lock") for place in range(number) for each in ids]
+
+
+def _own_folder() -> Path:
+    """The user's own folder; made where it is not there.
+
+    Raises:
+        UsageError: if something else lies there, such as a link or a folder of another user, who put it there first.
+    """
+    folder = Path(f"/tmp/regbench-gpus-{os.getuid()}")  # not TMPDIR, which is another in each job of a scheduler
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise _unusable(folder, str(error.strerror)) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise _unusable(folder, "it is not a folder that you own and that you alone can write to")
+    return folder
+
+
+def _unusable(path: Path, why: str) -> UsageError:
+    return UsageError(f"`{path}` must be usable, but got: {why}. Set REGBENCH_GPU_LOCKS to a folder on a local disk.")
 
 
 def _take(path: Path) -> int | None:
     """The descriptor of the lock, if nobody holds it.
 
-    The files are shared by all users of the machine, so they are only ever opened for reading: that is enough to lock.
+    Users may share the files, so they are only ever opened for reading: that is enough to lock. What lies there and is
+    no plain file is refused: a pipe would make the job wait for ever, a link would lock another file.
     """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(path, flags)
         except FileNotFoundError:
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.parent.chmod(0o1777)
-            descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            descriptor = os.open(path, flags | os.O_CREAT, 0o644)
             os.fchmod(descriptor, 0o644)  # whatever the umask: other users must be able to lock it too
     except OSError as error:
-        raise UsageError(
-            f"`{path}` must be usable, but got: {error.strerror}. Set REGBENCH_GPU_LOCKS to a folder on a local disk."
-        ) from error
+        raise _unusable(path, str(error.strerror)) from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise _unusable(path, "it is no plain file, or has other names")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yte
@@ -56,6 +58,50 @@ def end(*running: subprocess.Popen[str]) -> None:
     for process in running:
         process.kill()
         process.communicate()
+
+
+def test_the_folder_is_the_users_own(machine, tmp_path):
+    machine.delenv("REGBENCH_GPU_LOCKS")
+    folder = tmp_path / f"regbench-gpus-{os.getuid()}"
+    machine.setattr(gpu_lease, "Path", lambda text: Path(str(text).replace("/tmp/regbench", f"{tmp_path}/regbench")))
+    assert gpu_lease.lease("cuda") == "GPU-a"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    machine.delenv("CUDA_VISIBLE_DEVICES")
+    folder.chmod(0o777)
+    with pytest.raises(UsageError, match="not a folder that you own"):
+        gpu_lease.lease("cuda")
+    folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").chmod(0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="not a folder that you own"):
+        gpu_lease.lease("cuda")
+    folder.unlink()
+    folder.write_text("")
+    with pytest.raises(UsageError, match=r"regbench-gpus-.* must be usable.*REGBENCH_GPU_LOCKS"):
+        gpu_lease.lease("cuda")
+    if os.getuid() == 0:
+        folder.unlink()
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 65534, 65534)
+        with pytest.raises(UsageError, match="not a folder that you own"):
+            gpu_lease.lease("cuda")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "second name", "folder", "socket"])
+def test_what_is_put_there_first_neither_hangs_nor_misleads(machine, tmp_path, kind):
+    path, other = tmp_path / "locks" / "GPU-a.0.lock", tmp_path / "other"
+    path.parent.mkdir()
+    other.write_text("")
+    with socket.socket(socket.AF_UNIX) as listener:
+        {
+            "pipe": lambda: os.mkfifo(path),
+            "link": lambda: path.symlink_to(other),
+            "second name": lambda: path.hardlink_to(other),
+            "folder": path.mkdir,
+            "socket": lambda: listener.bind(str(path)),
+        }[kind]()
+        with pytest.raises(UsageError, match=r"GPU-a\.0\.lock` must be usable.*REGBENCH_GPU_LOCKS"):
+            gpu_lease.lease("cuda")
 
 
 def test_two_jobs_have_two_gpus_and_a_third_waits_until_one_is_killed(machine):
