@@ -6,6 +6,7 @@ Snakemake itself is not imported: the workflow hands over what is needed of it.
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.yaml_file import read_yaml
 from regbench.system import slurm
+from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.system.files import check_folder, write_json
 from regbench.system.ownership import Owner, owned, run_by
@@ -41,6 +43,12 @@ def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Study:
     for folder in (Path(study.config.results), layout.root):
         check_folder(folder, run_by(layout.workflow_lock))
     return study
+
+
+def hide_password(study: Study) -> None:
+    """Mask the password of a URI that `--config` gave: Snakemake prints its command line, and logs it."""
+    if study.has_password and study.config.tracking.uri:
+        sys.argv[:] = [without_password(word, study.config.tracking.uri) for word in sys.argv]
 
 
 class Head:

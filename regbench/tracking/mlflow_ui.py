@@ -98,7 +98,7 @@ def _links(study: Study, uri: str, command: str) -> dict[str, str]:
             raise missing  # pushed by an older regbench
         runs = client.search_runs([experiment.experiment_id], mlflow_views.FILTER, max_results=mlflow_views.MOST)
     except (mlflow.exceptions.MlflowException, OSError) as error:
-        first = without_password(str(error).partition("\n")[0])
+        first = without_password(str(error).partition("\n")[0], uri)
         raise RegbenchError(
             f"MLflow at `{without_password(uri)}` must be reachable, but got: {first}. "
             "Start its server, or change `tracking.uri` in the config."

@@ -75,15 +75,7 @@ def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:
 
 def _words(error: Exception, url: str) -> str:
     """What an error says, in one line and without the password, which drivers repeat in words of their own."""
-    from sqlalchemy.engine import make_url  # noqa: PLC0415
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
-
-    text = without_password(" ".join(str(error).split()))
-    try:
-        secret = make_url(url).password
-    except (ArgumentError, ValueError):
-        secret = None
-    return text.replace(str(secret), "***") if secret else text
+    return without_password(" ".join(str(error).split()), url)
 
 
 def _write(storage: Any, spec: ProposeSpec, results: list[TrialResult], there: set[str]) -> str:

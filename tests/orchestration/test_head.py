@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from regbench.orchestration import head as module
-from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
+from regbench.orchestration.head import Head, checked, hide_password, resume_by_itself, sends_to_slurm
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system import slurm
@@ -103,6 +103,19 @@ def test_a_config_with_a_password_is_for_its_user_alone(new, uri, mode):
         assert os.umask(0o022) == 0o022, "of other files nothing changed"
     finally:
         os.umask(before)
+
+
+def test_snakemake_repeats_no_password_of_its_command_line(new, monkeypatch):
+    uri = "postgresql://me:sec ret@host/db?api_key=secret2"
+    words = ["snakemake", "--config", f'tracking={{"uri": "{uri}"}}', f"tracking={{uri: {uri}}}", "study=a@b"]
+    monkeypatch.setattr(sys, "argv", list(words))
+    hide_password(new(tracking={"uri": "https://host/x"}).study)
+    assert sys.argv == words
+    hide_password(new(tracking={"uri": uri}).study)
+    assert not [word for word in sys.argv if "ret@" in word or "secret2" in word]
+    assert sys.argv[0] == "snakemake"
+    assert sys.argv[2] == 'tracking={"uri": "postgresql://***@host/db?api_key=***"}'
+    assert sys.argv[4] == "study=a@b"
 
 
 def test_the_follower_pushes_once_more_and_ends_with_the_head(new, programs):

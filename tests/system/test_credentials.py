@@ -1,6 +1,12 @@
 """No password reaches a log, a table or a page."""
 
+import re
+import string
+from urllib.parse import quote
+
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from regbench.study.load import load
 from regbench.study.methods import Study
@@ -19,10 +25,54 @@ from regbench.tracking import tracking_uri
         ("https://host/?ACCESS_TOKEN=secret", "https://host/?ACCESS_TOKEN=***"),
         ("no route to https://me:secret@host today", "no route to https://***@host today"),
         ("sqlite:////home/me/results/mlflow.db", "sqlite:////home/me/results/mlflow.db"),
+        ("sqlite:////home/me@work/a#b/mlflow.db", "sqlite:////home/me@work/a#b/mlflow.db"),
+        ("postgresql://me:se cr et@host/db", "postgresql://***@host/db"),
+        ("MLflow at `postgresql://me:se cr et@host/db` is away", "MLflow at `postgresql://***@host/db` is away"),
+        ("https://host/?api_key=secret&auth=secret;sig=secret", "https://host/?api_key=***&auth=***;sig=***"),
+        ("https://host/?X-Amz-Signature=secret&page=2", "https://host/?X-Amz-Signature=***&page=2"),
+        ("https://host/ui#access_token=secret", "https://host/ui#***"),
+        ("https://host/#secret and more", "https://host/#***"),
+        (
+            "from https://a:b@c/d to http://host:5000/x, not more",
+            "from https://***@c/d to http://host:5000/x, not more",
+        ),
+        ("no URI: a@b, key=value, 3 # 4", "no URI: a@b, key=value, 3 # 4"),
     ],
 )
 def test_credentials_are_not_shown(uri, shown):
     assert without_password(uri) == shown
+
+
+SECRETS = st.text(
+    st.sampled_from(string.ascii_letters + string.digits + string.punctuation + " äé"), min_size=6, max_size=20
+)
+PLACES = {
+    "password": "postgresql+psycopg://me:{}@db.host:5432/mlflow",
+    "user": "https://{}@host/",
+    "option": "https://host/x?a=1&api_key={}&b=2",
+    "token": "mssql://host/db;token={}",
+    "fragment": "https://host/ui#{}",
+}
+
+
+@settings(max_examples=400, deadline=None)
+@given(secret=SECRETS, place=st.sampled_from(sorted(PLACES)), quoted=st.booleans())
+def test_no_secret_of_any_uri_is_shown(secret, place, quoted):
+    """Quoted as it has to be, or as people write it: an option ends at the separators, a user at the last ``@``."""
+    text = quote(secret, safe="") if quoted else secret
+    if not quoted and place in ("option", "token"):
+        text = secret = re.sub("[&;#]", "x", text)
+    assume(all(part not in PLACES[place] for part in (text, secret)))
+    uri = PLACES[place].format(text)
+    for shown in (
+        without_password(uri),
+        without_password(f"MLflow at `{uri}` must be reachable.", uri),
+        without_password(f"(psycopg.Error) could not log in {text!s} at {uri}: {secret}", uri),
+    ):
+        assert text not in shown
+        assert secret not in shown
+        assert without_password(shown) == shown
+    assert "host" in without_password(uri) or "@" in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.utils import min_version, update_config
 
-from regbench.orchestration.head import Head, checked, resume_by_itself, sends_to_slurm
+from regbench.orchestration.head import (
+    Head,
+    checked,
+    hide_password,
+    resume_by_itself,
+    sends_to_slurm,
+)
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
 from regbench.study.load import load
@@ -32,6 +38,7 @@ try:
     update_config(config, typed(workflow.config_settings.config))
     if workflow.is_main_process:
         STUDY = checked(config, [Path(path) for path in workflow.configfiles])
+        hide_password(STUDY)
     else:
         STUDY = Study(load(config))
 except RegbenchError as error:
