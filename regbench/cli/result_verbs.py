@@ -77,7 +77,7 @@ def ui(
         width = max(map(len, views.links))
         print("\n".join(f"{words:<{width}}  {link}" for words, link in views.links.items()), flush=True)
         if not no_browser:
-            mlflow_ui.show(views.links["table"])
+            mlflow_ui.show(config, views.links["table"])
         if views.wait is not None:
             print("Ctrl-C stops the server", flush=True)
             views.wait()

@@ -1,7 +1,9 @@
 """The MLflow UI of one study: served where its store is a database, named where it is a server."""
 
+import html
 import logging
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,6 +24,7 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.tracking import mlflow_views
 from regbench.tracking.push import KEY
 from regbench.tracking.store import tracking_uri
+from regbench.tracking.ui_guard import ASKED, TOKEN
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0  # seconds until a server must answer: importing MLflow from a slow disk takes most of them
@@ -55,7 +58,8 @@ def opened(study: Study, command: str, port: int) -> Iterator[Opened]:
         yield Opened(mlflow_views.links_on(uri, links), None)
         return
     port = _free(port)
-    with _server(study, uri, port) as (server, log):
+    token = secrets.token_urlsafe(24)
+    with _server(study, uri, port, token) as (server, log):
         address = f"http://{HOST}:{port}"
         _wait(server, address, log)
 
@@ -63,13 +67,23 @@ def opened(study: Study, command: str, port: int) -> Iterator[Opened]:
             server.wait()
             raise RegbenchError(f"the MLflow server must run until it is stopped, but ended: {_last(log)}")
 
-        yield Opened(mlflow_views.links_on(address, links), wait)
+        on_server = mlflow_views.links_on(address, links)
+        yield Opened({words: link.replace("/#", f"/?{ASKED}={token}#", 1) for words, link in on_server.items()}, wait)
 
 
-def show(link: str) -> None:
-    """Open a link in the user's browser, on a desktop: elsewhere Python would start a text browser in the terminal."""
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
-        webbrowser.open(link)
+def show(study: Study, link: str) -> None:
+    """Open a link in the user's browser, on a desktop: elsewhere Python would start a text browser in the terminal.
+
+    By a file that the user alone can read: every user sees the command line of the browser, and the link has a token.
+    """
+    if sys.platform == "linux" and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+        return
+    page = study.layout.state / "ui.html"
+    page.unlink(missing_ok=True)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(f'<meta charset="utf-8"><meta http-equiv="refresh" content="0; url={html.escape(link)}">\n')
+    webbrowser.open(page.resolve().as_uri())
 
 
 def _links(study: Study, uri: str, command: str) -> dict[str, str]:
@@ -121,15 +135,17 @@ def _free(port: int) -> int:
 
 
 @contextmanager
-def _server(study: Study, uri: str, port: int) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+def _server(study: Study, uri: str, port: int, token: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """An MLflow server in a process group of its own: Ctrl-C reaches us alone, and we end all of it."""
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,  # may hold a password, which a command line would show to everyone
+        TOKEN: token,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # fifteen processes that nothing here needs
     }
     folder = Path(study.config.results).resolve()
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--app-name", "regbench"]  # ui_guard
     command += ["--no-serve-artifacts", "--default-artifact-root", (folder / "mlartifacts").as_uri()]
 
     def stopped(*_: object) -> None:

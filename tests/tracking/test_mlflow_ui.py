@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -217,7 +218,7 @@ def test_the_ui_ends_with_its_server(study, tmp_path, number, ignored):
         serving.communicate()
 
 
-def test_the_ui_is_served_until_ctrl_c(study, tmp_path, capsys):
+def test_the_ui_is_served_until_ctrl_c(study, tmp_path, capsys, monkeypatch):
     command = [
         sys.executable,
         "-c",
@@ -233,21 +234,29 @@ def test_the_ui_is_served_until_ctrl_c(study, tmp_path, capsys):
         lines = [serving.stdout.readline() for _ in range(6)]
         assert lines[-1] == "Ctrl-C stops the server\n", serving.stderr.read()
         table = lines[0].split()[1]
-        address = table.partition("/#")[0]
+        address, _, token = table.partition("#")[0].partition("/?token=")
         assert table.endswith("viewStateShareKey=regbench")
-        assert b"MLflow" in get(address)
-        asked = json.loads(
-            get(f"{address}/ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=regbench%2Ftiny")
-        )
+        named = f"{address}/ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=regbench%2Ftiny"
+        for url in (address, named, f"{address}/?token=x{token[1:]}", f"{named}&token="):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                get(url)
+        with_cookies = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with with_cookies.open(table.partition("#")[0], timeout=30) as answer:
+            assert b"MLflow" in answer.read()
+            assert answer.url == f"{address}/"
+        with with_cookies.open(named, timeout=30) as answer:
+            asked = json.loads(answer.read())
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
         assert f"/experiments/{asked['experiment']['experiment_id']}/runs?" in table
         # A study that names this server is pushed to it, gets its links, and no second server.
         served = as_file(study, tmp_path, tracking={"uri": address})
         main(["track", str(served)])
         assert "0 runs pushed" in capsys.readouterr().out
         page = study.layout.views.read_text()
-        assert all(html.escape(line.split()[-1]) in page for line in lines[:-1])
+        plain = [line.replace(f"?token={token}", "") for line in lines[:-1]]
+        assert all(html.escape(line.split()[-1]) in page for line in plain)
         main(["ui", str(served), "--no-browser"])
-        assert capsys.readouterr().out == "".join(lines[:-1])
+        assert capsys.readouterr().out == "".join(plain)
         (server,) = children(serving.pid)
         assert group_of(server)
         serving.send_signal(signal.SIGINT)
