@@ -1,0 +1,55 @@
+"""SQLite files that are there whole or not at all.
+
+MLflow and Optuna make the tables of a new file in dozens of steps. Killed on the way, or out of disk, they leave a file
+that they refuse for ever after. So a file is made under another name and renamed, and one that holds nothing yet is set
+aside.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from regbench.system.errors import RegbenchError
+from regbench.system.files import replacing
+
+LOG = logging.getLogger(__name__)
+
+
+def born_whole(path: Path, table: str, make: Callable[[Path], None]) -> None:
+    """Make a database, unless one is there that holds anything. By one process at a time: the caller holds a lock.
+
+    Args:
+        path: of the file.
+        table: that has a row in every database that anyone has used.
+        make: makes all tables in a new file, and closes it.
+
+    Raises:
+        RegbenchError: if `path` is something else than an SQLite database, or cannot be written.
+    """
+    if path.exists():
+        if _used(path, table):
+            return
+        aside = path.with_name(f"{path.name}.half-made-{uuid.uuid4().hex[:8]}")
+        path.rename(aside)
+        LOG.warning("`%s` was half made when its process ended, and held nothing; it is `%s` now", path, aside.name)
+    with replacing(path) as new:
+        try:
+            make(new)
+        finally:
+            for end in ("-journal", "-wal", "-shm"):
+                new.with_name(new.name + end).unlink(missing_ok=True)
+
+
+def _used(path: Path, table: str) -> bool:
+    """Whether a table of a database is there and has a row; SQLite takes an interrupted write back before it reads."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+            return known is not None and database.execute(f'SELECT 1 FROM "{table}"').fetchone() is not None
+    except sqlite3.DatabaseError as error:
+        raise RegbenchError(
+            f"`{path}` must be an SQLite database, but got: {error}. Name another file, or move this one away."
+        ) from error
