@@ -166,7 +166,7 @@ def test_the_compare_link_opens_the_same_twelve(served, page):
     page.goto(link)
     _compared(page)
     client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
-    ids = json.loads(urllib.parse.parse_qs(link.partition("?")[2])["runs"][0])
+    ids = json.loads(urllib.parse.parse_qs(link.rpartition("?")[2])["runs"][0])
     cells = {(run.data.tags["similarity"], run.data.tags["regularizer"]) for run in map(client.get_run, ids)}
     assert cells == {(one, two) for one in GRID["similarities"] for two in GRID["regularizers"]}
 
