@@ -19,11 +19,15 @@ class Header:
         shape: of the array without its axes of one voxel, so 2 or 3 numbers.
         affine: ``(4, 4)``, voxels to mm; of the array with all its axes.
         axes: which axes of the stored array were kept.
+        placed: whether the file says where it lies; else the affine is what readers assume.
+        notes: how the file was taken where that is not plain: its unit, axes that were left out, and the like.
     """
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
     axes: tuple[int, ...]
+    placed: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
@@ -31,16 +35,32 @@ class Header:
         lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
         return tuple(round(float(lengths[axis]), 6) for axis in self.axes)
 
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """``(3, d)``: the step in mm along each kept axis."""
+        return np.asarray(self.affine[:3, list(self.axes)])
+
+    def __str__(self) -> str:
+        """Shape, spacing, directions and origin, for messages."""
+        spacing = " x ".join(f"{side:g}" for side in self.spacing_mm)
+        steps = "; ".join(" ".join(f"{step:g}" for step in column) for column in np.round(self.columns.T, 4) + 0.0)
+        origin = " ".join(f"{place:g}" for place in np.round(self.affine[:3, 3], 4) + 0.0)
+        return f"shape {self.shape}, voxels of {spacing} mm, steps ({steps}), origin ({origin})"
+
 
 @dataclass(frozen=True)
 class Volume:
-    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels."""
+    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels.
+
+    `notes` say how its files were taken where that is not plain.
+    """
 
     header: Header
     image: NDArray[np.float32]
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def normalise(
         return ((image - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
     if kind == "window" and window is None:
         raise ValueError("`intensity: window` needs `window: [low, high]`")
+    if kind == "window" and window and not -np.inf < window[0] < window[1] < np.inf:
+        raise ValueError(f"`window` must be two finite numbers that rise, but got {list(window)}")
     low, high = window if kind == "window" and window else _range(image, kind, percentiles)
     if kind == "percentile" and not low < high:
         low, high = float(image.min()), float(image.max())  # nearly all voxels are equal: the rest still differ

@@ -80,6 +80,8 @@ def preprocess(
     headers = [_named(entry.id, entry.header) for entry in raw.entries]
     dims = _common({entry.id: len(header.shape) for entry, header in zip(raw.entries, headers, strict=True)})
     keep = orientation == "keep"
+    if not keep and stored_as is None:
+        _check_placed(raw.entries, headers)
     axes = [
         _named(entry.id, partial(orient, header, stored_as=stored_as, keep=keep))
         for entry, header in zip(raw.entries, headers, strict=True)
@@ -157,6 +159,17 @@ def _common(dims: Mapping[str, int]) -> int:
                 f"all subjects must be 2D or all 3D, but `{first}` is {expected}D and `{name}` {count}D."
             )
     return expected
+
+
+def _check_placed(entries: tuple[Entry, ...], headers: list[Header]) -> None:
+    """Raise RegbenchError if the headers of some subjects say how they lie and those of others do not."""
+    by_answer = {header.placed: entry.id for entry, header in zip(entries, headers, strict=True)}
+    if len(by_answer) == 2:
+        raise RegbenchError(
+            f"all subjects or none must say in their headers how their axes run, but `{by_answer[True]}` does and "
+            f"`{by_answer[False]}` does not (NIfTI: qform and sform codes are 0; pictures never do). Set the code, "
+            "or give `orientation: keep` or `stored_as` where all are stored alike."
+        )
 
 
 def _spacing(
@@ -245,5 +258,6 @@ def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
         "native_shape": list(volume.header.shape),
         "native_spacing_mm": list(volume.header.spacing_mm),
         "native_affine": volume.header.affine.tolist(),
+        "read_as": list(volume.notes),
         "prepared_to_native": space.matrix.tolist(),
     }

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from regbench.data import learn2reg, table
-from regbench.data.readers.image_file import ImageFile, read_labels, read_landmarks
+from regbench.data.readers.image_file import ImageFile, read_labels
+from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.npz import read_npz
 from regbench.system.errors import RegbenchError
 

@@ -15,7 +15,8 @@ from PIL import Image
 from regbench.data import arrays, folder, learn2reg, neurite_oasis, table, voxelmorph_npz
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
-from regbench.data.readers.image_file import ImageFile, read_landmarks
+from regbench.data.readers.image_file import ImageFile
+from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.system.errors import RegbenchError
 
 
@@ -139,8 +140,9 @@ def test_table(tmp_path):
 
 def test_masks_are_refused_until_they_count(tmp_path):
     folder_of(tmp_path)
+    nifti(tmp_path / "mask.nii.gz", (brain(0)[1] > 0).astype(np.uint8))
     lines = ["subject,image,label,mask"]
-    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,labels/s{k}.nii.gz" for k in range(6)]
+    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,mask.nii.gz" for k in range(6)]
     (tmp_path / "all.csv").write_text("\n".join(lines))
     with pytest.raises(RegbenchError, match=r"subject `s0`: a mask must have an effect.*column `mask`"):
         built(tmp_path, "table", {"path": str(tmp_path / "all.csv")})

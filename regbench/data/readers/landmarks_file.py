@@ -1,0 +1,86 @@
+"""Landmarks: a CSV with the voxel coordinates of one point a row."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.system.errors import RegbenchError
+
+ORDERS = ("xyz", "ijk")  # what columns are called, in the order of the array's axes
+IN_SPACE = re.compile(r"(?<![a-z])(mm|microns?|[u\u00b5\u03bc]m|lps|ras|world|physical)(?![a-z])", re.IGNORECASE)
+
+
+class Row(NamedTuple):
+    """Cells of a line, and its number from 1."""
+
+    number: int
+    cells: list[str]
+
+
+def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
+    """Points ``(n, d)``; cells are parted by comma, semicolon or tab, and a header row is allowed.
+
+    Columns that a header calls x, y, z (or i, j, k) are taken by their names, in whatever order they stand.
+
+    Raises:
+        RegbenchError: naming file and line, if a row is no `dims` finite numbers, the header says that they are no
+            voxels, or there is no row.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise RegbenchError(f"`{path}` must be a readable CSV of landmarks, but got: {error}.") from error
+    rows = _rows(text)
+    order = list(range(dims))
+    if rows and not any(_number(cell) is not None for cell in re.split(r"[\s,;]+", " ".join(rows[0].cells))):
+        order = _order(path, rows.pop(0), dims)
+    points = []
+    for row in rows:
+        numbers = [_number(cell) for cell in row.cells]
+        point = [number for number in numbers if number is not None and np.isfinite(number)]
+        if len(point) != dims or len(numbers) != dims:
+            raise RegbenchError(
+                f"`{path}`, line {row.number}: must be {dims} voxel coordinates, parted by commas, "
+                f"but got {', '.join(row.cells)!r}."
+            )
+        points.append([point[place] for place in order])
+    if not points:
+        raise RegbenchError(f"`{path}` must have a row of {dims} voxel coordinates for each landmark, but has none.")
+    return np.array(points, dtype=np.float64)
+
+
+def _rows(text: str) -> list[Row]:
+    """Lines that are not empty. Semicolons or tabs part the cells where there are any, else commas."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = next((mark for mark in ";\t" if mark in first), ",")
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = [cell.strip().strip('"').strip() for cell in line.split(delimiter)]
+        if any(cells):
+            rows.append(Row(number, cells))
+    return rows
+
+
+def _order(path: Path, header: Row, dims: int) -> list[int]:
+    """For each axis of the array, the column that a header gives it."""
+    words = ", ".join(header.cells)
+    if IN_SPACE.search(words):
+        raise RegbenchError(
+            f"`{path}`, line {header.number}: landmarks must be voxel coordinates of the image's array, counted from "
+            f"0, but the header says {words!r}. Convert them by the inverse of the image's affine."
+        )
+    names = [cell.lower() for cell in header.cells]
+    for known in ORDERS:
+        if sorted(names) == sorted(known[:dims]):
+            return [names.index(name) for name in known[:dims]]
+    return list(range(dims))
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
