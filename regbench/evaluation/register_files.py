@@ -107,7 +107,8 @@ def register_files(
         found = register(model, *images)
     except ValueError as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
-            f"`{fixed}` and `{moving}` must suit the model and its losses on a grid of {images[0].shape}, but: {error}."
+            f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "
+            f"{str(error).rstrip('.')}. Give larger images, or another `--similarity` or `--regularizer`."
         ) from error
     field = displacement_to_native(found, *places)
 

@@ -35,7 +35,7 @@ def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
         raise RegbenchError(f"`{path}` must be a readable CSV of landmarks, but got: {error}.") from error
     rows = _rows(text)
     order = list(range(dims))
-    if rows and not any(_number(cell) is not None for cell in re.split(r"[\s,;]+", " ".join(rows[0].cells))):
+    if rows and not any(_numbers(cell) for cell in rows[0].cells):
         order = _order(path, rows.pop(0), dims)
     points = []
     for row in rows:
@@ -77,6 +77,12 @@ def _order(path: Path, header: Row, dims: int) -> list[int]:
         if sorted(names) == sorted(known[:dims]):
             return [names.index(name) for name in known[:dims]]
     return list(range(dims))
+
+
+def _numbers(cell: str) -> bool:
+    """Whether a cell is a number, or several that something else than the delimiter parts."""
+    words = cell.replace(",", " ").split()
+    return bool(words) and all(_number(word) is not None for word in words)
 
 
 def _number(cell: str) -> float | None:

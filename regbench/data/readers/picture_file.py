@@ -14,8 +14,8 @@ from regbench.system.errors import RegbenchError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 # TIFF's tags.
-PHOTOMETRIC, DESCRIPTION, SAMPLE_FORMAT, DEPTH = 262, 270, 339, 32997
-WHITE_IS_ZERO, SIGNED, UNSIGNED = 0, 2, 1
+PHOTOMETRIC, DESCRIPTION, ORIENTATION, SAMPLE_FORMAT, DEPTH = 262, 270, 274, 339, 32997
+WHITE_IS_ZERO, SIGNED = 0, 2
 UNPLACED = "a picture does not say where it lies: a pixel is 1 mm, columns run right and rows down"
 
 
@@ -39,7 +39,7 @@ def read_picture(path: Path, *, labels: bool) -> NDArray[Any]:
                 upright = ImageOps.exif_transpose(picture)
                 pixels = np.asarray(upright)
                 pixels = pixels if labels or picture.mode != "P" else _grey_of_palette(path, upright)
-                unsigned = picture.mode == "I" and _tags(picture).get(SAMPLE_FORMAT, (SIGNED,))[0] == UNSIGNED
+                unsigned = picture.mode == "I" and picture.format == "TIFF" and not _signed(picture)
     except (*DAMAGE, Warning, Image.DecompressionBombError) as error:
         raise RegbenchError(f"`{path}` must be a readable picture, but got: {error}. Copy it again.") from error
     if pixels.ndim != 2 or min(pixels.shape) < 2:
@@ -77,13 +77,20 @@ def _check_container(path: Path, picture: Any, *, labels: bool) -> None:
         )
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and (labels or picture.mode not in ("L", "1")):
         raise RegbenchError(f"`{path}` must store black as 0, but stores white as 0. Convert it (photometric 1).")
-    if picture.mode == "L" and tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] == SIGNED:
+    if tags.get(ORIENTATION, 1) != 1:  # Pillow turns such a picture once each time that it is asked for the pixels
+        raise RegbenchError(f"`{path}` must be stored upright, but its orientation is {tags[ORIENTATION]}. Turn it.")
+    if picture.mode == "L" and _signed(picture):
         raise RegbenchError(f"`{path}` must have unsigned bytes, but they are signed. Convert it to 16 bits.")
 
 
 def _tags(picture: Any) -> Any:
     """Those of a TIFF; none of others."""
     return picture.tag_v2 if picture.format == "TIFF" else {}
+
+
+def _signed(picture: Any) -> bool:
+    """Whether a TIFF says that its numbers have a sign; without a word they have none."""
+    return bool(_tags(picture).get(SAMPLE_FORMAT, (1,))[0] == SIGNED)
 
 
 def _pages(picture: Any, tags: Any) -> int:
@@ -95,7 +102,7 @@ def _pages(picture: Any, tags: Any) -> int:
     shape = re.match(r'\{"shape": \[([\d, ]+)\]', described)
     if shape:
         sizes = [int(size) for size in shape[1].split(",") if size.strip()]
-        pages.append(int(np.prod(sizes, dtype=object)) // (picture.width * picture.height))
+        pages.append(int(np.prod(sizes, dtype=object)) // (picture.width * picture.height * len(picture.getbands())))
     return max(pages)
 
 

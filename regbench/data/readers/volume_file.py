@@ -135,8 +135,8 @@ def _one_place(nifti: Any, header: Header, scale: float) -> bool:
 
 
 def furthest(difference: NDArray[Any], header: Header) -> float:
-    """Largest distance, at a corner of the array of `header`, that a difference of two affines makes."""
-    sizes = np.ones(difference.shape[1] - 1)
-    sizes[list(header.axes)] = header.shape
-    corners = np.stack(np.meshgrid(*[[0, n - 1] for n in sizes], indexing="ij")).reshape(len(sizes), -1)
-    return float(np.linalg.norm(difference[:3, :-1] @ corners + difference[:3, -1:], axis=0).max())
+    """How far a difference of two affines moves a voxel of the array of `header` along an axis of space, at most."""
+    steps = np.zeros(difference.shape[1] - 1)
+    steps[list(header.axes)] = header.shape
+    steps -= steps > 0
+    return float((np.abs(difference[:3, :-1]) @ steps + np.abs(difference[:3, -1])).max())
