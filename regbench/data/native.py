@@ -40,6 +40,16 @@ class Header:
         """``(3, d)``: the step in mm along each kept axis."""
         return np.asarray(self.affine[:3, list(self.axes)])
 
+    @property
+    def array_affine(self) -> NDArray[np.float64]:
+        """``(4, 4)``: voxels of the array without its axes of one to mm; the columns of those axes stand last."""
+        return self.affine[:, [*self.axes, *(axis for axis in range(4) if axis not in self.axes)]]
+
+    @property
+    def plane(self) -> tuple[int, ...]:
+        """Which axes of space (0 right, 1 front, 2 top) the kept axes run along, rising."""
+        return tuple(sorted(int(axis) for axis in np.abs(self.columns).argmax(0)))
+
     def __str__(self) -> str:
         """Shape, spacing, directions and origin, for messages."""
         spacing = " x ".join(f"{side:g}" for side in self.spacing_mm)

@@ -117,8 +117,7 @@ def register_files(
     moved = map_coordinates(source.array.astype(np.float64), moved_at, order=1, mode="nearest")
     determinant = jacobian_determinant(torch.from_numpy(field)[None].double())[0].numpy()
     determinant = determinant * np.linalg.det(source.affine) / np.linalg.det(target.affine)
-    first = [*header.axes, *(axis for axis in range(4) if axis not in header.axes)]
-    write_displacement(written[0], field, header.affine[:, first])
+    write_displacement(written[0], field, header.array_affine)
     _write(written[1], moved.astype(np.float32), header)
     _write(written[2], determinant.astype(np.float32), header)
     if label_map is not None:

@@ -162,7 +162,15 @@ def _common(dims: Mapping[str, int]) -> int:
 
 
 def _check_placed(entries: tuple[Entry, ...], headers: list[Header]) -> None:
-    """Raise RegbenchError if the headers of some subjects say how they lie and those of others do not."""
+    """Raise RegbenchError if the headers of some subjects say how they lie and those of others do not, or otherwise."""
+    planes = {header.plane: entry.id for entry, header in zip(entries, headers, strict=True)}
+    if len(planes) > 1 and len(headers[0].shape) == 2:
+        (one, first), (other, second), *_ = planes.items()
+        run = [" and ".join(("right", "front", "top")[axis] for axis in axes) for axes in (one, other)]
+        raise RegbenchError(
+            f"all slices must lie in one plane, but by their headers `{first}` runs {run[0]} and `{second}` {run[1]}. "
+            "Leave some out, or give `orientation: keep` where the headers mean nothing."
+        )
     by_answer = {header.placed: entry.id for entry, header in zip(entries, headers, strict=True)}
     if len(by_answer) == 2:
         raise RegbenchError(
@@ -257,7 +265,7 @@ def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
         "files": files,
         "native_shape": list(volume.header.shape),
         "native_spacing_mm": list(volume.header.spacing_mm),
-        "native_affine": volume.header.affine.tolist(),
+        "native_affine": volume.header.array_affine.tolist(),
         "read_as": list(volume.notes),
         "prepared_to_native": space.matrix.tolist(),
     }

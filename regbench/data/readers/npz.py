@@ -55,7 +55,9 @@ def arrays(
     stack, values = stack.reshape(each), maps.values.reshape(each)
     notes = header.notes + ((ROUNDED,) if maps.rounded else ())
     entries = tuple(_loaded(name, Volume(header, stack[k], values[k], notes=notes)) for k, name in enumerate(names))
-    return Raw(entries, {}, f"The user's own arrays, from {source.name}.")
+    others = [name for name in _names(source) if name not in (images, labels, subjects)]
+    left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
+    return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
 
 
 def voxelmorph_npz(
@@ -119,6 +121,12 @@ def read_npz(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = 
             "(a pickle, which may run any code when read), convert it where you trust it: "
             "numpy.savez(name, vol=image, seg=labels)."
         ) from error
+
+
+def _names(path: Path) -> list[str]:
+    """Arrays of an .npz that is sound."""
+    with zipfile.ZipFile(path) as archive:
+        return [Path(name).stem for name in archive.namelist()]
 
 
 def array_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

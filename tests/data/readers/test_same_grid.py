@@ -113,3 +113,14 @@ def test_a_header_that_says_nothing_among_others_is_refused(tmp_path):
     with pytest.raises(RegbenchError, match=r"`s5` does and `s3` does not.*orientation: keep"):
         prepare(spec("folder", {"path": str(root)}), tmp_path / "cache")
     prepare(spec("folder", {"path": str(root)}, preprocessing={"orientation": "keep"}), tmp_path / "cache")
+
+
+def test_slices_of_two_planes_are_refused(tmp_path):
+    for number in range(6):
+        image, labels = brain(number, (12, 12))
+        for kind, values in (("images", image), ("labels", labels)):
+            nifti(tmp_path / kind / f"s{number}.nii.gz", values[None] if number == 3 else values[..., None])
+    with pytest.raises(
+        RegbenchError, match="one plane, but by their headers `s5` runs right and front and `s3` front and"
+    ):
+        prepare(spec("folder", {"path": str(tmp_path)}), tmp_path / "cache")
