@@ -1,5 +1,6 @@
 """NIfTI and MGH: where the voxels lie, in which unit, and whether they are an image at all."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ def volume_header(path: Path, image: Any) -> Header:
     if not isinstance(image, nib.spatialimages.SpatialImage):
         raise RegbenchError(f"`{path}` must be an image of voxels, but is a {type(image).__name__}.")
     nifti = image.header if isinstance(image.header, nib.Nifti1Header) else None
+    if nifti is not None and getattr(image.dataobj, "offset", 0) < nifti.sizeof_hdr:
+        raise RegbenchError(
+            f"`{path}` must have its voxels behind its header, but says (magic, vox_offset) that they are in another "
+            "file or begin inside it. Write it again as one `.nii` file."
+        )
     axes = _axes(path, image, INTENTS.get(int(nifti["intent_code"]), "") if nifti is not None else "")
     scale, notes = (1.0, []) if nifti is None else _unit(path, nifti)
     affine = np.asarray(image.affine, dtype=np.float64).copy()
@@ -54,7 +60,9 @@ def volume_header(path: Path, image: Any) -> Header:
     placed = nifti is None or bool(nifti["sform_code"] > 0 or nifti["qform_code"] > 0)
     if not placed:
         notes.append("the header does not say where it lies (qform and sform codes are 0): read as left, front, top")
-    elif nifti is not None and nifti["sform_code"] > 0 and not _one_place(nifti, header, scale):
+    if nifti is not None and nifti["sform_code"] <= 0:
+        _check_sizes(path, nifti, axes)
+    elif nifti is not None and not _one_place(nifti, header, scale):
         notes.append("qform (or pixdim) and sform of the header differ: the sform counts")
     left_out = [axis for axis in range(len(shape)) if axis not in axes]
     if left_out:
@@ -117,6 +125,17 @@ def _check_axes(path: Path, header: Header) -> None:
             f"`{path}` must have axes at right angles, but by its affine two of them meet at "
             f"{np.degrees(np.arccos(min(cosine, 1))):.0f} degrees (it is sheared or singular). "
             "Resample it onto a grid of right angles, or repair the header."
+        )
+
+
+def _check_sizes(path: Path, nifti: Any, axes: tuple[int, ...]) -> None:
+    """Raise RegbenchError if a voxel size in the file is 0, which nibabel turns into 1."""
+    with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:
+        stored = type(nifti)(file.read(nifti.sizeof_hdr), check=False)
+    sizes = stored["pixdim"][1:4][list(axes)]
+    if not (np.isfinite(sizes).all() and sizes.all()):
+        raise RegbenchError(
+            f"`{path}` must have finite voxel sizes (pixdim) other than 0, but got {sizes.tolist()}. Set them."
         )
 
 

@@ -65,6 +65,16 @@ def test_qform_against_sform(tmp_path):
     assert any("pixdim" in note for note in ImageFile(path).header.notes)
 
 
+@pytest.mark.parametrize("codes", [(1, 0), (0, 0)])
+def test_sizes_of_nothing_are_not_taken_for_one_mm(tmp_path, codes):
+    fields = {"qform_code": codes[0], "sform_code": codes[1]}
+    path = written(tmp_path / "a.nii.gz", brain(0)[0], np.eye(4), pixdim=[1, 2, 0, 2, 1, 1, 1, 1], **fields)
+    with pytest.raises(RegbenchError, match=r"a\.nii\.gz` must have finite voxel sizes .*\[2\.0, 0\.0, 2\.0\]"):
+        ImageFile(path).header  # noqa: B018
+    flat = written(tmp_path / "b.nii.gz", brain(0, (9, 12))[0], np.eye(4), pixdim=[1, 2, 3, 0, 1, 1, 1, 1], **fields)
+    assert ImageFile(flat).header.spacing_mm == (2, 3)
+
+
 def test_no_code_no_place(tmp_path):
     path = written(tmp_path / "a.nii.gz", brain(0)[0], np.diag([2.0, 3, 4, 1]), qform_code=0, sform_code=0)
     header = ImageFile(path).header
@@ -136,6 +146,13 @@ def test_what_is_no_image_by_its_header_is_refused(tmp_path, shape, intent, word
 def test_maps_of_statistics_and_labels_are_images(tmp_path, intent):
     path = written(tmp_path / "a.nii.gz", brain(0)[0], np.eye(4), intent_code=intent)
     assert ImageFile(path).header.shape == (9, 12, 7)
+
+
+def test_the_header_of_a_pair_under_one_name(tmp_path):
+    """nibabel reads its bytes as voxels."""
+    path = written(tmp_path / "a.nii.gz", brain(0)[0], np.eye(4), magic="ni1", vox_offset=0)
+    with pytest.raises(RegbenchError, match=r"a\.nii\.gz` must have its voxels behind its header"):
+        ImageFile(path).read()
 
 
 def test_cifti_is_no_image(tmp_path):
