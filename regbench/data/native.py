@@ -55,7 +55,8 @@ class Header:
         spacing = " x ".join(f"{side:g}" for side in self.spacing_mm)
         steps = "; ".join(" ".join(f"{step:g}" for step in column) for column in np.round(self.columns.T, 4) + 0.0)
         origin = " ".join(f"{place:g}" for place in np.round(self.affine[:3, 3], 4) + 0.0)
-        return f"shape {self.shape}, voxels of {spacing} mm, steps ({steps}), origin ({origin})"
+        assumed = "" if self.placed else ", all assumed, for the file does not say"
+        return f"shape {self.shape}, voxels of {spacing} mm, steps ({steps}), origin ({origin}){assumed}"
 
 
 @dataclass(frozen=True)

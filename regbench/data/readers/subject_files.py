@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from regbench.data.native import Entry, Header, Volume
-from regbench.data.readers.image_file import ImageFile, read_labels
+from regbench.data.readers.image_file import SLICES, ImageFile, read_labels, suffix
 from regbench.data.readers.label_values import ROUNDED, inside_of
 from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.same_grid import TURNED, onto_image
@@ -34,6 +34,8 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
             inner = inside_of(_on_image(mask, image, header, same_affine)[0], str(mask))
         if landmarks is not None:
             points = read_landmarks(landmarks, len(header.shape))
+            if suffix(image) in SLICES:  # whose rows are counted from the top, while the array runs up
+                points[:, 1] = header.shape[1] - 1 - points[:, 1]
         return Volume(header, voxels, labels, points, inner, tuple(notes))
 
     parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
