@@ -12,7 +12,7 @@ from regbench.data.native import Header
 from regbench.data.readers.damage import DAMAGE
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
 from regbench.data.readers.picture_file import picture_header, read_picture
-from regbench.data.readers.volume_file import volume_header
+from regbench.data.readers.volume_file import open_volume, volume_header
 from regbench.system.errors import RegbenchError
 
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
@@ -69,7 +69,7 @@ class ImageFile:
         """nibabel's image, its voxels still on disk, and what counts of its header."""
         # Nonsense in a damaged header overflows in nibabel; what comes of it is checked.
         with np.errstate(all="ignore"):
-            image = _open(self.path)
+            image = open_volume(self.path)
             return image, volume_header(self.path, image)
 
     @property
@@ -162,30 +162,3 @@ def _kind(path: Path) -> str:
     state = "is a folder" if path.is_dir() else "is empty" if path.exists() else "does not exist"
     state = "is a link to a file that does not exist" if path.is_symlink() and not path.exists() else state
     raise RegbenchError(f"`{path}` must be a readable image, but {state}. Check the path, or copy the file again.")
-
-
-def _open(path: Path) -> Any:
-    import nibabel as nib
-    from nibabel.freesurfer.mghformat import MGHError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        # nibabel leaves an uncompressed .mgh open.
-        return nib.MGHImage.from_bytes(path.read_bytes()) if suffix(path) == ".mgh" else nib.load(path)
-    except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError, MGHError) as error:
-        words = " ".join(str(error).split())
-        raise RegbenchError(
-            f"`{path}` must be a readable image, but got: {words}. {_advice(path)}Copy it again."
-        ) from error
-
-
-def _advice(path: Path) -> str:
-    """A sentence on a file whose first bytes are not those of its name."""
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-    except OSError:
-        return ""
-    if packed != path.name.lower().endswith("z"):
-        return f"It is {'' if packed else 'not '}compressed by gzip, other than its name says: rename it. "
-    return ""

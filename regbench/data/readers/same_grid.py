@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Header
-from regbench.data.readers.volume_file import APART, furthest
+from regbench.data.readers.volume_place import APART, furthest
 from regbench.system.errors import RegbenchError
 
 TURNED = "labels stored with axes in another order or direction were turned onto the image, by the headers"

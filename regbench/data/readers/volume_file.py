@@ -1,14 +1,13 @@
 """NIfTI and MGH: where the voxels lie, in which unit, and whether they are an image at all."""
 
-import gzip
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from regbench.data.native import Header
 from regbench.data.readers.damage import DAMAGE, DEFLATE
+from regbench.data.readers.volume_place import check_axes, check_sizes, one_place
 from regbench.system.errors import RegbenchError
 
 UNITS = {1: ("metres", 1000.0), 3: ("microns", 0.001)}  # NIfTI's codes; 2 is mm, 0 is unknown
@@ -19,9 +18,38 @@ INTENTS = {
     2006: "displacement vectors", 2007: "spline coefficients", 2008: "cosine coefficients", 2009: "spline coefficients",
     2016: "a field of distortions", 2017: "spline coefficients", 2018: "cosine coefficients",
 }  # fmt: skip
-SHEAR = 0.02  # largest cosine between two axes: 1.1 degrees, which moves a length by 2 % at most
-APART = 0.1  # voxels by which two affines may differ anywhere in the array and still be one
-SMALL = 1e-3  # relative difference of lengths that single precision does not explain
+
+
+def open_volume(path: Path) -> Any:
+    """nibabel's image, its voxels still on disk.
+
+    Raises:
+        RegbenchError: if nibabel cannot open it.
+    """
+    import nibabel as nib
+    from nibabel.freesurfer.mghformat import MGHError
+    from nibabel.spatialimages import HeaderDataError
+
+    try:
+        # nibabel leaves an uncompressed .mgh open.
+        return nib.MGHImage.from_bytes(path.read_bytes()) if path.name.lower().endswith(".mgh") else nib.load(path)
+    except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError, MGHError) as error:
+        words = " ".join(str(error).split())
+        raise RegbenchError(
+            f"`{path}` must be a readable image, but got: {words}. {_advice(path)}Copy it again."
+        ) from error
+
+
+def _advice(path: Path) -> str:
+    """A sentence on a file whose first bytes are not those of its name."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return ""
+    if packed != path.name.lower().endswith("z"):
+        return f"It is {'' if packed else 'not '}compressed by gzip, other than its name says: rename it. "
+    return ""
 
 
 def volume_header(path: Path, image: Any) -> Header:
@@ -56,13 +84,13 @@ def volume_header(path: Path, image: Any) -> Header:
     affine[:3] *= scale
     shape = tuple(int(n) for n in image.shape)
     header = Header(tuple(shape[axis] for axis in axes), affine, axes)
-    _check_axes(path, header)
+    check_axes(path, header)
     placed = nifti is None or bool(nifti["sform_code"] > 0 or nifti["qform_code"] > 0)
     if not placed:
         notes.append("the header does not say where it lies (qform and sform codes are 0): read as left, front, top")
     if nifti is not None and nifti["sform_code"] <= 0:
-        _check_sizes(path, nifti, axes)
-    elif nifti is not None and not _one_place(nifti, header, scale):
+        check_sizes(path, nifti, axes)
+    elif nifti is not None and not one_place(nifti, header, scale):
         notes.append("qform (or pixdim) and sform of the header differ: the sform counts")
     left_out = [axis for axis in range(len(shape)) if axis not in axes]
     if left_out:
@@ -109,53 +137,3 @@ def _unit(path: Path, header: Any) -> tuple[float, list[str]]:
             "Set the right one."
         )
     return 1.0, []
-
-
-def _check_axes(path: Path, header: Header) -> None:
-    """Raise RegbenchError unless the kept axes have lengths and stand at right angles."""
-    lengths = np.linalg.norm(header.columns, axis=0)
-    if not (np.isfinite(lengths).all() and (lengths > 0).all()):
-        raise RegbenchError(
-            f"`{path}` must have an affine with finite spacings above 0, but got {header.affine.tolist()}."
-        )
-    unit = header.columns / lengths
-    cosine = float(np.abs(unit.T @ unit - np.eye(len(lengths))).max())
-    if cosine > SHEAR:
-        raise RegbenchError(
-            f"`{path}` must have axes at right angles, but by its affine two of them meet at "
-            f"{np.degrees(np.arccos(min(cosine, 1))):.0f} degrees (it is sheared or singular). "
-            "Resample it onto a grid of right angles, or repair the header."
-        )
-
-
-def _check_sizes(path: Path, nifti: Any, axes: tuple[int, ...]) -> None:
-    """Raise RegbenchError if a voxel size in the file is 0, which nibabel turns into 1."""
-    with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:
-        stored = type(nifti)(file.read(nifti.sizeof_hdr), check=False)
-    sizes = stored["pixdim"][1:4][list(axes)]
-    if not (np.isfinite(sizes).all() and sizes.all()):
-        raise RegbenchError(
-            f"`{path}` must have finite voxel sizes (pixdim) other than 0, but got {sizes.tolist()}. Set them."
-        )
-
-
-def _one_place(nifti: Any, header: Header, scale: float) -> bool:
-    """Whether the qform, or where there is none the voxel sizes, say the same as the sform."""
-    if nifti["qform_code"] > 0:
-        from nibabel.spatialimages import HeaderDataError
-
-        try:
-            other = nifti.get_qform() * np.array([[scale]] * 3 + [[1.0]])
-        except (*DAMAGE, HeaderDataError):
-            return False
-        return furthest(other - header.affine, header) <= APART * min(header.spacing_mm)
-    sizes = np.abs(np.asarray(nifti["pixdim"][1:4], np.float64))[list(header.axes)] * scale
-    return bool(np.allclose(sizes, header.spacing_mm, rtol=SMALL))
-
-
-def furthest(difference: NDArray[Any], header: Header) -> float:
-    """How far a difference of two affines moves a voxel of the array of `header` along an axis of space, at most."""
-    steps = np.zeros(difference.shape[1] - 1)
-    steps[list(header.axes)] = header.shape
-    steps -= steps > 0
-    return float((np.abs(difference[:3, :-1]) @ steps + np.abs(difference[:3, -1])).max())
