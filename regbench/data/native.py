@@ -32,8 +32,9 @@ class Header:
     @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
         """Side lengths of a voxel along the kept axes."""
-        lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
-        return tuple(round(float(lengths[axis]), 6) for axis in self.axes)
+        lengths = [float(length) for length in np.sqrt((self.columns**2).sum(0))]
+        # Without the digits that single precision makes up; of a micrograph, all that it has.
+        return tuple(round(length, 6) if length > 1 else float(f"{length:.6g}") for length in lengths)
 
     @property
     def columns(self) -> NDArray[np.float64]:

@@ -101,6 +101,19 @@ def test_an_oblique_slice_keeps_its_lengths(tmp_path):
         register_files(Constant(), fixed, moving, tmp_path, itk=True)
 
 
+@pytest.mark.parametrize("column", [(0, 0, 0), (1, 0, 0), (0, 1e-20, 0)])
+def test_the_axis_of_one_may_lead_nowhere(tmp_path, column):
+    """Headers of 2D images often say nothing of the third axis; what is written beside them says its normal."""
+    path, scene = tmp_path / "f.nii", picture((22, 24))
+    image = nib.Nifti1Image(scene[..., None], np.eye(4))
+    for name, value in zip(("srow_x", "srow_y", "srow_z"), column, strict=True):
+        image.header[name][2] = value
+    image.header["magic"], image.header["vox_offset"] = "n+1", 352
+    path.write_bytes(image.header.binaryblock + bytes(4) + scene.tobytes(order="F"))
+    for written in register_files(Constant(), path, path, tmp_path / "out", itk=True)[:3]:
+        np.testing.assert_array_equal(nib.load(written).affine, np.eye(4))
+
+
 def test_planes_that_are_not_parallel_are_refused(tmp_path):
     scene = picture((22, 24))
     fixed, moving = nifti(tmp_path / "f.nii.gz", scene[..., None]), nifti(tmp_path / "m.nii.gz", scene[None])

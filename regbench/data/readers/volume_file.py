@@ -7,7 +7,7 @@ import numpy as np
 
 from regbench.data.native import Header
 from regbench.data.readers.damage import DAMAGE, DEFLATE
-from regbench.data.readers.volume_place import check_axes, check_sizes, one_place
+from regbench.data.readers.volume_place import check_axes, check_sizes, give_normal, one_place
 from regbench.system.errors import RegbenchError
 
 UNITS = {1: ("metres", 1000.0), 3: ("microns", 0.001)}  # NIfTI's codes; 2 is mm, 0 is unknown
@@ -85,6 +85,7 @@ def volume_header(path: Path, image: Any) -> Header:
     shape = tuple(int(n) for n in image.shape)
     header = Header(tuple(shape[axis] for axis in axes), affine, axes)
     check_axes(path, header)
+    give_normal(header)
     placed = nifti is None or bool(nifti["sform_code"] > 0 or nifti["qform_code"] > 0)
     if not placed:
         notes.append("the header does not say where it lies (qform and sform codes are 0): read as left, front, top")

@@ -33,6 +33,19 @@ def check_axes(path: Path, header: Header) -> None:
         )
 
 
+def give_normal(header: Header) -> None:
+    """Let the axis of one voxel of a slice leave its plane, by 1 mm, in a header that has no use for it.
+
+    Else no NIfTI could be written beside it. Changes the affine.
+    """
+    if len(header.axes) == 2:
+        normal = np.cross(*header.columns.T / np.array(header.spacing_mm)[:, None])
+        left_out = ({0, 1, 2} - set(header.axes)).pop()
+        column = header.affine[:3, left_out]
+        if abs(float(column @ normal)) <= SMALL * max(float(np.linalg.norm(column)), SMALL):
+            header.affine[:3, left_out] = normal
+
+
 def check_sizes(path: Path, nifti: Any, axes: tuple[int, ...]) -> None:
     """Raise RegbenchError if a voxel size in the file is 0, which nibabel turns into 1."""
     with (gzip.open if path.name.lower().endswith("z") else open)(path, "rb") as file:

@@ -44,6 +44,13 @@ def test_lengths_are_mm_as_simpleitk_reads_them(tmp_path, unit, note):
     assert not text if note is None else re.search(note, text)
 
 
+def test_voxels_of_a_micrograph_keep_their_digits(tmp_path):
+    path = written(tmp_path / "a.nii.gz", brain(0)[0], np.diag([0.123456, 0.25, 0.0004, 1]), unit=3)
+    np.testing.assert_allclose(
+        ImageFile(path).header.spacing_mm, SimpleITK.ReadImage(str(path)).GetSpacing(), rtol=1e-5
+    )
+
+
 def test_a_unit_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(RegbenchError, match=r"a\.nii\.gz` must name its unit of length.*code 5"):
         ImageFile(written(tmp_path / "a.nii.gz", brain(0)[0], SCALED, unit=5)).header  # noqa: B018
