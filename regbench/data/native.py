@@ -54,10 +54,11 @@ class Header:
     def __str__(self) -> str:
         """Shape, spacing, directions and origin, for messages."""
         spacing = " x ".join(f"{side:g}" for side in self.spacing_mm)
-        steps = "; ".join(" ".join(f"{step:g}" for step in column) for column in np.round(self.columns.T, 4) + 0.0)
-        origin = " ".join(f"{place:g}" for place in np.round(self.affine[:3, 3], 4) + 0.0)
+        least = 1e-5 * min(self.spacing_mm)  # the rounding of a rotation
+        rows = [*self.columns.T, self.affine[:3, 3]]
+        *steps, origin = (" ".join(f"{n:.6g}" if abs(n) > least else "0" for n in row) for row in rows)
         assumed = "" if self.placed else ", all assumed, for the file does not say"
-        return f"shape {self.shape}, voxels of {spacing} mm, steps ({steps}), origin ({origin}){assumed}"
+        return f"shape {self.shape}, voxels of {spacing} mm, steps ({'; '.join(steps)}), origin ({origin}){assumed}"
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,11 @@ def _rounded(values: NDArray[Any], where: str, step: float) -> Labels:
     """Floats as the integers that they are nearly."""
     near, rounded = max(LEAST, step / 2 * 1.01) if step < 2 * MOST else LEAST, False
     integers = np.rint(values)
+    digits = 4 * float(np.finfo(np.float32).eps) if values.dtype == np.float32 else 0.0  # that large ids have left
     for part, whole in zip(slabs(values), slabs(integers), strict=True):
         with np.errstate(invalid="ignore"):
             off = np.abs(whole - part)
-            wrong = ~(off <= near)
+            wrong = ~(off <= np.clip(whole * digits, near, max(near, MOST)))
         if wrong.any():
             raise RegbenchError(
                 f"`{where}`: labels must be integers, but one is {part[wrong][0]!s}, more than {near:g} off. It may "

@@ -43,6 +43,13 @@ def test_rounding_noise_is_taken(value):
     assert (labels.dtype, rounded) == (np.int32, True)
 
 
+def test_large_ids_in_single_precision():
+    ids = np.array([0, 2035, 12175, 200000], np.float32)
+    np.testing.assert_array_equal(whole_numbers(np.nextafter(np.nextafter(ids, 0), 0), "a").values, ids)
+    with pytest.raises(RegbenchError, match=r"but one is 12175\.01"):
+        whole_numbers(ids[2:] + np.float32(0.01), "a")
+
+
 @pytest.mark.parametrize("value", [0.4, 0.99, 2.002, np.nan, np.inf, -np.inf])
 def test_what_is_between_integers_is_shown_as_it_is(value):
     with pytest.raises(RegbenchError, match=rf"`a`: labels must be integers, but one is {value!s}, more than"):
