@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,17 +31,20 @@ def positive(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """A number from the command line."""
+    """A finite number from the command line."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise typer.BadParameter(f"must be a number, but got {text!r}") from None
+    if not isfinite(value):
+        raise typer.BadParameter(f"must be a finite number, but got {text}")
+    return value
 
 
 def seconds(text: str) -> float:
     """A duration: a positive, finite number."""
     value = number(text)
-    if not 0 < value < float("inf"):
+    if value <= 0:
         raise typer.BadParameter(f"must be a positive number of seconds, but got {text}")
     return value
 

@@ -150,11 +150,13 @@ def evaluate_fields(
 def register(
     *,
     model: Annotated[str, typer.Option(help="a checkpoint, the folder of a run, or `instance` (no network)")],
-    fixed: Annotated[Path, typer.Option(help="NIfTI file of the fixed image")],
-    moving: Annotated[Path, typer.Option(help="NIfTI file of the moving image")],
+    fixed: Annotated[Path, typer.Option(help="fixed image: NIfTI, MGH, PNG, JPEG, BMP or TIFF")],
+    moving: Annotated[Path, typer.Option(help="moving image")],
     out: Annotated[Path, typer.Option(help="folder of the results")],
     threads: Threads = 1,
-    labels: Annotated[Path | None, typer.Option(help="label map of the moving image, to warp it too")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="label map on the grid of the moving image, to warp it too")
+    ] = None,
     intensity: Annotated[
         Literal["percentile", "minmax", "zscore", "none"] | None,
         typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
@@ -173,7 +175,9 @@ def register(
         typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
     ] = None,
 ) -> None:
-    """Register two NIfTI files."""
+    """Register two image files."""
+    if lam < 0:
+        raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
     from regbench.evaluation.register_files import model_for, register_files
     from regbench.study import components
     from regbench.system import device as devices

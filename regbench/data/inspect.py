@@ -37,7 +37,8 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         folder = Path(temporary) / spec.id
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_json(folder / MANIFEST)
-        lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
+        lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
+        lines += [*_labels(data), "", *_before(data)]
         problems = list(warnings(data))
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
@@ -133,6 +134,17 @@ def _subjects(data: Dataset) -> list[str]:
             )
         )
     return _table(rows)
+
+
+def _read_as(data: Dataset) -> list[str]:
+    """How files were taken where that is not plain: each way once, with its subjects counted."""
+    subjects: dict[str, list[str]] = {}
+    for name in data.subjects:
+        for note in data.record(name).get("read_as", []):
+            subjects.setdefault(note, []).append(name)
+    total = len(data.subjects)
+    lines = [f"  {len(names)} of {total} (`{names[0]}`...): {note}" for note, names in subjects.items()]
+    return ["how files were read, in subjects", *lines, ""] if lines else []
 
 
 def _labels(data: Dataset) -> list[str]:

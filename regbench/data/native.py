@@ -19,28 +19,61 @@ class Header:
         shape: of the array without its axes of one voxel, so 2 or 3 numbers.
         affine: ``(4, 4)``, voxels to mm; of the array with all its axes.
         axes: which axes of the stored array were kept.
+        placed: whether the file says where it lies; else the affine is what readers assume.
+        notes: how the file was taken where that is not plain: its unit, axes that were left out, and the like.
     """
 
     shape: tuple[int, ...]
     affine: NDArray[np.float64]
     axes: tuple[int, ...]
+    placed: bool = True
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def spacing_mm(self) -> tuple[float, ...]:
         """Side lengths of a voxel along the kept axes."""
-        lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
-        return tuple(round(float(lengths[axis]), 6) for axis in self.axes)
+        lengths = [float(length) for length in np.sqrt((self.columns**2).sum(0))]
+        # Without the digits that single precision makes up; of a micrograph, all that it has.
+        return tuple(round(length, 6) if length > 1 else float(f"{length:.6g}") for length in lengths)
+
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """``(3, d)``: the step in mm along each kept axis."""
+        return np.asarray(self.affine[:3, list(self.axes)])
+
+    @property
+    def array_affine(self) -> NDArray[np.float64]:
+        """``(4, 4)``: voxels of the array without its axes of one to mm; the columns of those axes stand last."""
+        return self.affine[:, [*self.axes, *(axis for axis in range(4) if axis not in self.axes)]]
+
+    @property
+    def plane(self) -> tuple[int, ...]:
+        """Which axes of space (0 right, 1 front, 2 top) the kept axes run along, rising."""
+        return tuple(sorted(int(axis) for axis in np.abs(self.columns).argmax(0)))
+
+    def __str__(self) -> str:
+        """Shape, spacing, directions and origin, for messages."""
+        spacing = " x ".join(f"{side:g}" for side in self.spacing_mm)
+        least = 1e-5 * min(self.spacing_mm)  # the rounding of a rotation
+        rows = [*self.columns.T, self.affine[:3, 3]]
+        *steps, origin = (" ".join(f"{n:.6g}" if abs(n) > least else "0" for n in row) for row in rows)
+        assumed = "" if self.placed else ", all assumed, for the file does not say"
+        return f"shape {self.shape}, voxels of {spacing} mm, steps ({'; '.join(steps)}), origin ({origin}){assumed}"
 
 
 @dataclass(frozen=True)
 class Volume:
-    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels."""
+    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels.
+
+    `notes` say how its files were taken where that is not plain.
+    """
 
     header: Header
     image: NDArray[np.float32]
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
     mask: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,36 @@
 """Registering two image files with a trained model or by optimising the pair itself."""
 
-import gzip
-import re
-from itertools import product
+import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from regbench.data.nifti import displacement_name, write_displacement
-from regbench.data.preprocessing.intensity import Kind, normalise
+from regbench.data.native import Header
+from regbench.data.nifti import displacement_name, write_displacement, write_nifti, write_vectors
+from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.resample import resample
-from regbench.data.readers.image_file import DAMAGE
+from regbench.data.readers.image_file import ImageFile, stem
+from regbench.data.readers.subject_files import labels_on_image
 from regbench.data.space import Space, displacement_to_native
+from regbench.evaluation.file_pair import Placed, Preparation, plane, read_pair, spaces
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import CHECKPOINT, replacing
+from regbench.system.files import CHECKPOINT, check_folder
 from regbench.training.checkpoint import model_of, read_checkpoint
 
 Array = NDArray[Any]
-
-
-class Volume(NamedTuple):
-    """An image file: array ``(*S)``, d = 2 or 3, and its affine ``(d + 1, d + 1)`` from voxels to mm (RAS)."""
-
-    array: Array
-    affine: Array
-    header_affine: Array
-
-    @property
-    def spacing_mm(self) -> Array:
-        """Of each axis."""
-        return np.asarray(np.linalg.norm(self.affine[:-1, :-1], axis=0))
-
-
-class Preparation(NamedTuple):
-    """How an image becomes what a model sees; for a trained model, as its study did it.
-
-    Attributes:
-        spacing_mm: of the model's grid, axis by axis; the fixed image's own if None.
-        orientation: ``RAS``: the grid's axes run right, front and top; ``keep``: as the fixed array's.
-        intensity, percentiles, window: see `regbench.data.preprocessing.intensity.normalise`.
-    """
-
-    spacing_mm: tuple[float, ...] | None = None
-    orientation: Literal["RAS", "keep"] = "RAS"
-    intensity: Kind = "percentile"
-    percentiles: tuple[float, float] = (0.5, 99.5)
-    window: tuple[float, float] | None = None
-
-
 PLAIN = Preparation()
+LONGEST = 32767  # voxels along an axis of a NIfTI-1 file
+NAME = 255 - 10  # bytes of a file name, less those of the temporary one beside it
 
 
 def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
@@ -75,7 +46,7 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
     Raises:
         RegbenchError: if there is no such model, or it has other dimensions.
     """
-    dims = read(fixed).array.ndim
+    dims = len(ImageFile(fixed).header.shape)
     if name == "instance":
         compare, penalise = (ComponentSpec(name=part, parameters={}) for part in (similarity, regularizer))
         return build_model(ComponentSpec(name=name, parameters={}), dims, objective(compare, penalise, lam)), PLAIN
@@ -103,19 +74,19 @@ def register_files(
     labels: Path | None = None,
     itk: bool = False,
 ) -> list[Path]:
-    """Register two NIfTI files of any size and spacing.
+    """Register two image files of any size and spacing.
 
     Both are brought onto one grid over the fixed image, scaled in intensity, registered, and the displacement is
-    brought back to the fixed image's own array.
+    brought back to the fixed image's own array. All that could be refused is refused before the registration.
 
     Args:
         model: fixed, moving ``(1, 1, *S)`` -> displacement.
-        fixed: NIfTI.
-        moving: NIfTI; its array may have another shape, spacing and orientation.
+        fixed: NIfTI, MGH or picture.
+        moving: the same; its array may have another shape, spacing and orientation.
         out: folder of the files.
         preparation: how the images become what the model sees.
         by: how the images lie to each other: as their headers say, or middle on middle where headers mean nothing.
-        labels: label map of the moving image, warped by nearest neighbour.
+        labels: label map of the moving image, on its grid, warped by nearest neighbour.
         itk: write the displacement for ITK too: mm, LPS.
 
     Returns:
@@ -123,156 +94,102 @@ def register_files(
         moving image per volume in the fixed one), and those that were asked for.
 
     Raises:
-        RegbenchError: if a file cannot be read or its dimensions do not fit; names it.
+        RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
     """
-    target, source = read(fixed), read(moving)
-    if target.array.ndim != source.array.ndim:
+    target, source = read_pair(fixed, moving, by)
+    label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
+    inputs = [fixed, moving, *([] if labels is None else [labels])]
+    written = _outputs(out, target, source, labels=labels is not None, itk=itk)
+    _check_outputs(out, written, inputs, target)
+    places = spaces((target, source), preparation)
+    images = [_prepared(part, place, preparation) for part, place in zip((target, source), places, strict=True)]
+    try:
+        found = register(model, *images)
+    except ValueError as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
-            f"`{moving}` must have {target.array.ndim} dimensions as `{fixed}` has, but has {source.array.ndim}."
-        )
-    if by == "centre":
-        source = _centred(source, target)
-    grid, shape = _grid(target, preparation)
-    spaces = [
-        Space(shape, volume.array.shape, _clean(np.linalg.inv(volume.affine) @ grid)) for volume in (target, source)
-    ]
-    _check_overlap(spaces[1], fixed, moving)
-    images = [
-        _prepared(volume, path, space, preparation)
-        for volume, path, space in zip((target, source), (fixed, moving), spaces, strict=True)
-    ]
-    field = displacement_to_native(register(model, *images), *spaces)
+            f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "
+            f"{str(error).rstrip('.')}. Give larger images, or another `--similarity` or `--regularizer`."
+        ) from error
+    field = displacement_to_native(found, *places)
 
-    names = [_stem(path) for path in (fixed, moving)]
+    header = target.header
     moved_at = field + np.indices(field.shape[1:], dtype=np.float64)
     moved = map_coordinates(source.array.astype(np.float64), moved_at, order=1, mode="nearest")
     determinant = jacobian_determinant(torch.from_numpy(field)[None].double())[0].numpy()
     determinant = determinant * np.linalg.det(source.affine) / np.linalg.det(target.affine)
-    written = [out / displacement_name(*names), out / f"moved_{names[1]}.nii.gz", out / f"jacobian_{names[1]}.nii.gz"]
-    write_displacement(written[0], field, target.header_affine)
-    _write(written[1], moved.astype(np.float32), target.header_affine)
-    _write(written[2], determinant.astype(np.float32), target.header_affine)
-    if labels is not None:
-        label_map = read(labels)
-        if label_map.array.shape != source.array.shape:
-            raise RegbenchError(
-                f"`{labels}` must have shape {source.array.shape} as `{moving}`, but has {label_map.array.shape}."
-            )
-        warped = map_coordinates(label_map.array, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
-        written.append(out / f"moved_labels_{names[1]}.nii.gz")
-        _write(written[-1], warped.astype(label_map.array.dtype), target.header_affine)
+    write_displacement(written[0], field, header.array_affine)
+    _write(written[1], moved.astype(np.float32), header)
+    _write(written[2], determinant.astype(np.float32), header)
+    if label_map is not None:
+        warped = map_coordinates(label_map, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
+        _write(written[3], warped.astype(label_map.dtype), header)
     if itk:
-        written.append(out / f"itk_{written[0].name}")
-        _write_itk(written[-1], field, target, source)
+        write_vectors(written[-1], _in_mm(field, target, source), header.affine)
     return written
 
 
-def read(path: Path) -> Volume:
-    """A NIfTI image of two or three dimensions; axes of one voxel at the end are dropped.
+def _outputs(out: Path, target: Placed, source: Placed, *, labels: bool, itk: bool) -> list[Path]:
+    """The files in the order in which they are returned.
 
     Raises:
-        RegbenchError: if it cannot be read, has other dimensions, or values that are not finite.
+        RegbenchError: if ITK has no image such as the fixed one.
     """
-    try:
-        image = nib.load(path)
-        array = np.asarray(image.dataobj)  # type: ignore[attr-defined]
-        affine = np.asarray(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
-    except (*DAMAGE, nib.filebasedimages.ImageFileError) as error:
-        raise RegbenchError(f"`{path}` must be a readable NIfTI, but got: {error}.") from error
-    while array.ndim > 2 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or min(array.shape) < 2:
-        raise RegbenchError(f"`{path}` must be an image of two or three dimensions, but has shape {array.shape}.")
-    if not np.isfinite(array).all():
-        raise RegbenchError(f"`{path}` must have finite values, but has NaN or infinity. Repair it.")
-    in_plane = affine if array.ndim == 3 else affine[np.ix_([0, 1, 3], [0, 1, 3])]
-    if abs(np.linalg.det(in_plane)) < 1e-12:
-        raise RegbenchError(f"`{path}` must have an affine that says where its axes point, but it is singular.")
-    return Volume(array, in_plane, affine)
+    names = [stem(part.path) for part in (target, source)]
+    displacement = displacement_name(*names)
+    written = [displacement, f"moved_{names[1]}.nii.gz", f"jacobian_{names[1]}.nii.gz"]
+    if labels:
+        written.append(f"moved_labels_{names[1]}.nii.gz")
+    if itk:
+        # ITK's 2D images lie in the plane of its first two axes.
+        flat = target.array.ndim == 2
+        if flat and (target.header.axes != (0, 1) or np.abs(plane(target.header)[:, 2]).max() > 1e-3):
+            raise RegbenchError(
+                f"`{target.path}` must have its axis of one voxel last and run right and front for `--itk`, but has "
+                f"{target.header}. Leave `--itk` out, or store it so."
+            )
+        written.append(f"itk_{displacement}")
+    return [out / name for name in written]
 
 
-def _grid(target: Volume, preparation: Preparation) -> tuple[Array, tuple[int, ...]]:
-    """Voxels to mm, and shape, of the grid over the fixed image that the model works on."""
-    dims, spacing_mm = target.array.ndim, preparation.spacing_mm
-    directions = target.affine[:-1, :-1] / target.spacing_mm
-    if preparation.orientation == "keep":
-        directions = np.eye(dims)
-    order, left = [0] * dims, list(range(dims))
-    for axis in np.argsort(-np.abs(directions).max(1)):
-        order[axis] = max(left, key=lambda native: abs(directions[axis, native]))
-        left.remove(order[axis])
-    matrix = np.zeros((dims + 1, dims + 1))
-    matrix[-1, -1] = 1
-    shape = []
-    for axis, native in enumerate(order):
-        size, scale = target.array.shape[native], 1.0
-        if spacing_mm is not None and abs(spacing_mm[axis] / target.spacing_mm[native] - 1) > 1e-3:
-            scale = spacing_mm[axis] / target.spacing_mm[native]
-        shape.append(max(int(np.ceil(size / scale - 1e-6)), 2))
-        step = scale * (1 if directions[axis, native] > 0 else -1)
-        matrix[native, axis] = step
-        matrix[native, -1] = (size - 1) / 2 - step * (shape[-1] - 1) / 2
-    return target.affine @ matrix, tuple(shape)
-
-
-def _clean(matrix: Array) -> Array:
-    """Without the rounding errors that would make a permutation look like a rotation."""
-    rounded = np.round(matrix)
-    return np.where(np.abs(matrix - rounded) < 1e-6, rounded, matrix)
-
-
-def _prepared(volume: Volume, path: Path, space: Space, preparation: Preparation) -> Array:
-    """What the model sees of an image; beside it, its least value, as in `regbench.data.preprocessing.preprocess`."""
-    _, _, kind, percentiles, window = preparation
-    try:
-        image = normalise(volume.array.astype(np.float32), kind, percentiles=percentiles, window=window)
-    except ValueError as error:
-        raise RegbenchError(f"`{path}`: {error}.") from error
-    return resample(image, space, order=1, fill=float(image.min()))
-
-
-def _centred(source: Volume, target: Volume) -> Volume:
-    """`source` where the middle of its array lies on the middle of the target's."""
-    here, there = (v.affine @ [*((n - 1) / 2 for n in v.array.shape), 1.0] for v in (source, target))
-    affine = source.affine.copy()
-    affine[:-1, -1] += (there - here)[:-1]
-    return source._replace(affine=affine)
-
-
-def _check_overlap(space: Space, fixed: Path, moving: Path) -> None:
-    """Some voxel of the grid lies in the moving image."""
-    corners = np.array([*product(*([0, n - 1] for n in space.shape))], dtype=np.float64)
-    low, high = (extreme(space.to_native(corners), axis=0) for extreme in (np.min, np.max))
-    if (high < 0).any() or (low > np.array(space.native_shape) - 1).any():
+def _check_outputs(out: Path, written: list[Path], inputs: list[Path], target: Placed) -> None:
+    """Raise RegbenchError if a file could not be written, or would take the place of one that is read."""
+    check_folder(out, advice="Give another `--out`, or change the permissions.")
+    read = {path.resolve() for path in inputs}
+    for path in written:
+        if path.resolve() in read or path.is_dir():
+            kind = "a folder" if path.is_dir() else "an image that is read"
+            raise RegbenchError(f"`{path}` must be free for a result, but is {kind}. Give another `--out`.")
+        if len(os.fsencode(path.name)) > NAME:
+            raise RegbenchError(
+                f"the names of the images must be short enough for `{path.name}`, at most {NAME} bytes. Rename them."
+            )
+    if max(target.array.shape) > LONGEST:
         raise RegbenchError(
-            f"`{moving}` must lie where `{fixed}` does, but by their headers they do not meet. "
-            "Where headers mean nothing, give `--by centre`."
+            f"`{target.path}` must have at most {LONGEST} voxels along each axis, as the NIfTI of a result may have, "
+            f"but its shape is {target.array.shape}. Resample or crop it."
         )
 
 
-def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name)
+def _prepared(part: Placed, space: Space, preparation: Preparation) -> Array:
+    """What the model sees of an image; beside it, its least value, as in `regbench.data.preprocessing.preprocess`."""
+    _, _, kind, percentiles, window = preparation
+    try:
+        image = normalise(part.array, kind, percentiles=percentiles, window=window)
+    except ValueError as error:
+        raise RegbenchError(f"`{part.path}`: {error}.") from error
+    return resample(image, space, order=1, fill=float(image.min()))
 
 
-def _write(path: Path, array: Array, affine: Array) -> None:
-    image = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]  # nibabel
-    _save(path, image)
+def _write(path: Path, values: Array, header: Header) -> None:
+    """On the array of the file of `header`; axes of one voxel at its end are left out."""
+    sizes = dict(zip(header.axes, values.shape, strict=True))
+    write_nifti(path, values.reshape([sizes.get(axis, 1) for axis in range(max(header.axes) + 1)]), header.affine)
 
 
-def _write_itk(path: Path, field: Array, target: Volume, source: Volume) -> None:
-    """A vector image in mm, LPS, from each fixed point to its moving one."""
+def _in_mm(field: Array, target: Placed, source: Placed) -> Array:
+    """``(d, *S)``: from each fixed point to its moving one, in mm, LPS."""
     dims = len(field)
     points = np.indices(field.shape[1:], dtype=np.float64)
     there = np.tensordot(source.affine[:-1, :-1], points + field, 1) + source.affine[:-1, -1].reshape(-1, *[1] * dims)
     here = np.tensordot(target.affine[:-1, :-1], points, 1) + target.affine[:-1, -1].reshape(-1, *[1] * dims)
-    vectors = np.moveaxis(ras_to_lps(there - here), 0, -1).astype(np.float32)
-    vectors = vectors.reshape(*field.shape[1:], *[1] * (4 - dims), dims)
-    image = nib.Nifti1Image(vectors, target.header_affine)  # type: ignore[no-untyped-call]  # nibabel
-    image.header.set_intent("vector")  # type: ignore[no-untyped-call]  # nibabel
-    _save(path, image)
-
-
-def _save(path: Path, image: Any) -> None:
-    with replacing(path) as temporary:
-        # A gzip stream records the time of its making unless told not to.
-        temporary.write_bytes(gzip.compress(image.to_bytes(), 6, mtime=0))
+    return ras_to_lps(there - here)

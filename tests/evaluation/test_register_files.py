@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from regbench.cli.main import main
-from regbench.evaluation.register_files import Preparation, model_for, read, register_files
+from regbench.evaluation.file_pair import Preparation, read_pair
+from regbench.evaluation.register_files import model_for, register_files
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
@@ -132,11 +133,12 @@ def test_a_broken_or_foreign_checkpoint_has_a_clear_error(tmp_path):
 
 @pytest.mark.parametrize("shape", [(5,), (4, 4, 4, 2)])
 def test_what_is_no_image_is_refused(tmp_path, shape):
-    with pytest.raises(RegbenchError, match="dimensions"):
-        read(save(tmp_path / "x.nii.gz", np.zeros(shape, np.float32), np.eye(4)))
+    fixed = save(tmp_path / "f.nii.gz", picture((9, 8, 7)), np.eye(4))
+    with pytest.raises(RegbenchError, match=r"x\.nii\.gz` must be one 2D or 3D image"):
+        read_pair(fixed, save(tmp_path / "x.nii.gz", np.zeros(shape, np.float32), np.eye(4)), "header")
     (tmp_path / "y.nii.gz").write_bytes(b"no image")
-    with pytest.raises(RegbenchError, match=r"y\.nii\.gz"):
-        read(tmp_path / "y.nii.gz")
+    with pytest.raises(RegbenchError, match=r"y\.nii\.gz.*not compressed by gzip"):
+        read_pair(fixed, tmp_path / "y.nii.gz", "header")
 
 
 def checkpoint(path, **preparation):

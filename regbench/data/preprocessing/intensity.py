@@ -32,14 +32,17 @@ def normalise(
     Raises:
         ValueError: if the values have no range to scale, or `kind` is ``window`` and there is none.
     """
+    if kind in ("none", "zscore"):
+        _check(float(image.min()), float(image.max()), "range")
     if kind == "none":
         return image.astype(np.float32)
     if kind == "zscore":
         mean, deviation = float(image.mean(dtype=np.float64)), float(image.std(dtype=np.float64))
-        _check(0, deviation, "standard deviation")
         return ((image - np.float32(mean)) / np.float32(deviation)).astype(np.float32)
     if kind == "window" and window is None:
         raise ValueError("`intensity: window` needs `window: [low, high]`")
+    if kind == "window" and window and not -np.inf < window[0] < window[1] < np.inf:
+        raise ValueError(f"`window` must be two finite numbers that rise, but got {list(window)}")
     low, high = window if kind == "window" and window else _range(image, kind, percentiles)
     if kind == "percentile" and not low < high:
         low, high = float(image.min()), float(image.max())  # nearly all voxels are equal: the rest still differ
@@ -47,7 +50,10 @@ def normalise(
     own = overwrite and image.dtype == np.float32 and image.flags.writeable
     scaled = np.subtract(image, np.float32(low), out=image if own else None)
     scaled /= np.float32(high - low)
-    return np.clip(scaled, 0, 1, out=scaled)
+    np.clip(scaled, 0, 1, out=scaled)
+    if kind == "window":
+        _check(float(scaled.min()), float(scaled.max()), f"range within {low:g} to {high:g}")
+    return scaled
 
 
 def _range(image: NDArray[np.float32], kind: Kind, percentiles: tuple[float, float]) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.preprocessing.agreement import check_placed, common_dims, common_spacing
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
 from regbench.data.preprocessing.intensity import Kind as Intensity
@@ -78,13 +79,15 @@ def preprocess(
     if multiple_of < 1:
         raise RegbenchError(f"preprocessing.multiple_of must be at least 1, but got {multiple_of}.")
     headers = [_named(entry.id, entry.header) for entry in raw.entries]
-    dims = _common({entry.id: len(header.shape) for entry, header in zip(raw.entries, headers, strict=True)})
+    dims = common_dims({entry.id: len(header.shape) for entry, header in zip(raw.entries, headers, strict=True)})
     keep = orientation == "keep"
+    if not keep and stored_as is None:
+        check_placed(raw.entries, headers)
     axes = [
         _named(entry.id, partial(orient, header, stored_as=stored_as, keep=keep))
         for entry, header in zip(raw.entries, headers, strict=True)
     ]
-    spacing = _spacing(spacing_mm, dims, raw.entries, headers, axes)
+    spacing = common_spacing(spacing_mm, dims, raw.entries, headers, axes)
     size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
@@ -147,35 +150,6 @@ def _named(subject: str, read: Any) -> Any:
         return read()
     except RegbenchError as error:
         raise RegbenchError(f"subject `{subject}`: {error}") from error
-
-
-def _common(dims: Mapping[str, int]) -> int:
-    first, expected = next(iter(dims.items()))
-    for name, count in dims.items():
-        if count != expected:
-            raise RegbenchError(
-                f"all subjects must be 2D or all 3D, but `{first}` is {expected}D and `{name}` {count}D."
-            )
-    return expected
-
-
-def _spacing(
-    wanted: float | tuple[float, ...] | None, dims: int, entries: tuple[Entry, ...], headers: list[Header], axes: Any
-) -> tuple[float, ...]:
-    if wanted is not None:
-        spacing = tuple(map(float, wanted)) if isinstance(wanted, tuple) else (float(wanted),) * dims
-        if len(spacing) != dims or not all(0 < side < np.inf for side in spacing):
-            raise RegbenchError(f"preprocessing.spacing_mm must be {dims} numbers above 0, but got {list(spacing)}.")
-        return spacing
-    own = [tuple(header.spacing_mm[axis] for axis, _ in ways) for header, ways in zip(headers, axes, strict=True)]
-    differ = np.flatnonzero(~np.isclose(own, own[0], rtol=1e-3).all(1))
-    if len(differ):
-        other = differ[0]
-        raise RegbenchError(
-            f"subjects must have one spacing, but `{entries[0].id}` has {own[0]} mm and `{entries[other].id}` "
-            f"{own[other]} mm. Set preprocessing.spacing_mm to resample all of them."
-        )
-    return own[0]
 
 
 def _wanted_shape(shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
@@ -244,6 +218,7 @@ def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
         "files": files,
         "native_shape": list(volume.header.shape),
         "native_spacing_mm": list(volume.header.spacing_mm),
-        "native_affine": volume.header.affine.tolist(),
+        "native_affine": volume.header.array_affine.tolist(),
+        "read_as": list(volume.notes),
         "prepared_to_native": space.matrix.tolist(),
     }

@@ -34,9 +34,10 @@ def orient(header: Header, *, stored_as: str | None = None, keep: bool = False) 
             raise RegbenchError(f"`stored_as` must name three directions such as LIA, but got {stored_as!r}.")
     else:
         directions = _directions(header.affine.tobytes())
-        if not np.isfinite(directions).all():
+        if not np.isfinite(directions[list(header.axes)]).all():
             raise RegbenchError("the affine must say where each axis points, but does not. Set `orientation: keep`.")
-        ends = [(int(axis), int(sign)) for axis, sign in directions]
+        # The axis of one voxel may have no direction; nothing asks for it.
+        ends = [(int(axis), int(sign)) for axis, sign in np.nan_to_num(directions)]
     used = [(ends[axis][0], number, ends[axis][1]) for number, axis in enumerate(header.axes)]
     return [(number, sign) for _, number, sign in sorted(used)]
 

@@ -24,7 +24,7 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = Path(path).expanduser()
-    image_paths, named = _files(root / images, pattern), _files(root / labels, "*")
+    (image_paths, others), (named, other_labels) = _files(root / images, pattern), _files(root / labels, "*")
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
     lonely = [name for name in image_paths if name not in named]
@@ -36,11 +36,16 @@ def folder(
     entries = tuple(
         entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
     )
-    return Raw(entries, {}, "The user's own images and labels, one file each.")
+    unused = [name for name in named if name not in image_paths] if pattern == "*" else []
+    notes = "The user's own images and labels, one file each."
+    for what, names in (("of kinds that are not read", others + other_labels), ("of labels without an image", unused)):
+        if names:
+            notes += f" Left out: {len(names)} {what} (`{names[0]}`{', ...' if len(names) > 1 else ''})."
+    return Raw(entries, {}, notes)
 
 
-def _files(where: Path, pattern: str) -> dict[str, Path]:
-    """Image files by name without suffix; those that begin with a dot are some system's, not the user's."""
+def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
+    """Image files by name without suffix, and the names of others; those that begin with a dot are some system's."""
     try:
         paths = sorted(path for path in where.iterdir() if path.match(pattern) and not path.name.startswith("."))
     except OSError as error:
@@ -51,4 +56,4 @@ def _files(where: Path, pattern: str) -> dict[str, Path]:
             if stem(path) in by_stem:
                 raise RegbenchError(f"`{path}` and `{by_stem[stem(path)].name}` are one subject. Remove one of them.")
             by_stem[stem(path)] = path
-    return by_stem
+    return by_stem, [path.name for path in paths if suffix(path) not in SUFFIXES]

@@ -1,7 +1,6 @@
 """Files become arrays, or an error that names the file: nothing in them is trusted."""
 
-import struct
-import zlib
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Header
+from regbench.data.readers.damage import DAMAGE
+from regbench.data.readers.label_values import ROUNDED, whole_numbers
+from regbench.data.readers.picture_file import picture_header, read_picture
+from regbench.data.readers.volume_file import open_volume, volume_header
 from regbench.system.errors import RegbenchError
 
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SLICES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 SUFFIXES = (*VOLUMES, *SLICES)
-# deflate cannot expand by more; a header that claims more than this lies.
-DEFLATE = 1032
-# All that nibabel, Pillow, zlib and numpy were seen to raise on damaged files.
-DAMAGE = (
-    OSError, EOFError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, SyntaxError,
-    MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 def suffix(path: Path) -> str:
@@ -58,27 +54,42 @@ def inside(root: Path, name: str, where: str) -> Path:
 
 
 class ImageFile:
-    """An image file whose header is parsed once: for a small volume that takes as long as its voxels."""
+    """An image file whose header is parsed once: for a small volume that takes as long as its voxels.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: of the file.
+        labels: its values are ids, for which lossy containers are refused and a palette's numbers count.
+    """
+
+    def __init__(self, path: Path, *, labels: bool = False) -> None:
+        self.path, self._labels = path, labels
 
     @cached_property
     def _volume(self) -> tuple[Any, Header]:
         """nibabel's image, its voxels still on disk, and what counts of its header."""
         # Nonsense in a damaged header overflows in nibabel; what comes of it is checked.
         with np.errstate(all="ignore"):
-            image = _open(self.path)
-            return image, _header(self.path, image)
+            image = open_volume(self.path)
+            return image, volume_header(self.path, image)
 
     @property
     def header(self) -> Header:
-        """Shape and affine, without the voxels.
+        """Shape and affine in mm, without the voxels.
 
         Raises:
-            RegbenchError: if the file is damaged, of an unknown kind, has colours, or is not 2D or 3D; names it.
+            RegbenchError: if the file is damaged, of an unknown kind, no image of one value a voxel, or not 2D or 3D;
+                names it.
         """
-        return self._volume[1] if suffix(self.path) in VOLUMES else _slice_header(_read_slice(self.path))
+        return self._volume[1] if _kind(self.path) in VOLUMES else self.stored()[1]
+
+    @property
+    def step(self) -> float:
+        """Between two values that the file can store, where it stores scaled integers; else 0."""
+        if _kind(self.path) not in VOLUMES:
+            return 0.0
+        image = self._volume[0]
+        integer = np.dtype(image.get_data_dtype()).kind in "iu"
+        return abs(float(getattr(image.dataobj, "slope", 0.0))) if integer else 0.0
 
     def read(self) -> tuple[NDArray[np.float32], Header]:
         """Voxels (float32, axes of one voxel dropped) and header; NaN and infinity are left in.
@@ -98,9 +109,9 @@ class ImageFile:
             RegbenchError: as `read`.
         """
         path = self.path
-        if suffix(path) not in VOLUMES:
-            pixels = _read_slice(path)
-            return pixels, _slice_header(pixels)
+        if _kind(path) not in VOLUMES:
+            pixels = read_picture(path, labels=self._labels)
+            return pixels, picture_header(pixels)
         image, header = self._volume
         try:
             with np.errstate(all="ignore"):
@@ -118,128 +129,36 @@ def read_labels(path: Path) -> tuple[NDArray[Any], Header]:
     """Integers of a label file, which may be stored as floats; in the type of the file, or int32.
 
     Raises:
-        RegbenchError: if the file is damaged, or a value is no integer from 0 to 2**31 - 1.
+        RegbenchError: if the file is damaged or lossy, or a value is no integer from 0 to 2**31 - 1 within rounding.
     """
-    values, header = ImageFile(path).stored()
-    return whole_numbers(values, str(path)), header
+    file = ImageFile(path, labels=True)
+    values, header = file.stored()
+    labels = whole_numbers(values, str(path), file.step)
+    return labels.values, replace(header, notes=(*header.notes, ROUNDED)) if labels.rounded else header
 
 
-def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """Labels as integers: as they are where they have up to four bytes, which takes no memory, else as int32.
+def _kind(path: Path) -> str:
+    """The suffix of a file that is there and may be read.
 
     Raises:
-        RegbenchError: if a value is no integer from 0 to 2**31 - 1; names `where` and one such value.
+        RegbenchError: if it is missing, empty, no file or of a kind that is not read; says what to do.
     """
-    if values.dtype.kind not in "iufb":
-        raise RegbenchError(f"`{where}`: labels must be integers, but have type {values.dtype}.")
-    integers = values
-    if values.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            integers = np.rint(values)
-            wrong = ~(integers == values)
-        if wrong.any():
-            raise RegbenchError(
-                f"`{where}`: labels must be integers, but one is {float(values[wrong][0]):g}. It may have been "
-                "resampled with interpolation, or be a probability map: resample with nearest neighbours, or threshold."
-            )
-    if integers.size and (integers.min() < 0 or integers.max() >= 2**31):
-        bad = integers.min() if integers.min() < 0 else integers.max()
-        raise RegbenchError(f"`{where}`: labels must be 0 to 2147483647, but one is {bad}.")
-    small = integers.dtype.kind in "iu" and integers.dtype.itemsize <= 4 and integers.dtype.isnative
-    return integers if small else integers.astype(np.int32)
-
-
-def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
-    """Points ``(n, d)`` from a CSV with one row of voxel coordinates each; a header row is allowed.
-
-    Raises:
-        RegbenchError: naming file and line.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise RegbenchError(f"`{path}` must be a readable CSV of landmarks, but got: {error}.") from error
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
-        cells = [cell.strip() for cell in line.replace(";", ",").split(",")]
-        if cells == [""]:
-            continue
-        try:
-            row = [float(cell) for cell in cells]
-        except ValueError:
-            if not rows and number == 1:
-                continue  # the header
-            row = []
-        if len(row) != dims or not np.isfinite(row).all():
-            raise RegbenchError(f"`{path}`, line {number}: must be {dims} voxel coordinates, but got {line!r}.")
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, dims)
-
-
-def _open(path: Path) -> Any:
-    import nibabel as nib
-    from nibabel.freesurfer.mghformat import MGHError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        # nibabel leaves an uncompressed .mgh open.
-        return nib.MGHImage.from_bytes(path.read_bytes()) if suffix(path) == ".mgh" else nib.load(path)
-    except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError, MGHError) as error:
-        raise RegbenchError(
-            f"`{path}` must be a readable image, but got: {' '.join(str(error).split())}. Copy it again."
-        ) from error
-
-
-def _header(path: Path, image: Any) -> Header:
-    stored = tuple(int(n) for n in image.shape)
-    dtype = image.get_data_dtype()
-    if dtype.names or dtype.kind not in "iufb":
-        raise RegbenchError(f"`{path}` must have one real number a voxel, but has colours or vectors ({dtype}).")
-    if 0 in stored:
-        raise RegbenchError(f"`{path}` must have voxels, but its shape is {stored}.")
-    axes = tuple(axis for axis, n in enumerate(stored) if n > 1)
-    if len(axes) not in (2, 3) or max(axes) > 2:
-        raise RegbenchError(
-            f"`{path}` must be one 2D or 3D image, but its shape is {stored}. Split a series into files of one volume."
-        )
-    claimed, size = int(np.prod(stored, dtype=object)) * dtype.itemsize, path.stat().st_size
-    if claimed > size * (DEFLATE if path.name.lower().endswith("z") else 1):
-        raise RegbenchError(
-            f"`{path}` must hold what its header claims, {claimed} bytes of voxels, but has {size}. Copy it again."
-        )
-    affine = np.asarray(image.affine, dtype=np.float64)
-    lengths = np.sqrt((affine[:3, :3] ** 2).sum(0)) if affine.shape == (4, 4) else np.zeros(3)
-    if not np.isfinite(affine).all() or not (lengths[list(axes)] > 0).all():
-        raise RegbenchError(f"`{path}` must have an affine with finite spacings above 0, but got {affine.tolist()}.")
-    return Header(tuple(stored[axis] for axis in axes), affine, axes)
-
-
-def _read_slice(path: Path) -> NDArray[Any]:
-    """Pixels of a PNG or the like, turned so that axis 0 runs to the right and axis 1 up, as in a NIfTI slice."""
-    if suffix(path) in (".pkl", ".pickle", ".pt", ".pth"):
+    kind = suffix(path)
+    if kind in (".pkl", ".pickle", ".pt", ".pth"):
         raise RegbenchError(
             f"`{path}` is a pickle, which may run any code when read, so it is refused. Convert it where you trust it: "
             "`numpy.savez(name, vol=image, seg=labels)`, then use the source `voxelmorph_npz`."
         )
-    if suffix(path) not in SLICES:
-        raise RegbenchError(f"`{path}` must end in one of {', '.join(SUFFIXES)}.")
-    import warnings
-
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow only warns of a picture too large to be honest
-            with Image.open(path) as picture:
-                pixels = np.asarray(picture)
-    except (*DAMAGE, Warning, Image.DecompressionBombError) as error:
-        raise RegbenchError(f"`{path}` must be a readable picture, but got: {error}. Copy it again.") from error
-    if pixels.ndim != 2 or min(pixels.shape) < 2:
+    if kind not in SUFFIXES:
         raise RegbenchError(
-            f"`{path}` must be a grey 2D picture, but its shape is {pixels.shape} (colours last). Convert it to grey."
+            f"`{path}` must end in one of {', '.join(SUFFIXES)}. Convert another format to NIfTI with the program that "
+            "wrote it, or with SimpleITK: `SimpleITK.WriteImage(SimpleITK.ReadImage(file), 'name.nii.gz')`."
         )
-    return pixels.T[:, ::-1]
-
-
-def _slice_header(pixels: NDArray[Any]) -> Header:
-    return Header(tuple(int(n) for n in pixels.shape), np.eye(4), (0, 1))
+    try:
+        if path.is_file() and path.stat().st_size:
+            return kind
+    except (OSError, ValueError) as error:  # links in a circle, a name with a null byte
+        raise RegbenchError(f"`{path}` must be a readable image, but got: {error}.") from error
+    state = "is a folder" if path.is_dir() else "is empty" if path.exists() else "does not exist"
+    state = "is a link to a file that does not exist" if path.is_symlink() and not path.exists() else state
+    raise RegbenchError(f"`{path}` must be a readable image, but {state}. Check the path, or copy the file again.")

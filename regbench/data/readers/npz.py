@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Entry, Header, Raw, Volume
-from regbench.data.readers.image_file import DAMAGE, DEFLATE, inside, whole_numbers
+from regbench.data.readers.damage import DAMAGE, DEFLATE
+from regbench.data.readers.image_file import inside
+from regbench.data.readers.label_values import ROUNDED, whole_numbers
 from regbench.system.errors import RegbenchError, did_you_mean
 
 Array = NDArray[Any]
@@ -38,17 +41,23 @@ def arrays(
     source = Path(path).expanduser()
     stored = read_npz(source, (images, labels), optional=(subjects,))
     stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
-    if stack.shape != maps.shape or stack.ndim not in (3, 4):
+    _check_real(stack, source, images)
+    if stack.shape != maps.values.shape or stack.ndim not in (3, 4):
         raise RegbenchError(
             f"`{source}`: `{images}` and `{labels}` must both be (N, X, Y) or (N, X, Y, Z), "
-            f"but got {stack.shape} and {maps.shape}."
+            f"but got {stack.shape} and {maps.values.shape}."
         )
     names = [str(name) for name in stored.get(subjects, np.arange(len(stack)))]
     if len(names) != len(stack):
         raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
     header = _header(stack.shape[1:], spacing_mm, source)
-    entries = tuple(_loaded(name, header, stack[k], maps[k]) for k, name in enumerate(names))
-    return Raw(entries, {}, f"The user's own arrays, from {source.name}.")
+    each = (len(stack), *header.shape)  # axes of one are left out
+    stack, values = stack.reshape(each), maps.values.reshape(each)
+    notes = header.notes + ((ROUNDED,) if maps.rounded else ())
+    entries = tuple(_loaded(name, Volume(header, stack[k], values[k], notes=notes)) for k, name in enumerate(names))
+    others = [name for name in _names(source) if name not in (images, labels, subjects)]
+    left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
+    return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
 
 
 def voxelmorph_npz(
@@ -114,6 +123,12 @@ def read_npz(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = 
         ) from error
 
 
+def _names(path: Path) -> list[str]:
+    """Arrays of an .npz that is sound."""
+    with zipfile.ZipFile(path) as archive:
+        return [Path(name).stem for name in archive.namelist()]
+
+
 def array_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an .npy stream.
 
@@ -134,26 +149,29 @@ def _check_names(path: Path, names: tuple[str, ...], known: list[str]) -> None:
             raise RegbenchError(f"`{path}` has no array `{name}`; {did_you_mean(name, known)}")
 
 
-def _loaded(name: str, header: Header, image: Array, labels: NDArray[np.int32]) -> Entry:
-    def read() -> Volume:
-        return Volume(header, image.astype(np.float32), labels)
+def _check_real(values: Array, path: Path, name: str) -> None:
+    if values.dtype.kind not in "iufb":
+        raise RegbenchError(f"`{path}`: `{name}` must be of real numbers, but has type {values.dtype}.")
 
-    return Entry(name, lambda: header, read)
+
+def _loaded(name: str, volume: Volume) -> Entry:
+    """A subject whose arrays are in memory."""
+    return Entry(name, lambda: volume.header, lambda: replace(volume, image=volume.image.astype(np.float32)))
 
 
 def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, ...]) -> Entry:
     def read() -> Volume:
         stored: Mapping[str, Array] = read_npz(path, (image, label))
-        arrays = {name: values.squeeze() for name, values in stored.items()}
-        if arrays[image].shape != arrays[label].shape:
+        if stored[image].squeeze().shape != stored[label].squeeze().shape:
             raise RegbenchError(
-                f"`{path}`: `{image}` and `{label}` must have one shape, but got {arrays[image].shape} and "
-                f"{arrays[label].shape}."
+                f"`{path}`: `{image}` and `{label}` must have one shape, but got {stored[image].shape} and "
+                f"{stored[label].shape}."
             )
-        if arrays[image].dtype.kind not in "iufb":
-            raise RegbenchError(f"`{path}`: `{image}` must be of real numbers, but has type {arrays[image].dtype}.")
-        header = _header(arrays[image].shape, spacing_mm, path)
-        return Volume(header, arrays[image].astype(np.float32), whole_numbers(arrays[label], f"{path}: {label}"))
+        _check_real(stored[image], path, image)
+        header = _header(stored[image].shape, spacing_mm, path)
+        labels = whole_numbers(stored[label].reshape(header.shape), f"{path}: {label}")
+        notes = header.notes + ((ROUNDED,) if labels.rounded else ())
+        return Volume(header, stored[image].reshape(header.shape).astype(np.float32), labels.values, notes=notes)
 
     def head() -> Header:
         try:
@@ -161,18 +179,23 @@ def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, .
                 shape, _ = array_header(file)
         except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError):
             shape = read().image.shape  # says what is wrong
-        return _header(tuple(n for n in shape if n > 1), spacing_mm, path)
+        return _header(shape, spacing_mm, path)
 
     return Entry(path.name.removesuffix(".npz"), head, read, {"image": path})
 
 
-def _header(shape: tuple[int, ...], spacing_mm: float | tuple[float, ...], path: Path) -> Header:
-    """An .npz does not say where its voxels lie: axes are taken to run right, front, top."""
+def _header(stored: tuple[int, ...], spacing_mm: float | tuple[float, ...], path: Path) -> Header:
+    """An .npz does not say where its voxels lie: axes are taken to run right, front, top. Those of one are left out."""
+    shape = tuple(int(n) for n in stored if n != 1)
     dims = len(shape)
     sides = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm,) * dims
     if dims not in (2, 3) or 0 in shape or len(sides) != dims or not all(0 < side < np.inf for side in sides):
         raise RegbenchError(
             f"`{path}` must hold 2D or 3D images and `spacing_mm` must have as many numbers above 0, "
-            f"but got shape {shape} and spacing {sides}."
+            f"but got shape {stored} and spacing {sides}."
         )
-    return Header(tuple(int(n) for n in shape), np.diag([*sides, *[1.0] * (4 - dims)]), tuple(range(dims)))
+    notes = [f"an .npz does not say where it lies: axes run right, front, top, with {spacing_mm} mm (`spacing_mm`)"]
+    if len(shape) < len(stored):
+        notes.append(f"axes of one voxel left out: {stored} is read as {shape}")
+    affine = np.diag([*sides, *[1.0] * (4 - dims)])
+    return Header(shape, affine, tuple(range(dims)), placed=False, notes=tuple(notes))

@@ -1,11 +1,15 @@
 """A subject whose parts are files of their own."""
 
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from regbench.data.native import Entry, Header, Volume
-from regbench.data.readers.image_file import ImageFile, read_labels, read_landmarks
+from regbench.data.readers.image_file import SLICES, ImageFile, read_labels, suffix
+from regbench.data.readers.label_values import ROUNDED, inside_of
+from regbench.data.readers.landmarks_file import read_landmarks
+from regbench.data.readers.same_grid import TURNED, onto_image
 from regbench.system.errors import RegbenchError
 
 
@@ -22,32 +26,47 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
     def read() -> Volume:
         voxels, header = picture.read()
         labels = inner = points = None
+        notes = list(header.notes)
         if label is not None:
-            labels, label_header = read_labels(label)
-            _must_match(label, label_header, image, header, same_affine)
+            labels, label_notes = _on_image(label, image, header, same_affine)
+            notes += label_notes
         if mask is not None:
-            values, mask_header = read_labels(mask)
-            _must_match(mask, mask_header, image, header, same_affine)
-            inner = values > 0
+            inner = inside_of(_on_image(mask, image, header, same_affine)[0], str(mask))
         if landmarks is not None:
             points = read_landmarks(landmarks, len(header.shape))
-        return Volume(header, voxels, labels, points, inner)
+            if suffix(image) in SLICES:  # whose rows are counted from the top, while the array runs up
+                points[:, 1] = header.shape[1] - 1 - points[:, 1]
+        return Volume(header, voxels, labels, points, inner, tuple(notes))
 
     parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
     files = {kind: path for kind, path in parts.items() if path is not None}
     return Entry(name, lambda: picture.header, read, files, group, split)
 
 
-def _must_match(path: Path, header: Header, image: Path, expected: Header, same_affine: bool) -> None:
-    if header.shape != expected.shape:
+def labels_on_image(path: Path, image_path: Path, image: Header) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Integers of a label file on the array of its image, and notes on how they were taken.
+
+    Args:
+        path: of the labels.
+        image_path: of the image, for messages.
+        image: its header.
+
+    Raises:
+        RegbenchError: if they cannot be read, are no labels, or do not lie where the image lies; names both files.
+    """
+    labels, header = read_labels(path)
+    turned = onto_image(labels, header, path, image, image_path)
+    notes = ((TURNED,) if turned is not labels else ()) + ((ROUNDED,) if ROUNDED in header.notes else ())
+    return turned, notes
+
+
+def _on_image(path: Path, image_path: Path, image: Header, same_affine: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    if same_affine:
+        return labels_on_image(path, image_path, image)
+    labels, header = read_labels(path)
+    if header.shape != image.shape:
         raise RegbenchError(
-            f"`{path}` must have the shape of `{image.name}`, {expected.shape}, but got {header.shape}. "
+            f"`{path}` must have the shape of `{image_path.name}`, {image.shape}, but got {header.shape}. "
             "Resample it onto the image with nearest neighbours."
         )
-    tolerance = 0.01 * min(expected.spacing_mm)
-    worst = float(np.abs(header.affine - expected.affine).max())
-    if same_affine and worst > tolerance:
-        raise RegbenchError(
-            f"`{path}` must lie where `{image.name}` lies, but their affines differ by up to {worst:g}. "
-            "Resample it onto the image, or set `same_affine: false` if you know that the voxels correspond."
-        )
+    return labels, (ROUNDED,) if ROUNDED in header.notes else ()

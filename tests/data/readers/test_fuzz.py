@@ -19,8 +19,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from regbench.data import learn2reg, table
-from regbench.data.readers.image_file import ImageFile, read_labels, read_landmarks
+from regbench.data.readers.image_file import ImageFile, read_labels
+from regbench.data.readers.label_values import whole_numbers
+from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.npz import read_npz
+from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
@@ -49,14 +52,23 @@ def images() -> dict[str, bytes]:
     with TemporaryDirectory() as folder:
         files = {kind: nifti(Path(folder) / f"a{kind}", labels).read_bytes() for kind in (".nii", ".mgh")}
     files[".nii.gz"], files[".mgz"] = files[".nii"], files[".mgh"]  # damaged before they are compressed
-    for kind in ("png", "tiff", "bmp"):
+    flat = Image.fromarray(labels[:, :, 2])
+    for name, image, options in (
+        (".png", flat, {}), (".bmp", flat, {}), (".tiff", flat, {}), (".jpg", flat, {}),
+        ("-16.png", Image.fromarray(labels[:, :, 2].astype(np.uint16)), {}),
+        ("-palette.png", flat.convert("P"), {}), ("-pages.tiff", flat, {"save_all": True, "append_images": [flat]}),
+    ):  # fmt: skip
         memory = io.BytesIO()
-        Image.fromarray(labels[:, :, 2]).save(memory, kind)
-        files[f".{kind}"] = memory.getvalue()
+        image.save(memory, {"jpg": "jpeg"}.get(name.rpartition(".")[2], name.rpartition(".")[2]), **options)
+        files[name] = memory.getvalue()
+    scaled = nib.Nifti1Header()
+    scaled.set_data_dtype(np.int16)
+    files["-scaled.nii"] = nib.Nifti1Image(labels * 1000.0, np.diag([1, 2, 3, 1]), scaled).to_bytes()
     return files
 
 
 IMAGES = images()
+REFUSED = (".jpg", "-pages.tiff")  # as labels, or at all
 
 
 @pytest.mark.parametrize("kind", sorted(IMAGES))
@@ -130,16 +142,88 @@ def test_learn2reg_json(root, part):
         assert str(error)  # noqa: PT017
 
 
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "xyzt_units": st.integers(0, 255), "intent_code": st.sampled_from([0, 1002, 1006, 1007, 2003]),
+        "qform_code": st.integers(-1, 5), "sform_code": st.integers(-1, 5),
+        "scl_slope": st.sampled_from([0, 1, 0.5, 1e-3, -1, np.nan, np.inf, 1e30]), "scl_inter": st.floats(width=32),
+        "dim": st.lists(st.integers(-1, 8), min_size=8, max_size=8), "datatype": st.sampled_from([2, 4, 16, 32, 128]),
+        "pixdim": st.lists(st.floats(width=32), min_size=8, max_size=8),
+        "srow_x": st.lists(st.floats(width=32), min_size=4, max_size=4), "quatern_b": st.floats(width=32),
+        "srow_y": st.lists(st.sampled_from([0, 0, 1, -2, 1e-30, np.nan]), min_size=4, max_size=4),
+        "vox_offset": st.sampled_from([352, 0, 1e9, np.nan]),
+    },
+)  # fmt: skip
+
+
+def with_header(fields: dict) -> bytes:
+    """The NIfTI with other fields in its header: sound bytes that say odd things."""
+    content = bytearray(IMAGES[".nii"])
+    header = nib.Nifti1Header(bytes(content[:348]), check=False)
+    for name, value in fields.items():
+        header[name] = value
+    content[:348] = header.binaryblock
+    return bytes(content)
+
+
+@FUZZ
+@given(image=HEADERS, label=HEADERS)
+def test_headers_that_say_odd_things(image, label):
+    """A subject is read, with labels on the image's array and finite spacings, or one of its files is named."""
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{kind}.nii" for kind in ("image", "label")]
+        for path, fields in zip(paths, (image, label), strict=True):
+            path.write_bytes(with_header(fields))
+        try:
+            volume = entry("s", paths[0], label=paths[1]).read()
+        except RegbenchError as error:
+            assert "image.nii" in str(error) or "label.nii" in str(error)  # noqa: PT017
+            return
+        assert volume.image.shape == volume.labels.shape == volume.header.shape
+        assert volume.labels.min() >= 0
+        assert np.isfinite(volume.header.affine).all()
+        assert min(volume.header.spacing_mm) >= 0
+
+
+@FUZZ
+@given(values=st.lists(st.one_of(st.floats(), st.floats(-1, 4), st.integers(0, 9)), min_size=1), step=st.floats(0, 2))
+def test_values_of_labels(values, step):
+    """What comes back are integers, beside what was given."""
+    given_values = np.array(values, np.float64)
+    try:
+        labels = whole_numbers(given_values, "a", step).values
+    except RegbenchError as error:
+        assert "`a`: labels must be" in str(error)  # noqa: PT017
+        return
+    assert labels.dtype == np.int32
+    assert np.abs(labels - given_values).max() < 0.26
+
+
+@FUZZ
+@given(text=st.text(st.sampled_from('xyzmid"\t #-.;,012345e\n\r\0n\u00b5'), max_size=60), dims=st.integers(2, 3))
+def test_landmarks(root, text, dims):
+    path = root / "points.csv"
+    path.write_text(text, encoding="utf-8")
+    try:
+        points = read_landmarks(path, dims)
+    except RegbenchError as error:
+        assert "points.csv" in str(error)  # noqa: PT017
+        return
+    assert points.shape[1] == dims
+    assert len(points)
+    assert np.isfinite(points).all()
+
+
 @FUZZ
 @given(text=st.text(st.sampled_from('subject,image\n"\r;\0 abc./é1'), max_size=60), whole=st.booleans())
-def test_tables_and_landmarks(root, text, whole):
+def test_tables(root, text, whole):
     path = root / "fuzz.csv"
     path.write_text(("subject,image\n" if whole else "") + text, encoding="utf-8")
-    for read in (lambda: table(path=str(path)), lambda: read_landmarks(path, 3)):
-        try:
-            read()
-        except RegbenchError as error:
-            assert "fuzz.csv" in str(error) or "subject ids" in str(error)  # noqa: PT017
+    try:
+        table(path=str(path))
+    except RegbenchError as error:
+        assert "fuzz.csv" in str(error) or "subject ids" in str(error)  # noqa: PT017
 
 
 def test_the_undamaged_files_are_read(tmp_path):
@@ -147,5 +231,9 @@ def test_the_undamaged_files_are_read(tmp_path):
     for kind, content in IMAGES.items():
         path = tmp_path / f"a{kind}"
         path.write_bytes(gzip.compress(content) if kind in (".nii.gz", ".mgz") else content)
-        assert read_labels(path)[0].max() == 2
+        if kind in REFUSED:
+            with pytest.raises(RegbenchError):
+                read_labels(path)
+        else:
+            assert read_labels(path)[0].max() in (2, 2000)
     assert nib.load(tmp_path / "a.nii").shape == (6, 7, 5)

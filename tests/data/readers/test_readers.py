@@ -15,7 +15,8 @@ from PIL import Image
 from regbench.data import arrays, folder, learn2reg, neurite_oasis, table, voxelmorph_npz
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
-from regbench.data.readers.image_file import ImageFile, read_landmarks
+from regbench.data.readers.image_file import ImageFile
+from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.system.errors import RegbenchError
 
 
@@ -139,8 +140,9 @@ def test_table(tmp_path):
 
 def test_masks_are_refused_until_they_count(tmp_path):
     folder_of(tmp_path)
+    nifti(tmp_path / "mask.nii.gz", (brain(0)[1] > 0).astype(np.uint8))
     lines = ["subject,image,label,mask"]
-    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,labels/s{k}.nii.gz" for k in range(6)]
+    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,mask.nii.gz" for k in range(6)]
     (tmp_path / "all.csv").write_text("\n".join(lines))
     with pytest.raises(RegbenchError, match=r"subject `s0`: a mask must have an effect.*column `mask`"):
         built(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
@@ -283,3 +285,32 @@ def test_arrays_without_subjects(tmp_path):
     assert [entry.id for entry in arrays(path=str(tmp_path / "a.npz")).entries] == list("012345")
     with pytest.raises(RegbenchError, match="no array `image`; did you mean `images`"):
         arrays(path=str(tmp_path / "a.npz"), images="image")
+
+
+def test_axes_of_one_in_arrays_are_left_out(tmp_path):
+    images, labels = zip(*(brain(k, (8, 9)) for k in range(6)), strict=True)
+    np.savez(tmp_path / "a.npz", images=np.array(images)[:, None, ..., None][:, 0], labels=np.array(labels)[..., None])
+    data = built(tmp_path, "arrays", {"path": str(tmp_path / "a.npz")}, preprocessing={"multiple_of": 1})
+    assert data.shape == (8, 9)
+    np.testing.assert_array_equal(data.label_map("3"), labels[3])
+    assert any("(8, 9, 1) is read as (8, 9)" in note for note in data.record("3")["read_as"])
+
+
+def test_words_and_complex_numbers_are_no_images(tmp_path):
+    images, labels = zip(*(brain(k, (8, 9)) for k in range(6)), strict=True)
+    for values in (np.array(images).astype(str), np.array(images).astype(np.complex64)):
+        np.savez(tmp_path / "a.npz", images=values, labels=labels)
+        with pytest.raises(RegbenchError, match=r"a\.npz.*(real numbers|plain numbers)"):
+            arrays(path=str(tmp_path / "a.npz"))
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    root = folder_of(tmp_path / "f")
+    (root / "images" / "x.mha").write_bytes(b"a")
+    (root / "images" / ".DS_Store").write_bytes(b"a")
+    nifti(root / "labels" / "s9.nii.gz", brain(9)[1])
+    notes = folder(path=str(root)).notes
+    assert "Left out: 1 of kinds that are not read (`x.mha`). Left out: 1 of labels without an image (`s9`)." in notes
+    images, labels = zip(*(brain(k, (8, 9)) for k in range(6)), strict=True)
+    np.savez(tmp_path / "a.npz", images=images, labels=labels, masks=labels, ages=np.arange(6))
+    assert arrays(path=str(tmp_path / "a.npz")).notes.endswith("Left out: arrays ages, masks.")
