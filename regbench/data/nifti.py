@@ -1,4 +1,4 @@
-"""Displacements on disk, exactly as the Learn2Reg evaluator reads them."""
+"""Displacements on disk, exactly as the Learn2Reg evaluator or ITK reads them."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.system.files import replacing
 
 
@@ -27,13 +28,39 @@ def write_displacement(path: Path, displacement: NDArray[Any], affine: NDArray[A
     write_nifti(path, np.moveaxis(np.asarray(displacement, dtype=np.float32), 0, -1), affine)
 
 
-def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
-    """Write an array as NIfTI, in its own type; the same bytes each time. Arguments as for `write_displacement`."""
+def write_itk(
+    path: Path, displacement: NDArray[Any], affine: NDArray[Any], fixed: NDArray[Any], moving: NDArray[Any]
+) -> None:
+    """Write a displacement as ITK and ANTs do: float32 NIfTI ``(X, Y, Z, 1, d)``, intent vector, mm along LPS.
+
+    Args:
+        path: ending in ``.nii`` or ``.nii.gz``.
+        displacement: ``(d, *S)``, voxels of the fixed array to those of the moving one.
+        affine: ``(4, 4)`` of the fixed image.
+        fixed: ``(d + 1, d + 1)``, voxels of the fixed array to mm (RAS).
+        moving: likewise of the moving array.
+    """
+    vectors = np.moveaxis(ras_to_lps(to_mm(displacement, fixed, moving)), 0, -1).astype(np.float32)
+    shape = (*vectors.shape[:-1], *[1] * (5 - vectors.ndim), vectors.shape[-1])
+    write_nifti(path, vectors.reshape(shape), affine, intent="vector")
+
+
+def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[Any], *, intent: str = "none") -> None:
+    """Write an array as NIfTI, in its own type, lengths in mm; the same bytes each time.
+
+    Args:
+        path: ending in ``.nii`` or ``.nii.gz``.
+        values: at most seven axes.
+        affine: ``(4, 4)``, voxels to mm, axes RAS.
+        intent: of the numbers, by its name in NIfTI.
+    """
     import gzip
 
     import nibabel as nib
 
     image = nib.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel
+    image.header.set_xyzt_units("mm")  # type: ignore[no-untyped-call]  # nibabel
+    image.header.set_intent(intent)  # type: ignore[no-untyped-call]  # nibabel
     content = image.to_bytes()
     with replacing(path) as temporary:
         # A gzip stream records the time of its making unless told not to.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from regbench.data.nifti import displacement_name, write_displacement
+from regbench.data.nifti import displacement_name, write_displacement, write_itk
 from regbench.data.preprocessing.intensity import Kind, normalise
 from regbench.data.preprocessing.resample import resample
 from regbench.data.readers.image_file import DAMAGE
@@ -21,7 +21,6 @@ from regbench.data.space import Space, displacement_to_native
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
-from regbench.spatial.itk import ras_to_lps
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
@@ -163,7 +162,7 @@ def register_files(
         _write(written[-1], warped.astype(label_map.array.dtype), target.header_affine)
     if itk:
         written.append(out / f"itk_{written[0].name}")
-        _write_itk(written[-1], field, target, source)
+        write_itk(written[-1], field, target.header_affine, target.affine, source.affine)
     return written
 
 
@@ -256,19 +255,6 @@ def _stem(path: Path) -> str:
 
 def _write(path: Path, array: Array, affine: Array) -> None:
     image = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]  # nibabel
-    _save(path, image)
-
-
-def _write_itk(path: Path, field: Array, target: Volume, source: Volume) -> None:
-    """A vector image in mm, LPS, from each fixed point to its moving one."""
-    dims = len(field)
-    points = np.indices(field.shape[1:], dtype=np.float64)
-    there = np.tensordot(source.affine[:-1, :-1], points + field, 1) + source.affine[:-1, -1].reshape(-1, *[1] * dims)
-    here = np.tensordot(target.affine[:-1, :-1], points, 1) + target.affine[:-1, -1].reshape(-1, *[1] * dims)
-    vectors = np.moveaxis(ras_to_lps(there - here), 0, -1).astype(np.float32)
-    vectors = vectors.reshape(*field.shape[1:], *[1] * (4 - dims), dims)
-    image = nib.Nifti1Image(vectors, target.header_affine)  # type: ignore[no-untyped-call]  # nibabel
-    image.header.set_intent("vector")  # type: ignore[no-untyped-call]  # nibabel
     _save(path, image)
 
 

@@ -1,0 +1,101 @@
+"""A folder of displacement fields: which file belongs to which pair, and what else is there."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from regbench.data.nifti import displacement_name
+from regbench.data.readers.field_file import FIELDS, FORMS, FieldFile, Form, Kind, open_field
+from regbench.system.errors import RegbenchError
+
+NAMED = 5  # files that a sentence names
+
+
+def find(folder: Path, fixed: str, moving: str) -> Path:
+    """The file of a pair.
+
+    Raises:
+        RegbenchError: if there is none, or more than one; names them.
+    """
+    files = _candidates(folder, fixed, moving)
+    if not files:
+        stems = ", ".join(f"`{stem}`" for stem in _stems(fixed, moving))
+        raise RegbenchError(
+            f"`{folder}` must hold a field for the pair {fixed}, {moving}, but has none of {stems} "
+            f"({', '.join(FIELDS)})."
+        )
+    if len(files) > 1:
+        raise RegbenchError(
+            f"`{folder}` must hold one field for the pair {fixed}, {moving}, but has {len(files)}: "
+            f"{_some(file.name for file in files)}. Leave one."
+        )
+    return files[0]
+
+
+def survey(folder: Path, pairs: Iterable[tuple[str, str]], form: Form, *, not_fields: Iterable[str] = ()) -> list[str]:
+    """What a folder of fields holds for some pairs, counted, in sentences; headers are read, no vectors.
+
+    Args:
+        folder: of the fields.
+        pairs: fixed and moving ids.
+        form: as for `fields`.
+        not_fields: names of files that are known to be something else.
+    """
+    candidates = {pair: _candidates(folder, *pair) for pair in pairs}
+    files = [_opened(found[0]) for found in candidates.values() if len(found) == 1]
+    forms = Counter(_form(file, form) for file in files if file)
+    lines = [f"{forms[kind]} fields read as {kind}: {words}" for kind, words in FORMS.items() if forms[kind]]
+    integers = [file.path.name for file in files if file and file.dtype.kind != "f"]
+    if integers:
+        lines.append(
+            f"{len(integers)} fields hold whole numbers, so fractions of a voxel or mm are lost: {_some(integers)}"
+        )
+    twice = [found for found in candidates.values() if len(found) > 1]
+    if twice:
+        lines.append(f"{len(twice)} pairs have several files, so none counts: {_some(path.name for path in twice[0])}")
+    missing = [pair for pair, found in candidates.items() if not found]
+    if missing:
+        lines.append(f"{len(missing)} pairs have no file: {_some(f'{fixed}, {moving}' for fixed, moving in missing)}")
+    known = {path.name for found in candidates.values() for path in found} | set(not_fields)
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in known and entry.name[0] != ".")
+    if others:
+        lines.append(f"{len(others)} files of the folder are of no pair: {_some(others)}")
+    return lines
+
+
+def _opened(path: Path) -> FieldFile | None:
+    """A field's file; None where it is at fault, which the row of its pair says."""
+    try:
+        return open_field(path)
+    except RegbenchError:
+        return None
+
+
+def _form(file: FieldFile, form: Form) -> Kind | None:
+    try:
+        return file.resolved(form)
+    except RegbenchError:
+        return None
+
+
+def _stems(fixed: str, moving: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz"))))
+
+
+def _candidates(folder: Path, fixed: str, moving: str) -> list[Path]:
+    """Files of a pair; two names of one file (a link, or a file system that ignores case) are one."""
+    names = [
+        f"{stem}{ending}" for stem in _stems(fixed, moving) for small in FIELDS for ending in (small, small.upper())
+    ]
+    found: dict[tuple[int, int], Path] = {}
+    for path in (folder / name for name in names):
+        if path.is_file():
+            status = path.stat()
+            found.setdefault((status.st_dev, status.st_ino), path)
+    return list(found.values())
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(f"`{name}`" for name in listed[:NAMED]) + more
