@@ -1,6 +1,9 @@
 """The rows of a run, or of anyone's displacement fields, in their place."""
 
+import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -12,9 +15,12 @@ from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec, EvaluateSpec
-from regbench.system.errors import UsageError
+from regbench.system.errors import RegbenchError, UsageError
+from regbench.system.files import check_folder
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
+
+LOG = logging.getLogger(__name__)
 
 
 def evaluate_run(study: Study, method: str, seed: int, data: Dataset, *, folder: Path, owner: Path) -> None:
@@ -31,6 +37,9 @@ def evaluate_run(study: Study, method: str, seed: int, data: Dataset, *, folder:
     spec = evaluate_spec(study, method, seed)
     with owning(owner, f"evaluation of {method}, seed {seed},"):
         run = folder if study.method(method).tuned else None
+        if spec.baseline is not None and spec.baseline.name == "fields":
+            for line in _survey(spec.baseline, data):
+                LOG.info("%s: %s", method, line)
         with clocked("evaluate"):
             evaluate(spec, data, run, folder / PAIRS)
 
@@ -50,17 +59,27 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path) -> str:
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` must be a folder of displacement fields, but there is none.")
+    check_folder(out.parent, remedy="Give another `--out`, or change the permissions.")
     if out.exists() and not _is_parquet(out):
         raise UsageError(f"--out must be a new file or former rows (parquet), but `{out}` is something else.")
     parameters = {"path": str(folder), "form": form}
     fields = ComponentSpec(name="fields", parameters=parameters)
     spec = EvaluateSpec(method=folder.resolve().name, seed=0, replicate=0, code="", baseline=fields)
-    lines = survey(folder, data.pairs("test"), form, not_fields=(out.name, PANELS))
+    lines = _survey(fields, data, not_fields=(out.name, PAIRS, PANELS))
     evaluate(spec, data, None, out)
     still = int((pd.read_parquet(out)["displacement_mm"] == 0).sum())
     if still:
         lines.append(f"{still} fields move nothing: all their vectors are 0")
-    return "\n".join([*lines, means(out)])
+    try:
+        return "\n".join([*lines, means(out)])
+    except RegbenchError as error:
+        raise RegbenchError("\n".join([*lines, str(error)])) from None
+
+
+def _survey(fields: ComponentSpec, data: Dataset, *, not_fields: Iterable[str] = ()) -> list[str]:
+    """What the folder of the baseline `fields` holds for the test pairs, in sentences."""
+    folder, form = Path(str(fields.parameters["path"])).expanduser(), cast(Form, fields.parameters.get("form", "auto"))
+    return survey(folder, data.pairs("test"), form, not_fields=not_fields)
 
 
 def _is_parquet(path: Path) -> bool:

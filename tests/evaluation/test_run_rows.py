@@ -88,6 +88,15 @@ def test_a_bad_field_is_a_row_with_its_reason_and_the_other_is_judged(study, tmp
     assert again == words
 
 
+def test_a_folder_of_other_names_says_which(study, tmp_path, capsys):
+    for names, truth in study[1].items():
+        save(tmp_path, names[::-1], truth)
+    words, _ = judge(study, tmp_path, capsys, code=1)
+    (fixed, moving), _ = study[1]
+    assert f"2 files of the folder are of no pair: `disp_{moving}_{fixed}.nii.gz`" in words
+    assert "2 pairs have no file" in words
+
+
 def test_fields_that_move_nothing_are_counted(study, tmp_path, capsys):
     for names, truth in study[1].items():
         save(tmp_path, names, 0 * truth)

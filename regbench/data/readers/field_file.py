@@ -26,7 +26,7 @@ UNREADABLE = (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 NONE, DISPVECT, VECTOR = 0, 1006, 1007  # intents of NIfTI
 # Names that programs write beside the intent `vector` for something else: positions, splines, velocities.
 NO_DISPLACEMENT = {"NREG_TRANS": "NiftyReg's transformation", "Mapping": "SPM's map of positions"}
-UNITS_IN_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+UNITS = {0: ("unknown", 1.0), 1: ("meter", 1000.0), 2: ("mm", 1.0), 3: ("micron", 0.001)}  # of NIfTI, and in mm
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,13 @@ def _nifti(path: Path) -> FieldFile:
         raise ValueError(f"a file of {type(image).__name__}, not NIfTI")
     header: Any = image.header
     shape, dtype = tuple(int(n) for n in image.shape), header.get_data_dtype()
-    if dtype.kind in "iu" and header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
+    if dtype.kind in "iu" and (image.dataobj.slope, image.dataobj.inter) != (1.0, 0.0):
         dtype = np.dtype(np.float64)  # scaled integers are real numbers
     intent, name = int(header["intent_code"]), bytes(header["intent_name"].item()).decode("latin-1").strip("\0 ")
-    unit = header.get_xyzt_units()[0]
+    code = int(header["xyzt_units"]) & 7
+    if code not in UNITS:
+        raise ValueError(f"unit of length {code}, which NIfTI does not know")
+    unit, unit_mm = UNITS[code]
     axes = {3: "three", 4: "four", 5: "five"}.get(len(shape), len(shape))
     words = f"{axes} axes {shape}, intent {_intent(intent)}, unit {unit}"
     if name in NO_DISPLACEMENT:
@@ -165,7 +168,7 @@ def _nifti(path: Path) -> FieldFile:
     doubt, affine = _nifti_affine(header, image.affine)
     if unit not in ("mm", "unknown"):
         doubt = f"so vectors in {unit} or in mm"
-    affine = np.diag([UNITS_IN_MM[unit]] * 3 + [1.0]) @ affine
+    affine = np.diag([unit_mm] * 3 + [1.0]) @ affine
     return FieldFile(path, shape, dtype, form, possible, words, doubt, affine, lambda: np.asarray(image.dataobj))
 
 

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from regbench.data.nifti import displacement_name
 from regbench.data.readers.field_file import FIELDS, FORMS, FieldFile, Form, Kind, open_field
 from regbench.system.errors import RegbenchError
@@ -50,6 +52,9 @@ def survey(folder: Path, pairs: Iterable[tuple[str, str]], form: Form, *, not_fi
         lines.append(
             f"{len(integers)} fields hold whole numbers, so fractions of a voxel or mm are lost: {_some(integers)}"
         )
+    half = [file.path.name for file in files if file and file.dtype == np.float16]
+    if half:
+        lines.append(f"{len(half)} fields are of half precision: 8 voxels are rounded by up to 0.004: {_some(half)}")
     twice = [found for found in candidates.values() if len(found) > 1]
     if twice:
         lines.append(f"{len(twice)} pairs have several files, so none counts: {_some(path.name for path in twice[0])}")
@@ -57,7 +62,10 @@ def survey(folder: Path, pairs: Iterable[tuple[str, str]], form: Form, *, not_fi
     if missing:
         lines.append(f"{len(missing)} pairs have no file: {_some(f'{fixed}, {moving}' for fixed, moving in missing)}")
     known = {path.name for found in candidates.values() for path in found} | set(not_fields)
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in known and entry.name[0] != ".")
+    try:
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name not in known and entry.name[0] != ".")
+    except OSError as error:
+        return [f"`{folder}` must be a readable folder of fields, but got: {error.strerror}"]
     if others:
         lines.append(f"{len(others)} files of the folder are of no pair: {_some(others)}")
     return lines

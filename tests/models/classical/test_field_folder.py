@@ -54,9 +54,17 @@ def test_everything_in_a_folder_is_counted(tmp_path):
 def test_whole_numbers_are_counted(tmp_path):
     np.savez(tmp_path / "disp_a_b.npz", FIELD.astype(np.int16))
     nib.save(nib.Nifti1Image(np.zeros((4, 5, 2), np.uint8), np.eye(4)), tmp_path / "disp_b_c.nii")
-    assert survey(tmp_path, PAIRS[:2], "auto")[1:] == [
+    scaled = nib.Nifti1Image(np.random.default_rng(0).normal(size=(4, 5, 2)), np.eye(4))
+    scaled.set_data_dtype(np.int16)
+    nib.save(scaled, tmp_path / "disp_c_d.nii")
+    assert survey(tmp_path, PAIRS[:3], "auto")[1:] == [
         "2 fields hold whole numbers, so fractions of a voxel or mm are lost: `disp_a_b.npz`, `disp_b_c.nii`"
     ]
+
+
+def test_half_precision_is_counted(tmp_path):
+    np.savez(tmp_path / "disp_a_b.npz", FIELD.astype(np.float16))
+    assert survey(tmp_path, PAIRS[:1], "auto")[1].startswith("1 fields are of half precision: 8 voxels")
 
 
 def test_a_field_at_fault_is_left_to_its_row(tmp_path):
