@@ -40,9 +40,9 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Form = "a
     axis = _component_axis(file, pair.fixed.shape)
     place = _place(file, pair, measured=resolved != "l2r")
     vectors = _vectors(file, pair.fixed.shape, axis)
-    if resolved != "l2r":
-        vectors = to_voxels(ras_to_lps(vectors) if resolved == "itk" else vectors, *place)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite, or not in float32, is refused below
+        if resolved != "l2r":
+            vectors = to_voxels(ras_to_lps(vectors) if resolved == "itk" else vectors, *place)
         field = np.ascontiguousarray(vectors, dtype=np.float32)
     _check_vectors(file.path, field)
     return field
