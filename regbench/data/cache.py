@@ -133,18 +133,26 @@ class Dataset:
             )
         return Space(self.shape, tuple(record["native_shape"]), np.array(record["prepared_to_native"]))
 
+    def native_affine(self, name: str) -> NDArray[np.float64]:
+        """Voxels of a subject's own array to mm (RAS), ``(4, 4)``; of a slice, its two axes come first."""
+        record = self.record(name)
+        axes = record.get("native_axes", list(range(len(self.shape))))
+        left_out = [axis for axis in range(3) if axis not in axes]
+        return np.array(record["native_affine"], dtype=np.float64)[:, [*axes, *left_out, 3]]
+
     def _native_affines(self, fixed: str, moving: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """See `Pair`."""
-        dims, affines = len(self.shape), []
+        kept, affines = [*range(len(self.shape)), 3], []
         for name in (fixed, moving):
             record = self.record(name)
-            own = np.array(record.get("native_affine", np.zeros((4, 4))))[np.ix_([*range(dims), 3], [*range(dims), 3])]
-            alike = tuple(record.get("native_shape", ())) == self.shape and np.allclose(
-                record["prepared_to_native"], np.eye(dims + 1), rtol=0, atol=1e-6
+            unchanged = tuple(record.get("native_shape", ())) == self.shape and np.allclose(
+                record["prepared_to_native"], np.eye(len(kept)), rtol=0, atol=1e-6
             )
-            if not alike or abs(np.linalg.det(own)) < 1e-12:
+            if not unchanged:
                 return None
-            affines.append(own)
+            affines.append(self.native_affine(name)[np.ix_(kept, kept)])
+            if abs(np.linalg.det(affines[-1])) < 1e-12:  # a slice that stands upright
+                return None
         return affines[0], affines[1]
 
     def _truth(self, fixed: str, moving: str) -> NDArray[np.float32] | None:

@@ -83,13 +83,14 @@ class _Place:
         self.path, self._form = target.folder / displacement_name(*pair), target.form
         self._spaces = [data.space(name) for name in pair] if target.native else None
         prepared = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
-        self._affines = [np.array(data.record(name)["native_affine"]) if target.native else prepared for name in pair]
+        self._affines = [data.native_affine(name) if target.native else prepared for name in pair]
         kept = [*range(len(data.shape)), 3]
         self._inner = [affine[np.ix_(kept, kept)] for affine in self._affines]
-        if target.form == "itk" and any(abs(np.linalg.det(affine)) < 1e-12 for affine in self._inner):
+        upright = any(np.abs(affine[2, :2]).max() > 1e-3 * np.abs(affine).max() for affine in self._affines)
+        if target.form == "itk" and len(data.shape) == 2 and upright:
             raise UsageError(
-                f"--form itk must have axes of `{pair[0]}`, `{pair[1]}` in the plane of its vectors, but these slices "
-                "lie across it. Write `--form l2r`, or `--prepared`."
+                "--form itk must have slices whose axes run right and front, as its vectors of two components do, but "
+                f"`{pair[0]}` or `{pair[1]}` stands upright or oblique. Write `--form l2r`, or `--prepared`."
             )
 
     def write(self, displacement: NDArray[np.float32]) -> None:

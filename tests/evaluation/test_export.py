@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from data_files import brain, nifti
+from scipy.ndimage import gaussian_filter
 from tiny_study import TINY
 
 from regbench.cli.main import main
@@ -186,3 +187,52 @@ def test_itk_moves_the_subjects_own_files_as_the_study_does(tmp_path, capsys):
     assert "must lie on the prepared grid" in refused(
         capsys, "evaluate-fields", str(path), str(tmp_path / "l2r"), code=1
     )
+
+
+def folder_study(tmp_path, affine, shape, preprocessing):
+    """The config of a prepared study of six files with one affine, one test pair and a baseline."""
+    root = tmp_path / "data"
+    for number in range(6):
+        image, labels = brain(number, (18, 16, *[12] * (len([n for n in shape if n > 1]) - 2)))
+        nifti(root / "images" / f"s{number}.nii.gz", gaussian_filter(image, 2).reshape(shape), affine)
+        nifti(root / "labels" / f"s{number}.nii.gz", labels.reshape(shape), affine)
+    raw = {**copy.deepcopy(TINY), "results": str(tmp_path / "results"), "baselines": ["sitk_affine"]}
+    raw["datasets"] = [
+        {"id": "mine", "source": "folder", "parameters": {"path": str(root)}, "pairs": {"test": 1},
+         "splits": {"train": 2, "validation": 2, "test": 2}, "preprocessing": preprocessing}
+    ]  # fmt: skip
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    main(["prepare", str(path)])
+    return path
+
+
+@pytest.mark.parametrize("form", ["l2r", "itk"])
+def test_fields_with_the_files_own_headers_come_back_where_no_array_was_touched(tmp_path, capsys, form):
+    """Stored left, posterior, superior and kept so: other headers than the prepared ones, the same arrays."""
+    pytest.importorskip("SimpleITK")
+    affine = np.diag([-2.0, -1.5, 3.0, 1.0])
+    affine[:3, 3] = (40, 30, -20)
+    path = folder_study(tmp_path, affine, (18, 16, 12), {"orientation": "keep", "multiple_of": 1})
+    names = [str(path), "--method", "sitk_affine", "--seed", "0"]
+    main(["evaluate", *names])
+    main(["export", *names, "--form", form, "--out", str(tmp_path / "out")])
+    assert nib.load(next((tmp_path / "out").iterdir())).affine.tolist() == affine.tolist()
+    main(["evaluate-fields", str(path), str(tmp_path / "out")])
+    rows = path.parent / "results" / "tiny" / "runs" / "mine" / "sitk_affine" / "seed0" / "pairs.parquet"
+    expected, found = pd.read_parquet(rows), pd.read_parquet(tmp_path / "out" / "pairs.parquet")
+    assert expected["displacement_mm"][0] > 0.01
+    for name in ("dice", "displacement_mm"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+def test_a_slice_that_stands_upright_is_known_before_the_work(tmp_path, capsys, monkeypatch):
+    """Its vectors have a component upwards, for which ITK's two have no room; in voxels the header keeps its place."""
+    pytest.importorskip("SimpleITK")
+    path = folder_study(tmp_path, np.diag([2.0, 7.0, 1.5, 1.0]), (18, 1, 16), {"multiple_of": 1})
+    words = ["export", str(path), "--method", "sitk_affine", "--seed", "0"]
+    main([*words, "--out", str(tmp_path / "out")])
+    written = nib.load(next((tmp_path / "out").iterdir()))
+    assert (written.shape, written.affine[:3, :3].tolist()) == ((18, 16, 2), [[2, 0, 0], [0, 0, 7], [0, 1.5, 0]])
+    monkeypatch.setattr("regbench.evaluation.export.registrations", None)
+    assert "stands upright" in refused(capsys, *words, "--form", "itk", "--out", str(tmp_path / "itk"), code=2)

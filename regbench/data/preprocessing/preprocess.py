@@ -245,5 +245,6 @@ def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
         "native_shape": list(volume.header.shape),
         "native_spacing_mm": list(volume.header.spacing_mm),
         "native_affine": volume.header.affine.tolist(),
+        "native_axes": list(volume.header.axes),
         "prepared_to_native": space.matrix.tolist(),
     }
