@@ -110,6 +110,24 @@ def test_a_form_that_contradicts_the_header_judges_nothing(study, tmp_path, caps
     assert (rows["status"] == "failed").all()
 
 
+def test_the_baseline_says_in_its_log_what_its_folder_holds(study, tmp_path, caplog):
+    """In a study, where nobody sees the rows at once; the form of the config counts."""
+    (first, truth), (second, _) = study[1].items()
+    save(tmp_path / "fields", first, truth * -6)
+    baseline = {"name": "fields", "parameters": {"path": str(tmp_path / "fields"), "form": "itk"}}
+    config = {**yaml.safe_load(study[0].read_text()), "baselines": [baseline]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    with caplog.at_level("INFO"):
+        main(["evaluate", str(tmp_path / "study.yaml"), "--method", "fields", "--seed", "0"])
+    assert "fields: 1 fields read as itk: mm along LPS" in caplog.messages
+    assert f"fields: 1 pairs have no file: `{second[0]}, {second[1]}`" in caplog.messages
+    rows = pd.read_parquet(
+        study[0].parent / "results" / "tiny" / "runs" / "brains" / "fields" / "seed0" / "pairs.parquet"
+    )
+    assert rows["status"].tolist() == ["complete", "failed"]
+    assert rows["endpoint_error_mm"][0] < 1e-5
+
+
 def test_rows_replace_rows_and_nothing_else(study, tmp_path, capsys):
     for names, truth in study[1].items():
         save(tmp_path, names, truth)
