@@ -133,13 +133,6 @@ class Dataset:
             )
         return Space(self.shape, tuple(record["native_shape"]), np.array(record["prepared_to_native"]))
 
-    def native_affine(self, name: str) -> NDArray[np.float64]:
-        """Voxels of a subject's own array to mm (RAS), ``(4, 4)``; of a slice, its two axes come first."""
-        record = self.record(name)
-        axes = record.get("native_axes", list(range(len(self.shape))))
-        left_out = [axis for axis in range(3) if axis not in axes]
-        return np.array(record["native_affine"], dtype=np.float64)[:, [*axes, *left_out, 3]]
-
     def _native_affines(self, fixed: str, moving: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """See `Pair`."""
         kept, affines = [*range(len(self.shape)), 3], []
@@ -150,7 +143,7 @@ class Dataset:
             )
             if not unchanged:
                 return None
-            affines.append(self.native_affine(name)[np.ix_(kept, kept)])
+            affines.append(np.array(record["native_affine"], dtype=np.float64)[np.ix_(kept, kept)])
             if abs(np.linalg.det(affines[-1])) < 1e-12:  # a slice that stands upright
                 return None
         return affines[0], affines[1]

@@ -31,6 +31,11 @@ class Header:
         lengths = np.sqrt((self.affine[:3, :3] ** 2).sum(0))
         return tuple(round(float(lengths[axis]), 6) for axis in self.axes)
 
+    @property
+    def array_affine(self) -> NDArray[np.float64]:
+        """``(4, 4)``: voxels of the array without its axes of one to mm; the columns of those axes stand last."""
+        return self.affine[:, [*self.axes, *(axis for axis in range(4) if axis not in self.axes)]]
+
 
 @dataclass(frozen=True)
 class Volume:

@@ -1,4 +1,4 @@
-"""Displacements on disk, exactly as the Learn2Reg evaluator or ITK reads them."""
+"""Displacements on disk, exactly as the Learn2Reg evaluator reads them."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.system.files import replacing
 
 
@@ -28,31 +27,21 @@ def write_displacement(path: Path, displacement: NDArray[Any], affine: NDArray[A
     write_nifti(path, np.moveaxis(np.asarray(displacement, dtype=np.float32), 0, -1), affine)
 
 
-def write_itk(
-    path: Path, displacement: NDArray[Any], affine: NDArray[Any], fixed: NDArray[Any], moving: NDArray[Any]
-) -> None:
-    """Write a displacement as ITK and ANTs do: float32 NIfTI ``(X, Y, Z, 1, d)``, intent vector, mm along LPS.
-
-    Args:
-        path: ending in ``.nii`` or ``.nii.gz``.
-        displacement: ``(d, *S)``, voxels of the fixed array to those of the moving one.
-        affine: ``(4, 4)`` of the fixed image.
-        fixed: ``(d + 1, d + 1)``, voxels of the fixed array to mm (RAS).
-        moving: likewise of the moving array.
-    """
-    vectors = np.moveaxis(ras_to_lps(to_mm(displacement, fixed, moving)), 0, -1).astype(np.float32)
-    shape = (*vectors.shape[:-1], *[1] * (5 - vectors.ndim), vectors.shape[-1])
-    write_nifti(path, vectors.reshape(shape), affine, intent="vector")
+def write_vectors(path: Path, vectors: NDArray[Any], affine: NDArray[Any]) -> None:
+    """Write vectors ``(d, *S)`` as NIfTI holds them and ITK reads them: float32 ``(X, Y, Z, 1, d)``, intent vector."""
+    dims, *sides = vectors.shape
+    last = np.moveaxis(np.asarray(vectors, dtype=np.float32), 0, -1)
+    write_nifti(path, last.reshape(*sides, *[1] * (4 - dims), dims), affine, intent="vector")
 
 
 def write_nifti(path: Path, values: NDArray[Any], affine: NDArray[Any], *, intent: str = "none") -> None:
-    """Write an array as NIfTI, in its own type, lengths in mm; the same bytes each time.
+    """Write an array as NIfTI in mm, in its own type; the same bytes each time.
 
     Args:
         path: ending in ``.nii`` or ``.nii.gz``.
-        values: at most seven axes.
-        affine: ``(4, 4)``, voxels to mm, axes RAS.
-        intent: of the numbers, by its name in NIfTI.
+        values: of a type that NIfTI has.
+        affine: ``(4, 4)``, voxels to mm.
+        intent: what the values are, in NIfTI's words.
     """
     import gzip
 

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from regbench.data.cache import Dataset
-from regbench.data.nifti import displacement_name, write_displacement, write_itk, write_nifti
+from regbench.data.nifti import displacement_name, write_displacement, write_nifti, write_vectors
 from regbench.data.space import displacement_to_native
 from regbench.evaluation.as_evaluated import AsEvaluated
 from regbench.evaluation.evaluate import Failed, registrations
 from regbench.models.predict import device_of
+from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.layout import PAIRS
 from regbench.study.specs import EvaluateSpec
 from regbench.system import device as devices
@@ -83,7 +84,7 @@ class _Place:
         self.path, self._form = target.folder / displacement_name(*pair), target.form
         self._spaces = [data.space(name) for name in pair] if target.native else None
         prepared = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
-        self._affines = [data.native_affine(name) if target.native else prepared for name in pair]
+        self._affines = [np.array(data.record(name)["native_affine"]) if target.native else prepared for name in pair]
         kept = [*range(len(data.shape)), 3]
         self._inner = [affine[np.ix_(kept, kept)] for affine in self._affines]
         upright = any(np.abs(affine[2, :2]).max() > 1e-3 * np.abs(affine).max() for affine in self._affines)
@@ -99,7 +100,7 @@ class _Place:
         if self._form == "l2r":
             write_displacement(self.path, displacement, self._affines[0])
         else:
-            write_itk(self.path, displacement, self._affines[0], *self._inner)
+            write_vectors(self.path, ras_to_lps(to_mm(displacement, *self._inner)), self._affines[0])
 
 
 def _check_target(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
@@ -109,7 +110,7 @@ def _check_target(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
         UsageError: if files are in the way.
         RegbenchError: if it cannot be written.
     """
-    check_folder(folder, remedy="Give another folder, or change the permissions.")
+    check_folder(folder, advice="Give another folder, or change the permissions.")
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         raise UsageError(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from regbench.data.nifti import displacement_name, write_displacement, write_itk
+from regbench.data.nifti import displacement_name, write_displacement, write_vectors
 from regbench.data.preprocessing.intensity import Kind, normalise
 from regbench.data.preprocessing.resample import resample
 from regbench.data.readers.image_file import DAMAGE
@@ -21,6 +21,7 @@ from regbench.data.space import Space, displacement_to_native
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
+from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
@@ -162,7 +163,7 @@ def register_files(
         _write(written[-1], warped.astype(label_map.array.dtype), target.header_affine)
     if itk:
         written.append(out / f"itk_{written[0].name}")
-        write_itk(written[-1], field, target.header_affine, target.affine, source.affine)
+        write_vectors(written[-1], ras_to_lps(to_mm(field, target.affine, source.affine)), target.header_affine)
     return written
 
 

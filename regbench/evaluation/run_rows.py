@@ -10,7 +10,7 @@ import pandas as pd
 from regbench.data.cache import Dataset
 from regbench.data.readers.field_file import Form
 from regbench.evaluation.evaluate import evaluate, means
-from regbench.models.classical.field_folder import survey
+from regbench.models.classical.field_folder import stems, survey
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
@@ -59,7 +59,7 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path) -> str:
     """
     if not folder.is_dir():
         raise UsageError(f"`{folder}` must be a folder of displacement fields, but there is none.")
-    check_folder(out.parent, remedy="Give another `--out`, or change the permissions.")
+    check_folder(out.parent, advice="Give another `--out`, or change the permissions.")
     if out.exists() and not _is_parquet(out):
         raise UsageError(f"--out must be a new file or former rows (parquet), but `{out}` is something else.")
     parameters = {"path": str(folder), "form": form}
@@ -79,7 +79,8 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path) -> str:
 def _survey(fields: ComponentSpec, data: Dataset, *, not_fields: Iterable[str] = ()) -> list[str]:
     """What the folder of the baseline `fields` holds for the test pairs, in sentences."""
     folder, form = Path(str(fields.parameters["path"])).expanduser(), cast(Form, fields.parameters.get("form", "auto"))
-    return survey(folder, data.pairs("test"), form, not_fields=not_fields)
+    pairs = {pair: stems(*pair) for pair in data.pairs("test")}
+    return survey(folder, pairs, form, not_fields=not_fields)
 
 
 def _is_parquet(path: Path) -> bool:

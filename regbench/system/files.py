@@ -43,20 +43,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_folder(
-    path: Path, known: str = "", *, remedy: str = "Change `results` in the config, or the permissions."
+    path: Path, known: str = "", *, advice: str = "Change `results` in the config, or the permissions."
 ) -> None:
     """Raise RegbenchError unless `path` is a folder that can be written, or could be made one.
 
     Args:
         path: of the folder.
         known: a sentence more for the message.
-        remedy: what to do, for the message.
+        advice: what to do.
     """
     existing = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         reason = "cannot be written" if existing.is_dir() else "is a file"
         raise RegbenchError(
-            f"`{path}` must be a folder that can be written, but `{existing}` {reason}. {known}{remedy}"
+            f"`{path}` must be a folder that can be written, but `{existing}` {reason}. {known}{advice}"
         )
 
 

@@ -244,7 +244,6 @@ def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
         "files": files,
         "native_shape": list(volume.header.shape),
         "native_spacing_mm": list(volume.header.spacing_mm),
-        "native_affine": volume.header.affine.tolist(),
-        "native_axes": list(volume.header.axes),
+        "native_affine": volume.header.array_affine.tolist(),
         "prepared_to_native": space.matrix.tolist(),
     }

@@ -1,7 +1,7 @@
 """A folder of displacement fields: which file belongs to which pair, and what else is there."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +13,48 @@ from regbench.system.errors import RegbenchError
 NAMED = 5  # files that a sentence names
 
 
-def find(folder: Path, fixed: str, moving: str) -> Path:
+def stems(fixed: str, moving: str) -> tuple[str, ...]:
+    """The names that a pair's file may have, without the ending."""
+    return tuple(dict.fromkeys((f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz"))))
+
+
+def find(folder: Path, pair: tuple[str, str], names: Sequence[str]) -> Path:
     """The file of a pair.
+
+    Args:
+        folder: where it lies.
+        pair: its ids.
+        names: that it may have, without the ending.
 
     Raises:
         RegbenchError: if there is none, or more than one; names them.
     """
-    files = _candidates(folder, fixed, moving)
+    files = _candidates(folder, names)
     if not files:
-        stems = ", ".join(f"`{stem}`" for stem in _stems(fixed, moving))
         raise RegbenchError(
-            f"`{folder}` must hold a field for the pair {fixed}, {moving}, but has none of {stems} "
-            f"({', '.join(FIELDS)})."
+            f"`{folder}` must hold a field for the pair {', '.join(pair)}, but has none of "
+            f"{', '.join(f'`{name}`' for name in names)} ({', '.join(FIELDS)})."
         )
     if len(files) > 1:
         raise RegbenchError(
-            f"`{folder}` must hold one field for the pair {fixed}, {moving}, but has {len(files)}: "
+            f"`{folder}` must hold one field for the pair {', '.join(pair)}, but has {len(files)}: "
             f"{_some(file.name for file in files)}. Leave one."
         )
     return files[0]
 
 
-def survey(folder: Path, pairs: Iterable[tuple[str, str]], form: Form, *, not_fields: Iterable[str] = ()) -> list[str]:
+def survey(
+    folder: Path, pairs: Mapping[tuple[str, str], Sequence[str]], form: Form, *, not_fields: Iterable[str] = ()
+) -> list[str]:
     """What a folder of fields holds for some pairs, counted, in sentences; headers are read, no vectors.
 
     Args:
         folder: of the fields.
-        pairs: fixed and moving ids.
+        pairs: fixed and moving ids, and the names that the pair's file may have, without the ending.
         form: as for `fields`.
         not_fields: names of files that are known to be something else.
     """
-    candidates = {pair: _candidates(folder, *pair) for pair in pairs}
+    candidates = {pair: _candidates(folder, names) for pair, names in pairs.items()}
     files = [_opened(found[0]) for found in candidates.values() if len(found) == 1]
     forms = Counter(_form(file, form) for file in files if file)
     lines = [f"{forms[kind]} fields read as {kind}: {words}" for kind, words in FORMS.items() if forms[kind]]
@@ -86,17 +97,11 @@ def _form(file: FieldFile, form: Form) -> Kind | None:
         return None
 
 
-def _stems(fixed: str, moving: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz"))))
-
-
-def _candidates(folder: Path, fixed: str, moving: str) -> list[Path]:
+def _candidates(folder: Path, names: Sequence[str]) -> list[Path]:
     """Files of a pair; two names of one file (a link, or a file system that ignores case) are one."""
-    names = [
-        f"{stem}{ending}" for stem in _stems(fixed, moving) for small in FIELDS for ending in (small, small.upper())
-    ]
+    endings = [variant for ending in FIELDS for variant in (ending, ending.upper())]
     found: dict[tuple[int, int], Path] = {}
-    for path in (folder / name for name in names):
+    for path in (folder / f"{name}{ending}" for name in names for ending in endings):
         if path.is_file():
             status = path.stat()
             found.setdefault((status.st_dev, status.st_ino), path)

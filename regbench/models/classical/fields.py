@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
 from regbench.data.readers.field_file import FieldFile, Form, open_field
-from regbench.models.classical.field_folder import find
+from regbench.models.classical.field_folder import find, stems
 from regbench.spatial.itk import ras_to_lps, to_voxels
 from regbench.system.errors import RegbenchError
 
@@ -35,7 +35,7 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Form = "a
     Raises:
         RegbenchError: if the file is missing, damaged, of another grid or form, or holds NaN; names it.
     """
-    file = open_field(find(Path(path).expanduser(), fixed, moving))
+    file = open_field(find(Path(path).expanduser(), (fixed, moving), stems(fixed, moving)))
     resolved = file.resolved(form)
     axis = _component_axis(file, pair.fixed.shape)
     place = _place(file, pair, measured=resolved != "l2r")

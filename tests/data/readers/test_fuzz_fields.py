@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from made_images import pair
 
-from regbench.data.nifti import write_itk
+from regbench.data.nifti import write_vectors
 from regbench.models.classical.field_folder import survey
 from regbench.models.classical.fields import fields
 from regbench.models.classical.simple_itk import simple_itk
@@ -51,7 +51,7 @@ def damaged(content: bytes, edits: list[tuple[int, int]], cut: float) -> bytes:
 
 def judged(path: Path, form: str) -> np.ndarray | None:
     """The field, which is sound; or None, where the file was refused by its name."""
-    survey(path.parent, [("a", "b")], form)
+    survey(path.parent, {("a", "b"): ["disp_a_b"]}, form)
     try:
         found = fields(IMAGES, "a", "b", path=str(path.parent), form=form)
     except RegbenchError as error:
@@ -70,7 +70,7 @@ def containers() -> dict[str, bytes]:
         path = Path(folder) / "a.nii"
         nib.save(nib.Nifti1Image(np.moveaxis(FIELD, 0, -1), np.eye(4)), path)
         files["l2r.nii"] = files["l2r.nii.gz"] = path.read_bytes()
-        write_itk(path, FIELD, np.eye(4), np.eye(4), np.eye(4))
+        write_vectors(path, FIELD * np.reshape([-1, -1, 1], (3, 1, 1, 1)), np.eye(4))
         files["itk.nii"] = files["itk.nii.gz"] = path.read_bytes()
         if sitk is not None:
             image = sitk.GetImageFromArray(np.moveaxis(FIELD, 0, -1).transpose(2, 1, 0, 3), isVector=True)

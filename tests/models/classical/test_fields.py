@@ -10,9 +10,10 @@ import torch
 from made_images import blobs, pair
 from scipy.ndimage import gaussian_filter
 
-from regbench.data.nifti import write_displacement, write_itk
+from regbench.data.nifti import write_displacement, write_vectors
 from regbench.models.classical.fields import fields
 from regbench.spatial import warp
+from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.system.errors import RegbenchError
 
 GRIDS = [((6, 7), (1.5, 0.8)), ((5, 6, 7), (1.0, 1.5, 2.0))]
@@ -341,7 +342,7 @@ def test_the_subjects_own_headers_count_where_their_arrays_are_the_grid(tmp_path
     if form == "l2r":
         write_displacement(tmp_path / "disp_a_b.nii", field, whole)
     else:
-        write_itk(tmp_path / "disp_a_b.nii", field, whole, fixed, moving)
+        write_vectors(tmp_path / "disp_a_b.nii", ras_to_lps(to_mm(field, fixed, moving)), whole)
     images = replace(empty(shape, spacing), native_affines=(fixed, moving))
     np.testing.assert_allclose(judged(tmp_path, images), field, atol=1e-5)
     with pytest.raises(RegbenchError, match="must lie on the prepared grid"):
