@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import ConfigFile, DatasetId, Threads, dataset_of, load_study
+from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, dataset_of, load_study
 
 
 def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
@@ -63,6 +63,7 @@ def export_images(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="folder for images/, labels/ and pairs.csv")],
     *,
     dataset: DatasetId = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write the test images as NIfTI, for other programs."""
     from regbench.data.cache import load
@@ -70,4 +71,4 @@ def export_images(
 
     study = load_study(config_file, check=False)
     data = load(study.layout.data(dataset_of(study, dataset)))
-    print(f"{len(write(data, out))} files in {out}")
+    print(f"{len(write(data, out, overwrite=overwrite))} files in {out}")

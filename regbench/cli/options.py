@@ -61,6 +61,7 @@ Threads = Annotated[int, typer.Option("--threads", parser=positive, help="CPU th
 SaveEvery = Annotated[
     float, typer.Option("--save-every", parser=number, metavar="SECONDS", help="time between two saved states")
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that are there")]
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, for programs")]
 
 

@@ -9,6 +9,7 @@ from regbench.cli.options import (
     ConfigFile,
     DatasetId,
     MethodId,
+    Overwrite,
     SaveEvery,
     Seed,
     Threads,
@@ -110,30 +111,40 @@ def export(
     prepared: Annotated[
         bool, typer.Option("--prepared", help="write on the prepared grid, not on the grids of the subjects' files")
     ] = False,
+    form: Annotated[Literal["l2r", "itk"], typer.Option(help="l2r: in voxels; itk: in mm, LPS (ITK, ANTs)")] = "l2r",
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write the displacements of a run as NIfTI."""
+    """Write the displacements of a method as NIfTI."""
     from regbench.data.cache import load
-    from regbench.evaluation import export as nifti_export
+    from regbench.evaluation.export import Target
+    from regbench.evaluation.export import export as write
+    from regbench.study.job_specs import evaluate_spec
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
     name, lay = dataset_of(study, dataset), study.layout
-    if study.method(method).model is None:
-        raise UsageError(f"--method must name a method with a model, but `{method}` moves nothing")
+    row = study.method(method)
+    if row.model is None and row.baseline is None:
+        raise UsageError(f"--method must name a method that registers, but `{method}` moves nothing")
     folder = lay.run(name, method, seed)
-    target = out or folder / "displacements"
-    written = nifti_export.export(load(lay.data(name)), folder, target, native=not prepared)
-    print(f"{len(written)} displacements in {target}")
+    target = Target(out or folder / "displacements", not prepared, form, overwrite or out is None)
+    print("\n".join(write(evaluate_spec(study, method, seed), load(lay.data(name)), folder, target)))
 
 
 def evaluate_fields(
     config_file: ConfigFile,
     fields: Annotated[
-        Path, typer.Argument(metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (or .npz) of each test pair")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="folder with disp_<fixed>_<moving>.nii.gz (.nii, .npz, .mha, .nrrd) of each pair"
+        ),
     ],
     *,
     dataset: DatasetId = None,
-    form: Annotated[Literal["l2r", "itk"], typer.Option(help="l2r: in voxels; itk: in mm, LPS (ITK, ANTs)")] = "l2r",
+    form: Annotated[
+        Literal["auto", "l2r", "itk", "nifti"],
+        typer.Option(help="auto: as each header says; l2r: in voxels; itk: in mm, LPS (ITK, ANTs); nifti: in mm, RAS"),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option(help="parquet file of the rows; default: pairs.parquet in DIR")] = None,
 ) -> None:
     """Evaluate displacement fields of any program."""

@@ -27,6 +27,8 @@ class Pair:
         spacing_mm: of the fixed image.
         fixed_landmarks, moving_landmarks: ``(n, d)`` voxel coordinates, row by row the same point; None without.
         fixed_mask, moving_mask: ``(*S)``, where the images count; None without.
+        native_affines: ``(d + 1, d + 1)`` of the fixed and the moving subject's own file, voxels to mm (RAS), where
+            preprocessing left both arrays as they were; None elsewhere.
     """
 
     fixed: NDArray[np.float32]
@@ -39,6 +41,16 @@ class Pair:
     moving_landmarks: NDArray[np.float64] | None = None
     fixed_mask: NDArray[np.bool_] | None = None
     moving_mask: NDArray[np.bool_] | None = None
+    native_affines: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def places(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
+        """Where headers of files on this grid may put it: affines ``(d + 1, d + 1)`` of fixed and moving; ours first.
+
+        The prepared files (`regbench export-images`) begin at 0 mm, their axes run right, front, top.
+        """
+        own = np.diag([*self.spacing_mm, 1.0])
+        return ((own, own), *(() if self.native_affines is None else (self.native_affines,)))
 
     @property
     def foreground(self) -> NDArray[np.bool_]:
@@ -88,6 +100,7 @@ class Dataset:
         return Pair(
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
             self.spacing_mm, self.landmarks(fixed), self.landmarks(moving), self.mask(fixed), self.mask(moving),
+            self._native_affines(fixed, moving),
         )  # fmt: skip
 
     def landmarks(self, name: str) -> NDArray[np.float64] | None:
@@ -114,8 +127,26 @@ class Dataset:
         """
         record = self.record(name)
         if "prepared_to_native" not in record:
-            raise RegbenchError(f"`{name}` of `{self.id}` must have files of its own, but was made on this grid.")
+            raise RegbenchError(
+                f"`{name}` of `{self.id}` must have files of its own, but was made on this grid. "
+                "Write what belongs to the prepared grid (`--prepared`)."
+            )
         return Space(self.shape, tuple(record["native_shape"]), np.array(record["prepared_to_native"]))
+
+    def _native_affines(self, fixed: str, moving: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """See `Pair`."""
+        kept, affines = [*range(len(self.shape)), 3], []
+        for name in (fixed, moving):
+            record = self.record(name)
+            unchanged = tuple(record.get("native_shape", ())) == self.shape and np.allclose(
+                record["prepared_to_native"], np.eye(len(kept)), rtol=0, atol=1e-6
+            )
+            if not unchanged:
+                return None
+            affines.append(np.array(record["native_affine"], dtype=np.float64)[np.ix_(kept, kept)])
+            if abs(np.linalg.det(affines[-1])) < 1e-12:  # a slice that stands upright
+                return None
+        return affines[0], affines[1]
 
     def _truth(self, fixed: str, moving: str) -> NDArray[np.float32] | None:
         """Into the template with the fixed subject's map, out of it with the moving one's inverse."""

@@ -70,8 +70,7 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
         out: parquet file.
     """
     run, model = (_Run(), None) if folder is None else _run(folder, data)
-    registrations = _by_baseline(spec.baseline, data) if model is None else _by_model(model, data)
-    frame, panels = _table(spec, run, registrations, data, out.parent)
+    frame, panels = _table(spec, run, registrations(spec, data, model), data, out.parent)
     if spec.baseline is not None:
         frame[SOFTWARE] = canonical_json(software(spec.baseline.name))
     _write(frame, panels, out, out.with_name(PANELS))
@@ -79,6 +78,11 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
         controlled = spec.model_copy(update={"method": control})
         frame, panels = _table(controlled, run, _by_control(control, data), data, out.parent)
         _write(frame, panels, out.with_name(f"{control}.parquet"), out.with_name(f"{control}.npz"))
+
+
+def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) -> Iterator[Registered | Failed]:
+    """Every test pair with its displacement: of a model, else of the baseline of `spec`, else none."""
+    return _by_baseline(spec.baseline, data) if model is None else _by_model(model, data)
 
 
 def _write(frame: pd.DataFrame, panels: dict[str, tuple[Row, Slices]], rows_path: Path, panels_path: Path) -> None:
@@ -124,7 +128,7 @@ def _by_baseline(baseline: ComponentSpec | None, data: Dataset) -> Iterator[Regi
 
 
 def _table(
-    spec: EvaluateSpec, run: _Run, registrations: Iterable[Registered | Failed], data: Dataset, folder: Path
+    spec: EvaluateSpec, run: _Run, registered_pairs: Iterable[Registered | Failed], data: Dataset, folder: Path
 ) -> tuple[pd.DataFrame, dict[str, tuple[Row, Slices]]]:
     """A row of each registration, and the slices of three.
 
@@ -137,7 +141,7 @@ def _table(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
         directions = _Directions(Path(waiting), data)
-        for registration in clocked_items("register", registrations):
+        for registration in clocked_items("register", registered_pairs):
             row = _row(spec, run, registration, data)
             if row["status"] == "complete" and isinstance(registration, Registered):
                 row |= measure(registration, list(data.labels)) | compare(registration)

@@ -21,7 +21,7 @@ from regbench.evaluation.file_pair import Placed, Preparation, plane, read_pair,
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
-from regbench.spatial.itk import ras_to_lps
+from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, check_folder
@@ -124,7 +124,7 @@ def register_files(
         warped = map_coordinates(label_map, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
         _write(written[3], warped.astype(label_map.dtype), header)
     if itk:
-        write_vectors(written[-1], _in_mm(field, target, source), header.affine)
+        write_vectors(written[-1], ras_to_lps(to_mm(field, target.affine, source.affine)), header.affine)
     return written
 
 
@@ -184,12 +184,3 @@ def _write(path: Path, values: Array, header: Header) -> None:
     """On the array of the file of `header`; axes of one voxel at its end are left out."""
     sizes = dict(zip(header.axes, values.shape, strict=True))
     write_nifti(path, values.reshape([sizes.get(axis, 1) for axis in range(max(header.axes) + 1)]), header.affine)
-
-
-def _in_mm(field: Array, target: Placed, source: Placed) -> Array:
-    """``(d, *S)``: from each fixed point to its moving one, in mm, LPS."""
-    dims = len(field)
-    points = np.indices(field.shape[1:], dtype=np.float64)
-    there = np.tensordot(source.affine[:-1, :-1], points + field, 1) + source.affine[:-1, -1].reshape(-1, *[1] * dims)
-    here = np.tensordot(target.affine[:-1, :-1], points, 1) + target.affine[:-1, -1].reshape(-1, *[1] * dims)
-    return ras_to_lps(there - here)

@@ -8,20 +8,38 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def from_itk(vectors: Array, affine: Array) -> Array:
-    """Voxels of a grid from vectors in mm, LPS.
+def to_mm(displacement: Array, fixed: Array, moving: Array) -> Array:
+    """The way in mm from each fixed point to its moving one.
 
     Args:
-        vectors: ``(d, *S)``, mm, axes LPS.
-        affine: ``(d, d)``, voxels of the grid to mm, axes RAS (as NIfTI has them).
+        displacement: ``(d, *S)``, voxels of the fixed array to those of the moving one.
+        fixed: ``(d + 1, d + 1)``, voxels of the fixed array to mm, axes RAS (as NIfTI has them).
+        moving: likewise of the moving array.
 
     Returns:
-        ``(d, *S)`` in voxels.
+        ``(d, *S)``, mm, axes RAS.
     """
-    return np.asarray(np.einsum("kj,j...->k...", np.linalg.inv(affine), ras_to_lps(vectors)))
+    inner = np.tensordot(moving[:-1, :-1], displacement, 1)
+    return np.asarray(inner + _apart(moving - fixed, displacement.shape[1:]))
+
+
+def to_voxels(vectors: Array, fixed: Array, moving: Array) -> Array:
+    """The inverse of `to_mm`: voxels ``(d, *S)`` from vectors ``(d, *S)`` in mm, axes RAS."""
+    there = np.asarray(vectors + _apart(fixed - moving, vectors.shape[1:]))
+    return np.asarray(np.tensordot(np.linalg.inv(moving[:-1, :-1]), there, 1))
 
 
 def ras_to_lps(vectors: Array) -> Array:
     """Vectors ``(d, *S)`` along RAS as the same along LPS, and back."""
     sign = np.array([-1.0, -1.0, 1.0])[: len(vectors)].reshape(-1, *[1] * (vectors.ndim - 1))
     return np.asarray(vectors * sign)
+
+
+def _apart(difference: Array, shape: tuple[int, ...]) -> Array | float:
+    """How far apart two headers put the same voxel, for every voxel; 0 where they agree."""
+    if not difference.any():
+        return 0.0
+    points = np.indices(shape, dtype=np.float64)
+    return np.asarray(
+        np.tensordot(difference[:-1, :-1], points, 1) + difference[:-1, -1].reshape(-1, *[1] * len(shape))
+    )

@@ -182,9 +182,9 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
 
 def _files(folder: Any) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
-    if not isinstance(folder, str) or not Path(folder).is_dir():
+    if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
         return ()
-    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    files = sorted(path for path in Path(folder).expanduser().iterdir() if path.is_file())
     return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 
