@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from regbench.data.cache import Dataset
-from regbench.data.nifti import displacement_name, write_displacement, write_nifti
+from regbench.data.nifti import write_displacement, write_nifti
 from regbench.data.space import displacement_to_native
 from regbench.models.predict import register
 from regbench.system.errors import RegbenchError
 from regbench.system.files import write_text
+from regbench.system.names import file_name
 from regbench.training.checkpoint import load_run
 
 
@@ -39,13 +41,15 @@ def export(data: Dataset, folder: Path, out: Path, *, native: bool = True) -> li
         if native:
             displacement = displacement_to_native(displacement, data.space(fixed), data.space(moving))
             affine = np.array(data.record(fixed)["native_affine"])
-        written.append(out / displacement_name(fixed, moving))
+        written.append(out / data.displacement_names.file(fixed, moving))
         write_displacement(written[-1], displacement, affine)
     return written
 
 
 def export_images(data: Dataset, out: Path) -> list[Path]:
     """Write the prepared test subjects for other programs: ``images/``, ``labels/`` (NIfTI) and ``pairs.csv``.
+
+    The CSV has the ids of each pair, and the names of its files without their endings: those of an ordinary id are it.
 
     Args:
         data: prepared dataset.
@@ -59,7 +63,9 @@ def export_images(data: Dataset, out: Path) -> list[Path]:
     for name in sorted({name for pair in pairs for name in pair}):
         affine = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
         for kind, values in (("images", data.images((name,))[0]), ("labels", data.label_map(name))):
-            written.append(out / kind / f"{name}.nii.gz")
+            written.append(out / kind / f"{file_name(name)}.nii.gz")
             write_nifti(written[-1], values, affine)
-    write_text(out / "pairs.csv", "fixed,moving\n" + "".join(f"{fixed},{moving}\n" for fixed, moving in pairs))
+    rows = [(*pair, *map(file_name, pair), data.displacement_names.stems(*pair)[0]) for pair in pairs]
+    frame = pd.DataFrame(rows, columns=["fixed", "moving", "fixed_file", "moving_file", "displacement_file"])
+    write_text(out / "pairs.csv", frame.to_csv(index=False, lineterminator="\n"))
     return [*written, out / "pairs.csv"]

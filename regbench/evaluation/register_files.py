@@ -25,6 +25,7 @@ from regbench.spatial.itk import ras_to_lps
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, replacing
+from regbench.system.names import file_name
 from regbench.training.checkpoint import load_checkpoint, read_checkpoint
 
 Array = NDArray[Any]
@@ -144,11 +145,12 @@ def register_files(
     field = displacement_to_native(register(model, *images), *spaces)
 
     names = [_stem(path) for path in (fixed, moving)]
+    of_moving = file_name(names[1])
     moved_at = field + np.indices(field.shape[1:], dtype=np.float64)
     moved = map_coordinates(source.array.astype(np.float64), moved_at, order=1, mode="nearest")
     determinant = jacobian_determinant(torch.from_numpy(field)[None].double())[0].numpy()
     determinant = determinant * np.linalg.det(source.affine) / np.linalg.det(target.affine)
-    written = [out / displacement_name(*names), out / f"moved_{names[1]}.nii.gz", out / f"jacobian_{names[1]}.nii.gz"]
+    written = [out / displacement_name(*names), out / f"moved_{of_moving}.nii.gz", out / f"jacobian_{of_moving}.nii.gz"]
     write_displacement(written[0], field, target.header_affine)
     _write(written[1], moved.astype(np.float32), target.header_affine)
     _write(written[2], determinant.astype(np.float32), target.header_affine)
@@ -159,7 +161,7 @@ def register_files(
                 f"`{labels}` must have shape {source.array.shape} as `{moving}`, but has {label_map.array.shape}."
             )
         warped = map_coordinates(label_map.array, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
-        written.append(out / f"moved_labels_{names[1]}.nii.gz")
+        written.append(out / f"moved_labels_{of_moving}.nii.gz")
         _write(written[-1], warped.astype(label_map.array.dtype), target.header_affine)
     if itk:
         written.append(out / f"itk_{written[0].name}")

@@ -93,9 +93,9 @@ def needs(rule):
 def quiet(command):
     """A rule of seconds: its log stays only where it fails. Snakemake would keep an empty one of each (`log:`)."""
     return (
-        "mkdir -p $(dirname {params.log:q}); "
+        'mkdir -p -- "$(dirname -- {params.log:q})"; '
         + command
-        + " > {params.log:q} 2>&1 || {{ status=$?; cat {params.log:q} >&2; exit $status; }}; rm {params.log:q}"
+        + " > {params.log:q} 2>&1 || {{ status=$?; cat -- {params.log:q} >&2; exit $status; }}; rm -- {params.log:q}"
     )
 
 

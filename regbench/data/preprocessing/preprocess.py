@@ -24,6 +24,7 @@ from regbench.study import components
 from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
+from regbench.system.names import nfc
 
 SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
@@ -195,6 +196,7 @@ def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], s
 def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
     """The subject that all are aligned with."""
     known = {entry.id: entry for entry in entries}
+    name = None if name is None else nfc(name)
     if name is not None and name not in known:
         raise RegbenchError(f"preprocessing.align_to: no subject `{name}`; {did_you_mean(name, known)}")
     return entries[0] if name is None else known[name]

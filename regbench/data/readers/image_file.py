@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from regbench.data.native import Header
 from regbench.system.errors import RegbenchError
+from regbench.system.names import on_disk
 
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SLICES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -46,7 +47,7 @@ def inside(root: Path, name: str, where: str) -> Path:
             f"{where}: paths must be relative and stay under `{root}`, but got {name!r}. "
             "Put the files there, or name a folder above them all as `root` where the source has one."
         )
-    path = root / name
+    path = on_disk(root / name)
     try:
         is_file = path.resolve(strict=True).is_file()
     except (OSError, RuntimeError) as error:  # missing, or symbolic links in a circle

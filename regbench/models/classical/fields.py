@@ -1,5 +1,6 @@
 """Displacement fields from files: in the form of Learn2Reg, or as ITK and ANTs write them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
-from regbench.data.nifti import displacement_name
+from regbench.data.displacement_names import DisplacementNames
 from regbench.spatial.itk import from_itk
 from regbench.system.errors import RegbenchError
+from regbench.system.names import on_disk
 
 Array = NDArray[Any]
 ENDINGS = (".nii.gz", ".nii", ".npz")
@@ -32,7 +34,8 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     Raises:
         RegbenchError: if the file is missing, damaged, of another grid, or holds NaN; names it.
     """
-    source = find(Path(path).expanduser(), fixed, moving)
+    files = pair.files or DisplacementNames((fixed, moving)).stems(fixed, moving)
+    source = find(on_disk(Path(path).expanduser()), f"{fixed}, {moving}", files)
     stored, affine = read(source)
     dims = pair.fixed.ndim
     values = stored
@@ -54,20 +57,25 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
     return field
 
 
-def find(folder: Path, fixed: str, moving: str) -> Path:
+def find(folder: Path, pair: str, files: Sequence[str]) -> Path:
     """The file of a pair.
+
+    Args:
+        folder: where it lies.
+        pair: its ids, for the message.
+        files: names that it may have, without the ending; of two that are there the last counts, the exactest.
 
     Raises:
         RegbenchError: naming the folder and the names that were looked for.
     """
-    stems = [f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz")]
-    for stem in stems:
+    for stem in reversed(files):
         for ending in ENDINGS:
-            if (folder / f"{stem}{ending}").is_file():
-                return folder / f"{stem}{ending}"
+            path = on_disk(folder / f"{stem}{ending}")
+            if path.is_file():
+                return path
     raise RegbenchError(
-        f"`{folder}` must hold a field for the pair {fixed}, {moving}, but has none of "
-        f"{', '.join(f'`{stem}`' for stem in dict.fromkeys(stems))} ({', '.join(ENDINGS)})."
+        f"`{folder}` must hold a field for the pair {pair}, but has none of "
+        f"{', '.join(f'`{stem}`' for stem in reversed(files))} ({', '.join(ENDINGS)})."
     )
 
 
