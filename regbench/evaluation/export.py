@@ -49,7 +49,7 @@ def export(data: Dataset, folder: Path, out: Path, *, native: bool = True) -> li
 def export_images(data: Dataset, out: Path) -> list[Path]:
     """Write the prepared test subjects for other programs: ``images/``, ``labels/`` (NIfTI) and ``pairs.csv``.
 
-    The CSV has the ids of each pair, and the names of its files without their endings: those of an ordinary id are it.
+    ``files.csv`` has the names of the files of each pair without their endings; of an ordinary id it is the id.
 
     Args:
         data: prepared dataset.
@@ -65,7 +65,9 @@ def export_images(data: Dataset, out: Path) -> list[Path]:
         for kind, values in (("images", data.images((name,))[0]), ("labels", data.label_map(name))):
             written.append(out / kind / f"{file_name(name)}.nii.gz")
             write_nifti(written[-1], values, affine)
+    ids = ["fixed", "moving"]
     rows = [(*pair, *map(file_name, pair), data.displacement_names.stems(*pair)[0]) for pair in pairs]
-    frame = pd.DataFrame(rows, columns=["fixed", "moving", "fixed_file", "moving_file", "displacement_file"])
-    write_text(out / "pairs.csv", frame.to_csv(index=False, lineterminator="\n"))
-    return [*written, out / "pairs.csv"]
+    frame = pd.DataFrame(rows, columns=[*ids, "fixed_file", "moving_file", "displacement_file"])
+    for name, table in (("pairs.csv", frame[ids]), ("files.csv", frame)):
+        write_text(out / name, table.to_csv(index=False, lineterminator="\n"))
+    return [*written, out / "pairs.csv", out / "files.csv"]

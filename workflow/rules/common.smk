@@ -17,9 +17,13 @@ from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json
+from regbench.system.terminal import show_everywhere
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
+
+
+show_everywhere()
 
 
 # Without `--configfile`, the embedded default; with it, nothing of the default may leak in.
