@@ -12,7 +12,7 @@ TIMES = "×"  # noqa: RUF001  a multiplication sign
 LATEX = {
     "-": "-{}", ",": ",{}", "'": "'{}", "<=": r"$\leq$", "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-    "<": r"$<$", ">": r"$>$", "|": r"\textbar{}", '"': r"{\char34}", "`": r"\`{}",
+    "<": r"$<$", ">": r"$>$", "|": "$|$", "`": "$`$",
     "±": r"$\pm$", TIMES: r"$\times$", "·": r"$\cdot$", "★": r"$\star$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
     "→": r"$\rightarrow$", "…": r"\ldots{}", DASH: "--", "λ": r"$\lambda$",
 }  # fmt: skip

@@ -111,5 +111,5 @@ def on_disk(path: Path) -> Path:
     try:
         equal = [name for name in os.listdir(parent) if nfc(name) == nfc(path.name)]  # noqa: PTH208  names, not paths
     except OSError:
-        return path
-    return parent / equal[0] if len(equal) == 1 else path
+        equal = []
+    return parent / (equal[0] if len(equal) == 1 else path.name)
