@@ -4,6 +4,7 @@ Imports neither torch nor mlflow: Snakemake parses this in every job. `regbench.
 read, and `regbench.study.checks` knows what no single section can.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def _results(path: str) -> str:
         raise ValueError(f"must be a path on one line, but has {bad}")
     if path[0] == "-" or path != path.strip():
         raise ValueError("must be a path that begins with no dash, and neither begins nor ends with a blank")
-    return str(Path(path).expanduser()) if path.startswith("~") else path
+    return os.path.expanduser(path)  # noqa: PTH111  that of pathlib fails where there is no such user
 
 
 Number = Annotated[float, BeforeValidator(_number)]

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable
 from itertools import pairwise
 from pathlib import Path
 
+from regbench.system.errors import UsageError
+
 LONGEST = 110  # bytes of a file name: two of them, with words around them, fit the 255 of a file system
 TOGETHER = "%_"  # between two file names where an underscore could be read in two ways; no file name holds it
 CUT = "%~"  # before the digest of a name that was cut; no file name holds it elsewhere
@@ -99,6 +101,17 @@ def joined(first: str, second: str, known: Collection[str]) -> str:
     text = same(both)
     readings = [k for k, sign in enumerate(text) if sign == "_" and text[:k] in known and text[k + 1 :] in known]
     return both if len(readings) < 2 else f"{first}{TOGETHER}{second}"
+
+
+def given_path(text: str) -> Path:
+    """A path that a user gave: from the home folder on after a tilde, and as the disk spells it.
+
+    Raises:
+        UsageError: if no file system takes it.
+    """
+    if "\0" in text:
+        raise UsageError(f"a path must have no NUL character, but got {spelled(text)}.")
+    return on_disk(Path(os.path.expanduser(text)))  # noqa: PTH111  that of pathlib fails where there is no such user
 
 
 def on_disk(path: Path) -> Path:

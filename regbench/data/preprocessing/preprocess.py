@@ -140,7 +140,13 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
         return []  # an unknown source has its own message
     if made is Source:
         return [("", f"`{source}` makes its own grid and takes no preprocessing; set its parameters instead")]
-    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+    wrong = components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+    names = settings.get("names")
+    try:
+        names_by_id(names if isinstance(names, Mapping) else None)
+    except RegbenchError as error:
+        wrong.append(("names", str(error).rstrip(".")))
+    return wrong
 
 
 def _named(subject: str, read: Any) -> Any:

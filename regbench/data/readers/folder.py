@@ -6,7 +6,7 @@ from regbench.data.native import Raw
 from regbench.data.readers.image_file import SUFFIXES, stem, suffix
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.names import nfc, on_disk, spelled
+from regbench.system.names import given_path, nfc, spelled
 
 
 def folder(
@@ -24,7 +24,7 @@ def folder(
     Raises:
         RegbenchError: naming the folder, image or label at fault.
     """
-    root = on_disk(Path(path).expanduser())
+    root = given_path(path)
     image_paths, named = _files(root / images, pattern), _files(root / labels, "*")
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
@@ -52,8 +52,6 @@ def _files(where: Path, pattern: str) -> dict[str, Path]:
             name = nfc(stem(path))
             if name in by_stem:
                 two = f"{spelled(path.name)} and {spelled(by_stem[name].name)}"
-                raise RegbenchError(
-                    f"`{where}`: a subject must have one file, but {two} are of one. Remove one of them."
-                )
+                raise RegbenchError(f"`{where}`: {two} are one subject. Remove one of them.")
             by_stem[name] = path
     return by_stem

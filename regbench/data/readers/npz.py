@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regbench.data.native import Entry, Header, Raw, Volume
 from regbench.data.readers.image_file import DAMAGE, DEFLATE, inside, whole_numbers
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.names import on_disk
+from regbench.system.names import given_path
 
 Array = NDArray[Any]
 
@@ -36,7 +36,7 @@ def arrays(
     Raises:
         RegbenchError: naming the file and the array at fault.
     """
-    source = on_disk(Path(path).expanduser())
+    source = given_path(path)
     stored = read_npz(source, (images, labels), optional=(subjects,))
     stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
     if stack.shape != maps.shape or stack.ndim not in (3, 4):
@@ -72,13 +72,11 @@ def voxelmorph_npz(
     Raises:
         RegbenchError: naming the file and the array at fault.
     """
-    root = on_disk(Path(path).expanduser())
+    root = given_path(path)
     try:
         names = sorted(file.name for file in root.iterdir() if file.suffix == ".npz")
         if files is not None:
-            names = [
-                line.strip() for line in on_disk(Path(files).expanduser()).read_text().splitlines() if line.strip()
-            ]
+            names = [line.strip() for line in given_path(files).read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise RegbenchError(f"`{files or root}` must be readable, but got: {error}. Check the path.") from error
     if not names:

@@ -11,7 +11,7 @@ from regbench.data.cache import Pair
 from regbench.data.displacement_names import DisplacementNames
 from regbench.spatial.itk import from_itk
 from regbench.system.errors import RegbenchError
-from regbench.system.names import on_disk
+from regbench.system.names import given_path, on_disk
 
 Array = NDArray[Any]
 ENDINGS = (".nii.gz", ".nii", ".npz")
@@ -35,7 +35,7 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Literal["
         RegbenchError: if the file is missing, damaged, of another grid, or holds NaN; names it.
     """
     files = pair.files or DisplacementNames((fixed, moving)).stems(fixed, moving)
-    source = find(on_disk(Path(path).expanduser()), f"{fixed}, {moving}", files)
+    source = find(given_path(path), f"{fixed}, {moving}", files)
     stored, affine = read(source)
     dims = pair.fixed.ndim
     values = stored
