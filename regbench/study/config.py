@@ -24,6 +24,7 @@ from regbench.system.names import same, twins, unprintable
 
 Item = TypeVar("Item")
 LONGEST_ID = 64  # letters: three ids, with what stands around them, make the name of a file
+LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes: of 4096 that Linux takes, with room for the files of a study
 RESERVED = ("mlartifacts",)
 # What no path may hold, and who would read it.
 NO_PATH = {"{}": "Snakemake reads braces as wildcards", "?": "in the URI of a database it begins the options",
@@ -67,6 +68,9 @@ def _results(path: str) -> str:
             raise ValueError(f"must be a path without {bad!r}: {why}")
     if bad := unprintable(path):
         raise ValueError(f"must be a path on one line, but has {bad}")
+    longest = max(len(part.encode()) for part in path.split("/"))
+    if longest > LONGEST_PART or len(whole.encode()) > LONGEST_PATH:
+        raise ValueError(f"must have at most {LONGEST_PART} bytes in each part and {LONGEST_PATH} in all")
     if path[0] == "-" or path != path.strip():
         raise ValueError("must be a path that begins with no dash, and neither begins nor ends with a blank")
     return os.path.expanduser(path)  # noqa: PTH111  that of pathlib fails where there is no such user

@@ -57,7 +57,7 @@ def test_any_name_is_refused_by_its_key_or_makes_sound_paths(place, text):
     ("results", "words"),
     [
         ("a{b}", "braces"), ("a?b", "database"), ("a\\b", "separator"), ("a\nb", "one line"), ("-a", "dash"),
-        ("a ", "blank"),
+        ("a ", "blank"), ("x" * 256, "bytes"), ("a/" * 1500, "bytes"),
     ],
 )  # fmt: skip
 def test_what_a_tool_would_read_in_a_path_is_refused(results, words):
