@@ -3,7 +3,7 @@
 import os
 import string
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -36,3 +36,11 @@ TEXT = st.one_of(
     st.lists(st.sampled_from(NASTY), min_size=2, max_size=3).map("".join),
     st.text(SIGNS, min_size=90, max_size=260),
 )
+
+
+def any_text(test):
+    """A test of one argument `text`: each of `NASTY`, and many others."""
+    test = given(text=TEXT)(test)
+    for text in NASTY:
+        test = example(text=text)(test)
+    return FUZZ(test)

@@ -4,9 +4,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example
 from markdown_it import MarkdownIt
-from nasty import FUZZ, NASTY, TEXT
+from nasty import NASTY, any_text
 
 from regbench.system.escaping import DASH, cut, hypertext, latex, markdown, one_line, pictured, without_unicode
 
@@ -36,10 +36,9 @@ class Parsed(HTMLParser):
         self.values += [value for _, value in attributes]
 
 
-@FUZZ
-@given(TEXT)
 @example("a_lambda_b")
 @example("---,,,''")
+@any_text
 def test_latex_reads_back_as_the_text(text):
     escaped = latex(text)
     plain = READ.sub("", escaped)
@@ -54,8 +53,7 @@ def test_latex_reads_back_as_the_text(text):
     assert depth == 0
 
 
-@FUZZ
-@given(TEXT)
+@any_text
 def test_html_reads_back_as_the_text(text):
     page = Parsed()
     page.feed(f'<td title="{hypertext(text)}">{hypertext(text)}</td>')
@@ -63,9 +61,8 @@ def test_html_reads_back_as_the_text(text):
     assert (page.text, page.tags, page.values) == (text, 1, [text])
 
 
-@FUZZ
-@given(TEXT)
 @example("a_b_c _d_ __e__")
+@any_text
 def test_a_markdown_cell_stays_one_cell_and_reads_back(text):
     """Read by a parser of CommonMark with GitHub's tables."""
     shown = one_line(text)
@@ -80,8 +77,7 @@ def test_a_markdown_cell_stays_one_cell_and_reads_back(text):
     assert "".join(part.content for part in inner).replace("\ufffd", "") == f"x{shown}x".replace("\ufffd", "")
 
 
-@FUZZ
-@given(TEXT)
+@any_text
 def test_a_figure_shows_the_text_and_no_formula(text):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -98,8 +94,7 @@ def test_a_name_in_a_figure_is_short_and_on_one_line(name):
     assert "\n" not in pictured(name)
 
 
-@FUZZ
-@given(TEXT)
+@any_text
 def test_every_encoding_can_show_it(text):
     import codecs
 

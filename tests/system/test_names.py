@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from nasty import FUZZ, NASTY, TEXT
+from nasty import FUZZ, NASTY, TEXT, any_text
 
 from regbench.system.names import LONGEST, file_name, joined, on_disk, same, twins, unprintable
 
@@ -35,8 +35,7 @@ def test_what_is_no_name_is_escaped(text, name):
     assert file_name(text) == name
 
 
-@FUZZ
-@given(TEXT)
+@any_text
 def test_every_file_name_is_one_on_every_file_system(text):
     name = file_name(text)
     assert 0 < len(name.encode()) <= LONGEST
@@ -81,8 +80,7 @@ def test_no_two_pairs_share_a_file(names):
     assert len(files) == len(names) ** 2
 
 
-@FUZZ
-@given(TEXT)
+@any_text
 def test_a_name_makes_a_file_and_is_found_in_either_form(tmp_path_factory, text):
     assume(not unprintable(text))
     folder = tmp_path_factory.mktemp("names")
