@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+# Text that people gave, on its way into files, tables, pages and configs.
+FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/data/test_displacement_names.py \
+	tests/study/test_config_names.py
+
 .PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills schema clean
 .DELETE_ON_ERROR:
 
@@ -30,8 +34,8 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
 	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/page/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
-fuzz: .venv/.dev ## the readers of images and fields, and `register`, against some 85,000 damaged or odd files (10 minutes at most)
-	FUZZ_EXAMPLES=2000 timeout 600 pytest -q tests/data/readers/test_fuzz*.py tests/evaluation/test_fuzz_register.py || test $$? -eq 124
+fuzz: .venv/.dev ## readers of images and fields, `register` and names against some 90,000 damaged or odd inputs (10 minutes at most)
+	FUZZ_EXAMPLES=2000 timeout 600 pytest -q tests/data/readers/test_fuzz*.py tests/evaluation/test_fuzz_register.py $(FUZZED_NAMES) || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2

@@ -20,6 +20,7 @@ from regbench.cli import data_verbs, result_verbs, run_verbs, study_verbs, tunin
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
+from regbench.system.terminal import show_everywhere
 
 LOG = logging.getLogger(__name__)
 BEGAN = time.monotonic()
@@ -58,6 +59,7 @@ TIMED = ("prepare", "trial", "cell", "train", "evaluate", "runtime", "analyze", 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `regbench`."""
+    show_everywhere()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     slurm.go_back_when_preempted()
     words = _one_each(sys.argv[1:] if arguments is None else arguments)
@@ -72,6 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop(error, 75)  # EX_TEMPFAIL: run it again
     except RegbenchError as error:
         _stop(error, 1)
+    except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
+        text, encoding = ascii(error.object), error.encoding
+        _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
     if status is not None:  # of `--help`, `--version` and Ctrl-C; a verb returns nothing
         sys.exit(status)
 

@@ -1,5 +1,6 @@
 """Verbs about results: analyze, report, track, ui, verdicts."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,7 +74,7 @@ def ui(
     from regbench.tracking import mlflow_ui
 
     config = load_study(config_file, check=False)
-    with mlflow_ui.opened(config, f"regbench track {config_file}", port) as views:
+    with mlflow_ui.opened(config, shlex.join(["regbench", "track", str(config_file)]), port) as views:
         width = max(map(len, views.links))
         print("\n".join(f"{words:<{width}}  {link}" for words, link in views.links.items()), flush=True)
         if not no_browser:

@@ -109,7 +109,7 @@ def export_optuna(
     from regbench.tuning import optuna_export
 
     study = load_study(config_file, check=False)
-    url = storage or f"sqlite:///{study.layout.optuna_database}"
+    url = storage or study.layout.own_optuna_url
     counts = optuna_export.export_optuna(study, url)
     print("Optuna: " + ", ".join(f"{count} studies {what}" for what, count in counts.items()))
     print("open it: optuna-dashboard STORAGE (pip install optuna-dashboard)")

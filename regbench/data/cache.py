@@ -1,6 +1,7 @@
 """A prepared dataset: arrays mapped into memory, shared by all jobs of a machine."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regbench.data.displacement_names import DisplacementNames
 from regbench.data.space import Space
 from regbench.spatial.displacement import compose
 from regbench.system.errors import RegbenchError
@@ -29,6 +31,7 @@ class Pair:
         fixed_mask, moving_mask: ``(*S)``, where the images count; None without.
         native_affines: ``(d + 1, d + 1)`` of the fixed and the moving subject's own file, voxels to mm (RAS), where
             preprocessing left both arrays as they were; None elsewhere.
+        files: names that the file of the pair's displacement may have, without the ending.
     """
 
     fixed: NDArray[np.float32]
@@ -41,6 +44,7 @@ class Pair:
     moving_landmarks: NDArray[np.float64] | None = None
     fixed_mask: NDArray[np.bool_] | None = None
     moving_mask: NDArray[np.bool_] | None = None
+    files: tuple[str, ...] = ()
     native_affines: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
@@ -71,6 +75,11 @@ class Dataset:
         self.labels: dict[int, str] = {int(label): name for label, name in manifest["labels"].items()}
         self.subjects: tuple[str, ...] = tuple(manifest["subjects"])
 
+    @cached_property
+    def displacement_names(self) -> DisplacementNames:
+        """What the files of displacements between its subjects are called."""
+        return DisplacementNames(self.subjects)
+
     @property
     def preparation(self) -> dict[str, Any]:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
@@ -100,7 +109,7 @@ class Dataset:
         return Pair(
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
             self.spacing_mm, self.landmarks(fixed), self.landmarks(moving), self.mask(fixed), self.mask(moving),
-            self._native_affines(fixed, moving),
+            self.displacement_names.stems(fixed, moving), self._native_affines(fixed, moving),
         )  # fmt: skip
 
     def landmarks(self, name: str) -> NDArray[np.float64] | None:

@@ -1,11 +1,11 @@
 """What the loader sees, before any hour of a GPU is spent on it."""
 
 import hashlib
+import warnings as warnings_of
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
+from regbench.system.escaping import pictured
 from regbench.system.files import MANIFEST, read_json, replacing
 
 SHOWN = 24  # rows of a table before it is cut
@@ -101,9 +102,10 @@ def contact_sheet(data: Dataset, path: Path, title: str) -> None:
             )
             shade = np.ma.masked_where(~edges.T, np.ones(edges.T.shape))
             place.imshow(shade, cmap="autumn", origin="lower", aspect=aspect, alpha=0.6, interpolation="nearest")
-        place.set_title(name, fontsize=7)
-    figure.suptitle(f"{data.id}: {shorten(title.partition(':')[0], 140)}", fontsize=8)
-    with replacing(path) as temporary:
+        place.set_title(pictured(name), fontsize=7)
+    figure.suptitle(f"{data.id}: {pictured(title.partition(':')[0], 140)}", fontsize=8)
+    with replacing(path) as temporary, warnings_of.catch_warnings():
+        warnings_of.filterwarnings("ignore", "Glyph")
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
 

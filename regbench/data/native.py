@@ -1,7 +1,7 @@
 """Subjects as people have them on disk: each on a grid of its own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.system.errors import RegbenchError
+from regbench.system.names import nfc, spelled, twins, unprintable
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset before preprocessing; `names` may know no or only some labels."""
+    """A dataset before preprocessing; `names` may know no or only some labels.
+
+    The ids of its subjects are in the composed form of Unicode, whatever form the files have.
+    """
 
     entries: tuple[Entry, ...]
     names: Mapping[int, str]
@@ -99,12 +103,27 @@ class Raw:
     pairs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no later stage could sort out."""
-        ids = [entry.id for entry in self.entries]
-        if not ids:
+        """Compose the ids, and refuse what no later stage could sort out."""
+        if not self.entries:
             raise RegbenchError("a dataset must have subjects, but none was found. Check `path`.")
-        seen: set[str] = set()
-        for name in ids:
-            if name in seen:
-                raise RegbenchError(f"subject ids must be distinct, but `{name}` stands twice. Rename one of them.")
-            seen.add(name)
+        for name in (text for entry in self.entries for text in (entry.id, entry.group or entry.id)):
+            if bad := unprintable(name):
+                raise RegbenchError(
+                    f"ids of subjects and groups must be text on one line, but {spelled(name)} has {bad}. Rename it."
+                )
+        if two := twins(entry.id for entry in self.entries):
+            raise RegbenchError(_twice(*two))
+        entries = tuple(replace(entry, id=nfc(entry.id), group=nfc(entry.group)) for entry in self.entries)
+        object.__setattr__(self, "entries", entries)
+        object.__setattr__(self, "pairs", tuple((nfc(fixed), nfc(moving)) for fixed, moving in self.pairs))
+
+
+def _twice(one: str, other: str) -> str:
+    """What to say of two subjects whose ids are one, at least for some file system."""
+    if one == other:
+        return f"subject ids must be distinct, but `{one}` stands twice. Rename one of them."
+    form = "Unicode form (NFC, NFD)" if nfc(one) == nfc(other) else "case"
+    return (
+        f"subject ids must differ in more than {form}, but got {spelled(one)} and {spelled(other)}: their files would "
+        "have one name where that does not count. Rename one of them."
+    )

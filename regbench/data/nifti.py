@@ -1,19 +1,18 @@
 """Displacements on disk, exactly as the Learn2Reg evaluator reads them."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench.data.displacement_names import DisplacementNames
 from regbench.system.files import replacing
 
 
 def displacement_name(fixed: str, moving: str) -> str:
-    """``disp_FFFF_0000_MMMM_0000.nii.gz``; ids that do not end in such numbers stand there whole."""
-    short = [re.sub(r"^.*_(\d{4}_\d{4})$", r"\1", name) for name in (fixed, moving)]
-    return f"disp_{short[0]}_{short[1]}.nii.gz"
+    """The name of the file of the displacement between two images that stand alone."""
+    return DisplacementNames((fixed, moving)).file(fixed, moving)
 
 
 def write_displacement(path: Path, displacement: NDArray[Any], affine: NDArray[Any]) -> None:

@@ -50,7 +50,7 @@ def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
     source = open_source(spec, threads=threads)
     splits, used = divide(spec, source)
     before = _version(folder)
-    with _alone(folder):
+    with waiting(folder.parent / f"{folder.name}.lock"):
         if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -208,13 +208,6 @@ def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
 def _described(path: Path) -> ArrayFile:
     values = np.load(path, mmap_mode="r", allow_pickle=False)
     return {"sha256": file_sha256(path), "shape": list(values.shape), "dtype": str(values.dtype)}
-
-
-def _alone(folder: Path) -> Any:
-    try:
-        return waiting(folder.parent / f"{folder.name}.lock")
-    except OSError as error:
-        raise RegbenchError(f"`{folder.parent}` must be writable, but got: {error.strerror or error}.") from error
 
 
 def _version(folder: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import nfc
 
 NAMES = ("train", "validation", "test")
 EXTRA = ("seed", "folds", "fold")
@@ -113,13 +114,15 @@ def pairs(
 def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, str], where: str) -> Splits:
     """The splits that are listed or given."""
     splits: Splits = {}
+    known = set(ids)
     for key in NAMES:
         value = wanted.get(key)
         if isinstance(value, list | tuple):
-            unknown = [name for name in value if name not in ids]
+            value = [nfc(name) for name in value]
+            unknown = [name for name in value if name not in known]
             if unknown:
                 raise RegbenchError(f"{where}.{key}: no subject `{unknown[0]}`; {did_you_mean(str(unknown[0]), ids)}")
-            splits[key] = list(value)
+            splits[key] = value
         elif value == "given" or (value is None and key in given.values()):
             splits[key] = [name for name in ids if given.get(name) == key]
         elif value is None:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from regbench.data.cache import Dataset
-from regbench.data.nifti import displacement_name, write_displacement, write_nifti, write_vectors
+from regbench.data.nifti import write_displacement, write_nifti, write_vectors
 from regbench.data.space import displacement_to_native
 from regbench.evaluation.as_evaluated import AsEvaluated
 from regbench.evaluation.evaluate import Failed, registrations
@@ -19,6 +20,7 @@ from regbench.study.specs import EvaluateSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import check_folder, write_text
+from regbench.system.names import file_name
 from regbench.training.checkpoint import load_run
 
 
@@ -81,7 +83,7 @@ class _Place:
     """The file of a pair's displacement, and what its header says."""
 
     def __init__(self, data: Dataset, pair: tuple[str, str], target: Target) -> None:
-        self.path, self._form = target.folder / displacement_name(*pair), target.form
+        self.path, self._form = target.folder / data.displacement_names.file(*pair), target.form
         self._spaces = [data.space(name) for name in pair] if target.native else None
         prepared = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
         self._affines = [np.array(data.record(name)["native_affine"]) if target.native else prepared for name in pair]
@@ -122,6 +124,8 @@ def _check_target(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
 def export_images(data: Dataset, out: Path, *, overwrite: bool = False) -> list[Path]:
     """Write the prepared test subjects for other programs: ``images/``, ``labels/`` (NIfTI) and ``pairs.csv``.
 
+    ``files.csv`` has the names of the files of each pair without their endings; of an ordinary id it is the id.
+
     Args:
         data: prepared dataset.
         out: folder that receives them. Axes run right, front, top from the origin, so that voxels times spacing are mm.
@@ -137,10 +141,15 @@ def export_images(data: Dataset, out: Path, *, overwrite: bool = False) -> list[
     """
     pairs = data.pairs("test")
     names = sorted({name for pair in pairs for name in pair})
-    files = {(kind, name): out / kind / f"{name}.nii.gz" for name in names for kind in ("images", "labels")}
-    _check_target(out, [*files.values(), out / "pairs.csv"], overwrite=overwrite)
+    files = {(kind, name): out / kind / f"{file_name(name)}.nii.gz" for name in names for kind in ("images", "labels")}
+    lists = [out / "pairs.csv", out / "files.csv"]
+    _check_target(out, [*files.values(), *lists], overwrite=overwrite)
     affine = np.diag([*data.spacing_mm, *[1.0] * (4 - len(data.shape))])
     for (kind, name), path in files.items():
         write_nifti(path, data.images((name,))[0] if kind == "images" else data.label_map(name), affine)
-    write_text(out / "pairs.csv", "fixed,moving\n" + "".join(f"{fixed},{moving}\n" for fixed, moving in pairs))
-    return [*files.values(), out / "pairs.csv"]
+    ids = ["fixed", "moving"]
+    rows = [(*pair, *map(file_name, pair), data.displacement_names.stems(*pair)[0]) for pair in pairs]
+    frame = pd.DataFrame(rows, columns=[*ids, "fixed_file", "moving_file", "displacement_file"])
+    for path, table in zip(lists, (frame[ids], frame), strict=True):
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return [*files.values(), *lists]

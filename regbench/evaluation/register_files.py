@@ -1,6 +1,5 @@
 """Registering two image files with a trained model or by optimising the pair itself."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +24,12 @@ from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, check_folder
+from regbench.system.names import file_name
 from regbench.training.checkpoint import model_of, read_checkpoint
 
 Array = NDArray[Any]
 PLAIN = Preparation()
 LONGEST = 32767  # voxels along an axis of a NIfTI-1 file
-NAME = 255 - 10  # bytes of a file name, less those of the temporary one beside it
 
 
 def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
@@ -135,10 +134,10 @@ def _outputs(out: Path, target: Placed, source: Placed, *, labels: bool, itk: bo
         RegbenchError: if ITK has no image such as the fixed one.
     """
     names = [stem(part.path) for part in (target, source)]
-    displacement = displacement_name(*names)
-    written = [displacement, f"moved_{names[1]}.nii.gz", f"jacobian_{names[1]}.nii.gz"]
+    displacement, of_moving = displacement_name(*names), file_name(names[1])
+    written = [displacement, f"moved_{of_moving}.nii.gz", f"jacobian_{of_moving}.nii.gz"]
     if labels:
-        written.append(f"moved_labels_{names[1]}.nii.gz")
+        written.append(f"moved_labels_{of_moving}.nii.gz")
     if itk:
         # ITK's 2D images lie in the plane of its first two axes.
         flat = target.array.ndim == 2
@@ -159,10 +158,6 @@ def _check_outputs(out: Path, written: list[Path], inputs: list[Path], target: P
         if path.resolve() in read or path.is_dir():
             kind = "a folder" if path.is_dir() else "an image that is read"
             raise RegbenchError(f"`{path}` must be free for a result, but is {kind}. Give another `--out`.")
-        if len(os.fsencode(path.name)) > NAME:
-            raise RegbenchError(
-                f"the names of the images must be short enough for `{path.name}`, at most {NAME} bytes. Rename them."
-            )
     if max(target.array.shape) > LONGEST:
         raise RegbenchError(
             f"`{target.path}` must have at most {LONGEST} voxels along each axis, as the NIfTI of a result may have, "

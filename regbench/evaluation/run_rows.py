@@ -10,7 +10,7 @@ import pandas as pd
 from regbench.data.cache import Dataset
 from regbench.data.readers.field_file import Form
 from regbench.evaluation.evaluate import evaluate, means
-from regbench.models.classical.field_folder import stems, survey
+from regbench.models.classical.field_folder import survey
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
@@ -18,6 +18,7 @@ from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import check_folder
 from regbench.system.job_usage import clocked
+from regbench.system.names import given_path
 from regbench.system.ownership import owning
 
 LOG = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path) -> str:
 
 def _survey(fields: ComponentSpec, data: Dataset, *, not_fields: Iterable[str] = ()) -> list[str]:
     """What the folder of the baseline `fields` holds for the test pairs, in sentences."""
-    folder, form = Path(str(fields.parameters["path"])).expanduser(), cast(Form, fields.parameters.get("form", "auto"))
-    pairs = {pair: stems(*pair) for pair in data.pairs("test")}
+    folder, form = given_path(str(fields.parameters["path"])), cast(Form, fields.parameters.get("form", "auto"))
+    pairs = {pair: data.displacement_names.stems(*pair) for pair in data.pairs("test")}
     return survey(folder, pairs, form, not_fields=not_fields)
 
 

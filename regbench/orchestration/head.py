@@ -5,6 +5,7 @@ Snakemake itself is not imported: the workflow hands over what is needed of it.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +145,7 @@ class Head:
             self.warn(f"the last push to MLflow still goes on ({log})")
             return
         if status != 0:
-            again = " ".join(self._command("track"))
+            again = shlex.join(self._command("track"))
             self.warn(f"MLflow may lack the latest runs ({log}); `{again}` pushes them")
 
     def _command(self, verb: str, *options: str) -> list[str]:

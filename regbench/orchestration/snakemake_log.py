@@ -5,6 +5,7 @@ Slurm the state of the job. Read as it is written by Snakemake 9 and snakemake-e
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class _Reader:
         elif re.match(r"Error in rule \w+:$", line):
             self.block, self.fields = "error", {}
         elif match := STATUS.search(line):
-            self.status[match[1].strip("'\"")] = match[2] or match[3]
+            self.status[_unquoted(match[1])] = match[2] or match[3]
         elif match := re.match(r"Finished jobid: (\d+)", line):
             if (log := self.logs.get(match[1])) in self.found:
                 self.found[log].state = "finished"
@@ -82,8 +83,9 @@ class _Reader:
 
     def _close(self) -> None:
         block, self.block = self.block, ""
-        path = self.fields.get("log") or self.fields.get("output", "")
-        names = path.removesuffix(" (check log file(s) for error details)").split(", ")
+        logs = self.fields.get("log", "").removesuffix(" (check log file(s) for error details)")
+        # A folder's name may have a comma; a rule without a log has one output.
+        names = re.split(r"(?<=\.log), ", logs) if logs else [self.fields.get("output", "")]
         if not block or not names[0]:
             return
         event = self.found.setdefault(names[0], Event("sent"))
@@ -107,3 +109,11 @@ class _Reader:
         if status.isdigit() and int(status) > 128:
             return f"killed by signal {int(status) - 128}"
         return message if message not in ("None", "") and not status else ""
+
+
+def _unquoted(word: str) -> str:
+    """A path as it stands in a command of a shell."""
+    try:
+        return shlex.split(word)[0]
+    except (ValueError, IndexError):
+        return word

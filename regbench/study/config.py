@@ -4,8 +4,10 @@ Imports neither torch nor mlflow: Snakemake parses this in every job. `regbench.
 read, and `regbench.study.checks` knows what no single section can.
 """
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -18,7 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from regbench.system.names import same, twins, unprintable
+
 Item = TypeVar("Item")
+LONGEST_ID = 64  # letters: three ids, with what stands around them, make the name of a file
+LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes: of 4096 that Linux takes, with room for the files of a study
+RESERVED = ("mlartifacts",)
+# What no path may hold, and who would read it.
+NO_PATH = {"{}": "Snakemake reads braces as wildcards", "?": "in the URI of a database it begins the options",
+           "\\": "it is the separator of paths elsewhere"}  # fmt: skip
 
 
 def _number(value: Any) -> Any:
@@ -39,14 +49,41 @@ def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
     twice = [name for i, name in enumerate(names) if name in names[:i]]
     if twice:
         raise ValueError(f"{twice[0]!r} is given twice; each entry (its `id`, if it has one) must be distinct")
+    if two := twins(name for name in names if isinstance(name, str)):
+        raise ValueError(f"ids must differ in more than case, but got {two[0]!r} and {two[1]!r}: they name folders")
     return items
+
+
+def _study_name(name: str) -> str:
+    if same(name) in RESERVED:
+        raise ValueError("must be no name that `results` needs for MLflow")
+    return name
+
+
+def _results(path: str) -> str:
+    """The folder of all outputs; what a tool of the workflow would take for something else is refused."""
+    whole = str(Path(path).absolute())
+    for signs, why in NO_PATH.items():
+        if bad := next((sign for sign in signs if sign in (whole if sign == "?" else path)), None):
+            raise ValueError(f"must be a path without {bad!r}: {why}")
+    if bad := unprintable(path):
+        raise ValueError(f"must be a path on one line, but has {bad}")
+    longest = max(len(part.encode()) for part in path.split("/"))
+    if longest > LONGEST_PART or len(whole.encode()) > LONGEST_PATH:
+        raise ValueError(f"must have at most {LONGEST_PART} bytes in each part and {LONGEST_PATH} in all")
+    if path[0] == "-" or path != path.strip():
+        raise ValueError("must be a path that begins with no dash, and neither begins nor ends with a blank")
+    return os.path.expanduser(path)  # noqa: PTH111  that of pathlib fails where there is no such user
 
 
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
-Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="letters, digits, _ and -")]
+Id = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=LONGEST_ID, description="letters, digits, _ and -"),
+]
 
 
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
@@ -75,7 +112,8 @@ class Component(Strict):
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict) and isinstance(value.get("name"), str) and "id" not in value:
-            value = {**value, "id": re.sub(r"[^A-Za-z0-9_-]+", "_", value["name"]).strip("_") or "component"}
+            words = re.sub(r"[^A-Za-z0-9_-]+", "_", value["name"]).strip("_")
+            value = {**value, "id": words[-LONGEST_ID:].strip("_") or "component"}
         return value
 
 
@@ -308,9 +346,11 @@ class Tracking(Strict):
 class Config(Strict):
     """One study."""
 
-    study: Id
+    study: Annotated[Id, AfterValidator(_study_name)]
     description: str = ""
-    results: str = Field(default="results", min_length=1, description="folder of all outputs")
+    results: Annotated[str, AfterValidator(_results)] = Field(
+        default="results", min_length=1, description="folder of all outputs"
+    )
     datasets: Annotated[tuple[DatasetConfig, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     models: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     grid: Grid

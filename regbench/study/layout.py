@@ -38,6 +38,11 @@ class Layout:
         return Path(self.search(dataset, method, replicate), f"round{number}", f"trials{first}-{last}.json")
 
     @property
+    def identity(self) -> Path:
+        """Whose this folder is: the id by which shared servers know it."""
+        return self.root / "identity.json"
+
+    @property
     def state(self) -> Path:
         """What must survive a kill, and who is at work: nothing of it is a result."""
         return self.root / "state"
@@ -136,6 +141,10 @@ class Layout:
     def optuna_database(self) -> Path:
         """Where `export-optuna` writes the trials, unless it is told another storage."""
         return self.root / "optuna.db"
+
+    @property
+    def own_optuna_url(self) -> str:
+        return f"sqlite:///{self.optuna_database}"
 
     @property
     def config(self) -> Path:

@@ -33,9 +33,14 @@ def load(
     config = None
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
-        config = Config.model_validate_json(json.dumps(raw))
+        text = json.dumps(raw, ensure_ascii=False)
+        text.encode()
+        config = Config.model_validate_json(text)
     except ValidationError as error:
         mistakes += [readable(dict(item)) for item in error.errors()]
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        mistakes.append(Mistake("(whole file)", f"must be text, but holds {half!a}, half a letter"))
     except (TypeError, ValueError) as error:
         mistakes.append(Mistake("(whole file)", f"must hold only what JSON can express, but got: {error}"))
     mistakes += list(cross_checks(raw))

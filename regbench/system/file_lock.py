@@ -5,11 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from regbench.system.errors import RegbenchError
+
 
 @contextmanager
 def waiting(path: Path) -> Iterator[None]:
-    """Hold the lock `path` for the block; wait for whoever has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    """Hold the lock `path` for the block; wait for whoever has it.
+
+    Raises:
+        RegbenchError: if its folder cannot be written; names the reason.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    except OSError as error:
+        raise RegbenchError(
+            f"`{path.parent}` must be writable, but got: {error.strerror or error}. Change `results` in the config, or "
+            "the permissions."
+        ) from error
+    with lock as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -61,7 +61,7 @@ def _version(path: Path) -> tuple[int, int] | None:
 
 def _sweep_until(stop: threading.Event, study: Study, interval: float | None, head: int | None) -> None:
     sink: Sink | None = None
-    failed_since, pause = 0.0, interval or OFTEN
+    failed_since, pause, warned = 0.0, interval or OFTEN, ""
     while True:
         began, first = time.process_time(), sink is None
         try:
@@ -82,7 +82,9 @@ def _sweep_until(stop: threading.Event, study: Study, interval: float | None, he
                 failed_since = time.monotonic()
             pause = min(2 * pause, LONGEST)
         except RegbenchError as error:
-            LOG.warning("%s", error)  # a file that is just being written anew
+            if str(error) != warned:  # a file that is just being written anew, or a run that the store refuses
+                LOG.warning("%s", error)
+            warned = str(error)
         if _wait(stop, pause, lambda: head is not None and not process_lives(head)) or (head is None and _done(study)):
             return
 

@@ -1,15 +1,17 @@
 """One MLflow run as the files of a study say it should be."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regbench.metrics import METRICS
+from regbench.system.escaping import cut
 from regbench.system.files import CHECKPOINT, digest, file_sha256
+from regbench.tracking.limits import LIMIT, PARAM, RUN_NAME, fitted
 from regbench.tracking.run_description import NOTE
 
-HERE = "{run_id}"  # in a tag: the id of the run that has it
+HERE = "\ue000run_id\ue000"  # in a tag: the id of the run that has it; letters that nobody writes
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
     "study config_sha256 stage dataset method similarity regularizer lambda seed trial replicate device system packages"
@@ -59,6 +61,11 @@ class Record:
         samples = [(name, value, step) for name, value, _, step in self.samples]
         content = [self.name, self.parent, self.params, self.tags, self.metrics, files, self.status, samples, self.data]
         return digest(content)
+
+    def fitted(self) -> "Record":
+        """The record with texts no longer than what MLflow takes."""
+        name = cut(self.name, RUN_NAME, "…")
+        return replace(self, name=name, params=fitted(self.params, PARAM), tags=fitted(self.tags, LIMIT))
 
     def points(self) -> Iterator[tuple[str, float, int, int]]:
         """Name, value, time in ms and step of each point."""

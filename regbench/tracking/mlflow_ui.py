@@ -22,6 +22,7 @@ from regbench.study.methods import Study
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.tracking import mlflow_views
+from regbench.tracking.experiment import find
 from regbench.tracking.push import KEY
 from regbench.tracking.store import tracking_uri
 from regbench.tracking.ui_guard import ASKED, TOKEN
@@ -105,7 +106,7 @@ def _links(study: Study, uri: str, command: str) -> dict[str, str]:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         client = mlflow.MlflowClient(tracking_uri=uri)
-        experiment = client.get_experiment_by_name(f"regbench/{study.name}")
+        experiment = find(client, study)
         if experiment is None or experiment.lifecycle_stage != "active":
             raise missing
         if f"{mlflow_views.STATE}{mlflow_views.TABLE}" not in experiment.tags:

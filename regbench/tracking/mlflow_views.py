@@ -7,17 +7,17 @@ a test opens every view in a browser; a UI that does not know it shows its own d
 
 import json
 from collections.abc import Mapping
-from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from regbench.study.methods import Study
+from regbench.system.escaping import cut, hypertext
 from regbench.system.files import read_json, write_text
+from regbench.tracking.limits import LIMIT, NOTE_OF_CUT
 from regbench.tracking.run_description import NOTE, short_headline
 
 MOST = 50000  # runs that MLflow gives in one answer
 STATE = "mlflow.sharedViewState."
-LIMIT = 5000  # characters of an experiment's tag
 TABLE = "regbench"
 GROUPS = ("similarity", "regularizer")
 # Columns in their order with their width in pixels, by the names that `tracking` gives to what a method's run has.
@@ -87,7 +87,7 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     relative = links(experiment, methods)
     if study.config.tracking.uri and is_server(study.config.tracking.uri) and lay.tables.is_dir():
         absolute = links_on(study.config.tracking.uri, relative)
-        items = "".join(f'<li><a href="{escape(link)}">{words}</a>' for words, link in absolute.items())
+        items = "".join(f'<li><a href="{hypertext(link)}">{hypertext(words)}</a>' for words, link in absolute.items())
         title = f"{study.name} in MLflow"
         write_text(
             lay.views, f'<!doctype html><meta charset="utf-8"><title>{title}</title><h1>{title}</h1><ul>{items}</ul>\n'
@@ -112,7 +112,7 @@ def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[
     lines = [f"- [{words}]({link})" for words, link in links(experiment, methods).items()]
     while lines and len("\n".join([about, "", *lines])) > LIMIT:
         lines.pop()  # comparisons of many cells come last, and are long; `regbench ui` prints them all
-    return tags | {NOTE: "\n".join([about, "", *lines])[:LIMIT]}
+    return tags | {NOTE: cut("\n".join([about, "", *lines]), LIMIT, NOTE_OF_CUT)}
 
 
 def links(experiment: str, methods: list[Parent]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.tracking.mlflow_run import HERE, TAGS, Item, Record
 
@@ -22,6 +23,10 @@ Changes = dict[str, dict[str, list[str]]]  # kind: stage: keys
 Point = tuple[str, float, int, int]  # name, value, time in ms, step
 MODEL = "model"  # folder of a run's registered model, which is no part of its record
 BATCH = 900  # MLflow takes at most 1000 metrics, params and tags a call
+
+
+class RefusedError(RegbenchError):
+    """The store answers that it does not take something: trying again would change nothing."""
 
 
 class Sink:
@@ -44,8 +49,14 @@ class Sink:
         Returns:
             The keys, by stage, that were ``pushed`` as new runs, ``updated`` in place, ``kept`` as they were, and
             ``deleted`` (doubles, leftovers, replaced ones).
+
+        Raises:
+            RefusedError: if the store refuses runs, once all others are there.
         """
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415  see store.imported
+
         done: Changes = {kind: {} for kind in KINDS}
+        refused: dict[str, str] = {}
         existing = self._all() if full else {}
         known, created = set[str](), False
         for item in items:
@@ -56,7 +67,13 @@ class Sink:
             if record is None:
                 continue
             old = existing.get(item.key, []) if full else self._of(item.key)
-            kind = self._bring(record, old, done, verify=verify)
+            try:
+                kind = self._bring(record.fitted(), old, done, verify=verify)
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                refused[record.key] = str(error).partition("\n")[0]
+                continue
             created |= kind == "pushed"
             _note(done, kind, record.tags["stage"], record.key)
             self.seen[item.key] = (item.signature, self.ids.get(item.parent or ""))
@@ -68,6 +85,12 @@ class Sink:
         if full and created:  # a request to make a run that was sent twice over made two
             for key, runs in self._all().items():
                 self._delete([run for run in runs if run.info.run_id != self.ids.get(key)], done)
+        if refused:
+            key, answer = next(iter(refused.items()))
+            raise RefusedError(
+                f"MLflow must take every run, but refused {len(refused)} of {len(known)}, the first `{key}`: "
+                f"{without_password(answer)}. The others are there; change what the answer names, then push again."
+            )
         return done
 
     def _bring(self, record: Record, old: list[Any], done: Changes, *, verify: bool) -> str:

@@ -5,9 +5,12 @@ analysis knows are added. So a push that comes later completes what an earlier o
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from regbench.study.methods import Study
+from regbench.system.files import write_text
 from regbench.tracking.cell_files import CellFiles, modified_ms
+from regbench.tracking.limits import LIMIT, WHOLE, is_long
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_run import Item, Record
 from regbench.tracking.run_description import NOTE, short_headline
@@ -43,9 +46,24 @@ def _report(study_files: StudyFiles) -> Record:
     artifacts = [(path, "tables") for path in tables]
     artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
     about = f"All tables and figures of study **{study.name}**. {study.config.description}"
+    artifacts += list(_cut_texts(study_files))
     headline = short_headline(study_files.summary) if study_files.summary else ""
     tags = study_files.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [about, headline]))}
     tags |= {"headline": headline} if headline else {}
     return Record(
         study.name, f"{study.name} · tables", None, {}, tags, artifacts=artifacts, time_ms=time_ms, end_ms=time_ms
     )
+
+
+def _cut_texts(study_files: StudyFiles) -> Iterator[tuple[Path, str]]:
+    """File and folder of each text of the config that MLflow shows cut."""
+    study, lay = study_files.study, study_files.lay
+    description = study.config.description
+    if len(description) > LIMIT // 2:  # beside it stand the headline and links
+        path = lay.state / "description.md"
+        if not path.exists() or path.read_text(encoding="utf-8") != description:
+            write_text(path, description)
+        yield path, WHOLE
+    for dataset in study.config.datasets:
+        if is_long(study_files.source(dataset.id)) and lay.manifest(dataset.id).exists():
+            yield lay.manifest(dataset.id), f"{WHOLE}/{dataset.id}"

@@ -16,13 +16,17 @@ from mlflow.types.schema import ColSpec, Schema
 from regbench import __version__
 from regbench.evaluation.register_files import model_for, register_files
 from regbench.study.methods import Study
-from regbench.system.files import CHECKPOINT, RUN, read_json
+from regbench.system.errors import RegbenchError
+from regbench.system.files import CHECKPOINT, RUN, digest, read_json
+from regbench.system.identity import identity
+from regbench.tracking.experiment import STUDY_ID, TAKEN, beside, of_tags, owner_tags
 from regbench.tracking.push import MODEL, Sink
 
 LOG = logging.getLogger(__name__)
 PAIR = ("fixed", "moving", "out")  # two NIfTI files, and the folder of what is written
 WRITTEN = ("displacement", "moved", "jacobian")
 SHA = "checkpoint_sha256"
+LONGEST = 240  # letters of a model's name, and room for an id behind it
 
 
 class Registration(PythonModel):
@@ -73,19 +77,42 @@ def register_models(study: Study, sink: Sink) -> list[str]:
                 best = max(sound, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
                 key = f"{study.name}/{dataset.id}/{method.id}"
                 run_id, sha = sink.ids[f"{key}/seed{best}"], runs[best][SHA]
-                entered += _enter(sink.client, key.replace("/", "."), run_id, sha, folders[best] / CHECKPOINT)
+                name = _name(study, sink, key.replace("/", "."))
+                entered += _enter(sink.client, name, run_id, sha, folders[best] / CHECKPOINT)
     return entered
 
 
+def _name(study: Study, sink: Sink, wanted: str) -> str:
+    """The name of a registered model that is this study's, which is made if there is none."""
+    client, owner = sink.client, identity(study.layout.identity)
+    wanted = wanted if len(wanted) <= LONGEST else f"{wanted[: LONGEST - 17]}-{digest(wanted)}"
+    for name in (wanted, beside(wanted, owner)):
+        try:
+            description = f"regbench {__version__}: best seed of {wanted}"
+            client.create_registered_model(name, tags=owner_tags(owner), description=description)
+        except MlflowException as error:
+            if error.error_code != TAKEN:
+                raise
+            tags = client.get_registered_model(name).tags
+            if tags.get(STUDY_ID) != owner["id"] and not _made_before_ids(sink, name, tags):
+                LOG.warning("the registered model `%s` is of the study %s", name, of_tags(tags))
+                continue
+        return name
+    raise RegbenchError(f"the registered model `{wanted}` must be this study's, but is not. Rename the study.")
+
+
+def _made_before_ids(sink: Sink, name: str, tags: dict[str, str]) -> bool:
+    """Whether a model without an id has only versions from runs of this study's experiment."""
+    versions = [] if STUDY_ID in tags else sink.client.search_model_versions(f"name = '{name}'")
+    runs = [version.run_id for version in versions]
+    return bool(runs) and all(sink.client.get_run(run).info.experiment_id == sink.experiment for run in runs)
+
+
 def _enter(client: Any, name: str, run_id: str, sha: str, checkpoint: Path) -> list[str]:
-    try:
-        client.create_registered_model(name, description=f"regbench {__version__}: best seed of {name}")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
     same = {"run": run_id, SHA: sha}
-    versions = client.search_model_versions(f"name = '{name}'")
-    stale = [version for version in versions if {"run": version.run_id, SHA: version.tags.get(SHA)} != same]
+    # A version without the tag of a checkpoint is somebody's own.
+    versions = [version for version in client.search_model_versions(f"name = '{name}'") if SHA in version.tags]
+    stale = [version for version in versions if {"run": version.run_id, SHA: version.tags[SHA]} != same]
     entered = []
     if len(stale) == len(versions):
         with tempfile.TemporaryDirectory() as folder:

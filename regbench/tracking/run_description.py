@@ -5,6 +5,7 @@ from urllib.parse import quote
 from regbench.metrics import METRICS
 from regbench.report.headline import headline
 from regbench.report.summary_file import MethodEntry, Summary
+from regbench.system.escaping import markdown
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as the description
 THUMBNAIL = "thumbnail"  # folder among the artifacts of a method's run
@@ -56,7 +57,7 @@ def method_paragraph(entry: MethodEntry, title: str, peers: int) -> str:
     if entry["trials"]:
         text += _tuning(entry)
     if entry["reasons"]:
-        text += f" {entry['failed_rows']} failed rows: " + "; ".join(entry["reasons"])
+        text += f" {entry['failed_rows']} failed rows: " + "; ".join(map(markdown, entry["reasons"]))
     return text
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.report.summary_file import RunEntry
+from regbench.system.escaping import markdown
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_json
 from regbench.tracking.cell_files import CellFiles, version
 from regbench.tracking.mlflow_run import Item, Metric, Record
@@ -80,7 +81,7 @@ def _finished(cell: CellFiles, seed: int) -> Record:
     record.tags |= cell.study_files.verdicts.get((cell.dataset, cell.method.id), {})
     record.tags |= origin_tags(run["environment"], run["data_sha256"])
     record.tags["checkpoint_sha256"] = run["checkpoint_sha256"] or "none"
-    record.tags[NOTE] = run["reason"] or record.tags[NOTE]
+    record.tags[NOTE] = markdown(run["reason"]) or record.tags[NOTE]
     record.metrics = _metrics(run, pd.read_parquet(folder / HISTORY), cell.rows(seed))
     record.artifacts = [(folder / RUN, "run"), (folder / HISTORY, "run"), (folder / CHECKPOINT, "checkpoint")]
     record.status = "FINISHED" if run["status"] == "complete" else "FAILED"

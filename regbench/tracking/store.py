@@ -17,12 +17,19 @@ from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.system.file_lock import waiting
 from regbench.system.files import write_json
-from regbench.tracking import mlflow_views
-from regbench.tracking.push import Changes, Sink
+from regbench.tracking import experiment, mlflow_views
+from regbench.tracking.push import Changes, RefusedError, Sink
 from regbench.tracking.records import study_items
 
 LOG = logging.getLogger(__name__)
 PAUSES = (1.0, 2.0, 4.0)  # seconds between the tries of one push
+
+
+# What a server answers that will answer the same the next time.
+REFUSED = (
+    "INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "PERMISSION_DENIED", "UNAUTHENTICATED",
+    "CUSTOMER_UNAUTHORIZED", "FEATURE_DISABLED", "ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED", "QUOTA_EXCEEDED",
+)  # fmt: skip
 
 
 class UnreachableError(RegbenchError):
@@ -93,7 +100,8 @@ def push_all(study: Study, sink: Sink, *, verify: bool = False) -> Changes:
 
             for name in register_models(study, sink):
                 LOG.info("registered %s", name)
-        traced = {"tracking_uri": without_password(tracking_uri(study)), "experiment": f"regbench/{study.name}"}
+        name = sink.client.get_experiment(sink.experiment).name
+        traced = {"tracking_uri": without_password(tracking_uri(study)), "experiment": name}
         ids = {"experiment_id": sink.experiment, "links": links, "runs": dict(sink.ids)}
         write_json(study.layout.run_ids, traced | ids)
     return done
@@ -108,21 +116,27 @@ def opened(study: Study, sink: Sink | None = None) -> Iterator[Sink]:
         sink: of an earlier push of this process, with what it knows.
 
     Raises:
-        UnreachableError: for whatever goes wrong between us and the store, in the block too.
+        RefusedError: if the store answers that it does not take what it is given, in the block too.
+        UnreachableError: for whatever else goes wrong between us and the store, in the block too.
     """
     mlflow = imported()
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  comes with mlflow
+    from sqlalchemy.exc import DataError, SQLAlchemyError  # noqa: PLC0415  comes with mlflow
 
     try:
         with waiting(Path(study.config.results) / ".mlflow.lock"):
             if sink is None:
                 client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
-                sink = Sink(client, _experiment(client, study))
+                sink = Sink(client, experiment.make(client, study))
             yield sink
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
-        first = without_password(str(error).partition("\n")[0])
+        first, shown = without_password(str(error).partition("\n")[0]), without_password(tracking_uri(study))
+        if isinstance(error, DataError) or getattr(error, "error_code", "") in REFUSED:
+            raise RefusedError(
+                f"MLflow at `{shown}` must take the study's runs, but refused one: {first}. The tables are complete "
+                "without it; change what the answer names, then run `regbench track` again."
+            ) from error
         raise UnreachableError(
-            f"MLflow at `{without_password(tracking_uri(study))}` must be reachable, but got: {first}. "
+            f"MLflow at `{shown}` must be reachable, but got: {first}. "
             "The tables are complete without it; run `regbench track` again when it is back."
         ) from error
 
@@ -140,18 +154,3 @@ def imported() -> Any:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     return mlflow
-
-
-def _experiment(client: Any, study: Study) -> str:
-    name = f"regbench/{study.name}"
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        return str(experiment.experiment_id)
-    # A server keeps its artifacts itself; a database has no place of its own for them.
-    served = (study.config.tracking.uri or "").startswith(("http:", "https:"))
-    folder = Path(study.config.results).resolve() / "mlartifacts"
-    # The tag lets the UI open its pages for model training and not those for language models.
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(name, None if served else folder.as_uri(), tags))

@@ -4,11 +4,13 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from pydantic import JsonValue
 
 from regbench.report.standings import WORDS, rank_intervals, standings
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, load_summary
 from regbench.study.methods import Study
 from regbench.system.files import canonical_json, digest, read_json
+from regbench.tracking.limits import source_of
 from regbench.tracking.mlflow_run import Data
 
 DIGITS_OF_DIGEST = 36  # MLflow takes no more
@@ -50,12 +52,16 @@ class StudyFiles:
         data = self._data[dataset]
         return data._replace(context=context) if data else None
 
+    def source(self, dataset: str) -> dict[str, JsonValue]:
+        """What the config says of a dataset."""
+        entry = self.study.dataset(dataset)
+        return entry.model_dump(mode="json", include={"source", "parameters", "preprocessing", "splits"})
+
     def _prepared(self, dataset: str, path: Path) -> Data | None:
         if not path.exists():
             return None
         manifest: Manifest = read_json(path)
-        (entry,) = (one for one in self.study.config.datasets if one.id == dataset)
-        source = entry.model_dump(mode="json", include={"source", "parameters", "preprocessing", "splits"})
+        source = self.source(dataset)
         counts = {split: len(pairs) for split, pairs in manifest.get("pairs", {}).items()}
         profile: dict[str, object] = {"pairs": counts}
         if "shape" in manifest:
@@ -63,7 +69,7 @@ class StudyFiles:
         if "spacing_mm" in manifest:
             profile["spacing_mm"] = manifest["spacing_mm"]
         sha = manifest["data_sha256"][:DIGITS_OF_DIGEST]
-        return Data(dataset, sha, canonical_json(source), canonical_json(profile), "")
+        return Data(dataset, sha, source_of(source), canonical_json(profile), "")
 
 
 def _verdict_tags(summary: Summary) -> dict[tuple[str, str], dict[str, str]]:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NotRequired, TypedDict
 
 from regbench.report.summary_file import Value
+from regbench.system.escaping import markdown
 from regbench.system.files import digest, read_json
 from regbench.tracking.cell_files import BegunTrial, CellFiles, version
 from regbench.tracking.mlflow_run import Item, Record
@@ -54,7 +55,7 @@ def _record(cell: CellFiles, trial: BegunTrial) -> Record:
     result = _result(trial)
     record.metrics = curve(result["curve"]["step"], result["curve"])
     record.metrics += finite([("val/dice", result["dice"], 0), ("val/ndv_percent", result["ndv_percent"], 0)])
-    record.tags[NOTE] = result["reason"] or record.tags[NOTE]
+    record.tags[NOTE] = markdown(result["reason"]) or record.tags[NOTE]
     record.status = "FAILED" if result["status"] == "diverged" else "FINISHED"
     record = ended(record, log, trial.file)
     if log is not None and log.lines:  # the file is that of all trials of a job

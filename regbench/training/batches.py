@@ -13,6 +13,7 @@ from torch import Tensor
 from regbench.data.cache import Dataset
 from regbench.study.config import Training
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import nfc
 
 SHARE = 0.5  # of the device's free memory that images may take before they are streamed
 ALWAYS = 2**28  # bytes that any machine can hold
@@ -34,7 +35,7 @@ class Batches:
     """
 
     def __init__(self, data: Dataset, protocol: Training, seed: int, device: torch.device) -> None:
-        atlas = protocol.atlas
+        atlas = None if protocol.atlas is None else nfc(protocol.atlas)
         if atlas is not None and atlas not in data.subjects:
             hint = did_you_mean(atlas, data.subjects)
             raise RegbenchError(f"training.atlas must be a subject of `{data.id}`, but got `{atlas}`; {hint}")

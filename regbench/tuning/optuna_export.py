@@ -1,8 +1,9 @@
 """Finished trials in an Optuna storage, so that optuna-dashboard opens it. A sink: the files are the truth."""
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
@@ -10,9 +11,38 @@ from regbench.study.specs import ProposeSpec
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import digest, read_json
+from regbench.system.identity import Identity, identity, whose
 from regbench.system.ownership import owning
 from regbench.tuning.sampler import directions, distributions, finished_trial, params
 from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
+
+LOG = logging.getLogger(__name__)
+
+
+class _Target(NamedTuple):
+    """A storage, and whose the studies are that we write there."""
+
+    there: set[str]  # names of studies
+    owner: Identity
+    private: bool  # nobody else writes there
+
+    def name(self, storage: Any, cell: str) -> tuple[str, Any]:
+        """The name of our study of a cell, and the study if it is there: never one that another folder wrote."""
+        import optuna  # noqa: PLC0415
+
+        name = cell
+        if cell in self.there:
+            known = optuna.load_study(study_name=cell, storage=storage)
+            theirs = known.user_attrs
+            if theirs.get("id") == self.owner["id"] or (self.private and "id" not in theirs):
+                return cell, known
+            study, _, rest = cell.partition("/")
+            name = f"{study}-{self.owner['id'][:8]}/{rest}"
+            LOG.warning(
+                "the Optuna study `%s` is that of %s; this one goes beside it, as `%s`",
+                cell, whose(*(str(theirs.get(key, "")) for key in ("owner", "host", "folder"))), name,
+            )  # fmt: skip
+        return name, optuna.load_study(study_name=name, storage=storage) if name in self.there else None
 
 
 def export_optuna(study: Study, url: str) -> dict[str, int]:
@@ -46,8 +76,9 @@ def export_optuna(study: Study, url: str) -> dict[str, int]:
             raise UsageError(f"`{shown}` must be a storage that Optuna opens, but got: {_words(error, url)}") from None
         try:
             there = set(optuna.get_all_study_names(storage))
+            target = _Target(there, identity(study.layout.identity), url == study.layout.own_optuna_url)
             for spec, results in tuned_cells(study):
-                counts[_write(storage, spec, results, there)] += 1
+                counts[_write(storage, spec, results, target)] += 1
         except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
             raise RegbenchError(
                 f"the export to `{shown}` must end, but got: {_words(error, url)}. Run it again."
@@ -78,22 +109,24 @@ def _words(error: Exception, url: str) -> str:
     return without_password(" ".join(str(error).split()), url)
 
 
-def _write(storage: Any, spec: ProposeSpec, results: list[TrialResult], there: set[str]) -> str:
+def _write(storage: Any, spec: ProposeSpec, results: list[TrialResult], target: _Target) -> str:
     import optuna  # noqa: PLC0415
 
-    name, known = spec.cell, spec.cell in there
     key = digest({"spec": spec.to_json(), "results": results})
-    if known:
-        if optuna.load_study(study_name=name, storage=storage).user_attrs.get("digest") == key:
+    name, known = target.name(storage, spec.cell)
+    if known is not None:
+        if known.user_attrs.get("digest") == key:
             return "unchanged"
         optuna.delete_study(study_name=name, storage=storage)
     study = optuna.create_study(study_name=name, storage=storage, directions=directions(spec))
+    for attribute, value in target.owner.items():
+        study.set_user_attr(attribute, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the pins fix what it does
         study.set_metric_names(["dice", "ndv_percent"][: len(study.directions)])
     fill(study, spec, results)
     study.set_user_attr("digest", key)  # last: a study that was cut off is written again
-    return "replaced" if known else "written"
+    return "written" if known is None else "replaced"
 
 
 def _trial(spec: ProposeSpec, result: TrialResult) -> Any:

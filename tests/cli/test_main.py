@@ -153,6 +153,32 @@ def test_errors_are_one_line_and_an_exit_code(error, code, monkeypatch, capsys):
     assert capsys.readouterr().err == f"regbench: {error}\n"
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_without_unicode_shows_words_instead(encoding, tiny, tmp_path):
+    """By `check` and its mistakes: both hold signs that the terminal lacks."""
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**tiny, "lambda\u03bb±😀": 1}, allow_unicode=True), encoding="utf-8")
+    words = [sys.executable, "-c", "from regbench.cli.main import main; main()", "check", str(path)]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run(words, env=environment, capture_output=True, check=False)
+    shown = done.stderr.decode(encoding)
+    assert done.returncode == 2
+    assert "Traceback" not in shown
+    assert "lambdalambda" in shown
+    assert "\\U0001f600" in shown
+
+
+def test_a_path_that_the_shell_cannot_name_is_said(tiny, tmp_path):
+    """In an ASCII locale Python cannot write a folder with an umlaut."""
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**tiny, "results": str(tmp_path / "Größe")}, allow_unicode=True), encoding="utf-8")
+    words = [sys.executable, "-c", "from regbench.cli.main import main; main()", "prepare", str(path)]
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0 or "PYTHONUTF8=1" in done.stderr
+
+
 def test_ctrl_c_ends_a_verb_without_a_traceback(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 from pathlib import Path
 
 import pandas as pd
@@ -240,6 +241,20 @@ def test_a_finished_job_is_no_failure(tmp_path):
     path = tmp_path / "log"
     path.write_text(BLOCK.format(log="l", run="r", method="m") + "[x]\nFinished jobid: 22 (Rule: train)\n")
     assert snakemake_log.events(path)["l"].state == "finished"
+
+
+@pytest.mark.parametrize("folder", ["My Drive, old", "a'b", 'a"b $c', "a > b"])
+def test_a_job_in_a_folder_of_any_name_is_known_by_its_log(tmp_path, folder):
+    log, path = f"{folder}/logs/train.log", tmp_path / "log"
+    failed = f"Command 'exec regbench train > {shlex.quote(log)} 2>&1' returned non-zero exit status 137."
+    path.write_text(
+        BLOCK.format(log=log, run="r", method="m")
+        + f"[x]\nRuleException:\n{failed}\n[x]\nError in rule train:\n    jobid: 22\n"
+        + f"    log: {log}, {folder}/slurm.log (check log file(s) for error details)\n"
+    )
+    event = snakemake_log.events(path)[log]
+    assert (event.state, event.reason) == ("failed", snakemake_log.KILLED)
+    assert event.slurm_log == f"{folder}/slurm.log"
 
 
 def test_the_partial_table(study, job, tiny_file, capsys):

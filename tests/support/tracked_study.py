@@ -22,6 +22,7 @@ from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
 from regbench.system.files import LIVE  # noqa: E402
 from regbench.tracking import KEY, tracking_uri  # noqa: E402
+from regbench.tracking.experiment import find  # noqa: E402
 from regbench.training.training_log import run_log  # noqa: E402
 
 LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
@@ -118,7 +119,7 @@ class TrackedStudy:
 
     def runs(self):
         """The live runs by key."""
-        experiment = self.client.get_experiment_by_name("regbench/tiny")
+        experiment = find(self.client, self.study)
         runs = list(self.client.search_runs([experiment.experiment_id], max_results=1000)) if experiment else []
         found = {run.data.tags.get(KEY): run for run in runs}
         assert len(found) == len(runs), "doubled"

@@ -47,14 +47,6 @@ def remote(finished_study, tmp_path, empty_store, served):
     return TrackedStudy(finished_study, tmp_path, empty_store, served.uri)
 
 
-def fresh_start(study: TrackedStudy) -> None:
-    """The tests share a server: its experiment comes back, without runs."""
-    if study.client.get_experiment_by_name("regbench/tiny"):
-        track(study.study)
-        for run in study.runs().values():
-            study.client.delete_run(run.info.run_id)
-
-
 def test_server_and_sqlite_hold_the_same(remote, wanted):
     track(remote.study)
     assert remote.state() == wanted
@@ -65,7 +57,6 @@ def test_server_and_sqlite_hold_the_same(remote, wanted):
 
 def test_unfinished_then_killed_pushes_then_finished(remote, wanted):
     """`kill -9` of real processes, each a little later than the one before."""
-    fresh_start(remote)
     remote.remove("analysis", "tables", "figures", f"runs/brains/{LCC}/seed1/run.json")
     for seconds in (4.0, 4.5, 5.0, 5.5, 6.0, 7.0):
         process = subprocess.Popen([*TRACK, str(remote.file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -78,7 +69,6 @@ def test_unfinished_then_killed_pushes_then_finished(remote, wanted):
 
 
 def test_two_trackers_at_once_through_the_server(remote, wanted):
-    fresh_start(remote)
     both = [subprocess.Popen([*TRACK, str(remote.file)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said

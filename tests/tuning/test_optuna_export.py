@@ -189,3 +189,43 @@ class Silent(WSGIRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def test_studies_of_others_in_a_shared_storage_stay(tmp_path, caplog):
+    """Ann and Bob have studies of one name; a third study there has never heard of regbench."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    people = [one_cell(tmp_path / name, "tpe", 4) for name in ("ann", "bob")]
+    with counted():
+        for person in people:
+            work(person)
+    ann, bob = people
+    assert export_optuna(ann, url)["written"] == 1
+    (name,) = optuna.get_all_study_names(url)
+    before = optuna.load_study(study_name=name, storage=url)
+    shown = (before._study_id, before.user_attrs, before.trials)
+    assert export_optuna(bob, url) == {"written": 1, "replaced": 0, "unchanged": 0}
+    assert str(ann.layout.root) in caplog.text
+    names = optuna.get_all_study_names(url)
+    assert len(names) == 2
+    assert name in names
+    after = optuna.load_study(study_name=name, storage=url)
+    assert (after._study_id, after.user_attrs, after.trials) == shown
+    assert export_optuna(bob, url)["unchanged"] == export_optuna(ann, url)["unchanged"] == 1
+    write_json(next(ann.layout.root.glob("tuning/**/trials*.json")), [])
+    assert export_optuna(ann, url)["replaced"] == 1
+    assert set(optuna.get_all_study_names(url)) == set(names)
+
+
+def test_a_study_without_an_owner_is_replaced_in_our_own_storage_alone(tmp_path):
+    study = one_cell(tmp_path / "ann", "tpe", 4)
+    with counted():
+        work(study)
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    name = propose_spec(study, "brains", METHOD).cell
+    study.layout.root.mkdir(exist_ok=True)
+    for url in (shared, study.layout.own_optuna_url):
+        optuna.create_study(study_name=name, storage=url)
+    assert export_optuna(study, shared)["written"] == 1
+    assert export_optuna(study, study.layout.own_optuna_url)["replaced"] == 1
+    assert len(optuna.get_all_study_names(shared)) == 2
+    assert optuna.load_study(study_name=name, storage=shared).user_attrs == {}

@@ -23,9 +23,13 @@ from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json
+from regbench.system.terminal import show_everywhere
 
 # Up to 9.16, a job that is the only one ready takes no cores from the count but gives some back: ever more jobs at once.
 min_version("9.19")
+
+
+show_everywhere()
 
 
 # Without `--configfile`, the embedded default; with it, nothing of the default may leak in.
@@ -100,9 +104,9 @@ def needs(rule):
 def quiet(command):
     """A rule of seconds: its log stays only where it fails. Snakemake would keep an empty one of each (`log:`)."""
     return (
-        "mkdir -p $(dirname {params.log:q}); "
+        'mkdir -p -- "$(dirname -- {params.log:q})"; '
         + command
-        + " > {params.log:q} 2>&1 || {{ status=$?; cat {params.log:q} >&2; exit $status; }}; rm {params.log:q}"
+        + " > {params.log:q} 2>&1 || {{ status=$?; cat -- {params.log:q} >&2; exit $status; }}; rm -- {params.log:q}"
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from regbench.data.subject import slabs
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import nfc, spelled, unprintable
 
 MANY = 2**16  # ids below are counted in a table, which is ten times as fast as sorting the voxels
 
@@ -95,11 +96,16 @@ def names_by_id(names: Mapping[Any, Any] | None) -> dict[int, str]:
     """Names with integer ids, from JSON or YAML where they are text.
 
     Raises:
-        RegbenchError: if an id is no integer.
+        RegbenchError: if an id is no integer, or a name no text on one line.
     """
     by_id = {}
-    for label, name in (names or {}).items():
+    for label, given in (names or {}).items():
+        name = str(given)
         if not str(label).isdecimal():
             raise RegbenchError(f"label ids must be integers from 0, but got {label!r} (named {name!r}).")
-        by_id[int(label)] = str(name)
+        if bad := unprintable(name):
+            raise RegbenchError(
+                f"the name of label {label} must be text on one line, but {spelled(str(name))} has {bad}."
+            )
+        by_id[int(label)] = nfc(name)
     return by_id

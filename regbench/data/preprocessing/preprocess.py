@@ -25,6 +25,7 @@ from regbench.study import components
 from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
+from regbench.system.names import nfc
 
 SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
@@ -142,7 +143,13 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
         return []  # an unknown source has its own message
     if made is Source:
         return [("", f"`{source}` makes its own grid and takes no preprocessing; set its parameters instead")]
-    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+    wrong = components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+    names = settings.get("names")
+    try:
+        names_by_id(names if isinstance(names, Mapping) else None)
+    except RegbenchError as error:
+        wrong.append(("names", str(error).rstrip(".")))
+    return wrong
 
 
 def _named(subject: str, read: Any) -> Any:
@@ -169,6 +176,7 @@ def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], s
 def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
     """The subject that all are aligned with."""
     known = {entry.id: entry for entry in entries}
+    name = None if name is None else nfc(name)
     if name is not None and name not in known:
         raise RegbenchError(f"preprocessing.align_to: no subject `{name}`; {did_you_mean(name, known)}")
     return entries[0] if name is None else known[name]

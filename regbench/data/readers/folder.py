@@ -6,6 +6,7 @@ from regbench.data.native import Raw
 from regbench.data.readers.image_file import SUFFIXES, stem, suffix
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import given_path, nfc, spelled
 
 
 def folder(
@@ -23,7 +24,7 @@ def folder(
     Raises:
         RegbenchError: naming the folder, image or label at fault.
     """
-    root = Path(path).expanduser()
+    root = given_path(path)
     (image_paths, others), (named, other_labels) = _files(root / images, pattern), _files(root / labels, "*")
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
@@ -53,7 +54,9 @@ def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
     by_stem: dict[str, Path] = {}
     for path in paths:
         if suffix(path) in SUFFIXES:
-            if stem(path) in by_stem:
-                raise RegbenchError(f"`{path}` and `{by_stem[stem(path)].name}` are one subject. Remove one of them.")
-            by_stem[stem(path)] = path
+            name = nfc(stem(path))
+            if name in by_stem:
+                two = f"{spelled(path.name)} and {spelled(by_stem[name].name)}"
+                raise RegbenchError(f"`{where}`: {two} are one subject. Remove one of them.")
+            by_stem[name] = path
     return by_stem, [path.name for path in paths if suffix(path) not in SUFFIXES]

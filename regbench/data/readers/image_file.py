@@ -14,6 +14,7 @@ from regbench.data.readers.label_values import ROUNDED, whole_numbers
 from regbench.data.readers.picture_file import picture_header, read_picture
 from regbench.data.readers.volume_file import open_volume, volume_header
 from regbench.system.errors import RegbenchError
+from regbench.system.names import on_disk
 
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
 SLICES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -42,7 +43,7 @@ def inside(root: Path, name: str, where: str) -> Path:
             f"{where}: paths must be relative and stay under `{root}`, but got {name!r}. "
             "Put the files there, or name a folder above them all as `root` where the source has one."
         )
-    path = root / name
+    path = on_disk(root / name)
     try:
         is_file = path.resolve(strict=True).is_file()
     except (OSError, RuntimeError) as error:  # missing, or symbolic links in a circle

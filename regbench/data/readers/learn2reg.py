@@ -11,6 +11,7 @@ from regbench.data.readers.image_file import inside, stem
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_json
+from regbench.system.names import given_path
 
 PAIRS = ("training_paired_images", "registration_val")
 PARTS = {"label": ("labels", ".nii.gz"), "mask": ("masks", ".nii.gz"), "keypoints": ("keypoints", ".csv")}
@@ -42,7 +43,7 @@ def learn2reg(
     Raises:
         RegbenchError: naming the file and key at fault.
     """
-    source = _json_file(Path(path).expanduser())
+    source = _json_file(given_path(path))
     content = _mapping(source)
     listed = _listed(content, source, modalities)
     held_out = {_case(name) for pair in _pairs(content, "registration_val", source) for name in pair}

@@ -7,6 +7,7 @@ from regbench.data.native import Raw
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError
+from regbench.system.names import given_path
 
 IMAGES = {2: "slice_norm.nii.gz", 3: "aligned_norm.nii.gz"}
 LICENCE = "OASIS-1: open data use agreement, see https://sites.wustl.edu/oasisbrains; cite Marcus et al. 2007"
@@ -29,7 +30,7 @@ def neurite_oasis(*, path: str, dims: Literal[2, 3] = 2, labels: Literal[4, 24, 
     Reference:
         Marcus et al. 2007, doi:10.1162/jocn.2007.19.9.1498; Hoopes et al. 2021, doi:10.1007/978-3-030-78191-0_1.
     """
-    root = Path(path).expanduser()
+    root = given_path(path)
     prefix = IMAGES[dims].partition("_")[0]
     try:
         folders = sorted(folder.name for folder in root.iterdir() if (folder / IMAGES[dims]).is_file())

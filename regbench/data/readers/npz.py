@@ -14,6 +14,7 @@ from regbench.data.readers.damage import DAMAGE, DEFLATE
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import given_path
 
 Array = NDArray[Any]
 
@@ -38,7 +39,7 @@ def arrays(
     Raises:
         RegbenchError: naming the file and the array at fault.
     """
-    source = Path(path).expanduser()
+    source = given_path(path)
     stored = read_npz(source, (images, labels), optional=(subjects,))
     stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
     _check_real(stack, source, images)
@@ -80,11 +81,11 @@ def voxelmorph_npz(
     Raises:
         RegbenchError: naming the file and the array at fault.
     """
-    root = Path(path).expanduser()
+    root = given_path(path)
     try:
         names = sorted(file.name for file in root.iterdir() if file.suffix == ".npz")
         if files is not None:
-            names = [line.strip() for line in Path(files).expanduser().read_text().splitlines() if line.strip()]
+            names = [line.strip() for line in given_path(files).read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         raise RegbenchError(f"`{files or root}` must be readable, but got: {error}. Check the path.") from error
     if not names:

@@ -14,6 +14,7 @@ from regbench.data.readers.folder import folder
 from regbench.data.readers.neurite_oasis import neurite_oasis
 from regbench.system.errors import RegbenchError, UsageError, did_you_mean
 from regbench.system.file_lock import waiting
+from regbench.system.names import given_path
 
 LOG = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds without a byte
@@ -96,7 +97,7 @@ def public(
     Raises:
         RegbenchError: if it cannot be fetched, is not what it should be, or there is no room.
     """
-    raw = SETS[name].read(fetch(name, Path(store).expanduser() if store else None, base_url=base_url))
+    raw = SETS[name].read(fetch(name, given_path(store) if store else None, base_url=base_url))
     return replace(raw, licences=(SETS[name].licence,))
 
 

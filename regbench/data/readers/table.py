@@ -7,6 +7,7 @@ from regbench.data.native import Entry, Raw
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.names import given_path
 
 FILES = ("image", "label", "landmarks", "mask")
 COLUMNS = ("subject", *FILES, "split", "group")
@@ -24,8 +25,8 @@ def table(*, path: str, root: str | None = None, same_affine: bool = True) -> Ra
     Raises:
         RegbenchError: naming the line and column at fault.
     """
-    source = Path(path).expanduser()
-    base = Path(root).expanduser() if root is not None else source.parent
+    source = given_path(path)
+    base = given_path(root) if root is not None else source.parent
     try:
         with source.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file, strict=True))

@@ -85,13 +85,13 @@ def serve(ants: Any, answers: Any) -> None:
 
 
 def by_hand(ants: Any, exported: Path, out: Path) -> None:
-    """Every pair of `pairs.csv` in the folder of ``regbench export-images``."""
+    """Every pair of `files.csv` in the folder of ``regbench export-images``."""
     out.mkdir(parents=True, exist_ok=True)
-    with (exported / "pairs.csv").open(newline="") as file:
-        pairs = [(row["fixed"], row["moving"]) for row in csv.DictReader(file)]
-    for names in pairs:
-        fixed, moving = (str(exported / "images" / f"{name}.nii.gz") for name in names)
-        path = out / f"disp_{names[0]}_{names[1]}.nii.gz"
+    with (exported / "files.csv").open(newline="", encoding="utf-8") as file:
+        pairs = list(csv.DictReader(file))
+    for pair in pairs:
+        fixed, moving = (str(exported / "images" / f"{pair[f'{name}_file']}.nii.gz") for name in ("fixed", "moving"))
+        path = out / f"{pair['displacement_file']}.nii.gz"
         register(ants, {**DEFAULTS, "fixed": fixed, "moving": moving, "out": str(path)})
         sys.stderr.write(f"{path}\n")
 

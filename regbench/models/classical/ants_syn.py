@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
-from regbench.data.nifti import write_nifti
+from regbench.data.nifti import displacement_name, write_nifti
 from regbench.models.classical import ants_program
 from regbench.models.classical.fields import fields
 from regbench.system.errors import RegbenchError, UsageError
@@ -72,14 +73,14 @@ def ants_syn(
         task: ants_program.Task = {
             "fixed": str(folder / "fixed.nii"),
             "moving": str(folder / "moving.nii"),
-            "out": str(folder / f"disp_{fixed}_{moving}.nii.gz"),
+            "out": str(folder / displacement_name("fixed", "moving")),
             "metric": METRICS[metric],
             "sampling": radius if metric == "cc" else 32,
             "iterations": list(iterations),
             "affine": affine,
         }
         _program(python()).register(task)
-        return fields(pair, fixed, moving, path=name, form="itk")
+        return fields(replace(pair, files=()), "fixed", "moving", path=name, form="itk")
 
 
 def python() -> str:

@@ -6,16 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from regbench.data.nifti import displacement_name
 from regbench.data.readers.field_file import FIELDS, FORMS, FieldFile, Form, Kind, open_field
 from regbench.system.errors import RegbenchError
+from regbench.system.names import on_disk
 
 NAMED = 5  # files that a sentence names
-
-
-def stems(fixed: str, moving: str) -> tuple[str, ...]:
-    """The names that a pair's file may have, without the ending."""
-    return tuple(dict.fromkeys((f"disp_{fixed}_{moving}", displacement_name(fixed, moving).removesuffix(".nii.gz"))))
 
 
 def find(folder: Path, pair: tuple[str, str], names: Sequence[str]) -> Path:
@@ -101,7 +96,7 @@ def _candidates(folder: Path, names: Sequence[str]) -> list[Path]:
     """Files of a pair; two names of one file (a link, or a file system that ignores case) are one."""
     endings = [variant for ending in FIELDS for variant in (ending, ending.upper())]
     found: dict[tuple[int, int], Path] = {}
-    for path in (folder / f"{name}{ending}" for name in names for ending in endings):
+    for path in (on_disk(folder / f"{name}{ending}") for name in names for ending in endings):
         if path.is_file():
             status = path.stat()
             found.setdefault((status.st_dev, status.st_ino), path)

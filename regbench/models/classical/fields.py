@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
+from regbench.data.displacement_names import DisplacementNames
 from regbench.data.readers.field_file import FieldFile, Form, open_field
-from regbench.models.classical.field_folder import find, stems
+from regbench.models.classical.field_folder import find
 from regbench.spatial.itk import ras_to_lps, to_voxels
 from regbench.system.errors import RegbenchError
+from regbench.system.names import given_path
 
 Array = NDArray[Any]
 FARTHEST = 10  # sides of the image: a vector that is longer is in another unit, or damaged
@@ -35,7 +37,8 @@ def fields(pair: Pair, fixed: str, moving: str, /, *, path: str, form: Form = "a
     Raises:
         RegbenchError: if the file is missing, damaged, of another grid or form, or holds NaN; names it.
     """
-    file = open_field(find(Path(path).expanduser(), (fixed, moving), stems(fixed, moving)))
+    names = pair.files or DisplacementNames((fixed, moving)).stems(fixed, moving)
+    file = open_field(find(given_path(path), (fixed, moving), names))
     resolved = file.resolved(form)
     axis = _component_axis(file, pair.fixed.shape)
     place = _place(file, pair, measured=resolved != "l2r")

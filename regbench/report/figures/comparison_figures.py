@@ -17,6 +17,7 @@ from regbench.report.figures.figure_style import (
     series_marker,
 )
 from regbench.report.summary_file import Manifest, Summary, number
+from regbench.system.escaping import pictured
 
 SHOWN_STRUCTURES = 44  # fill the height of a page; of more, the figure shows the first, and the CSV has all
 
@@ -64,7 +65,7 @@ def structures_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> Non
         axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axis, panel in zip(axes, panels, strict=True):
             _boxes(axis, panel.scores, panel.methods, list(panel.names))
-            axis.set_yticks(range(len(panel.names)), list(panel.names.values()), fontsize=6)
+            axis.set_yticks(range(len(panel.names)), list(map(pictured, panel.names.values())), fontsize=6)
             axis.invert_yaxis()
             axis.set(xlabel="Dice of a test pair (mean over seeds)", title=panel.dataset)
             axis.legend(frameon=False, fontsize=7, loc="lower left")

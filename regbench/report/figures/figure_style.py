@@ -1,5 +1,6 @@
 """The style of all figures, and their files: SVG and PNG with the CSV behind each, the same bytes each time."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,8 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
         width: in inches.
         height: likewise.
     """
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name in a script that the font lacks: an SVG has its text
         yield Figure(figsize=(width, height), layout="constrained")
 
 

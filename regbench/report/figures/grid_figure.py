@@ -24,7 +24,7 @@ from regbench.report.figures.grid_words import (
     rising,
 )
 from regbench.report.summary_file import Summary
-from regbench.report.tables.table_format import escape
+from regbench.system.escaping import latex
 from regbench.system.files import replacing, write_text
 
 MARKS = {"best": "★", "equal": "=", "undecided": "?", "not compared": "·"}
@@ -164,7 +164,7 @@ def _legend(summary: Summary, frame: pd.DataFrame, width: float) -> str:
 def _latex(summary: Summary, frame: pd.DataFrame, *, wide: bool) -> str:
     """A figure environment; one over both columns where the picture is as wide as the text."""
     kind, size = ("figure*", r"\textwidth") if wide else ("figure", r"\columnwidth")
-    words = escape(caption(summary, frame), "tex").replace("★", r"$\star$").replace("·", r"$\cdot$")
+    words = latex(caption(summary, frame))
     label = f"fig:{summary['study']}-verdict_grid"
     return (
         f"% needs \\usepackage{{graphicx}}; verdict_grid.pdf stands beside this file\n"

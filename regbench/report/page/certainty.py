@@ -1,11 +1,11 @@
 """How certain the verdicts are, in a few words beside the picture at the top of the page."""
 
-import html
 import re
 from collections.abc import Callable, Iterator
 
 from regbench.metrics import METRICS
 from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts
+from regbench.system.escaping import hypertext
 
 SCOPES: dict[Scope, str] = {
     "tuning": "the losses, tuned in this way",
@@ -41,7 +41,7 @@ def how_sure(summary: Summary) -> list[tuple[str, str]]:
 
 def marked(sentence: str) -> str:
     """HTML of a sentence whose names stand in backquotes."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(sentence))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", hypertext(sentence))
 
 
 def _judged(summary: Summary) -> Iterator[OfModel]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from regbench.report.tables.table_format import NONE
 from regbench.study.layout import CONTROLS
+from regbench.system.escaping import hypertext
 
 SHARED = ("dataset", "model", "metric", "family")  # columns that begin a table and become headings
 WIDE = 12  # columns, from which one table a model is made where methods stand across
@@ -152,7 +153,7 @@ def _rendered(title: str, head: Sequence[str], blocks: Sequence[Block], name: st
     heads = "".join(map(_head, head, kinds))
     bodies = "\n".join(_body(block, kinds) for block in blocks)
     caption = f"<caption>{title}</caption>" if title else ""
-    label = html.escape(f"{name}, {html.unescape(title)}" if title else name)
+    label = hypertext(f"{name}, {html.unescape(title)}" if title else name)
     return (
         f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table class="sortable">{caption}\n'
         f"<thead><tr>{heads}</tr></thead>\n{bodies}\n</table></div>"

@@ -1,6 +1,5 @@
 """One frame, four forms (CSV, Markdown, LaTeX, HTML), one rounding rule."""
 
-import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +10,17 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.report.tables.column_titles import METRIC_TITLES, TITLES
+from regbench.system import escaping
 from regbench.system.files import canonical_json, write_text
 
 Form = Literal["md", "tex", "html"]
 Row = Mapping[str, Any]  # of a frame: pandas does not know the types of its cells
-NONE = "–"  # noqa: RUF001  an en dash, as printed tables have it
+NONE = escaping.DASH
+ESCAPED: Mapping[Form, Callable[[str], str]] = {
+    "html": escaping.hypertext,
+    "md": escaping.markdown,
+    "tex": escaping.latex,
+}
 ARROWS = {"higher": "↑", "lower": "↓"}
 BOLD = {"md": "**{}**", "tex": r"\textbf{{{}}}", "html": "<b>{}</b>"}
 UNDERLINED = {"md": "<u>{}</u>", "tex": r"\underline{{{}}}", "html": "<u>{}</u>"}
@@ -23,11 +28,6 @@ MARKS = {  # in LaTeX beside the column: numbers stay below each other
     "equal": {"md": "=", "tex": r"\rlap{ $=$}", "html": "="},
     "undecided": {"md": "?", "tex": r"\rlap{ ?}", "html": "?"},
 }
-TEX = {
-    "%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "$": r"\$", "±": r"$\pm$", "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$", NONE: "--", "<=": r"$\leq$", "λ": r"$\lambda$", "lambda": r"$\lambda$", ">": r"$>$",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-}  # fmt: skip
 PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
 LONG_PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{longtable}\n"
 LONG, LONG_COLUMNS = 40, 9  # rows that fit one page, columns that fit its width
@@ -80,7 +80,7 @@ def write_table(
             a body of their own, which the script of the report does not sort.
         pieces: what LaTeX has instead of one wide table: title, table and rules of each.
     """
-    _write(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
     _write(path.with_suffix(".md"), f"{words}\n\n{shown('md').to_markdown(index=False, disable_numparse=True)}\n")
     label = f"tab:{study}-{path.name}"
     first, *more = pieces or [Piece("", shown("tex"), ruled)]
@@ -100,7 +100,9 @@ def write_table(
         lines, end, after = rest.partition("  </tbody>")
         rows = re.findall(r" *<tr.*?</tr>\n", lines, flags=re.DOTALL)
         table = head + begin + f"{end}\n  {begin}".join(_parts(rows, (0, ruled[1]))) + end + after
-    _write(path.with_suffix(".html"), f"<figure>\n{table}\n<figcaption>{html.escape(words)}</figcaption>\n</figure>\n")
+    _write(
+        path.with_suffix(".html"), f"<figure>\n{table}\n<figcaption>{escape(words, 'html')}</figcaption>\n</figure>\n"
+    )
 
 
 def latex(table: pd.DataFrame, words: str, label: str, ruled: tuple[int, int] = (0, 0)) -> str:
@@ -222,11 +224,7 @@ def plain(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
 
 def escape(text: str, form: Form) -> str:
     """`text` so that the form shows it as it is."""
-    if form == "html":
-        return html.escape(text)
-    if form == "md":
-        return text.replace("|", r"\|")
-    return re.sub("|".join(map(re.escape, TEX)), lambda match: TEX[match[0]], text)
+    return ESCAPED[form](text)
 
 
 def _is_number(column: "pd.Series[str]") -> bool:

@@ -7,11 +7,13 @@ import pickle
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from data_files import brain, folder_of, gzipped_header, learn2reg_folder, nifti, spec
 from PIL import Image
 
 from regbench.data import table
+from regbench.data.cache import load
 from regbench.data.prepare import prepare
 from regbench.system.errors import RegbenchError
 
@@ -208,6 +210,58 @@ def test_a_loop_of_links_is_named(tmp_path):
         (tmp_path / "labels" / f"{name}.nii.gz").write_bytes(b"")
     with pytest.raises(RegbenchError, match=r"a\.nii\.gz"):
         build(tmp_path)
+
+
+NFC, NFD = "J\u00fcrgen", "Ju\u0308rgen"
+
+
+def test_one_name_in_two_forms_of_unicode_is_one_subject(tmp_path):
+    """Images from a Mac and labels from Linux; a CSV and a config in one form, the files in the other."""
+    folder_of(tmp_path / "a")
+    for number in range(6):
+        for kind, name in (("images", NFD), ("labels", NFC)):
+            (tmp_path / "a" / kind / f"s{number}.nii.gz").rename(tmp_path / "a" / kind / f"{name}{number}.nii.gz")
+    splits = {"train": 2, "validation": 2, "test": [f"{NFD}4", f"{NFC}5"]}
+    prepare(spec("folder", {"path": str(tmp_path / "a")}, splits=splits), tmp_path / "cache")
+    data = load(tmp_path / "cache")
+    assert data.subjects == tuple(f"{NFC}{number}" for number in range(6))
+    assert data.split("test") == (f"{NFC}4", f"{NFC}5")
+    rows = [f"{NFC}{number},images/{NFC}{number}.nii.gz,labels/{NFD}{number}.nii.gz" for number in range(6)]
+    (tmp_path / "a" / "all.csv").write_text("\n".join(["subject,image,label", *rows]), encoding="utf-8")
+    prepare(spec("table", {"path": str(tmp_path / "a" / "all.csv")}, splits=splits), tmp_path / "again")
+    assert load(tmp_path / "again").subjects == data.subjects
+
+
+@pytest.mark.parametrize(
+    ("two", "words"),
+    [
+        ((NFC, NFD), "Unicode form"), (("sub1", "SUB1"), "case"), ((NFD, NFC.upper()), "case"),
+        (("a\nb", "c"), "one line"),
+        (("a\x1b[31m", "c"), "one line"), (("\u200e\u2028x", "c"), "one line"), (("a\u0000", "c"), "one line"),
+    ],
+)  # fmt: skip
+def test_ids_that_are_one_for_some_file_system_or_no_text_are_named(tmp_path, two, words):
+    folder_of(tmp_path, 2)
+    frame = pd.DataFrame({"subject": two, "image": ["images/s0.nii.gz", "images/s1.nii.gz"]})
+    frame.to_csv(tmp_path / "all.csv", index=False)
+    with pytest.raises(RegbenchError, match=words) as error:
+        build(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
+    assert ascii(two[0]) in str(error.value)
+
+
+def test_a_file_name_of_undecodable_bytes_is_named(tmp_path):
+    folder_of(tmp_path, 2)
+    for kind in ("images", "labels"):
+        os.rename(tmp_path / kind / "s0.nii.gz", os.fsencode(tmp_path / kind) + b"/M\xfcller.nii.gz")  # noqa: PTH104
+    with pytest.raises(RegbenchError, match="one line"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "", "\x00"])
+def test_a_label_s_name_is_text_on_one_line(tmp_path, name):
+    folder_of(tmp_path)
+    with pytest.raises(RegbenchError, match="name of label 1 must be text on one line"):
+        build(tmp_path, preprocessing={"names": {"1": name}})
 
 
 def test_duplicate_subjects_are_named(tmp_path):

@@ -6,16 +6,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from regbench.data.displacement_names import DisplacementNames
 from regbench.data.nifti import write_displacement, write_vectors
-from regbench.models.classical.field_folder import find, stems, survey
+from regbench.models.classical.field_folder import find, survey
 from regbench.system.errors import RegbenchError
 
 FIELD = np.zeros((2, 4, 5), np.float32)
-PAIRS = {pair: stems(*pair) for pair in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"))}
+PAIRS = {pair: DisplacementNames("abcde").stems(*pair) for pair in (("a", "b"), ("b", "c"), ("c", "d"), ("d", "e"))}
 
 
 def found(folder, *pair):
-    return find(folder, pair, stems(*pair))
+    return find(folder, pair, DisplacementNames(pair).stems(*pair))
 
 
 def first(count):
