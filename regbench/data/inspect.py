@@ -15,6 +15,7 @@ from regbench.data.prepare import prepare
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
 from regbench.system.files import MANIFEST, read_json, replacing
+from regbench.system.plain_figures import plain_style
 
 SHOWN = 24  # rows of a table before it is cut
 
@@ -77,6 +78,11 @@ def warnings(data: Dataset) -> Iterable[str]:
 
 def contact_sheet(data: Dataset, path: Path, title: str) -> None:
     """The middle slice of up to 12 subjects, with the outlines of their labels, as a PNG."""
+    with plain_style():
+        _contact_sheet(data, path, title)
+
+
+def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     names = data.subjects[:12]

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from regbench.study.checks import Checker, component_checks, cross_checks
 from regbench.study.config import Config
 from regbench.study.mistakes import Mistake, readable
+from regbench.study.plain import plain
 from regbench.system.errors import UsageError
 
 
@@ -16,7 +17,7 @@ def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "
     """The typed study in `raw`.
 
     Args:
-        raw: what YAML or Snakemake read.
+        raw: what YAML or Snakemake read; dates and the like, which no config has, are reported as text in want of quotes.
         check: looks names and parameters of components up; None where they were checked before.
         where: the file, for the message.
 
@@ -25,6 +26,7 @@ def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "
     """
     mistakes: list[Mistake] = []
     config = None
+    raw = plain(raw, mistakes)
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
         config = Config.model_validate_json(json.dumps(raw))

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from regbench.system.files import replacing, write_text
+from regbench.system.plain_figures import plain_style
 
 # Okabe and Ito: distinct for colour-blind readers and in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -32,7 +32,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
         width: in inches.
         height: likewise.
     """
-    with mpl.rc_context(STYLE):
+    with plain_style(STYLE):
         yield Figure(figsize=(width, height), layout="constrained")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -14,6 +13,7 @@ from regbench.report.summary_file import MethodEntry, Summary, TrialEntry
 from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
+from regbench.system.plain_figures import plain_style
 from regbench.tuning.optuna_export import fill
 from regbench.tuning.sampler import directions
 from regbench.tuning.space import dimensions
@@ -93,7 +93,7 @@ def _png(draw: Callable[[], Any]) -> bytes:
     """The plot that a function of Optuna draws; it sets a style of its own, which is undone."""
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
-    with mpl.rc_context():
+    with plain_style():
         panels = np.atleast_1d(draw())
         for axes in panels:
             low, high = axes.get_xlim()
