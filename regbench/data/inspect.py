@@ -39,7 +39,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_labels(data), "", *_before(data)]
-        problems = list(warnings(data))
+        problems = [*data.remarks, *warnings(data)]
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
             contact_sheet(data, picture, str(manifest["notes"]))

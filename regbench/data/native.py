@@ -40,7 +40,6 @@ class Volume:
     image: NDArray[np.float32]
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset before preprocessing; `names` may know no or only some labels."""
+    """A dataset before preprocessing.
+
+    Attributes:
+        names: of labels, by id; of none, some or all.
+        remarks: what the reader left out or did not use, a counted sentence each.
+    """
 
     entries: tuple[Entry, ...]
     names: Mapping[int, str]
     notes: str
     licences: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no later stage could sort out."""
@@ -75,3 +80,10 @@ class Raw:
             if name in seen:
                 raise RegbenchError(f"subject ids must be distinct, but `{name}` stands twice. Rename one of them.")
             seen.add(name)
+
+
+def unused_masks(count: int, subjects: int) -> tuple[str, ...]:
+    """The remark on masks that were given: no training and no metric counts by one."""
+    if not count:
+        return ()
+    return (f"masks of {count} of {subjects} subjects are not used: no training and no metric counts by masks",)

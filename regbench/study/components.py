@@ -32,7 +32,8 @@ def as_yaml_reads(value: Any, expected: str) -> str:
     if isinstance(value, int | float):
         return f" (YAML reads a number, of 1:30 and of 012 too; for text, quote it: '{value}')" * ("string" in expected)
     if isinstance(value, str) and re.fullmatch(NUMERIC, value.strip()) and "string" not in expected:
-        return f" (YAML reads {value} as text; for a number write {_number(float(value.replace(',', '.')))} without quotes)"
+        number = _number(float(value.replace(",", ".")))
+        return f" (YAML reads {value} as text; for a number write {number} without quotes)"
     return ""
 
 

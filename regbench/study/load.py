@@ -17,7 +17,7 @@ def load(raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "
     """The typed study in `raw`.
 
     Args:
-        raw: what YAML or Snakemake read; dates and the like, which no config has, are reported as text in want of quotes.
+        raw: what YAML or Snakemake read.
         check: looks names and parameters of components up; None where they were checked before.
         where: the file, for the message.
 

@@ -26,7 +26,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:  # 2024-13-45 looks like a date and is none
             words = f"`{node.value}` looks like a date or a number, but {error}; put it in quotes if it is text"
             raise yaml.constructor.ConstructorError(None, None, words, node.start_mark) from error

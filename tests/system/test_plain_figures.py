@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-
 HOSTILE = (
     "font.size: 30\ntext.usetex: true\naxes.grid: true\nsvg.fonttype: path\nsavefig.bbox: tight\nbackend: TkAgg\n"
     "image.cmap: jet\nsavefig.transparent: true\naxes.formatter.use_locale: true\n"

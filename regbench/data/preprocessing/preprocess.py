@@ -25,6 +25,7 @@ from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
 
+FAR = 0.1  # of the image's side: a landmark further outside is no voxel coordinate
 SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
 
@@ -88,6 +89,8 @@ def preprocess(
     size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
+    remarks = [*raw.remarks]
+    far: dict[str, str] = {}  # why landmarks of a subject are not used
 
     target = _target(raw.entries, align_to)
     onto: list[NDArray[np.float32]] = []  # the image that all others are aligned with, once it is there
@@ -95,6 +98,9 @@ def preprocess(
     def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
         entry, ways = job
         volume = _named(entry.id, entry.read)
+        if reason := _far_landmarks(entry, volume):
+            far[entry.id] = reason
+            volume = replace(volume, landmarks=np.full_like(volume.landmarks, np.nan))  # a TRE of NaN, no hole
         image = _clean(entry.id, volume, nan)
         low, high = float(image.min()), float(image.max())
         labels, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
@@ -110,7 +116,8 @@ def preprocess(
         if onto and entry is not target:
             before = resample(image, space, order=1, fill=float(image.min()))
             space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
-        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None}
+        present = labelling.present.get(entry.id)
+        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None, "labels": present}
         return _on_grid(entry, volume, space, record)
 
     def make() -> Iterator[Subject]:
@@ -120,12 +127,15 @@ def preprocess(
         # A volume that is waited for is a volume in memory; of small ones there may be many.
         yield from in_order(work, jobs, threads, held=threads * (1 if prod(size) > SMALL else 4))
         label_names.update(labelling.final({**raw.names, **names_by_id(names)}))
+        remarks.extend(_unused_landmarks({entry.id: far[entry.id] for entry in raw.entries if entry.id in far}))
+        remarks.extend(labelling.unmet(names_by_id(names)))
 
     return Source(
         tuple(entry.id for entry in raw.entries), size, spacing, label_names, raw.notes, raw.licences, make,
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
+        remarks=remarks,
     )  # fmt: skip
 
 
@@ -213,9 +223,35 @@ def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, An
         resample(volume.image, space, order=1, fill=float(volume.image.min())),
         np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
         landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
-        mask=None if volume.mask is None else resample(volume.mask.astype(np.uint8), space, order=0) > 0,
         record={**_record(entry, volume, space), **record},
     )
+
+
+def _far_landmarks(entry: Entry, volume: Volume) -> str:
+    """Why landmarks cannot be voxel coordinates of the subject's own array; empty if they can, a few outside or none.
+
+    A TRE of points that lie nowhere in the image is no number to publish.
+    """
+    if volume.landmarks is None:
+        return ""
+    sides = np.array(volume.header.shape)
+    beyond = (np.maximum(-volume.landmarks, volume.landmarks - (sides - 1)) / sides).max(1)
+    far, worst = int((beyond > FAR).sum()), volume.landmarks[int(np.argmax(beyond))]
+    if not far:
+        return ""
+    point = ", ".join(f"{number:g}" for number in worst)
+    return f"{far} of {len(beyond)} lie far outside, such as ({point}) in an image of {volume.header.shape}"
+
+
+def _unused_landmarks(reasons: Mapping[str, str]) -> list[str]:
+    """The remark on subjects whose landmarks are left out, by their reasons."""
+    if not reasons:
+        return []
+    name, reason = next(iter(reasons.items()))
+    return [
+        f"landmarks of {len(reasons)} subjects are not used, and their pairs have no TRE: of `{name}` {reason}. "
+        "Landmarks must be voxel coordinates from 0, in the order of the array's axes"
+    ]
 
 
 def _clean(subject: str, volume: Volume, nan: str) -> NDArray[np.float32]:

@@ -7,6 +7,8 @@ from regbench.data.readers.image_file import SUFFIXES, stem, suffix
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
 
+SHOWN = 5  # names in a remark
+
 
 def folder(
     *, path: str, images: str = "images", labels: str = "labels", pattern: str = "*", same_affine: bool = True
@@ -24,7 +26,7 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = Path(path).expanduser()
-    image_paths, named = _files(root / images, pattern), _files(root / labels, "*")
+    (image_paths, others), (named, more) = _files(root / images, pattern), _files(root / labels, "*")
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
     lonely = [name for name in image_paths if name not in named]
@@ -36,11 +38,25 @@ def folder(
     entries = tuple(
         entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
     )
-    return Raw(entries, {}, "The user's own images and labels, one file each.")
+    unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
+    remarks = (
+        *_counted(others, f"of `{images}` are no images that are read"),
+        *_counted(more, f"of `{labels}` are no images that are read"),
+        *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
+    )
+    return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)
 
 
-def _files(where: Path, pattern: str) -> dict[str, Path]:
-    """Image files by name without suffix; those that begin with a dot are some system's, not the user's."""
+def _counted(files: list[str], what: str) -> tuple[str, ...]:
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return (f"{len(files)} files {what}: {', '.join(f'`{name}`' for name in files[:SHOWN])}{more}",) * bool(files)
+
+
+def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
+    """Image files by name without suffix, and names of other files.
+
+    Those that begin with a dot are some system's, not the user's; folders are no files.
+    """
     try:
         paths = sorted(path for path in where.iterdir() if path.match(pattern) and not path.name.startswith("."))
     except OSError as error:
@@ -51,4 +67,5 @@ def _files(where: Path, pattern: str) -> dict[str, Path]:
             if stem(path) in by_stem:
                 raise RegbenchError(f"`{path}` and `{by_stem[stem(path)].name}` are one subject. Remove one of them.")
             by_stem[stem(path)] = path
-    return by_stem
+    others = [path.name for path in paths if suffix(path) not in SUFFIXES and path.is_file()]
+    return by_stem, others

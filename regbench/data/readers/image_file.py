@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Header
+from regbench.data.readers.csv_text import read_table
 from regbench.system.errors import RegbenchError
 
 VOLUMES = (".nii", ".nii.gz", ".mgz", ".mgh")
@@ -150,30 +151,38 @@ def whole_numbers(values: NDArray[Any], where: str) -> NDArray[Any]:
 
 
 def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
-    """Points ``(n, d)`` from a CSV with one row of voxel coordinates each; a header row is allowed.
+    """Points ``(n, d)`` from a table with one row of voxel coordinates each; a header row is allowed.
+
+    Cells are separated by comma, semicolon, tab or blanks; a decimal comma is read where no comma separates.
 
     Raises:
         RegbenchError: naming file and line.
     """
+    rows, separator = read_table(path, "a CSV of landmarks")
+    points: list[list[float]] = []
+    for line, cells in rows:
+        words = cells[0].split() if len(cells) == 1 else cells
+        while len(words) > dims and not words[-1]:
+            words = words[:-1]  # a separator at the end of each line
+        point = _numbers(words, decimal_comma=separator != "," or len(cells) == 1)
+        if point is None and line == rows[0].line:
+            continue  # the header
+        if point is None or len(point) != dims:
+            hint = " A decimal comma needs semicolons between the cells." if len(words) == 2 * dims else ""
+            raise RegbenchError(f"`{path}`, line {line}: must be {dims} voxel coordinates, but got {cells}.{hint}")
+        points.append(point)
+    if not points:
+        raise RegbenchError(f"`{path}` must have a row of {dims} voxel coordinates for each landmark, but has none.")
+    return np.array(points, dtype=np.float64)
+
+
+def _numbers(words: list[str], *, decimal_comma: bool) -> list[float] | None:
+    """The finite numbers that words are; None if one is none."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise RegbenchError(f"`{path}` must be a readable CSV of landmarks, but got: {error}.") from error
-    rows: list[list[float]] = []
-    for number, line in enumerate(lines, 1):
-        cells = [cell.strip() for cell in line.replace(";", ",").split(",")]
-        if cells == [""]:
-            continue
-        try:
-            row = [float(cell) for cell in cells]
-        except ValueError:
-            if not rows and number == 1:
-                continue  # the header
-            row = []
-        if len(row) != dims or not np.isfinite(row).all():
-            raise RegbenchError(f"`{path}`, line {number}: must be {dims} voxel coordinates, but got {line!r}.")
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, dims)
+        numbers = [float(word.replace(",", ".") if decimal_comma else word) for word in words]
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def _open(path: Path) -> Any:

@@ -10,30 +10,26 @@ from regbench.system.errors import RegbenchError
 
 
 def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path | None = None,
-          mask: Path | None = None, group: str = "", split: str = "", same_affine: bool = True) -> Entry:  # fmt: skip
-    """A subject of image, labels, landmarks and mask files; all but the image may be missing.
+          group: str = "", split: str = "", same_affine: bool = True) -> Entry:  # fmt: skip
+    """A subject of image, labels and landmarks files; all but the image may be missing.
 
     Args:
-        same_affine: labels and mask must lie where the image lies, not only have its shape.
+        same_affine: labels must lie where the image lies, not only have its shape.
     """
 
     picture = ImageFile(image)
 
     def read() -> Volume:
         voxels, header = picture.read()
-        labels = inner = points = None
+        labels = points = None
         if label is not None:
             labels, label_header = read_labels(label)
             _must_match(label, label_header, image, header, same_affine)
-        if mask is not None:
-            values, mask_header = read_labels(mask)
-            _must_match(mask, mask_header, image, header, same_affine)
-            inner = values > 0
         if landmarks is not None:
             points = read_landmarks(landmarks, len(header.shape))
-        return Volume(header, voxels, labels, points, inner)
+        return Volume(header, voxels, labels, points)
 
-    parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
+    parts = {"image": image, "label": label, "landmarks": landmarks}
     files = {kind: path for kind, path in parts.items() if path is not None}
     return Entry(name, lambda: picture.header, read, files, group, split)
 

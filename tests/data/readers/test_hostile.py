@@ -213,7 +213,7 @@ def test_a_loop_of_links_is_named(tmp_path):
 def test_duplicate_subjects_are_named(tmp_path):
     folder_of(tmp_path)
     (tmp_path / "all.csv").write_text("subject,image\na,images/s1.nii.gz\na,images/s2.nii.gz\n")
-    with pytest.raises(RegbenchError, match="subject ids must be distinct, but `a` stands twice"):
+    with pytest.raises(RegbenchError, match="a subject must have one row, but `a` stands in the lines 2 and 3"):
         build(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
     nifti(tmp_path / "images" / "s1.nii", brain(1)[0])
     with pytest.raises(RegbenchError, match="are one subject"):
