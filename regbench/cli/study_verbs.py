@@ -29,8 +29,18 @@ def list_components() -> None:
 
 
 def check(config_file: ConfigFile) -> None:
-    """Report every mistake of a config at once; run nothing."""
+    """Report every mistake of a config at once; run nothing.
+
+    Where the data are on this machine, it opens them too: headers and splits, but no voxels.
+    """
+    from regbench.orchestration.registries import check_installed
+    from regbench.tuning.rehearsal import first_look
+
     study = load_study(config_file, written_by_head=False)
+    check_installed(study)
+    for dataset in study.config.datasets:
+        for line in first_look(study, dataset.id):
+            print(f"dataset `{dataset.id}`: {line}")
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 

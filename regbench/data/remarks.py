@@ -43,7 +43,7 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
     _check_landmarks(observed, dataset)
     return [
         *observed.source.remarks,
-        *_without_split(observed),
+        *without_split(observed.source, observed.splits),
         *_left_out_labels(observed),
         *_without_dice(observed, dataset),
         *_landmarks(observed),
@@ -80,11 +80,12 @@ def _landmark_file(observed: Observed, name: str) -> str:
     return f"`{entry['name']}`" if isinstance(entry, dict) else "the array"
 
 
-def _without_split(observed: Observed) -> Iterator[str]:
-    used = {name for names in observed.splits.values() for name in names}
-    idle = [name for name in observed.source.ids if name not in used]
+def without_split(source: Source, splits: Splits) -> Iterator[str]:
+    """Subjects that are in no split, counted."""
+    used = {name for names in splits.values() for name in names}
+    idle = [name for name in source.ids if name not in used]
     if idle:
-        yield f"{len(idle)} of {len(observed.source.ids)} subjects are in no split (`{idle[0]}`...): they are not used"
+        yield f"{len(idle)} of {len(source.ids)} subjects are in no split (`{idle[0]}`...): they are not used"
 
 
 def _left_out_labels(observed: Observed) -> Iterator[str]:

@@ -6,26 +6,51 @@ Of volumes shapes alone are computed (torch's fake tensors), which costs no memo
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 import torch
 from pydantic import JsonValue
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from regbench.data.prepare import divide, open_source
+from regbench.data.remarks import without_split
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
 from regbench.spatial.registration import parts
 from regbench.study.components import bind
-from regbench.study.job_specs import search_of, train_spec
+from regbench.study.job_specs import prepare_spec, search_of, train_spec
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.files import digest, read_json
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
 Shape = tuple[int, ...]
+
+
+def first_look(study: Study, dataset: str) -> list[str]:
+    """What `prepare` would leave out or not use of a dataset, as far as headers tell; all of it once it is prepared.
+
+    Raises:
+        RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
+    """
+    spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
+    if manifest.is_file() and (stored := read_json(manifest)).get("key") == digest(spec.to_json()):
+        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
+        return list(stored.get("remarks", ()))
+    path = spec.parameters.get("path")
+    if spec.source == "public":
+        return ["not looked at: `prepare` downloads it"]
+    if isinstance(path, str) and not Path(path).expanduser().exists():
+        return [f"not looked at: there is no `{path}` on this machine"]
+    source = open_source(spec)
+    splits, _ = divide(spec, source)
+    rehearse(study, dataset, source.shape, source.ids)
+    return [*source.remarks, *without_split(source, splits)]
 
 
 def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> None:
