@@ -30,8 +30,9 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
 	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/page/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
-fuzz: .venv/.dev ## the readers against some 25,000 damaged files (3 minutes at most)
+fuzz: .venv/.dev ## the readers against some 25,000 damaged files, and 1,000 odd configs (3 minutes each at most)
 	FUZZ_EXAMPLES=2000 timeout 180 pytest -q tests/data/readers/test_fuzz.py || test $$? -eq 124
+	FUZZ_EXAMPLES=500 timeout 180 pytest -q tests/study/test_fuzz.py || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2

@@ -25,7 +25,7 @@ from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
 
-FAR = 0.1  # of the image's side: a landmark further outside is no voxel coordinate
+FAR = 0.1  # of the image's side, or two voxels: a landmark further outside is no voxel coordinate
 SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
 
@@ -235,8 +235,9 @@ def _far_landmarks(entry: Entry, volume: Volume) -> str:
     if volume.landmarks is None:
         return ""
     sides = np.array(volume.header.shape)
-    beyond = (np.maximum(-volume.landmarks, volume.landmarks - (sides - 1)) / sides).max(1)
-    far, worst = int((beyond > FAR).sum()), volume.landmarks[int(np.argmax(beyond))]
+    outside = np.maximum(-volume.landmarks, volume.landmarks - (sides - 1))
+    beyond = (outside / np.maximum(FAR * sides, 2)).max(1)
+    far, worst = int((beyond > 1).sum()), volume.landmarks[int(np.argmax(beyond))]
     if not far:
         return ""
     point = ", ".join(f"{number:g}" for number in worst)

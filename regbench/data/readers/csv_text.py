@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from regbench.system.errors import RegbenchError
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}  # a comma may be a decimal one
 EXCEL = "In Excel: save as `CSV UTF-8`."
 
 
@@ -29,8 +29,8 @@ class Table(NamedTuple):
 def read_table(path: Path, what: str) -> Table:
     """The rows of a CSV: UTF-8 with or without its mark, or UTF-16 with it; separated by comma, semicolon, tab or bar.
 
-    Which one is what splits the first row most; Excel's own line ``sep=;`` says it too. Rows of empty cells are left
-    out.
+    The first row says which one, and a comma only if no other is there; Excel's own line ``sep=;`` says it too. Rows of
+    empty cells are left out.
 
     Args:
         path: of the file.
@@ -44,7 +44,8 @@ def read_table(path: Path, what: str) -> Table:
     head, _, rest = text.partition("\n")
     if head.strip().strip('"').lower().startswith("sep=") and len(head.strip().strip('"')) <= len("sep=;"):
         separator, text, first = head.strip().strip('"')[4:] or "\t", rest, 2
-    separator = separator or max(SEPARATORS, key=text.partition("\n")[0].count)
+    row = text.lstrip().partition("\n")[0]
+    separator = separator or next((known for known in SEPARATORS if known in row), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows, line = list[Row](), first
     try:

@@ -17,6 +17,7 @@ from regbench.system.plain_figures import plain_style
 from regbench.tuning.optuna_export import fill
 from regbench.tuning.sampler import directions
 from regbench.tuning.space import dimensions
+from regbench.tuning.trial_files import check_entries
 from regbench.tuning.trial_results import TrialResult
 
 DPI = 90
@@ -55,6 +56,7 @@ def search_plots(study: Study, entry: MethodEntry, replicate: int) -> tuple[str,
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         job = propose_spec(study, entry["dataset"], entry["method"])
+        check_entries(trials, job, study.layout.summary)
         searched = optuna.create_study(directions=directions(job))
         fill(searched, job, cast("list[TrialResult]", trials))  # the entries of results that the summary keeps
         images = [_png(draw) for draw in _plots(searched, job)]

@@ -251,7 +251,7 @@ def test_a_bad_learn2reg_json_is_named(tmp_path, content, expected):
         ("subject,image\n", "must have a header and a row"),
         ("subject,imge\na,b\n", "column 'imge' is unknown.*did you mean `image`"),
         ("subject\na\n", "must have the column `image`"),
-        ("subject,image\na,b,c,d\n", "too many cells"),
+        ("subject,image\na,b,c,d\n", "line 2: the row has 3 cells, but the header names 2"),
         ("subject,image\n,images/s1.nii.gz\n", "line 2: `subject` must not be empty"),
         ("subject,image,split\na,images/s1.nii.gz,tset\n", "split: 'tset' is unknown; did you mean `test`"),
         ("subject,image,landmarks\na,images/s1.nii.gz,bad.csv\n", r"bad\.csv`, line 2: must be 3 voxel coordinates"),
