@@ -1,5 +1,7 @@
 """What YAML makes of a word, named with its key and what to do; never a traceback."""
 
+import copy
+
 import pytest
 import yaml
 from tiny_study import TINY
@@ -87,3 +89,25 @@ def test_a_number_that_the_message_proposes_is_one():
         proposed = as_yaml_reads(text, "a valid number").partition("write ")[2].split()[0]
         assert float(yaml.safe_load(proposed)) == float(text.replace(",", "."))
         assert not isinstance(yaml.safe_load(proposed), str)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("training", "atlas_is"), "fixed", "training: atlas_is has no effect without `atlas`"),
+        (("tuning", "prune_at"), [0.3], "tuning: prune_at has no effect without a pruner"),
+        (("datasets", 0, "preprocessing"), {"window": [0, 100]}, "window: has no effect with `intensity: per"),
+        (("datasets", 0, "preprocessing"), {"intensity": "window"}, "preprocessing.window: `intensity: window` needs"),
+        (("datasets", 0, "preprocessing"), {"intensity": "none", "percentiles": [1, 99]}, "percentiles: has no"),
+        (("datasets", 0, "preprocessing"), {"align_to": "s0"}, "preprocessing.align_to: has no effect without `align:"),
+        (("datasets", 0, "preprocessing"), {"shape": [32, 32], "multiple_of": 8}, "multiple_of: has no"),
+    ],
+)  # fmt: skip
+def test_an_option_without_effect_is_a_mistake(tmp_path, path, value, words):
+    raw = copy.deepcopy(TINY)
+    raw["datasets"][0] |= {"source": "folder", "parameters": {"path": "x"}}
+    place = raw
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    assert words in message(tmp_path / "a.yaml", yaml.safe_dump(raw))

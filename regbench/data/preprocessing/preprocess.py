@@ -149,7 +149,22 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
         return []  # an unknown source has its own message
     if made is Source:
         return [("", f"`{source}` makes its own grid and takes no preprocessing; set its parameters instead")]
-    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
+    return components.mistakes({"preprocessing": preprocess}, "preprocessing", settings) or list(_idle(settings))
+
+
+def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
+    """Settings that another one leaves without effect, or that need another one."""
+    intensity = settings.get("intensity", "percentile")
+    for key in ("window", "percentiles"):
+        kind = key.removesuffix("s")
+        if settings.get(key) is not None and intensity != kind:
+            yield key, f"has no effect with `intensity: {intensity}`; set `intensity: {kind}` or leave it out"
+    if intensity == "window" and settings.get("window") is None:
+        yield "window", "`intensity: window` needs `window: [low, high]`"
+    if settings.get("align_to") is not None and settings.get("align", "none") == "none":
+        yield "align_to", "has no effect without `align: rigid` or `align: affine`; set one or leave it out"
+    if settings.get("shape") is not None and "multiple_of" in settings:
+        yield "multiple_of", "has no effect beside `shape`, which is taken as it is; leave one of them out"
 
 
 def _named(subject: str, read: Any) -> Any:
