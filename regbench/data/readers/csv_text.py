@@ -44,17 +44,17 @@ def read_table(path: Path, what: str) -> Table:
     head, _, rest = text.partition("\n")
     if head.strip().strip('"').lower().startswith("sep=") and len(head.strip().strip('"')) <= len("sep=;"):
         separator, text, first = head.strip().strip('"')[4:] or "\t", rest, 2
-    row = text.lstrip().partition("\n")[0]
-    separator = separator or next((known for known in SEPARATORS if known in row), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    names = text.lstrip().partition("\n")[0]
+    separator = separator or next((known for known in SEPARATORS if known in names), ",")
     rows, line = list[Row](), first
     try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for cells in reader:
             row = Row(line, [cell.strip() for cell in cells])
             if any(row.cells):
                 rows.append(row)
             line = first + reader.line_num
-    except csv.Error as error:
+    except (csv.Error, ValueError, TypeError) as error:  # of a cell, or of what `sep=` says
         raise RegbenchError(f"`{path}`, line {line}: must be a row of {what}, but got: {error}.") from error
     return Table(rows, separator)
 
