@@ -90,7 +90,7 @@ def component(registry) -> st.SearchStrategy:
             {"name": st.just(name)},
             optional={
                 "parameters": st.dictionaries(
-                    st.sampled_from([*parameters(registry[name]), "unknown"]), ODD, max_size=2
+                    st.sampled_from([*parameters(registry[name]), "unknown"]), st.integers(-1, 40) | ODD, max_size=2
                 )
             },
         )
@@ -121,8 +121,15 @@ def changes() -> st.SearchStrategy:
         ("study",): ODD,
         ("unknown",): ODD,
     }
-    every = {**sections, **of_sections, **components, **data}
-    return st.sampled_from(sorted(every, key=str)).flatmap(lambda path: st.tuples(st.just(path), every[path]))
+    groups = (sections, of_sections, components, components, data)  # a component's own numbers are most of a config
+    return st.one_of(
+        *(
+            st.sampled_from(sorted(group, key=str)).flatmap(
+                lambda path, group=group: st.tuples(st.just(path), group[path])
+            )
+            for group in groups
+        )
+    )
 
 
 def with_changes(changed, results: str) -> dict:
