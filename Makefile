@@ -34,8 +34,9 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
 	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/page/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
-fuzz: .venv/.dev ## readers of images and fields, `register` and names against some 90,000 damaged or odd inputs (10 minutes at most)
-	FUZZ_EXAMPLES=2000 timeout 600 pytest -q tests/data/readers/test_fuzz*.py tests/evaluation/test_fuzz_register.py $(FUZZED_NAMES) || test $$? -eq 124
+fuzz: .venv/.dev ## readers of images and fields, `register`, names and configs against some 90,000 damaged or odd inputs (10 minutes at most)
+	FUZZ_EXAMPLES=500 timeout 120 pytest -q tests/study/test_fuzz.py || test $$? -eq 124
+	FUZZ_EXAMPLES=2000 timeout 480 pytest -q tests/data/readers/test_fuzz*.py tests/evaluation/test_fuzz_register.py $(FUZZED_NAMES) || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2

@@ -9,15 +9,24 @@ from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, data
 
 
 def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
-    """Build the arrays and the manifest of a dataset."""
+    """Build the arrays and the manifest of a dataset.
+
+    Before it reads an image, it tries every component of the study on the shape of the images.
+    """
     from regbench.data.prepare import prepare as build
     from regbench.study.job_specs import prepare_spec
     from regbench.system import memory
+    from regbench.tuning.rehearsal import rehearse
 
     memory.give_back()
     study = load_study(config_file)
     name = dataset_of(study, dataset)
-    build(prepare_spec(study, name), study.layout.data(name), threads=threads)
+    build(
+        prepare_spec(study, name),
+        study.layout.data(name),
+        threads=threads,
+        opened=lambda source: rehearse(study, name, source.shape, source.ids),
+    )
 
 
 def inspect(

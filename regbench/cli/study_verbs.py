@@ -32,14 +32,21 @@ def list_components() -> None:
 def check(config_file: ConfigFile) -> None:
     """Report every mistake of a config at once; run nothing.
 
-    What a config names as package.module:function is imported, and said before.
+    What a config names as package.module:function is imported, and said before. Where the data are on this machine, it
+    opens them too: headers and splits, but no voxels.
     """
+    from regbench.orchestration.registries import check_installed
     from regbench.study.checks import imported_names
     from regbench.study.yaml_file import read_yaml
+    from regbench.tuning.rehearsal import first_look
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     study = load_study(config_file, written_by_head=False)
+    check_installed(study)
+    for dataset in study.config.datasets:
+        for line in first_look(study, dataset.id):
+            print(f"dataset `{dataset.id}`: {line}")
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 

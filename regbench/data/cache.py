@@ -28,7 +28,6 @@ class Pair:
         truth: ``(d, *S)`` the true displacement in voxels, ``moving(p + u(p)) = fixed(p)``; None where unknown.
         spacing_mm: of the fixed image.
         fixed_landmarks, moving_landmarks: ``(n, d)`` voxel coordinates, row by row the same point; None without.
-        fixed_mask, moving_mask: ``(*S)``, where the images count; None without.
         native_affines: ``(d + 1, d + 1)`` of the fixed and the moving subject's own file, voxels to mm (RAS), where
             preprocessing left both arrays as they were; None elsewhere.
         files: names that the file of the pair's displacement may have, without the ending.
@@ -42,8 +41,6 @@ class Pair:
     spacing_mm: tuple[float, ...]
     fixed_landmarks: NDArray[np.float64] | None = None
     moving_landmarks: NDArray[np.float64] | None = None
-    fixed_mask: NDArray[np.bool_] | None = None
-    moving_mask: NDArray[np.bool_] | None = None
     files: tuple[str, ...] = ()
     native_affines: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
@@ -108,7 +105,7 @@ class Dataset:
         images = self.images((fixed, moving))
         return Pair(
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
-            self.spacing_mm, self.landmarks(fixed), self.landmarks(moving), self.mask(fixed), self.mask(moving),
+            self.spacing_mm, self.landmarks(fixed), self.landmarks(moving),
             self.displacement_names.stems(fixed, moving), self._native_affines(fixed, moving),
         )  # fmt: skip
 
@@ -120,9 +117,10 @@ class Dataset:
         points = np.array(rows[rows[:, 0] == self._place[name], 1:])
         return points if len(points) else None
 
-    def mask(self, name: str) -> NDArray[np.bool_] | None:
-        """Mask ``(*S)`` of one subject; None where the dataset has none."""
-        return np.array(self._arrays["masks"][self._place[name]] > 0) if "masks" in self._arrays else None
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was left out or is not used, a counted sentence each."""
+        return tuple(self._manifest.get("remarks", ()))
 
     def record(self, name: str) -> dict[str, Any]:
         """What was done to bring a subject onto the grid; empty for a synthetic one."""

@@ -16,6 +16,7 @@ from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
 from regbench.system.escaping import pictured
 from regbench.system.files import MANIFEST, read_json, replacing
+from regbench.system.plain_figures import plain_style
 
 SHOWN = 24  # rows of a table before it is cut
 
@@ -40,7 +41,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
         lines += [*_labels(data), "", *_before(data)]
-        problems = list(warnings(data))
+        problems = [*data.remarks, *warnings(data)]
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
             contact_sheet(data, picture, str(manifest["notes"]))
@@ -79,6 +80,11 @@ def warnings(data: Dataset) -> Iterable[str]:
 
 def contact_sheet(data: Dataset, path: Path, title: str) -> None:
     """The middle slice of up to 12 subjects, with the outlines of their labels, as a PNG."""
+    with plain_style():
+        _contact_sheet(data, path, title)
+
+
+def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     names = data.subjects[:12]

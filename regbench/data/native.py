@@ -73,7 +73,6 @@ class Volume:
     image: NDArray[np.float32]
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -91,9 +90,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Raw:
-    """A dataset before preprocessing; `names` may know no or only some labels.
+    """A dataset before preprocessing.
 
     The ids of its subjects are in the composed form of Unicode, whatever form the files have.
+
+    Attributes:
+        names: of labels, by id; of none, some or all.
+        remarks: what the reader left out or did not use, a counted sentence each.
     """
 
     entries: tuple[Entry, ...]
@@ -101,6 +104,7 @@ class Raw:
     notes: str
     licences: tuple[str, ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Compose the ids, and refuse what no later stage could sort out."""
@@ -127,3 +131,10 @@ def _twice(one: str, other: str) -> str:
         f"subject ids must differ in more than {form}, but got {spelled(one)} and {spelled(other)}: their files would "
         "have one name where that does not count. Rename one of them."
     )
+
+
+def unused_masks(count: int, subjects: int) -> tuple[str, ...]:
+    """The remark on masks that were given: no training and no metric counts by one."""
+    if not count:
+        return ()
+    return (f"masks of {count} of {subjects} subjects are not used: no training and no metric counts by masks",)

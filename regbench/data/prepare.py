@@ -2,8 +2,9 @@
 
 import hashlib
 import io
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
+from regbench.data.remarks import Observed, remarks
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
@@ -21,8 +23,9 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
 from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_json
 
+LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
-TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32, "masks": np.uint8}
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32}
 
 
 class ArrayFile(TypedDict):
@@ -33,7 +36,9 @@ class ArrayFile(TypedDict):
     dtype: str
 
 
-def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
+def prepare(
+    spec: PrepareSpec, folder: Path, *, threads: int = 1, opened: Callable[[Source], None] | None = None
+) -> None:
     """Build the cache of a dataset in `folder`; the manifest is written last and marks a whole cache.
 
     Subjects are read and written one by one. When several processes ask at once, one builds and the others wait for it.
@@ -41,21 +46,26 @@ def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``masks.npy`` and ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
         threads: subjects worked on at once; changes no byte.
+        opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 
     Raises:
         RegbenchError: if the source, a subject, the splits or the disk is at fault; names which.
     """
     source = open_source(spec, threads=threads)
+    if opened is not None:
+        opened(source)
     splits, used = divide(spec, source)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
         if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
-        files, records = _write(source, folder, spec.id, threads)
-        _check_labelled(records, used, spec.id)
+        files, records, points = _write(source, folder, spec.id, threads)
+        observed = remarks(Observed(source, splits, used, records, points), spec.id)
+        for remark in observed:
+            LOG.warning("dataset `%s`: %s", spec.id, remark)
         write_json(
             folder / MANIFEST,
             {
@@ -74,6 +84,7 @@ def prepare(spec: PrepareSpec, folder: Path, *, threads: int = 1) -> None:
                 "files": files,
                 "records": records,
                 "data_sha256": digest([files, splits, used]),
+                "remarks": observed,
                 "notes": source.notes,
                 "licences": list(source.licences),
             },
@@ -116,10 +127,12 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
     return splits, {**({"train": train} if train else {}), **used}
 
 
-def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[dict[str, ArrayFile], dict[str, Record]]:
-    """Stream all subjects into arrays; returns what the manifest says of the files and of the subjects."""
+def _write(
+    source: Source, folder: Path, dataset: str, threads: int
+) -> tuple[dict[str, ArrayFile], dict[str, Record], dict[str, NDArray[np.float64]]]:
+    """Stream all subjects into arrays; what the manifest says of the files and of the subjects, and their landmarks."""
     names: tuple[str, ...] = ()
-    records, points = dict[str, Record](), list[NDArray[np.float64]]()
+    records, points = dict[str, Record](), dict[str, NDArray[np.float64]]()
     files = dict[str, ArrayFile]()
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
@@ -137,7 +150,7 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
                     raise RegbenchError(f"dataset `{dataset}`, subject `{subject.id}`: has no {name}, but others have.")
                 written[name].append(parts[name])
             if subject.landmarks is not None:
-                points.append(np.insert(subject.landmarks, 0, len(records), axis=1))
+                points[subject.id] = subject.landmarks
             records[subject.id] = dict(subject.record)
             del subject, parts  # let go before the next one is read
         for each in written.values():
@@ -148,9 +161,10 @@ def _write(source: Source, folder: Path, dataset: str, threads: int) -> tuple[di
     if points:
         path = folder / "landmarks.npy"
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, np.concatenate(points))
+            place = {name: number for number, name in enumerate(records)}
+            np.save(file, np.concatenate([np.insert(rows, 0, place[name], axis=1) for name, rows in points.items()]))
         files[path.name] = _described(path)
-    return files, records
+    return files, records, points
 
 
 class _Written:
@@ -200,7 +214,6 @@ def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
         "labels": subject.labels,
         "forward": subject.forward,
         "inverse": subject.inverse,
-        "masks": subject.mask,
     }
     return {name: values for name, values in every.items() if values is not None}
 
@@ -227,19 +240,4 @@ def _checked(subject: Subject, source: Source, dataset: str) -> Subject:
     if not all_finite(subject.image):
         bad = int((~np.isfinite(subject.image)).sum())
         raise RegbenchError(f"{where}: the image has {bad} NaN or infinite voxels. Repair or leave out the subject.")
-    if subject.mask is not None:
-        raise RegbenchError(
-            f"{where}: a mask must have an effect, but no training and no metric counts by masks yet. Leave the column "
-            "`mask` out of the table; for a Learn2Reg folder set `masks: ignore`."
-        )
     return subject
-
-
-def _check_labelled(records: Mapping[str, Record], used: Mapping[str, list[list[str]]], dataset: str) -> None:
-    for key in ("validation", "test"):
-        for name in {name for pair in used[key] for name in pair}:
-            if not records[name].get("labelled", True):
-                raise RegbenchError(
-                    f"dataset `{dataset}`: subjects of {key} must have labels, but `{name}` has none. "
-                    f"Give it a label file, or put it into splits.train."
-                )

@@ -56,6 +56,7 @@ def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
         (key, f"unknown; {did_you_mean(str(key), (*NAMES, *EXTRA))}") for key in wanted if key not in (*NAMES, *EXTRA)
     ]
     wrong += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
+    wrong += _together(wanted)
     seed, folds, fold = wanted.get("seed", 0), wanted.get("folds"), wanted.get("fold")
     if type(seed) is not int or seed < 0:
         wrong.append(("seed", f"must be an integer from 0, but got {seed!r}"))
@@ -64,6 +65,21 @@ def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
             wrong.append(("", "must have either folds and fold or train, validation and test, but has both"))
         if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
             wrong.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
+    return wrong
+
+
+def _together(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the three splits of a dataset side by side."""
+    shares = [value for key in NAMES if type(value := wanted.get(key)) is float and 0 < value < 1]
+    wrong = []
+    if sum(shares) > 1 + 1e-9:
+        sum_of = " + ".join(f"{share:g}" for share in shares)
+        wrong.append(("", f"must have shares that sum to 1 at most, but got {sum_of} = {sum(shares):g}"))
+    rests = [key for key in NAMES if wanted.get(key) == "rest"]
+    if len(rests) > 1:
+        wrong.append(
+            (rests[1], f"`rest` can be one split alone, but {rests[0]} is `rest` too; give a count or a share")
+        )
     return wrong
 
 
@@ -125,6 +141,10 @@ def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, st
             splits[key] = value
         elif value == "given" or (value is None and key in given.values()):
             splits[key] = [name for name in ids if given.get(name) == key]
+            if not splits[key]:
+                raise RegbenchError(
+                    f"{where}.{key} is `given`, but the data put no subject there. Give a count, a share or a list."
+                )
         elif value is None:
             raise RegbenchError(f"{where}.{key} must have subjects, but is missing. Give a count, a share or a list.")
     for key, names in splits.items():
@@ -160,13 +180,19 @@ def _draw(
             members = [name for name in allowed if groups[name] == group]
             if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
                 chosen += members
-        if len(chosen) < count and not isinstance(wanted[key], float) and wanted[key] != "rest":
-            left = f"{len(allowed)} of {len(shuffled)} are left"
-            if len(allowed) >= count:
-                left = f"whole groups make only {len(chosen)}"
-            raise RegbenchError(f"{where}.{key} asks for {count} subjects, but {left}.")
+        _check_count(wanted[key], count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
         splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
+
+
+def _check_count(wanted: Any, count: int, allowed: int, chosen: int, where: str, *, of: int) -> None:
+    """Whether a split has the subjects that it asks for; shares may lose one to the rounding of the others."""
+    share = isinstance(wanted, float)
+    if wanted == "rest" or chosen >= count or (share and allowed >= count - 1):
+        return
+    left = f"whole groups make only {chosen}" if allowed >= count else f"{allowed} of {of} are left"
+    asked = f"{wanted:g} of them, {count} subjects" if share else f"{count} subjects"
+    raise RegbenchError(f"{where} asks for {asked}, but {left}. Ask for less, or leave another split less.")
 
 
 def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[str, str]) -> Splits:

@@ -1,6 +1,6 @@
 """What every dataset source gives: subjects, and how they were made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,8 @@ class Subject:
         forward: ``(d, *S)`` voxels, where the subject was made from a template by a known map: from the subject's grid
             into the template; None for real subjects.
         inverse: ``(d, *S)`` voxels, the way back.
-        landmarks: ``(n, d)`` voxel coordinates; row k of two subjects is the same point of the body.
-        mask: ``(*S)``, where the image counts.
+        landmarks: ``(n, d)`` voxel coordinates; row k of two subjects is the same point of the body. NaN where they
+            are not used.
         record: what was done to bring it here, as JSON; stands in the manifest.
     """
 
@@ -48,7 +48,6 @@ class Subject:
     forward: NDArray[np.float32] | None = None
     inverse: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float64] | None = None
-    mask: NDArray[np.bool_] | None = None
     record: Record = field(default_factory=dict)
 
 
@@ -60,6 +59,7 @@ class Source:
         labels: id to name; a source may complete it while its subjects are read.
         groups: subject to group (a person with several scans); whoever is missing is a group of one.
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
+        remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
         given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
     """
 
@@ -73,6 +73,7 @@ class Source:
     groups: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
+    remarks: Sequence[str] = ()
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())

@@ -67,6 +67,8 @@ def measure(registered: Registered, labels: list[int]) -> dict[str, float]:
     metrics |= {name: mean_over_labels(values) for name, values in surfaces.items()}
     if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
         points = (pair.fixed_landmarks, pair.moving_landmarks)
+        if not all(np.isfinite(rows).all() for rows in points):  # as `prepare` marks landmarks that are not used
+            points = (points[0][:0], points[1][:0])
         metrics["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
         metrics["tre_l2r_mm"] = tre_l2r_mm(displacement, *points, pair.spacing_mm)
     if pair.truth is not None:

@@ -10,6 +10,7 @@ from regbench.spatial.displacement import warp
 from regbench.spatial.registration import Registration, parts
 from regbench.study.components import bind
 from regbench.study.specs import ComponentSpec
+from regbench.system.errors import RegbenchError
 
 
 class Terms(NamedTuple):
@@ -32,15 +33,21 @@ def objective(
 
     Returns:
         ``(fixed, moving, output of the model) -> Terms`` for images ``(B, C, *S)`` and displacements ``(B, d, *S)`` in
-        voxels.
+        voxels. It raises a `RegbenchError` where a loss refuses its arguments; names the loss.
     """
     compare = bind(SIMILARITIES, similarity.name, similarity.parameters)
     penalise = bind({**REGULARIZERS, **AFFINE_REGULARIZERS}, regularizer.name, regularizer.parameters)
 
     def terms(fixed: Tensor, moving: Tensor, output: Tensor | Registration) -> Terms:
         displacement, penalised = parts(output)
-        dissimilarity = compare(fixed, warp(moving, displacement))
-        penalty = penalise(penalised)
+        moved = warp(moving, displacement)
+        try:
+            component = similarity.name
+            dissimilarity = compare(fixed, moved)
+            component = regularizer.name
+            penalty = penalise(penalised)
+        except ValueError as error:  # of its parameters, or of the images' size
+            raise RegbenchError(f"`{component}` of this method: {error}") from error
         return Terms(dissimilarity + lam * penalty, dissimilarity, penalty)
 
     return terms

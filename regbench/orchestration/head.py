@@ -35,11 +35,15 @@ def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Study:
     Raises:
         RegbenchError: with every mistake, or the folder that cannot be written.
     """
-    from regbench.orchestration.registries import check_component  # noqa: PLC0415  torch, which no other process needs
+    from regbench.orchestration.registries import (  # noqa: PLC0415  torch, which no other process needs
+        check_component,
+        check_installed,
+    )
 
     for path in files:
         read_yaml(path)  # refuses what Snakemake's reader lets pass, such as a key given twice
     study = Study(load(raw, check_component, where=", ".join(map(str, files))))
+    check_installed(study)
     layout = study.layout
     for folder in (Path(study.config.results), layout.root):
         check_folder(folder, run_by(layout.workflow_lock))

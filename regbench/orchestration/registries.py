@@ -14,9 +14,10 @@ from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.metrics import COMPARABLE, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
-from regbench.models.classical import BASELINES
+from regbench.models.classical import BASELINES, missing
 from regbench.study import components
-from regbench.system.errors import did_you_mean
+from regbench.study.methods import Study
+from regbench.system.errors import UsageError, did_you_mean
 
 REGISTRIES: Mapping[str, components.Registry] = {
     "similarity": SIMILARITIES,
@@ -41,6 +42,23 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     if kind == "preprocessing":
         return preprocess.mistakes(DATASETS, name, given)
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
+
+
+def check_installed(study: Study) -> None:
+    """Whether each baseline has the packages that do its work on this machine.
+
+    Raises:
+        UsageError: listing every baseline that lacks one, with its key.
+    """
+    lines = [
+        f"  baselines[{number}]: `{baseline.name}`: {words}"
+        for number, baseline in enumerate(study.config.baselines)
+        if (words := missing(baseline.name))
+    ]
+    if lines:
+        raise UsageError(
+            f"study `{study.name}` has baselines that cannot run here; nothing was started:\n" + "\n".join(lines)
+        )
 
 
 def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -51,6 +51,7 @@ def caveats(
     """
     ranked = [entry for entry in entries if not entry.get("control")]
     return [
+        *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
         *_unfinished(ranked, steps),

@@ -21,9 +21,11 @@ from regbench.report.summary_file import (
 )
 from regbench.statistics import spread
 from regbench.study.config import Component
+from regbench.study.job_specs import select_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_json
+from regbench.tuning.trial_files import read_trials
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm")
 # What the summary holds of the records of trials and of runs.
@@ -147,8 +149,9 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
     trials = [
         {"replicate": replicate, **trial}
         for replicate in replicates
-        for path in study.trial_files(dataset, method, replicate=replicate)
-        for trial in read_json(path)
+        for trial in read_trials(
+            study.trial_files(dataset, method, replicate=replicate), select_spec(study, method, replicate)
+        )
     ]
     return Tuning(
         [read_json(study.layout.selected(dataset, method, replicate)) for replicate in replicates],

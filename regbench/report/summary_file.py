@@ -37,6 +37,7 @@ class Manifest(TypedDict):
     labels: dict[str, str]  # value: name
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
+    remarks: NotRequired[list[str]]  # what was left out or is not used
     data_sha256: str
 
 

@@ -8,6 +8,7 @@ checkpoint, a record of a run) is refused before anything is imported.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from regbench.system.errors import UsageError, did_you_mean
 
+NUMERIC = r"[-+]?\d+([.,]\d*)?([eE][-+]?\d+)?"  # a text that is meant as a number
 Registry = Mapping[str, Callable[..., Any]]
 Parameters = Mapping[str, JsonValue]  # of a component: its signature is the schema, by which `mistakes` checks them
 _allowed: set[str] = set()  # modules, and functions of modules, that this process may import
@@ -25,6 +27,32 @@ _allowed: set[str] = set()  # modules, and functions of modules, that this proce
 def allow(names: Iterable[str]) -> None:
     """Let this process import modules, or functions named ``package.module:function``, that the user trusts."""
     _allowed.update(names)
+
+
+def as_yaml_reads(value: Any, expected: str) -> str:
+    """What YAML may have made of what was written, where `value` does not fit; empty if nothing.
+
+    Args:
+        value: what was read.
+        expected: pydantic's words for what should stand there.
+    """
+    if isinstance(value, bool):
+        return f" (YAML reads {'on, yes and true' if value else 'off, no and false'} as {value}; for text, quote it)"
+    if isinstance(value, int | float):
+        return f" (YAML reads a number, of 1:30 and of 012 too; for text, quote it: '{value}')" * ("string" in expected)
+    if isinstance(value, str) and re.fullmatch(NUMERIC, value.strip()) and "string" not in expected:
+        number = _number(float(value.replace(",", ".")))
+        return f" (YAML reads {value} as text; for a number write {number} without quotes)"
+    return ""
+
+
+def _number(value: float) -> str:
+    """As YAML 1.1 reads it as a number: with a point, and a sign in the exponent."""
+    if value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    mantissa, _, exponent = repr(value).partition("e")
+    point = "" if "." in mantissa else ".0"
+    return mantissa + (f"{point}e{exponent}" if exponent else "")
 
 
 def find(registry: Registry, name: str) -> Callable[..., Any]:
@@ -115,11 +143,20 @@ def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str
             adapter.validate_python(tuple(value) if isinstance(value, list) else value, strict=True)
         except ValidationError as error:
             expected = "; ".join(dict.fromkeys(item["msg"] for item in error.errors()))
-            wrong.append((key, f"`{name}`: `{key}` got {value!r}: {expected}"))
+            wrong.append((key, f"`{name}`: `{key}` got {value!r}: {expected}{_hint(value, expected)}"))
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in given:
             wrong.append((key, f"`{name}` needs the parameter `{key}`"))
     return wrong
+
+
+def _hint(value: Any, expected: str) -> str:
+    """`as_yaml_reads` of the first value inside a list or mapping that it has a word for."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return next(filter(None, (_hint(item, expected) for item in value)), "")
+    return as_yaml_reads(value, expected)
 
 
 def bind(registry: Registry, name: str, given: Parameters) -> Callable[..., Any]:

@@ -86,6 +86,7 @@ Id = Annotated[
 ]
 
 
+PRUNE_AT = (0.25, 0.5)
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
 Goal = Literal["dice", "dice_ndv"]
@@ -208,6 +209,8 @@ class Training(Strict):
     def _consistent(self) -> "Training":
         if self.weight_decay and self.optimiser == "adam":
             raise ValueError("weight_decay needs `optimiser: adamw`")
+        if self.atlas_is != "moving" and self.atlas is None:
+            raise ValueError("atlas_is has no effect without `atlas`; name the subject or leave it out")
         if self.validate_every is None and (self.keep == "best" or self.patience is not None):
             raise ValueError("`keep: best` and `patience` need `validate_every`")
         return self
@@ -289,7 +292,7 @@ class Tuning(Strict):
     budget_amount: Positive | None = Field(default=None, description="of steps or seconds, for each cell")
     pruner: Pruner = Field(default="none", description="ends a trial by what finished rounds reached at the same step")
     prune_at: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = Field(
-        default=(0.25, 0.5), description="shares of a trial's steps at which it is judged"
+        default=PRUNE_AT, description="shares of a trial's steps at which it is judged"
     )
     seed: Annotated[int, Field(ge=0)] = 0
     replicates: Count = Field(
@@ -318,6 +321,8 @@ class Tuning(Strict):
             wrong.append("repeats must be fewer than round_size: a round has at least one new point")
         if self.repeats and self.trials <= self.round_size:
             wrong.append("repeats need a second round: trials must be more than round_size")
+        if self.prune_at != PRUNE_AT and self.pruner == "none":
+            wrong.append("prune_at has no effect without a pruner; choose one or leave it out")
         if self.sampler == "nsga2" and self.objective == "dice":
             wrong.append("sampler nsga2 needs `objective: dice_ndv`")
         if self.sampler == "cmaes" and self.objective == "dice_ndv":

@@ -10,6 +10,7 @@ from regbench.study import components
 from regbench.study.checks import Checker, component_checks, cross_checks, imported_names
 from regbench.study.config import Config
 from regbench.study.mistakes import Mistake, readable
+from regbench.study.plain import plain
 from regbench.system.errors import UsageError
 
 
@@ -31,6 +32,7 @@ def load(
         components.allow(imported_names(raw))
     mistakes: list[Mistake] = []
     config = None
+    raw = plain(raw, mistakes)
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
         text = json.dumps(raw, ensure_ascii=False)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from regbench.study.components import as_yaml_reads
 from regbench.study.config import Config
 from regbench.system.errors import did_you_mean
 
@@ -33,7 +34,10 @@ def readable(error: Mapping[str, Any]) -> Mistake:
         return Mistake(key, "is required, but is missing")
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return Mistake(key, message if isinstance(got, dict | list) else f"{message}, but got {got!r}")
+    if isinstance(got, dict | list):
+        return Mistake(key, message)
+    hint = as_yaml_reads(got, "string" if kind == "model_type" else message)
+    return Mistake(key, f"{message}, but got {got!r}{hint}")
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

@@ -10,10 +10,11 @@ from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import digest, read_json
+from regbench.system.files import digest
 from regbench.system.identity import Identity, identity, whose
 from regbench.system.ownership import owning
 from regbench.tuning.sampler import directions, distributions, finished_trial, params
+from regbench.tuning.trial_files import read_trials
 from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
 
 LOG = logging.getLogger(__name__)
@@ -94,8 +95,8 @@ def tuned_cells(study: Study) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]
         for method in study.methods:
             for replicate in study.replicates(method.id) if study.rounds(method.id) else ():
                 files = study.trial_files(dataset.id, method.id, replicate=replicate)
-                results = [result for path in files if path.exists() for result in read_json(path)]
-                yield propose_spec(study, dataset.id, method.id, replicate=replicate), results
+                spec = propose_spec(study, dataset.id, method.id, replicate=replicate)
+                yield spec, read_trials([path for path in files if path.exists()], spec)
 
 
 def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:

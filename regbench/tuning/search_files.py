@@ -2,9 +2,10 @@
 
 from regbench.study.job_specs import propose_spec, select_spec
 from regbench.study.methods import Study
-from regbench.system.files import read_json, write_json
+from regbench.system.files import write_json
 from regbench.system.job_usage import clocked
 from regbench.tuning.rounds import propose, select
+from regbench.tuning.trial_files import read_trials
 from regbench.tuning.trial_results import TrialResult
 from regbench.tuning.trial_store import put_together
 
@@ -31,4 +32,4 @@ def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -
 
 def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
     paths = study.trial_files(dataset, method, before, replicate)
-    return [result for path in paths for result in read_json(path)]
+    return read_trials(paths, select_spec(study, method, replicate))

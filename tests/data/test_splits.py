@@ -50,6 +50,27 @@ def test_shares_and_rest():
     assert found != split(IDS, {"train": "rest", "validation": 0.2, "test": 0.25, "seed": 1}, "d")
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"train": 0.7, "validation": 0.2, "test": 0.3}, "0.7 + 0.2 + 0.3 = 1.2"),
+        ({"train": ["s00", "s01"], "validation": 0.6, "test": 0.6}, "0.6 + 0.6 = 1.2"),
+        ({"train": 10, "validation": 5, "test": 0.9}, "asks for 0.9 of them, 18 subjects, but 5 of 20 are left"),
+        ({"train": 0.9, "validation": 2, "test": 5}, "asks for 5 subjects, but 0 of 20 are left"),
+        ({"train": "rest", "validation": 2, "test": "rest"}, "`rest` can be one split alone, but train is"),
+        ({"train": "given", "validation": 2, "test": 2}, "the data put no subject there"),
+    ],
+)
+def test_more_than_there_is_is_refused(wanted, words):
+    with pytest.raises(RegbenchError, match=re.escape(words)):
+        split(IDS, wanted, "d")
+
+
+def test_a_share_may_lose_one_to_the_rounding_of_others():
+    parts = split(IDS[:11], {"train": 0.5, "validation": 0.25, "test": 0.25}, "d")  # 6, 3 and 3 of 11
+    assert [len(parts[key]) for key in NAMES] == [6, 3, 2]
+
+
 def test_a_group_that_is_listed_apart_is_named():
     with pytest.raises(RegbenchError, match="group `p` must be on one side, but is in both train and test"):
         split(

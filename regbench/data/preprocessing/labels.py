@@ -1,6 +1,6 @@
 """Which labels count, and which are one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Labelling:
             raise RegbenchError(f"preprocessing.labels must be distinct ids from 1, but got {list(keep)}.")
         self._keep, self._refuse = keep, refuse_others
         self.found: set[int] = set()
+        self.present: dict[str, list[int]] = {}  # labels that count, of each subject
+        self._old: set[int] = set()
 
     def apply(self, labels: NDArray[Any], subject: str) -> tuple[NDArray[Any], dict[str, int]]:
         """Labels that count, in the least type that holds them, and the voxels of each id turned into background.
@@ -56,7 +58,9 @@ class Labelling:
                 f"subject `{subject}`: labels must be among those of the config, but got {', '.join(left_out)}. "
                 "Add them to `labels`, or set `other_labels: drop`."
             )
-        self.found |= {int(label) for label in new if label}
+        self.present[subject] = sorted({int(label) for label in new if label})
+        self.found |= set(self.present[subject])
+        self._old |= set(map(int, ids))
         least = np.min_scalar_type(int(new.max()))
         if (new == ids).all():
             return labels.astype(least, copy=False), left_out
@@ -78,6 +82,17 @@ class Labelling:
             raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
         labels = self._keep if self._keep is not None else tuple(sorted(self.found))
         return {label: names.get(label, f"label {label}") for label in labels}
+
+    def unmet(self, names: Mapping[int, str]) -> Iterator[str]:
+        """What the config says of ids that occur in no subject, counted.
+
+        Args:
+            names: by id, as the config gives them.
+        """
+        for key, ids in (("merge", set(self._new) - self._old), ("names", set(names) - self.found - {0})):
+            if ids:
+                listed = ", ".join(map(str, sorted(ids)))
+                yield f"{len(ids)} ids of preprocessing.{key} occur in no subject: {listed}"
 
 
 def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -27,6 +27,7 @@ from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import file_sha256
 from regbench.system.names import nfc
 
+FAR = 0.1  # of the image's side, or two voxels: a landmark further outside is no voxel coordinate
 SMALL = 2**20  # voxels of volumes that may wait for the disk in numbers
 
 
@@ -92,6 +93,8 @@ def preprocess(
     size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
+    remarks = [*raw.remarks]
+    far: dict[str, str] = {}  # why landmarks of a subject are not used
 
     target = _target(raw.entries, align_to)
     onto: list[NDArray[np.float32]] = []  # the image that all others are aligned with, once it is there
@@ -99,6 +102,9 @@ def preprocess(
     def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
         entry, ways = job
         volume = _named(entry.id, entry.read)
+        if reason := _far_landmarks(entry, volume):
+            far[entry.id] = reason
+            volume = replace(volume, landmarks=np.full_like(volume.landmarks, np.nan))  # a TRE of NaN, no hole
         image = _clean(entry.id, volume, nan)
         low, high = float(image.min()), float(image.max())
         labels, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
@@ -114,7 +120,8 @@ def preprocess(
         if onto and entry is not target:
             before = resample(image, space, order=1, fill=float(image.min()))
             space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
-        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None}
+        present = labelling.present.get(entry.id)
+        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None, "labels": present}
         return _on_grid(entry, volume, space, record)
 
     def make() -> Iterator[Subject]:
@@ -124,12 +131,15 @@ def preprocess(
         # A volume that is waited for is a volume in memory; of small ones there may be many.
         yield from in_order(work, jobs, threads, held=threads * (1 if prod(size) > SMALL else 4))
         label_names.update(labelling.final({**raw.names, **names_by_id(names)}))
+        remarks.extend(_unused_landmarks({entry.id: far[entry.id] for entry in raw.entries if entry.id in far}))
+        remarks.extend(labelling.unmet(names_by_id(names)))
 
     return Source(
         tuple(entry.id for entry in raw.entries), size, spacing, label_names, raw.notes, raw.licences, make,
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
+        remarks=remarks,
     )  # fmt: skip
 
 
@@ -149,7 +159,22 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
         names_by_id(names if isinstance(names, Mapping) else None)
     except RegbenchError as error:
         wrong.append(("names", str(error).rstrip(".")))
-    return wrong
+    return wrong or list(_idle(settings))
+
+
+def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
+    """Settings that another one leaves without effect, or that need another one."""
+    intensity = settings.get("intensity", "percentile")
+    for key in ("window", "percentiles"):
+        kind = key.removesuffix("s")
+        if settings.get(key) is not None and intensity != kind:
+            yield key, f"has no effect with `intensity: {intensity}`; set `intensity: {kind}` or leave it out"
+    if intensity == "window" and settings.get("window") is None:
+        yield "window", "`intensity: window` needs `window: [low, high]`"
+    if settings.get("align_to") is not None and settings.get("align", "none") == "none":
+        yield "align_to", "has no effect without `align: rigid` or `align: affine`; set one or leave it out"
+    if settings.get("shape") is not None and "multiple_of" in settings:
+        yield "multiple_of", "has no effect beside `shape`, which is taken as it is; leave one of them out"
 
 
 def _named(subject: str, read: Any) -> Any:
@@ -195,9 +220,36 @@ def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, An
         resample(volume.image, space, order=1, fill=float(volume.image.min())),
         np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
         landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
-        mask=None if volume.mask is None else resample(volume.mask.astype(np.uint8), space, order=0) > 0,
         record={**_record(entry, volume, space), **record},
     )
+
+
+def _far_landmarks(entry: Entry, volume: Volume) -> str:
+    """Why landmarks cannot be voxel coordinates of the subject's own array; empty if they can, a few outside or none.
+
+    A TRE of points that lie nowhere in the image is no number to publish.
+    """
+    if volume.landmarks is None:
+        return ""
+    sides = np.array(volume.header.shape)
+    outside = np.maximum(-volume.landmarks, volume.landmarks - (sides - 1))
+    beyond = (outside / np.maximum(FAR * sides, 2)).max(1)
+    far, worst = int((beyond > 1).sum()), volume.landmarks[int(np.argmax(beyond))]
+    if not far:
+        return ""
+    point = ", ".join(f"{number:g}" for number in worst)
+    return f"{far} of {len(beyond)} lie far outside, such as ({point}) in an image of {volume.header.shape}"
+
+
+def _unused_landmarks(reasons: Mapping[str, str]) -> list[str]:
+    """The remark on subjects whose landmarks are left out, by their reasons."""
+    if not reasons:
+        return []
+    name, reason = next(iter(reasons.items()))
+    return [
+        f"landmarks of {len(reasons)} subjects are not used, and their pairs have no TRE: of `{name}` {reason}. "
+        "Landmarks must be voxel coordinates from 0, in the order of the array's axes"
+    ]
 
 
 def _clean(subject: str, volume: Volume, nan: str) -> NDArray[np.float32]:

@@ -8,6 +8,8 @@ from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path, nfc, spelled
 
+SHOWN = 5  # names in a remark
+
 
 def folder(
     *, path: str, images: str = "images", labels: str = "labels", pattern: str = "*", same_affine: bool = True
@@ -25,7 +27,7 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
-    (image_paths, others), (named, other_labels) = _files(root / images, pattern), _files(root / labels, "*")
+    (image_paths, others), (named, more) = _files(root / images, pattern), _files(root / labels, "*")
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
     lonely = [name for name in image_paths if name not in named]
@@ -37,16 +39,25 @@ def folder(
     entries = tuple(
         entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
     )
-    unused = [name for name in named if name not in image_paths] if pattern == "*" else []
-    notes = "The user's own images and labels, one file each."
-    for what, names in (("of kinds that are not read", others + other_labels), ("of labels without an image", unused)):
-        if names:
-            notes += f" Left out: {len(names)} {what} (`{names[0]}`{', ...' if len(names) > 1 else ''})."
-    return Raw(entries, {}, notes)
+    unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
+    remarks = (
+        *_counted(others, f"of `{images}` are no images that are read"),
+        *_counted(more, f"of `{labels}` are no images that are read"),
+        *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
+    )
+    return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)
+
+
+def _counted(files: list[str], what: str) -> tuple[str, ...]:
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return (f"{len(files)} files {what}: {', '.join(f'`{name}`' for name in files[:SHOWN])}{more}",) * bool(files)
 
 
 def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
-    """Image files by name without suffix, and the names of others; those that begin with a dot are some system's."""
+    """Image files by name without suffix, and names of other files.
+
+    Those that begin with a dot are some system's, not the user's; folders are no files.
+    """
     try:
         paths = sorted(path for path in where.iterdir() if path.match(pattern) and not path.name.startswith("."))
     except OSError as error:
@@ -59,4 +70,5 @@ def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
                 two = f"{spelled(path.name)} and {spelled(by_stem[name].name)}"
                 raise RegbenchError(f"`{where}`: {two} are one subject. Remove one of them.")
             by_stem[name] = path
-    return by_stem, [path.name for path in paths if suffix(path) not in SUFFIXES]
+    others = [path.name for path in paths if suffix(path) not in SUFFIXES and path.is_file()]
+    return by_stem, others

@@ -58,22 +58,3 @@ def _rounded(values: NDArray[Any], where: str, step: float) -> Labels:
             )
         rounded = rounded or bool(off.any())
     return Labels(integers, rounded)
-
-
-def inside_of(values: NDArray[Any], where: str) -> NDArray[np.bool_]:
-    """Where a mask is not 0.
-
-    Args:
-        values: labels of a mask file.
-        where: the file, for messages.
-
-    Raises:
-        RegbenchError: if it has several values beside 0, or is 0 everywhere.
-    """
-    inner = values != 0
-    marks = np.unique(values[inner])
-    if len(marks) != 1:
-        shown = ", ".join(map(str, marks[:4].tolist())) + (", ..." if len(marks) > 4 else "")
-        got = f"several ({shown})" if len(marks) else "none"
-        raise RegbenchError(f"`{where}`: a mask must have 0 outside and one other value inside, but has {got}.")
-    return np.asarray(inner)

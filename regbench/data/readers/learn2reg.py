@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from regbench.data.native import Entry, Raw
+from regbench.data.native import Entry, Raw, unused_masks
 from regbench.data.preprocessing.labels import names_by_id
 from regbench.data.readers.image_file import inside, stem
 from regbench.data.readers.subject_files import entry
@@ -14,7 +14,8 @@ from regbench.system.files import read_json
 from regbench.system.names import given_path
 
 PAIRS = ("training_paired_images", "registration_val")
-PARTS = {"label": ("labels", ".nii.gz"), "mask": ("masks", ".nii.gz"), "keypoints": ("keypoints", ".csv")}
+MASKS = ("masks", ".nii.gz")  # which nothing counts by
+PARTS = {"label": ("labels", ".nii.gz"), "keypoints": ("keypoints", ".csv")}
 
 
 def learn2reg(
@@ -23,7 +24,6 @@ def learn2reg(
     registration_val: Literal["test", "validation"] = "test",
     modalities: tuple[int, ...] | None = None,
     same_affine: bool = True,
-    masks: Literal["refuse", "ignore"] = "refuse",
 ) -> Raw:
     """A Learn2Reg folder with its `*_dataset.json`; its validation subjects are never trained on.
 
@@ -37,8 +37,6 @@ def learn2reg(
             that may serve as one) or ``validation``.
         modalities: only images with these last numbers (``_0000`` is 0); all unless given.
         same_affine: an image and its labels must lie in the same place, not only have one shape.
-        masks: what becomes of the masks of the set: nothing counts by them yet, so `prepare` refuses them unless you
-            say that they are to be ignored.
 
     Raises:
         RegbenchError: naming the file and key at fault.
@@ -47,17 +45,13 @@ def learn2reg(
     content = _mapping(source)
     listed = _listed(content, source, modalities)
     held_out = {_case(name) for pair in _pairs(content, "registration_val", source) for name in pair}
-    kinds = {kind: place for kind, place in PARTS.items() if kind != "mask" or masks == "refuse"}
     entries = tuple(
-        _entry(
-            source,
-            name,
-            parts,
-            kinds=kinds,
-            same_affine=same_affine,
-            split=registration_val if _case(name) in held_out else "",
-        )
+        _entry(source, name, parts, same_affine=same_affine, split=registration_val if _case(name) in held_out else "")
         for name, parts in sorted(listed.items())
+    )
+    masks = sum(
+        "mask" in parts or _beside(source.parent / parts["image"], name, "mask") is not None
+        for name, parts in listed.items()
     )
     known = {item.id: item.split for item in entries}
     pairs = tuple(
@@ -69,7 +63,8 @@ def learn2reg(
     )
     notes = f"Learn2Reg: {content.get('name', source.parent.name)}, release {content.get('release', 'unknown')}."
     licence = str(content.get("licence", content.get("license", "")))
-    return Raw(entries, _names(content, source), notes, (licence,) if licence else (), pairs)
+    licences = (licence,) if licence else ()
+    return Raw(entries, _names(content, source), notes, licences, pairs, remarks=unused_masks(masks, len(entries)))
 
 
 def _json_file(path: Path) -> Path:
@@ -144,24 +139,29 @@ def _entry(
     name: str,
     parts: Mapping[str, str],
     *,
-    kinds: Mapping[str, tuple[str, str]],
     split: str,
     same_affine: bool,
 ) -> Entry:
     where = f"`{source}`, training, {name}"
     image = inside(source.parent, parts["image"], where)
     paths: dict[str, Path] = {}
-    for kind, (folder, ending) in kinds.items():
-        # What the JSON does not list may still lie where the challenge's scripts look for it.
-        beside = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
+    for kind in PARTS:
+        beside = _beside(image, name, kind)
         if kind in parts:
             paths[kind] = inside(source.parent, parts[kind], f"{where}, {kind}")
-        elif "images" in image.parent.name and beside.is_file():
+        elif beside is not None:
             paths[kind] = beside
     return entry(
-        name, image, label=paths.get("label"), landmarks=paths.get("keypoints"), mask=paths.get("mask"),
+        name, image, label=paths.get("label"), landmarks=paths.get("keypoints"),
         group=_case(name), split=split, same_affine=same_affine,
     )  # fmt: skip
+
+
+def _beside(image: Path, name: str, kind: str) -> Path | None:
+    """What the JSON does not list may still lie where the challenge's scripts look for it."""
+    folder, ending = PARTS.get(kind, MASKS)
+    path = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
+    return path if "images" in image.parent.name and path.is_file() else None
 
 
 def _names(content: Mapping[str, Any], source: Path) -> dict[int, str]:

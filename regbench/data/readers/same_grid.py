@@ -1,4 +1,4 @@
-"""A label map or a mask on the grid of its image: by their headers, whatever the order of its axes."""
+"""A label map on the grid of its image: by their headers, whatever the order of its axes."""
 
 from pathlib import Path
 from typing import Any

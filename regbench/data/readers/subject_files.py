@@ -7,38 +7,36 @@ from numpy.typing import NDArray
 
 from regbench.data.native import Entry, Header, Volume
 from regbench.data.readers.image_file import SLICES, ImageFile, read_labels, suffix
-from regbench.data.readers.label_values import ROUNDED, inside_of
+from regbench.data.readers.label_values import ROUNDED
 from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.same_grid import TURNED, onto_image
 from regbench.system.errors import RegbenchError
 
 
 def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path | None = None,
-          mask: Path | None = None, group: str = "", split: str = "", same_affine: bool = True) -> Entry:  # fmt: skip
-    """A subject of image, labels, landmarks and mask files; all but the image may be missing.
+          group: str = "", split: str = "", same_affine: bool = True) -> Entry:  # fmt: skip
+    """A subject of image, labels and landmarks files; all but the image may be missing.
 
     Args:
-        same_affine: labels and mask must lie where the image lies, not only have its shape.
+        same_affine: labels must lie where the image lies, not only have its shape.
     """
 
     picture = ImageFile(image)
 
     def read() -> Volume:
         voxels, header = picture.read()
-        labels = inner = points = None
+        labels = points = None
         notes = list(header.notes)
         if label is not None:
             labels, label_notes = _on_image(label, image, header, same_affine)
             notes += label_notes
-        if mask is not None:
-            inner = inside_of(_on_image(mask, image, header, same_affine)[0], str(mask))
         if landmarks is not None:
             points = read_landmarks(landmarks, len(header.shape))
             if suffix(image) in SLICES:  # whose rows are counted from the top, while the array runs up
                 points[:, 1] = header.shape[1] - 1 - points[:, 1]
-        return Volume(header, voxels, labels, points, inner, tuple(notes))
+        return Volume(header, voxels, labels, points, tuple(notes))
 
-    parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
+    parts = {"image": image, "label": label, "landmarks": landmarks}
     files = {kind: path for kind, path in parts.items() if path is not None}
     return Entry(name, lambda: picture.header, read, files, group, split)
 

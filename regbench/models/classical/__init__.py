@@ -6,7 +6,8 @@ parameters. It returns a displacement ``(d, *S)`` float32 in voxels of the fixed
 
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from regbench.models.classical.ants_syn import ants_syn, versions
@@ -15,6 +16,7 @@ from regbench.models.classical.fields import fields
 from regbench.models.classical.greedy import greedy_ncc
 from regbench.models.classical.simple_itk import sitk_affine, sitk_demons
 from regbench.study.components import find, parameters
+from regbench.system.errors import UsageError
 
 BASELINES: Mapping[str, Callable[..., Any]] = {
     "fields": fields,
@@ -25,6 +27,7 @@ BASELINES: Mapping[str, Callable[..., Any]] = {
     "ants_syn": ants_syn,
 }
 
+MODULES = {"simpleitk": "SimpleITK", "picsl-greedy": "picsl_greedy", "dipy": "dipy"}  # of a package
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "sitk_affine": ("simpleitk",),
     "sitk_demons": ("simpleitk",),
@@ -39,6 +42,33 @@ def software(name: str) -> dict[str, str]:
         versions() if name == "ants_syn" else {package: version(package) for package in PACKAGES.get(name, ())}
     )
     return dict(versions_of)
+
+
+def missing(name: str) -> str:
+    """What a baseline of ours lacks on this machine, and how to get it; empty if nothing.
+
+    A package that is not there, and one that is there and cannot be imported, are two things.
+    """
+    if name == "ants_syn":
+        try:
+            versions()
+        except UsageError as error:
+            return str(error)
+        return ""
+    for package in PACKAGES.get(name, ()):
+        try:
+            version(package)
+        except PackageNotFoundError:
+            return f"needs the package `{package}`, which is not installed. Run `pip install 'regbench[baselines]'`."
+        try:
+            import_module(MODULES[package])
+        except Exception as error:  # noqa: BLE001  a broken package raises what it likes
+            words = " ".join(str(error).split())
+            return (
+                f"needs the package `{package}`, which is installed but cannot be imported ({type(error).__name__}: "
+                f"{words}). Install it again: `pip install --force-reinstall {package}`."
+            )
+    return ""
 
 
 def settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

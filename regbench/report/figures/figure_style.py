@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from regbench.system.files import replacing, write_text
+from regbench.system.plain_figures import plain_style
 
 # Okabe and Ito: distinct for colour-blind readers and in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -33,7 +33,7 @@ def drawing(width: float, height: float) -> Iterator[Figure]:
         width: in inches.
         height: likewise.
     """
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+    with plain_style(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # of a name in a script that the font lacks: an SVG has its text
         yield Figure(figsize=(width, height), layout="constrained")
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -14,9 +13,11 @@ from regbench.report.summary_file import MethodEntry, Summary, TrialEntry
 from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
+from regbench.system.plain_figures import plain_style
 from regbench.tuning.optuna_export import fill
 from regbench.tuning.sampler import directions
 from regbench.tuning.space import dimensions
+from regbench.tuning.trial_files import check_entries
 from regbench.tuning.trial_results import TrialResult
 
 DPI = 90
@@ -55,6 +56,7 @@ def search_plots(study: Study, entry: MethodEntry, replicate: int) -> tuple[str,
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         job = propose_spec(study, entry["dataset"], entry["method"])
+        check_entries(trials, job, study.layout.summary)
         searched = optuna.create_study(directions=directions(job))
         fill(searched, job, cast("list[TrialResult]", trials))  # the entries of results that the summary keeps
         images = [_png(draw) for draw in _plots(searched, job)]
@@ -93,7 +95,7 @@ def _png(draw: Callable[[], Any]) -> bytes:
     """The plot that a function of Optuna draws; it sets a style of its own, which is undone."""
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
-    with mpl.rc_context():
+    with plain_style():
         panels = np.atleast_1d(draw())
         for axes in panels:
             low, high = axes.get_xlim()

@@ -267,7 +267,7 @@ def test_a_label_s_name_is_text_on_one_line(tmp_path, name):
 def test_duplicate_subjects_are_named(tmp_path):
     folder_of(tmp_path)
     (tmp_path / "all.csv").write_text("subject,image\na,images/s1.nii.gz\na,images/s2.nii.gz\n")
-    with pytest.raises(RegbenchError, match="subject ids must be distinct, but `a` stands twice"):
+    with pytest.raises(RegbenchError, match="a subject must have one row, but `a` stands in the lines 2 and 3"):
         build(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
     nifti(tmp_path / "images" / "s1.nii", brain(1)[0])
     with pytest.raises(RegbenchError, match="are one subject"):
@@ -305,7 +305,7 @@ def test_a_bad_learn2reg_json_is_named(tmp_path, content, expected):
         ("subject,image\n", "must have a header and a row"),
         ("subject,imge\na,b\n", "column 'imge' is unknown.*did you mean `image`"),
         ("subject\na\n", "must have the column `image`"),
-        ("subject,image\na,b,c,d\n", "too many cells"),
+        ("subject,image\na,b,c,d\n", "line 2: the row has 3 cells, but the header names 2"),
         ("subject,image\n,images/s1.nii.gz\n", "line 2: `subject` must not be empty"),
         ("subject,image,split\na,images/s1.nii.gz,tset\n", "split: 'tset' is unknown; did you mean `test`"),
         ("subject,image,landmarks\na,images/s1.nii.gz,bad.csv\n", r"bad\.csv`, line 2: must be 3 voxel coordinates"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from regbench.data.readers.image_file import read_labels
-from regbench.data.readers.label_values import ROUNDED, inside_of, whole_numbers
+from regbench.data.readers.label_values import ROUNDED, whole_numbers
 from regbench.system.errors import RegbenchError
 
 
@@ -69,11 +69,3 @@ def test_every_type_becomes_one_that_nifti_has(kind):
     assert labels.dtype.kind in "iu"
     assert labels.dtype.itemsize <= 4
     assert not rounded
-
-
-def test_a_mask_has_two_values():
-    assert inside_of(np.array([0, 255, 0]), "m").tolist() == [False, True, False]
-    with pytest.raises(RegbenchError, match=r"`m`: a mask must have .* but has several \(1, 2, 3, 4, \.\.\.\)"):
-        inside_of(np.arange(9), "m")
-    with pytest.raises(RegbenchError, match="but has none"):
-        inside_of(np.zeros(4), "m")

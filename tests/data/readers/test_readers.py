@@ -138,14 +138,14 @@ def test_table(tmp_path):
     assert table(path=str(tmp_path / "all.csv")).entries[2].group == "twins"
 
 
-def test_masks_are_refused_until_they_count(tmp_path):
+def test_masks_are_counted_and_not_used(tmp_path):
     folder_of(tmp_path)
     nifti(tmp_path / "mask.nii.gz", (brain(0)[1] > 0).astype(np.uint8))
     lines = ["subject,image,label,mask"]
-    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,mask.nii.gz" for k in range(6)]
+    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,{'labels/s0.nii.gz' if k < 4 else ''}" for k in range(6)]
     (tmp_path / "all.csv").write_text("\n".join(lines))
-    with pytest.raises(RegbenchError, match=r"subject `s0`: a mask must have an effect.*column `mask`"):
-        built(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
+    data = built(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
+    assert any(remark.startswith("masks of 4 of 6 subjects are not used") for remark in data.remarks)
 
 
 def test_learn2reg_never_trains_on_its_validation_subjects(tmp_path):
@@ -194,20 +194,13 @@ def test_learn2reg_training_pairs_modalities_keypoints_and_masks(tmp_path):
     assert len(raw.entries) == 16
     assert raw.entries[0].group == "Lung_0001"
     data = built(
-        tmp_path, "learn2reg", {"path": str(tmp_path), "modalities": [0, 1], "masks": "ignore"},
+        tmp_path, "learn2reg", {"path": str(tmp_path), "modalities": [0, 1]},
         splits={"train": "rest", "validation": 4}, preprocessing={"multiple_of": 1},
     )  # fmt: skip
     assert len(data.pairs("train")) == 4  # six cases that may be trained on, less the two validation cases
     assert all(fixed[:-5] == moving[:-5] for fixed, moving in data.pairs("train") + data.pairs("test"))
     np.testing.assert_array_equal(data.landmarks(names[0]), [[1, 2, 3], [4, 5, 6]])
-    assert data.mask(names[0]) is None
-    with pytest.raises(RegbenchError, match="masks: ignore"):
-        built(
-            tmp_path,
-            "learn2reg",
-            {"path": str(tmp_path), "modalities": [0, 1]},
-            splits={"train": "rest", "validation": 4},
-        )
+    assert any(remark.startswith("masks of 16 of 16 subjects are not used") for remark in data.remarks)
 
 
 def neurite_folder(root: Path, codes: str = "LIA", count: int = 6) -> Path:

@@ -1,0 +1,147 @@
+"""What a prepared dataset drops or cannot use: refused where it contradicts, else a counted sentence.
+
+The sentences stand in the manifest; `inspect`, `check` and the page show them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regbench.data.splits import Splits
+from regbench.data.subject import Record, Source
+from regbench.system.errors import RegbenchError
+
+EVALUATED = ("validation", "test")
+Pairs = Mapping[str, list[list[str]]]
+
+
+class Observed(NamedTuple):
+    """A dataset whose subjects were all read.
+
+    Attributes:
+        records: of the subjects, by id.
+        points: landmarks ``(n, d)`` in voxels of the grid, by id; of the subjects that have any.
+    """
+
+    source: Source
+    splits: Splits
+    pairs: Pairs
+    records: Mapping[str, Record]
+    points: Mapping[str, NDArray[np.float64]]
+
+
+def remarks(observed: Observed, dataset: str) -> list[str]:
+    """What is left out, counted.
+
+    Raises:
+        RegbenchError: if pairs that are to be evaluated have nothing to be evaluated by, or landmarks that do not pair
+            up; names the dataset, the subjects and their files.
+    """
+    _check_labelled(observed, dataset)
+    _check_landmarks(observed, dataset)
+    return [
+        *observed.source.remarks,
+        *without_split(observed.source, observed.splits),
+        *_left_out_labels(observed),
+        *_without_dice(observed, dataset),
+        *_landmarks(observed),
+    ]
+
+
+def _check_labelled(observed: Observed, dataset: str) -> None:
+    for key in EVALUATED:
+        for name in {name for pair in observed.pairs[key] for name in pair}:
+            if not observed.records[name].get("labelled", True):
+                raise RegbenchError(
+                    f"dataset `{dataset}`: subjects of {key} must have labels, but `{name}` has none. "
+                    f"Give it a label file, or put it into splits.train."
+                )
+
+
+def _check_landmarks(observed: Observed, dataset: str) -> None:
+    """Row k of both subjects of a pair must be the same point."""
+    for key in EVALUATED:
+        for fixed, moving in observed.pairs[key]:
+            ours, theirs = observed.points.get(fixed), observed.points.get(moving)
+            if ours is not None and theirs is not None and len(ours) != len(theirs):
+                raise RegbenchError(
+                    f"dataset `{dataset}`: the landmarks of a pair must be the same points in one order, but "
+                    f"{_landmark_file(observed, fixed)} of `{fixed}` has {len(ours)} rows and "
+                    f"{_landmark_file(observed, moving)} of `{moving}` has {len(theirs)} (pairs of {key}). Remove the "
+                    "points that one of them lacks, or the landmarks of one."
+                )
+
+
+def _landmark_file(observed: Observed, name: str) -> str:
+    files = observed.records[name].get("files")
+    entry = files.get("landmarks") if isinstance(files, dict) else None
+    return f"`{entry['name']}`" if isinstance(entry, dict) else "the array"
+
+
+def without_split(source: Source, splits: Splits) -> Iterator[str]:
+    """Subjects that are in no split, counted."""
+    used = {name for names in splits.values() for name in names}
+    idle = [name for name in source.ids if name not in used]
+    if idle:
+        yield f"{len(idle)} of {len(source.ids)} subjects are in no split (`{idle[0]}`...): they are not used"
+
+
+def _left_out_labels(observed: Observed) -> Iterator[str]:
+    subjects, ids = 0, set[str]()
+    for record in observed.records.values():
+        left_out = record.get("labels_left_out")
+        if isinstance(left_out, dict) and left_out:
+            subjects, ids = subjects + 1, ids | set(left_out)
+    if ids:
+        listed = ", ".join(sorted(ids, key=int)[:10]) + (", ..." if len(ids) > 10 else "")
+        yield f"{len(ids)} label ids of the files of {subjects} subjects are not among `labels`: background ({listed})"
+
+
+def _without_dice(observed: Observed, dataset: str) -> Iterator[str]:
+    """Pairs whose subjects have no label in common."""
+    for key in EVALUATED:
+        pairs = observed.pairs[key]
+        apart = [pair for pair in pairs if not _shared(observed, pair)]
+        if apart and len(apart) == len(pairs):
+            raise RegbenchError(
+                f"dataset `{dataset}`: pairs of {key} must share labels, but none has one in common (`{apart[0][0]}`, "
+                f"`{apart[0][1]}`...). Merge ids that mean the same (preprocessing.merge), or take other pairs."
+            )
+        if apart:
+            yield (
+                f"{len(apart)} of {len(pairs)} pairs of {key} share no label and have no Dice (`{apart[0][0]}` and "
+                f"`{apart[0][1]}`...)"
+            )
+
+
+def _shared(observed: Observed, pair: list[str]) -> bool:
+    ids = [observed.records[name].get("labels") for name in pair]
+    if not isinstance(ids[0], list) or not isinstance(ids[1], list):
+        return True  # of subjects that were made with all labels
+    return not set(map(str, ids[0])).isdisjoint(map(str, ids[1]))
+
+
+def _landmarks(observed: Observed) -> Iterator[str]:
+    points = {name: rows for name, rows in observed.points.items() if np.isfinite(rows).all()}
+    last = np.array(observed.source.shape) - 1
+    for key in EVALUATED:
+        alone = [pair for pair in observed.pairs[key] if sum(name in observed.points for name in pair) == 1]
+        if alone:
+            yield (
+                f"{len(alone)} of {len(observed.pairs[key])} pairs of {key} have landmarks of one subject alone and no "
+                f"TRE (`{alone[0][0]}` and `{alone[0][1]}`...)"
+            )
+    outside = {name: int(((rows < -0.5) | (rows > last + 0.5)).any(1).sum()) for name, rows in points.items()}
+    yield from _counted(points, outside, "lie outside of the grid, where a displacement is that of its edge")
+    twice = {name: len(rows) - len(np.unique(rows, axis=0)) for name, rows in points.items()}
+    yield from _counted(points, twice, "stand twice in their file")
+
+
+def _counted(points: Mapping[str, NDArray[Any]], counts: Mapping[str, int], what: str) -> Iterator[str]:
+    found = [name for name, count in counts.items() if count]
+    if found:
+        every = sum(map(len, points.values()))
+        total = sum(counts.values())
+        yield f"{total} of {every} landmarks {what}: in {len(found)} of {len(points)} subjects (`{found[0]}`...)"

@@ -1,0 +1,203 @@
+"""Every component of a study on the shape of its images, before an hour is spent: windows, strides, levels, axes.
+
+Of volumes shapes alone are computed (torch's fake tensors), which costs no memory and little time.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from regbench.data.prepare import divide, open_source
+from regbench.data.remarks import without_split
+from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.losses.objective import objective
+from regbench.models.instance import Instance
+from regbench.models.predict import build_model
+from regbench.spatial.registration import parts
+from regbench.study.components import bind
+from regbench.study.job_specs import prepare_spec, search_of, train_spec
+from regbench.study.methods import Method, Study
+from regbench.study.specs import DimensionSpec, TrainSpec
+from regbench.system.errors import RegbenchError, did_you_mean
+from regbench.system.files import digest, read_json
+from regbench.tuning.space import Point
+
+SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
+Shape = tuple[int, ...]
+
+
+def first_look(study: Study, dataset: str) -> list[str]:
+    """What `prepare` would leave out or not use of a dataset, as far as headers tell; all of it once it is prepared.
+
+    Raises:
+        RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
+    """
+    spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
+    if manifest.is_file() and (stored := read_json(manifest)).get("key") == digest(spec.to_json()):
+        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
+        return list(stored.get("remarks", ()))
+    path = spec.parameters.get("path")
+    if spec.source == "public":
+        return ["not looked at: `prepare` downloads it"]
+    if isinstance(path, str) and not Path(path).expanduser().exists():
+        return [f"not looked at: there is no `{path}` on this machine"]
+    source = open_source(spec)
+    splits, _ = divide(spec, source)
+    rehearse(study, dataset, source.shape, source.ids)
+    return [*source.remarks, *without_split(source, splits)]
+
+
+def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> None:
+    """Try each cell's model, similarity and regularizer, at the ends of what is searched too.
+
+    Args:
+        study: with the cells.
+        dataset: id, for the message.
+        shape: of its prepared images.
+        subjects: ids of the dataset.
+
+    Raises:
+        RegbenchError: listing every mistake with its key, the cells and the shape.
+    """
+    wrong: dict[str, list[str]] = {}
+    tried: dict[str, str] = {}
+    for method in study.methods:
+        if not method.tuned:
+            continue
+        for key, spec in _specs(study, method):
+            for kind, part in _parts(spec):
+                name = f"{kind} {part}"
+                if name not in tried:
+                    tried[name] = _fault(kind, spec, shape)
+                if tried[name]:
+                    message = f"{key or _key(study, method, kind, tried[name])}: {tried[name]}"
+                    wrong.setdefault(message, []).append(method.id)
+    lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
+    lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
+    if lines:
+        size = " x ".join(map(str, shape))
+        raise RegbenchError(
+            f"study `{study.name}` does not fit dataset `{dataset}`, whose prepared images have {size} voxels; nothing "
+            "was prepared:\n" + "\n".join(lines)
+        )
+
+
+def _specs(study: Study, method: Method) -> Iterator[tuple[str, TrainSpec]]:
+    """The training of a cell as it is written, and at each end of each dimension; with the key of the dimension."""
+    spec = train_spec(study, method.id, seed=0, steps=1).model_copy(update={"lam": 1.0})
+    searched = search_of(study, method.id)
+    if not any(dimension.name.partition(".")[0] != "training" for dimension in searched):
+        yield "", spec
+    for dimension in searched:
+        number = next(k for k, entry in enumerate(study.config.tuning.search) if entry.parameter == dimension.name)
+        if not dimension.name.startswith("training."):
+            for value in _ends(dimension):
+                values = {**_first(searched), dimension.name: value}
+                yield f"tuning.search[{number}] ({dimension.name} = {value})", Point(1.0, values).apply(spec)
+
+
+def _first(searched: tuple[DimensionSpec, ...]) -> dict[str, JsonValue]:
+    """A value of each dimension, so that one is varied at a time."""
+    return {dimension.name: _ends(dimension)[0] for dimension in searched}
+
+
+def _ends(dimension: DimensionSpec) -> list[JsonValue]:
+    if dimension.choices is not None:
+        return list(dimension.choices)
+    assert dimension.range is not None  # by the config's check of dimensions
+    low, high = dimension.range
+    if dimension.type != "int":
+        return [low, high]
+    step = dimension.step or 1
+    return [int(low), int(low) + (int(high) - int(low)) // step * step]
+
+
+def _parts(spec: TrainSpec) -> list[tuple[str, str]]:
+    """Kind and identity of what is tried of a training."""
+    model, similarity = str(spec.model.to_json()), str(spec.similarity.to_json())
+    return [
+        ("similarity", similarity),
+        ("regularizer", str(spec.regularizer.to_json())),
+        ("model", f"{model} {similarity}" if spec.model.name == "instance" else model),  # which has coarser levels
+    ]
+
+
+def _fault(kind: str, spec: TrainSpec, shape: Shape) -> str:
+    """What a component says against the shape; empty if nothing."""
+    attempt = {"similarity": _similarity, "regularizer": _regularizer, "model": _model}[kind]
+    small = torch.Size(shape).numel() <= SMALL
+    fault = _raised(attempt, spec, shape, nullcontext() if small else FakeTensorMode())
+    # A user's own function may look at values, which shapes alone have not: what torch says then is no fault.
+    return fault.partition(": ")[2] if small or fault.startswith("ValueError: ") else ""
+
+
+def _raised(
+    attempt: Callable[[TrainSpec, Shape], None], spec: TrainSpec, shape: Shape, mode: AbstractContextManager[object]
+) -> str:
+    """Type and words of what an attempt raised; empty if nothing."""
+    try:
+        with torch.random.fork_rng(devices=[]), mode:
+            attempt(spec, shape)
+    except RegbenchError as error:  # in which the objective of a model names its loss
+        return f"ValueError: {error}"
+    except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ""
+
+
+def _similarity(spec: TrainSpec, shape: Shape) -> None:
+    image = torch.zeros((1, 1, *shape), dtype=torch.float64)  # which needs no compiled loop
+    bind(SIMILARITIES, spec.similarity.name, spec.similarity.parameters)(image, torch.zeros_like(image))
+
+
+def _regularizer(spec: TrainSpec, shape: Shape) -> None:
+    known = {**REGULARIZERS, **AFFINE_REGULARIZERS}
+    last = (len(shape) + 1,) if spec.regularizer.name in AFFINE_REGULARIZERS else shape
+    bind(known, spec.regularizer.name, spec.regularizer.parameters)(
+        torch.zeros((1, len(shape), *last), dtype=torch.float64)
+    )
+
+
+def _model(spec: TrainSpec, shape: Shape) -> None:
+    model = build_model(spec.model, len(shape), objective(spec.similarity, spec.regularizer, spec.weight))
+    if isinstance(model, Instance):
+        model.levels = [(shrink, 1) for shrink, _ in model.levels]  # one step shows what a hundred would
+    image = torch.zeros((1, 1, *shape))
+    displacement: Tensor = parts(model(image, torch.zeros_like(image))).displacement
+    if tuple(displacement.shape) != (1, len(shape), *shape):
+        raise ValueError(f"its displacement must be {(1, len(shape), *shape)}, but got {tuple(displacement.shape)}")
+
+
+def _key(study: Study, method: Method, kind: str, message: str) -> str:
+    """Where the config has a component, and the parameter that its message names."""
+    grid = study.config.grid
+    places = {
+        "similarity": ("grid.similarities", grid.similarities, method.similarity),
+        "regularizer": ("grid.regularizers", grid.regularizers, method.regularizer),
+        "model": ("models", study.config.models, method.model),
+    }
+    path, components, component = places[kind]
+    assert component is not None  # a cell has all three
+    number = [entry.id for entry in components].index(component.id)
+    given: Mapping[str, object] = component.parameters
+    named = next((f".parameters.{key}" for key in given if re.search(rf"\b{re.escape(key)}\b", message)), "")
+    return f"{path}[{number}]{named}: `{component.name}`"
+
+
+def _of_training(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> Iterator[str]:
+    """What the protocol of the trainings says of axes and subjects that the dataset has not."""
+    protocol = study.config.training
+    for axis in protocol.augmentation.flips:
+        if axis >= len(shape):
+            yield f"training.augmentation.flips: must be axes from 0 to {len(shape) - 1}, but got {axis}"
+    if protocol.atlas is not None and protocol.atlas not in subjects:
+        yield (
+            f"training.atlas: must be a subject of `{dataset}`, but got `{protocol.atlas}`; "
+            f"{did_you_mean(protocol.atlas, subjects)}"
+        )
