@@ -1,6 +1,8 @@
 """The experiment of a study on a store that others may use too: it belongs to a folder of results, not to a name.
 
-A second study of the same name goes beside the first, under a name of its own; nothing of others is changed.
+A second study of the same name goes beside the first, under a name of its own; nothing of others is changed. MLflow
+keeps where the artifacts of an experiment lie, and never changes it: a folder that was moved or copied gets a new
+experiment, or a push would write into the folder that it came from.
 """
 
 import logging
@@ -18,7 +20,7 @@ TAKEN = "RESOURCE_ALREADY_EXISTS"
 
 
 def find(client: Any, study: Study) -> Any | None:
-    """The experiment of the study's folder, a deleted one too; None where there is none.
+    """The experiment of the study's folder where it lies now, a deleted one too; None where there is none.
 
     Args:
         client: of MLflow.
@@ -29,10 +31,11 @@ def find(client: Any, study: Study) -> Any | None:
     known = identity(study.layout.identity)["id"]
     wanted = f"tags.`{STUDY_ID}` = '{known}'"
     ours = client.search_experiments(view_type=ViewType.ALL, filter_string=wanted, order_by=["creation_time ASC"])
-    if ours:
-        return ours[0]
+    here = [experiment for experiment in ours if _lies_here(experiment, study)]
+    if here:
+        return here[0]
     named = client.get_experiment_by_name(f"regbench/{study.name}")
-    return named if named is not None and _made_before_ids(named, study) else None
+    return named if named is not None and _lies_here(named, study) and _made_before_ids(named, study) else None
 
 
 def make(client: Any, study: Study) -> str:
@@ -70,12 +73,21 @@ def beside(name: str, owner: Identity) -> str:
     return f"{name}-{owner['id'][:8]}"
 
 
+def _artifacts(study: Study) -> str | None:
+    """Where our artifacts lie; None where a server keeps them itself. A database has no place of its own for them."""
+    served = (study.config.tracking.uri or "").startswith(("http:", "https:"))
+    return None if served else (Path(study.config.results).resolve() / "mlartifacts").as_uri()
+
+
+def _lies_here(experiment: Any, study: Study) -> bool:
+    folder = _artifacts(study)
+    return folder is None or str(experiment.artifact_location).rstrip("/") == folder
+
+
 def _create(client: Any, study: Study, owner: Identity) -> str:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415  see store.imported
 
-    # A server keeps its artifacts itself; a database has no place of its own for them.
-    served = (study.config.tracking.uri or "").startswith(("http:", "https:"))
-    folder = None if served else (Path(study.config.results).resolve() / "mlartifacts").as_uri()
+    folder = _artifacts(study)
     # The tag lets the UI open its pages for model training and not those for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"} | owner_tags(owner)
     name = f"regbench/{study.name}"
@@ -87,6 +99,13 @@ def _create(client: Any, study: Study, owner: Identity) -> str:
     if (ours := find(client, study)) is not None:
         return str(ours.experiment_id)  # another process of this study was faster
     other = client.get_experiment_by_name(name)
+    if other is not None and (study.config.tracking.uri is None or other.tags.get(STUDY_ID) == owner["id"]):
+        # Of this very store, or of this very study: nobody else's. It keeps its runs, whose artifacts lay elsewhere.
+        client.rename_experiment(other.experiment_id, f"{name} (from {other.artifact_location})")
+        LOG.warning(
+            "`%s` was moved or copied from `%s`; its runs go into a new experiment", name, other.artifact_location
+        )
+        return str(client.create_experiment(name, folder, tags))
     ours_is = beside(name, owner)
     LOG.warning(
         "the experiment `%s` is the study %s; this one goes beside it, as `%s`",

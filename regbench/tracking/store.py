@@ -17,6 +17,7 @@ from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
 from regbench.system.file_lock import waiting
 from regbench.system.files import write_json
+from regbench.system.sqlite_birth import born_whole, file_of, url_of
 from regbench.tracking import experiment, mlflow_views
 from regbench.tracking.push import Changes, RefusedError, Sink
 from regbench.tracking.records import study_items
@@ -125,11 +126,14 @@ def opened(study: Study, sink: Sink | None = None) -> Iterator[Sink]:
     try:
         with waiting(Path(study.config.results) / ".mlflow.lock"):
             if sink is None:
+                if (file := file_of(tracking_uri(study))) is not None:
+                    born_whole(file, "experiments", _make_tables)
                 client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
                 sink = Sink(client, experiment.make(client, study))
             yield sink
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
-        first, shown = without_password(str(error).partition("\n")[0]), without_password(tracking_uri(study))
+        uri = tracking_uri(study)
+        first, shown = without_password(str(error).partition("\n")[0], uri), without_password(uri)
         if isinstance(error, DataError) or getattr(error, "error_code", "") in REFUSED:
             raise RefusedError(
                 f"MLflow at `{shown}` must take the study's runs, but refused one: {first}. The tables are complete "
@@ -139,6 +143,15 @@ def opened(study: Study, sink: Sink | None = None) -> Iterator[Sink]:
             f"MLflow at `{shown}` must be reachable, but got: {first}. "
             "The tables are complete without it; run `regbench track` again when it is back."
         ) from error
+
+
+def _make_tables(path: Path) -> None:
+    """A new store, complete: MLflow makes its first experiment last."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415  see `imported`
+
+    artifacts = (path.parent / "mlartifacts").resolve().as_uri()
+    store = SqlAlchemyStore(url_of(path), artifacts)  # type: ignore[no-untyped-call]  # of MLflow
+    store.engine.dispose()
 
 
 def imported() -> Any:

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from regbench.study.job_specs import propose_spec
@@ -13,6 +14,7 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import digest
 from regbench.system.identity import Identity, identity, whose
 from regbench.system.ownership import owning
+from regbench.system.sqlite_birth import born_whole, file_of, url_of
 from regbench.tuning.sampler import directions, distributions, finished_trial, params
 from regbench.tuning.trial_files import read_trials
 from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
@@ -71,6 +73,8 @@ def export_optuna(study: Study, url: str) -> dict[str, int]:
     shown, counts = without_password(url), {"written": 0, "replaced": 0, "unchanged": 0}
     with owning(study.layout.optuna_owner, f"the Optuna export of `{study.name}`"):
         try:
+            if (file := file_of(url)) is not None:
+                born_whole(file, "alembic_version", _make_tables)
             storage = optuna.storages.RDBStorage(url)
         except (SQLAlchemyError, ImportError, ValueError, RuntimeError) as error:
             # Not `from error`: its own text holds the password.
@@ -103,6 +107,13 @@ def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:
     """Add a cell's trials to an Optuna study, in the order of their numbers."""
     for result in by_number(results):
         study.add_trial(_trial(spec, result))
+
+
+def _make_tables(path: Path) -> None:
+    """A new storage, complete: Optuna notes the version of the tables last."""
+    import optuna  # noqa: PLC0415
+
+    optuna.storages.RDBStorage(url_of(path)).engine.dispose()
 
 
 def _words(error: Exception, url: str) -> str:

@@ -29,12 +29,15 @@ def names(path):
 def test_it_is_made_once(tmp_path):
     path = tmp_path / "folder" / "things.db"
     born_whole(path, "things", made)
+    assert not path.parent.exists(), "a folder that is not there is a mistake of who names it"
+    path.parent.mkdir()
+    born_whole(path, "things", made)
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("INSERT INTO things VALUES ('second')")
         database.commit()
     born_whole(path, "things", made)
     assert names(path) == ["first", "second"]
-    assert [entry.name for entry in path.parent.iterdir()] == ["things.db"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [".things.db.lock", "things.db"]
 
 
 HALF = {
@@ -59,7 +62,7 @@ def test_what_was_left_half_made_is_set_aside(tmp_path, half, caplog):
     before = path.read_bytes()
     born_whole(path, "things", made)
     assert names(path) == ["first"]
-    (aside,) = (entry for entry in tmp_path.iterdir() if entry != path)
+    (aside,) = tmp_path.glob("things.db.*")
     assert aside.read_bytes() == before
     assert aside.name in caplog.text
 
@@ -79,7 +82,7 @@ def test_a_maker_that_fails_leaves_nothing(tmp_path):
 
     with pytest.raises(RegbenchError, match=r"things\.db` must be writable, but got: No space left"):
         born_whole(tmp_path / "things.db", "things", fails)
-    assert list(tmp_path.iterdir()) == []
+    assert [entry.name for entry in tmp_path.iterdir()] == [".things.db.lock"]
 
 
 SLOW = """

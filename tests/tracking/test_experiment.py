@@ -72,7 +72,7 @@ def test_runs_that_a_study_lost_are_deleted_in_its_own_experiment_alone(people):
     assert len(bob.runs()) < len(ann.runs())
 
 
-def test_a_folder_that_was_moved_keeps_its_experiment_and_a_copy_gets_one(people, tmp_path, finished_study, shared):
+def test_a_folder_that_was_moved_or_copied_gets_an_experiment_of_its_own(people, tmp_path, finished_study, shared):
     ann, _ = people
     track(ann.study)
     number = find(ann.client, ann.study).experiment_id
@@ -80,8 +80,14 @@ def test_a_folder_that_was_moved_keeps_its_experiment_and_a_copy_gets_one(people
     ann.results.rename(tmp_path / "elsewhere" / "results")
     raw = {**ann.study.config.model_dump(mode="json"), "results": str(tmp_path / "elsewhere" / "results")}
     moved = Study(load(raw))
+    assert track(moved)["pushed"], "its artifacts lay where it was"
+    there = find(ann.client, moved)
+    assert there.tags[STUDY_ID] == ann.client.get_experiment(number).tags[STUDY_ID]
+    assert (
+        ann.client.get_experiment(number).name == f"regbench/tiny (from {ann.results.resolve().as_uri()}/mlartifacts)"
+    )
     assert not track(moved)["pushed"]
-    tags = ann.client.get_experiment(number).tags
+    number, tags = there.experiment_id, there.tags
     assert tags[FOLDER] == str(moved.layout.root)
     shutil.copytree(tmp_path / "elsewhere", tmp_path / "copy")
     copy = Study(load({**raw, "results": str(tmp_path / "copy" / "results")}))
@@ -102,7 +108,7 @@ def test_an_experiment_of_the_name_that_nobody_owns_stays_as_it_is(people, tags)
 
 def test_an_experiment_from_before_ids_is_the_study_s_whose_last_push_names_it(people):
     ann, bob = people
-    number = ann.client.create_experiment("regbench/tiny")
+    number = ann.client.create_experiment("regbench/tiny", (ann.results.resolve() / "mlartifacts").as_uri())
     write_json(ann.study.layout.run_ids, {"experiment_id": number})
     track(bob.study)
     track(ann.study)
