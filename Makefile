@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/data/test_displacement_names.py \
 	tests/study/test_config_names.py
 
-.PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills schema clean
+.PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -52,6 +52,15 @@ slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a rea
 slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (an hour)
 	python tests/slurm/drills.py all
 
+audit: .venv-audit/.ready ## the pinned packages against PyPI's advisories (needs pypi.org)
+	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt
+
+# Of what regbench needs to run, extras apart.
+licences: .venv-audit/.ready .venv/.main ## write docs/licences.md
+	.venv-audit/bin/pip-licenses --python $(BIN)/python --from mixed --format markdown --output-file docs/licences.md --packages \
+	  $$(.venv-audit/bin/pipdeptree --python $(BIN)/python --packages regbench --freeze --warn silence \
+	    | sed -n 's/^ *\([A-Za-z0-9][A-Za-z0-9._-]*\)==.*/\1/p' | sort --unique)
+
 schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	regbench schema
 
@@ -78,5 +87,10 @@ schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	.venv-ants/bin/python -m pip install --quiet --requirement constraints-ants.txt
 	touch $@
 
+.venv-audit/.ready: constraints-audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --requirement constraints-audit.txt
+	touch $@
+
 clean: ## remove the environment and caches; results stay
-	rm -rf .venv .venv-ants .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-ants .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
