@@ -12,6 +12,7 @@ import numpy as np
 
 from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
+from regbench.data.remarks import same_image
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
 from regbench.system.escaping import pictured
@@ -41,7 +42,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         data, manifest = load(folder), read_json(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
         lines += [*_labels(data), "", *_before(data)]
-        problems = [*data.remarks, *warnings(data)]
+        problems = list(dict.fromkeys([*data.remarks, *warnings(data)]))
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
             contact_sheet(data, picture, str(manifest["notes"]))
@@ -61,8 +62,7 @@ def warnings(data: Dataset) -> Iterable[str]:
             edge.append(name)
         mark = hashlib.sha256(data.images((name,)).tobytes()).hexdigest()
         if mark in seen:
-            both = f"{sides.get(seen[mark], 'no split')} and {sides.get(name, 'no split')}"
-            yield f"`{seen[mark]}` and `{name}` have the same image ({both}). Leave one out, or make them one group."
+            yield same_image(seen[mark], name, sides)
         seen.setdefault(mark, name)
     if edge:
         yield f"labels touch the edge of the grid in {len(edge)} subjects (`{edge[0]}`...): is `shape` too small?"

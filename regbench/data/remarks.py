@@ -44,6 +44,7 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
     return [
         *observed.source.remarks,
         *without_split(observed.source, observed.splits),
+        *_twins(observed),
         *_left_out_labels(observed),
         *_without_dice(observed, dataset),
         *_landmarks(observed),
@@ -86,6 +87,25 @@ def without_split(source: Source, splits: Splits) -> Iterator[str]:
     idle = [name for name in source.ids if name not in used]
     if idle:
         yield f"{len(idle)} of {len(source.ids)} subjects are in no split (`{idle[0]}`...): they are not used"
+
+
+def _twins(observed: Observed) -> Iterator[str]:
+    """Subjects with one image file, byte by byte: a test on what was trained on."""
+    first: dict[str, str] = {}
+    sides = {name: part for part, names in observed.splits.items() for name in names}
+    for name, record in observed.records.items():
+        files = record.get("files")
+        image = files.get("image") if isinstance(files, dict) else None
+        if isinstance(image, dict):
+            twin = first.setdefault(str(image["sha256"]), name)
+            if twin != name:
+                yield same_image(twin, name, sides)
+
+
+def same_image(one: str, other: str, sides: Mapping[str, str]) -> str:
+    """The warning of two subjects with one image, and their splits."""
+    both = f"{sides.get(one, 'no split')} and {sides.get(other, 'no split')}"
+    return f"`{one}` and `{other}` have the same image ({both}). Leave one out, or make them one group."
 
 
 def _left_out_labels(observed: Observed) -> Iterator[str]:

@@ -16,6 +16,7 @@ from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_json, replacing, write_json
+from regbench.system.parquet_file import read_parquet
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -27,7 +28,7 @@ def analyze(study: Study) -> None:
     """
     lay = study.layout
     rows = joined([lay.pairs(*run) for run in study.runs()])
-    by_dataset = [pd.read_parquet(lay.runtime(dataset.id)) for dataset in study.config.datasets]
+    by_dataset = [read_parquet(lay.runtime(dataset.id)) for dataset in study.config.datasets]
     times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
     with replacing(lay.rows) as temporary:
@@ -82,9 +83,17 @@ def joined(paths: list[Path]) -> pd.DataFrame:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
-    tables = [pq.ParquetFile(path).read(use_threads=False).replace_schema_metadata() for path in paths]
+    tables = [_table(path) for path in paths]
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame
+
+
+def _table(path: Path) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read(use_threads=False).replace_schema_metadata()
+    except (OSError, pa.ArrowInvalid) as error:
+        what = str(error).partition(".")[0]
+        raise RegbenchError(f"`{path}` must be whole, but got: {what}. Delete it and run again.") from error
 
 
 def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:

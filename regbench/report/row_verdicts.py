@@ -24,6 +24,7 @@ class RankedMethod(TypedDict):
     method: str
     mean: float | None
     runs: int
+    cases: int  # that its mean is over: those with a number in every training
     ranks: list[int]
 
 
@@ -83,7 +84,13 @@ def verdicts_of_rows(
         "scope": scope,
         "claim": _claim(scope, runs, searches),
         "methods": [
-            {"method": name, "mean": stored(means[name]), "runs": len(scores[name].runs), "ranks": list(ranks[name])}
+            {
+                "method": name,
+                "mean": stored(means[name]),
+                "runs": len(scores[name].runs),
+                "cases": int((~np.isnan(scores[name].values).any(axis=0)).sum()),
+                "ranks": list(ranks[name]),
+            }
             for name in ordered
         ],
         "pairs": records(pairs),
@@ -112,7 +119,7 @@ def text(verdicts: RowVerdicts) -> str:
         f"Intervals hold together at {1 - verdicts['alpha']:.0%} over {len(verdicts['pairs'])} comparisons; "
         + ("no region of equivalence was declared." if region is None else f"equal means within ±{region:g}."),
         "",
-        *_ranking(verdicts["methods"]),
+        *_ranking(verdicts["methods"], noise["pairs"]),
         "",
         *(_line(pair) for pair in verdicts["pairs"]),
         "",
@@ -121,13 +128,15 @@ def text(verdicts: RowVerdicts) -> str:
     return "\n".join(lines)
 
 
-def _ranking(methods: Sequence[RankedMethod]) -> list[str]:
+def _ranking(methods: Sequence[RankedMethod], cases: int) -> list[str]:
     width = max(len(entry["method"]) for entry in methods)
     lines = [f"{'method':<{width}}  {'mean':>{WIDTH}}  rank"]
     for entry in methods:
         low, high = entry["ranks"]
         mean = f"{entry['mean']:.4f}" if entry["mean"] is not None else "–"  # noqa: RUF001  no number
         lines.append(f"{entry['method']:<{width}}  {mean:>{WIDTH}}  {low if low == high else f'{low}-{high}'}")
+        if entry["cases"] < cases:
+            lines[-1] += f"  (mean of {entry['cases']} of {cases} cases: the others have no number)"
     return lines
 
 

@@ -51,6 +51,7 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
+        yield from _hidden_rule(rules, number)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
@@ -67,6 +68,18 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
                 for rule in rules
             ):
                 yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
+
+
+def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mistake]:
+    """A rule for a loss that an earlier rule takes every cell from; a last one for all cells may stand unused."""
+    parts = ("similarity", "regularizer")
+    asked = [rules[number].get(part, "*") for part in parts]
+    for first, rule in enumerate(rules[:number]):
+        taken = [rule.get(part, "*") for part in parts]
+        if asked != ["*", "*"] and all(wide in ("*", narrow) for wide, narrow in zip(taken, asked, strict=True)):
+            words = f"is never used: lambdas[{first}] stands before it and takes its cells; put the narrower rule first"
+            yield Mistake(f"lambdas[{number}]", words)
+            return
 
 
 def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -77,6 +77,7 @@ def _results(path: str) -> str:
 
 
 Number = Annotated[float, BeforeValidator(_number)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -369,7 +370,7 @@ class Config(Strict):
     lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
     training: Training
     tuning: Tuning
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
     equivalence: dict[str, Positive] = Field(
         default_factory=dict,
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",

@@ -33,13 +33,14 @@ def load(
     mistakes: list[Mistake] = []
     config = None
     raw = plain(raw, mistakes)
+    unread = {mistake.key for mistake in mistakes}  # something else stands in their place
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
         text = json.dumps(raw, ensure_ascii=False)
         text.encode()
         config = Config.model_validate_json(text)
     except ValidationError as error:
-        mistakes += [readable(dict(item)) for item in error.errors()]
+        mistakes += [each for item in error.errors() if (each := readable(dict(item))).key not in unread]
     except UnicodeEncodeError as error:
         half = error.object[error.start : error.end]
         mistakes.append(Mistake("(whole file)", f"must be text, but holds {half!a}, half a letter"))

@@ -107,3 +107,22 @@ def test_subjects_of_no_split_are_counted(tmp_path):
     folder_of(tmp_path, 7)
     prepare(spec("folder", {"path": str(tmp_path)}), tmp_path / "a")
     assert "1 of 7 subjects are in no split" in load(tmp_path / "a").remarks[0]
+
+
+def test_one_image_of_two_subjects_is_said_by_prepare(tmp_path):
+    folder_of(tmp_path, 6)
+    (tmp_path / "images/s5.nii.gz").write_bytes((tmp_path / "images/s0.nii.gz").read_bytes())
+    splits = {"train": ["s0", "s1"], "validation": ["s2", "s3"], "test": ["s4", "s5"]}
+    made = spec("folder", {"path": str(tmp_path), "same_affine": False}, splits=splits)
+    prepare(made, tmp_path / "cache")
+    remark = "`s0` and `s5` have the same image (train and test). Leave one out, or make them one group."
+    assert remark in load(tmp_path / "cache").remarks
+    assert inspect(made).count(remark) == 1
+
+
+@pytest.mark.parametrize("name", ["landmarks", "Masks", "keypointsTr", "brain_mask"])
+def test_a_folder_of_landmarks_or_masks_beside_the_images_is_named(tmp_path, name):
+    folder_of(tmp_path, 6)
+    (tmp_path / name).mkdir()
+    prepare(spec("folder", {"path": str(tmp_path)}), tmp_path / "cache")
+    assert any(f"`{name}`" in remark and "`source: table`" in remark for remark in load(tmp_path / "cache").remarks)

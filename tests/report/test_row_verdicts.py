@@ -156,3 +156,12 @@ def test_one_dataset_of_several_can_be_chosen(tmp_path):
     rows = pd.concat([table().assign(dataset="x"), table(shift=-0.05).assign(dataset="y")])
     said = [judged(rows, tmp_path, dataset=name)["pairs"][0]["verdict"] for name in "xy"]
     assert said == ["worse", "better"]
+
+
+def test_a_mean_over_fewer_cases_says_so(tmp_path):
+    rows = table(seeds=(0,))
+    rows.loc[(rows["method"] == "ours") & (rows["case"] == "c1"), "dice"] = np.nan
+    missing = (rows["method"] == "ours") & (rows["case"] == "c2")
+    found = text(judged(rows[~missing], tmp_path))
+    assert "(mean of 8 of 10 cases: the others have no number)" in found
+    assert "of 10 cases" not in text(judged(table(seeds=(0,)), tmp_path))

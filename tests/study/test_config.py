@@ -68,6 +68,12 @@ def test_all_mistakes_at_once(tiny):
         ({"study": "../elsewhere"}, "study: string should match pattern"),
         ({"lambdas": [{"range": [1, 0.1]}]}, "lambdas[0]: range must rise"),
         ({"lambdas": [{"range": [1, 2], "value": 3}]}, "lambdas[0]: give either"),
+        (
+            {"lambdas": [{"value": 1}, {"similarity": "mse", "value": 2}]},
+            "lambdas[1]: is never used: lambdas[0]",
+        ),
+        ({"lambdas": [{"similarity": "mse", "value": 1}] * 2 + [{"value": 1}]}, "lambdas[1]: is never used"),
+        ({"seeds": [2**32]}, "seeds[0]: input should be less than 4294967296"),
         ({"lambdas": [{"value": -0.5}]}, "lambdas[0].value: input should be greater than 0, but got -0.5"),
         (
             {"lambdas": [{"similarity": "lc", "value": 1}]},

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import ConfigDict, TypeAdapter
 from tiny_study import TINY
 
 from regbench.cli.main import main
@@ -75,6 +76,7 @@ def _of_scalar(schema: dict) -> st.SearchStrategy:
     return simple.get(schema.get("type"), ODD)
 
 
+LARGE = {"integer": st.integers(-1, 40), "number": st.floats(-1, 1e3)}
 SCHEMA = json_schema()
 REGISTRIES = {
     ("grid", "similarities"): SIMILARITIES,
@@ -84,17 +86,18 @@ REGISTRIES = {
 
 
 def component(registry) -> st.SearchStrategy:
-    """A component with some of its own parameters, of odd values."""
-    return st.sampled_from(sorted(registry)).flatmap(
-        lambda name: st.fixed_dictionaries(
-            {"name": st.just(name)},
-            optional={
-                "parameters": st.dictionaries(
-                    st.sampled_from([*parameters(registry[name]), "unknown"]), st.integers(-1, 40) | ODD, max_size=2
-                )
-            },
-        )
-    )
+    """A component with some of its own parameters: values that their types allow, of any size, and odd ones."""
+    return st.sampled_from(sorted(registry)).flatmap(lambda name: _with_parameters(name, registry[name]))
+
+
+def _with_parameters(name: str, function) -> st.SearchStrategy:
+    fitting = {}
+    for key, parameter in parameters(function).items():
+        schema = TypeAdapter(parameter.annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
+        fitting[key] = of_schema(schema, schema.get("$defs", {})) | LARGE.get(schema.get("type"), st.nothing())
+    one_odd = st.dictionaries(st.sampled_from([*fitting, "unknown"]), ODD, max_size=1)
+    given = st.fixed_dictionaries({}, optional=fitting)
+    return st.fixed_dictionaries({"name": st.just(name), "parameters": given | one_odd})
 
 
 def changes() -> st.SearchStrategy:

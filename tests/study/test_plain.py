@@ -111,3 +111,8 @@ def test_an_option_without_effect_is_a_mistake(tmp_path, path, value, words):
         place = place[part]
     place[path[-1]] = value
     assert words in message(tmp_path / "a.yaml", yaml.safe_dump(raw))
+
+
+def test_a_number_that_is_none_is_one_mistake(tmp_path):
+    said = message(tmp_path / "a.yaml", BASE.replace("- 0.01", "- .nan"))
+    assert "has 1 mistake;" in said

@@ -159,7 +159,15 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
         names_by_id(names if isinstance(names, Mapping) else None)
     except RegbenchError as error:
         wrong.append(("names", str(error).rstrip(".")))
-    return wrong or list(_idle(settings))
+    return wrong or list(_idle(settings)) or list(_no_scale(settings))
+
+
+def _no_scale(settings: Parameters) -> Iterator[tuple[str, str]]:
+    """Ends of a scale that no image can be brought to."""
+    for key, lowest, highest in (("window", -np.inf, np.inf), ("percentiles", 0, 100)):
+        ends: Any = settings.get(key)
+        if ends is not None and not lowest <= ends[0] < ends[1] <= highest:
+            yield key, f"must rise{' within 0 to 100' if lowest == 0 else ''}, but got {list(ends)}"
 
 
 def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:

@@ -41,11 +41,18 @@ def folder(
     )
     unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
     remarks = (
+        *_counted(_unread(root, {images, labels}), f"beside `{images}` are not read; `source: table` takes them"),
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
         *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
     )
     return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)
+
+
+def _unread(root: Path, read: set[str]) -> list[str]:
+    """Folders of landmarks and masks, as people have them beside their images."""
+    names = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in read)
+    return [name for name in names if any(word in name.lower() for word in ("landmark", "keypoint", "mask"))]
 
 
 def _counted(files: list[str], what: str) -> tuple[str, ...]:

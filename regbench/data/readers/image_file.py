@@ -48,7 +48,8 @@ def inside(root: Path, name: str, where: str) -> Path:
         is_file = path.resolve(strict=True).is_file()
     except (OSError, RuntimeError) as error:  # missing, or symbolic links in a circle
         reason = getattr(error, "strerror", None) or str(error)
-        raise RegbenchError(f"{where}: `{path}` must be a readable file, but got: {reason}.") from error
+        advice = f"Write / between folders: {name.replace(chr(92), '/')}" if "\\" in name else "Check the path."
+        raise RegbenchError(f"{where}: `{path}` must be a readable file, but got: {reason}. {advice}") from error
     if not is_file:
         raise RegbenchError(f"{where}: `{path}` must be a file, but is none.")
     return path

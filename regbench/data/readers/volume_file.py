@@ -41,7 +41,10 @@ def open_volume(path: Path) -> Any:
 
 
 def _advice(path: Path) -> str:
-    """A sentence on a file whose first bytes are not those of its name."""
+    """A sentence on a file whose first bytes are not those of its name, or whose ending nibabel does not find."""
+    ending = path.name[path.name.lower().find(".nii") :]
+    if ending not in (ending.lower(), ending.upper()):
+        return f"Write the ending `{ending}` in small letters. "
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"

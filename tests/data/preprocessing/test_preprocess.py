@@ -12,7 +12,7 @@ from regbench.data.native import Header
 from regbench.data.prepare import prepare
 from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.labels import Labelling, names_by_id
-from regbench.data.preprocessing.preprocess import on_grid
+from regbench.data.preprocessing.preprocess import mistakes, on_grid
 from regbench.data.preprocessing.resample import place, resample
 from regbench.data.readers.folder import folder
 from regbench.data.space import Space, displacement_to_native
@@ -248,3 +248,15 @@ def test_a_coarser_grid_does_not_alias():
     board = (np.indices((48, 48)).sum(0) % 2).astype(np.float32)
     space = Space((16, 16), (48, 48), np.array([[3.0, 0, 1], [0, 3, 1], [0, 0, 1]]))
     assert np.ptp(resample(board, space, order=1)) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"percentiles": [99.0, 1.0]}, "percentiles"),
+        ({"percentiles": [-1.0, 50.0]}, "percentiles"),
+        ({"intensity": "window", "window": [5.0, 5.0]}, "window"),
+    ],
+)
+def test_a_scale_that_does_not_rise_is_a_mistake_of_the_config(settings, key):
+    assert [name for name, _ in mistakes({"folder": folder}, "folder", settings)] == [key]

@@ -302,8 +302,20 @@ def test_what_is_left_out_is_counted(tmp_path):
     (root / "images" / "x.mha").write_bytes(b"a")
     (root / "images" / ".DS_Store").write_bytes(b"a")
     nifti(root / "labels" / "s9.nii.gz", brain(9)[1])
-    notes = folder(path=str(root)).notes
-    assert "Left out: 1 of kinds that are not read (`x.mha`). Left out: 1 of labels without an image (`s9`)." in notes
+    assert folder(path=str(root)).remarks == (
+        "1 files of `images` are no images that are read: `x.mha`",
+        "1 files of `labels` have no image: `s9.nii.gz`",
+    )
     images, labels = zip(*(brain(k, (8, 9)) for k in range(6)), strict=True)
     np.savez(tmp_path / "a.npz", images=images, labels=labels, masks=labels, ages=np.arange(6))
     assert arrays(path=str(tmp_path / "a.npz")).notes.endswith("Left out: arrays ages, masks.")
+
+
+def test_a_path_of_windows_and_an_ending_in_two_cases_say_what_to_write(tmp_path):
+    folder_of(tmp_path, 2)
+    (tmp_path / "all.csv").write_text("subject,image,label\ns0,images\\s0.nii.gz,labels\\s0.nii.gz\n")
+    with pytest.raises(RegbenchError, match=r"line 2, image: .* Write / between folders: images/s0.nii.gz"):
+        table(path=str(tmp_path / "all.csv"))
+    (tmp_path / "labels/s1.nii.gz").rename(tmp_path / "labels/s1.Nii.gz")
+    with pytest.raises(RegbenchError, match=r"Write the ending `.Nii.gz` in small letters"):
+        folder(path=str(tmp_path)).entries[1].read()
