@@ -21,7 +21,7 @@ from regbench.system.files import (
     file_sha256,
     read_json,
     replacing,
-    write_json,
+    write_sealed,
 )
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
@@ -109,7 +109,7 @@ def _write(record: RunRecord, spec: TrainSpec, data: Dataset, folder: Path, trai
         frame.insert(0, "step", np.arange(1, len(frame) + 1))
         frame.attrs = {LIVE: run_log(folder)}
         frame.to_parquet(temporary, index=False)
-    write_json(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
+    write_sealed(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
     (folder / LIVE).unlink(missing_ok=True)
 
 
