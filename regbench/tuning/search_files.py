@@ -5,7 +5,7 @@ from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import write_sealed
 from regbench.system.job_usage import clocked
-from regbench.tuning.rounds import propose, select
+from regbench.tuning.rounds import affordable, propose, select
 from regbench.tuning.trial_files import read_proposals, read_trials
 from regbench.tuning.trial_results import TrialResult
 from regbench.tuning.trial_store import put_together
@@ -34,7 +34,14 @@ def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -
 def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
     spec, results = select_spec(study, method, replicate), list[TrialResult]()
     for number in range(study.rounds(method) if before is None else before):
-        proposed = read_proposals(study.layout.proposals(dataset, method, number, replicate), spec)
+        at = study.layout.proposals(dataset, method, number, replicate)
+        proposed = read_proposals(at, spec)
+        paid = affordable(propose_spec(study, dataset, method, number, replicate), results, study.round_size(number))
+        if len(proposed) != paid:
+            raise RegbenchError(
+                f"`{at}` must propose the {paid} trials that the budget pays, but has {len(proposed)}. Delete it and "
+                "run again."
+            )
         for first, last in study.batches(number):
             path = study.layout.trials(dataset, method, number, (first, last), replicate)
             found = read_trials([path], spec)
