@@ -13,13 +13,18 @@ from regbench.system.errors import UsageError, did_you_mean
 if TYPE_CHECKING:
     from regbench.study.methods import Study
 
+LONGEST_SHOWN = 200  # letters of a value in a message
+
 
 def whole(text: str) -> int:
     """A whole number from the command line."""
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
-        raise typer.BadParameter(f"must be a whole number, but got {text!r}") from None
+        raise typer.BadParameter(f"must be a whole number, but got {text[:LONGEST_SHOWN]!r}") from None
+    if abs(value) >= 2**63:
+        raise typer.BadParameter(f"must be a whole number of at most 64 bits, but got {text[:LONGEST_SHOWN]}")
+    return value
 
 
 def positive(text: str) -> int:

@@ -38,12 +38,15 @@ def check(config_file: ConfigFile) -> None:
     from regbench.orchestration.registries import check_installed
     from regbench.study.checks import imported_names
     from regbench.study.yaml_file import read_yaml
+    from regbench.system.files import check_folder
     from regbench.tuning.rehearsal import first_look
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     study = load_study(config_file, written_by_head=False)
     check_installed(study)
+    for folder in (Path(study.config.results), study.layout.root):
+        check_folder(folder)
     for dataset in study.config.datasets:
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")

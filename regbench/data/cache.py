@@ -1,5 +1,6 @@
 """A prepared dataset: arrays mapped into memory, shared by all jobs of a machine."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from regbench.data.displacement_names import DisplacementNames
 from regbench.data.space import Space
+from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
 from regbench.system.errors import RegbenchError
-from regbench.system.files import MANIFEST, file_sha256, read_json
+from regbench.system.files import MANIFEST, digest, file_sha256, read_json
 
 PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
 
@@ -62,8 +64,9 @@ class Pair:
 class Dataset:
     """See `load`."""
 
-    def __init__(self, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-        self._manifest, self._arrays = manifest, arrays
+    def __init__(self, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], folder: Path | None = None) -> None:
+        self._manifest, self._arrays, self._folder = manifest, arrays, folder
+        self._sound: set[tuple[str, str]] = set()  # arrays of subjects that are as they were prepared
         self._place = {name: number for number, name in enumerate(manifest["subjects"])}
         self.id: str = manifest["id"]
         self.checksum: str = manifest["data_sha256"]
@@ -94,11 +97,32 @@ class Dataset:
 
     def images(self, ids: tuple[str, ...]) -> NDArray[np.float32]:
         """Images ``(n, *S)`` float32, a copy."""
+        for name in ids:
+            self._check("images", name)
         return np.array(self._arrays["images"][[self._place[name] for name in ids]], dtype=np.float32)
 
     def label_map(self, name: str) -> NDArray[Any]:
         """Labels ``(*S)`` of one subject."""
+        self._check("labels", name)
         return np.array(self._arrays["labels"][self._place[name]])
+
+    def _check(self, array: str, subject: str) -> None:
+        """Compare what is on the disk with what was prepared, once for each subject of a process.
+
+        Raises:
+            RegbenchError: if a byte differs; names the file and the subject.
+        """
+        if self._folder is None or (array, subject) in self._sound:
+            return
+        place, found = self._place[subject], hashlib.sha256()
+        for part in slabs(self._arrays[array][place]):
+            found.update(np.ascontiguousarray(part).data)
+        if found.hexdigest()[:DIGITS] != self._manifest["subjects_sha256"][array][place]:
+            raise RegbenchError(
+                f"`{self._folder / array}.npy`, subject `{subject}`, must be as `{MANIFEST}` records it, but was "
+                f"altered or damaged. Delete `{self._folder}`, run again."
+            )
+        self._sound.add((array, subject))
 
     def pair(self, fixed: str, moving: str) -> Pair:
         """Everything about one pair, in memory."""
@@ -159,6 +183,8 @@ class Dataset:
         """Into the template with the fixed subject's map, out of it with the moving one's inverse."""
         if "forward" not in self._arrays:
             return None
+        self._check("forward", fixed)
+        self._check("inverse", moving)
         forward, inverse = (
             torch.from_numpy(np.array(self._arrays[name][self._place[subject]], dtype=np.float64))[None]
             for name, subject in (("forward", fixed), ("inverse", moving))
@@ -171,12 +197,13 @@ def load(folder: Path, *, verify: bool = False) -> Dataset:
 
     Args:
         folder: where `prepare` put it.
-        verify: compare every file with its checksum (reads all of it); shape and type are compared in any case.
+        verify: compare every file with its checksum (reads all of it). In any case shape and type are compared here,
+            and each subject's bytes when they are first asked for.
 
     Raises:
         RegbenchError: if a file is missing, truncated or altered; names it.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = _manifest(folder)
     arrays = {}
     for name, expected in manifest["files"].items():
         path = folder / name
@@ -187,10 +214,30 @@ def load(folder: Path, *, verify: bool = False) -> Dataset:
                 f"`{path}` must be a whole .npy file, but got: {error}. Delete `{folder}`, run again."
             ) from error
         if [list(values.shape), str(values.dtype)] != [expected["shape"], expected["dtype"]] or (
-            verify and file_sha256(path) != expected["sha256"]
+            (verify or path.stem not in manifest["subjects_sha256"]) and file_sha256(path) != expected["sha256"]
         ):
             raise RegbenchError(
                 f"`{path}` must be as `{MANIFEST}` records it, but was altered. Delete `{folder}`, run again."
             )
         arrays[path.stem] = values
-    return Dataset(manifest, arrays)
+    return Dataset(manifest, arrays, folder)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """What `prepare` wrote of the arrays.
+
+    Raises:
+        RegbenchError: if it is damaged, or of an older regbench; says what to do.
+    """
+    manifest = read_json(folder / MANIFEST)
+    try:
+        made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
+        whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise RegbenchError(
+            f"`{folder / MANIFEST}` must be as `prepare` of this regbench wrote it, but was altered or is of an older "
+            f"one. Delete `{folder}`, run again."
+        )
+    return dict(manifest)

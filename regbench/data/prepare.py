@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from regbench.data import DATASETS
 from regbench.data.remarks import Observed, remarks
 from regbench.data.splits import Splits, pairs, split
-from regbench.data.subject import Record, Source, Subject, all_finite, slabs
+from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_json
+from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
@@ -62,11 +62,11 @@ def prepare(
         if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
-        files, records, points = _write(source, folder, spec.id, threads)
+        files, of_subjects, records, points = _write(source, folder, spec.id, threads)
         observed = remarks(Observed(source, splits, used, records, points), spec.id)
         for remark in observed:
             LOG.warning("dataset `%s`: %s", spec.id, remark)
-        write_json(
+        write_sealed(
             folder / MANIFEST,
             {
                 "id": spec.id,
@@ -84,6 +84,7 @@ def prepare(
                 "files": files,
                 "records": records,
                 "data_sha256": digest([files, splits, used]),
+                "subjects_sha256": of_subjects,
                 "remarks": observed,
                 "notes": source.notes,
                 "licences": list(source.licences),
@@ -129,8 +130,8 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
 
 def _write(
     source: Source, folder: Path, dataset: str, threads: int
-) -> tuple[dict[str, ArrayFile], dict[str, Record], dict[str, NDArray[np.float64]]]:
-    """Stream all subjects into arrays; what the manifest says of the files and of the subjects, and their landmarks."""
+) -> tuple[dict[str, ArrayFile], dict[str, list[str]], dict[str, Record], dict[str, NDArray[np.float64]]]:
+    """Stream all subjects into arrays; what the manifest says of files, their parts and subjects, and the landmarks."""
     names: tuple[str, ...] = ()
     records, points = dict[str, Record](), dict[str, NDArray[np.float64]]()
     files = dict[str, ArrayFile]()
@@ -158,13 +159,14 @@ def _write(
         for each in written.values():
             each.wait()
         files.update({f"{name}.npy": each.described for name, each in written.items()})
+        of_subjects = {name: each.of_subjects for name, each in written.items()}
     if points:
         path = folder / "landmarks.npy"
         with replacing(path) as temporary, temporary.open("wb") as file:
             place = {name: number for number, name in enumerate(records)}
             np.save(file, np.concatenate([np.insert(rows, 0, place[name], axis=1) for name, rows in points.items()]))
         files[path.name] = _described(path)
-    return files, records, points
+    return files, of_subjects, records, points
 
 
 class _Written:
@@ -172,6 +174,7 @@ class _Written:
 
     def __init__(self, file: IO[bytes], dtype: Any, shape: tuple[int, ...], disk: Executor) -> None:
         self._file, self._dtype, self._shape, self._hash = file, np.dtype(dtype), shape, hashlib.sha256()
+        self.of_subjects: list[str] = []  # digests, by which a reader of one subject knows its bytes
         self._disk, self._syncing, self._waiting = disk, list[Future[None]](), 0
         header = io.BytesIO()
         descr = np.lib.format.dtype_to_descr(self._dtype)
@@ -179,8 +182,12 @@ class _Written:
         self._put(header.getbuffer())
 
     def append(self, values: NDArray[Any]) -> None:
+        own = hashlib.sha256()
         for part in slabs(values):  # whole, a conversion of type would be another volume in memory
-            self._put(np.ascontiguousarray(part, dtype=self._dtype).data)
+            content = np.ascontiguousarray(part, dtype=self._dtype).data
+            own.update(content)
+            self._put(content)
+        self.of_subjects.append(own.hexdigest()[:DIGITS])
 
     def _put(self, content: memoryview) -> None:
         self._hash.update(content)

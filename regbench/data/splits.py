@@ -11,6 +11,7 @@ from regbench.system.names import nfc
 
 NAMES = ("train", "validation", "test")
 EXTRA = ("seed", "folds", "fold")
+MOST_FOLDS = 10_000
 Splits = dict[str, list[str]]
 
 
@@ -63,8 +64,13 @@ def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "folds" in wanted or "fold" in wanted:
         if any(key in wanted for key in NAMES):
             wrong.append(("", "must have either folds and fold or train, validation and test, but has both"))
-        if type(folds) is not int or type(fold) is not int or folds < 3 or not 0 <= fold < folds:
-            wrong.append(("folds", f"must be at least 3, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}"))
+        if type(folds) is not int or type(fold) is not int or not 3 <= folds <= MOST_FOLDS or not 0 <= fold < folds:
+            wrong.append(
+                (
+                    "folds",
+                    f"must be from 3 to {MOST_FOLDS}, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}",
+                )
+            )
     return wrong
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 SLAB_VOXELS = 2**20
+DIGITS = 16  # hexadecimal, of the digest of a subject's array: enough against accidents
 
 
 def slabs(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

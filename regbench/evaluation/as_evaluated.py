@@ -8,7 +8,7 @@ import pandas as pd
 
 from regbench.evaluation.measure import Registered
 from regbench.metrics import dice, displacement_mm, mean_over_labels
-from regbench.system.errors import RegbenchError
+from regbench.system.parquet import read_table
 
 
 class AsEvaluated:
@@ -28,12 +28,7 @@ class AsEvaluated:
         self._path, self._labels = path, labels
         self._compared, self._differing = 0, list[tuple[float, str]]()
         columns = ["fixed", "moving", "dice", "displacement_mm"]
-        try:
-            frame = pd.read_parquet(path, columns=columns) if path.exists() else pd.DataFrame(columns=columns)
-        except (OSError, ValueError) as error:
-            raise RegbenchError(
-                f"`{path}` must be the rows of an evaluation, but got: {error}. Run `regbench evaluate` again."
-            ) from error
+        frame = read_table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
         self._rows = {(str(row[1]), str(row[2])): (float(row[3]), float(row[4])) for row in frame.itertuples()}
 
     def compare(self, registered: Registered) -> None:

@@ -22,8 +22,9 @@ from regbench.study.components import bind
 from regbench.study.layout import PANELS
 from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import canonical_json, replacing
+from regbench.system.files import canonical_json
 from regbench.system.job_usage import clocked_items
+from regbench.system.parquet import read_table, write_table
 from regbench.training.checkpoint import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
@@ -87,8 +88,7 @@ def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) ->
 
 def _write(frame: pd.DataFrame, panels: dict[str, tuple[Row, Slices]], rows_path: Path, panels_path: Path) -> None:
     write_panels(panels_path, panels)
-    with replacing(rows_path) as temporary:
-        frame.to_parquet(temporary, index=False)
+    write_table(rows_path, frame)
 
 
 def _run(folder: Path, data: Dataset) -> tuple[_Run, nn.Module | None]:
@@ -229,7 +229,7 @@ def means(path: Path) -> str:
     Raises:
         RegbenchError: if every pair failed; names them too.
     """
-    frame = pd.read_parquet(path)
+    frame = read_table(path)
     known = [name for name in METRICS if name in frame and frame[name].notna().any()]
     lines = [f"{name:<30} {_words(frame[name].dropna())} {METRICS[name].unit}" for name in known]
     failed = frame[frame["status"] != "complete"]

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
-import pandas as pd
-
 from regbench.data.cache import Dataset
 from regbench.data.readers.field_file import Form
 from regbench.evaluation.evaluate import evaluate, means
@@ -20,6 +18,7 @@ from regbench.system.files import check_folder
 from regbench.system.job_usage import clocked
 from regbench.system.names import given_path
 from regbench.system.ownership import owning
+from regbench.system.parquet import read_table
 
 LOG = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path) -> str:
     spec = EvaluateSpec(method=folder.resolve().name, seed=0, replicate=0, code="", baseline=fields)
     lines = _survey(fields, data, not_fields=(out.name, PAIRS, PANELS))
     evaluate(spec, data, None, out)
-    still = int((pd.read_parquet(out)["displacement_mm"] == 0).sum())
+    still = int((read_table(out)["displacement_mm"] == 0).sum())
     if still:
         lines.append(f"{still} fields move nothing: all their vectors are 0")
     try:

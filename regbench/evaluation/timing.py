@@ -25,8 +25,9 @@ from regbench.study.components import bind
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import RUN, digest, read_json, replacing, write_json
+from regbench.system.files import RUN, digest, read_json, write_json
 from regbench.system.job_usage import status_kib
+from regbench.system.parquet import write_table
 from regbench.training.checkpoint import load_run
 
 WARM_UP, WARM_SECONDS = 3, 0.1  # calls that are discarded: these, or fewer where those after the first take so long
@@ -96,10 +97,8 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
         made_of = {"checkpoint": record["checkpoint_sha256"], "device": name}
         measure = partial(_time, model, data, device, {**base, "device": name})
         timed(f"{record['method']}.seed{record['seed']}", made_of, measure)
-    with replacing(out) as temporary:
-        # JSON has no NaN: what comes back is None, and a column of nothing else would be no number.
-        frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(TIMED, float))
-        frame.to_parquet(temporary, index=False)
+    # JSON has no NaN: what comes back is None, and a column of nothing else would be no number.
+    write_table(out, pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(TIMED, float)))
     write_json(together, finished)  # of ten thousand runs, one file and not as many
     shutil.rmtree(state, ignore_errors=True)
 

@@ -15,6 +15,7 @@ Score = Callable[[Tensor], Tensor]
 
 # Of a window, in bins: of one far narrower float32 cannot hold the weights, and hardly a voxel has a gradient.
 NARROWEST = 0.05
+MOST_BINS = 1024  # of which the joint histogram has the square
 
 
 def mi(
@@ -111,10 +112,10 @@ def _plogp(p: Tensor) -> Tensor:
 def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
     bins, sigma, ends = settings
     fixed, moved = image_pair(fixed, moved)
-    if bins < 2 or not sigma >= NARROWEST or (ends is not None and not ends[0] < ends[1]):
+    if not 2 <= bins <= MOST_BINS or not sigma >= NARROWEST or (ends is not None and not ends[0] < ends[1]):
         raise ValueError(
-            f"bins must be at least 2, sigma at least {NARROWEST} and intensity_range a lower and a higher number, "
-            f"but got {bins}, {sigma} and {ends}."
+            f"bins must be from 2 to {MOST_BINS}, sigma at least {NARROWEST} and intensity_range a lower and a higher "
+            f"number, but got {bins}, {sigma} and {ends}."
         )
     weights = map_weights(mask, fixed)
     return compiled_or_formula(

@@ -15,7 +15,6 @@ from typing import Any
 from regbench.orchestration.progress import note_head
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.study.yaml_file import read_yaml
 from regbench.system import slurm
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
@@ -25,12 +24,12 @@ from regbench.system.ownership import Owner, owned, run_by
 LAST_PUSH = 120.0  # seconds that the head waits for it; it goes on by itself
 
 
-def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Study:
+def checked(raw: Mapping[str, Any], files: Sequence[object]) -> Study:
     """The study of a head, every component and the results folder checked before any job starts.
 
     Args:
         raw: the config with overrides of the command line.
-        files: that it comes from.
+        files: that it comes from, for the message.
 
     Raises:
         RegbenchError: with every mistake, or the folder that cannot be written.
@@ -40,8 +39,6 @@ def checked(raw: Mapping[str, Any], files: Sequence[Path]) -> Study:
         check_installed,
     )
 
-    for path in files:
-        read_yaml(path)  # refuses what Snakemake's reader lets pass, such as a key given twice
     study = Study(load(raw, check_component, where=", ".join(map(str, files))))
     check_installed(study)
     layout = study.layout

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from regbench.data import DATASETS, splits
+from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.metrics import COMPARABLE, widest_difference
@@ -26,6 +27,8 @@ REGISTRIES: Mapping[str, components.Registry] = {
     "dataset": DATASETS,
     "baseline": BASELINES,
 }
+
+MOST_WEIGHTS = 2**29  # of a model: with gradients and Adam's moments they take 8 GiB
 
 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -66,7 +69,11 @@ def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, 
 
     Of small samples in float64, which need no compiled loop.
     """
-    if not given or kind not in ("similarity", "regularizer", "model") or name not in REGISTRIES[kind]:
+    if not given or name not in REGISTRIES[kind]:
+        return []
+    if kind == "dataset":
+        return grid_limits.mistakes(name, REGISTRIES[kind][name], given)
+    if kind not in ("similarity", "regularizer", "model"):
         return []
     return _said(kind, name, json.dumps(given, default=str))
 
@@ -90,8 +97,10 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
     bound = components.bind(REGISTRIES[kind], name, given)
     if kind == "model":
         objective = "objective" in inspect.signature(REGISTRIES[kind][name]).parameters  # that the study gives
-        with torch.random.fork_rng(devices=[]):
-            bound(dims, **({"objective": None} if objective else {}))
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):  # without memory: layers may be of any size
+            built = bound(dims, **({"objective": None} if objective else {}))
+        if (weights := sum(values.numel() for values in built.parameters())) > MOST_WEIGHTS:
+            raise ValueError(f"must have at most {MOST_WEIGHTS} weights, but has {weights}; make its layers smaller")
         return
     # With room for any window that is asked for.
     sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]

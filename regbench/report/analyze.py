@@ -15,8 +15,8 @@ from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json, replacing, write_json
-from regbench.system.parquet_file import read_parquet
+from regbench.system.files import read_json, write_json
+from regbench.system.parquet import damaged, read_table, write_table
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -28,11 +28,10 @@ def analyze(study: Study) -> None:
     """
     lay = study.layout
     rows = joined([lay.pairs(*run) for run in study.runs()])
-    by_dataset = [read_parquet(lay.runtime(dataset.id)) for dataset in study.config.datasets]
+    by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
     times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
-    with replacing(lay.rows) as temporary:
-        rows.to_parquet(temporary, index=False)
+    write_table(lay.rows, rows)
     write_json(lay.summary, summarised(study, rows))
 
 
@@ -83,17 +82,18 @@ def joined(paths: list[Path]) -> pd.DataFrame:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
-    tables = [_table(path) for path in paths]
+    tables = [_table(path).replace_schema_metadata() for path in paths]
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame
 
 
 def _table(path: Path) -> pa.Table:
+    """Rows as `regbench.system.parquet.read_table` has them, without pandas."""
     try:
-        return pq.ParquetFile(path).read(use_threads=False).replace_schema_metadata()
-    except (OSError, pa.ArrowInvalid) as error:
-        what = str(error).partition(".")[0]
-        raise RegbenchError(f"`{path}` must be whole, but got: {what}. Delete it and run again.") from error
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise damaged(path, error) from error
 
 
 def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:

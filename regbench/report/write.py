@@ -20,7 +20,7 @@ from regbench.report.tables.runtime_table import write_runtime
 from regbench.report.tables.secondary_tables import write_secondary
 from regbench.study.methods import Study
 from regbench.study.report_files import figure_names
-from regbench.system.parquet_file import read_parquet
+from regbench.system.parquet import read_table
 
 CURVES = 24  # methods of a model whose training curves are drawn: the best, and those that failed
 
@@ -34,11 +34,11 @@ def report(study: Study, *, processes: int = 1) -> None:
     """
     lay = study.layout
     summary = load_summary(study)
-    rows = read_parquet(lay.rows)
+    rows = read_table(lay.rows)
     protocol = study.protocol
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
     best_runs = [run for run in study.tuned_runs() if (ranks[run[:2]] or 0) <= CURVES]
-    histories = {run: read_parquet(lay.history(*run)) for run in best_runs}
+    histories = {run: read_table(lay.history(*run)) for run in best_runs}
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
     shown = {f"{d} / {m}": load_panels(lay.panels(d, m, study.seeds(m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}

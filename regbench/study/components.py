@@ -19,6 +19,7 @@ from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 from regbench.system.errors import UsageError, did_you_mean
 
 NUMERIC = r"[-+]?\d+([.,]\d*)?([eE][-+]?\d+)?"  # a text that is meant as a number
+LONGEST_SHOWN = 200  # letters of a value
 Registry = Mapping[str, Callable[..., Any]]
 Parameters = Mapping[str, JsonValue]  # of a component: its signature is the schema, by which `mistakes` checks them
 _allowed: set[str] = set()  # modules, and functions of modules, that this process may import
@@ -27,6 +28,12 @@ _allowed: set[str] = set()  # modules, and functions of modules, that this proce
 def allow(names: Iterable[str]) -> None:
     """Let this process import modules, or functions named ``package.module:function``, that the user trusts."""
     _allowed.update(names)
+
+
+def shown(value: object) -> str:
+    """A value in a message, of which the first letters tell enough."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text)} letters)"
 
 
 def as_yaml_reads(value: Any, expected: str) -> str:
@@ -143,7 +150,7 @@ def mistakes(registry: Registry, name: str, given: Parameters) -> list[tuple[str
             adapter.validate_python(tuple(value) if isinstance(value, list) else value, strict=True)
         except ValidationError as error:
             expected = "; ".join(dict.fromkeys(item["msg"] for item in error.errors()))
-            wrong.append((key, f"`{name}`: `{key}` got {value!r}: {expected}{_hint(value, expected)}"))
+            wrong.append((key, f"`{name}`: `{key}` got {shown(value)}: {expected}{_hint(value, expected)}"))
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in given:
             wrong.append((key, f"`{name}` needs the parameter `{key}`"))

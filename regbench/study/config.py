@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +24,14 @@ from pydantic import (
 from regbench.system.names import same, twins, unprintable
 
 Item = TypeVar("Item")
+# What no study needs, and what lies beyond it hangs the planning of jobs or fills a memory.
+MOST = 10_000  # of whatever is counted: trials, pairs of a batch, subjects at once
+MOST_STEPS = 100_000_000  # a day at a millisecond a step
+MOST_PARTS = 1000  # components of a kind, seeds, searches
+MOST_RUNS, MOST_TRIALS = 100_000, 1_000_000  # of a study: each is a job's work, and a file
+LONGEST_TEXT = 10_000  # letters
+SMALLEST = 1e-30  # number beside 0: single precision, in which a step computes, ends at 1e-38
+SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks", "databricks-uc", "uc")
 LONGEST_ID = 64  # letters: three ids, with what stands around them, make the name of a file
 LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes: of 4096 that Linux takes, with room for the files of a study
 RESERVED = ("mlartifacts",)
@@ -76,11 +85,39 @@ def _results(path: str) -> str:
     return os.path.expanduser(path)  # noqa: PTH111  that of pathlib fails where there is no such user
 
 
-Number = Annotated[float, BeforeValidator(_number)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
+def _in_single_precision(value: float) -> float:
+    if value and not SMALLEST <= abs(value) <= 1 / SMALLEST:
+        raise ValueError(f"must be 0, or from {SMALLEST:g} to {1 / SMALLEST:g} in size, as single precision computes")
+    return value
+
+
+def _uri(uri: str) -> str:
+    """What MLflow can open: a server, a database, or a folder."""
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        if ":" in uri.partition("/")[0] and not uri.startswith(("file:", "databricks:", "uc:")):
+            raise ValueError(f"must begin with one of {', '.join(f'{known}://' for known in SCHEMES)}")
+        return uri
+    if scheme.partition("+")[0].lower() not in SCHEMES:
+        known = ", ".join(f"{each}://" for each in SCHEMES)
+        raise ValueError(f"must begin with one of {known}, which MLflow knows, but begins with {scheme}://")
+    if scheme in ("http", "https"):
+        try:
+            address = urlsplit(uri)
+            sound = bool(address.hostname) and address.port != 0
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError(f"must name a host, and a port from 1 to 65535 if any: {scheme}://host:port")
+    return uri
+
+
+Number = Annotated[float, BeforeValidator(_number), AfterValidator(_in_single_precision)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 Id = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=LONGEST_ID, description="letters, digits, _ and -"),
@@ -119,6 +156,11 @@ class Component(Strict):
         return value
 
 
+Components = Annotated[
+    tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+]
+
+
 class DatasetConfig(Strict):
     """Where images come from and who is in which split."""
 
@@ -130,7 +172,7 @@ class DatasetConfig(Strict):
         description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
         "or folds and fold; seed of the draw",
     )
-    pairs: dict[Literal["validation", "test"], Count] = Field(
+    pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
         default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
     )
     preprocessing: dict[str, Any] = Field(
@@ -141,8 +183,8 @@ class DatasetConfig(Strict):
 class Grid(Strict):
     """Every similarity with every regularizer: one cell each."""
 
-    similarities: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
-    regularizers: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    similarities: Components
+    regularizers: Components
 
 
 class LambdaRule(Strict):
@@ -167,6 +209,7 @@ class Augmentation(Strict):
 
     flips: tuple[Annotated[int, Field(ge=0, le=2)], ...] = Field(
         default=(),
+        max_length=3,
         description="array axes that may be mirrored, both images of a pair alike; only where anatomy allows",
     )
     rotation_degrees: NotNegative = Field(default=0.0, description="largest angle, each image by itself")
@@ -179,7 +222,7 @@ class Augmentation(Strict):
 class Training(Strict):
     """The protocol that every method of the study shares."""
 
-    steps: Count
+    steps: Steps
     batch: Count = 4
     optimiser: Literal["adam", "adamw"] = "adam"
     weight_decay: NotNegative = Field(default=0.0, description="of adamw")
@@ -192,7 +235,7 @@ class Training(Strict):
     atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
     augmentation: Augmentation = Augmentation()
     dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
-    validate_every: Count | None = Field(default=None, description="steps; only at the end unless given")
+    validate_every: Steps | None = Field(default=None, description="steps; only at the end unless given")
     keep: Literal["last", "best"] = Field(
         default="last", description="weights of the last step or best validation Dice"
     )
@@ -230,7 +273,7 @@ class Dimension(Strict):
     type: Kind = "float"
     range: tuple[Number, Number] | None = Field(default=None, description="lowest and highest value")
     choices: tuple[Annotated[Any, BeforeValidator(_number)], ...] | None = Field(
-        default=None, description="of the type `choice`"
+        default=None, max_length=MOST_PARTS, description="of the type `choice`"
     )
     scale: Scale = "linear"
     step: Count | None = Field(default=None, description="of the type `int`: 2 keeps a window odd")
@@ -280,9 +323,11 @@ class Tuning(Strict):
 
     trials: Count
     round_size: Count = Field(default=4, description="trials proposed together; part of the protocol, not of the speed")
-    steps: Count = Field(description="training steps of one trial")
+    steps: Steps = Field(description="training steps of one trial")
     sampler: Sampler = "gp"
-    search: tuple[Dimension, ...] = Field(default=(), description="what is searched beside lambda")
+    search: tuple[Dimension, ...] = Field(
+        default=(), max_length=MOST_PARTS, description="what is searched beside lambda"
+    )
     objective: Goal = Field(default="dice", description="one goal, or Dice up and NDV down")
     constraint: Literal["none", "ndv"] = Field(
         default="none", description="ndv: the sampler learns that NDV must be at most `ndv_limit_percent`"
@@ -293,11 +338,12 @@ class Tuning(Strict):
     budget_amount: Positive | None = Field(default=None, description="of steps or seconds, for each cell")
     pruner: Pruner = Field(default="none", description="ends a trial by what finished rounds reached at the same step")
     prune_at: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = Field(
-        default=PRUNE_AT, description="shares of a trial's steps at which it is judged"
+        default=PRUNE_AT, max_length=MOST_PARTS, description="shares of a trial's steps at which it is judged"
     )
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     replicates: Count = Field(
         default=1,
+        le=MOST_PARTS,
         description="independent searches of a cell, each with seeds and trials of its own; `seeds` is dealt to them",
     )
     repeats: Annotated[int, Field(ge=0)] = Field(
@@ -339,7 +385,9 @@ class Tracking(Strict):
     """Where MLflow keeps its copy."""
 
     enabled: bool = True
-    uri: str | None = Field(default=None, description="MLflow tracking URI; results/mlflow.db unless given")
+    uri: Annotated[str, Field(min_length=1), AfterValidator(_uri)] | None = Field(
+        default=None, description="MLflow tracking URI; results/mlflow.db unless given"
+    )
     follow: bool = Field(
         default=True,
         description="push while the study runs, from a process beside the head; otherwise at its end alone",
@@ -353,24 +401,30 @@ class Config(Strict):
     """One study."""
 
     study: Annotated[Id, AfterValidator(_study_name)]
-    description: str = ""
+    description: str = Field(default="", max_length=LONGEST_TEXT)
     results: Annotated[str, AfterValidator(_results)] = Field(
         default="results", min_length=1, description="folder of all outputs"
     )
-    datasets: Annotated[tuple[DatasetConfig, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
-    models: Annotated[tuple[Component, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    datasets: Annotated[
+        tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+    ]
+    models: Components
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(_distinct)] = Field(
-        default=(), description="registrations without training, in the same table: classical methods, or `fields`"
+        default=(),
+        max_length=MOST_PARTS,
+        description="registrations without training, in the same table: classical methods, or `fields`",
     )
     controls: bool = Field(
         default=True,
         description="rows that say what a column is worth: each image with itself, and a sorting of intensities",
     )
-    lambdas: Annotated[tuple[LambdaRule, ...], AfterValidator(_not_empty)]
+    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty)]
     training: Training
     tuning: Tuning
-    seeds: Annotated[tuple[Seed, ...], AfterValidator(_not_empty), AfterValidator(_distinct)]
+    seeds: Annotated[
+        tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+    ]
     equivalence: dict[str, Positive] = Field(
         default_factory=dict,
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
@@ -380,3 +434,15 @@ class Config(Strict):
         default=False,
         description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
     )
+
+    @model_validator(mode="after")
+    def _of_a_size(self) -> "Config":
+        grid = len(self.grid.similarities) * len(self.grid.regularizers)
+        cells = len(self.datasets) * (len(self.models) * grid + len(self.baselines))
+        for what, count, most in (
+            ("runs (datasets x methods x seeds)", cells * len(self.seeds), MOST_RUNS),
+            ("trials (cells x replicates x trials)", cells * self.tuning.replicates * self.tuning.trials, MOST_TRIALS),
+        ):
+            if count > most:
+                raise ValueError(f"must have at most {most} {what}, but has {count}; make several studies of it")
+        return self

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from regbench.study import components
 from regbench.study.checks import Checker, component_checks, cross_checks, imported_names
 from regbench.study.config import Config
-from regbench.study.mistakes import Mistake, readable
+from regbench.study.mistakes import TOO_MANY, Mistake, readable
 from regbench.study.plain import plain
 from regbench.system.errors import UsageError
+
+MOST_SHOWN = 100  # mistakes; more are counted
 
 
 def load(
@@ -33,25 +35,28 @@ def load(
     mistakes: list[Mistake] = []
     config = None
     raw = plain(raw, mistakes)
-    unread = {mistake.key for mistake in mistakes}  # something else stands in their place
+    named = {mistake.key for mistake in mistakes}  # whose values were replaced: what else is said of them is of that
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
         text = json.dumps(raw, ensure_ascii=False)
         text.encode()
         config = Config.model_validate_json(text)
     except ValidationError as error:
-        mistakes += [each for item in error.errors() if (each := readable(dict(item))).key not in unread]
+        found = [readable(dict(item)) for item in error.errors()]
+        mistakes += [mistake for mistake in found if mistake.key not in named]
     except UnicodeEncodeError as error:
         half = error.object[error.start : error.end]
         mistakes.append(Mistake("(whole file)", f"must be text, but holds {half!a}, half a letter"))
     except (TypeError, ValueError) as error:
         mistakes.append(Mistake("(whole file)", f"must hold only what JSON can express, but got: {error}"))
-    mistakes += list(cross_checks(raw))
-    if check is not None:
-        mistakes += list(component_checks(raw, check))
+    if not any(mistake.message.startswith(TOO_MANY) for mistake in mistakes):  # of which each would be compared
+        mistakes += list(cross_checks(raw))
+        mistakes += list(component_checks(raw, check)) if check is not None else []
     mistakes = list(dict.fromkeys(mistakes))
     if mistakes or config is None:
-        lines = "\n".join(f"  {key}: {message}" for key, message in mistakes)
+        shown = [f"  {key}: {message}" for key, message in mistakes[:MOST_SHOWN]]
+        more = [f"  and {len(mistakes) - MOST_SHOWN} more"] if len(mistakes) > MOST_SHOWN else []
+        lines = "\n".join([*shown, *more])
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         raise UsageError(f"`{where}` has {count}; nothing was started:\n{lines}")
     return config

@@ -6,9 +6,11 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from regbench.study.components import as_yaml_reads
+from regbench.study.components import as_yaml_reads, shown
 from regbench.study.config import Config
 from regbench.system.errors import did_you_mean
+
+TOO_MANY = "must have at most "
 
 
 class Mistake(NamedTuple):
@@ -34,10 +36,12 @@ def readable(error: Mapping[str, Any]) -> Mistake:
         return Mistake(key, "is required, but is missing")
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
+    if kind == "too_long":
+        return Mistake(key, f"{TOO_MANY}{error['ctx']['max_length']} entries, but has {error['ctx']['actual_length']}")
     if isinstance(got, dict | list):
         return Mistake(key, message)
     hint = as_yaml_reads(got, "string" if kind == "model_type" else message)
-    return Mistake(key, f"{message}, but got {got!r}{hint}")
+    return Mistake(key, f"{message}, but got {shown(got)}{hint}")
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

@@ -15,6 +15,7 @@ from regbench.system.errors import RegbenchError
 # The files of a run; named here for those who read them and need no torch.
 CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
 MANIFEST = "manifest.json"  # of a prepared dataset
+SEAL = "content_sha256"  # key of the digest of what stands beside it
 
 
 @contextmanager
@@ -87,17 +88,46 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(_finite(value), sort_keys=True, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def write_sealed(path: Path, value: Any) -> None:
+    """`write_json` of a mapping, or of a list of them, each with the digest that `read_json` holds it to."""
+    plain = _finite(value)
+    write_json(path, [_sealed(entry) for entry in plain] if isinstance(plain, list) else _sealed(plain))
+
+
+def _sealed(entry: dict[str, Any]) -> dict[str, Any]:
+    return {**entry, SEAL: digest(entry)}
+
+
+def _unsealed(value: Any, path: Path) -> Any:
+    """What was sealed, without the seal, where it has one.
 
     Raises:
-        RegbenchError: if it is missing, unreadable or not JSON; names the file.
+        RegbenchError: if it is not what the seal is of.
+    """
+    if isinstance(value, list):
+        return [_unsealed(entry, path) for entry in value]
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    bare = {key: entry for key, entry in value.items() if key != SEAL}
+    if value[SEAL] != digest(bare):
+        raise RegbenchError(
+            f"`{path}` must be as it was written, but was altered or damaged: its `{SEAL}` is of other content. Delete "
+            "it and run again."
+        )
+    return bare
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; of what is sealed, compare content and seal.
+
+    Raises:
+        RegbenchError: if it is missing, unreadable, not JSON, or not what was sealed; names the file.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _unsealed(json.loads(path.read_text(encoding="utf-8")), path)
     except OSError as error:
         raise RegbenchError(f"`{path}` must be readable, but got: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RegbenchError(f"`{path}` must be JSON, but got: {error}. Delete it and run again.") from error
 
 

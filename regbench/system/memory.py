@@ -1,11 +1,27 @@
-"""What glibc does with large buffers that are freed; elsewhere nothing is set."""
+"""How much memory there is, and what glibc does with large buffers that are freed; elsewhere nothing is set."""
 
 import ctypes
+import os
 import platform
 import sys
+from functools import cache
+from pathlib import Path
 
 # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
 _MAPPED_FROM, _TRIMMED_FROM, _PADDED_BY = -3, -1, -2
+
+
+@cache
+def affordable() -> int:
+    """Bytes that one array may take: a quarter of the memory of this machine, or of its control group.
+
+    An image lies in memory as it is stored, in single precision, turned, and on the grid of the dataset.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        total = min(total, int(text))
+    return total // 4
 
 
 def keep() -> None:

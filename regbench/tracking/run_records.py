@@ -10,7 +10,7 @@ from regbench.metrics import METRICS
 from regbench.report.summary_file import RunEntry
 from regbench.system.escaping import markdown
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_json
-from regbench.system.parquet_file import read_parquet
+from regbench.system.parquet import read_table
 from regbench.tracking.cell_files import CellFiles, version
 from regbench.tracking.mlflow_run import Item, Metric, Record
 from regbench.tracking.run_description import NOTE
@@ -83,7 +83,7 @@ def _finished(cell: CellFiles, seed: int) -> Record:
     record.tags |= origin_tags(run["environment"], run["data_sha256"])
     record.tags["checkpoint_sha256"] = run["checkpoint_sha256"] or "none"
     record.tags[NOTE] = markdown(run["reason"]) or record.tags[NOTE]
-    record.metrics = _metrics(run, read_parquet(folder / HISTORY), cell.rows(seed))
+    record.metrics = _metrics(run, read_table(folder / HISTORY), cell.rows(seed))
     record.artifacts = [(folder / RUN, "run"), (folder / HISTORY, "run"), (folder / CHECKPOINT, "checkpoint")]
     record.status = "FINISHED" if run["status"] == "complete" else "FAILED"
     return ended(record, log, folder / RUN)

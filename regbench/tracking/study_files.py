@@ -10,7 +10,7 @@ from regbench.report.standings import WORDS, rank_intervals, standings
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, load_summary
 from regbench.study.methods import Study
 from regbench.system.files import canonical_json, digest, read_json
-from regbench.system.parquet_file import read_parquet
+from regbench.system.parquet import read_table
 from regbench.tracking.limits import source_of
 from regbench.tracking.mlflow_run import Data
 
@@ -39,7 +39,7 @@ class StudyFiles:
         """The rows of the analysis; none before."""
         if self.summary is None:
             return pd.DataFrame({name: [] for name in ("dataset", "method", "seed", "inference_seconds")})
-        return read_parquet(self.lay.rows)
+        return read_table(self.lay.rows)
 
     def data(self, dataset: str, context: str) -> Data | None:
         """The prepared data; None before they are prepared.

@@ -20,11 +20,11 @@ from regbench.system.files import (
     canonical_json,
     file_sha256,
     read_json,
-    replacing,
-    write_json,
+    write_sealed,
 )
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
+from regbench.system.parquet import write_table
 from regbench.training.checkpoint import RunRecord, write_checkpoint
 from regbench.training.convergence import second_half
 from regbench.training.fit import SAVE_EVERY, Fit, fit
@@ -104,12 +104,11 @@ def _write(record: RunRecord, spec: TrainSpec, data: Dataset, folder: Path, trai
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", spec.method, spec.seed, record["reason"])
     write_checkpoint(folder / CHECKPOINT, spec, data, None if training is None else training.model.state_dict())
-    with replacing(folder / HISTORY) as temporary:
-        frame = pd.DataFrame(training.history if training else {"loss": [], "similarity": [], "regularizer": []})
-        frame.insert(0, "step", np.arange(1, len(frame) + 1))
-        frame.attrs = {LIVE: run_log(folder)}
-        frame.to_parquet(temporary, index=False)
-    write_json(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
+    frame = pd.DataFrame(training.history if training else {"loss": [], "similarity": [], "regularizer": []})
+    frame.insert(0, "step", np.arange(1, len(frame) + 1))
+    frame.attrs = {LIVE: run_log(folder)}
+    write_table(folder / HISTORY, frame)
+    write_sealed(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
     (folder / LIVE).unlink(missing_ok=True)
 
 

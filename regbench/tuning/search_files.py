@@ -2,10 +2,11 @@
 
 from regbench.study.job_specs import propose_spec, select_spec
 from regbench.study.methods import Study
-from regbench.system.files import write_json
+from regbench.system.errors import RegbenchError
+from regbench.system.files import write_sealed
 from regbench.system.job_usage import clocked
-from regbench.tuning.rounds import propose, select
-from regbench.tuning.trial_files import read_trials
+from regbench.tuning.rounds import affordable, propose, select
+from regbench.tuning.trial_files import read_proposals, read_trials
 from regbench.tuning.trial_results import TrialResult
 from regbench.tuning.trial_store import put_together
 
@@ -15,7 +16,7 @@ def propose_round(study: Study, dataset: str, method: str, number: int, replicat
     earlier = _results(study, dataset, method, replicate, before=number)
     with clocked("propose"):
         proposals = propose(propose_spec(study, dataset, method, number, replicate), number, earlier)
-    write_json(
+    write_sealed(
         study.layout.proposals(dataset, method, number, replicate),
         [proposal.to_json() for proposal in proposals],
     )
@@ -27,9 +28,28 @@ def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -
     with clocked("select"):
         chosen = select(select_spec(study, method, replicate), _results(study, dataset, method, replicate))
     put_together(lay.trial_state(dataset, method, replicate))
-    write_json(lay.selected(dataset, method, replicate), chosen)
+    write_sealed(lay.selected(dataset, method, replicate), chosen)
 
 
 def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
-    paths = study.trial_files(dataset, method, before, replicate)
-    return read_trials(paths, select_spec(study, method, replicate))
+    spec, results = select_spec(study, method, replicate), list[TrialResult]()
+    for number in range(study.rounds(method) if before is None else before):
+        at = study.layout.proposals(dataset, method, number, replicate)
+        proposed = read_proposals(at, spec)
+        paid = affordable(propose_spec(study, dataset, method, number, replicate), results, study.round_size(number))
+        if len(proposed) != paid:
+            raise RegbenchError(
+                f"`{at}` must propose the {paid} trials that the budget pays, but has {len(proposed)}. Delete it and "
+                "run again."
+            )
+        for first, last in study.batches(number):
+            path = study.layout.trials(dataset, method, number, (first, last), replicate)
+            found = read_trials([path], spec)
+            wanted = [proposal.number for proposal in proposed[first : last + 1]]
+            if (got := [result["number"] for result in found]) != wanted:
+                raise RegbenchError(
+                    f"`{path}` must hold the trials {wanted} that were proposed, as every cell has the same budget, "
+                    f"but has {got}. Delete it and run again."
+                )
+            results += found
+    return results

@@ -12,7 +12,7 @@ from regbench.models.predict import device_of
 from regbench.study.specs import TrialSpec
 from regbench.system import device as devices
 from regbench.system import provenance
-from regbench.system.files import digest, write_json
+from regbench.system.files import digest, write_sealed
 from regbench.system.job_usage import clocked
 from regbench.training.fit import Fit, fit
 from regbench.training.training_log import stride
@@ -46,7 +46,7 @@ def run_trials(
             with clocked("trial"):
                 result = run_trial(spec, data, proposal, state_path=path.with_suffix(".pt"), bar=bar)
             result["digest"] = key
-            write_json(path, result)
+            write_sealed(path, result)
         results.append(result)
     return results
 

@@ -3,7 +3,7 @@
 from regbench.data.cache import Dataset
 from regbench.study.job_specs import select_spec, trial_spec
 from regbench.study.methods import Study
-from regbench.system.files import write_json
+from regbench.system.files import write_sealed
 from regbench.system.ownership import owning
 from regbench.tuning.trial import run_trials
 from regbench.tuning.trial_files import read_proposals
@@ -40,4 +40,4 @@ def run_batch(
     with owning(state / f"{name}.owner", f"{name} of {method}"):
         spec = trial_spec(study, method, replicate)
         results = run_trials(spec, data, proposals[first : last + 1], state, bar=bar)
-        write_json(lay.trials(dataset, method, number, (first, last), replicate), results)
+        write_sealed(lay.trials(dataset, method, number, (first, last), replicate), results)

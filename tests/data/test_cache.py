@@ -13,7 +13,7 @@ from regbench.data.splits import pairs, split
 from regbench.data.subject import Source, Subject
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import file_sha256, read_json
+from regbench.system.files import file_sha256, read_json, write_json
 
 IDS = [f"s{number}" for number in range(8)]
 
@@ -182,3 +182,34 @@ def test_pairs_are_ordered_distinct_and_repeatable():
     assert len({tuple(pair) for pair in some}) == 4
     with pytest.raises(RegbenchError, match=r"pairs\.test asks for 7, but 3 subjects make 6"):
         pairs(["a", "b", "c"], 7, "d", "test")
+
+
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_a_flipped_byte_is_found_by_the_first_reader_of_its_subject(tmp_path, monkeypatch, name):
+    """At random places: the subject is refused, and the others are as they were."""
+    build(tmp_path, monkeypatch)
+    path, random = tmp_path / f"{name}.npy", np.random.default_rng(0)
+    whole = path.read_bytes()
+    size = (len(whole) - 128) // len(IDS)
+    for place in random.integers(128, len(whole), 20):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(content)
+        data = load(tmp_path)
+        hit = IDS[(place - 128) // size]
+        for subject in IDS:
+            read, given = (data.images, (subject,)) if name == "images" else (data.label_map, subject)
+            if subject != hit:
+                read(given)
+                continue
+            with pytest.raises(RegbenchError, match=rf"{name}\.npy`, subject `{hit}`.*altered or damaged. Delete"):
+                read(given)
+
+
+def test_a_manifest_of_other_splits_or_pairs_is_refused(tmp_path, monkeypatch):
+    build(tmp_path, monkeypatch)
+    manifest = read_json(tmp_path / "manifest.json")
+    for change in ({"splits": {}}, {"pairs": {}}, {"files": {}}, {"subjects_sha256": None}):
+        write_json(tmp_path / "manifest.json", manifest | change)
+        with pytest.raises(RegbenchError, match=r"manifest\.json` must be as `prepare` of this regbench wrote it"):
+            load(tmp_path)

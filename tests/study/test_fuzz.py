@@ -67,7 +67,7 @@ def _of_object(schema: dict, definitions: dict) -> st.SearchStrategy:
 def _of_scalar(schema: dict) -> st.SearchStrategy:
     least = schema.get("minimum", schema.get("exclusiveMinimum", 0))
     simple = {
-        "integer": st.integers(int(least), int(schema.get("maximum", 6))),
+        "integer": st.integers(int(least), int(min(schema.get("maximum", 6), 6))),
         "number": st.floats(0.01, 0.9),
         "boolean": st.booleans(),
         "null": st.none(),

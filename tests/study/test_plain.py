@@ -65,7 +65,7 @@ def test_values_that_yaml_reads_otherwise(tmp_path, old, new, words):
         ("2024-05-01: 3", "2024-05-01: the key must be text"),
         ("? [1, 2]\n: 3", "a key must be one word or number, but is a list"),
         ("\tx: 3", "Indent with spaces"),
-        ("a: " + "[" * 3000, "nested too deeply"),
+        ("a: " + "[" * 3000, "nested deeper than 32"),
         ("1: 2\n'1': 3", "given twice, once as text"),
     ],
 )

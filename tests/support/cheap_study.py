@@ -13,7 +13,7 @@ from regbench.orchestration.registries import check_component
 from regbench.study.job_specs import propose_spec, select_spec, trial_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import canonical_json, read_json, write_json
+from regbench.system.files import canonical_json, read_json, write_json, write_sealed
 from regbench.tuning import trial
 from regbench.tuning.rounds import propose, select
 
@@ -82,7 +82,7 @@ def work(study, draw=None, replicate=0):
         earlier = [row for path in files for row in read_json(path)]
         at = lay.proposals("brains", METHOD, number, replicate)
         proposals = propose(propose_spec(study, "brains", METHOD, number, replicate), number, earlier)
-        write_json(at, [proposal.to_json() for proposal in proposals])
+        write_sealed(at, [proposal.to_json() for proposal in proposals])
         jobs = study.batches(number)
         if draw:
             draw.shuffle(jobs)
@@ -93,7 +93,7 @@ def work(study, draw=None, replicate=0):
                 (state / f"trial{number * study.config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
             job = trial_spec(study, METHOD, replicate)
             results = trial.run_trials(job, DATA, proposals_of(read_json(at)[first : last + 1]), state)
-            write_json(lay.trials("brains", METHOD, number, (first, last), replicate), results)
+            write_sealed(lay.trials("brains", METHOD, number, (first, last), replicate), results)
     files = study.trial_files("brains", METHOD, replicate=replicate)
     results = [row for path in files for row in read_json(path)]
     chosen = select(select_spec(study, METHOD, replicate), results)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 
 import pytest
-from cheap_study import cheap, counted, one_cell, work
+from cheap_study import METHOD, cheap, counted, one_cell, work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +12,10 @@ from regbench.cli.main import main
 from regbench.orchestration.registries import check_component
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_json, write_json
 from regbench.tuning import trial
+from regbench.tuning.search_files import choose_lambda
 
 SAMPLERS = ("gp", "tpe", "cmaes", "random", "grid", "nsga2")
 QUICK = tuple(name for name in SAMPLERS if name != "gp")
@@ -128,3 +130,28 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
         )
         assert used["training"]["learning_rate"] == chosen["values"]["training.learning_rate"]
         assert record["lam"] == chosen["lam"]
+
+
+def test_trials_that_were_lost_from_their_file_are_no_smaller_budget(tmp_path):
+    study = one_cell(tmp_path, "random", 6)
+    with counted():
+        work(study)
+    choose_lambda(study, "brains", METHOD)
+    path = study.trial_files("brains", METHOD)[-1]
+    whole = read_json(path)
+    for entries in ([], whole[:-1], whole * 2):
+        write_json(path, entries)
+        with pytest.raises(RegbenchError, match=r"must hold the trials .* that were proposed.*Delete it"):
+            choose_lambda(study, "brains", METHOD)
+
+
+def test_a_digit_that_changed_in_a_trial_is_refused(tmp_path):
+    study = one_cell(tmp_path, "random", 6)
+    with counted():
+        work(study)
+    path = study.trial_files("brains", METHOD)[0]
+    text = path.read_text()
+    place = text.index('"dice": ') + len('"dice": 0.')
+    path.write_text(text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :])
+    with pytest.raises(RegbenchError, match=r"must be as it was written, but was altered or damaged.*Delete it"):
+        choose_lambda(study, "brains", METHOD)

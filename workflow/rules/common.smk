@@ -18,7 +18,7 @@ from regbench.orchestration.head import (
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
 from regbench.study.load import load
-from regbench.study.yaml_file import typed
+from regbench.study.yaml_file import read_yaml, typed
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
@@ -39,9 +39,12 @@ if not workflow.configfiles:
 
 
 try:
+    if workflow.is_main_process:
+        for path in workflow.configfiles:
+            read_yaml(Path(path))  # refuses what Snakemake's reader lets pass, such as a key given twice
     update_config(config, typed(workflow.config_settings.config))
     if workflow.is_main_process:
-        STUDY = checked(config, [Path(path) for path in workflow.configfiles])
+        STUDY = checked(config, workflow.configfiles)
         hide_password(STUDY)
     else:
         STUDY = Study(load(config))

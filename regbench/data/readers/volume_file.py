@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from regbench.data.native import Header
-from regbench.data.readers.damage import DAMAGE, DEFLATE
+from regbench.data.readers.damage import DAMAGE, check_claim, check_nifti_head
 from regbench.data.readers.volume_place import check_axes, check_sizes, give_normal, one_place
 from regbench.system.errors import RegbenchError
 
@@ -31,6 +31,8 @@ def open_volume(path: Path) -> Any:
     from nibabel.spatialimages import HeaderDataError
 
     try:
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            check_nifti_head(path)
         # nibabel leaves an uncompressed .mgh open.
         return nib.MGHImage.from_bytes(path.read_bytes()) if path.name.lower().endswith(".mgh") else nib.load(path)
     except (*DAMAGE, nib.filebasedimages.ImageFileError, HeaderDataError, MGHError) as error:
@@ -119,11 +121,10 @@ def _axes(path: Path, image: Any, intent: str) -> tuple[int, ...]:
         raise RegbenchError(
             f"`{path}` must be one 2D or 3D image, but its shape is {shape}. Split a series into files of one volume."
         )
-    claimed, size = int(np.prod(shape, dtype=object)) * dtype.itemsize, path.stat().st_size
-    if claimed > size * (DEFLATE if path.name.lower().endswith("z") else 1):
-        raise RegbenchError(
-            f"`{path}` must hold what its header claims, {claimed} bytes of voxels, but has {size}. Copy it again."
-        )
+    try:
+        check_claim(shape, dtype, path.stat().st_size, packed=path.name.lower().endswith("z"))
+    except ValueError as error:
+        raise RegbenchError(f"`{path}` must hold what its header claims, but {error}. Copy it again.") from error
     return axes
 
 

@@ -1,9 +1,11 @@
 """Damaged and malicious input: each is refused with a message that names the file and says what to do."""
 
 import gzip
+import io
 import json
 import os
 import pickle
+import zipfile
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +17,7 @@ from PIL import Image
 from regbench.data import table
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
+from regbench.data.readers.field_file import open_field
 from regbench.system.errors import RegbenchError
 
 
@@ -361,3 +364,66 @@ def test_subjects_to_evaluate_need_labels(tmp_path):
     build(tmp_path, "table", parameters, splits=splits)
     with pytest.raises(RegbenchError, match="subjects of test must have labels, but `s5` has none"):
         build(tmp_path, "table", parameters, splits={**splits, "test": ["s2", "s5"]})
+
+
+def small_machine(monkeypatch, size):
+    """A machine of so little memory that small files are too large for it."""
+    monkeypatch.setattr("regbench.data.readers.damage.affordable", lambda: size)
+
+
+def test_an_honest_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    """Zeros that are there, but take more memory than the machine has."""
+    folder_of(tmp_path)
+    nifti(tmp_path / "images" / "s3.nii.gz", np.zeros((200, 200, 200), np.uint8))
+    np.savez_compressed(tmp_path / "a.npz", vol=np.zeros((200,) * 3, np.uint8), seg=np.zeros((200,) * 3, np.uint8))
+    np.savez_compressed(tmp_path / "field.npz", np.zeros((3, 90, 90, 90), np.float32))
+    nib.save(nib.Nifti1Image(np.zeros((90, 90, 90, 3), np.float32), np.eye(4)), tmp_path / "field.nii.gz")
+    small_machine(monkeypatch, 10**6)
+    with pytest.raises(
+        RegbenchError, match=r"s3\.nii\.gz.*8000000 bytes.*quarter of this machine's memory.*Split, crop"
+    ):
+        build(tmp_path)
+    with pytest.raises(RegbenchError, match=r"a\.npz.*vol\.npy.*8000000 bytes.*quarter of this machine's memory"):
+        build(tmp_path, "arrays", {"path": str(tmp_path / "a.npz"), "images": "vol", "labels": "seg"})
+    for name in ("field.npz", "field.nii.gz"):
+        with pytest.raises(RegbenchError, match=rf"{name}.*8748000 bytes.*quarter of this machine's memory"):
+            open_field(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".nii.gz"])
+def test_a_field_that_claims_terabytes_is_refused_by_its_header(tmp_path, suffix):
+    path = tmp_path / f"field{suffix}"
+    if suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", npy_header((3, 10**5, 10**5, 10**5)))
+    else:
+        header = nib.Nifti1Image(np.zeros((2, 2, 2, 3), np.float32), np.eye(4)).header
+        header.set_data_shape((30000, 30000, 30000, 3))
+        path.write_bytes(gzip.compress(header.binaryblock + bytes(4)))
+    with pytest.raises(RegbenchError, match=r"field.*claims \d+ bytes of numbers"):
+        open_field(path)
+
+
+def npy_header(shape):
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("offset", [1e12, -1.0, np.nan, np.inf])
+def test_voxels_that_begin_far_behind_the_header_are_refused_before_any_is_read(tmp_path, offset):
+    folder_of(tmp_path)
+    path = tmp_path / "images" / "s3.nii.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[108:112] = np.array([offset], np.float32).tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(RegbenchError, match=r"s3\.nii\.gz.*must begin within 16777216 bytes, but vox_offset is"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["table", "voxelmorph_npz"])
+def test_a_list_without_an_end_is_refused(tmp_path, source):
+    given = {"path": "/dev/zero"} if source == "table" else {"path": str(tmp_path), "files": "/dev/zero"}
+    np.savez(tmp_path / "a.npz", vol=np.zeros((9, 9)))
+    with pytest.raises(RegbenchError, match=r"/dev/zero.*more than 268435456 bytes"):
+        build(tmp_path, source, given)
