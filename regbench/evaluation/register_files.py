@@ -104,7 +104,7 @@ def register_files(
     images = [_prepared(part, place, preparation) for part, place in zip((target, source), places, strict=True)]
     try:
         found = register(model, *images)
-    except ValueError as error:  # of a loss or a model that needs larger images
+    except (ValueError, RegbenchError) as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
             f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "
             f"{str(error).rstrip('.')}. Give larger images, or another `--similarity` or `--regularizer`."

@@ -41,7 +41,7 @@ def identity(path: Path) -> Identity:
     here, stored = _here(path), _stored(path)
     if stored is not None and stored["folder"] == here["folder"]:
         return stored  # a folder that others can only read has no lock
-    with waiting(path.with_name(f".{path.name}.lock")):
+    with waiting(path.with_name(f"{path.name}.lock")):
         stored = _stored(path)
         if stored is not None and stored["folder"] == here["folder"]:
             return stored

@@ -102,7 +102,7 @@ def test_given_pairs_replace_all_others():
         ({"train": []}, "train", "must have subjects"),
         ({"train": [1, 2]}, "train", "put it in quotes"),
         ({"seed": -1}, "seed", "integer from 0"),
-        ({"folds": 2, "fold": 0}, "folds", "at least 3"),
+        ({"folds": 2, "fold": 0}, "folds", "must be from 3 to"),
         ({"folds": 4}, "folds", "fold from 0"),
         ({"folds": 4, "fold": 0, "train": 3}, "", "has both"),
     ],

@@ -205,9 +205,6 @@ def test_a_study_is_checked_with_its_components_and_its_folder(tiny, tmp_path):
     (tmp_path / "taken").touch()
     with pytest.raises(RegbenchError, match="must be a folder that can be written"):
         checked({**tiny, "results": str(tmp_path / "taken")}, [path])
-    path.write_text("study: a\nstudy: b\n")
-    with pytest.raises(UsageError, match="study"):
-        checked(tiny, [path])
 
 
 def test_another_users_study_is_named_before_any_job(tiny, tmp_path, monkeypatch):

@@ -146,7 +146,12 @@ def test_the_schema_knows_every_key():
         ("similarities", "lcc", {"window": 8}, ".parameters.window: `lcc`: window must be odd"),
         ("similarities", "lcc", {"window": [9, 9, 9]}, None),  # of a volume
         ("similarities", "lcc", {"window": 301}, None),  # of an image larger than any sample
-        ("similarities", "mi", {"sigma": 0.01, "bins": 16}, ".parameters.sigma: `mi`: bins must be at least 2, sigma"),
+        (
+            "similarities",
+            "mi",
+            {"sigma": 0.01, "bins": 16},
+            ".parameters.sigma: `mi`: bins must be from 2 to 1024, sigma",
+        ),
         ("similarities", "mind", {"dilation": 0}, ".parameters.dilation: `mind`"),
         ("regularizers", "bending", {"spacing": [1.0, 0.0]}, ".parameters.spacing: `bending`: spacing must be"),
         ("regularizers", "grad_l2", {"spacing": [1.0, 1.0, 2.5]}, None),

@@ -52,8 +52,8 @@ def check_grid(source: str, dims: int, shape: Sequence[int], spacing_mm: float, 
         )
     if not FINEST <= spacing_mm <= COARSEST:
         raise RegbenchError(f"{source}: `spacing_mm` must be from {FINEST} to {COARSEST}, but got {spacing_mm}.")
-    if not 2 <= subjects <= MOST_SUBJECTS:
-        raise RegbenchError(f"{source}: `subjects` must be from 2 to {MOST_SUBJECTS}, but got {subjects}.")
+    if not 1 <= subjects <= MOST_SUBJECTS:
+        raise RegbenchError(f"{source}: `subjects` must be from 1 to {MOST_SUBJECTS}, but got {subjects}.")
 
 
 def check_strengths(source: str, seed: int, **strengths: float) -> None:

@@ -153,7 +153,23 @@ def _fetch(url: str, wanted: PublicSet, place: Path) -> None:
         unpacked = Path(temporary) / "unpacked"
         try:
             with tarfile.open(archive) as tar:
-                tar.extractall(unpacked, filter="data")  # refuses paths and links that lead outside
+                _check_members(tar, unpacked)
+                if hasattr(tarfile, "data_filter"):
+                    tar.extractall(unpacked, filter="data")
+                else:  # Python before 3.11.4
+                    tar.extractall(unpacked)
         except tarfile.TarError as error:
             raise RegbenchError(f"`{url}` must be a tar archive, but got: {error}. Nothing was kept.") from error
         unpacked.replace(place)
+
+
+def _check_members(tar: tarfile.TarFile, folder: Path) -> None:
+    """Refuse links, devices and paths that lead outside of `folder`.
+
+    Raises:
+        tarfile.TarError: naming one.
+    """
+    for member in tar:
+        inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not (member.isfile() or member.isdir()) or not inside:
+            raise tarfile.TarError(f"`{member.name}` is a link or leads outside")

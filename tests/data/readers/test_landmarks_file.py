@@ -32,7 +32,7 @@ def test_points_come_in_the_order_of_the_axes(tmp_path, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("1 2 3\n4 5 6\n", "line 1: must be 3 voxel coordinates, parted by commas"),
+        ("1 2 3\n4 5\n", "line 2: must be 3 voxel coordinates, parted by commas"),
         ("1,2\n", "line 1: must be 3"),
         (",X,Y\n1,59,72\n", "line 1: 3 columns must be called x, y, z"),
         ("x,y,z,i,j,k\n1,2,3,4,5,6\n", "line 1: 3 columns must be called x, y, z"),
@@ -45,11 +45,11 @@ def test_points_come_in_the_order_of_the_axes(tmp_path, text):
         ("nan,nan,nan\n1,2,3\n", "line 1: must be 3"),
         ("1,2,inf\n", "line 1: must be 3"),
         ("1,2,x\n", "line 1: must be 3"),
-        ("1,5;2,5;3,5\n", "line 1: must be 3"),
+        ("1,5;2,5;3,5;4,5\n", "line 1: must be 3"),
         ("x_mm,y_mm,z_mm\n1,2,3\n", r"line 1: landmarks must be voxel coordinates.*'x_mm, y_mm, z_mm'.*inverse"),
         ("x (mm),y (mm),z (mm)\n1,2,3\n", "line 1: landmarks must be voxel"),
         ("L,P,S world\n1,2,3\n", "line 1: landmarks must be voxel"),
-        ("# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n", "line 1: 3 columns must"),
+        ("# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n", "line 1: must be 3"),
         ("", "must have a row of 3 voxel coordinates for each landmark, but has none"),
         ("x,y,z\n", "has none"),
         ("\x00\x00,1,2\n", "line 1"),
@@ -79,6 +79,8 @@ def test_points_of_a_picture_are_counted_from_its_top(tmp_path):
 
 def test_an_encoding_or_a_folder_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n", encoding="utf-16")
-    for path in (tmp_path / "a.csv", tmp_path, tmp_path / "no.csv"):
-        with pytest.raises(RegbenchError, match="must be a readable CSV of landmarks"):
+    assert read_landmarks(tmp_path / "a.csv", 2).tolist() == [[1, 2]]
+    (tmp_path / "b.csv").write_text("x,y,größe\n1,2,3\n", encoding="latin-1")
+    for path in (tmp_path / "b.csv", tmp_path, tmp_path / "no.csv"):
+        with pytest.raises(RegbenchError, match=rf"`{path}`.* must be a CSV of landmarks"):
             read_landmarks(path, 2)
