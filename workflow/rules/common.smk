@@ -41,7 +41,9 @@ if not workflow.configfiles:
 try:
     if workflow.is_main_process:
         for path in workflow.configfiles:
-            read_yaml(Path(path))  # refuses what Snakemake's reader lets pass, such as a key given twice
+            read_yaml(
+                Path(path)
+            )  # refuses what Snakemake's reader lets pass, such as a key given twice
     update_config(config, typed(workflow.config_settings.config))
     if workflow.is_main_process:
         STUDY = checked(config, workflow.configfiles)
