@@ -131,7 +131,7 @@ def test_many_values_are_limited(tmp_path):
         (("datasets", 0, "parameters", "coarse_mm"), 1e300, "datasets[0].parameters.coarse_mm: mni152"),
         (("datasets", 0, "parameters", "seed"), -1, "datasets[0].parameters.seed: mni152"),
         (("study",), "m" * 300, "study: string should have at most 64 characters"),
-        (("description",), "m" * 10**5, "description: string should have at most 10000 characters"),
+        (("description",), "m" * 10**6, "description: string should have at most 100000 characters"),
         (("tracking",), {"uri": "gopher://x/y"}, "tracking.uri: must begin with one of http://"),
         (("tracking",), {"uri": "htp://x:5000"}, "tracking.uri: must begin with one of http://"),
         (("tracking",), {"uri": "sqlite:/x"}, "tracking.uri: must begin with one of http://"),
