@@ -89,7 +89,7 @@ def _search(study: Study, dataset: str, method: Method, number: int, replicate: 
 
 
 def _trial(number: int, cell: int) -> dict[str, Any]:
-    lam = float(f"{10 ** (-1.7 + 0.1 * cell + 0.4 * number):.6g}")
+    lam = float(f"{min(10 ** (-1.7 + 0.1 * cell + 0.4 * number), 1.0):.6g}")  # inside the range of the config
     found = {"number": number, "lam": lam, "status": "complete", "reason": "", "dice": _dice(cell) - 0.01 * number}
     return found | {"ndv_percent": 0.4 / (1 + number), "curve": {"step": list(range(1, 11)), **_curve(10)}}
 
