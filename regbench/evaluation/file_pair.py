@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Header
-from regbench.data.preprocessing.intensity import Kind
+from regbench.data.preprocessing.preparation import Preparation
 from regbench.data.readers.image_file import ImageFile
 from regbench.data.space import Space
 from regbench.data.subject import all_finite
@@ -39,22 +39,6 @@ class Placed(NamedTuple):
     def spacing_mm(self) -> Array:
         """Of each axis."""
         return np.asarray(np.linalg.norm(self.affine[:-1, :-1], axis=0))
-
-
-class Preparation(NamedTuple):
-    """How an image becomes what a model sees; for a trained model, as its study did it.
-
-    Attributes:
-        spacing_mm: of the model's grid, axis by axis; the fixed image's own if None.
-        orientation: ``RAS``: the grid's axes run right, front and top; ``keep``: as the fixed array's.
-        intensity, percentiles, window: see `regbench.data.preprocessing.intensity.normalise`.
-    """
-
-    spacing_mm: tuple[float, ...] | None = None
-    orientation: Literal["RAS", "keep"] = "RAS"
-    intensity: Kind = "percentile"
-    percentiles: tuple[float, float] = (0.5, 99.5)
-    window: tuple[float, float] | None = None
 
 
 def read_pair(fixed: Path, moving: Path, by: Literal["header", "centre"]) -> tuple[Placed, Placed]:

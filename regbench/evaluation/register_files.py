@@ -12,11 +12,12 @@ from torch import nn
 from regbench.data.native import Header
 from regbench.data.nifti import displacement_name, write_displacement, write_nifti, write_vectors
 from regbench.data.preprocessing.intensity import normalise
+from regbench.data.preprocessing.preparation import Preparation
 from regbench.data.preprocessing.resample import resample
 from regbench.data.readers.image_file import ImageFile, stem
 from regbench.data.readers.subject_files import labels_on_image
 from regbench.data.space import Space, displacement_to_native
-from regbench.evaluation.file_pair import Placed, Preparation, plane, read_pair, spaces
+from regbench.evaluation.file_pair import Placed, plane, read_pair, spaces
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model, register
 from regbench.spatial.determinant import jacobian_determinant
@@ -56,10 +57,7 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
     if stored.dims != dims:
         raise RegbenchError(f"`{fixed}` must have the {stored.dims} dimensions of `{path}`, but has {dims}.")
-    preparation: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in stored.preparation.items()
-    }
-    return model, Preparation(**preparation)
+    return model, stored.preparation
 
 
 def register_files(

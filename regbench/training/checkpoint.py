@@ -4,13 +4,14 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, Self, TypedDict
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
+from regbench.data.preprocessing.preparation import Preparation
 from regbench.losses.objective import objective
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec, TrainSpec
@@ -35,8 +36,19 @@ class Checkpoint(BaseModel):
     regularizer: ComponentSpec
     lam: float | None = Field(gt=0, allow_inf_nan=False)
     dims: Literal[2, 3]
-    preparation: dict[str, JsonValue]
+    preparation: Preparation
     weights: dict[str, Tensor] | None  # None where the run failed before it had any
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        spacing, _, kind, percentiles, window = self.preparation
+        if spacing is not None and len(spacing) != self.dims:
+            raise ValueError(f"preparation.spacing_mm must have {self.dims} numbers, but has {len(spacing)}")
+        if percentiles[0] >= percentiles[1] or (window is not None and window[0] >= window[1]):
+            raise ValueError("preparation.percentiles and preparation.window must rise")
+        if kind == "window" and window is None:
+            raise ValueError("preparation.window must have two numbers, as its intensity is `window`")
+        return self
 
 
 def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weights | None) -> None:

@@ -112,6 +112,13 @@ WRONG = {
     "a weight a word": ({"weights": {"a": "b"}}, r"weights\.a: Input should be an instance of Tensor"),
     "no weights": ({"weights": {}}, r"must be \(.*\), as its model says, but is nothing"),
     "other weights": ({"weights": {"a": torch.zeros(3)}}, r"weight `a` must be nothing, as .*, but is \(3,\)"),
+    "preparation unknown": ({"preparation": {"spacings": [1.0, 1.0]}}, r"preparation\.spacings: Extra inputs"),
+    "spacing of 0": ({"preparation": {"spacing_mm": [0.0, 1.0]}}, r"spacing_mm\..*greater than 0"),
+    "spacing of three axes": ({"preparation": {"spacing_mm": [1.0] * 3}}, r"spacing_mm must have 2 numbers, but has 3"),
+    "percentiles that fall": ({"preparation": {"percentiles": [99, 1]}}, r"must rise"),
+    "no window": ({"preparation": {"intensity": "window"}}, r"window must have two numbers"),
+    "a window of NaN": ({"preparation": {"window": [0.0, math.nan]}}, r"window\..*finite number"),
+    "intensity a command": ({"preparation": {"intensity": "rm"}}, r"preparation\.intensity: Input should be"),
     "preparation a tensor": ({"preparation": {"spacing_mm": torch.ones(2)}}, r"preparation\.spacing_mm"),
     # 2.6e14 numbers: refused by their shapes, before any memory is asked for.
     "a huge model": (
