@@ -3,14 +3,14 @@
 `make fuzz` runs the same with more examples.
 """
 
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nibabel as nib
 import numpy as np
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from torch import nn
@@ -18,13 +18,6 @@ from torch import nn
 from regbench.evaluation.register_files import register_files
 from regbench.system.errors import RegbenchError
 
-FUZZ = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "30")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.generate],
-)
 STEPS = st.sampled_from([1.0, 1.0, 1.0, 2.0, 0.5])
 SHAPES = st.sampled_from(
     [(6, 7, 5), (5, 5, 5), (6, 7, 1), (1, 6, 7), (6, 1, 7), (6, 7), (6, 7, 5, 1), (6, 7, 5, 2), (2, 2, 2)]

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from regbench.cli.main import main
-from regbench.data.preprocessing.preparation import Preparation, read_pair
+from regbench.data.preprocessing.preparation import Preparation
+from regbench.evaluation.file_pair import read_pair
 from regbench.evaluation.register_files import model_for, register_files
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec

@@ -4,14 +4,14 @@ Nothing else ever leaves them: no traceback, no refusal without a key. `make fuz
 """
 
 import copy
-import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, TypeAdapter
 from tiny_study import TINY
@@ -23,14 +23,6 @@ from regbench.models import AFFINE_MODELS, MODELS
 from regbench.study.components import parameters
 from regbench.study.load import json_schema
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
-FUZZ = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.generate],
-)
 # Of one mistake: a key of the config, then what is wrong with it; or the file, dataset, study or subject by name.
 NAMED = re.compile(r"^  [A-Za-z(0-9_'-][^:]*: ", re.MULTILINE)
 ELSEWHERE = re.compile(r"regbench: (config|dataset|study|subject|preprocessing|`)")

@@ -1,19 +1,12 @@
 """Text that breaks what takes it for something else than text."""
 
-import os
 import string
 
-from hypothesis import HealthCheck, Phase, example, given, settings
+from fuzzing import fuzz
+from hypothesis import Phase, example, given
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
-FUZZ = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.explicit, Phase.generate, Phase.shrink],
-)
+FUZZ = fuzz(60, Phase.explicit, Phase.shrink)
 # A name of every kind that a tool reads as something: a path, a pattern, a word of a shell, a formula.
 NASTY = [
     *string.printable, "", ".", "..", "...", "~", "~root", "-rf", "--help", "a/b", "../../up", "/etc/passwd", "a\\b",

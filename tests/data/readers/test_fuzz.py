@@ -6,7 +6,6 @@
 import gzip
 import io
 import json
-import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +13,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from data_files import brain, learn2reg_folder, nifti
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import CUT, EDITS, FUZZ, damaged
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -25,26 +25,6 @@ from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.npz import read_npz
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
-FUZZ = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.generate],
-)
-EDITS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=8)
-CUT = st.one_of(st.just(1.0), st.floats(0, 1))
-
-
-def damaged(content: bytes, edits: list[tuple[int, int]], cut: float, head: int = 400) -> bytes:
-    """Bytes changed, most of them in the header, and the end cut off."""
-    found = bytearray(content[: int(len(content) * cut)])
-    for number, (place, value) in enumerate(edits):
-        if found:
-            found[place % (min(head, len(found)) if number % 4 else len(found))] = value
-    return bytes(found)
 
 
 def images() -> dict[str, bytes]:

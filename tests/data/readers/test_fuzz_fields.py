@@ -5,7 +5,6 @@
 
 import gzip
 import io
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,8 @@ from tempfile import TemporaryDirectory
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from fuzzing import CUT, EDITS, FUZZ, damaged
+from hypothesis import given
 from hypothesis import strategies as st
 from made_images import pair
 
@@ -23,30 +23,11 @@ from regbench.models.classical.fields import fields
 from regbench.models.classical.simple_itk import simple_itk
 from regbench.system.errors import RegbenchError
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
-FUZZ = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    database=None,
-    phases=[Phase.generate],
-)
-EDITS = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), max_size=8)
-CUT = st.one_of(st.just(1.0), st.floats(0, 1))
 FORMS = st.sampled_from(["auto", "l2r", "itk", "nifti"])
 SHAPE = (5, 6, 7)
 IMAGE = np.zeros(SHAPE, np.float32)
 IMAGES = pair(IMAGE, IMAGE, (1.0, 1.0, 1.0))
 FIELD = np.random.default_rng(0).normal(size=(3, *SHAPE)).astype(np.float32)
-
-
-def damaged(content: bytes, edits: list[tuple[int, int]], cut: float) -> bytes:
-    """Bytes changed, most of them in the header, and the end cut off."""
-    found = bytearray(content[: int(len(content) * cut)])
-    for number, (place, value) in enumerate(edits):
-        if found:
-            found[place % (min(400, len(found)) if number % 4 else len(found))] = value
-    return bytes(found)
 
 
 def judged(path: Path, form: str) -> np.ndarray | None:
