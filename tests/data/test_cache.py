@@ -18,8 +18,8 @@ from regbench.system.files import file_sha256, read_json, write_json
 IDS = [f"s{number}" for number in range(8)]
 
 
-def source(broken=None):
-    """Eight subjects of 8 x 8; `broken` changes the third."""
+def source(broken=None, more=None):
+    """Eight subjects of 8 x 8; `broken` changes the third, `more` are further arrays of each."""
 
     def make():
         for number, name in enumerate(IDS):
@@ -27,13 +27,13 @@ def source(broken=None):
             labels = np.ones((8, 8), np.uint8)
             if number == 2 and broken:
                 image, labels = broken(image, labels)
-            yield Subject(name, image, labels)
+            yield Subject(name, image, labels, **(more or {}))
 
     return Source(tuple(IDS), (8, 8), (1.0, 2.0), {1: "all"}, "made up", (), make)
 
 
-def build(folder, monkeypatch, broken=None, **changes):
-    monkeypatch.setattr(module, "DATASETS", {**data.DATASETS, "made": lambda: source(broken)})
+def build(folder, monkeypatch, broken=None, more=None, **changes):
+    monkeypatch.setattr(module, "DATASETS", {**data.DATASETS, "made": lambda: source(broken, more)})
     spec = {
         "id": "d",
         "source": "made",
@@ -204,6 +204,32 @@ def test_a_flipped_byte_is_found_by_the_first_reader_of_its_subject(tmp_path, mo
                 continue
             with pytest.raises(RegbenchError, match=rf"{name}\.npy`, subject `{hit}`.*altered or damaged. Delete"):
                 read(given)
+
+
+@pytest.mark.parametrize("name", ["forward", "inverse", "landmarks"])
+def test_a_flipped_byte_changes_no_truth_and_no_landmark(tmp_path, monkeypatch, name):
+    """A true displacement is read with its pair, landmarks with the dataset: each pair is refused, or as it was."""
+    field = np.random.default_rng(1).normal(size=(2, 8, 8)).astype(np.float32) * 0.1
+    more = {"forward": field, "inverse": -field, "landmarks": np.array([[1.0, 2.0], [3.0, 4.5]])}
+    build(tmp_path, monkeypatch, more=more, pairs={"test": 6})
+    sound = load(tmp_path)
+    right = {pair: sound.pair(*pair) for pair in sound.pairs("test")}
+    path, random, refused = tmp_path / f"{name}.npy", np.random.default_rng(0), 0
+    whole = path.read_bytes()
+    for place in random.integers(128, len(whole), 30):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(random.integers(8))
+        path.write_bytes(content)
+        for pair, wanted in right.items():
+            try:
+                found = load(tmp_path).pair(*pair)
+            except RegbenchError as error:
+                assert f"{name}.npy" in str(error)  # noqa: PT017 - some pairs do not need what was flipped
+                refused += 1
+                continue
+            assert np.array_equal(found.truth, wanted.truth)
+            assert np.array_equal(found.fixed_landmarks, wanted.fixed_landmarks)
+    assert refused == 180 if name == "landmarks" else refused >= 10, "three of eight subjects are tested"
 
 
 def test_a_manifest_of_other_splits_or_pairs_is_refused(tmp_path, monkeypatch):

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from regbench.report.analyze import joined
 from regbench.system.errors import RegbenchError
 from regbench.system.parquet import read_table, write_table
 
 
-def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+@pytest.mark.parametrize("read", [read_table, lambda path: joined([path])], ids=["read_table", "rows of all runs"])
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path, read):
     path, random = tmp_path / "a.parquet", np.random.default_rng(0)
     frame = pd.DataFrame({"dice": random.random(200), "fixed": [f"s{n}" for n in range(200)]})
     write_table(path, frame)
@@ -19,7 +21,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
         content[random.integers(len(whole))] ^= 1 << int(random.integers(8))
         path.write_bytes(content)
         try:
-            found = read_table(path)
+            found = read(path)
         except RegbenchError:
             refused += 1
             continue
