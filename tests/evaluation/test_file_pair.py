@@ -6,28 +6,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
-import torch
 from data_files import nifti
+from made_images import Constant
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from torch import nn
 
 from regbench.cli.main import main
 from regbench.evaluation.register_files import register_files
 from regbench.system.errors import RegbenchError
-
-
-class Constant(nn.Module):
-    """Moves everything by so many voxels of the model's grid along its first axis."""
-
-    def __init__(self, voxels=0.0):
-        super().__init__()
-        self.voxels = nn.Parameter(torch.tensor(voxels))
-
-    def forward(self, fixed, moving):
-        u = torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:])
-        u[:, 0] = self.voxels.detach()
-        return u
 
 
 def picture(shape, seed=0):

@@ -6,8 +6,8 @@ import pytest
 import SimpleITK
 import torch
 from data_files import read_displacement
+from made_images import Constant
 from scipy.ndimage import gaussian_filter
-from torch import nn
 
 from regbench.cli.main import main
 from regbench.data.preprocessing.preparation import Preparation
@@ -20,19 +20,6 @@ from regbench.training.checkpoint import FORMAT, load_checkpoint, read_checkpoin
 
 SHIFT = 3.0  # mm
 PARTS = {"similarity": "mse", "regularizer": "grad_l2"}
-
-
-class Constant(nn.Module):
-    """Moves everything by so many voxels of the model's grid along its first axis."""
-
-    def __init__(self, voxels: float) -> None:
-        super().__init__()
-        self.voxels = nn.Parameter(torch.tensor(voxels))
-
-    def forward(self, fixed, moving):
-        u = torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:])
-        u[:, 0] = self.voxels.detach()
-        return u
 
 
 def picture(shape, seed=0):

@@ -1,7 +1,9 @@
-"""Smooth images with structure everywhere, and pairs of them."""
+"""Smooth images with structure everywhere, pairs of them, and a model whose answer is known."""
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from regbench.data.cache import Pair
 
@@ -18,3 +20,16 @@ def blobs(shape, seed=0):
 def pair(fixed, moving, spacing):
     labels = np.zeros(fixed.shape, np.int32)
     return Pair(fixed, moving, labels, labels, None, spacing)
+
+
+class Constant(nn.Module):
+    """Moves everything by so many voxels of the model's grid along its first axis."""
+
+    def __init__(self, voxels: float = 0.0) -> None:
+        super().__init__()
+        self.voxels = nn.Parameter(torch.tensor(voxels))
+
+    def forward(self, fixed, moving):
+        u = torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:])
+        u[:, 0] = self.voxels.detach()
+        return u
