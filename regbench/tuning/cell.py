@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from regbench.data.cache import Dataset, load
+from regbench.data.cache import Dataset
 from regbench.evaluation.run_rows import evaluate_run
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
@@ -32,13 +32,13 @@ EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each
 
 
 def run_cells(
-    study: Study, dataset: str, methods: Sequence[str], *, threads: int = 1, save_every: float, bar: bool = False
+    study: Study, data: Dataset, methods: Sequence[str], *, threads: int = 1, save_every: float, bar: bool = False
 ) -> None:
     """Do every stage of some cells, one cell after the other; what is finished already is not done again.
 
     Args:
         study: with the cells.
-        dataset: id of the dataset.
+        data: prepared dataset of the study.
         methods: ids of methods with a lambda.
         threads: of the CPU.
         save_every: seconds between two writes of a training's state.
@@ -52,11 +52,10 @@ def run_cells(
             raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
     gpu_lease.lease(study.config.training.device)
     device.set_up(threads)
-    data = load(study.layout.data(dataset))
     for method in methods:
-        with owning(study.layout.cell_owner(dataset, method), f"cell {method}"):
-            tune(study, dataset, method, data, bar=bar)
-            final_runs(study, dataset, method, data, save_every=save_every, bar=bar)
+        with owning(study.layout.cell_owner(data.id, method), f"cell {method}"):
+            tune(study, data.id, method, data, bar=bar)
+            final_runs(study, data.id, method, data, save_every=save_every, bar=bar)
 
 
 def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:
