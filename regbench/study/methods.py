@@ -23,7 +23,7 @@ NO_NUMBER: Mapping[str, bool | set[str]] = {
     "tracking": True,
     "tuning": {"trials_per_job"},
     "results": True,
-    "one_job_per_cell": True,
+    "one_job_per": True,
 }
 
 
@@ -183,7 +183,14 @@ class Study:
     def one_job(self, method: str) -> bool:
         """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
         known = self.method(method)
-        return known.tuned and (self.config.one_job_per_cell or not known.needs_training)
+        return known.tuned and (self.config.one_job_per != "stage" or not known.needs_training)
+
+    def job_of_cells(self, method: str) -> tuple[str, int]:
+        """What the job of a whole cell is called, and how many cells it does: one, or one of each similarity."""
+        known = self.method(method)
+        if self.config.one_job_per != "regularizer" or known.model is None or known.regularizer is None:
+            return method, 1
+        return f"{known.model.id}.{known.regularizer.id}", len(self.config.grid.similarities)
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """(dataset, method, seed) of every run of the study."""
