@@ -61,6 +61,7 @@ class Source:
         groups: subject to group (a person with several scans); whoever is missing is a group of one.
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
+        true_maps: whether every subject has `forward` and `inverse`.
         given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
     """
 
@@ -75,6 +76,7 @@ class Source:
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
     remarks: Sequence[str] = ()
+    true_maps: bool = False
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())

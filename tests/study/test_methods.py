@@ -47,3 +47,22 @@ def test_what_a_study_has_not_is_named(tiny):
             study.method(name)
     with pytest.raises(UsageError, match="`brain` is not in study `tiny`; did you mean `brains`"):
         study.dataset("brain")
+
+
+@pytest.mark.parametrize(
+    ("tracking", "variable", "words"),
+    [
+        ({}, "http://me:secret@lab:5000", "MLFLOW_TRACKING_URI is set (http://***@lab:5000) and not used: the config"),
+        ({}, "", ""),
+        ({}, None, ""),
+        ({"uri": "http://other:5000"}, "http://lab:5000", ""),
+        ({"enabled": False}, "http://lab:5000", ""),
+    ],
+)
+def test_a_tracking_uri_of_the_environment_is_not_used_in_silence(tiny, tracking, variable, words):
+    study = Study(load({**tiny, "tracking": tracking}))
+    said = study.unused_uri({} if variable is None else {"MLFLOW_TRACKING_URI": variable})
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
+    assert "secret" not in said
+    assert not words or f"runs go to sqlite:///{study.config.results}/mlflow.db" in said
