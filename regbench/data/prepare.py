@@ -123,9 +123,10 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
         RegbenchError: if they are impossible.
     """
     splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
-    wanted = spec.pairs
     used = {
-        key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)
+        key: pairs(
+            splits[key], spec.pairs.get(key), spec.id, key, given=source.given_pairs, most=spec.most_pairs.get(key)
+        )
         for key in ("validation", "test")
     }
     train = [list(pair) for pair in source.given_pairs if set(pair) <= set(splits["train"])]

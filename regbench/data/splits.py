@@ -12,6 +12,8 @@ from regbench.system.names import nfc
 NAMES = ("train", "validation", "test")
 EXTRA = ("seed", "folds", "fold")
 MOST_FOLDS = 10_000
+DEFAULT = {"train": "rest", "validation": 0.1, "test": 0.2}  # of a dataset without splits, and not given by the data
+FEWEST = 2  # subjects of a split: they make a pair
 Splits = dict[str, list[str]]
 
 
@@ -27,9 +29,10 @@ def split(
 
     Args:
         ids: all subjects.
-        wanted: for each of train, validation and test a count, a share (0.2), a list of ids, ``given`` (whom the data's
-            authors put there; the default where there are any) or ``rest``; or ``folds`` and ``fold`` (fold k is the
-            test, the next one the validation, the others train). ``seed`` for the draw.
+        wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
+            ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
+            ``fold`` (fold k is the test, the next one the validation, the others train). ``seed`` for the draw. With
+            none of these, `DEFAULT` holds for the splits that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
@@ -38,6 +41,8 @@ def split(
         RegbenchError: naming the dataset and the key.
     """
     groups = {name: (groups or {}).get(name, name) for name in ids}
+    if not any(key in wanted for key in (*NAMES, "folds", "fold")):
+        wanted = {**wanted, **{key: part for key, part in DEFAULT.items() if key not in (given or {}).values()}}
     given, where = given or {}, f"dataset `{dataset}`: splits"
     for key, message in mistakes(wanted):
         raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
@@ -109,8 +114,11 @@ def pairs(
     seed: int = 0,
     *,
     given: Sequence[tuple[str, str]] = (),
+    most: int | None = None,
 ) -> list[list[str]]:
     """Ordered pairs (fixed, moving) of a split: all of them (or all that are given), or `count` drawn with the seed.
+
+    Where there is no count and there are more than `most`, that many are drawn.
 
     Raises:
         RegbenchError: if there are fewer than asked for, or a given pair is half inside the split.
@@ -123,6 +131,8 @@ def pairs(
                 f"splits.{key}. Put both there, or neither."
             )
     every = inner or [list(pair) for pair in permutations(names, 2)]
+    if count is None and most is not None and len(every) > most:
+        count = most
     if count is None:
         return every
     if count > len(every):
@@ -186,9 +196,21 @@ def _draw(
             members = [name for name in allowed if groups[name] == group]
             if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
                 chosen += members
+        if isinstance(wanted[key], float) and len(chosen) < FEWEST:
+            chosen = _fewest(allowed, free, groups)
         _check_count(wanted[key], count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
         splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
+
+
+def _fewest(allowed: Sequence[str], free: Sequence[str], groups: Mapping[str, str]) -> list[str]:
+    """The first whole groups that have the fewest subjects of a split, or all there are."""
+    chosen: list[str] = []
+    for group in dict.fromkeys(groups[name] for name in allowed):
+        members = [name for name in free if groups[name] == group]
+        if len(chosen) < FEWEST and all(name in allowed for name in members):
+            chosen += members
+    return chosen
 
 
 def _check_count(wanted: Any, count: int, allowed: int, chosen: int, where: str, *, of: int) -> None:
@@ -225,5 +247,8 @@ def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
                 raise RegbenchError(
                     f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
                 )
-        if len(names) < 2:
-            raise RegbenchError(f"{where}.{key} must have at least 2 subjects to make a pair.")
+        if len(names) < FEWEST:
+            count = sum(map(len, splits.values()))
+            raise RegbenchError(
+                f"{where}.{key} must have at least {FEWEST} subjects to make a pair, but has {len(names)} of {count}."
+            )

@@ -39,6 +39,13 @@ from regbench.study.config_values import (
     tracking_uri,
 )
 
+# Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
+SHORT = {
+    "data": ("datasets",),
+    "similarities": ("grid",),
+    "regularizers": ("grid",),
+    "steps": ("training", "tuning", "seeds", "lambdas"),
+}
 PRUNE_AT = (0.25, 0.5)
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
@@ -90,6 +97,9 @@ class DatasetConfig(Strict):
     )
     pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
         default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
+    )
+    most_pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
+        default_factory=dict, description="where a split makes more pairs than this, so many are drawn"
     )
     preprocessing: dict[str, Any] = Field(
         default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"

@@ -62,6 +62,7 @@ class PrepareSpec(Spec):
     parameters: Parameters = {}
     splits: Parameters = {}
     pairs: Mapping[str, int] = {}
+    most_pairs: Mapping[str, int] = {}
     preprocessing: Parameters = {}
     code: str
 
