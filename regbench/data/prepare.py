@@ -122,7 +122,9 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
+    splits = split(
+        source.ids, spec.splits, spec.id, groups=source.groups, given=source.given, only_tested=spec.only_tested
+    )
     wanted = spec.pairs
     used = {
         key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)

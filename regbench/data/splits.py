@@ -22,6 +22,7 @@ def split(
     *,
     groups: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
+    only_tested: bool = False,
 ) -> Splits:
     """Subjects of each split; never one subject, nor two of one group, on two sides.
 
@@ -33,19 +34,20 @@ def split(
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
+        only_tested: there is a test alone, whoever the data's authors trained with.
 
     Raises:
         RegbenchError: naming the dataset and the key.
     """
     groups = {name: (groups or {}).get(name, name) for name in ids}
-    given, where = given or {}, f"dataset `{dataset}`: splits"
+    given, where = {} if only_tested else given or {}, f"dataset `{dataset}`: splits"
     for key, message in mistakes(wanted):
         raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
     shuffled = [ids[i] for i in np.random.default_rng(wanted.get("seed", 0)).permutation(len(ids))]
     if "folds" in wanted:
         splits = _folds(shuffled, wanted, groups)
     else:
-        splits = _fixed(ids, wanted, given, where)
+        splits = _fixed(ids, {"train": [], "validation": [], **wanted} if only_tested else wanted, given, where)
         _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
     _check(splits, groups, where)
     return {key: splits[key] for key in NAMES}
@@ -225,5 +227,5 @@ def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
                 raise RegbenchError(
                     f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
                 )
-        if len(names) < 2:
+        if names and len(names) < 2:
             raise RegbenchError(f"{where}.{key} must have at least 2 subjects to make a pair.")

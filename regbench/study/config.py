@@ -96,6 +96,14 @@ class DatasetConfig(Strict):
     )
 
 
+class OnlyTested(DatasetConfig):
+    """A dataset on which no run is trained."""
+
+    splits: dict[str, Any] = Field(
+        default_factory=lambda: {"test": "rest"}, description="test: a count, a share, a list of subjects or `rest`"
+    )
+
+
 class Grid(Strict):
     """Every similarity with every regularizer: one cell each."""
 
@@ -324,6 +332,17 @@ class Config(Strict):
     datasets: Annotated[
         tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    test_sets: Annotated[tuple[OnlyTested, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="further datasets that are only tested (`evaluate_on`): all their subjects, or those of `splits`",
+    )
+    evaluate_on: Annotated[tuple[Id, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
+        "without training",
+    )
     models: Components
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(

@@ -103,13 +103,24 @@ class Study:
         uri = self.config.tracking.uri or ""
         return without_password(uri) != uri
 
+    def transfers(self) -> Iterator[tuple[str, str, str]]:
+        """(dataset, method, tested set): the cells whose runs are evaluated on other data than they were trained on."""
+        for dataset in self.config.datasets:
+            for method in self.methods:
+                for other in self.tested_elsewhere(dataset.id) if method.tuned else ():
+                    yield dataset.id, method.id, other
+
+    def tested_elsewhere(self, dataset: str) -> list[str]:
+        """The other data on which the runs of a dataset are evaluated too."""
+        return [other for other in self.config.evaluate_on if other != dataset]
+
     def dataset(self, name: str) -> DatasetConfig:
-        """The dataset called `name`.
+        """The dataset or test set called `name`.
 
         Raises:
             UsageError: if the study has none of that name.
         """
-        known = {dataset.id: dataset for dataset in self.config.datasets}
+        known = {dataset.id: dataset for dataset in (*self.config.datasets, *self.config.test_sets)}
         if name not in known:
             raise UsageError(f"dataset `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
         return known[name]

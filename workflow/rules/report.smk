@@ -11,9 +11,11 @@ rule analyze:
             for method in CELLS
             for replicate in range(REPLICATES)
         ],
+        transfers=[LAYOUT.transfer(*cell) for cell in STUDY.transfers()],
     output:
         LAYOUT.rows,
         LAYOUT.summary,
+        [LAYOUT.transfer_rows] if STUDY.config.evaluate_on else [],
     log:
         LAYOUT.log("analyze"),
     conda:
