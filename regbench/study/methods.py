@@ -98,6 +98,13 @@ class Study:
         )
 
     @property
+    def optional_tables(self) -> set[str]:
+        """Those of `report_files.OPTIONAL` that the study has."""
+        several = len(self.config.datasets) > 1 or len(self.config.models) > 1
+        known = {"controls": self.config.controls, "transfer": any(self.transfers()), "lambda_transfer": several}
+        return {name for name, there in known.items() if there}
+
+    @property
     def has_password(self) -> bool:
         """Whether the config's tracking URI holds credentials."""
         uri = self.config.tracking.uri or ""

@@ -57,7 +57,7 @@ HEAD = Head(STUDY, logger.warning)
 CONFIG_FILE = str(LAYOUT.config)
 REPLICATES = STUDY.config.tuning.replicates
 CELLS = [method for method in STUDY.methods if method.tuned]
-TABLES = report_files.table_names(controls=STUDY.config.controls)
+TABLES = report_files.table_names(STUDY.optional_tables)
 FIGURES = report_files.figure_names()
 
 if workflow.is_main_process:

@@ -40,7 +40,7 @@ rule report:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         [
             LAYOUT.tables / name
-            for name in report_files.beside_tables(controls=STUDY.config.controls)
+            for name in report_files.beside_tables(STUDY.optional_tables)
         ],
         [LAYOUT.figures / name for name in report_files.beside_figures()],
         [
