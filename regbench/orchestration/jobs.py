@@ -131,11 +131,9 @@ def processes(jobs: Iterable[Job]) -> Counter[str]:
 
 def of_study(study: Study) -> list[Job]:
     """All jobs but the closing ones (analyze, report, track)."""
-    jobs: list[Job] = []
+    jobs = [of_dataset(study, dataset.id)[0] for dataset in (*study.config.datasets, *study.config.test_sets)]
     for dataset in study.config.datasets:
-        prepare, runtime = of_dataset(study, dataset.id)
-        jobs.append(prepare)
         for method in study.methods:
             jobs += of_cell(study, dataset.id, method.id)
-        jobs.append(runtime)
-    return jobs + [of_dataset(study, dataset.id)[0] for dataset in study.config.test_sets]
+        jobs.append(of_dataset(study, dataset.id)[1])
+    return jobs

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
@@ -83,14 +84,15 @@ def _transfers_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
         text[header(metric, form)] = scores
     text[header("rank", form)] = [NONE if pd.isna(rank) else str(rank) for rank in frame["rank"]]
     digits = METRICS[leading].digits
-    text[header("against_own", form)] = [
-        escape(NONE, form) if pd.isna(row["difference"]) else escape(_against(row, digits), form)
-        for row in rows_of(frame)
-    ]
+    text[header("against_own", form)] = [escape(_against(row, digits), form) for row in rows_of(frame)]
     return text
 
 
 def _against(row: Row, digits: int) -> str:
+    if not isinstance(row["verdict"], str):
+        return NONE
+    if np.isnan(row["low"]):
+        return row["verdict"]
     return f"{row['difference']:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}], {row['verdict']}"
 
 
