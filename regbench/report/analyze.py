@@ -72,7 +72,12 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells) for dataset, part in by_dataset.items()},
-        "warnings": caveats(entries, manifests, steps=(study.config.tuning.steps, study.config.training.steps)),
+        "warnings": caveats(
+            entries,
+            manifests,
+            steps=(study.config.tuning.steps, study.config.training.steps),
+            masks_used=study.uses_masks,
+        ),
     }
 
 

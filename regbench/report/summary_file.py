@@ -38,6 +38,8 @@ class Manifest(TypedDict):
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
     remarks: NotRequired[list[str]]  # what was left out or is not used
+    subjects: NotRequired[list[str]]
+    masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
 
 
