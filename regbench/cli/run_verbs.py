@@ -155,7 +155,7 @@ def evaluate_fields(
     study = load_study(config_file)
     target = out or fields / PAIRS
     data = load(study.layout.data(dataset_of(study, dataset)))
-    print(f"{run_rows.evaluate_fields(data, fields, form, target)}\nrows {target}")
+    print(f"{run_rows.evaluate_fields(data, fields, form, target, study.config.evaluation.mask)}\nrows {target}")
 
 
 def register(

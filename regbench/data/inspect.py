@@ -132,8 +132,8 @@ def _masks(data: Dataset) -> list[str]:
     if not shares:
         return []
     return [
-        f"masks: {len(shares)} of {len(data.subjects)} subjects, {100 * min(shares):.0f} to {100 * max(shares):.0f} % of "
-        "the grid inside; `training.mask` and `evaluation.mask` say what counts by them"
+        f"masks: {len(shares)} of {len(data.subjects)} subjects, {100 * min(shares):.0f} to {100 * max(shares):.0f} % "
+        "of the grid inside; `training.mask` and `evaluation.mask` say what counts by them"
     ]
 
 

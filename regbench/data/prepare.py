@@ -47,7 +47,8 @@ def prepare(
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same
+            bytes each time.
         threads: subjects worked on at once; changes no byte.
         opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 

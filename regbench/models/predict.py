@@ -85,13 +85,20 @@ def masks_of(pairs: Sequence[tuple[Any, Any]], use: MaskUse) -> Masks:
     return needed(Masks(*both), use)
 
 
-def self_displacements(model: nn.Module, data: Dataset) -> dict[str, float]:
-    """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject."""
+def self_displacements(model: nn.Module, data: Dataset, *, masked: bool = False) -> dict[str, float]:
+    """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject.
+
+    Args:
+        model: that registers.
+        data: prepared dataset.
+        masked: the mean is over the inside of the subject's mask.
+    """
     fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[has_weights(model)]]
     lengths = {}
     for name in fixed:
         image, mask = data.images((name,))[0], data.mask(name)
-        lengths[name] = displacement_mm(register(model, image, image, (mask, mask)), data.spacing_mm)
+        field = register(model, image, image, (mask, mask))
+        lengths[name] = displacement_mm(field, data.spacing_mm, mask=mask if masked else None)
     return lengths
 
 

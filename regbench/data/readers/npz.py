@@ -199,7 +199,7 @@ def _lazy(path: Path, names: tuple[str, str, str | None], spacing_mm: float | tu
         notes = header.notes + ((ROUNDED,) if labels.rounded else ())
         inside = None if mask is None else _masks(stored[mask][None], [path.stem], header, f"{path}: {mask}")
         voxels = stored[image].reshape(header.shape).astype(np.float32)
-        return Volume(header, voxels, labels.values, notes=notes, mask=inside and inside[0])
+        return Volume(header, voxels, labels.values, notes=notes, mask=None if inside is None else inside[0])
 
     def head() -> Header:
         try:
