@@ -11,6 +11,7 @@ import typer
 from regbench.system.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from regbench.data.cache import Dataset
     from regbench.study.methods import Study
 
 LONGEST_SHOWN = 200  # letters of a value in a message
@@ -91,7 +92,7 @@ def load_study(path: Path, *, check: bool = True, written_by_head: bool = True) 
     if written_by_head:
         with suppress(UsageError):  # which the whole check names together with all else
             study = Study(load(raw))
-            if path.resolve() == study.layout.config.resolve():
+            if not by_hand(study, path):
                 return study
     from regbench.orchestration.registries import check_component
 
@@ -111,6 +112,22 @@ def dataset_of(study: "Study", given: str | None) -> str:
         hint = did_you_mean(given or "", known)
         raise UsageError(f"--dataset must name a dataset of study `{study.name}`, but got {given!r}; {hint}")
     return given
+
+
+def by_hand(study: "Study", config_file: Path) -> bool:
+    """Whether a verb was given a user's own file, not the config that a head wrote for its jobs."""
+    return config_file.resolve() != study.layout.config.resolve()
+
+
+def prepared_data(study: "Study", dataset: str, config_file: Path) -> "Dataset":
+    """The prepared arrays of a dataset.
+
+    Raises:
+        RegbenchError: if they are missing, damaged, or of another config than `study`.
+    """
+    from regbench.data.prepared import load_prepared
+
+    return load_prepared(study, dataset, by_hand=by_hand(study, config_file))
 
 
 def check_replicate(study: "Study", method: str, replicate: int) -> None:

@@ -16,6 +16,7 @@ from regbench.cli.options import (
     check_replicate,
     dataset_of,
     load_study,
+    prepared_data,
     take_device,
     whole,
 )
@@ -55,14 +56,13 @@ def trial(
     ] = None,
 ) -> None:
     """Run proposed trials of one round."""
-    from regbench.data.cache import load
     from regbench.tuning.trial_batch import run_batch
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
     name = dataset_of(study, dataset)
     check_replicate(study, method, replicate)
-    data = load(study.layout.data(name))
+    data = prepared_data(study, name, config_file)
     run_batch(study, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
 
 
@@ -92,7 +92,8 @@ def cell(
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)
-    run_cell(study, name, method, threads=threads, save_every=save_every, bar=bar())
+    data = prepared_data(study, name, config_file)
+    run_cell(study, name, method, data, threads=threads, save_every=save_every, bar=bar())
 
 
 def export_optuna(

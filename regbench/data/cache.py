@@ -14,6 +14,7 @@ from regbench.data.displacement_names import DisplacementNames
 from regbench.data.space import Space
 from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import MANIFEST, digest, file_sha256, read_json
 
@@ -79,6 +80,11 @@ class Dataset:
         self.subjects: tuple[str, ...] = tuple(manifest["subjects"])
 
     @cached_property
+    def spec(self) -> PrepareSpec:
+        """What was asked for when it was prepared."""
+        return PrepareSpec.from_json(self._manifest["spec"])
+
+    @cached_property
     def displacement_names(self) -> DisplacementNames:
         """What the files of displacements between its subjects are called."""
         return DisplacementNames(self.subjects)
@@ -86,7 +92,7 @@ class Dataset:
     @property
     def preparation(self) -> dict[str, Any]:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
-        chosen = self._manifest.get("preprocessing", {})
+        chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}
         return {"spacing_mm": list(self.spacing_mm), **given}
 
@@ -249,6 +255,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
         whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)
+        whole = whole and isinstance(manifest["spec"], dict)
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:

@@ -119,7 +119,7 @@ def _summary(data: Dataset, manifest: Mapping[str, Any]) -> list[str]:
     parts = ", ".join(f"{len(data.split(part))} {part}" for part in ("train", "validation", "test"))
     grid = " x ".join(map(str, data.shape)) + " voxels of " + " x ".join(f"{side:g}" for side in data.spacing_mm)
     return [
-        f"dataset {data.id} ({manifest['source']}): {len(data.subjects)} subjects ({parts}), {grid} mm",
+        f"dataset {data.id} ({data.spec.source}): {len(data.subjects)} subjects ({parts}), {grid} mm",
         str(manifest["notes"]),
         *(f"licence: {licence}" for licence in manifest["licences"]),
         *_masks(data),

@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +21,7 @@ from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_sealed
+from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256, read_json, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
@@ -61,7 +61,7 @@ def prepare(
     splits, used = divide(spec, source)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
-        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
+        if _version(folder) not in (before, None) and is_of(spec, read_json(folder / MANIFEST)):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
@@ -72,10 +72,7 @@ def prepare(
             folder / MANIFEST,
             {
                 "id": spec.id,
-                "key": digest(spec.to_json()),
-                "source": spec.source,
-                "parameters": spec.parameters,
-                "preprocessing": spec.preprocessing,
+                "spec": spec.to_json(),
                 "shape": list(source.shape),
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
@@ -93,6 +90,11 @@ def prepare(
                 **({"masked": list(source.masked)} if source.masked else {}),
             },
         )
+
+
+def is_of(spec: PrepareSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of what `spec` asks for, made by this code."""
+    return canonical_json(manifest.get("spec")) == canonical_json(spec.to_json())
 
 
 def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:

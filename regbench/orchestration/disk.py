@@ -9,7 +9,8 @@ from regbench.orchestration.jobs import WHOLE_CELL, Job
 from regbench.study.config import DatasetConfig
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
-from regbench.study.specs import ComponentSpec
+from regbench.study.prepared_for import differences
+from regbench.study.specs import ComponentSpec, PrepareSpec
 from regbench.system.files import read_json
 from regbench.training.training_log import POINTS
 
@@ -71,10 +72,10 @@ def disk(study: Study) -> dict[str, float | None]:
 
 
 def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
-    """Shape, number of labels, bytes of the arrays, number of pairs; from the manifest, else from the config."""
+    """Shape, number of labels, bytes of the arrays, number of pairs; from its manifest, else from the config."""
     lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
-    if lay.manifest(dataset.id).is_file():
-        manifest = read_json(lay.manifest(dataset.id))
+    manifest = read_json(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
+    if manifest and not differences(study, dataset.id, PrepareSpec.from_json(manifest.get("spec"))):
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
         pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}
         return manifest["shape"], len(manifest["labels"]), float(size), pairs

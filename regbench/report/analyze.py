@@ -14,6 +14,8 @@ from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
+from regbench.study.prepared_for import check_prepared_for
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_json, write_json
 from regbench.system.parquet import damaged, read_table, write_table
@@ -25,8 +27,14 @@ def analyze(study: Study) -> None:
     """Join the rows of all runs (`analysis/rows.parquet`) and summarise every method (`analysis/summary.json`).
 
     The summary holds nothing that was timed: it is the same in every repetition. The rows hold the times.
+
+    Raises:
+        RegbenchError: if the prepared data are of another config, or a file is missing or damaged.
     """
     lay = study.layout
+    for dataset in study.config.datasets:
+        stored = read_json(lay.manifest(dataset.id)).get("spec")
+        check_prepared_for(study, dataset.id, PrepareSpec.from_json(stored))
     rows = joined([lay.pairs(*run) for run in study.runs()])
     by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
     times = pd.concat(by_dataset, ignore_index=True)

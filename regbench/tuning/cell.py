@@ -11,7 +11,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from regbench.data.cache import Dataset, load
+from regbench.data.cache import Dataset
 from regbench.evaluation.run_rows import evaluate_run
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
@@ -31,7 +31,7 @@ EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each
 
 
 def run_cell(
-    study: Study, dataset: str, method: str, *, threads: int = 1, save_every: float, bar: bool = False
+    study: Study, dataset: str, method: str, data: Dataset, *, threads: int = 1, save_every: float, bar: bool = False
 ) -> None:
     """Do every stage of a cell, by one process at a time; what is finished already is not done again.
 
@@ -39,6 +39,7 @@ def run_cell(
         study: with the cell.
         dataset: id of the dataset.
         method: id of a method with a lambda.
+        data: prepared dataset.
         threads: of the CPU.
         save_every: seconds between two writes of a training's state.
         bar: show progress bars.
@@ -52,7 +53,6 @@ def run_cell(
     with owning(lay.cell_owner(dataset, method), f"cell {method}"):
         gpu_lease.lease(study.config.training.device)
         device.set_up(threads)
-        data = load(lay.data(dataset))
         tune(study, dataset, method, data, bar=bar)
         final_runs(study, dataset, method, data, save_every=save_every, bar=bar)
 

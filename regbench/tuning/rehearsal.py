@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from regbench.data.prepare import divide, open_source
+from regbench.data.prepare import divide, is_of, open_source
 from regbench.data.remarks import unused_masks, without_split
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
@@ -25,7 +25,7 @@ from regbench.study.job_specs import prepare_spec, search_of, train_spec
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.files import digest, read_json
+from regbench.system.files import read_json
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
@@ -39,7 +39,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
         RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
-    if manifest.is_file() and (stored := read_json(manifest)).get("key") == digest(spec.to_json()):
+    if manifest.is_file() and is_of(spec, stored := read_json(manifest)):
         masked = tuple(stored.get("masked", ()))
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
         return [*stored.get("remarks", ()), *_masks_left_out(study, len(masked), len(stored["subjects"]))]

@@ -73,8 +73,8 @@ def test_the_manifest_records_every_file_and_step(tmp_path):
     digest = hashlib.sha256((root / "labels" / "s2.nii.gz").read_bytes()).hexdigest()
     assert record["files"]["label"] == {"name": "s2.nii.gz", "sha256": digest}
     assert record["labels_left_out"] == {"2": int((brain(2)[1] == 2).sum())}
-    assert manifest["preprocessing"] == {"labels": [1]}
-    assert str(tmp_path) not in str({key: manifest[key] for key in manifest if key != "parameters"})
+    assert manifest["spec"]["preprocessing"] == {"labels": [1]}
+    assert str(tmp_path) not in str({key: manifest[key] for key in manifest if key != "spec"})
 
 
 @pytest.mark.parametrize("threads", [1, 3])
