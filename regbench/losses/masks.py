@@ -71,7 +71,9 @@ def weighted(moving: Tensor, displacement: Tensor, masks: Masks) -> Weighted:
     parts = warp(torch.cat([moving * masks.moving, moving, masks.moving], 1), displacement)
     inside, plain, share = parts[:, :channels], parts[:, channels:-1], parts[:, -1:]
     moved = torch.where(share > 0, inside / torch.where(share > 0, share, 1), plain)
-    mask = warp(masks.moving, displacement, padding="zeros")
+    weight = warp(masks.moving, displacement, padding="zeros")
+    # Beside the mask a weight of 0 has a slope, by which what lies outside would pull.
+    mask = torch.where(weight > 0, weight, 0)
     expected = masks.moving.flatten(1).sum(1)
     if masks.fixed is not None:
         mask, expected = mask * masks.fixed, torch.minimum(expected, masks.fixed.flatten(1).sum(1))
