@@ -1,5 +1,6 @@
 """The options that several verbs have, as annotated types, and what they name in a study."""
 
+import os
 import sys
 from contextlib import suppress
 from math import isfinite
@@ -139,6 +140,12 @@ def check_replicate(study: "Study", method: str, replicate: int) -> None:
     known = study.replicates(method)
     if replicate not in known:
         raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
+
+
+def say_unused_uri(study: "Study") -> None:
+    """One line where the environment names a tracking server that the study does not use."""
+    if words := study.unused_uri(os.environ):
+        print(words, file=sys.stderr, flush=True)
 
 
 def take_device(name: str, threads: int) -> None:

@@ -175,6 +175,7 @@ def register(
         typer.Option(help="initial position of the images: by their headers, or centre on centre"),
     ] = "header",
     itk: Annotated[bool, typer.Option("--itk", help="write the displacement for ITK too")] = False,
+    overwrite: Overwrite = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to compute")] = "auto",
     similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
     regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
@@ -187,7 +188,7 @@ def register(
     """Register two image files."""
     if lam < 0:
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
-    from regbench.evaluation.register_files import model_for, register_files
+    from regbench.evaluation.register_files import Output, model_for, register_files
     from regbench.study import components
     from regbench.system import device as devices
 
@@ -204,6 +205,6 @@ def register(
         preparation=preparation,
         by=by,
         labels=labels,
-        itk=itk,
+        output=Output(itk, overwrite),
     )
     print("\n".join(str(path) for path in written))

@@ -80,20 +80,22 @@ def cell(
     config_file: ConfigFile,
     *,
     dataset: DatasetId = None,
-    method: MethodId,
+    method: Annotated[
+        list[str], typer.Option("--method", help="for example voxelmorph.lcc.grad_l2; several are done in turn")
+    ],
     threads: Threads = 1,
     save_every: SaveEvery = 300,
 ) -> None:
-    """Run every stage of a cell.
+    """Run every stage of a cell, or of several.
 
     These are trials and choice of each search, then training and evaluation of each seed.
     """
-    from regbench.tuning.cell import run_cell
+    from regbench.tuning.cell import run_cells
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)
     data = prepared_data(study, name, config_file)
-    run_cell(study, name, method, data, threads=threads, save_every=save_every, bar=bar())
+    run_cells(study, data, method, threads=threads, save_every=save_every, bar=bar())
 
 
 def export_optuna(

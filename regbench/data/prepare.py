@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from regbench.data import DATASETS
 from regbench.data.remarks import Observed, remarks
+from regbench.data.room import check_room
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
@@ -59,6 +60,7 @@ def prepare(
     if opened is not None:
         opened(source)
     splits, used = divide(spec, source)
+    check_room(spec, source, folder)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
         if _version(folder) not in (before, None) and is_of(spec, read_json(folder / MANIFEST)):

@@ -64,6 +64,7 @@ class Source:
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
         masked: those subjects that have a mask.
+        true_maps: whether every subject has `forward` and `inverse`.
         given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
     """
 
@@ -79,6 +80,7 @@ class Source:
     given_pairs: tuple[tuple[str, str], ...] = ()
     remarks: Sequence[str] = ()
     masked: tuple[str, ...] = ()
+    true_maps: bool = False
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())

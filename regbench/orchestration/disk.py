@@ -34,7 +34,7 @@ class Inodes(TypedDict):
 
 def files(study: Study, jobs: Iterable[Job]) -> Inodes:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
-    number, folders = 0, set[str]()
+    number, folders, logs = 0, set[str](), set[str]()
     for job in jobs:
         number += FILES.get(job.rule, 0)
         number += 2 * len(study.controls) * (job.method == IDENTITY)  # rows and panels
@@ -42,11 +42,12 @@ def files(study: Study, jobs: Iterable[Job]) -> Inodes:
         if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
             searches, runs = len(study.replicates(job.method)), len(study.seeds(job.method))
             of_search = 1 + (rounds > 0) + sum(1 + len(study.batches(n)) for n in range(rounds))
-            number += 2 + searches * of_search + runs * 5
+            number += 1 + searches * of_search + runs * 5
+            logs.add(job.log)
         else:
             number += rounds > 0  # the state of all trials of the search
         folders |= {job.output.rpartition("/")[0], job.log.rpartition("/")[0]}
-    return {"files": number, "folders": len(folders)}
+    return {"files": number + len(logs), "folders": len(folders)}
 
 
 def disk(study: Study) -> dict[str, float | None]:

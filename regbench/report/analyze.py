@@ -64,7 +64,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         for dataset in study.config.datasets
         for method in known
     ]
-    return {
+    summary: Summary = {
         "study": study.name,
         "description": study.config.description,
         "seeds": list(study.config.seeds),
@@ -87,6 +87,14 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             masks_used=study.uses_masks,
         ),
     }
+    if study.uses_masks:
+        training, evaluation = study.config.training, study.config.evaluation
+        summary["masks"] = {
+            "training": training.mask,
+            "regularizer": training.mask_regularizer,
+            "evaluation": evaluation.mask,
+        }
+    return summary
 
 
 def joined(paths: list[Path]) -> pd.DataFrame:

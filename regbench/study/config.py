@@ -131,6 +131,7 @@ Goal = Literal["dice", "dice_ndv"]
 Kind = Literal["float", "int", "choice"]  # of a dimension
 MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
+JobSize = Literal["stage", "cell", "regularizer"]
 
 
 class Strict(BaseModel):
@@ -448,9 +449,10 @@ class Config(Strict):
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
     )
     tracking: Tracking = Tracking()
-    one_job_per_cell: bool = Field(
-        default=False,
-        description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
+    one_job_per: JobSize = Field(
+        default="stage",
+        description="for short trainings: `cell` does a cell's trials, trainings and evaluations in one job, "
+        "`regularizer` those of all cells of a model and a regularizer; changes no result",
     )
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ A slice is JSON and stands in a rule's `params`, so that Snakemake re-runs a job
 has changed, the code of its stage included. Imports neither torch nor mlflow: the Snakefile reads this.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +15,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import (
     BudgetSpec,
     CellSpec,
+    CellsSpec,
     ComponentSpec,
     DimensionSpec,
     EvaluateSpec,
@@ -222,6 +224,11 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
         train=tuple(final_spec(study, method, seed) for seed in cell_seeds),
         evaluate=tuple(evaluate_spec(study, method, seed) for seed in cell_seeds),
     )
+
+
+def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
+    """What a job that does several cells depends on."""
+    return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
 
 
 def study_spec(study: Study, stage: str) -> StudySpec:

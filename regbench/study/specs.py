@@ -213,6 +213,12 @@ class CellSpec(Spec):
     evaluate: tuple[EvaluateSpec, ...]
 
 
+class CellsSpec(Spec):
+    """What a job that does several cells depends on, beside the data."""
+
+    cells: tuple[CellSpec, ...]
+
+
 class TrackSpec(Spec):
     """What the push to MLflow depends on, beside the study's files; the address is without its password."""
 

@@ -15,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data.prepare import divide, is_of, open_source
 from regbench.data.remarks import unused_masks, without_split
+from regbench.data.room import check_room
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
@@ -36,7 +37,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     """What `prepare` would leave out or not use of a dataset, as far as headers tell; all of it once it is prepared.
 
     Raises:
-        RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
+        RegbenchError: if `prepare` would refuse the dataset's files, its size, its splits, or a component on its shape.
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
     if manifest.is_file() and is_of(spec, stored := read_json(manifest)):
@@ -50,6 +51,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
         return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
     splits, _ = divide(spec, source)
+    check_room(spec, source, study.layout.data(dataset))
     rehearse(study, dataset, source.shape, source.ids, source.masked)
     masks = _masks_left_out(study, len(source.masked), len(source.ids))
     return [*source.remarks, *without_split(source, splits), *masks]

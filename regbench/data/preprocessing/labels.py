@@ -74,14 +74,17 @@ class Labelling:
         """The labels of the dataset with their names, once every subject was seen.
 
         Raises:
-            RegbenchError: if an id to keep occurs in no subject.
+            RegbenchError: if an id to keep occurs in no subject, or two labels have one name.
         """
         missing = [label for label in self._keep or () if label not in self.found]
         if missing:
             known = did_you_mean(str(missing[0]), map(str, self.found))
             raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
         labels = self._keep if self._keep is not None else tuple(sorted(self.found))
-        return {label: names.get(label, f"label {label}") for label in labels}
+        named = {label: names.get(label, f"label {label}") for label in labels}
+        if words := one_name(named):
+            raise RegbenchError(f"labels must have names of their own, but {words}. Give others (preprocessing.names).")
+        return named
 
     def unmet(self, names: Mapping[int, str]) -> Iterator[str]:
         """What the config says of ids that occur in no subject, counted.
@@ -93,6 +96,15 @@ class Labelling:
             if ids:
                 listed = ", ".join(map(str, sorted(ids)))
                 yield f"{len(ids)} ids of preprocessing.{key} occur in no subject: {listed}"
+
+
+def one_name(names: Mapping[int, str]) -> str:
+    """Which two ids have one name, by which tables and figures would show them; empty if none."""
+    ids: dict[str, int] = {}
+    for label, name in names.items():
+        if ids.setdefault(name, label) != label:
+            return f"{ids[name]} and {label} are both `{name}`; for one label of two ids, merge them"
+    return ""
 
 
 def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

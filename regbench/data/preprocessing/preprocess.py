@@ -10,13 +10,14 @@ from typing import Any, Literal, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.native import Entry, Raw, Volume
 from regbench.data.preprocessing.agreement import check_placed, common_dims, common_spacing
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
+from regbench.data.preprocessing.grid_size import grid_size
 from regbench.data.preprocessing.intensity import Kind as Intensity
 from regbench.data.preprocessing.intensity import normalise
-from regbench.data.preprocessing.labels import Labelling, names_by_id
+from regbench.data.preprocessing.labels import Labelling, names_by_id, one_name
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.preprocessing.resample import orient, place, resample
 from regbench.data.space import Space
@@ -90,7 +91,9 @@ def preprocess(
         for entry, header in zip(raw.entries, headers, strict=True)
     ]
     spacing = common_spacing(spacing_mm, dims, raw.entries, headers, axes)
-    size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
+    size = grid_size(
+        raw.entries, headers, axes, spacing, shape=shape, step=multiple_of, resampled=spacing_mm is not None
+    )
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
     remarks = [*raw.remarks]
@@ -157,9 +160,12 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
     wrong = components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
     names = settings.get("names")
     try:
-        names_by_id(names if isinstance(names, Mapping) else None)
+        named = names_by_id(names if isinstance(names, Mapping) else None)
     except RegbenchError as error:
+        named = {}
         wrong.append(("names", str(error).rstrip(".")))
+    if words := one_name(named):
+        wrong.append(("names", f"labels must have names of their own, but {words}"))
     return wrong or list(_idle(settings)) or list(_no_scale(settings))
 
 
@@ -191,20 +197,6 @@ def _named(subject: str, read: Any) -> Any:
         return read()
     except RegbenchError as error:
         raise RegbenchError(f"subject `{subject}`: {error}") from error
-
-
-def _wanted_shape(shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
-    if len(shape) != dims or min(shape) < 2:
-        raise RegbenchError(f"preprocessing.shape must be {dims} numbers of at least 2, but got {list(shape)}.")
-    return shape
-
-
-def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], step: int) -> tuple[int, ...]:
-    needed = [
-        [header.shape[axis] * header.spacing_mm[axis] / side for (axis, _), side in zip(ways, spacing, strict=True)]
-        for header, ways in zip(headers, axes, strict=True)
-    ]
-    return tuple(int(step * np.ceil((most - 1e-3) / step)) for most in np.max(needed, 0))
 
 
 def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
