@@ -69,6 +69,12 @@ class Batches:
         self.data, self.device, self.names = data, device, names
         self.labels = list(data.labels) if protocol.dice_weight else []
         self.masked = protocol.mask != "none"
+        lacking = [name for name in names if name not in set(data.masked)] if self.masked else []
+        if lacking:
+            raise RegbenchError(
+                f"`training.mask` must have a mask of every subject of `{data.id}` that is trained on, but "
+                f"`{lacking[0]}` has none. Give it one, or set `training.mask: none`."
+            )
         self.held: _Half | None = None
         self.ahead: tuple[int, Future[list[_Half]]] | None = None
         if protocol.images == "device" or (protocol.images == "auto" and self._fits()):
@@ -105,14 +111,8 @@ class Batches:
         return _Half(images, maps, self._masks(names) if self.masked else None)
 
     def _masks(self, names: list[str]) -> Tensor:
-        masks = [self.data.mask(name) for name in names]
-        lacking = [name for name, mask in zip(names, masks, strict=True) if mask is None]
-        if lacking:
-            raise RegbenchError(
-                f"`training.mask` must have a mask of every subject of `{self.data.id}` that is trained on, but "
-                f"`{lacking[0]}` has none. Give it one, or set `training.mask: none`."
-            )
-        return torch.from_numpy(np.stack([mask for mask in masks if mask is not None])).unsqueeze(1)
+        masks = [mask for name in names if (mask := self.data.mask(name)) is not None]
+        return torch.from_numpy(np.stack(masks)).unsqueeze(1)
 
     def _label_maps(self, names: list[str]) -> NDArray[np.int32]:
         return np.stack([self.data.label_map(name) for name in names]).astype(np.int32)
