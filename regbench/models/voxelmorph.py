@@ -47,8 +47,8 @@ def voxelmorph(
         A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels. Any image size.
 
     Raises:
-        ValueError: if a level has no channel, the decoder is shorter than the encoder, or the flow coarser than the coarsest level; with `norm`
-            also if an image has one voxel on the coarsest level.
+        ValueError: if a level has no channel, the decoder is shorter than the encoder, or the flow coarser than the
+            coarsest level; with `norm` also if an image has one voxel on the coarsest level.
 
     Reference:
         Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538; Dalca et al. 2019, doi:10.1016/j.media.2019.07.006;

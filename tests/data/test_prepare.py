@@ -204,3 +204,9 @@ def test_prescribed_training_pairs_are_the_only_ones():
     draws = draw_pairs(5, 50, 3, 0, [(0, 3), (4, 1)]).numpy()
     assert draws.shape == (50, 2, 3)
     assert {tuple(pair) for pair in draws.transpose(0, 2, 1).reshape(-1, 2)} == {(0, 3), (4, 1)}
+
+
+def test_what_a_source_says_names_the_dataset():
+    """Of several datasets with one source, the words of the source alone would not tell which."""
+    with pytest.raises(RegbenchError, match=r"^dataset `d`: `nowhere\.csv`"):
+        prepare(spec("table", {"path": "nowhere.csv"}), Path("unused"))
