@@ -105,7 +105,10 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    opened = bind(DATASETS, spec.source, spec.parameters)()
+    try:
+        opened = bind(DATASETS, spec.source, spec.parameters)()
+    except RegbenchError as error:
+        raise type(error)(f"dataset `{spec.id}`: {error}") from error
     settings = spec.preprocessing
     if isinstance(opened, Source):
         if settings:

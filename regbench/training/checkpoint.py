@@ -1,7 +1,5 @@
 """Checkpoints: written whole with the method that made them, read back, and refused if they are anything else."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Self, TypedDict
@@ -20,6 +18,7 @@ from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, RUN, file_sha256, read_json, replacing
+from regbench.training.archive import read_archive
 from regbench.training.state import Weights
 from regbench.training.validation import Validation
 
@@ -164,15 +163,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RegbenchError: if the file is no whole checkpoint of ours.
     """
-    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
-        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but is missing, cut off or something else.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-        stored = None if packed else torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        what = str(error).partition("\n")[0]
-        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {what}.") from error
+        stored = read_archive(path)
+    except ValueError as error:
+        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {error}.") from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise RegbenchError(
             f"`{path}` must be a checkpoint of this regbench (`{FORMAT}`). Train again, or give another."
