@@ -123,7 +123,7 @@ def _data(function: Callable[..., Any]) -> list[str]:
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The hyper-parameters of a component: its keyword-only arguments that JSON can express: no tensors, no functions."""
+    """The hyper-parameters of a component: its keyword-only arguments that are no tensors and no functions."""
     hints = get_type_hints(function)
     known = {}
     for name, parameter in inspect.signature(function).parameters.items():
