@@ -16,7 +16,7 @@ from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
+# "preprocessing" takes the name of the dataset's source, "equivalence" that of a metric
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
@@ -218,10 +218,29 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
         for _, message in check("equivalence", str(name), {"width": width}):
             yield Mistake(f"equivalence.{name}", message)
     yield from _pairing_checks(raw, check)
+    yield from _mask_checks(raw, check)
+
+
+def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Losses that cannot count by the masks that the training names."""
+    training = raw.get("training")
+    settings = training if isinstance(training, Mapping) else {}
+    use = settings.get("mask", "none")
+    if use not in ("fixed", "moving", "both"):
+        return
+    asked = [("similarity", "similarities", f"training.mask: {use}")]
+    if settings.get("mask_regularizer") is True:
+        asked.append(("regularizer", "regularizers", "training.mask_regularizer"))
+    for kind, key, why in asked:
+        for number, item in enumerate(_items(raw, "grid", key)):
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if isinstance(name, str):
+                for _, message in check(f"masked {kind}", name, {"use": use}):
+                    yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
-    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
+    """Mistakes of one component, and of a dataset's preprocessing; a bare name is short for an entry."""
     entry = item if isinstance(item, Mapping) else {name_key: item}
     name, given = entry.get(name_key), entry.get("parameters", {})
     if not isinstance(name, str) or not isinstance(given, Mapping):
@@ -229,10 +248,9 @@ def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checke
     for parameter, message in check(kind, name, given):
         suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
         yield Mistake(where + suffix, message)
-    for part in ("preprocessing", "splits") if kind == "dataset" else ():
-        settings = entry.get(part, {})
-        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
-            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+    settings = entry.get("preprocessing", {}) if kind == "dataset" else None
+    for setting, message in check("preprocessing", name, settings) if isinstance(settings, Mapping) else ():
+        yield Mistake(f"{where}.preprocessing" + (f".{setting}" if setting else ""), message)
 
 
 def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, DatasetConfig, LambdaRule
+from regbench.study.config import Component, Config, LambdaRule
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import CONTROLS, IDENTITY, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
@@ -120,6 +121,11 @@ class Study:
     def tested_elsewhere(self, dataset: str) -> list[str]:
         """The other data on which the runs of a dataset are evaluated too."""
         return [other for other in self.config.evaluate_on if other != dataset]
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a training or an evaluation counts by masks."""
+        return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
 
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset or test set called `name`.

@@ -10,7 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import DatasetConfig, Goal, Kind, OnlyTested, Pruner, Sampler, Scale, Training
+from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.data_config import DatasetConfig, OnlyTested, SplitConfig
 from regbench.system.errors import RegbenchError
 
 
@@ -60,7 +61,7 @@ class PrepareSpec(Spec):
     id: str
     source: str
     parameters: Parameters = {}
-    splits: Parameters = {}
+    splits: SplitConfig = SplitConfig()
     pairs: Mapping[str, int] = {}
     preprocessing: Parameters = {}
     code: str
@@ -173,6 +174,7 @@ class EvaluateSpec(Spec):
 
     Attributes:
         files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
+        mask: what the metrics of displacements and landmarks are restricted to.
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
     """
 
@@ -184,6 +186,7 @@ class EvaluateSpec(Spec):
     files: tuple[tuple[str, int, int], ...] = ()
     controls: tuple[str, ...] = ()
     similarities: tuple[NamedComponentSpec, ...] = ()
+    mask: Literal["none", "fixed"] = "none"
 
 
 class TimedBaselineSpec(ComponentSpec):

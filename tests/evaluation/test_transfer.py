@@ -57,7 +57,7 @@ def test_every_other_dataset_is_tested_but_not_by_its_own_runs(one_cell):
     sent = [job.name for job in jobs.of_study(study) if job.rule in ("transfer", "prepare")]
     assert sent.count("prepare/others") == 1
     assert len([name for name in sent if name.startswith("transfer/")]) == 3
-    assert study.dataset("others").splits == {"test": "rest"}
+    assert study.dataset("others").splits.test == "rest"
 
 
 def test_another_number_of_dimensions_is_an_error(one_cell, tmp_path, capsys):
