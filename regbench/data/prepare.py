@@ -209,7 +209,7 @@ class _Written:
         self._hash.update(content)
         self._file.write(content)
         self._waiting += content.nbytes
-        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+        if self._waiting >= EARLY and all(write.done() for write in self._syncing):
             self.wait()
             self.sync()
 

@@ -140,10 +140,10 @@ def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
     for place, entry, kind, keyword in _searched(raw):
-        for each in ("similarity", "regularizer", "model"):
-            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
+        for part in ("similarity", "regularizer", "model"):
+            known, name = [str(_name_of(item)) for item in _parts(raw, part)], entry.get(part, "*")
             if isinstance(name, str) and name not in ("*", *known):
-                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
+                yield Mistake(f"{place}.{part}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
         if kind == "training" and keyword not in TUNABLE:
             message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
             yield Mistake(f"{place}.parameter", message)
@@ -170,8 +170,8 @@ def _tried(entry: Mapping[str, Any]) -> list[Any]:
     if entry.get("type") != "int" or len(reached) != 2 or not all(isinstance(end, int) for end in reached):
         return reached
     low, high = reached
-    each = step if isinstance(step, int) and step > 0 else 1
-    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
+    stride = step if isinstance(step, int) and step > 0 else 1
+    return [value for value in (low, low + stride, low + (high - low) // stride * stride) if value <= high]
 
 
 def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
