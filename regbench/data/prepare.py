@@ -19,6 +19,7 @@ from regbench.data.room import check_room
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
@@ -26,7 +27,8 @@ from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256,
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
-TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32}
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32,
+         "masks": np.uint8}  # fmt: skip
 
 
 class ArrayFile(TypedDict):
@@ -47,7 +49,8 @@ def prepare(
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same
+            bytes each time.
         threads: subjects worked on at once; changes no byte.
         opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 
@@ -87,6 +90,7 @@ def prepare(
                 "remarks": observed,
                 "notes": source.notes,
                 "licences": list(source.licences),
+                **({"masked": list(source.masked)} if source.masked else {}),
             },
         )
 
@@ -102,7 +106,10 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    opened = bind(DATASETS, spec.source, spec.parameters)()
+    try:
+        opened = bind(DATASETS, spec.source, spec.parameters)()
+    except RegbenchError as error:
+        raise type(error)(f"dataset `{spec.id}`: {error}") from error
     settings = spec.preprocessing
     if isinstance(opened, Source):
         if settings:
@@ -122,7 +129,12 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
+    given: Mapping[str, str] = source.given
+    needed: tuple[str, ...] = NAMES
+    if spec.only_tested:  # whoever the data's authors trained with
+        of_test = spec.splits.test == "given"
+        given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)
+    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=given, needed=needed)
     used = {
         key: pairs(
             splits[key], spec.pairs.get(key), spec.id, key, given=source.given_pairs, most=spec.most_pairs.get(key)
@@ -143,7 +155,7 @@ def _write(
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
         for subject in source:
-            parts = _parts(_checked(subject, source, dataset))
+            parts = _parts(_checked(subject, source, dataset), masked=bool(source.masked))
             if not records:
                 names = tuple(parts)
                 for name, values in parts.items():
@@ -198,7 +210,7 @@ class _Written:
         self._hash.update(content)
         self._file.write(content)
         self._waiting += content.nbytes
-        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+        if self._waiting >= EARLY and all(write.done() for write in self._syncing):
             self.wait()
             self.sync()
 
@@ -219,13 +231,15 @@ class _Written:
         return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
-def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
-    """The arrays of a subject under the names of their files."""
+def _parts(subject: Subject, *, masked: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a subject under the names of their files; where others have a mask, its own may be empty."""
+    mask = np.zeros(subject.image.shape, np.uint8) if masked and subject.mask is None else subject.mask
     every = {
         "images": subject.image,
         "labels": subject.labels,
         "forward": subject.forward,
         "inverse": subject.inverse,
+        "masks": mask,
     }
     return {name: values for name, values in every.items() if values is not None}
 

@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_serializer,
     model_validator,
 )
 
+from regbench.study.components import Parameters
 from regbench.study.config_values import (
     LONGEST_ID,
     LONGEST_TEXT,
@@ -31,6 +30,7 @@ from regbench.study.config_values import (
     Positive,
     Seed,
     Steps,
+    Strict,
     as_number,
     distinct,
     not_empty,
@@ -38,6 +38,7 @@ from regbench.study.config_values import (
     study_name,
     tracking_uri,
 )
+from regbench.study.data_config import DatasetConfig, OnlyTested
 
 # Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
 SHORT = {
@@ -51,14 +52,9 @@ Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
 Goal = Literal["dice", "dice_ndv"]
 Kind = Literal["float", "int", "choice"]  # of a dimension
+MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class Component(Strict):
@@ -66,7 +62,7 @@ class Component(Strict):
 
     name: str = Field(description="a name that `regbench list` shows, or package.module:function")
     id: Id = Field(default="", description="what tables and folders call it; the name unless given")
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -82,28 +78,6 @@ class Component(Strict):
 Components = Annotated[
     tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
 ]
-
-
-class DatasetConfig(Strict):
-    """Where images come from and who is in which split."""
-
-    id: Id
-    source: str = Field(description="a dataset that `regbench list` shows")
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    splits: dict[str, Any] = Field(
-        default_factory=dict,
-        description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
-        "or folds and fold; seed of the draw",
-    )
-    pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
-        default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
-    )
-    most_pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
-        default_factory=dict, description="where a split makes more pairs than this, so many are drawn"
-    )
-    preprocessing: dict[str, Any] = Field(
-        default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
-    )
 
 
 class Grid(Strict):
@@ -161,6 +135,11 @@ class Training(Strict):
     atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
     augmentation: Augmentation = Augmentation()
     dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
+    mask: MaskUse = Field(
+        default="none",
+        description="weigh the similarity by the fixed mask, by the moving mask warped with its image, or by both",
+    )
+    mask_regularizer: bool = Field(default=False, description="weigh the regularizer likewise")
     validate_every: Steps | None = Field(default=None, description="steps; only at the end unless given")
     keep: Literal["last", "best"] = Field(
         default="last", description="weights of the last step or best validation Dice"
@@ -181,9 +160,20 @@ class Training(Strict):
             raise ValueError("weight_decay needs `optimiser: adamw`")
         if self.atlas_is != "moving" and self.atlas is None:
             raise ValueError("atlas_is has no effect without `atlas`; name the subject or leave it out")
+        if self.mask_regularizer and self.mask == "none":
+            raise ValueError("mask_regularizer has no effect with `mask: none`; name the masks or leave it out")
         if self.validate_every is None and (self.keep == "best" or self.patience is not None):
             raise ValueError("`keep: best` and `patience` need `validate_every`")
         return self
+
+
+class Evaluation(Strict):
+    """Where the metrics look."""
+
+    mask: Literal["none", "fixed"] = Field(
+        default="none",
+        description="fixed: folding, lengths and errors of displacements, and landmarks, inside the fixed mask alone",
+    )
 
 
 class Dimension(Strict):
@@ -334,6 +324,17 @@ class Config(Strict):
     datasets: Annotated[
         tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    test_sets: Annotated[tuple[OnlyTested, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="further datasets that are only tested (`evaluate_on`): all their subjects, or those of `splits`",
+    )
+    evaluate_on: Annotated[tuple[Id, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
+        "without training",
+    )
     models: Components
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(
@@ -348,6 +349,7 @@ class Config(Strict):
     lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty)]
     training: Training
     tuning: Tuning
+    evaluation: Evaluation = Evaluation()
     seeds: Annotated[
         tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
