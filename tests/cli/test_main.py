@@ -283,3 +283,20 @@ def test_a_tracking_uri_of_the_environment_is_named_by_the_verbs_that_track(tiny
     with suppress(SystemExit):
         main([verb, str(tiny_file)])
     assert "MLFLOW_TRACKING_URI is set (http://lab:5000) and not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "words"),
+    [
+        ("regbench list > /dev/full", 1, "the output of this command must be usable, but got: No space left on device"),
+        ("regbench list >&-", 0, ""),
+        ("{ sleep 0.1; regbench list; echo $? >&2; } | true", 0, "1"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_no_traceback(shell, code, words):
+    python = f"{sys.executable} -c 'from regbench.cli.main import main; main([\"list\"])'"
+    words_of_shell = ["bash", "-c", shell.replace("regbench list", python)]
+    done = subprocess.run(words_of_shell, check=False, capture_output=True, text=True)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == bool(words)
