@@ -25,7 +25,7 @@ def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
         prepare_spec(study, name),
         study.layout.data(name),
         threads=threads,
-        opened=lambda source: rehearse(study, name, source.shape, source.ids),
+        opened=lambda source: rehearse(study, name, source.shape, source.ids, source.masked),
     )
 
 

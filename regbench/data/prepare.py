@@ -26,7 +26,8 @@ from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256,
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
-TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32}
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32,
+         "masks": np.uint8}  # fmt: skip
 
 
 class ArrayFile(TypedDict):
@@ -47,7 +48,8 @@ def prepare(
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same
+            bytes each time.
         threads: subjects worked on at once; changes no byte.
         opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 
@@ -87,6 +89,7 @@ def prepare(
                 "remarks": observed,
                 "notes": source.notes,
                 "licences": list(source.licences),
+                **({"masked": list(source.masked)} if source.masked else {}),
             },
         )
 
@@ -145,7 +148,7 @@ def _write(
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
         for subject in source:
-            parts = _parts(_checked(subject, source, dataset))
+            parts = _parts(_checked(subject, source, dataset), masked=bool(source.masked))
             if not records:
                 names = tuple(parts)
                 for name, values in parts.items():
@@ -221,13 +224,15 @@ class _Written:
         return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
-def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
-    """The arrays of a subject under the names of their files."""
+def _parts(subject: Subject, *, masked: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a subject under the names of their files; where others have a mask, its own may be empty."""
+    mask = np.zeros(subject.image.shape, np.uint8) if masked and subject.mask is None else subject.mask
     every = {
         "images": subject.image,
         "labels": subject.labels,
         "forward": subject.forward,
         "inverse": subject.inverse,
+        "masks": mask,
     }
     return {name: values for name, values in every.items() if values is not None}
 

@@ -66,7 +66,7 @@ def export(spec: EvaluateSpec, data: Dataset, folder: Path, target: Target) -> l
         if model is None or record["status"] != "complete":
             raise RegbenchError(f"run `{folder}` must be complete, but is {record['status']}: {record['reason']}")
         where = devices.describe(device_of(model))
-    rows = AsEvaluated(folder / PAIRS, list(data.labels))
+    rows = AsEvaluated(folder / PAIRS, list(data.labels), spec.mask)
     failed = []
     for registration in registrations(spec, data, model):
         if isinstance(registration, Failed):

@@ -118,7 +118,7 @@ def register_files(
     places = spaces((target, source), preparation)
     images = [_prepared(part, place, preparation) for part, place in zip((target, source), places, strict=True)]
     try:
-        found = register(model, *images)
+        found = register(model, images[0], images[1])
     except (ValueError, RegbenchError) as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
             f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "

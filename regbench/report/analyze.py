@@ -64,7 +64,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         for dataset in study.config.datasets
         for method in known
     ]
-    return {
+    summary: Summary = {
         "study": study.name,
         "description": study.config.description,
         "seeds": list(study.config.seeds),
@@ -80,8 +80,21 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells) for dataset, part in by_dataset.items()},
-        "warnings": caveats(entries, manifests, steps=(study.config.tuning.steps, study.config.training.steps)),
+        "warnings": caveats(
+            entries,
+            manifests,
+            steps=(study.config.tuning.steps, study.config.training.steps),
+            masks_used=study.uses_masks,
+        ),
     }
+    if study.uses_masks:
+        training, evaluation = study.config.training, study.config.evaluation
+        summary["masks"] = {
+            "training": training.mask,
+            "regularizer": training.mask_regularizer,
+            "evaluation": evaluation.mask,
+        }
+    return summary
 
 
 def joined(paths: list[Path]) -> pd.DataFrame:

@@ -38,6 +38,8 @@ class Manifest(TypedDict):
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
     remarks: NotRequired[list[str]]  # what was left out or is not used
+    subjects: NotRequired[list[str]]
+    masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
 
 
@@ -303,6 +305,14 @@ class PairedTests(TypedDict):
     grid: Grid
 
 
+class MaskEntry(TypedDict):
+    """What counts by masks, as the config says."""
+
+    training: str
+    regularizer: bool
+    evaluation: str
+
+
 class Summary(TypedDict):
     """The whole file."""
 
@@ -318,6 +328,7 @@ class Summary(TypedDict):
     equivalence: NotRequired[dict[str, float]]
     verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
     comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
+    masks: NotRequired[MaskEntry]  # where any counts
     warnings: list[str]
 
 

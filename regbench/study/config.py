@@ -44,6 +44,7 @@ Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
 Goal = Literal["dice", "dice_ndv"]
 Kind = Literal["float", "int", "choice"]  # of a dimension
+MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
 
@@ -151,6 +152,11 @@ class Training(Strict):
     atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
     augmentation: Augmentation = Augmentation()
     dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
+    mask: MaskUse = Field(
+        default="none",
+        description="weigh the similarity by the fixed mask, by the moving mask warped with its image, or by both",
+    )
+    mask_regularizer: bool = Field(default=False, description="weigh the regularizer likewise")
     validate_every: Steps | None = Field(default=None, description="steps; only at the end unless given")
     keep: Literal["last", "best"] = Field(
         default="last", description="weights of the last step or best validation Dice"
@@ -171,9 +177,20 @@ class Training(Strict):
             raise ValueError("weight_decay needs `optimiser: adamw`")
         if self.atlas_is != "moving" and self.atlas is None:
             raise ValueError("atlas_is has no effect without `atlas`; name the subject or leave it out")
+        if self.mask_regularizer and self.mask == "none":
+            raise ValueError("mask_regularizer has no effect with `mask: none`; name the masks or leave it out")
         if self.validate_every is None and (self.keep == "best" or self.patience is not None):
             raise ValueError("`keep: best` and `patience` need `validate_every`")
         return self
+
+
+class Evaluation(Strict):
+    """Where the metrics look."""
+
+    mask: Literal["none", "fixed"] = Field(
+        default="none",
+        description="fixed: folding, lengths and errors of displacements, and landmarks, inside the fixed mask alone",
+    )
 
 
 class Dimension(Strict):
@@ -338,6 +355,7 @@ class Config(Strict):
     lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty)]
     training: Training
     tuning: Tuning
+    evaluation: Evaluation = Evaluation()
     seeds: Annotated[
         tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]

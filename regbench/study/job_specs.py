@@ -175,6 +175,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         baseline=_component(row.baseline) if row.baseline else None,
         files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
         controls=CONTROLS if judges else (),
+        mask=study.config.evaluation.mask,
         similarities=tuple(
             NamedComponentSpec(id=similarity.id, name=similarity.name, parameters=similarity.parameters)
             for similarity in judges

@@ -103,6 +103,11 @@ class Study:
         uri = self.config.tracking.uri or ""
         return without_password(uri) != uri
 
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a training or an evaluation counts by masks."""
+        return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
+
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset called `name`.
 

@@ -172,6 +172,7 @@ class EvaluateSpec(Spec):
 
     Attributes:
         files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
+        mask: what the metrics of displacements and landmarks are restricted to.
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
     """
 
@@ -183,6 +184,7 @@ class EvaluateSpec(Spec):
     files: tuple[tuple[str, int, int], ...] = ()
     controls: tuple[str, ...] = ()
     similarities: tuple[NamedComponentSpec, ...] = ()
+    mask: Literal["none", "fixed"] = "none"
 
 
 class TimedBaselineSpec(ComponentSpec):

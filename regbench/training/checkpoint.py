@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
 from regbench.data.preprocessing.preparation import Preparation
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import build_model
+from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec, TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
@@ -37,6 +38,8 @@ class Checkpoint(BaseModel):
     dims: Literal[2, 3]
     preparation: Preparation
     weights: dict[str, Tensor] | None  # None where the run failed before it had any
+    mask: MaskUse = "none"
+    mask_regularizer: bool = False
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -62,6 +65,7 @@ def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weight
         "dims": len(data.shape),
         "preparation": data.preparation,
         "weights": weights,
+        **spec.training.model_dump(include={"mask", "mask_regularizer"}, exclude_defaults=True),
     }
     # Through a file object: torch.save writes the name of a path into the file.
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -127,7 +131,9 @@ def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:
     if stored.weights is None or stored.lam is None:
         return None
     try:
-        terms = objective(stored.similarity, stored.regularizer, stored.lam)
+        terms = objective(
+            stored.similarity, stored.regularizer, stored.lam, MaskRule(stored.mask, stored.mask_regularizer)
+        )
         with torch.device("meta"):  # without memory: a file may name a model of any size
             empty = build_model(stored.model, stored.dims, terms)
         _check_sizes(stored.weights, {name: values.shape for name, values in empty.state_dict().items()})

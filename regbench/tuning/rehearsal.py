@@ -14,7 +14,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data.prepare import divide, is_of, open_source
-from regbench.data.remarks import without_split
+from regbench.data.remarks import unused_masks, without_split
 from regbench.data.room import check_room
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
@@ -41,8 +41,9 @@ def first_look(study: Study, dataset: str) -> list[str]:
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
     if manifest.is_file() and is_of(spec, stored := read_json(manifest)):
-        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
-        return list(stored.get("remarks", ()))
+        masked = tuple(stored.get("masked", ()))
+        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
+        return [*stored.get("remarks", ()), *_masks_left_out(study, len(masked), len(stored["subjects"]))]
     path = spec.parameters.get("path")
     if spec.source == "public":
         return ["not looked at: `prepare` downloads it"]
@@ -51,18 +52,24 @@ def first_look(study: Study, dataset: str) -> list[str]:
     source = open_source(spec)
     splits, _ = divide(spec, source)
     check_room(spec, source, study.layout.data(dataset))
-    rehearse(study, dataset, source.shape, source.ids)
-    return [*source.remarks, *without_split(source, splits)]
+    rehearse(study, dataset, source.shape, source.ids, source.masked)
+    masks = _masks_left_out(study, len(source.masked), len(source.ids))
+    return [*source.remarks, *without_split(source, splits), *masks]
 
 
-def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> None:
-    """Try each cell's model, similarity and regularizer, at the ends of what is searched too.
+def _masks_left_out(study: Study, masked: int, subjects: int) -> Iterator[str]:
+    return unused_masks(masked, subjects, used=study.uses_masks)
+
+
+def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...], masked: tuple[str, ...]) -> None:
+    """Try each cell's model, similarity and regularizer, at the ends of what is searched too; and ask for the masks.
 
     Args:
         study: with the cells.
         dataset: id, for the message.
         shape: of its prepared images.
         subjects: ids of the dataset.
+        masked: those of them that have a mask.
 
     Raises:
         RegbenchError: listing every mistake with its key, the cells and the shape.
@@ -82,6 +89,7 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
                     wrong.setdefault(message, []).append(method.id)
     lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
     lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
+    lines += [f"  {line}" for line in _of_masks(study, dataset, subjects, masked)]
     if lines:
         size = " x ".join(map(str, shape))
         raise RegbenchError(
@@ -203,3 +211,14 @@ def _of_training(study: Study, dataset: str, shape: Shape, subjects: tuple[str, 
             f"training.atlas: must be a subject of `{dataset}`, but got `{protocol.atlas}`; "
             f"{did_you_mean(protocol.atlas, subjects)}"
         )
+
+
+def _of_masks(study: Study, dataset: str, subjects: tuple[str, ...], masked: tuple[str, ...]) -> Iterator[str]:
+    """What asks for masks that the dataset has not."""
+    lacking = [name for name in subjects if name not in set(masked)]
+    for key, use in (("training.mask", study.config.training.mask), ("evaluation.mask", study.config.evaluation.mask)):
+        if use != "none" and lacking:
+            yield (
+                f"{key}: `{use}` must have a mask of every subject of `{dataset}`, but {len(lacking)} of "
+                f"{len(subjects)} have none (`{lacking[0]}`); give them one, leave them out, or set `none`"
+            )

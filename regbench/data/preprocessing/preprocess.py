@@ -142,6 +142,7 @@ def preprocess(
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
+        masked=tuple(entry.id for entry in raw.entries if entry.masked),
         remarks=remarks,
     )  # fmt: skip
 
@@ -213,6 +214,23 @@ def on_grid(raw: Raw, settings: Parameters, *, threads: int = 1) -> Source:
     return source
 
 
+def _mask_on_grid(subject: str, mask: NDArray[np.uint8] | None, space: Space) -> NDArray[np.uint8] | None:
+    """By nearest neighbour, 0 outside.
+
+    Raises:
+        RegbenchError: if no voxel of the grid is inside.
+    """
+    if mask is None:
+        return None
+    inside: NDArray[np.uint8] = resample(mask, space, order=0)
+    if not inside.any():
+        raise RegbenchError(
+            f"subject `{subject}`: the mask must have voxels on the grid of {space.shape}, but none of its "
+            f"{int(mask.sum())} lies there. Choose a larger `shape`, another `centre`, or another mask."
+        )
+    return inside
+
+
 def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, Any]) -> Subject:
     """The subject resampled; `volume` has its image normalised and its labels chosen."""
     return Subject(
@@ -221,6 +239,7 @@ def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, An
         np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
         landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
         record={**_record(entry, volume, space), **record},
+        mask=_mask_on_grid(entry.id, volume.mask, space),
     )
 
 
