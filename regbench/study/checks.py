@@ -16,7 +16,7 @@ from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
+# "preprocessing" takes the name of the dataset's source, "equivalence" that of a metric
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
@@ -208,7 +208,7 @@ def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
-    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
+    """Mistakes of one component, and of a dataset's preprocessing; a bare name is short for an entry."""
     entry = item if isinstance(item, Mapping) else {name_key: item}
     name, given = entry.get(name_key), entry.get("parameters", {})
     if not isinstance(name, str) or not isinstance(given, Mapping):
@@ -216,10 +216,9 @@ def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checke
     for parameter, message in check(kind, name, given):
         suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
         yield Mistake(where + suffix, message)
-    for part in ("preprocessing", "splits") if kind == "dataset" else ():
-        settings = entry.get(part, {})
-        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
-            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+    settings = entry.get("preprocessing", {}) if kind == "dataset" else None
+    for setting, message in check("preprocessing", name, settings) if isinstance(settings, Mapping) else ():
+        yield Mistake(f"{where}.preprocessing" + (f".{setting}" if setting else ""), message)
 
 
 def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, DatasetConfig, LambdaRule
+from regbench.study.config import Component, Config, LambdaRule
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import CONTROLS, IDENTITY, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean

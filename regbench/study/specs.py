@@ -10,7 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import DatasetConfig, Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.data_config import DatasetConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 
 
@@ -60,7 +61,7 @@ class PrepareSpec(Spec):
     id: str
     source: str
     parameters: Parameters = {}
-    splits: Parameters = {}
+    splits: SplitConfig = SplitConfig()
     pairs: Mapping[str, int] = {}
     preprocessing: Parameters = {}
     code: str
