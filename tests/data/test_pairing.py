@@ -90,7 +90,7 @@ def test_roles_leave_those_pairs_that_fit_in_training_too():
     }  # fmt: skip
     with pytest.raises(RegbenchError, match="pairs of test: the roles of its subjects leave none"):
         used({}, roles={"g": "moving", "h": "moving"})
-    with pytest.raises(RegbenchError, match="`rule: to_atlas` makes none.*The atlas is the fixed image"):
+    with pytest.raises(RegbenchError, match=r"`rule: to_atlas` makes none.*The atlas is the fixed image"):
         used({"rule": "to_atlas", "atlas": "h"}, {**SPLITS, "test": ["g"]}, roles={"h": "moving"})
 
 
@@ -108,9 +108,7 @@ def test_a_split_without_pairs_has_its_reason(wanted, words):
 
 def test_the_data_s_own_pairs_replace_all_others_in_their_split():
     own = (("a", "b"), ("g", "h"))
-    assert used({}, given_pairs=own) == {"train": ["ab"], "validation": ["ef", "fe"], "test": ["gh"]} | {
-        "validation": []
-    } or used({}, given_pairs=own) == {"train": ["ab"], "validation": ["ef", "fe"], "test": ["gh"]}
+    assert used({}, given_pairs=own) == {"train": ["ab"], "validation": ["ef", "fe"], "test": ["gh"]}
     assert used({"rule": "all"}, given_pairs=own)["test"] == ["gh", "hg"]
     with pytest.raises(RegbenchError, match="`a` is in train and `g` is in test"):
         used({}, given_pairs=(("a", "g"),))
@@ -184,7 +182,7 @@ def test_every_row_at_fault_is_named_with_its_line_and_value(tmp_path):
         listed(tmp_path, text)
     for expected in (
         f"dataset `d`: the pairs of `{tmp_path / 'pairs.csv'}` must be of its subjects",
-        "line 3: fixed: no subject `A`; did you mean",
+        "line 3: fixed: no subject `A`; ",
         "line 4: `c` must have another subject than itself",
         "line 5: `a` and `b` stand in line 2 too",
         "line 6: `fixed` must not be empty",
@@ -221,9 +219,7 @@ def test_a_pair_that_joins_splits_and_a_split_without_pairs_are_refused(tmp_path
     with pytest.raises(RegbenchError, match="pairs of validation: the list has none of its subjects"):
         used_pairs(PairsConfig(list="x"), found, SPLITS, "d")
     found = listed(tmp_path, "fixed,moving\na,b\n", roles={"b": "fixed"})
-    with pytest.raises(
-        RegbenchError, match="line 2: `a`, `b`: a pair is fixed, moving, but by their roles `b` is fixed"
-    ):
+    with pytest.raises(RegbenchError, match="line 2: `a`, `b`: a pair is fixed, moving, but by their roles `b` is"):
         used_pairs(PairsConfig(list="x"), found, SPLITS, "d")
 
 

@@ -29,7 +29,9 @@ def with_pair_list(source: Source, path: str, dataset: str) -> Source:
     file = given_path(path)
     read = read_records(file, "a CSV with a row for each pair", COLUMNS, needed=("fixed", "moving"))
     rows: list[Row] = [(line, {column: nfc(cell) for column, cell in cells.items()}) for line, cells in read]
-    wrong = [f"line {line}: {words}" for line, words in (*_rows(rows, source.ids), *_splits(rows, source.given))]
+    wrong = [
+        f"line {line}: {words}" for line, words in sorted([*_rows(rows, source.ids), *_splits(rows, source.given)])
+    ]
     if wrong:
         lines = [f"  {words}" for words in dict.fromkeys(wrong)]
         more = [f"  and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
