@@ -21,6 +21,7 @@ from regbench.data.room import check_room
 from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
@@ -137,7 +138,20 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     """
     atlas = atlas_of(spec.pairs, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
-    splits = split(ids, spec.splits, spec.id, groups=source.groups, given=source.given, least=2 if atlas is None else 1)
+    given: Mapping[str, str] = source.given
+    needed: tuple[str, ...] = NAMES
+    if spec.only_tested:  # whoever the data's authors trained with
+        of_test = spec.splits.test == "given"
+        given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)
+    splits = split(
+        ids,
+        spec.splits,
+        spec.id,
+        groups=source.groups,
+        given=given,
+        needed=needed,
+        least=2 if atlas is None else 1,
+    )
     return splits, used_pairs(spec.pairs, source, splits, spec.id)
 
 
@@ -206,7 +220,7 @@ class _Written:
         self._hash.update(content)
         self._file.write(content)
         self._waiting += content.nbytes
-        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+        if self._waiting >= EARLY and all(write.done() for write in self._syncing):
             self.wait()
             self.sync()
 

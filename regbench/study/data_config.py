@@ -169,3 +169,11 @@ class DatasetConfig(Strict):
     preprocessing: Parameters = Field(
         default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
     )
+
+
+class OnlyTested(DatasetConfig):
+    """A dataset on which no run is trained."""
+
+    splits: SplitConfig = Field(
+        default=SplitConfig(test="rest"), description="test: a count, a share, a list of subjects or `rest`"
+    )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationErro
 
 from regbench.study.components import Parameters
 from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
-from regbench.study.data_config import DatasetConfig, PairsConfig, SplitConfig
+from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
 from regbench.system.names import given_path
@@ -71,12 +71,17 @@ class PrepareSpec(Spec):
     preprocessing: Parameters = {}
     code: str
     pair_list: str = ""
+    only_tested: bool = False
 
     @classmethod
     def of(cls, dataset: DatasetConfig, code: str) -> Self:
         """The spec of a dataset of the config."""
-        pair_list = _digest(dataset.pairs.list) if dataset.pairs.list is not None else ""
-        return cls(**dataset.model_dump(mode="json"), code=code, pair_list=pair_list)
+        return cls(
+            **dataset.model_dump(mode="json"),
+            code=code,
+            pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
+            only_tested=isinstance(dataset, OnlyTested),
+        )
 
 
 def _digest(path: str) -> str:
@@ -233,6 +238,13 @@ class CellsSpec(Spec):
     """What a job that does several cells depends on, beside the data."""
 
     cells: tuple[CellSpec, ...]
+
+
+class TransferSpec(Spec):
+    """What the evaluation of a cell's runs on other data depends on, beside those data and the checkpoints."""
+
+    other: str
+    evaluate: tuple[EvaluateSpec, ...]
 
 
 class TrackSpec(Spec):
