@@ -38,7 +38,7 @@ from regbench.study.config_values import (
     study_name,
     tracking_uri,
 )
-from regbench.study.data_config import DatasetConfig
+from regbench.study.data_config import DatasetConfig, OnlyTested
 
 PRUNE_AT = (0.25, 0.5)
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
@@ -317,6 +317,17 @@ class Config(Strict):
     datasets: Annotated[
         tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    test_sets: Annotated[tuple[OnlyTested, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="further datasets that are only tested (`evaluate_on`): all their subjects, or those of `splits`",
+    )
+    evaluate_on: Annotated[tuple[Id, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
+        "without training",
+    )
     models: Components
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(
