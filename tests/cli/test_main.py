@@ -300,3 +300,12 @@ def test_an_output_that_cannot_be_written_is_no_traceback(shell, code, words):
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == bool(words)
+
+
+def test_a_method_without_a_search_has_no_rounds_to_propose(tiny_file, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["propose", str(tiny_file), "--method", "identity", "--round", "0"])
+    assert ended.value.code == 2
+    assert (
+        "--method must name a method whose lambda is searched, but nothing of `identity` is" in capsys.readouterr().err
+    )
