@@ -33,6 +33,7 @@ INTERFACE = {
     "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --out --save-every=300",
     "evaluate": "CONFIG --dataset --method! --seed! --threads=1 --run",
     "export-images": "CONFIG DIR --dataset --overwrite",
+    "transfer": "CONFIG --dataset --method! --on! --threads=1",
     "evaluate-fields": "CONFIG DIR --dataset --form=auto --out",
     "export": "CONFIG --dataset --method! --seed! --threads=1 --out --prepared --form=l2r --overwrite",
     "fetch": "name? --store",
