@@ -1,7 +1,6 @@
-"""Who is in which split, and which pairs are used: fixed before anything runs."""
+"""Who is in which split: fixed before anything runs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import permutations
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from regbench.system.names import nfc
 
 # Of a dataset without splits, for those that the data do not give.
 DEFAULT: Mapping[str, Part] = {"train": "rest", "validation": 0.1, "test": 0.2}
-FEWEST = 2  # subjects of a split: they make a pair
 Splits = dict[str, list[str]]
 
 
@@ -23,6 +21,7 @@ def split(
     groups: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
     needed: Collection[str] = NAMES,
+    least: int = 2,
 ) -> Splits:
     """Subjects of each split; never one subject, nor two of one group, on two sides.
 
@@ -36,6 +35,7 @@ def split(
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
         needed: splits that must have subjects; another one that `wanted` and the data leave out is empty.
+        least: subjects of a split; one is enough where an atlas is the other half of each pair.
 
     Raises:
         RegbenchError: naming the dataset and the key.
@@ -50,47 +50,14 @@ def split(
         splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
     else:
         splits = _fixed(ids, wanted, given, needed, where)
-        _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
+        _draw(splits, shuffled, wanted, groups=groups, given=given, least=least, where=where)
     splits = {key: splits.get(key, []) for key in NAMES}
-    _check(splits, groups, needed, where)
+    _check(splits, groups, where)
+    for key, names in splits.items():
+        if len(names) < least and (names or key in needed):
+            many = "2 subjects to make a pair" if least == 2 else "a subject"
+            raise RegbenchError(f"{where}.{key} must have at least {many}, but has {len(names)} of {len(ids)}.")
     return splits
-
-
-def pairs(
-    names: Sequence[str],
-    count: int | None,
-    dataset: str,
-    key: str,
-    seed: int = 0,
-    *,
-    given: Sequence[tuple[str, str]] = (),
-    most: int | None = None,
-) -> list[list[str]]:
-    """Ordered pairs (fixed, moving) of a split: all of them (or all that are given), or `count` drawn with the seed.
-
-    Where there is no count and there are more than `most`, that many are drawn.
-
-    Raises:
-        RegbenchError: if there are fewer than asked for, or a given pair is half inside the split.
-    """
-    inner = [[fixed, moving] for fixed, moving in given if fixed in names or moving in names]
-    for pair in inner:
-        if not all(name in names for name in pair):
-            raise RegbenchError(
-                f"dataset `{dataset}`: the data's own pairs must lie within one split, but only one of {pair} is in "
-                f"splits.{key}. Put both there, or neither."
-            )
-    every = inner or [list(pair) for pair in permutations(names, 2)]
-    if count is None and most is not None and len(every) > most:
-        count = most
-    if count is None:
-        return every
-    if count > len(every):
-        raise RegbenchError(
-            f"dataset `{dataset}`: pairs.{key} asks for {count}, but {len(names)} subjects make {len(every)}."
-        )
-    chosen = np.random.default_rng([seed, len(every)]).permutation(len(every))[:count]
-    return [every[i] for i in sorted(chosen)]
 
 
 def _fixed(
@@ -129,6 +96,7 @@ def _draw(
     *,
     groups: Mapping[str, str],
     given: Mapping[str, str],
+    least: int,
     where: str,
 ) -> None:
     """Fill the splits that are counts, shares or the rest; whole groups only."""
@@ -144,19 +112,19 @@ def _draw(
             members = [name for name in allowed if groups[name] == group]
             if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
                 chosen += members
-        if isinstance(part, float) and len(chosen) < FEWEST:
-            chosen = _fewest(allowed, free, groups)
+        if isinstance(part, float) and len(chosen) < least:
+            chosen = _fewest(allowed, free, groups, least)
         _check_count(part, count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
         splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
 
 
-def _fewest(allowed: Sequence[str], free: Sequence[str], groups: Mapping[str, str]) -> list[str]:
-    """The first whole groups that have the fewest subjects of a split, or all there are."""
+def _fewest(allowed: Sequence[str], free: Sequence[str], groups: Mapping[str, str], least: int) -> list[str]:
+    """The first whole groups that make the `least` subjects of a split, or all there are."""
     chosen: list[str] = []
     for group in dict.fromkeys(groups[name] for name in allowed):
         members = [name for name in free if groups[name] == group]
-        if len(chosen) < FEWEST and all(name in allowed for name in members):
+        if len(chosen) < least and all(name in allowed for name in members):
             chosen += members
     return chosen
 
@@ -180,7 +148,7 @@ def _folds(shuffled: Sequence[str], folds: int, fold: int, groups: Mapping[str, 
     return splits
 
 
-def _check(splits: Splits, groups: Mapping[str, str], needed: Collection[str], where: str) -> None:
+def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
     place: dict[str, str] = {}
     for key in NAMES:
         names = splits[key]
@@ -194,8 +162,3 @@ def _check(splits: Splits, groups: Mapping[str, str], needed: Collection[str], w
                 raise RegbenchError(
                     f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
                 )
-        if len(names) < FEWEST and (names or key in needed):
-            count = sum(map(len, splits.values()))
-            raise RegbenchError(
-                f"{where}.{key} must have at least {FEWEST} subjects to make a pair, but has {len(names)} of {count}."
-            )

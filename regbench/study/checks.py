@@ -56,6 +56,7 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield from _hidden_rule(rules, number)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
+    yield from _atlas_checks(raw)
     yield from _transfer_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == IDENTITY:
@@ -83,6 +84,22 @@ def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mi
             words = f"is never used: lambdas[{first}] stands before it and takes its cells; put the narrower rule first"
             yield Mistake(f"lambdas[{number}]", words)
             return
+
+
+def _atlas_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """An atlas of the training beside pairs that say what is trained."""
+    training = raw.get("training")
+    if not isinstance(training, Mapping) or training.get("atlas") is None:
+        return
+    for number, dataset in enumerate(_items(raw, "datasets")):
+        pairs = dataset.get("pairs") if isinstance(dataset, Mapping) else None
+        given = [key for key in ("list", "rule") if isinstance(pairs, Mapping) and pairs.get(key) is not None]
+        if given:
+            yield Mistake(
+                f"datasets[{number}].pairs.{given[0]}",
+                "says which pairs are trained, and so does `training.atlas`; leave one of them out "
+                "(`rule: to_atlas` or `from_atlas` takes an atlas in training, validation and test)",
+            )
 
 
 def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
