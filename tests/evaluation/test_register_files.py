@@ -207,15 +207,19 @@ def test_each_image_is_scaled_by_the_rule_of_its_modality(tmp_path, monkeypatch,
         assert np.allclose(one, between(image, image.min(), image.max()), atol=1e-5)
         assert np.allclose(other, between(image, 40, 60), atol=1e-5)
         seen.clear()
-    path = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], by_modality=rules)
-    assert main(["register", "--model", str(path), *files]) == 2
-    assert "(MR, CT), so those of both images must be known" in capsys.readouterr().err
-    assert main(["register", "--model", str(path), *files, *modalities[:2]]) == 2
-    assert "go together" in capsys.readouterr().err
     bad = {**rules, "CT": ["window", [0.5, 99.5], [60.0, 40.0]]}
-    path = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], by_modality=bad)
-    assert main(["register", "--model", str(path), *files, *modalities]) == 1
-    assert "must rise" in capsys.readouterr().err
+    for stored, more, status, words in (
+        (rules, [], 2, "(MR, CT), so those of both images must be known"),
+        (rules, modalities[:2], 2, "go together"),
+        (rules, [*modalities[:3], "CTT"], 2, "modality `CTT` is none of the model's"),
+        (bad, modalities, 1, "must rise"),
+    ):
+        path = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], by_modality=stored)
+        with pytest.raises(SystemExit) as stopped:
+            main(["register", "--model", str(path), *files, *more])
+        assert stopped.value.code == status
+        assert words in capsys.readouterr().err
+    assert not seen
 
 
 def test_the_axes_stay_where_the_study_kept_them(tmp_path, monkeypatch):

@@ -50,12 +50,9 @@ def test_each_modality_has_its_rule_and_a_folder_of_each_makes_pairs_of_a_person
     for number in range(6):
         mr, ct, _ = person(number)
         low, high = np.percentile(mr, [0.5, 99.5])
-        np.testing.assert_allclose(
-            data.images((f"p{number}_MR",))[0], np.clip((mr - low) / (high - low), 0, 1), atol=1e-3
-        )
-        np.testing.assert_allclose(
-            data.images((f"p{number}_CT",))[0], (np.clip(ct, -1000, 500) + 1000) / 1500, atol=1e-6
-        )
+        found = data.images((f"p{number}_MR", f"p{number}_CT"))
+        np.testing.assert_allclose(found[0], np.clip((mr - low) / (high - low), 0, 1), atol=1e-3)
+        np.testing.assert_allclose(found[1], (np.clip(ct, -1000, 500) + 1000) / 1500, atol=1e-6)
     for part in ("train", "validation", "test"):
         pairs = data.pairs(part)
         assert len(pairs) == 4  # two people, both directions
