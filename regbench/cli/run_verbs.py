@@ -170,6 +170,10 @@ def register(
         Literal["percentile", "minmax", "zscore", "none"] | None,
         typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
     ] = None,
+    colour: Annotated[
+        Literal["luminance", "density", "red", "green", "blue", "hematoxylin", "eosin", "dab"] | None,
+        typer.Option(help="what is taken of pictures in colours; default: as in the checkpoint's study"),
+    ] = None,
     by: Annotated[
         Literal["header", "centre"],
         typer.Option(help="initial position of the images: by their headers, or centre on centre"),
@@ -197,6 +201,8 @@ def register(
     network, preparation = model_for(model, fixed, similarity, regularizer, lam)
     if intensity is not None:
         preparation = preparation._replace(intensity=intensity)
+    if colour is not None:
+        preparation = preparation._replace(colour=colour)
     written = register_files(
         network.to(devices.choose(device)),
         fixed,

@@ -109,7 +109,7 @@ def register_files(
         RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
         UsageError: if files are in the way.
     """
-    target, source = read_pair(fixed, moving, by)
+    target, source = read_pair(fixed, moving, by, preparation.colour)
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
     inputs = [fixed, moving, *([] if labels is None else [labels])]
     written = _outputs(out, target, source, labels=labels is not None, itk=output.itk)
@@ -182,7 +182,7 @@ def _check_outputs(out: Path, written: list[Path], inputs: list[Path], target: P
 
 def _prepared(part: Placed, space: Space, preparation: Preparation) -> Array:
     """What the model sees of an image; beside it, its least value, as in `regbench.data.preprocessing.preprocess`."""
-    _, _, kind, percentiles, window = preparation
+    _, _, kind, percentiles, window, _ = preparation
     try:
         image = normalise(part.array, kind, percentiles=percentiles, window=window)
     except ValueError as error:

@@ -43,7 +43,7 @@ class Checkpoint(BaseModel):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        spacing, _, kind, percentiles, window = self.preparation
+        spacing, _, kind, percentiles, window, _ = self.preparation
         if spacing is not None and len(spacing) != self.dims:
             raise ValueError(f"preparation.spacing_mm must have {self.dims} numbers, but has {len(spacing)}")
         if percentiles[0] >= percentiles[1] or (window is not None and window[0] >= window[1]):

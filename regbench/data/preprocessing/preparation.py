@@ -4,6 +4,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
+from regbench.data.preprocessing.colour import Colour
 from regbench.data.preprocessing.intensity import Kind
 
 
@@ -26,6 +27,7 @@ class Preparation(NamedTuple):
     Attributes:
         spacing_mm: of the model's grid, axis by axis; the fixed image's own if None.
         orientation: ``RAS``: the grid's axes run right, front and top; ``keep``: as the fixed array's.
+        colour: see `regbench.data.preprocessing.colour.grey`.
         intensity, percentiles, window: see `regbench.data.preprocessing.intensity.normalise`.
     """
 
@@ -34,3 +36,4 @@ class Preparation(NamedTuple):
     intensity: Kind = "percentile"
     percentiles: Annotated[tuple[Percentile, Percentile], Listed] = (0.5, 99.5)
     window: Annotated[tuple[Value, Value] | None, Listed] = None
+    colour: Colour = "none"
