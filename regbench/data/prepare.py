@@ -19,6 +19,7 @@ from regbench.data.room import check_room
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
@@ -128,7 +129,12 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[li
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
+    given: Mapping[str, str] = source.given
+    needed: tuple[str, ...] = NAMES
+    if spec.only_tested:  # whoever the data's authors trained with
+        of_test = spec.splits.test == "given"
+        given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)
+    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=given, needed=needed)
     wanted = spec.pairs
     used = {
         key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)

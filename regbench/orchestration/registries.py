@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from regbench.data import DATASETS, splits
+from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
@@ -43,8 +43,6 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         return _pairing(name, given["model"])
     if kind == "equivalence":
         return _equivalence(name, given["width"])
-    if kind == "splits":
-        return splits.mistakes(given)
     if kind == "preprocessing":
         return preprocess.mistakes(DATASETS, name, given)
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)

@@ -10,7 +10,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import DatasetConfig, Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.data_config import DatasetConfig, OnlyTested, SplitConfig
 from regbench.system.errors import RegbenchError
 
 
@@ -60,15 +61,16 @@ class PrepareSpec(Spec):
     id: str
     source: str
     parameters: Parameters = {}
-    splits: Parameters = {}
+    splits: SplitConfig = SplitConfig()
     pairs: Mapping[str, int] = {}
     preprocessing: Parameters = {}
     code: str
+    only_tested: bool = False
 
     @classmethod
     def of(cls, dataset: DatasetConfig, code: str) -> Self:
         """The spec of a dataset of the config."""
-        return cls(**dataset.model_dump(mode="json"), code=code)
+        return cls(**dataset.model_dump(mode="json"), code=code, only_tested=isinstance(dataset, OnlyTested))
 
 
 class DimensionSpec(Spec):
@@ -217,6 +219,13 @@ class CellsSpec(Spec):
     """What a job that does several cells depends on, beside the data."""
 
     cells: tuple[CellSpec, ...]
+
+
+class TransferSpec(Spec):
+    """What the evaluation of a cell's runs on other data depends on, beside those data and the checkpoints."""
+
+    other: str
+    evaluate: tuple[EvaluateSpec, ...]
 
 
 class TrackSpec(Spec):
