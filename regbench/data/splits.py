@@ -1,7 +1,6 @@
-"""Who is in which split, and which pairs are used: fixed before anything runs."""
+"""Who is in which split: fixed before anything runs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import permutations
 
 import numpy as np
 
@@ -20,6 +19,7 @@ def split(
     groups: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
     needed: Collection[str] = NAMES,
+    least: int = 2,
 ) -> Splits:
     """Subjects of each split; never one subject, nor two of one group, on two sides.
 
@@ -32,6 +32,7 @@ def split(
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
         needed: splits that must have subjects; another one that `wanted` and the data leave out is empty.
+        least: subjects of a split; one is enough where an atlas is the other half of each pair.
 
     Raises:
         RegbenchError: naming the dataset and the key.
@@ -45,40 +46,12 @@ def split(
         splits = _fixed(ids, wanted, given, needed, where)
         _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
     splits = {key: splits.get(key, []) for key in NAMES}
-    _check(splits, groups, needed, where)
+    _check(splits, groups, where)
+    for key, names in splits.items():
+        if len(names) < least and (names or key in needed):
+            many = "2 subjects to make a pair" if least == 2 else "a subject"
+            raise RegbenchError(f"{where}.{key} must have at least {many}.")
     return splits
-
-
-def pairs(
-    names: Sequence[str],
-    count: int | None,
-    dataset: str,
-    key: str,
-    seed: int = 0,
-    *,
-    given: Sequence[tuple[str, str]] = (),
-) -> list[list[str]]:
-    """Ordered pairs (fixed, moving) of a split: all of them (or all that are given), or `count` drawn with the seed.
-
-    Raises:
-        RegbenchError: if there are fewer than asked for, or a given pair is half inside the split.
-    """
-    inner = [[fixed, moving] for fixed, moving in given if fixed in names or moving in names]
-    for pair in inner:
-        if not all(name in names for name in pair):
-            raise RegbenchError(
-                f"dataset `{dataset}`: the data's own pairs must lie within one split, but only one of {pair} is in "
-                f"splits.{key}. Put both there, or neither."
-            )
-    every = inner or [list(pair) for pair in permutations(names, 2)]
-    if count is None:
-        return every
-    if count > len(every):
-        raise RegbenchError(
-            f"dataset `{dataset}`: pairs.{key} asks for {count}, but {len(names)} subjects make {len(every)}."
-        )
-    chosen = np.random.default_rng([seed, len(every)]).permutation(len(every))[:count]
-    return [every[i] for i in sorted(chosen)]
 
 
 def _fixed(
@@ -156,7 +129,7 @@ def _folds(shuffled: Sequence[str], folds: int, fold: int, groups: Mapping[str, 
     return splits
 
 
-def _check(splits: Splits, groups: Mapping[str, str], needed: Collection[str], where: str) -> None:
+def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
     place: dict[str, str] = {}
     for key in NAMES:
         names = splits[key]
@@ -170,5 +143,3 @@ def _check(splits: Splits, groups: Mapping[str, str], needed: Collection[str], w
                 raise RegbenchError(
                     f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
                 )
-        if len(names) < 2 and (names or key in needed):
-            raise RegbenchError(f"{where}.{key} must have at least 2 subjects to make a pair.")

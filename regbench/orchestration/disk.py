@@ -74,7 +74,7 @@ def disk(study: Study) -> dict[str, float | None]:
 
 def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
     """Shape, number of labels, bytes of the arrays, number of pairs; from its manifest, else from the config."""
-    lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
+    lay, pairs = study.layout, {split: dataset.pairs.count(split) or 0 for split in ("validation", "test")}
     manifest = read_json(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
     if manifest and not differences(study, dataset.id, PrepareSpec.from_json(manifest.get("spec"))):
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())

@@ -55,6 +55,7 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield from _hidden_rule(rules, number)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
+    yield from _atlas_checks(raw)
     yield from _transfer_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == IDENTITY:
@@ -82,6 +83,22 @@ def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mi
             words = f"is never used: lambdas[{first}] stands before it and takes its cells; put the narrower rule first"
             yield Mistake(f"lambdas[{number}]", words)
             return
+
+
+def _atlas_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """An atlas of the training beside pairs that say what is trained."""
+    training = raw.get("training")
+    if not isinstance(training, Mapping) or training.get("atlas") is None:
+        return
+    for number, dataset in enumerate(_items(raw, "datasets")):
+        pairs = dataset.get("pairs") if isinstance(dataset, Mapping) else None
+        given = [key for key in ("list", "rule") if isinstance(pairs, Mapping) and pairs.get(key) is not None]
+        if given:
+            yield Mistake(
+                f"datasets[{number}].pairs.{given[0]}",
+                "says which pairs are trained, and so does `training.atlas`; leave one of them out "
+                "(`rule: to_atlas` or `from_atlas` takes an atlas in training, validation and test)",
+            )
 
 
 def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -140,10 +157,10 @@ def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
     for place, entry, kind, keyword in _searched(raw):
-        for each in ("similarity", "regularizer", "model"):
-            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
+        for part in ("similarity", "regularizer", "model"):
+            known, name = [str(_name_of(item)) for item in _parts(raw, part)], entry.get(part, "*")
             if isinstance(name, str) and name not in ("*", *known):
-                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
+                yield Mistake(f"{place}.{part}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
         if kind == "training" and keyword not in TUNABLE:
             message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
             yield Mistake(f"{place}.parameter", message)
@@ -170,8 +187,8 @@ def _tried(entry: Mapping[str, Any]) -> list[Any]:
     if entry.get("type") != "int" or len(reached) != 2 or not all(isinstance(end, int) for end in reached):
         return reached
     low, high = reached
-    each = step if isinstance(step, int) and step > 0 else 1
-    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
+    stride = step if isinstance(step, int) and step > 0 else 1
+    return [value for value in (low, low + stride, low + (high - low) // stride * stride) if value <= high]
 
 
 def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:

@@ -12,6 +12,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from regbench.study.components import Parameters
@@ -95,6 +96,62 @@ class SplitConfig(Strict):
         return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
 
 
+Rule = Literal["all", "within_group", "across_modalities", "consecutive", "to_atlas", "from_atlas"]
+OF_ATLAS = ("to_atlas", "from_atlas")
+
+
+class PairsConfig(Strict):
+    """Which (fixed, moving) pairs are used; the data's own where there are any, else all ordered pairs of a split."""
+
+    validation: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = Field(
+        default=None, description="how many pairs of the split are used; all unless given"
+    )
+    test: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = Field(
+        default=None, description="how many pairs of the split are used; all unless given"
+    )
+    list: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a CSV with the columns fixed, moving and, if you like, split"
+    )
+    rule: Rule | None = Field(default=None, description="what pairs a split has, in training too")
+    atlas: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="subject of every pair of the rules to_atlas (it is fixed) and from_atlas (moving)"
+    )
+
+    @property
+    def prescribed(self) -> bool:
+        """Whether training draws from certain pairs alone."""
+        return self.list is not None or self.rule not in (None, "all")
+
+    def count(self, split: str) -> int | None:
+        """How many pairs of a split are asked for; None for all."""
+        return {"validation": self.validation, "test": self.test}.get(split)
+
+    @field_validator("rule")
+    @classmethod
+    def _instead(cls, value: Rule | None, info: ValidationInfo) -> Rule | None:
+        if value is not None and info.data.get("list") is not None:
+            raise ValueError("must not stand beside `list`; leave one of them out")
+        return value
+
+    @field_validator("atlas")
+    @classmethod
+    def _of_rule(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and "rule" in info.data and info.data["rule"] not in OF_ATLAS:
+            raise ValueError("has no effect without `rule: to_atlas` or `rule: from_atlas`; set one or leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _has_atlas(self) -> "PairsConfig":
+        if self.rule in OF_ATLAS and self.atlas is None:
+            raise ValueError(f"`rule: {self.rule}` needs `atlas`, the id of a subject")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """See `SplitConfig`."""
+        return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
+
+
 class DatasetConfig(Strict):
     """Where images come from and who is in which split."""
 
@@ -106,8 +163,8 @@ class DatasetConfig(Strict):
         description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
         "or folds and fold; seed of the draw",
     )
-    pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
-        default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
+    pairs: PairsConfig = Field(
+        default=PairsConfig(), description="how many pairs of a split are used, and which: a list or a rule"
     )
     preprocessing: Parameters = Field(
         default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"

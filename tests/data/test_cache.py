@@ -9,7 +9,7 @@ from regbench import data
 from regbench.data import prepare as module
 from regbench.data.cache import load
 from regbench.data.prepare import prepare
-from regbench.data.splits import pairs, split
+from regbench.data.splits import split
 from regbench.data.subject import Source, Subject
 from regbench.study.data_config import SplitConfig
 from regbench.study.specs import PrepareSpec
@@ -170,16 +170,6 @@ def test_splits_by_name():
 def test_impossible_splits_are_named(wanted, expected):
     with pytest.raises(RegbenchError, match=expected):
         split(IDS, SplitConfig.model_validate(wanted), "d")
-
-
-def test_pairs_are_ordered_distinct_and_repeatable():
-    every = pairs(["a", "b", "c"], None, "d", "test")
-    assert sorted(map(tuple, every)) == [("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b")]
-    some = pairs(["a", "b", "c"], 4, "d", "test")
-    assert some == pairs(["a", "b", "c"], 4, "d", "test")
-    assert len({tuple(pair) for pair in some}) == 4
-    with pytest.raises(RegbenchError, match=r"pairs\.test asks for 7, but 3 subjects make 6"):
-        pairs(["a", "b", "c"], 7, "d", "test")
 
 
 @pytest.mark.parametrize("name", ["images", "labels"])

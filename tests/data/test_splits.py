@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import ROOT, TINY
 
-from regbench.data.splits import pairs
+from regbench.data.pairing import used_pairs
 from regbench.data.splits import split as split_of
+from regbench.data.subject import Source
 from regbench.orchestration.registries import check_component
-from regbench.study.data_config import NAMES, SplitConfig
+from regbench.study.data_config import NAMES, PairsConfig, SplitConfig
 from regbench.study.load import load
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
@@ -19,6 +20,7 @@ from regbench.system.files import digest
 
 IDS = [f"s{number:02d}" for number in range(20)]
 GROUPS = {name: f"g{number // 3}" for number, name in enumerate(IDS)}
+SOURCE = Source(tuple(IDS), (4, 4), (1.0, 1.0), {}, "", (), None)
 PART = st.one_of(st.integers(1, 8), st.floats(0.05, 0.6), st.just("rest"), st.just("given"))
 
 
@@ -102,12 +104,6 @@ def test_whom_the_authors_hold_out_is_never_trained_on():
         split(IDS, {"train": ["s00", "s01"], "validation": 2}, "d", given={"s01": "test", "s02": "test"})
 
 
-def test_given_pairs_replace_all_others():
-    assert pairs(["a", "b", "c"], None, "d", "test", given=[("a", "b"), ("x", "y")]) == [["a", "b"]]
-    with pytest.raises(RegbenchError, match="must lie within one split"):
-        pairs(["a", "b"], None, "d", "test", given=[("a", "x")])
-
-
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
@@ -164,8 +160,9 @@ def test_each_mistake_has_its_key_and_all_come_at_once(wanted, expected):
 def test_the_bytes_of_splits_and_pairs_stay(wanted, more, subjects, used):
     found = split(IDS, wanted, "d", **more)
     assert digest(found) == subjects
-    chosen = [pairs(found["test"], None, "d", "test"), pairs(found["validation"], 2, "d", "validation")]
-    assert digest(chosen) == used
+    chosen = used_pairs(PairsConfig(validation=2), SOURCE, found, "d")
+    assert list(chosen) == ["validation", "test"]
+    assert digest([chosen["test"], chosen["validation"]]) == used
 
 
 @pytest.mark.parametrize("wanted", [{}, {"folds": 5, "fold": 2}, {"train": 0.5, "validation": ["a", "b"], "seed": 0}])
@@ -216,5 +213,5 @@ def test_every_dataset_of_the_docs_is_sound():
     text = (ROOT / "docs" / "data.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
     found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
-    assert len(found) == 8
+    assert len(found) == 11
     load({**TINY, "datasets": found}, check_component)
