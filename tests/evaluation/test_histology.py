@@ -6,7 +6,7 @@ from data_files import shared
 
 from regbench.data.preprocessing.preprocess import on_grid
 from regbench.data.readers.table import table
-from regbench.data.space import displacement_to_native
+from regbench.data.space import Space, displacement_to_native
 from regbench.losses.objective import objective
 from regbench.metrics import ndv_percent
 from regbench.metrics.displacement_errors import landmark_errors_mm
@@ -39,21 +39,23 @@ def test_the_affine_start_and_an_optimisation_bring_landmarks_together(listed):
         errors[align] = 4 * np.linalg.norm(fixed.landmarks - moving.landmarks, axis=1) / DIAGONAL
     assert errors["none"].mean() == pytest.approx(0.0655, abs=0.001)
     assert errors["affine"].mean() < 0.0075
-    losses = (ComponentSpec(name="mind", parameters={}), ComponentSpec(name="grad_l2", parameters={}))
-    model = instance(2, objective=objective(*losses, 3.0), shrink=(4, 2, 1), steps=(40, 30, 20))
-    field = register(model, fixed.image, moving.image)
-    after = 4 * landmark_errors_mm(field, fixed.landmarks, moving.landmarks, (1.0, 1.0)) / DIAGONAL
-    assert after.mean() < errors["affine"].mean()
-    assert np.median(after) < np.median(errors["affine"])
-    assert ndv_percent(field) == 0
+    # The best affine map of the landmarks themselves leaves 0.0057: little is left, and nothing may be lost.
+    for name, regularizer in (("ngf", "grad_l2"), ("mind", "bending")):
+        losses = (ComponentSpec(name=part, parameters={}) for part in (name, regularizer))
+        model = instance(
+            2, objective=objective(*losses, 30.0), shrink=(2, 1), steps=(30, 20), learning_rate=0.03, grid=4
+        )
+        field = register(model, fixed.image, moving.image)
+        after = 4 * landmark_errors_mm(field, fixed.landmarks, moving.landmarks, (1.0, 1.0)) / DIAGONAL
+        assert after.mean() < 0.0066
+        assert np.abs(field).max() > 0.05
+        assert ndv_percent(field) == 0
 
 
 def test_the_field_comes_back_to_the_pixels_of_both_files(listed):
     """Landmarks of the files themselves, 890 x 733 and 891 x 735 pixels, through crops, scales and the affine start."""
     pytest.importorskip("SimpleITK")
     source = on_grid(listed, {"colour": "density", "align": "affine", "spacing_mm": 4.0, "multiple_of": 16})
-    from regbench.data.space import Space
-
     subjects = list(source)
     spaces = [
         Space(source.shape, tuple(s.record["native_shape"]), np.array(s.record["prepared_to_native"])) for s in subjects
