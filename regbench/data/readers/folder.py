@@ -1,8 +1,10 @@
 """A folder of images and a folder of labels with equal file names."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from regbench.data.native import Raw
+from regbench.data.native import Entry, Raw
 from regbench.data.readers.image_file import SUFFIXES, stem, suffix
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
@@ -22,6 +24,9 @@ def folder(
 ) -> Raw:
     """Your images and labels: two folders with equal file names (NIfTI, MGZ, PNG, JPEG); the name is the subject.
 
+    Where the folder of images holds folders instead (`images/MR`, `images/CT`), each is a modality: the image `s1` of
+    MR is the subject `s1_MR`, and the images of one name are a group. Its labels are in `labels/MR`, or in `labels`.
+
     Args:
         path: folder above both; relative to where the command runs.
         images: folder of the images in it.
@@ -34,6 +39,47 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
+    modalities = _modalities(root / images, pattern)
+    parts = [
+        _Part(_of_modality(root, images, name), _of_modality(root, labels, name), _of_modality(root, masks, name), name)
+        for name in modalities or ("",)
+    ]
+    entries, remarks = list[Entry](), list[str]()
+    unread = _unread(root, {images, labels, masks})
+    remarks += _counted(unread, f"beside `{images}` are not read; `source: table` takes them")
+    for part in parts:
+        more, said = _read(root, part, pattern, same_affine)
+        entries += more
+        remarks += said
+    return Raw(tuple(entries), {}, "The user's own images and labels, one file each.", remarks=tuple(remarks))
+
+
+class _Part(NamedTuple):
+    """Folders of images that belong together, below the root."""
+
+    images: str
+    labels: str
+    masks: str
+    modality: str
+
+
+def _modalities(where: Path, pattern: str) -> list[str]:
+    """Folders of images in the folder of images, where that holds no image itself: each is a modality."""
+    if not where.is_dir() or _files(where, pattern)[0]:
+        return []
+    inner = sorted(path for path in where.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in inner if _files(path, pattern)[0]]
+
+
+def _of_modality(root: Path, kind: str, modality: str) -> str:
+    """The folder of a modality, or that of all: labels and masks may be of one person for all of his images."""
+    own = f"{kind}/{modality}"
+    return own if modality and (root / own).is_dir() else kind
+
+
+def _read(root: Path, part: _Part, pattern: str, same_affine: bool) -> tuple[list[Entry], list[str]]:
+    """Subjects of a part, and what of it is not read. Images of one name are of one person: a group."""
+    images, labels, masks, modality = part
     (image_paths, others), (named, more) = _files(root / images, pattern), _files(root / labels, "*")
     inside, strange = _files(root / masks, "*") if (root / masks).is_dir() else ({}, [])
     if not image_paths:
@@ -44,23 +90,22 @@ def folder(
             f"every image must have labels of the same name in `{root / labels}`, but {len(lonely)} have none: "
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
-    entries = tuple(
+    entries = [
         entry(name, image, label=named[name], mask=inside.get(name), same_affine=same_affine)
         for name, image in sorted(image_paths.items())
-    )
+    ]
+    if modality:
+        entries = [replace(one, id=f"{one.id}_{modality}", group=one.id, modality=modality) for one in entries]
     without = [inside[name].name for name in sorted(inside) if name not in image_paths]
     unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
-    remarks = (
-        *_counted(
-            _unread(root, {images, labels, masks}), f"beside `{images}` are not read; `source: table` takes them"
-        ),
+    remarks = [
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
         *_counted(strange, f"of `{masks}` are no images that are read"),
         *_counted(without, f"of `{masks}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
         *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
-    )
-    return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)
+    ]
+    return entries, remarks
 
 
 def _unread(root: Path, read: set[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.native import Entry, Header, Raw, Volume, role_of
 from regbench.data.readers.damage import DAMAGE, check_member, limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
@@ -18,6 +18,7 @@ from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path
 
 Array = NDArray[Any]
+OF_SUBJECTS = ("groups", "modalities", "roles")
 
 
 def arrays(
@@ -31,6 +32,8 @@ def arrays(
 ) -> Raw:
     """Your images in one .npz: arrays `images`, `labels` and, if you like, `masks` (N, ...) and `subjects` (N).
 
+    Of its further arrays, `groups`, `modalities` and `roles` (N texts) say who belongs together and what a pair may be.
+
     Args:
         path: the file; relative to where the command runs.
         images: name of the array of images.
@@ -43,7 +46,7 @@ def arrays(
         RegbenchError: naming the file and the array at fault.
     """
     source = given_path(path)
-    stored = read_npz(source, (images, labels), optional=(subjects, masks))
+    stored = read_npz(source, (images, labels), optional=(subjects, masks, *OF_SUBJECTS))
     stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
     _check_real(stack, source, images)
     if stack.shape != maps.values.shape or stack.ndim not in (3, 4):
@@ -54,6 +57,7 @@ def arrays(
     names = [str(name) for name in stored.get(subjects, np.arange(len(stack)))]
     if len(names) != len(stack):
         raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
+    groups, modalities, roles = (_texts(stored.get(name), len(names), f"{source}: {name}") for name in OF_SUBJECTS)
     header = _header(stack.shape[1:], spacing_mm, source)
     each = (len(stack), *header.shape)  # axes of one are left out
     stack, values = stack.reshape(each), maps.values.reshape(each)
@@ -63,9 +67,22 @@ def arrays(
         _loaded(name, Volume(header, stack[k], values[k], notes=notes, mask=None if inside is None else inside[k]))
         for k, name in enumerate(names)
     )
-    others = [name for name in _names(source) if name not in (images, labels, subjects, masks)]
+    entries = tuple(
+        replace(entry, group=groups[k], modality=modalities[k], role=role_of(roles[k], f"`{source}`, roles[{k}]"))
+        for k, entry in enumerate(entries)
+    )
+    others = [name for name in _names(source) if name not in (images, labels, subjects, masks, *OF_SUBJECTS)]
     left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
     return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
+
+
+def _texts(stored: Array | None, count: int, where: str) -> list[str]:
+    """A text for each subject; empty ones where the file has none."""
+    if stored is None:
+        return [""] * count
+    if stored.shape != (count,):
+        raise RegbenchError(f"`{where}` must have a text for each of {count} subjects, but has shape {stored.shape}.")
+    return [str(text).strip() for text in stored]
 
 
 def _masks(stored: Array | None, names: list[str], header: Header, where: str) -> list[NDArray[np.uint8]] | None:
