@@ -78,7 +78,10 @@ class Volume:
 
 @dataclass(frozen=True)
 class Entry:
-    """A subject that can be read; nothing is read before it is asked for."""
+    """A subject that can be read; nothing is read before it is asked for.
+
+    `labelled` and `landmarked` say whether it has labels and landmarks.
+    """
 
     id: str
     header: Callable[[], Header]
@@ -86,6 +89,8 @@ class Entry:
     files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
     group: str = ""
     split: str = ""
+    labelled: bool = True
+    landmarked: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
-from regbench.data.remarks import Observed, remarks
+from regbench.data.remarks import EVALUATED, Observed, references, remarks
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
@@ -63,8 +63,9 @@ def prepare(
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
-        observed = remarks(Observed(source, splits, used, records, points), spec.id)
-        for remark in observed:
+        observed = Observed(source, splits, used, records, points)
+        sentences = remarks(observed, spec.id)
+        for remark in sentences:
             LOG.warning("dataset `%s`: %s", spec.id, remark)
         write_sealed(
             folder / MANIFEST,
@@ -85,7 +86,8 @@ def prepare(
                 "records": records,
                 "data_sha256": digest([files, splits, used]),
                 "subjects_sha256": of_subjects,
-                "remarks": observed,
+                "remarks": sentences,
+                "references": {key: references(observed, used[key], truth="forward.npy" in files) for key in EVALUATED},
                 "notes": source.notes,
                 "licences": list(source.licences),
             },

@@ -61,6 +61,9 @@ class Source:
         groups: subject to group (a person with several scans); whoever is missing is a group of one.
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
+        truth: whether the true displacements are known.
+        unlabelled: subjects without labels.
+        landmarked: subjects with landmarks.
         given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
     """
 
@@ -75,6 +78,15 @@ class Source:
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
     remarks: Sequence[str] = ()
+    truth: bool = False
+    unlabelled: frozenset[str] = frozenset()
+    landmarked: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())
+
+    def references(self, pairs: Sequence[Sequence[str]]) -> list[str]:
+        """What some pair can be scored by, as far as files tell: labels or landmarks of both of its subjects."""
+        labelled = any(self.unlabelled.isdisjoint(pair) for pair in pairs)
+        landmarked = any(self.landmarked.issuperset(pair) for pair in pairs)
+        return ["labels"] * labelled + ["landmarks"] * landmarked + ["truth"] * self.truth

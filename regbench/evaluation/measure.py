@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from regbench.data.cache import Dataset, Pair
 from regbench.metrics import (
+    TOLERANCE_MM,
     dice,
     displacement_mm,
     endpoint_error_mm,
@@ -16,10 +18,9 @@ from regbench.metrics import (
     hd95_l2r,
     mean_over_labels,
     surface_metrics,
-    tre_l2r_mm,
-    tre_mm,
 )
 from regbench.spatial.displacement import warp, warp_labels
+from regbench.training.validation import landmark_scores
 
 Field = NDArray[np.float32]
 SMALL = 4  # voxels an axis of the pair that shows which metrics there are
@@ -49,35 +50,59 @@ class Registered:
         return warp_labels(self.pair.moving_labels, self.displacement)
 
 
-def measure(registered: Registered, labels: list[int]) -> dict[str, float]:
-    """All metrics of one registered pair, means over `labels` and those of each label."""
-    pair, displacement, moved = registered.pair, registered.displacement, registered.moved_labels
-    foreground = pair.foreground
-    per_label = dice(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
-    counted = [label for label, value in per_label.items() if not np.isnan(value)]
-    metrics = {
-        "dice": mean_over_labels(per_label),
-        "labels_counted": float(len(counted)),
-        "labels_vanished": float(len(set(counted) - set(np.unique(moved)))),
-        "displacement_mm": displacement_mm(displacement, pair.spacing_mm),
-        **folding_metrics(displacement, foreground),
-    }
-    surfaces = surface_metrics(pair.fixed_labels, moved, labels, pair.spacing_mm, moving=pair.moving_labels)
-    surfaces["hd95_l2r"] = hd95_l2r(pair.fixed_labels, moved, labels, moving=pair.moving_labels)
-    metrics |= {name: mean_over_labels(values) for name, values in surfaces.items()}
-    if pair.fixed_landmarks is not None and pair.moving_landmarks is not None:
-        points = (pair.fixed_landmarks, pair.moving_landmarks)
-        if not all(np.isfinite(rows).all() for rows in points):  # as `prepare` marks landmarks that are not used
-            points = (points[0][:0], points[1][:0])
-        metrics["tre_mm"] = tre_mm(displacement, *points, pair.spacing_mm)
-        metrics["tre_l2r_mm"] = tre_l2r_mm(displacement, *points, pair.spacing_mm)
+class Measured(NamedTuple):
+    """What the pairs of a dataset are measured by.
+
+    Attributes:
+        labels: of which each pair has the overlap and surfaces; none where no pair has labels.
+        landmarks: whether some pair has any.
+        tolerance_mm: of the metric `nsd`.
+    """
+
+    labels: list[int]
+    landmarks: bool
+    tolerance_mm: float = TOLERANCE_MM
+
+    @classmethod
+    def of(cls, data: Dataset, tolerance_mm: float) -> "Measured":
+        """As the test pairs of a dataset can be measured."""
+        known = data.references("test")
+        return cls(list(data.labels) if "labels" in known else [], "landmarks" in known, tolerance_mm)
+
+
+def measure(registered: Registered, by: Measured) -> dict[str, float]:
+    """All metrics of one registered pair, means over its labels and those of each label."""
+    pair, displacement = registered.pair, registered.displacement
+    per_label = _per_label(registered, by) if by.labels else {}
+    metrics: dict[str, float] = {}
+    if per_label:
+        counted = [label for label, value in per_label["dice"].items() if not np.isnan(value)]
+        metrics["dice"] = mean_over_labels(per_label["dice"])
+        metrics["labels_counted"] = float(len(counted))
+        metrics["labels_vanished"] = float(len(set(counted) - set(np.unique(registered.moved_labels))))
+    metrics["displacement_mm"] = displacement_mm(displacement, pair.spacing_mm)
+    metrics |= folding_metrics(displacement, pair.foreground)
+    metrics |= {name: mean_over_labels(values) for name, values in per_label.items() if name != "dice"}
+    if by.landmarks:
+        metrics |= landmark_scores(pair, displacement)
     if pair.truth is not None:
         metrics["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
         metrics["endpoint_error_foreground_mm"] = endpoint_error_mm(
-            displacement, pair.truth, pair.spacing_mm, mask=foreground
+            displacement, pair.truth, pair.spacing_mm, mask=pair.foreground
         )
-    by_label = {"dice": per_label, **surfaces}
-    return metrics | {f"{name}_{label}": value for name, values in by_label.items() for label, value in values.items()}
+    return metrics | {f"{name}_{label}": value for name, values in per_label.items() for label, value in values.items()}
+
+
+def _per_label(registered: Registered, by: Measured) -> dict[str, dict[int, float]]:
+    pair, moved = registered.pair, registered.moved_labels
+    surfaces = surface_metrics(
+        pair.fixed_labels, moved, by.labels, pair.spacing_mm, tolerance_mm=by.tolerance_mm, moving=pair.moving_labels
+    )
+    return {
+        "dice": dice(pair.fixed_labels, moved, by.labels, moving=pair.moving_labels),
+        **surfaces,
+        "hd95_l2r": hd95_l2r(pair.fixed_labels, moved, by.labels, moving=pair.moving_labels),
+    }
 
 
 def metric_names(data: Dataset) -> list[str]:
@@ -87,9 +112,8 @@ def metric_names(data: Dataset) -> list[str]:
     dims = pair.fixed.ndim
     shape = (SMALL,) * dims
     image, labels, field = np.zeros(shape, np.float32), np.zeros(shape, np.int32), np.zeros((dims, *shape), np.float32)
-    points = None if pair.fixed_landmarks is None or pair.moving_landmarks is None else np.zeros((1, dims))
     small = replace(
         pair, fixed=image, moving=image, fixed_labels=labels, moving_labels=labels,
-        truth=None if pair.truth is None else field, fixed_landmarks=points, moving_landmarks=points,
+        truth=None if pair.truth is None else field, fixed_landmarks=None, moving_landmarks=None,
     )  # fmt: skip
-    return list(measure(Registered(*names, small, field), list(data.labels)))
+    return list(measure(Registered(*names, small, field), Measured.of(data, TOLERANCE_MM)))

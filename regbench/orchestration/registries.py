@@ -13,10 +13,11 @@ from regbench.data import DATASETS, splits
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
-from regbench.metrics import COMPARABLE, widest_difference
+from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
 from regbench.study import components
+from regbench.study.goals import RANK
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError, did_you_mean
 
@@ -40,6 +41,8 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         return _pairing(name, given["model"])
     if kind == "equivalence":
         return _equivalence(name, given["width"])
+    if kind == "goal":
+        return _goal(name)
     if kind == "splits":
         return splits.mistakes(given)
     if kind == "preprocessing":
@@ -113,12 +116,26 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
 
 def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:
     """A region is of a metric that two methods can be compared by, and inside what the metric can differ by."""
+    if metric.startswith(SIMILARITY) and not _goal(metric):
+        return []
     if metric not in COMPARABLE:
         return [("", f"no verdict is given on `{metric}`; {did_you_mean(metric, COMPARABLE)}")]
     widest = widest_difference(metric)
     if isinstance(width, int | float) and not isinstance(width, bool) and width >= widest:
         return [("", f"must be less than the whole range of {metric}, {widest:g}, but got {width:g}")]
     return []
+
+
+def _goal(name: str) -> list[tuple[str, str]]:
+    """What trials are scored by: a metric of single pairs, or a similarity."""
+    if name.startswith(SIMILARITY):
+        part = name.removeprefix(SIMILARITY)
+        unknown = part not in SIMILARITIES
+        return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")] if unknown else []
+    known = [*GOALS, RANK, *(f"{SIMILARITY}{part}" for part in SIMILARITIES)]
+    return (
+        [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]
+    )
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ Of volumes shapes alone are computed (torch's fake tensors), which costs no memo
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -15,17 +15,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data.prepare import divide, open_source
 from regbench.data.remarks import without_split
+from regbench.data.subject import Source
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
 from regbench.spatial.registration import parts
 from regbench.study.components import bind
-from regbench.study.job_specs import prepare_spec, search_of, train_spec
+from regbench.study.goals import default_goal
+from regbench.study.job_specs import objective_spec, prepare_spec, search_of, selection_spec, train_spec
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import digest, read_json
+from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
@@ -40,6 +43,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
     if manifest.is_file() and (stored := read_json(manifest)).get("key") == digest(spec.to_json()):
+        _check_goals(study, dataset, stored["references"]["validation"])
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
         return list(stored.get("remarks", ()))
     path = spec.parameters.get("path")
@@ -49,8 +53,37 @@ def first_look(study: Study, dataset: str) -> list[str]:
         return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
     splits, _ = divide(spec, source)
-    rehearse(study, dataset, source.shape, source.ids)
+    rehearse_source(study, dataset, source)
     return [*source.remarks, *without_split(source, splits)]
+
+
+def rehearse_source(study: Study, dataset: str, source: Source) -> None:
+    """Whether a dataset whose files are known, but not read, fits the study: its goal, and each component on its shape.
+
+    Raises:
+        RegbenchError: if `tuning.objective` is not to be had, or as `rehearse`.
+    """
+    splits, used = divide(prepare_spec(study, dataset), source)
+    _check_goals(study, dataset, source.references(used["validation"]))
+    unlabelled = source.unlabelled.issuperset(splits["train"])
+    if unlabelled and _uses_labels(study):
+        raise RegbenchError(
+            f"training.dice_weight must be 0 for dataset `{dataset}`, whose training subjects have no labels. Leave it "
+            "out, or add labels."
+        )
+    rehearse(study, dataset, source.shape, source.ids)
+
+
+def _check_goals(study: Study, dataset: str, known: Sequence[str]) -> None:
+    """Whether what trials are scored by can be measured on the validation pairs, where any cell is tuned."""
+    for goal in (objective_spec(study), selection_spec(study)):
+        if fault := wrong_goal(goal.metrics or default_goal(known), known):
+            raise RegbenchError(f"dataset `{dataset}`: {fault}")
+
+
+def _uses_labels(study: Study) -> bool:
+    searched = any(entry.parameter == "training.dice_weight" for entry in study.config.tuning.search)
+    return searched or study.config.training.dice_weight > 0
 
 
 def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The curve behind a cell's trials: what validation Dice would be at each tried point if its training had no noise.
+"""The curve behind a cell's trials: what a tried point would score if its training had no noise.
 
 A Gaussian process with a Matern 5/2 kernel, as the sampler has it, over the searched space (lambda on a log scale),
 with a parabola in lambda as its mean. Six to twelve points are too few for a best length scale and a best noise: both
@@ -30,7 +30,7 @@ NOISE = (
     0.97,
 )  # share of the variance around the parabola
 TOGETHER = (0.0, 1.0, 3.0)  # variance of what a training seed does to all its trials, in that of the noise
-SMALL = 0.01  # Dice: the prior's size of the variation around the parabola, worth one trial
+SMALL = 0.01  # the prior's size of the variation around the parabola, worth one trial: of Dice, or of the mean score
 FEWEST = 4  # trials: fewer leave nothing beside the parabola
 MARGIN = 1e-9
 
@@ -53,13 +53,14 @@ class _Part(NamedTuple):
     noise: float
 
 
-def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = None) -> Curve:
+def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = None, *, small: float = SMALL) -> Curve:
     """Smoothed scores at each tried point.
 
     Args:
         places: ``(trials, dimensions)``, each from 0 to 1 over its range; lambda first.
         scores: ``(trials,)``, finite.
         seeds: training seed of each trial; trials of one seed are moved together.
+        small: the prior's size of the variation around the parabola, in the unit of the scores.
 
     Raises:
         ValueError: if there are fewer than four trials.
@@ -76,7 +77,7 @@ def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = N
     basis = np.stack([np.ones(len(y)), x[:, 0], x[:, 0] ** 2], axis=1)
     shifts = (0.0,) if same.all() else TOGETHER
     parts = [
-        _part((distance, basis, same.astype(np.float64)), y - y.mean(), length, noise, shift)
+        _part((distance, basis, same.astype(np.float64)), y - y.mean(), (length, noise, shift), small)
         for length, noise, shift in product(LENGTHS, NOISE, shifts)
     ]
     weights = np.exp(np.array([part.evidence for part in parts]) - max(part.evidence for part in parts))
@@ -93,9 +94,10 @@ def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = N
     return Curve(mean + y.mean(), np.sqrt(np.maximum(variance, 0)), np.sqrt(behind), noise)
 
 
-def _part(shape: tuple[Floats, Floats, Floats], y: Floats, length: float, noise: float, shift: float) -> _Part:
+def _part(shape: tuple[Floats, Floats, Floats], y: Floats, assumed: tuple[float, float, float], small: float) -> _Part:
     """Posterior of the curve for one length scale, one share of noise and one shift by seed; size and parabola open."""
     distance, basis, same = shape
+    length, noise, shift = assumed
     smooth_part = (1 - noise) * _matern(distance / length)
     total = smooth_part + noise * (np.eye(len(y)) + shift * same) + MARGIN * np.eye(len(y))
     lower = np.linalg.cholesky(total)
@@ -104,7 +106,7 @@ def _part(shape: tuple[Floats, Floats, Floats], y: Floats, length: float, noise:
     parabola = np.linalg.solve(gram, a.T @ b)
     rest = b - a @ parabola
     free = 0.5 + (len(y) - basis.shape[1]) / 2
-    size = 0.5 * SMALL**2 + 0.5 * float(rest @ rest)
+    size = 0.5 * small**2 + 0.5 * float(rest @ rest)
     usual = -0.5 * ((np.log(length) - USUAL_LENGTH) / SPREAD) ** 2
     evidence = usual - np.log(np.diag(lower)).sum() - 0.5 * np.linalg.slogdet(gram)[1] - free * np.log(size)
     seen = np.linalg.solve(lower, smooth_part)

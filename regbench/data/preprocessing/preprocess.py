@@ -140,6 +140,8 @@ def preprocess(
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
         remarks=remarks,
+        unlabelled=frozenset(entry.id for entry in raw.entries if not entry.labelled),
+        landmarked=frozenset(entry.id for entry in raw.entries if entry.landmarked),
     )  # fmt: skip
 
 

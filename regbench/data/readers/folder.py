@@ -9,17 +9,25 @@ from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path, nfc, spelled
 
 SHOWN = 5  # names in a remark
+OF_POINTS = (".csv", ".tsv", ".txt")
 
 
 def folder(
-    *, path: str, images: str = "images", labels: str = "labels", pattern: str = "*", same_affine: bool = True
+    *,
+    path: str,
+    images: str = "images",
+    labels: str = "labels",
+    landmarks: str = "landmarks",
+    pattern: str = "*",
+    same_affine: bool = True,
 ) -> Raw:
-    """Your images and labels: two folders with equal file names (NIfTI, MGZ, PNG, JPEG); the name is the subject.
+    """Your images, with labels, landmarks, both or neither: folders of equal file names; the name is the subject.
 
     Args:
         path: folder above both; relative to where the command runs.
         images: folder of the images in it.
-        labels: folder of the labels in it.
+        labels: folder of the labels in it; without it there are no labels.
+        landmarks: folder of the landmarks in it, a CSV (or text) of an image's name each; images may have none.
         pattern: only images whose name fits, such as ``*_T1.nii.gz``.
         same_affine: an image and its labels must lie in the same place, not only have one shape.
 
@@ -27,32 +35,53 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
-    (image_paths, others), (named, more) = _files(root / images, pattern), _files(root / labels, "*")
+    image_paths, others = _files(root / images, pattern)
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
+    named, more = _part(root, labels, "labels", SUFFIXES)
+    points, odd = _part(root, landmarks, "landmarks", OF_POINTS)
     lonely = [name for name in image_paths if name not in named]
-    if lonely:
+    if lonely and (root / labels).exists():
         raise RegbenchError(
             f"every image must have labels of the same name in `{root / labels}`, but {len(lonely)} have none: "
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
     entries = tuple(
-        entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
+        entry(name, image, label=named.get(name), landmarks=points.get(name), same_affine=same_affine)
+        for name, image in sorted(image_paths.items())
     )
-    unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
+    of_pattern = "" if pattern == "*" else f" of `{pattern}`"
+    strangers = {part: [files[name].name for name in sorted(files) if name not in image_paths]
+              for part, files in ((labels, named), (landmarks, points))}  # fmt: skip
     remarks = (
-        *_counted(_unread(root, {images, labels}), f"beside `{images}` are not read; `source: table` takes them"),
+        *_counted(
+            _unread(root, {images, labels, landmarks}), f"beside `{images}` are not read; `source: table` takes them"
+        ),
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
-        *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
+        *_counted(odd, f"of `{landmarks}` are no landmarks that are read"),
+        *(
+            line
+            for part, files in strangers.items()
+            for line in _counted(files, f"of `{part}` have no image{of_pattern}")
+        ),
     )
-    return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)
+    return Raw(entries, {}, "The user's own images, one file each.", remarks=remarks)
+
+
+def _part(root: Path, name: str, default: str, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
+    """Files of a folder that may be missing under its usual name, but not under one that was given."""
+    if name == default and not (root / name).exists():
+        return {}, []
+    return _files(root / name, "*", suffixes)
 
 
 def _unread(root: Path, read: set[str]) -> list[str]:
-    """Folders of landmarks and masks, as people have them beside their images."""
+    """Folders of labels, landmarks and masks under other names, as people have them beside their images."""
     names = sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in read)
-    return [name for name in names if any(word in name.lower() for word in ("landmark", "keypoint", "mask"))]
+    return [
+        name for name in names if any(word in name.lower() for word in ("label", "seg", "landmark", "keypoint", "mask"))
+    ]
 
 
 def _counted(files: list[str], what: str) -> tuple[str, ...]:
@@ -60,8 +89,8 @@ def _counted(files: list[str], what: str) -> tuple[str, ...]:
     return (f"{len(files)} files {what}: {', '.join(f'`{name}`' for name in files[:SHOWN])}{more}",) * bool(files)
 
 
-def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
-    """Image files by name without suffix, and names of other files.
+def _files(where: Path, pattern: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[dict[str, Path], list[str]]:
+    """Files by name without suffix, and names of other files.
 
     Those that begin with a dot are some system's, not the user's; folders are no files.
     """
@@ -71,11 +100,11 @@ def _files(where: Path, pattern: str) -> tuple[dict[str, Path], list[str]]:
         raise RegbenchError(f"`{where}` must be a readable folder, but got: {error.strerror}. Check `path`.") from error
     by_stem: dict[str, Path] = {}
     for path in paths:
-        if suffix(path) in SUFFIXES:
+        if suffix(path) in suffixes:
             name = nfc(stem(path))
             if name in by_stem:
                 two = f"{spelled(path.name)} and {spelled(by_stem[name].name)}"
                 raise RegbenchError(f"`{where}`: {two} are one subject. Remove one of them.")
             by_stem[name] = path
-    others = [path.name for path in paths if suffix(path) not in SUFFIXES and path.is_file()]
+    others = [path.name for path in paths if suffix(path) not in suffixes and path.is_file()]
     return by_stem, others
