@@ -80,6 +80,13 @@ def _check_scored(observed: Observed, dataset: str) -> None:
     for key in EVALUATED:
         pairs = observed.pairs[key]
         scored = [_labelled(observed, pair) or set(pair) <= set(observed.points) for pair in pairs]
+        unused = [name for pair in pairs for name in pair if name in observed.points]
+        if unused and not references(observed, pairs, truth=False):
+            reason = next((line for line in observed.source.remarks if "are not used, and their pairs" in line), "")
+            raise RegbenchError(
+                f"dataset `{dataset}`: pairs of {key} must have labels, or landmarks of both subjects that lie in "
+                f"their images, but none has. {reason or f'Landmarks of one subject alone: `{unused[0]}`...'}."
+            )
         if any(scored) and not all(scored):
             pair = pairs[scored.index(False)]
             bare = [name for name in pair if not observed.records[name].get("labelled", True)]

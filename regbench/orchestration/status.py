@@ -109,8 +109,8 @@ def text(answer: Status) -> str:
     for entry in answer["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
-            f"best  {entry['dataset']}/{entry['method']}: validation {goals.words(entry['metric'])} {entry['score']:.4f} "
-            f"(lambda {entry['lam']:.3g}{seeds})"
+            f"best  {entry['dataset']}/{entry['method']}: validation {goals.words(entry['metric'])} "
+            f"{entry['score']:.4f} (lambda {entry['lam']:.3g}{seeds})"
         )
     for state in ("failed", "stopped", "running"):
         cells = [cell for cell in answer["not_done"] if cell["state"] == state]

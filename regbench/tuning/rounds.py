@@ -191,8 +191,8 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
         ``lam`` by the study's rule; ``metrics`` of the rule; ``best`` and ``best_limited`` (the best with NDV at most
         the limit, null where no trial meets it); ``best_trial``, the best single score; ``edge`` if lam stands at an
         end of its range; ``front``, the Pareto front of score and NDV; ``smoothed``, the curve at each tried point with
-        its SD; ``noise_sd``, of a trial around it; ``alike``, the lambdas within one standard error of the best; ``flat``
-        if these are more than half of the log-range: then the search does not say which lambda.
+        its SD; ``noise_sd``, of a trial around it; ``alike``, the lambdas within one standard error of the best;
+        ``flat`` if these are more than half of the log-range: then the search does not say which lambda.
     """
     selection: Selection = {
         "method": spec.method,

@@ -103,7 +103,7 @@ def test_a_result_that_is_no_number_counts_as_the_worst(bad):
     results = [result(1, 0.2, 0.6, 0.3), {**result(0, 0.1, 0.9), "ndv_percent": bad}, result(2, 0.3, 0.5, 0.1)]
     assert [(row["number"], row["dice"], row["ndv_percent"]) for row in with_worst_for_failed(results)] == [
         (0, 0.5, 0.3), (1, 0.6, 0.3), (2, 0.5, 0.1)]  # fmt: skip
-    assert select(CHOICE, results)["by_dice"]["number"] == 1
+    assert select(CHOICE, results)["best"]["number"] == 1
     assert len(propose({**JOB, "sampler": "gp"}, 1, results)) == 3
 
 
@@ -123,7 +123,7 @@ def test_the_gp_finds_the_optimum():
 def test_select_both_rules():
     results = [result(0, 0.1, 0.70, 2.0), result(1, 1.0, 0.69, 0.1), result(2, 5.0, 0.60, 0.0)]
     chosen = select(CHOICE, results)
-    assert (chosen["lam"], chosen["by_dice"]["number"], chosen["by_dice_ndv"]["number"]) == (0.1, 0, 1)
+    assert (chosen["lam"], chosen["best"]["number"], chosen["best_limited"]["number"]) == (0.1, 0, 1)
     assert chosen["front"] == [0, 1, 2]
     assert select({**CHOICE, "selection": "dice_ndv"}, results)["lam"] == 1.0
 

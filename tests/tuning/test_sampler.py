@@ -43,7 +43,7 @@ def outcome(proposal):
     diverged = lam < 0.02
     return {**{key: value for key, value in proposal.items() if key != "prune"}, "reason": "",
             "status": "diverged" if diverged else "complete",
-            "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.1 / lam}  # fmt: skip
+            "scores": {} if diverged else {"dice": dice, "ndv_percent": 0.1 / lam}}  # fmt: skip
 
 
 def run(job, order=lambda proposals: proposals):
@@ -129,7 +129,7 @@ def test_what_is_chosen_has_its_values():
     choice = {"method": "m", "range": [0.01, 10.0], "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
     results = run(job_of("tpe", "three"))
     chosen = select({**choice, "search": SEARCH}, results)
-    best = max((r for r in results if r["dice"] is not None), key=lambda r: r["dice"])
+    best = max((r for r in results if r["scores"]), key=lambda r: r["scores"]["dice"])
     assert (chosen["lam"], chosen["values"]) == (best["lam"], best["values"])
 
 

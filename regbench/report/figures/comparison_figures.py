@@ -66,6 +66,8 @@ def _score_boxes(axis: Axes, part: pd.DataFrame, names: Sequence[str], metric: s
     groups = [part.loc[part["dataset"] + " / " + part["method"] == name, metric].to_numpy() for name in names]
     groups = [values[np.isfinite(values)] for values in groups]
     labels = [name.partition(" / ")[2] if part["dataset"].nunique() == 1 else name for name in names]
+    if not names:
+        return
     boxes = axis.boxplot(groups, orientation="horizontal", tick_labels=labels, widths=0.6, patch_artist=True)
     for name, box in zip(names, boxes["boxes"], strict=True):
         box.set_facecolor(OF_IDENTITY if name.endswith(" / identity") else OF_METHOD)

@@ -15,6 +15,7 @@ from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
 from regbench.report.summary_file import MethodEntry, Summary, led_by
 from regbench.report.tables.controls_table import has_controls
+from regbench.report.tables.main_caption import selection_rule
 from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
 from regbench.system.files import read_json, write_text
@@ -70,6 +71,7 @@ def write_page(
         legend=list(meanings(summary, grid)),
         grid_caption=caption(summary, grid),
         how_sure=how_sure(summary),
+        rule=selection_rule(summary),
         tables=list(_tables(lay, summary)),
         figures=[_figure(lay, name, led_by(summary)) for name in FIGURES],
         pairs=[

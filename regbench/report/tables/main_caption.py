@@ -19,7 +19,7 @@ def protocol(summary: Summary) -> str:
     return (
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. Lambda chosen by {_rule(summary)} with the same number of trials in every cell"
+        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
         f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
     )
 
@@ -31,7 +31,7 @@ def _scored_by(manifest: Manifest) -> str:
     return " and ".join(parts) or "neither labels nor landmarks"
 
 
-def _rule(summary: Summary) -> str:
+def selection_rule(summary: Summary) -> str:
     """What lambda was chosen by, of each dataset where they differ."""
     limit = f" with NDV at most {summary['ndv_limit_percent']:g} %" if summary["limited"] else ""
     rules: dict[str, list[str]] = {}

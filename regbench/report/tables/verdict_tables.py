@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
@@ -26,7 +27,8 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
     write_table(
         folder / "verdicts", verdicts, lambda form: _shown(shown, form),
         f"Study {study}: every verdict on {led_by(summary)}, a against b: better, worse, equal, or undecided. "
-        "Difference: mean of a less mean of b, with its simultaneous 95 % interval, which holds the noise of test subjects and, where they "
+        "Difference: mean of a less mean of b, with its "
+        f"simultaneous 95 % interval, which holds the noise of test subjects and, where they "
         "were repeated, of trainings and tuning. Families, each judged as a whole: similarities averaged over the "
         "regularizers, regularizers averaged over the similarities, each method against no registration, and every two "
         f"methods of a model. {regions(summary)}{_rest(shown)} Would decide: trainings and test pairs "
@@ -75,9 +77,8 @@ def variance_table(summary: Summary) -> pd.DataFrame:
 def of_leading(frame: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     """The rows of a frame with `dataset` and `metric` that are of the metric that their dataset is led by."""
     led = {name: goals["leading"] for name, goals in summary["goals"].items()}
-    return frame[
-        [led.get(dataset) == metric for dataset, metric in zip(frame["dataset"], frame["metric"], strict=True)]
-    ]
+    mine = [led.get(dataset) == metric for dataset, metric in zip(frame["dataset"], frame["metric"], strict=True)]
+    return frame[np.array(mine, dtype=bool)]
 
 
 def to_decide(summary: Summary) -> list[dict[str, object]]:
