@@ -1,5 +1,6 @@
 """What is proposed for a trial, and what comes of it, as files hold it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NotRequired, TypedDict, cast
@@ -67,8 +68,9 @@ def point_of(result: TrialResult) -> Point:
 
 
 def has_scores(result: TrialResult) -> bool:
-    """Whether a trial has scores: one that diverged has none."""
-    return bool(result["scores"])
+    """Whether a trial has scores, each a number: one that diverged has none."""
+    scores = result["scores"].values()
+    return bool(scores) and all(score is not None and math.isfinite(score) for score in scores)
 
 
 def ndv_of(result: TrialResult) -> float:
