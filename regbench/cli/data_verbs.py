@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, dataset_of, load_study
+from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, dataset_of, load_study, prepared_data
 
 
 def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
@@ -75,9 +75,8 @@ def export_images(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the test images as NIfTI, for other programs."""
-    from regbench.data.cache import load
     from regbench.evaluation.export import export_images as write
 
     study = load_study(config_file, check=False)
-    data = load(study.layout.data(dataset_of(study, dataset)))
+    data = prepared_data(study, dataset_of(study, dataset), config_file)
     print(f"{len(write(data, out, overwrite=overwrite))} files in {out}")

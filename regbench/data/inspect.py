@@ -124,9 +124,21 @@ def _summary(data: Dataset, manifest: Mapping[str, Any]) -> list[str]:
     parts = ", ".join(f"{len(data.split(part))} {part}" for part in ("train", "validation", "test"))
     grid = " x ".join(map(str, data.shape)) + " voxels of " + " x ".join(f"{side:g}" for side in data.spacing_mm)
     return [
-        f"dataset {data.id} ({manifest['source']}): {len(data.subjects)} subjects ({parts}), {grid} mm",
+        f"dataset {data.id} ({data.spec.source}): {len(data.subjects)} subjects ({parts}), {grid} mm",
         str(manifest["notes"]),
         *(f"licence: {licence}" for licence in manifest["licences"]),
+        *_masks(data),
+    ]
+
+
+def _masks(data: Dataset) -> list[str]:
+    """Who has a mask, and how much of the grid is inside."""
+    shares = [float(mask.mean()) for name in data.masked if (mask := data.mask(name)) is not None]
+    if not shares:
+        return []
+    return [
+        f"masks: {len(shares)} of {len(data.subjects)} subjects, {100 * min(shares):.0f} to {100 * max(shares):.0f} % "
+        "of the grid inside; `training.mask` and `evaluation.mask` say what counts by them"
     ]
 
 

@@ -64,7 +64,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Volume:
-    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels.
+    """One subject in its own space: image, labels and mask (1 inside) of shape `header.shape`, landmarks in its voxels.
 
     `notes` say how its files were taken where that is not plain.
     """
@@ -74,6 +74,7 @@ class Volume:
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    mask: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Entry:
     split: str = ""
     labelled: bool = True
     landmarked: bool = False
+    masked: bool = False  # whether it brings a mask
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,3 @@ def _twice(one: str, other: str) -> str:
         f"subject ids must differ in more than {form}, but got {spelled(one)} and {spelled(other)}: their files would "
         "have one name where that does not count. Rename one of them."
     )
-
-
-def unused_masks(count: int, subjects: int) -> tuple[str, ...]:
-    """The remark on masks that were given: no training and no metric counts by one."""
-    if not count:
-        return ()
-    return (f"masks of {count} of {subjects} subjects are not used: no training and no metric counts by masks",)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from regbench.data import DATASETS
 from regbench.data.remarks import EVALUATED, Observed, references, remarks
+from regbench.data.room import check_room
 from regbench.data.splits import Splits, pairs, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_sealed
+from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256, read_json, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
-TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32}
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32,
+         "masks": np.uint8}  # fmt: skip
 
 
 class ArrayFile(TypedDict):
@@ -46,7 +48,8 @@ def prepare(
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same
+            bytes each time.
         threads: subjects worked on at once; changes no byte.
         opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 
@@ -57,9 +60,10 @@ def prepare(
     if opened is not None:
         opened(source)
     splits, used = divide(spec, source)
+    check_room(spec, source, folder)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
-        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
+        if _version(folder) not in (before, None) and is_of(spec, read_json(folder / MANIFEST)):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
@@ -71,10 +75,7 @@ def prepare(
             folder / MANIFEST,
             {
                 "id": spec.id,
-                "key": digest(spec.to_json()),
-                "source": spec.source,
-                "parameters": spec.parameters,
-                "preprocessing": spec.preprocessing,
+                "spec": spec.to_json(),
                 "shape": list(source.shape),
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
@@ -90,8 +91,14 @@ def prepare(
                 "references": {key: references(observed, used[key], truth="forward.npy" in files) for key in EVALUATED},
                 "notes": source.notes,
                 "licences": list(source.licences),
+                **({"masked": list(source.masked)} if source.masked else {}),
             },
         )
+
+
+def is_of(spec: PrepareSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of what `spec` asks for, made by this code."""
+    return canonical_json(manifest.get("spec")) == canonical_json(spec.to_json())
 
 
 def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
@@ -100,7 +107,10 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    opened = bind(DATASETS, spec.source, spec.parameters)()
+    try:
+        opened = bind(DATASETS, spec.source, spec.parameters)()
+    except RegbenchError as error:
+        raise type(error)(f"dataset `{spec.id}`: {error}") from error
     settings = spec.preprocessing
     if isinstance(opened, Source):
         if settings:
@@ -140,7 +150,7 @@ def _write(
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
         for subject in source:
-            parts = _parts(_checked(subject, source, dataset))
+            parts = _parts(_checked(subject, source, dataset), masked=bool(source.masked))
             if not records:
                 names = tuple(parts)
                 for name, values in parts.items():
@@ -216,13 +226,15 @@ class _Written:
         return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
-def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
-    """The arrays of a subject under the names of their files."""
+def _parts(subject: Subject, *, masked: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a subject under the names of their files; where others have a mask, its own may be empty."""
+    mask = np.zeros(subject.image.shape, np.uint8) if masked and subject.mask is None else subject.mask
     every = {
         "images": subject.image,
         "labels": subject.labels,
         "forward": subject.forward,
         "inverse": subject.inverse,
+        "masks": mask,
     }
     return {name: values for name, values in every.items() if values is not None}
 

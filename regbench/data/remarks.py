@@ -117,6 +117,14 @@ def _landmark_file(observed: Observed, name: str) -> str:
     return f"`{entry['name']}`" if isinstance(entry, dict) else "the array"
 
 
+def unused_masks(masked: int, subjects: int, *, used: bool) -> Iterator[str]:
+    """Masks that nothing of a study counts by."""
+    if masked and not used:
+        yield (
+            f"masks of {masked} of {subjects} subjects are not used: `training.mask` and `evaluation.mask` are `none`"
+        )
+
+
 def without_split(source: Source, splits: Splits) -> Iterator[str]:
     """Subjects that are in no split, counted."""
     used = {name for names in splits.values() for name in names}

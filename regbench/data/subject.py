@@ -38,6 +38,7 @@ class Subject:
         forward: ``(d, *S)`` voxels, where the subject was made from a template by a known map: from the subject's grid
             into the template; None for real subjects.
         inverse: ``(d, *S)`` voxels, the way back.
+        mask: ``(*S)`` uint8, 1 inside; None where the subject has none.
         landmarks: ``(n, d)`` voxel coordinates; row k of two subjects is the same point of the body. NaN where they
             are not used.
         record: what was done to bring it here, as JSON; stands in the manifest.
@@ -50,6 +51,7 @@ class Subject:
     inverse: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float64] | None = None
     record: Record = field(default_factory=dict)
+    mask: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Source:
         groups: subject to group (a person with several scans); whoever is missing is a group of one.
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
-        truth: whether the true displacements are known.
+        masked: those subjects that have a mask.
+        true_maps: whether every subject has `forward` and `inverse`.
         unlabelled: subjects without labels.
         landmarked: subjects with landmarks.
         given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
@@ -78,7 +81,8 @@ class Source:
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
     remarks: Sequence[str] = ()
-    truth: bool = False
+    masked: tuple[str, ...] = ()
+    true_maps: bool = False
     unlabelled: frozenset[str] = frozenset()
     landmarked: frozenset[str] = frozenset()
 
@@ -89,4 +93,4 @@ class Source:
         """What some pair can be scored by, as far as files tell: labels or landmarks of both of its subjects."""
         labelled = any(self.unlabelled.isdisjoint(pair) for pair in pairs)
         landmarked = any(self.landmarked.issuperset(pair) for pair in pairs)
-        return ["labels"] * labelled + ["landmarks"] * landmarked + ["truth"] * self.truth
+        return ["labels"] * labelled + ["landmarks"] * landmarked + ["truth"] * self.true_maps

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regbench.evaluation.measure import Registered
+from regbench.evaluation.measure import Registered, Within, inside
 from regbench.metrics import dice, displacement_mm, mean_over_labels
 from regbench.study.goals import DEFAULTS, words
 from regbench.system.parquet import read_table
@@ -23,13 +23,14 @@ class AsEvaluated:
     Args:
         path: parquet file of the rows; may be missing.
         labels: that Dice is the mean of.
+        within: what the length is restricted to.
 
     Raises:
         RegbenchError: if the file is damaged.
     """
 
-    def __init__(self, path: Path, labels: list[int]) -> None:
-        self._path, self._labels = path, labels
+    def __init__(self, path: Path, labels: list[int], within: Within = "none") -> None:
+        self._path, self._labels, self._within = path, labels, within
         self._compared, self._differing = 0, list[tuple[float, str]]()
         frame = read_table(path) if path.exists() else pd.DataFrame(columns=["fixed", "moving", LENGTH])
         self._metric = next((name for name in DEFAULTS if name in frame), LENGTH)
@@ -43,13 +44,14 @@ class AsEvaluated:
         pair, names = registered.pair, (registered.fixed, registered.moving)
         if names not in self._rows:
             return
-        length = displacement_mm(registered.displacement, pair.spacing_mm)
+        mask = inside(pair, self._within)
+        length = displacement_mm(registered.displacement, pair.spacing_mm, mask=mask)
         score = length
         if self._metric == "dice":
             per_label = dice(pair.fixed_labels, registered.moved_labels, self._labels, moving=pair.moving_labels)
             score = mean_over_labels(per_label)
         elif self._metric == "tre_mm":
-            score = landmark_scores(pair, registered.displacement)["tre_mm"]
+            score = landmark_scores(pair, registered.displacement, mask)["tre_mm"]
         here = (score, length)
         there = self._rows[names]
         self._compared += 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from regbench.metrics import (
     surface_metrics,
 )
 from regbench.spatial.displacement import warp, warp_labels
+from regbench.system.errors import RegbenchError
 from regbench.training.validation import landmark_scores
 
 Field = NDArray[np.float32]
+Within = Literal["none", "fixed"]  # the mask of an evaluation
 SMALL = 4  # voxels an axis of the pair that shows which metrics there are
 
 
@@ -57,22 +59,24 @@ class Measured(NamedTuple):
         labels: of which each pair has the overlap and surfaces; none where no pair has labels.
         landmarks: whether some pair has any.
         tolerance_mm: of the metric `nsd`.
+        within: ``fixed``: what is measured of the displacement, and by landmarks, is measured inside the fixed mask.
     """
 
     labels: list[int]
     landmarks: bool
     tolerance_mm: float = TOLERANCE_MM
+    within: Within = "none"
 
     @classmethod
-    def of(cls, data: Dataset, tolerance_mm: float) -> "Measured":
+    def of(cls, data: Dataset, tolerance_mm: float = TOLERANCE_MM, within: Within = "none") -> "Measured":
         """As the test pairs of a dataset can be measured."""
         known = data.references("test")
-        return cls(list(data.labels) if "labels" in known else [], "landmarks" in known, tolerance_mm)
+        return cls(list(data.labels) if "labels" in known else [], "landmarks" in known, tolerance_mm, within)
 
 
 def measure(registered: Registered, by: Measured) -> dict[str, float]:
     """All metrics of one registered pair, means over its labels and those of each label."""
-    pair, displacement = registered.pair, registered.displacement
+    pair, displacement, mask = registered.pair, registered.displacement, inside(registered.pair, by.within)
     per_label = _per_label(registered, by) if by.labels else {}
     metrics: dict[str, float] = {}
     if per_label:
@@ -80,15 +84,15 @@ def measure(registered: Registered, by: Measured) -> dict[str, float]:
         metrics["dice"] = mean_over_labels(per_label["dice"])
         metrics["labels_counted"] = float(len(counted))
         metrics["labels_vanished"] = float(len(set(counted) - set(np.unique(registered.moved_labels))))
-    metrics["displacement_mm"] = displacement_mm(displacement, pair.spacing_mm)
-    metrics |= folding_metrics(displacement, pair.foreground)
+    metrics["displacement_mm"] = displacement_mm(displacement, pair.spacing_mm, mask=mask)
+    metrics |= folding_metrics(displacement, pair.foreground, mask)
     metrics |= {name: mean_over_labels(values) for name, values in per_label.items() if name != "dice"}
     if by.landmarks:
-        metrics |= landmark_scores(pair, displacement)
+        metrics |= landmark_scores(pair, displacement, mask)
     if pair.truth is not None:
-        metrics["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm)
+        metrics["endpoint_error_mm"] = endpoint_error_mm(displacement, pair.truth, pair.spacing_mm, mask=mask)
         metrics["endpoint_error_foreground_mm"] = endpoint_error_mm(
-            displacement, pair.truth, pair.spacing_mm, mask=pair.foreground
+            displacement, pair.truth, pair.spacing_mm, mask=pair.foreground if mask is None else pair.foreground & mask
         )
     return metrics | {f"{name}_{label}": value for name, values in per_label.items() for label, value in values.items()}
 
@@ -105,6 +109,19 @@ def _per_label(registered: Registered, by: Measured) -> dict[str, dict[int, floa
     }
 
 
+def inside(pair: Pair, within: Within) -> NDArray[np.bool_] | None:
+    """The voxels that an evaluation looks at; None for all.
+
+    Raises:
+        RegbenchError: if the fixed image has no mask that should count.
+    """
+    if within == "none":
+        return None
+    if pair.fixed_mask is None:
+        raise RegbenchError("`evaluation.mask: fixed` must have a mask of every fixed image, but one has none.")
+    return pair.fixed_mask > 0
+
+
 def metric_names(data: Dataset) -> list[str]:
     """The metrics that the test pairs of a dataset have, in the order of `measure`; a pair of few voxels tells them."""
     names = data.pairs("test")[0]
@@ -116,4 +133,4 @@ def metric_names(data: Dataset) -> list[str]:
         pair, fixed=image, moving=image, fixed_labels=labels, moving_labels=labels,
         truth=None if pair.truth is None else field, fixed_landmarks=None, moving_landmarks=None,
     )  # fmt: skip
-    return list(measure(Registered(*names, small, field), Measured.of(data, TOLERANCE_MM)))
+    return list(measure(Registered(*names, small, field), Measured.of(data)))

@@ -1,6 +1,7 @@
 """Every job of a study, as the workflow will send it: its rule, what it writes, its log, the lock of who runs it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Job(NamedTuple):
     owner: str = ""  # the lock of the process that runs it, where the rule has one
     seed: int = 0
     replicate: int = 0  # of the cell's searches
+    cells: int = 1  # that its process does, one after the other; they share the log
 
     @property
     def name(self) -> str:
@@ -79,7 +81,9 @@ def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
 
     if study.one_job(method):
         rule = CELL if known.needs_training else CELL_UNTRAINED
-        yield job(rule, "", at(_PAIRS, s=seeds[-1]), at(_WHOLE), seed=seeds[0])
+        name, cells = study.job_of_cells(method)
+        whole = job(rule, "", at(_PAIRS, s=seeds[-1]), at(_WHOLE), seed=seeds[0])
+        yield whole._replace(log=at(_LOG, name=_name(rule, dataset, name)), cells=cells)
         return
     for replicate in study.replicates(method) if known.tuned else ():
         search = f"replicate{replicate}"
@@ -96,6 +100,11 @@ def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
         yield job("train", f"seed{seed}", at(_RECORD, s=seed), at(_TRAINING, s=seed), seed=seed)
     for seed in seeds:
         yield job("evaluate", f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed=seed)
+
+
+def processes(jobs: Iterable[Job]) -> Counter[str]:
+    """How many processes the jobs of each rule are: cells that one process does share its log."""
+    return Counter(rule for rule, _ in dict.fromkeys((job.rule, job.log) for job in jobs))
 
 
 def of_study(study: Study) -> list[Job]:

@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -35,18 +35,20 @@ MOST_WEIGHTS = 2**29  # of a model: with gradients and Adam's moments they take 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
-    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``.
+    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``; ``masked similarity``
+    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names.
     """
-    if kind == "pairing":
-        return _pairing(name, given["model"])
-    if kind == "equivalence":
-        return _equivalence(name, given["width"])
-    if kind == "goal":
-        return _goal(name)
-    if kind == "splits":
-        return splits.mistakes(given)
-    if kind == "preprocessing":
-        return preprocess.mistakes(DATASETS, name, given)
+    if kind in ("masked similarity", "masked regularizer"):
+        return _masked(kind.removeprefix("masked "), name, given["use"])
+    special: dict[str, Callable[[], list[tuple[str, str]]]] = {
+        "pairing": lambda: _pairing(name, given["model"]),
+        "equivalence": lambda: _equivalence(name, given["width"]),
+        "goal": lambda: _goal(name),
+        "splits": lambda: splits.mistakes(given),
+        "preprocessing": lambda: preprocess.mistakes(DATASETS, name, given),
+    }
+    if kind in special:
+        return special[kind]()
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
 
 
@@ -112,6 +114,20 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
     if name in AFFINE_REGULARIZERS:
         shape = (1, dims, dims + 1)
     bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+
+
+def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
+    """Whether a loss takes weights, and where a mask moves what the weights should sum to."""
+    try:
+        takes = inspect.signature(components.find(REGISTRIES[kind], name)).parameters
+    except (UsageError, TypeError, ValueError):
+        return []  # which has its own message
+    wanted = ["mask", *(["expected"] if kind == "similarity" and use in ("moving", "both") else [])]
+    missing_keywords = [key for key in wanted if key not in takes]
+    if not missing_keywords:
+        return []
+    keys = " and ".join(f"`{key}`" for key in missing_keywords)
+    return [("", f"`{name}` takes no keyword {keys}, which docs/losses.md describes; give it one, or choose another")]
 
 
 def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:

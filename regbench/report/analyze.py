@@ -17,6 +17,8 @@ from regbench.study.goals import default_goal, is_higher_better, leading
 from regbench.study.job_specs import objective_spec, selection_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
+from regbench.study.prepared_for import check_prepared_for
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_json, write_json
 from regbench.system.parquet import damaged, read_table, write_table
@@ -28,8 +30,14 @@ def analyze(study: Study) -> None:
     """Join the rows of all runs (`analysis/rows.parquet`) and summarise every method (`analysis/summary.json`).
 
     The summary holds nothing that was timed: it is the same in every repetition. The rows hold the times.
+
+    Raises:
+        RegbenchError: if the prepared data are of another config, or a file is missing or damaged.
     """
     lay = study.layout
+    for dataset in study.config.datasets:
+        stored = read_json(lay.manifest(dataset.id)).get("spec")
+        check_prepared_for(study, dataset.id, PrepareSpec.from_json(stored))
     rows = joined([lay.pairs(*run) for run in study.runs()])
     by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
     times = pd.concat(by_dataset, ignore_index=True)
@@ -60,7 +68,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         for dataset in study.config.datasets
         for method in known
     ]
-    return {
+    summary: Summary = {
         "study": study.name,
         "description": study.config.description,
         "seeds": list(study.config.seeds),
@@ -68,7 +76,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         "goals": goals,
         "limited": selection_spec(study).limited,
         "ndv_limit_percent": study.config.tuning.ndv_limit_percent,
-        "nsd_tolerance_mm": study.config.nsd_tolerance_mm,
+        "nsd_tolerance_mm": study.config.evaluation.nsd_tolerance_mm,
         "steps": study.config.training.steps,
         "datasets": manifests,
         "methods": ranked(entries, {name: goal["leading"] for name, goal in goals.items()}),
@@ -78,8 +86,22 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells, goals[dataset]) for dataset, part in by_dataset.items()},
-        "warnings": caveats(entries, manifests, goals, steps=(study.config.tuning.steps, study.config.training.steps)),
+        "warnings": caveats(
+            entries,
+            manifests,
+            goals,
+            steps=(study.config.tuning.steps, study.config.training.steps),
+            masks_used=study.uses_masks,
+        ),
     }
+    if study.uses_masks:
+        training, evaluation = study.config.training, study.config.evaluation
+        summary["masks"] = {
+            "training": training.mask,
+            "regularizer": training.mask_regularizer,
+            "evaluation": evaluation.mask,
+        }
+    return summary
 
 
 def joined(paths: list[Path]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regbench.data.remarks import unused_masks
 from regbench.metrics import SIMILARITY, metric_of
 from regbench.report.summary_file import (
     Choice,
@@ -60,6 +61,7 @@ def caveats(
     goals: Mapping[str, Goals],
     *,
     steps: tuple[int, int] | None = None,
+    masks_used: bool = False,
 ) -> list[str]:
     """The warnings of a study.
 
@@ -68,12 +70,14 @@ def caveats(
         manifests: of the prepared data, by dataset.
         goals: by dataset.
         steps: of a trial and of a training.
+        masks_used: whether a training or an evaluation counts by masks.
     """
     ranked = [entry for entry in entries if not entry.get("control")]
     scene = Scene(ranked, manifests, goals)
     return [
         *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
         *_by_similarity(goals),
+        *_unused_masks(manifests, masks_used),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
         *_unfinished(scene, steps),
@@ -84,6 +88,12 @@ def caveats(
         *_failed(ranked),
         *_mixed(ranked),
     ]
+
+
+def _unused_masks(manifests: Mapping[str, Manifest], used: bool) -> Iterator[str]:
+    for dataset, manifest in manifests.items():
+        masked, subjects = manifest.get("masked", []), manifest.get("subjects", [])
+        yield from (f"{dataset}: {remark}" for remark in unused_masks(len(masked), len(subjects), used=used))
 
 
 def made_by(entry: MethodEntry) -> list[MadeBy]:

@@ -40,6 +40,8 @@ class Manifest(TypedDict):
     pairs: NotRequired[dict[str, list[list[str]]]]
     remarks: NotRequired[list[str]]  # what was left out or is not used
     references: dict[str, list[str]]  # what pairs of a split can be scored by
+    subjects: NotRequired[list[str]]
+    masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
 
 
@@ -305,6 +307,14 @@ class PairedTests(TypedDict):
     grid: Grid
 
 
+class MaskEntry(TypedDict):
+    """What counts by masks, as the config says."""
+
+    training: str
+    regularizer: bool
+    evaluation: str
+
+
 class Goals(TypedDict):
     """What a dataset was searched, chosen and is told by; of several metrics ranks are taken."""
 
@@ -330,6 +340,7 @@ class Summary(TypedDict):
     equivalence: NotRequired[dict[str, float]]
     verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
     comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
+    masks: NotRequired[MaskEntry]  # where any counts
     warnings: list[str]
 
 

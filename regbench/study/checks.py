@@ -188,6 +188,25 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
             yield Mistake(f"equivalence.{name}", message)
     yield from _goal_checks(raw, check)
     yield from _pairing_checks(raw, check)
+    yield from _mask_checks(raw, check)
+
+
+def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Losses that cannot count by the masks that the training names."""
+    training = raw.get("training")
+    settings = training if isinstance(training, Mapping) else {}
+    use = settings.get("mask", "none")
+    if use not in ("fixed", "moving", "both"):
+        return
+    asked = [("similarity", "similarities", f"training.mask: {use}")]
+    if settings.get("mask_regularizer") is True:
+        asked.append(("regularizer", "regularizers", "training.mask_regularizer"))
+    for kind, key, why in asked:
+        for number, item in enumerate(_items(raw, "grid", key)):
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if isinstance(name, str):
+                for _, message in check(f"masked {kind}", name, {"use": use}):
+                    yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
 
 
 def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:

@@ -4,7 +4,7 @@ A slice is JSON and stands in a rule's `params`, so that Snakemake re-runs a job
 has changed, the code of its stage included. Imports neither torch nor mlflow: the Snakefile reads this.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -16,6 +16,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import (
     BudgetSpec,
     CellSpec,
+    CellsSpec,
     ComponentSpec,
     DimensionSpec,
     EvaluateSpec,
@@ -159,7 +160,7 @@ def _scored(study: Study) -> _Scored:
     objective, scored = (
         goal.model_copy(update={"limited": False}) for goal in (objective_spec(study), selection_spec(study))
     )
-    return {"objective": objective, "scored": scored, "nsd_tolerance_mm": study.config.nsd_tolerance_mm}
+    return {"objective": objective, "scored": scored, "nsd_tolerance_mm": study.config.evaluation.nsd_tolerance_mm}
 
 
 class _Parts(TypedDict):
@@ -220,8 +221,9 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         baseline=_component(row.baseline) if row.baseline else None,
         files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
         controls=CONTROLS if brings else (),
+        mask=study.config.evaluation.mask,
         similarities=tuple(judges.values()),
-        nsd_tolerance_mm=study.config.nsd_tolerance_mm,
+        nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
     )
 
@@ -267,6 +269,11 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
         train=tuple(final_spec(study, method, seed) for seed in cell_seeds),
         evaluate=tuple(evaluate_spec(study, method, seed) for seed in cell_seeds),
     )
+
+
+def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
+    """What a job that does several cells depends on."""
+    return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
 
 
 def study_spec(study: Study, stage: str) -> StudySpec:

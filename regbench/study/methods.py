@@ -17,12 +17,13 @@ from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
 
 WITHOUT_WEIGHTS = frozenset({"instance"})  # models
+MLFLOW_URI = "MLFLOW_TRACKING_URI"  # of the environment
 # Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
 NO_NUMBER: Mapping[str, bool | set[str]] = {
     "tracking": True,
     "tuning": {"trials_per_job"},
     "results": True,
-    "one_job_per_cell": True,
+    "one_job_per": True,
 }
 
 
@@ -80,11 +81,32 @@ class Study:
         """
         return without_password(self.config.tracking.uri or f"sqlite:///{self.config.results}/mlflow.db")
 
+    def unused_uri(self, variables: Mapping[str, str]) -> str:
+        """What to say of a tracking URI that the environment gives and the config does not; empty if nothing.
+
+        A study's files and its store belong together: where it goes must not depend on the shell that asks.
+
+        Args:
+            variables: the environment.
+        """
+        given = variables.get(MLFLOW_URI, "")
+        if not given or self.config.tracking.uri is not None or not self.config.tracking.enabled:
+            return ""
+        return (
+            f"{MLFLOW_URI} is set ({without_password(given)}) and not used: the config has no `tracking.uri`, so the "
+            f"study's runs go to {self.shown_uri}. To use it, write it into the config"
+        )
+
     @property
     def has_password(self) -> bool:
         """Whether the config's tracking URI holds credentials."""
         uri = self.config.tracking.uri or ""
         return without_password(uri) != uri
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a training or an evaluation counts by masks."""
+        return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
 
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset called `name`.
@@ -166,7 +188,14 @@ class Study:
     def one_job(self, method: str) -> bool:
         """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
         known = self.method(method)
-        return known.tuned and (self.config.one_job_per_cell or not known.needs_training)
+        return known.tuned and (self.config.one_job_per != "stage" or not known.needs_training)
+
+    def job_of_cells(self, method: str) -> tuple[str, int]:
+        """What the job of a whole cell is called, and how many cells it does: one, or one of each similarity."""
+        known = self.method(method)
+        if self.config.one_job_per != "regularizer" or known.model is None or known.regularizer is None:
+            return method, 1
+        return f"{known.model.id}.{known.regularizer.id}", len(self.config.grid.similarities)
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """(dataset, method, seed) of every run of the study."""

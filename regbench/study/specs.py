@@ -209,6 +209,7 @@ class EvaluateSpec(Spec):
 
     Attributes:
         files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
+        mask: what the metrics of displacements and landmarks are restricted to.
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
         similarities: of which each row has the value after registration.
         objective: what the study is for: its first metric tells the best, the median and the worst pair.
@@ -224,6 +225,7 @@ class EvaluateSpec(Spec):
     similarities: tuple[NamedComponentSpec, ...] = ()
     nsd_tolerance_mm: float = TOLERANCE_MM
     objective: GoalSpec = GoalSpec()
+    mask: Literal["none", "fixed"] = "none"
 
 
 class TimedBaselineSpec(ComponentSpec):
@@ -250,6 +252,12 @@ class CellSpec(Spec):
     select: tuple[SelectSpec, ...]
     train: tuple[TrainSpec, ...]
     evaluate: tuple[EvaluateSpec, ...]
+
+
+class CellsSpec(Spec):
+    """What a job that does several cells depends on, beside the data."""
+
+    cells: tuple[CellSpec, ...]
 
 
 class TrackSpec(Spec):

@@ -1,11 +1,8 @@
 """What a killed training goes on from: one file, written whole, taken only by the training that wrote it."""
 
-import io
-import pickle
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 import torch
 
 from regbench.system.files import replacing
+from regbench.training.archive import read_archive
 
 
 class StateFile:
@@ -48,12 +46,11 @@ class StateFile:
 
     def load(self) -> dict[str, Any] | None:
         """The state in the file; None where there is none, or it is broken or that of another training."""
-        # torch takes other bytes for an old format, and fails in as many ways
-        if self.path is None or not zipfile.is_zipfile(self.path):
+        if self.path is None:
             return None
         try:
-            stored = torch.load(io.BytesIO(self.path.read_bytes()), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+            stored = read_archive(self.path)
+        except ValueError:
             return None
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None

@@ -43,7 +43,7 @@ class Trainer:
             spec: of the training, with its lambda.
             data: prepared dataset.
             model: with weights, on the device that it is trained on.
-            objective: ``(fixed, moving, output of the model) -> Terms``.
+            objective: ``(fixed, moving, output of the model, masks) -> Terms``.
             prune: what the training is held against at its rungs.
         """
         protocol, device = spec.training, device_of(model)
@@ -67,7 +67,7 @@ class Trainer:
         """The objective of a batch; with the overlap of labels where training is semi-supervised."""
         with self.precision.autocast():
             output = self.network(batch.fixed, batch.moving)
-        terms = self.objective(batch.fixed, batch.moving, output)
+        terms = self.objective(batch.fixed, batch.moving, output, batch.masks)
         if batch.fixed_labels is None or batch.moving_labels is None:
             return terms
         overlap = supervision(output, batch.fixed_labels, batch.moving_labels)

@@ -30,6 +30,7 @@ from regbench.system.errors import RegbenchError
 
 Scores = dict[str, list[float]]  # of each pair, in the order of the manifest, by metric
 Field = NDArray[np.float32]
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Scoring(NamedTuple):
@@ -140,17 +141,34 @@ def scores_of(pair: Pair, displacement: Field, labels: list[int], by: Scoring) -
     return values
 
 
-def landmark_scores(pair: Pair, displacement: Field) -> dict[str, float]:
-    """Every metric of landmarks; NaN where a pair has none that are used."""
-    dims, points = len(displacement), (pair.fixed_landmarks, pair.moving_landmarks)
+def landmark_scores(pair: Pair, displacement: Field, mask: NDArray[np.bool_] | None = None) -> dict[str, float]:
+    """Every metric of landmarks; NaN where a pair has none that are used.
+
+    Args:
+        pair: two images.
+        displacement: ``(d, *S)`` in voxels.
+        mask: ``(*S)``, inside of which landmarks count; everywhere without it.
+    """
+    dims, ours, theirs = len(displacement), pair.fixed_landmarks, pair.moving_landmarks
     if (
         points[0] is None
         or points[1] is None
         or not all(np.isfinite(rows).all() for rows in points if rows is not None)
     ):
         points = np.zeros((0, dims)), np.zeros((0, dims))
+    points = _inside((points[0], points[1]), mask)
     scores = tre_metrics(displacement, *points, pair.spacing_mm, diagonal_mm=pair.diagonal_mm)
     return scores | {"tre_l2r_mm": tre_l2r_mm(displacement, *points, pair.spacing_mm)}
+
+
+def _inside(points: Points, mask: NDArray[np.bool_] | None) -> Points:
+    """Landmarks whose fixed point is nearest to a voxel inside."""
+    if mask is None:
+        return points
+    voxels = np.floor(points[0] + 0.5).astype(int)
+    last = np.array(mask.shape) - 1
+    there = mask[tuple(np.clip(voxels, 0, last).T)] & ((voxels >= 0) & (voxels <= last)).all(1)
+    return points[0][there], points[1][there]
 
 
 def _of_labels(pair: Pair, displacement: Field, labels: list[int], by: Scoring) -> dict[str, float]:

@@ -15,7 +15,7 @@ from tiny_study import TINY
 from regbench.evaluation.slices import PLACES, write_panels
 from regbench.metrics import SIMILARITY
 from regbench.report.analyze import KEY, analyze
-from regbench.study.job_specs import final_spec, select_spec
+from regbench.study.job_specs import final_spec, prepare_spec, select_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_json, write_json
@@ -41,6 +41,7 @@ def make_results(study: Study) -> None:
         manifest |= {
             "splits": {part: ["s0", "s1", "s2"] for part in ("train", "validation", "test")},
             "notes": "Made up.",
+            "spec": prepare_spec(study, dataset.id).to_json(),
         }
         write_json(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
         timed = []

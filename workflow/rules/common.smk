@@ -1,7 +1,6 @@
 # The config, checked before anything else, and the functions that the rules share.
 
 import inspect
-import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -73,14 +72,10 @@ def cores():
         return 1
 
 
-def pattern(methods):
-    """Their names as a regular expression; one that matches nothing where there are none."""
-    return "|".join(re.escape(method.id) for method in methods) or "(?!)"
-
-
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
+    regularizer="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     replicate="[0-9]+",
     round="[0-9]+",
@@ -129,14 +124,6 @@ def spec(kind, **given):
         return canonical_json(spec_of(STUDY, **values, **given).to_json())
 
     return text
-
-
-def whole_cell(seeds):
-    """What a job that does a whole cell leaves of its searches and runs."""
-    runs = [("{dataset}", "{method}", seed) for seed in seeds]
-    of_run = ("checkpoint", "history", "run_record", "pairs", "panels")
-    searches = [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)]
-    return searches + [getattr(LAYOUT, name)(*run) for run in runs for name in of_run]
 
 
 def trials(wildcards):

@@ -18,6 +18,7 @@ def folder(
     images: str = "images",
     labels: str = "labels",
     landmarks: str = "landmarks",
+    masks: str = "masks",
     pattern: str = "*",
     same_affine: bool = True,
 ) -> Raw:
@@ -28,14 +29,16 @@ def folder(
         images: folder of the images in it.
         labels: folder of the labels in it; without it there are no labels.
         landmarks: folder of the landmarks in it, a CSV (or text) of an image's name each; images may have none.
+        masks: folder of masks in it, if there is one; not every image need have one.
         pattern: only images whose name fits, such as ``*_T1.nii.gz``.
-        same_affine: an image and its labels must lie in the same place, not only have one shape.
+        same_affine: an image, its labels and its mask must lie in the same place, not only have one shape.
 
     Raises:
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
     image_paths, others = _files(root / images, pattern)
+    inside, strange = _files(root / masks, "*") if (root / masks).is_dir() else ({}, [])
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
     named, more = _part(root, labels, "labels", SUFFIXES)
@@ -47,19 +50,26 @@ def folder(
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
     entries = tuple(
-        entry(name, image, label=named.get(name), landmarks=points.get(name), same_affine=same_affine)
+        entry(
+            name,
+            image,
+            label=named.get(name),
+            landmarks=points.get(name),
+            mask=inside.get(name),
+            same_affine=same_affine,
+        )
         for name, image in sorted(image_paths.items())
     )
     of_pattern = "" if pattern == "*" else f" of `{pattern}`"
+    parts = {labels: named, landmarks: points, masks: inside}
     strangers = {part: [files[name].name for name in sorted(files) if name not in image_paths]
-              for part, files in ((labels, named), (landmarks, points))}  # fmt: skip
+                 for part, files in parts.items()}  # fmt: skip
     remarks = (
-        *_counted(
-            _unread(root, {images, labels, landmarks}), f"beside `{images}` are not read; `source: table` takes them"
-        ),
+        *_counted(_unread(root, {images, *parts}), f"beside `{images}` are not read; `source: table` takes them"),
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
         *_counted(odd, f"of `{landmarks}` are no landmarks that are read"),
+        *_counted(strange, f"of `{masks}` are no images that are read"),
         *(
             line
             for part, files in strangers.items()

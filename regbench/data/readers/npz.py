@@ -13,6 +13,7 @@ from regbench.data.native import Entry, Header, Raw, Volume
 from regbench.data.readers.damage import DAMAGE, check_member, limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
+from regbench.data.readers.mask_values import mask_of
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path
 
@@ -27,9 +28,10 @@ def arrays(
     labels: str = "labels",
     landmarks: str = "landmarks",
     subjects: str = "subjects",
+    masks: str = "masks",
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
-    """Your images in one .npz: `images` (N, ...) and, where you have them, `labels`, `landmarks` and `subjects`.
+    """Your images in one .npz: `images` (N, ...) and, where you have them, `labels`, `landmarks`, `masks`, `subjects`.
 
     Args:
         path: the file; relative to where the command runs.
@@ -38,6 +40,7 @@ def arrays(
         landmarks: name of the array of landmarks (N, points, axes) in voxels from 0; they may be missing, and NaN
             throughout are those of a subject that has none.
         subjects: name of the array of ids; numbers from 0 where the file has none.
+        masks: name of the array of masks, which the file need not have.
         spacing_mm: side of a voxel along each axis; the file does not say.
 
     Raises:
@@ -45,7 +48,7 @@ def arrays(
     """
     source = given_path(path)
     needed = [name for name, usual in ((labels, "labels"), (landmarks, "landmarks")) if name != usual]
-    stored = read_npz(source, (images, *needed), optional=(labels, landmarks, subjects))
+    stored = read_npz(source, (images, *needed), optional=(labels, landmarks, subjects, masks))
     stack = stored[images]
     _check_real(stack, source, images)
     maps = whole_numbers(stored[labels], f"{source}: {labels}") if labels in stored else None
@@ -62,13 +65,39 @@ def arrays(
     stack, values = stack.reshape(each), None if maps is None else maps.values.reshape(each)
     points = _points(stored.get(landmarks), names, len(header.shape), f"`{source}`: `{landmarks}`")
     notes = header.notes + ((ROUNDED,) if maps is not None and maps.rounded else ())
+    inside = _masks(stored.get(masks), names, header, f"{source}: {masks}")
     entries = tuple(
-        _loaded(name, Volume(header, stack[k], None if values is None else values[k], points[k], notes))
+        _loaded(
+            name,
+            Volume(
+                header,
+                stack[k],
+                None if values is None else values[k],
+                points[k],
+                notes,
+                mask=None if inside is None else inside[k],
+            ),
+        )
         for k, name in enumerate(names)
     )
-    others = [name for name in _names(source) if name not in (images, labels, landmarks, subjects)]
+    others = [name for name in _names(source) if name not in (images, labels, landmarks, subjects, masks)]
     left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
     return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
+
+
+def _masks(stored: Array | None, names: list[str], header: Header, where: str) -> list[NDArray[np.uint8]] | None:
+    """The mask of each subject; None where the file has none."""
+    if stored is None:
+        return None
+    if tuple(n for n in stored.shape[1:] if n != 1) != header.shape or len(stored) != len(names):
+        raise RegbenchError(
+            f"`{where}` must have the shape of the images, {header.shape}, for {len(names)} subjects, but got "
+            f"{stored.shape}."
+        )
+    return [
+        mask_of(mask.reshape(header.shape), f"{where}, subject {name}")
+        for name, mask in zip(names, stored, strict=True)
+    ]
 
 
 def voxelmorph_npz(
@@ -77,6 +106,7 @@ def voxelmorph_npz(
     files: str | None = None,
     image: str = "vol",
     label: str = LABEL,
+    mask: str | None = None,
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
     """VoxelMorph's form: a folder of .npz, one for each subject, with `vol` and, where you have labels, `seg`.
@@ -86,6 +116,7 @@ def voxelmorph_npz(
         files: a text file with one path (relative to `path`) a line; all .npz of the folder unless given.
         image: name of the array of the image.
         label: name of the array of the labels; a file may lack it.
+        mask: name of the array of the mask, where the files have one.
         spacing_mm: side of a voxel along each axis; the files do not say.
 
     Raises:
@@ -101,7 +132,7 @@ def voxelmorph_npz(
     if not names:
         raise RegbenchError(f"`{files or root}` must have .npz files, but has none. Check `path`.")
     where = f"`{files or root}`"
-    entries = tuple(_lazy(inside(root, name, where), image, label, spacing_mm) for name in names)
+    entries = tuple(_lazy(inside(root, name, where), (image, label, mask), spacing_mm) for name in names)
     return Raw(entries, {}, "The user's own images and labels, one .npz for each subject.")
 
 
@@ -192,13 +223,15 @@ def _loaded(name: str, volume: Volume) -> Entry:
     """A subject whose arrays are in memory."""
     return Entry(
         name, lambda: volume.header, lambda: replace(volume, image=volume.image.astype(np.float32)),
-        labelled=volume.labels is not None, landmarked=volume.landmarks is not None,
+        masked=volume.mask is not None, labelled=volume.labels is not None, landmarked=volume.landmarks is not None,
     )  # fmt: skip
 
 
-def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, ...]) -> Entry:
+def _lazy(path: Path, names: tuple[str, str, str | None], spacing_mm: float | tuple[float, ...]) -> Entry:
+    image, label, mask = names
+
     def read() -> Volume:
-        needed = (image,) if label == LABEL else (image, label)
+        needed = (image, *((label,) if label != LABEL else ()), *((mask,) if mask is not None else ()))
         stored: Mapping[str, Array] = read_npz(path, needed, optional=(label,))
         if label in stored and stored[image].squeeze().shape != stored[label].squeeze().shape:
             raise RegbenchError(
@@ -208,11 +241,12 @@ def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, .
         _check_real(stored[image], path, image)
         header = _header(stored[image].shape, spacing_mm, path)
         voxels = stored[image].reshape(header.shape).astype(np.float32)
+        inside = None if mask is None else _masks(stored[mask][None], [path.stem], header, f"{path}: {mask}")
+        volume = Volume(header, voxels, notes=header.notes, mask=None if inside is None else inside[0])
         if label not in stored:
-            return Volume(header, voxels, notes=header.notes)
+            return volume
         labels = whole_numbers(stored[label].reshape(header.shape), f"{path}: {label}")
-        notes = header.notes + ((ROUNDED,) if labels.rounded else ())
-        return Volume(header, voxels, labels.values, notes=notes)
+        return replace(volume, labels=labels.values, notes=header.notes + ((ROUNDED,) if labels.rounded else ()))
 
     def head() -> Header:
         try:
@@ -222,7 +256,9 @@ def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, .
             shape = read().image.shape  # says what is wrong
         return _header(shape, spacing_mm, path)
 
-    return Entry(path.name.removesuffix(".npz"), head, read, {"image": path}, labelled=_has(path, label))
+    return Entry(
+        path.name.removesuffix(".npz"), head, read, {"image": path}, masked=mask is not None, labelled=_has(path, label)
+    )
 
 
 def _has(path: Path, name: str) -> bool:

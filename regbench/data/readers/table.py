@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from regbench.data.native import Entry, Raw, unused_masks
+from regbench.data.native import Entry, Raw
 from regbench.data.readers.csv_text import SEPARATORS, Row, read_table
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.subject_files import entry
@@ -15,7 +15,7 @@ SPLITS = ("", "train", "validation", "test")
 
 
 def table(*, path: str, root: str | None = None, same_affine: bool = True) -> Raw:
-    """Your images by a CSV: subject, image and, where you have them, label, landmarks, split, group.
+    """Your images by a CSV: subject, image and, where you have them, label, landmarks, mask, split, group.
 
     Args:
         path: the CSV, with any usual separator; relative to where the command runs. Empty cells mean none.
@@ -41,10 +41,7 @@ def table(*, path: str, root: str | None = None, same_affine: bool = True) -> Ra
                 f"{line}. Remove one, or give them distinct ids and one `group`."
             )
     entries = tuple(_entry(cells, base, f"`{source}`, line {line}", same_affine) for line, cells in lines)
-    return Raw(
-        entries, {}, f"The user's own images, listed in {source.name}.",
-        remarks=unused_masks(sum(bool(cells["mask"]) for _, cells in lines), len(lines)),
-    )  # fmt: skip
+    return Raw(entries, {}, f"The user's own images, listed in {source.name}.")
 
 
 def _columns(source: Path, header: Row, separator: str) -> list[str]:
@@ -83,11 +80,11 @@ def _entry(cells: dict[str, str], root: Path, where: str, same_affine: bool) -> 
         raise RegbenchError(
             f"{where}: split: {cells['split']!r} is unknown; {did_you_mean(cells['split'], SPLITS[1:])}"
         )
-    image, label, landmarks, _ = (
+    image, label, landmarks, mask = (
         inside(root, cells[kind], f"{where}, {kind}") if cells[kind] else None for kind in FILES
     )
     assert image is not None  # checked above: not empty
     return entry(
-        cells["subject"], image, label=label, landmarks=landmarks,
+        cells["subject"], image, label=label, landmarks=landmarks, mask=mask,
         group=cells["group"], split=cells["split"], same_affine=same_affine,
     )  # fmt: skip

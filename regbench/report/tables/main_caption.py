@@ -21,6 +21,7 @@ def protocol(summary: Summary) -> str:
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
         f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
         f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
+        f"{by_masks(summary)}"
     )
 
 
@@ -66,6 +67,28 @@ def _unscored(summary: Summary) -> str:
 
 def _is_similarity(metric: str) -> bool:
     return metric.startswith(SIMILARITY)
+
+
+def by_masks(summary: Summary) -> str:
+    """Which masks the trainings and the metrics count by; empty where none does."""
+    masks = summary.get("masks")
+    if masks is None:
+        return ""
+    of = {
+        "fixed": "the fixed mask",
+        "moving": "the moving mask, warped with its image",
+        "both": "the fixed mask times the moving mask, warped with its image",
+    }
+    sentences = []
+    if masks["training"] != "none":
+        terms = "Similarity and regularizer are" if masks["regularizer"] else "The similarity is"
+        sentences.append(f"{terms} weighted by {of[masks['training']]}, in trainings, trials and optimisations alike.")
+    if masks["evaluation"] != "none":
+        sentences.append(
+            "Folding, SDlogJ, lengths and errors of displacements, and landmarks, are measured inside the fixed mask "
+            "alone (Learn2Reg's own numbers, and overlap and distance of labels, in the whole box)."
+        )
+    return "".join(f" {sentence}" for sentence in sentences)
 
 
 def _replicates(summary: Summary) -> str:
