@@ -245,7 +245,7 @@ def means(path: Path) -> str:
         RegbenchError: if every pair failed; names them too.
     """
     frame = read_table(path)
-    names = [*METRICS, *(name for name in frame if str(name).startswith(SIMILARITY))]
+    names = [*METRICS, *(name for name in map(str, frame) if name.startswith(SIMILARITY))]
     known = [name for name in names if name in frame and frame[name].notna().any()]
     lines = [f"{name:<30} {_words(frame[name].dropna())} {metric_of(name).unit}" for name in known]
     failed = frame[frame["status"] != "complete"]

@@ -98,7 +98,10 @@ def _finished(cell: CellFiles, seed: int) -> Record:
 
 def _measured(rows: pd.DataFrame) -> list[str]:
     """The metrics among the columns of some rows, similarities that a study is scored by included."""
-    return [*(name for name in METRICS if name in rows), *(name for name in rows if str(name).startswith(SIMILARITY))]
+    return [
+        *(name for name in METRICS if name in rows),
+        *(name for name in map(str, rows) if name.startswith(SIMILARITY)),
+    ]
 
 
 def _metrics(run: RunRecord, history: pd.DataFrame, rows: pd.DataFrame) -> list[Metric]:

@@ -150,13 +150,9 @@ def landmark_scores(pair: Pair, displacement: Field, mask: NDArray[np.bool_] | N
         mask: ``(*S)``, inside of which landmarks count; everywhere without it.
     """
     dims, ours, theirs = len(displacement), pair.fixed_landmarks, pair.moving_landmarks
-    if (
-        points[0] is None
-        or points[1] is None
-        or not all(np.isfinite(rows).all() for rows in points if rows is not None)
-    ):
-        points = np.zeros((0, dims)), np.zeros((0, dims))
-    points = _inside((points[0], points[1]), mask)
+    if ours is None or theirs is None or not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        ours, theirs = np.zeros((0, dims)), np.zeros((0, dims))
+    points = _inside((ours, theirs), mask)
     scores = tre_metrics(displacement, *points, pair.spacing_mm, diagonal_mm=pair.diagonal_mm)
     return scores | {"tre_l2r_mm": tre_l2r_mm(displacement, *points, pair.spacing_mm)}
 
