@@ -167,7 +167,8 @@ def test_metrics_inside_the_fixed_mask(masked_data):
     points = np.array([corner, middle, [-3.0, 4.0]])
     pair = pair.__class__(**{**pair.__dict__, "fixed_landmarks": points, "moving_landmarks": points + 1})
     whole, part = (
-        measure(Registered(fixed, moving, pair, field), Measured.of(masked_data, within=w)) for w in ("none", "fixed")
+        measure(Registered(fixed, moving, pair, field), Measured(list(masked_data.labels), landmarks=True, within=w))
+        for w in ("none", "fixed")
     )
     length = np.sqrt(((field * 6.0) ** 2).sum(0))
     assert part["displacement_mm"] == pytest.approx(length[inside].mean(), rel=1e-6)
