@@ -20,7 +20,7 @@ def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
 
     memory.give_back()
     study = load_study(config_file)
-    name = dataset_of(study, dataset)
+    name = dataset_of(study, dataset, only_tested=True)
     build(
         prepare_spec(study, name),
         study.layout.data(name),
@@ -45,7 +45,7 @@ def inspect(
 
     memory.give_back()
     study = load_study(config_file)
-    print(look(prepare_spec(study, dataset_of(study, dataset)), picture, threads=threads), end="")
+    print(look(prepare_spec(study, dataset_of(study, dataset, only_tested=True)), picture, threads=threads), end="")
     if picture is not None:
         print(f"\npicture  {picture}")
 
@@ -78,5 +78,5 @@ def export_images(
     from regbench.evaluation.export import export_images as write
 
     study = load_study(config_file, check=False)
-    data = prepared_data(study, dataset_of(study, dataset), config_file)
+    data = prepared_data(study, dataset_of(study, dataset, only_tested=True), config_file)
     print(f"{len(write(data, out, overwrite=overwrite))} files in {out}")

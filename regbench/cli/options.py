@@ -100,8 +100,13 @@ def load_study(path: Path, *, check: bool = True, written_by_head: bool = True) 
     return Study(load(raw, check_component, where=str(path)))
 
 
-def dataset_of(study: "Study", given: str | None) -> str:
+def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) -> str:
     """The dataset that `--dataset` names, or the only one.
+
+    Args:
+        study: with the datasets.
+        given: what the option says.
+        only_tested: take the test sets too, which no run is trained on.
 
     Raises:
         UsageError: if the study has none of that name, or several and none is named.
@@ -109,6 +114,7 @@ def dataset_of(study: "Study", given: str | None) -> str:
     known = [dataset.id for dataset in study.config.datasets]
     if given is None and len(known) == 1:
         return known[0]
+    known += [dataset.id for dataset in study.config.test_sets if only_tested]
     if given is None or given not in known:
         hint = did_you_mean(given or "", known)
         raise UsageError(f"--dataset must name a dataset of study `{study.name}`, but got {given!r}; {hint}")

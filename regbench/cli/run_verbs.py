@@ -20,7 +20,7 @@ from regbench.cli.options import (
     prepared_data,
     take_device,
 )
-from regbench.system.errors import UsageError
+from regbench.system.errors import UsageError, did_you_mean
 
 
 def train(
@@ -76,6 +76,27 @@ def evaluate(
     owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
     folder = run or lay.run(name, method, seed)
     evaluate_run(study, method, seed, prepared_data(study, name, config_file), folder=folder, owner=owner)
+
+
+def transfer(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    on: Annotated[str, typer.Option(metavar="ID", help="a dataset or test set that `evaluate_on` names")],
+    threads: Threads = 1,
+) -> None:
+    """Evaluate all runs of a cell on the test pairs of other data."""
+    from regbench.evaluation.transfer import evaluate_transfer
+
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    if (name, method, on) not in set(study.transfers()):
+        known = sorted({f"--method {cell} --on {other}" for of, cell, other in study.transfers() if of == name})
+        hint = did_you_mean(f"--method {method} --on {on}", known)
+        raise UsageError(f"the runs of --method {method} of `{name}` are not evaluated on `{on}`; {hint}")
+    take_device(study.config.training.device, threads)
+    evaluate_transfer(study, name, method, prepared_data(study, on, config_file))
 
 
 def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,9 @@ class Volume:
     mask: NDArray[np.uint8] | None = None
 
 
+Role = Literal["", "fixed", "moving"]  # of a subject in its pairs; empty for both
+
+
 @dataclass(frozen=True)
 class Entry:
     """A subject that can be read; nothing is read before it is asked for.
@@ -92,6 +95,8 @@ class Entry:
     split: str = ""
     labelled: bool = True
     landmarked: bool = False
+    modality: str = ""
+    role: Role = ""
     masked: bool = False  # whether it brings a mask
 
 
@@ -117,14 +122,19 @@ class Raw:
         """Compose the ids, and refuse what no later stage could sort out."""
         if not self.entries:
             raise RegbenchError("a dataset must have subjects, but none was found. Check `path`.")
-        for name in (text for entry in self.entries for text in (entry.id, entry.group or entry.id)):
+        names = (text for one in self.entries for text in (one.id, one.group or one.id, one.modality or one.id))
+        for name in names:
             if bad := unprintable(name):
                 raise RegbenchError(
-                    f"ids of subjects and groups must be text on one line, but {spelled(name)} has {bad}. Rename it."
+                    f"ids of subjects, groups and modalities must be text on one line, but {spelled(name)} has {bad}. "
+                    "Rename it."
                 )
         if two := twins(entry.id for entry in self.entries):
             raise RegbenchError(_twice(*two))
-        entries = tuple(replace(entry, id=nfc(entry.id), group=nfc(entry.group)) for entry in self.entries)
+        entries = tuple(
+            replace(entry, id=nfc(entry.id), group=nfc(entry.group), modality=nfc(entry.modality))
+            for entry in self.entries
+        )
         object.__setattr__(self, "entries", entries)
         object.__setattr__(self, "pairs", tuple((nfc(fixed), nfc(moving)) for fixed, moving in self.pairs))
 

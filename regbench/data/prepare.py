@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
+from regbench.data.pairing import Pairs, atlas_of, used_pairs
+from regbench.data.readers.pair_list import with_pair_list
 from regbench.data.remarks import EVALUATED, Observed, references, remarks
 from regbench.data.room import check_room
-from regbench.data.splits import Splits, pairs, split
+from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
@@ -107,6 +110,11 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
+    source = _on_grid(spec, threads)
+    return source if spec.pairs.list is None else with_pair_list(source, spec.pairs.list, spec.id)
+
+
+def _on_grid(spec: PrepareSpec, threads: int) -> Source:
     try:
         opened = bind(DATASETS, spec.source, spec.parameters)()
     except RegbenchError as error:
@@ -124,20 +132,29 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     return on_grid(opened, settings, threads=threads)
 
 
-def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
-    """Splits and pairs of `spec`.
+def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
+    """Splits and pairs of `spec`; an atlas is in no split.
 
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
-    wanted = spec.pairs
-    used = {
-        key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)
-        for key in ("validation", "test")
-    }
-    train = [list(pair) for pair in source.given_pairs if set(pair) <= set(splits["train"])]
-    return splits, {**({"train": train} if train else {}), **used}
+    atlas = atlas_of(spec.pairs, source, spec.id)
+    ids = [name for name in source.ids if name != atlas]
+    given: Mapping[str, str] = source.given
+    needed: tuple[str, ...] = NAMES
+    if spec.only_tested:  # whoever the data's authors trained with
+        of_test = spec.splits.test == "given"
+        given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)
+    splits = split(
+        ids,
+        spec.splits,
+        spec.id,
+        groups=source.groups,
+        given=given,
+        needed=needed,
+        least=2 if atlas is None else 1,
+    )
+    return splits, used_pairs(spec.pairs, source, splits, spec.id)
 
 
 def _write(
@@ -205,7 +222,7 @@ class _Written:
         self._hash.update(content)
         self._file.write(content)
         self._waiting += content.nbytes
-        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+        if self._waiting >= EARLY and all(write.done() for write in self._syncing):
             self.wait()
             self.sync()
 

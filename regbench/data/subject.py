@@ -67,7 +67,11 @@ class Source:
         true_maps: whether every subject has `forward` and `inverse`.
         unlabelled: subjects without labels.
         landmarked: subjects with landmarks.
-        given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
+        given_pairs: (fixed, moving) pairs that the data's authors or the config's list prescribe; a split that has any
+            uses no other.
+        listed: where the list has each of its pairs, for messages; empty without one.
+        modalities: subject to modality, where the data say it.
+        roles: subject to ``fixed`` or ``moving``, where it can be only one of them in a pair.
     """
 
     ids: tuple[str, ...]
@@ -80,6 +84,9 @@ class Source:
     groups: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
+    listed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    modalities: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     masked: tuple[str, ...] = ()
     true_maps: bool = False

@@ -86,6 +86,12 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
         write_table(out.with_name(f"{control}.parquet"), frame)
 
 
+def rows_on(spec: EvaluateSpec, data: Dataset, folder: Path, waiting: Path) -> pd.DataFrame:
+    """The rows of a run on the test pairs of any data; what has to wait meanwhile lies in `waiting`."""
+    run, model = _run(folder, data, spec)
+    return _table(spec, run, registrations(spec, data, model), data, waiting)[0]
+
+
 def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) -> Iterator[Registered | Failed]:
     """Every test pair with its displacement: of a model, else of the baseline of `spec`, else none."""
     return _by_baseline(spec.baseline, data) if model is None else _by_model(model, data)

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from regbench.orchestration.jobs import WHOLE_CELL, Job
-from regbench.study.config import DatasetConfig
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
 from regbench.study.prepared_for import differences
@@ -74,14 +74,15 @@ def disk(study: Study) -> dict[str, float | None]:
 
 def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
     """Shape, number of labels, bytes of the arrays, number of pairs; from its manifest, else from the config."""
-    lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
+    lay, pairs = study.layout, {split: dataset.pairs.count(split) or 0 for split in ("validation", "test")}
     manifest = read_json(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
     if manifest and not differences(study, dataset.id, PrepareSpec.from_json(manifest.get("spec"))):
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
         pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}
         return manifest["shape"], len(manifest["labels"]), float(size), pairs
-    shape = dataset.parameters.get("shape") or [0] * int(dataset.parameters.get("dims") or 0)
-    return list(shape) if isinstance(shape, list | tuple) else [], 0, None, pairs
+    shape, dims = dataset.parameters.get("shape"), dataset.parameters.get("dims")
+    sides = shape if isinstance(shape, list) else [0] * (dims if isinstance(dims, int) else 0)
+    return [side for side in sides if isinstance(side, int)], 0, None, pairs
 
 
 def _parameters(model: Any, dims: int) -> int:

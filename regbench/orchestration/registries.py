@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from regbench.data import DATASETS, splits
+from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
@@ -44,7 +44,6 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         "pairing": lambda: _pairing(name, given["model"]),
         "equivalence": lambda: _equivalence(name, given["width"]),
         "goal": lambda: _goal(name),
-        "splits": lambda: splits.mistakes(given),
         "preprocessing": lambda: preprocess.mistakes(DATASETS, name, given),
     }
     if kind in special:

@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
+from regbench.report.lambda_transfers import lambda_transfers
 from regbench.report.method_entries import method_entry
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
+from regbench.report.transfers import transfer_entries
 from regbench.study.goals import default_goal, is_higher_better, leading
 from regbench.study.job_specs import objective_spec, selection_spec
 from regbench.study.layout import IDENTITY
@@ -43,7 +45,14 @@ def analyze(study: Study) -> None:
     times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
     write_table(lay.rows, rows)
-    write_json(lay.summary, summarised(study, rows))
+    summary = summarised(study, rows)
+    if any(study.transfers()):
+        transfers = joined([lay.transfer(*cell) for cell in study.transfers()])
+        write_table(lay.transfer_rows, transfers)
+        summary["transfers"] = transfer_entries(study, rows, transfers)
+    if "lambda_transfer" in study.optional_tables:
+        summary["lambda_transfers"] = lambda_transfers(summary["methods"])
+    write_json(lay.summary, summary)
 
 
 def summarised(study: Study, rows: pd.DataFrame) -> Summary:

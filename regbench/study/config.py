@@ -10,14 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_serializer,
     model_validator,
 )
 
+from regbench.study.components import Parameters
 from regbench.study.config_values import (
     LONGEST_ID,
     LONGEST_TEXT,
@@ -31,6 +30,7 @@ from regbench.study.config_values import (
     Positive,
     Seed,
     Steps,
+    Strict,
     as_number,
     distinct,
     not_empty,
@@ -38,6 +38,7 @@ from regbench.study.config_values import (
     study_name,
     tracking_uri,
 )
+from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.goals import RANK, base, is_limited
 
 PRUNE_AT = (0.25, 0.5)
@@ -50,18 +51,12 @@ Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
 
 
-class Strict(BaseModel):
-    """No unknown keys, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
-
-
 class Component(Strict):
     """A registered name, or `package.module:function`, with parameters; a bare name is short for one without any."""
 
     name: str = Field(description="a name that `regbench list` shows, or package.module:function")
     id: Id = Field(default="", description="what tables and folders call it; the name unless given")
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -77,25 +72,6 @@ class Component(Strict):
 Components = Annotated[
     tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
 ]
-
-
-class DatasetConfig(Strict):
-    """Where images come from and who is in which split."""
-
-    id: Id
-    source: str = Field(description="a dataset that `regbench list` shows")
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    splits: dict[str, Any] = Field(
-        default_factory=dict,
-        description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
-        "or folds and fold; seed of the draw",
-    )
-    pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
-        default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
-    )
-    preprocessing: dict[str, Any] = Field(
-        default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
-    )
 
 
 class Grid(Strict):
@@ -367,6 +343,17 @@ class Config(Strict):
     datasets: Annotated[
         tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    test_sets: Annotated[tuple[OnlyTested, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="further datasets that are only tested (`evaluate_on`): all their subjects, or those of `splits`",
+    )
+    evaluate_on: Annotated[tuple[Id, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
+        "without training",
+    )
     models: Components
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(

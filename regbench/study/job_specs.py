@@ -30,6 +30,7 @@ from regbench.study.specs import (
     TimingSpec,
     TrackSpec,
     TrainSpec,
+    TransferSpec,
     TrialSpec,
 )
 from regbench.system.errors import UsageError
@@ -274,6 +275,12 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
 def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
     """What a job that does several cells depends on."""
     return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
+
+
+def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
+    """What the evaluation of a cell's runs on the test pairs of `other` depends on."""
+    evaluations = (evaluate_spec(study, method, seed) for seed in study.seeds(method))
+    return TransferSpec(other=other, evaluate=tuple(evaluations))
 
 
 def study_spec(study: Study, stage: str) -> StudySpec:

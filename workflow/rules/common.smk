@@ -57,7 +57,7 @@ HEAD = Head(STUDY, logger.warning)
 CONFIG_FILE = str(LAYOUT.config)
 REPLICATES = STUDY.config.tuning.replicates
 CELLS = [method for method in STUDY.methods if method.tuned]
-TABLES = report_files.table_names(controls=STUDY.config.controls)
+TABLES = report_files.table_names(STUDY.optional_tables)
 FIGURES = report_files.figure_names()
 
 if workflow.is_main_process:
@@ -74,6 +74,7 @@ def cores():
 
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
+    other="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
     regularizer="[A-Za-z0-9_-]+",
     seed="[0-9]+",
@@ -116,7 +117,8 @@ def spec(kind, **given):
     names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
-        values = {name: wildcards[name] for name in names & {"dataset", "method"}}
+        ids = {"dataset", "method", "other"}
+        values = {name: wildcards[name] for name in names & ids}
         for name in names & {"seed", "replicate"}:
             values[name] = int(wildcards[name])
         if "number" in names:

@@ -40,7 +40,7 @@ class Labelling:
         if keep is not None and (min(keep, default=0) < 1 or len(set(keep)) != len(keep)):
             raise RegbenchError(f"preprocessing.labels must be distinct ids from 1, but got {list(keep)}.")
         self._keep, self._refuse = keep, refuse_others
-        self.found: set[int] = set()
+        self.occurring: set[int] = set()
         self.present: dict[str, list[int]] = {}  # labels that count, of each subject
         self._old: set[int] = set()
 
@@ -63,7 +63,7 @@ class Labelling:
                 "Add them to `labels`, or set `other_labels: drop`."
             )
         self.present[subject] = sorted({int(label) for label in new if label})
-        self.found |= set(self.present[subject])
+        self.occurring |= set(self.present[subject])
         self._old |= set(map(int, ids))
         least = np.min_scalar_type(int(new.max()))
         if (new == ids).all():
@@ -80,11 +80,11 @@ class Labelling:
         Raises:
             RegbenchError: if an id to keep occurs in no subject, or two labels have one name.
         """
-        missing = [label for label in self._keep or () if label not in self.found]
+        missing = [label for label in self._keep or () if label not in self.occurring]
         if missing:
-            known = did_you_mean(str(missing[0]), map(str, self.found))
+            known = did_you_mean(str(missing[0]), map(str, self.occurring))
             raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
-        labels = self._keep if self._keep is not None else tuple(sorted(self.found))
+        labels = self._keep if self._keep is not None else tuple(sorted(self.occurring))
         named = {label: names.get(label, f"label {label}") for label in labels}
         if words := one_name(named):
             raise RegbenchError(f"labels must have names of their own, but {words}. Give others (preprocessing.names).")
@@ -96,7 +96,7 @@ class Labelling:
         Args:
             names: by id, as the config gives them.
         """
-        for key, ids in (("merge", set(self._new) - self._old), ("names", set(names) - self.found - {0})):
+        for key, ids in (("merge", set(self._new) - self._old), ("names", set(names) - self.occurring - {0})):
             if ids:
                 listed = ", ".join(map(str, sorted(ids)))
                 yield f"{len(ids)} ids of preprocessing.{key} occur in no subject: {listed}"

@@ -142,6 +142,8 @@ def preprocess(
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
+        modalities={entry.id: entry.modality for entry in raw.entries if entry.modality},
+        roles={entry.id: entry.role for entry in raw.entries if entry.role},
         masked=tuple(entry.id for entry in raw.entries if entry.masked),
         remarks=remarks,
         unlabelled=frozenset(entry.id for entry in raw.entries if not entry.labelled),
