@@ -66,8 +66,8 @@ def test_so_few_pairs_that_nothing_can_be_said_is_said():
 
 
 def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
-    trials = [{"number": 0, "lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "status": "complete"}]
-    chosen = {"lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "number": 0}
+    trials = [{"number": 0, "lam": 0.1, "scores": {"dice": 0.5, "ndv_percent": 0.1}, "status": "complete"}]
+    chosen = {"lam": 0.1, "scores": {"dice": 0.5, "ndv_percent": 0.1}, "number": 0}
     for method in grid["methods"][1:]:
         method |= {
             "trials": trials,
