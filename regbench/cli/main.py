@@ -8,9 +8,11 @@ the workflow would put them. Imports stay inside the verbs: `--help` needs no to
 
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _one_each(sys.argv[1:] if arguments is None else arguments)
     try:
         status = typer.main.get_command(app())(words, prog_name="regbench", standalone_mode=False)
+        if sys.stdout is not None:  # which a shell may close
+            sys.stdout.flush()  # here, not when Python ends: a full disk has its message
     except typer.TyperException as error:  # wrong usage, in the words of the library
         _stop(_usage(error), error.exit_code)
     except UsageError as error:
@@ -78,6 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
         text, encoding = ascii(error.object), error.encoding
         _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
+    except BrokenPipeError:  # who reads the output has enough
+        _give_up_output()
+        sys.exit(1)
+    except OSError as error:  # of the disk and the shell: whatever files say themselves has its own message
+        _give_up_output()
+        what = f"`{error.filename}`" if error.filename else "the output of this command"
+        _stop(f"{what} must be usable, but got: {error.strerror or error}. Free space or change permissions.", 1)
     if status is not None:  # of `--help`, `--version` and Ctrl-C; a verb returns nothing
         sys.exit(status)
 
@@ -132,6 +143,12 @@ def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)  # of a verb, or of all
     place = context.command_path if context else "regbench"
     return f"{words}{'' if words.endswith(('.', '?')) else '.'} See `{place} --help`."
+
+
+def _give_up_output() -> None:
+    """Let Python end without another try to write what could not be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(error: RegbenchError | str, status: int) -> None:

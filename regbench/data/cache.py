@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from regbench.data.displacement_names import DisplacementNames
+from regbench.data.preprocessing.scaling import by_modality
 from regbench.data.space import Space
 from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
@@ -102,7 +103,20 @@ class Dataset:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
         chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}
+        if isinstance(rules := given.get("intensity"), dict):
+            scalings = {name: list(rule) for name, rule in by_modality(rules).items()}
+            used = {tuple(map(self.modality, pair)) for pair in self.pairs("train")}
+            del given["intensity"]
+            given |= {"by_modality": scalings, "modalities": list(used.pop()) if len(used) == 1 else None}
         return {"spacing_mm": list(self.spacing_mm), **given}
+
+    def modality(self, name: str) -> str:
+        """Of one subject; empty where the data do not say it."""
+        return str(self._manifest.get("modalities", {}).get(name, ""))
+
+    def role(self, name: str) -> str:
+        """``fixed`` or ``moving`` where one subject is that in each of its pairs; else empty."""
+        return str(self._manifest.get("roles", {}).get(name, ""))
 
     def split(self, name: str) -> tuple[str, ...]:
         """Subjects of train, validation or test."""

@@ -155,7 +155,9 @@ def _masks(data: Dataset) -> list[str]:
 
 
 def _subjects(data: Dataset) -> list[str]:
-    rows = [("subject", "split", "own shape", "own spacing mm", "own range", "labels")]
+    more = [any(map(of, data.subjects)) for of in (data.modality, data.role)]
+    head = [title for title, there in zip(("modality", "role"), more, strict=True) if there]
+    rows = [("subject", "split", "own shape", "own spacing mm", "own range", "labels", *head)]
     place = {name: part for part in ("train", "validation", "test") for name in data.split(part)}
     for name in data.subjects:
         record = data.record(name)
@@ -168,6 +170,7 @@ def _subjects(data: Dataset) -> list[str]:
                 "x".join(f"{side:g}" for side in record.get("native_spacing_mm", data.spacing_mm)),
                 f"{low:g} to {high:g}",
                 str(np.count_nonzero(np.unique(data.label_map(name)))),
+                *(of(name) or "-" for of, there in zip((data.modality, data.role), more, strict=True) if there),
             )
         )
     return _table(rows)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc, spelled, twins, unprintable
 
 
@@ -78,6 +78,23 @@ class Volume:
 
 
 Role = Literal["", "fixed", "moving"]  # of a subject in its pairs; empty for both
+
+
+def role_of(text: str, where: str) -> Role:
+    """The role that a cell or an array gives a subject; empty for both.
+
+    Raises:
+        RegbenchError: if it is none; `where` names the file and the place.
+    """
+    if text == "fixed":
+        return "fixed"
+    if text == "moving":
+        return "moving"
+    if text:
+        raise RegbenchError(
+            f"{where}: role: {text!r} is unknown; {did_you_mean(text, ('fixed', 'moving'))} (empty: both)"
+        )
+    return ""
 
 
 @dataclass(frozen=True)

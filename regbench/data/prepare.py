@@ -83,6 +83,7 @@ def prepare(
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
                 "groups": dict(source.groups),
+                **{key: dict(of) for key, of in (("modalities", source.modalities), ("roles", source.roles)) if of},
                 "labels": {str(label): name for label, name in source.labels.items()},
                 "splits": splits,
                 "pairs": used,

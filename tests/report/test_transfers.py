@@ -81,7 +81,8 @@ def cell(dataset, model, *, lam, curve, low=0.01, high=10.0):
     trials = [{"number": k, "lam": lam_k, "status": "complete", "scores": {"dice": curve(np.log10(lam_k))}}
               for k, lam_k in enumerate(lambdas)]  # fmt: skip
     return {"dataset": dataset, "method": f"{model}.lcc.bending", "model": model, "similarity": "lcc",
-            "regularizer": "bending", "trials": trials, "searches": [{"lam": lam, "metrics": ["dice"], "range": [low, high]}]}  # fmt: skip
+            "regularizer": "bending", "trials": trials,
+            "searches": [{"lam": lam, "metrics": ["dice"], "range": [low, high]}]}  # fmt: skip
 
 
 def test_a_lambda_of_another_set_costs_what_the_curve_says():

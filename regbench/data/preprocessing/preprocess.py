@@ -15,11 +15,12 @@ from regbench.data.preprocessing.agreement import check_placed, common_dims, com
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
 from regbench.data.preprocessing.grid_size import grid_size
-from regbench.data.preprocessing.intensity import Kind as Intensity
 from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.labels import Labelling, names_by_id, one_name
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.preprocessing.resample import orient, place, resample
+from regbench.data.preprocessing.scaling import ENDS, Intensity, scaling_of
+from regbench.data.preprocessing.scaling import mistakes as scaling_mistakes
 from regbench.data.space import Space
 from regbench.data.subject import Source, Subject, all_finite
 from regbench.study import components
@@ -44,7 +45,7 @@ def preprocess(
     multiple_of: int = 16,
     centre: Literal["grid", "foreground"] = "grid",
     intensity: Intensity = "percentile",
-    percentiles: tuple[float, float] = (0.5, 99.5),
+    percentiles: tuple[float, float] = ENDS,
     window: tuple[float, float] | None = None,
     labels: tuple[int, ...] | None = None,
     merge: dict[str | int, list[int]] | None = None,
@@ -65,7 +66,8 @@ def preprocess(
         shape: to crop or pad to; unless given the least that holds every subject, rounded up to `multiple_of`.
         multiple_of: what the model needs; not applied to a `shape` that is given.
         centre: what comes to the middle: that of the array, or of the box around its labels (else its bright part).
-        intensity: see `regbench.data.preprocessing.intensity.normalise`.
+        intensity: see `regbench.data.preprocessing.intensity.normalise`; or a rule for each modality, such as
+            ``{MR: percentile, CT: {window: [-1000, 500]}}``.
         percentiles: for ``intensity: percentile``.
         window: for ``intensity: window``.
         labels: ids that count, after merging; all that occur unless given; never 0.
@@ -94,6 +96,7 @@ def preprocess(
     size = grid_size(
         raw.entries, headers, axes, spacing, shape=shape, step=multiple_of, resampled=spacing_mm is not None
     )
+    scalings = scaling_of(raw.entries, intensity, percentiles, window)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
     remarks = [*raw.remarks]
@@ -113,7 +116,7 @@ def preprocess(
         labels, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
         volume = replace(volume, image=image, labels=labels)  # what was read is let go
         try:
-            image = normalise(image, intensity, percentiles=percentiles, window=window, overwrite=True)
+            image = normalise(image, *scalings[entry.id], overwrite=True)
         except ValueError as error:
             raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         volume = replace(volume, image=image)
@@ -184,7 +187,12 @@ def _no_scale(settings: Parameters) -> Iterator[tuple[str, str]]:
 def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
     """Settings that another one leaves without effect, or that need another one."""
     intensity = settings.get("intensity", "percentile")
-    for key in ("window", "percentiles"):
+    if isinstance(intensity, Mapping):
+        yield from scaling_mistakes(intensity)
+        for key in ("window", "percentiles"):
+            if settings.get(key) is not None:
+                yield key, "has no effect beside rules by modality; write it into one of them"
+    for key in () if isinstance(intensity, Mapping) else ("window", "percentiles"):
         kind = key.removesuffix("s")
         if settings.get(key) is not None and intensity != kind:
             yield key, f"has no effect with `intensity: {intensity}`; set `intensity: {kind}` or leave it out"

@@ -1,8 +1,10 @@
 """A folder of images and a folder of labels with equal file names."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from regbench.data.native import Raw
+from regbench.data.native import Entry, Raw
 from regbench.data.readers.image_file import SUFFIXES, stem, suffix
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError, did_you_mean
@@ -24,6 +26,9 @@ def folder(
 ) -> Raw:
     """Your images, with labels, landmarks, both or neither: folders of equal file names; the name is the subject.
 
+    Where the folder of images holds folders instead (`images/MR`, `images/CT`), each is a modality: the image `s1` of
+    MR is the subject `s1_MR`, and the images of one name are a group. Its labels are in `labels/MR`, or in `labels`.
+
     Args:
         path: folder above both; relative to where the command runs.
         images: folder of the images in it.
@@ -37,19 +42,61 @@ def folder(
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
+    for kind, usual in ((labels, "labels"), (landmarks, "landmarks")):
+        if kind != usual and not (root / kind).is_dir():
+            raise RegbenchError(f"`{root / kind}` must be a folder, as {usual} are in it, but there is none.")
+    modalities = _modalities(root / images, pattern)
+    kinds = (images, labels, landmarks, masks)
+    parts = [_Part._make([*(_of_modality(root, kind, name) for kind in kinds), name]) for name in modalities or ("",)]
+    entries, remarks = list[Entry](), list[str]()
+    remarks += _counted(_unread(root, set(kinds)), f"beside `{images}` are not read; `source: table` takes them")
+    for part in parts:
+        more, said = _read(root, part, pattern, same_affine)
+        entries += more
+        remarks += said
+    return Raw(tuple(entries), {}, "The user's own images, one file each.", remarks=tuple(remarks))
+
+
+class _Part(NamedTuple):
+    """Folders of images that belong together, below the root."""
+
+    images: str
+    labels: str
+    landmarks: str
+    masks: str
+    modality: str
+
+
+def _modalities(where: Path, pattern: str) -> list[str]:
+    """Folders of images in the folder of images, where that holds no image itself: each is a modality."""
+    if not where.is_dir() or _files(where, pattern)[0]:
+        return []
+    inner = sorted(path for path in where.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path.name for path in inner if _files(path, pattern)[0]]
+
+
+def _of_modality(root: Path, kind: str, modality: str) -> str:
+    """The folder of a modality, or that of all: labels and masks may be of one person for all of his images."""
+    own = f"{kind}/{modality}"
+    return own if modality and (root / own).is_dir() else kind
+
+
+def _read(root: Path, part: _Part, pattern: str, same_affine: bool) -> tuple[list[Entry], list[str]]:
+    """Subjects of a part, and what of it is not read. Images of one name are of one person: a group."""
+    images, labels, landmarks, masks, modality = part
     image_paths, others = _files(root / images, pattern)
+    named, more = _files(root / labels, "*") if (root / labels).is_dir() else ({}, [])
+    points, odd = _files(root / landmarks, "*", OF_POINTS) if (root / landmarks).is_dir() else ({}, [])
     inside, strange = _files(root / masks, "*") if (root / masks).is_dir() else ({}, [])
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
-    named, more = _part(root, labels, "labels", SUFFIXES)
-    points, odd = _part(root, landmarks, "landmarks", OF_POINTS)
     lonely = [name for name in image_paths if name not in named]
     if lonely and (root / labels).exists():
         raise RegbenchError(
             f"every image must have labels of the same name in `{root / labels}`, but {len(lonely)} have none: "
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
-    entries = tuple(
+    entries = [
         entry(
             name,
             image,
@@ -59,31 +106,25 @@ def folder(
             same_affine=same_affine,
         )
         for name, image in sorted(image_paths.items())
-    )
+    ]
+    if modality:
+        entries = [replace(one, id=f"{one.id}_{modality}", group=one.id, modality=modality) for one in entries]
     of_pattern = "" if pattern == "*" else f" of `{pattern}`"
     parts = {labels: named, landmarks: points, masks: inside}
-    strangers = {part: [files[name].name for name in sorted(files) if name not in image_paths]
-                 for part, files in parts.items()}  # fmt: skip
-    remarks = (
-        *_counted(_unread(root, {images, *parts}), f"beside `{images}` are not read; `source: table` takes them"),
+    strangers = {where: [files[name].name for name in sorted(files) if name not in image_paths]
+                 for where, files in parts.items()}  # fmt: skip
+    remarks = [
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
         *_counted(odd, f"of `{landmarks}` are no landmarks that are read"),
         *_counted(strange, f"of `{masks}` are no images that are read"),
         *(
             line
-            for part, files in strangers.items()
-            for line in _counted(files, f"of `{part}` have no image{of_pattern}")
+            for where, files in strangers.items()
+            for line in _counted(files, f"of `{where}` have no image{of_pattern}")
         ),
-    )
-    return Raw(entries, {}, "The user's own images, one file each.", remarks=remarks)
-
-
-def _part(root: Path, name: str, default: str, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
-    """Files of a folder that may be missing under its usual name, but not under one that was given."""
-    if name == default and not (root / name).exists():
-        return {}, []
-    return _files(root / name, "*", suffixes)
+    ]
+    return entries, remarks
 
 
 def _unread(root: Path, read: set[str]) -> list[str]:

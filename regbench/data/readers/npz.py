@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.native import Entry, Header, Raw, Volume, role_of
 from regbench.data.readers.damage import DAMAGE, check_member, limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
@@ -19,6 +19,7 @@ from regbench.system.names import given_path
 
 Array = NDArray[Any]
 LABEL = "seg"  # as VoxelMorph's scripts call it; under another name it must be there
+OF_SUBJECTS = ("groups", "modalities", "roles")
 
 
 def arrays(
@@ -32,6 +33,8 @@ def arrays(
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
     """Your images in one .npz: `images` (N, ...) and, where you have them, `labels`, `landmarks`, `masks`, `subjects`.
+
+    Of its further arrays, `groups`, `modalities` and `roles` (N texts) say who belongs together and what a pair may be.
 
     Args:
         path: the file; relative to where the command runs.
@@ -48,7 +51,7 @@ def arrays(
     """
     source = given_path(path)
     needed = [name for name, usual in ((labels, "labels"), (landmarks, "landmarks")) if name != usual]
-    stored = read_npz(source, (images, *needed), optional=(labels, landmarks, subjects, masks))
+    stored = read_npz(source, (images, *needed), optional=(labels, landmarks, subjects, masks, *OF_SUBJECTS))
     stack = stored[images]
     _check_real(stack, source, images)
     maps = whole_numbers(stored[labels], f"{source}: {labels}") if labels in stored else None
@@ -60,6 +63,7 @@ def arrays(
     names = [str(name) for name in stored.get(subjects, np.arange(len(stack)))]
     if len(names) != len(stack):
         raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
+    groups, modalities, roles = (_texts(stored.get(name), len(names), f"{source}: {name}") for name in OF_SUBJECTS)
     header = _header(stack.shape[1:], spacing_mm, source)
     each = (len(stack), *header.shape)  # axes of one are left out
     stack, values = stack.reshape(each), None if maps is None else maps.values.reshape(each)
@@ -80,9 +84,23 @@ def arrays(
         )
         for k, name in enumerate(names)
     )
-    others = [name for name in _names(source) if name not in (images, labels, landmarks, subjects, masks)]
+    entries = tuple(
+        replace(entry, group=groups[k], modality=modalities[k], role=role_of(roles[k], f"`{source}`, roles[{k}]"))
+        for k, entry in enumerate(entries)
+    )
+    known = (images, labels, landmarks, subjects, masks, *OF_SUBJECTS)
+    others = [name for name in _names(source) if name not in known]
     left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
     return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
+
+
+def _texts(stored: Array | None, count: int, where: str) -> list[str]:
+    """A text for each subject; empty ones where the file has none."""
+    if stored is None:
+        return [""] * count
+    if stored.shape != (count,):
+        raise RegbenchError(f"`{where}` must have a text for each of {count} subjects, but has shape {stored.shape}.")
+    return [str(text).strip() for text in stored]
 
 
 def _masks(stored: Array | None, names: list[str], header: Header, where: str) -> list[NDArray[np.uint8]] | None:
