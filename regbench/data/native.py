@@ -101,7 +101,10 @@ def role_of(text: str, where: str) -> Role:
 
 @dataclass(frozen=True)
 class Entry:
-    """A subject that can be read; nothing is read before it is asked for."""
+    """A subject that can be read; nothing is read before it is asked for.
+
+    `labelled` and `landmarked` say whether it has labels and landmarks.
+    """
 
     id: str
     header: Callable[[], Header]
@@ -109,6 +112,8 @@ class Entry:
     files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
     group: str = ""
     split: str = ""
+    labelled: bool = True
+    landmarked: bool = False
     modality: str = ""
     role: Role = ""
     masked: bool = False  # whether it brings a mask

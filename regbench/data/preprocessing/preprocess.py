@@ -153,6 +153,8 @@ def preprocess(
         roles={entry.id: entry.role for entry in raw.entries if entry.role},
         masked=tuple(entry.id for entry in raw.entries if entry.masked),
         remarks=remarks,
+        unlabelled=frozenset(entry.id for entry in raw.entries if not entry.labelled),
+        landmarked=frozenset(entry.id for entry in raw.entries if entry.landmarked),
     )  # fmt: skip
 
 
@@ -275,8 +277,12 @@ def _far_landmarks(entry: Entry, volume: Volume) -> str:
     far, worst = int((beyond > 1).sum()), volume.landmarks[int(np.argmax(beyond))]
     if not far:
         return ""
-    point = ", ".join(f"{number:g}" for number in worst)
-    return f"{far} of {len(beyond)} lie far outside, such as ({point}) in an image of {volume.header.shape}"
+    point, place = ", ".join(f"{number:g}" for number in worst), int(np.argmax(beyond)) + 1
+    file = f" of `{entry.files['landmarks'].name}`" if "landmarks" in entry.files else ""
+    return (
+        f"{far} of {len(beyond)} lie far outside, such as point {place}{file}, ({point}), in an image of "
+        f"{volume.header.shape}"
+    )
 
 
 def _unused_landmarks(reasons: Mapping[str, str]) -> list[str]:
