@@ -335,7 +335,10 @@ class Config(Strict):
         default=True,
         description="rows that say what a column is worth: each image with itself, and a sorting of intensities",
     )
-    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty)]
+    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS)] = Field(
+        default=(),
+        description="of a cell that no rule names, a range is found before the first round (docs/tuning.md)",
+    )
     training: Training
     tuning: Tuning
     seeds: Annotated[

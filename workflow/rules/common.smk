@@ -75,6 +75,8 @@ def cores():
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
+    similarity="[A-Za-z0-9_-]+",
+    regularizer="[A-Za-z0-9_-]+",
     regularizer="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     replicate="[0-9]+",
@@ -116,7 +118,10 @@ def spec(kind, **given):
     names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
-        values = {name: wildcards[name] for name in names & {"dataset", "method"}}
+        values = {
+            name: wildcards[name]
+            for name in names & {"dataset", "method", "similarity", "regularizer"}
+        }
         for name in names & {"seed", "replicate"}:
             values[name] = int(wildcards[name])
         if "number" in names:
@@ -124,6 +129,13 @@ def spec(kind, **given):
         return canonical_json(spec_of(STUDY, **values, **given).to_json())
 
     return text
+
+
+def found_range(wildcards):
+    """The range of a cell's lambda, where no rule of the config gives it."""
+    if not STUDY.finds_range(wildcards.method):
+        return []
+    return [LAYOUT.lambda_range(wildcards.dataset, STUDY.method(wildcards.method).losses)]
 
 
 def trials(wildcards):
