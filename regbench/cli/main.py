@@ -59,7 +59,8 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "schema": study_verbs.schema,
 }
 TIMED = (
-    "prepare", "lambda-range", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report", "track",
+    "prepare", "lambda-range", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report",
+    "track",
 )  # fmt: skip
 
 

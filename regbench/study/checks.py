@@ -271,7 +271,7 @@ def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
 
 
 def _range_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
-    """Regularizers whose range of lambda cannot be found: `instance`, which registers for it, cannot be run with them."""
+    """Cells whose range of lambda cannot be found: by a similarity, or of a regularizer that `instance` cannot have."""
     rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
     similarities = [_name_of(item) for item in _items(raw, "grid", "similarities")]
     tuning, ids = raw.get("tuning"), [_name_of(item) for item in _items(raw, "grid", "regularizers")]
@@ -281,7 +281,7 @@ def _range_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
         yield Mistake(
             "lambdas",
             f"must have a rule for {found[0][0]} x {found[0][1]}, where trials are scored by a similarity "
-            f"(`tuning.objective: {goal}`): a similarity is best without any regularizer, so no range can be found by it",
+            f"(`tuning.objective: {goal}`): a similarity is best without a regularizer, so it finds no range",
         )
     for item in _items(raw, "grid", "regularizers"):
         name, known = item.get("name") if isinstance(item, Mapping) else item, _name_of(item)

@@ -277,7 +277,7 @@ class Study:
         return None
 
     def finds_range(self, method: str) -> bool:
-        """Whether the range of a cell's lambda is found before its first round: where no rule of the config names it."""
+        """Whether the range of a cell's lambda is found before its first round: where no rule names it."""
         return self.method(method).tuned and self.lambda_of(method) is None
 
     @cached_property

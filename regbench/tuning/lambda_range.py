@@ -27,6 +27,7 @@ from regbench.training.validation import Scoring, means, validate, wrong_goal
 
 FARTHEST = 4  # decades beyond an end, one by one, while the best lambda lies there
 MARGIN = 0.25  # of what the best lambda gains over no registration: where so much is lost, the range ends
+ALIKE = 0.03  # of that gain: of lambdas that are so near to the best one the largest is taken for it
 WIDEST = 2  # decades from the best lambda to an end, before the range is widened
 BELOW, ABOVE = 100.0, 3.0  # factors by which it is widened: a network, smooth by itself, needs less lambda (measured)
 STEPS = (20, 20, 15)  # of `instance`, coarse to fine
@@ -140,9 +141,10 @@ def range_of(curve: dict[int, float], unregistered: float) -> tuple[float, float
         curve: merit (higher is better) by the exponent of lambda; numbers all.
         unregistered: that without registration; where no lambda gains on it, the widest range is taken.
     """
-    best = best_of(curve)
-    gain = curve[best] - unregistered
-    enough = curve[best] - MARGIN * gain if gain > 0 else -math.inf
+    highest = best_of(curve)
+    gain = curve[highest] - unregistered
+    best = max(lam for lam in curve if curve[lam] >= curve[highest] - ALIKE * max(gain, 0.0))
+    enough = curve[highest] - MARGIN * gain if gain > 0 else -math.inf
     low = best - _reach([(best - k, curve[k]) for k in sorted(curve, reverse=True) if k <= best], enough)
     high = best + _reach([(k - best, curve[k]) for k in sorted(curve) if k >= best], enough)
     return _one_digit(10.0**low / BELOW, up=False), _one_digit(10.0**high * ABOVE, up=True)

@@ -66,14 +66,14 @@ def selecting(study: Study, dataset: str, method: str, replicate: int = 0) -> Se
 
 
 def _with_range(study: Study, dataset: str, method: str, spec: SpecT) -> SpecT:
-    if spec.found_by is None:
+    if spec.found_by is None or spec.range is not None:
         return spec
     path = study.layout.lambda_range(dataset, study.method(method).losses)
     found = read_json(path)
     ends = found.get("range") if isinstance(found, dict) else None
     if not isinstance(ends, list) or not _is_range(ends):
         raise RegbenchError(f"`{path}` must hold a range that rises, but has {ends}. Delete it and run again.")
-    return spec.model_copy(update={"range": (ends[0], ends[1]), "found_by": None})
+    return spec.model_copy(update={"range": (ends[0], ends[1])})
 
 
 def _is_range(ends: list[object]) -> bool:
