@@ -1,7 +1,7 @@
 """The range of lambda that a cell is searched in, where the config gives none: found before the first round.
 
-No network is trained: a few validation pairs are registered by `instance` at one lambda a decade. So one range holds for
-all models of a study, and every cell pays the same.
+No network is trained: a few validation pairs are registered by `instance` at one lambda a decade. So one range holds
+for all models of a study, and every cell pays the same.
 """
 
 import math

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from tiny_study import ROOT
 
@@ -14,7 +15,7 @@ from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
 from regbench.tuning import lambda_range
-from regbench.tuning.lambda_range import curve_of, few_pairs, range_of
+from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of
 from regbench.tuning.range_files import find_lambda_range, proposing, selecting
 from regbench.tuning.rounds import select
 
@@ -54,16 +55,16 @@ def test_the_grid_is_extended_while_the_best_is_at_its_end(peak, tried):
 
 
 def test_the_best_lambda_of_each_recorded_curve_is_inside():
-    """Of the curves of docs/tuning.md, at the power of ten that the search would see of them."""
-    record = read_json(ROOT / "benchmarks" / "results" / "tuning_curves.json")
-    curves = record["curves"]
+    """Of the curves of docs/tuning.md, at the powers of ten that a search would try of them."""
+    curves = read_json(ROOT / "benchmarks" / "results" / "tuning_curves.json")["cells"]
     assert len(curves) == 12
-    for curve in curves:
-        points = sorted(zip(map(math.log10, curve["lam"]), curve["dice"], strict=True))
-        at = {round(place): dice for place, dice in points if abs(place - round(place)) < 0.13}
-        low, high = range_of(at, min(at.values()))
-        best = 10 ** max(points, key=lambda point: point[1])[0]
-        assert low < best < high, curve
+    for name, curve in curves.items():
+        places, dice = np.log10(curve["lam"]), curve["dice"]
+        tried = range(math.ceil(places[0] - 0.01), math.floor(places[-1] + 0.01) + 1)
+        low, high = range_of({k: float(np.interp(k, places, dice)) for k in tried}, dice[-1])  # so much lambda: none
+        best = curve["lam"][int(np.argmax(dice))]
+        assert low < best < high, name
+        assert 2 < math.log10(high / low) <= WIDEST * 2 + 2.5 + 0.7, name  # rounding to one digit included
 
 
 def test_pairs_are_spread():
@@ -82,7 +83,7 @@ def study(tiny):
 
 def test_a_range_is_found_once_and_read_by_the_search(study, monkeypatch, tmp_path):
     data = load_prepared(study, "brains")
-    calls, whole = [], lambda_range._score  # noqa: SLF001
+    calls, whole = [], lambda_range._score
 
     def counted(*given):
         calls.append(1)
