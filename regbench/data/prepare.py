@@ -137,7 +137,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     Raises:
         RegbenchError: if they are impossible.
     """
-    atlas = atlas_of(spec.pairs, source, spec.id)
+    atlas = atlas_of(spec.pairs, spec.splits, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
     given: Mapping[str, str] = source.given
     needed: tuple[str, ...] = NAMES

@@ -258,6 +258,31 @@ def test_an_atlas_is_in_no_split_and_in_every_pair(tmp_path):
         divide(made.model_copy(update={"pairs": PairsConfig(rule="to_atlas", atlas="s44")}), open_source(made))
 
 
+@pytest.mark.parametrize(
+    ("splits", "groups", "words"),
+    [
+        ({"train": ["s4", "s1"], "validation": 2, "test": 2}, "", "splits.train: `s4` is the atlas of all pairs"),
+        ({"train": 4, "validation": 2, "test": 2}, "g", "pairs.atlas must be alone in its group"),
+    ],
+)
+def test_an_atlas_that_a_split_or_a_group_has_is_refused(tmp_path, splits, groups, words):
+    rows = "".join(f"s{k},i{k}.nii.gz,{groups if k > 3 else ''}\n" for k in range(9))
+    path = table_of(tmp_path, "subject,image,group\n" + rows)
+    made = spec("table", {"path": str(path)}, splits=splits, pairs={"rule": "from_atlas", "atlas": "s4"},
+                preprocessing={"multiple_of": 1})  # fmt: skip
+    with pytest.raises(RegbenchError, match=re.escape(words)):
+        divide(made, open_source(made))
+
+
+def test_a_count_that_draws_others_than_the_list_places_is_explained(tmp_path):
+    found = listed(tmp_path, "fixed,moving,split\na,b,train\nc,d,validation\ne,f,test\n")
+    made = PrepareSpec(id="d", source="x", code="", splits={"train": "rest", "validation": 2, "test": ["e", "g"]})
+    with pytest.raises(RegbenchError, match=r"`f` is in no split \(splits\.test drew others: write `given`"):
+        divide(made, found)
+    made = PrepareSpec(id="d", source="x", code="", splits={"train": "rest", "validation": "given"})
+    assert divide(made, found)[1] == {"train": [["a", "b"]], "validation": [["c", "d"]], "test": [["e", "f"]]}
+
+
 def test_training_draws_the_listed_pairs_alone_and_inspect_shows_them(tmp_path):
     rows = "".join(f"s{k},i{k}.nii.gz,l{k}.nii.gz\n" for k in range(9))
     path = table_of(tmp_path, "subject,image,label\n" + rows)
