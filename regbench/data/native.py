@@ -66,6 +66,8 @@ class Header:
 class Volume:
     """One subject in its own space: image, labels and mask (1 inside) of shape `header.shape`, landmarks in its voxels.
 
+    An image in colours has red, green and blue as a last axis more.
+
     `notes` say how its files were taken where that is not plain.
     """
 
@@ -99,7 +101,10 @@ def role_of(text: str, where: str) -> Role:
 
 @dataclass(frozen=True)
 class Entry:
-    """A subject that can be read; nothing is read before it is asked for."""
+    """A subject that can be read; nothing is read before it is asked for.
+
+    `labelled` and `landmarked` say whether it has labels and landmarks.
+    """
 
     id: str
     header: Callable[[], Header]
@@ -107,6 +112,8 @@ class Entry:
     files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
     group: str = ""
     split: str = ""
+    labelled: bool = True
+    landmarked: bool = False
     modality: str = ""
     role: Role = ""
     masked: bool = False  # whether it brings a mask

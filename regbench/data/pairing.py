@@ -52,7 +52,9 @@ def atlas_of(wanted: PairsConfig, splits: SplitConfig, source: Source, dataset: 
     return name
 
 
-def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str) -> Pairs:
+def used_pairs(
+    wanted: PairsConfig, source: Source, splits: Splits, dataset: str, most: Mapping[str, int] | None = None
+) -> Pairs:
     """The pairs of validation and test; those of train where training may not draw any two subjects.
 
     Args:
@@ -60,6 +62,7 @@ def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str
         source: the dataset, with the pairs of a list if there is one.
         splits: subjects of each split.
         dataset: its id, for messages.
+        most: pairs of a split to draw where any two subjects may be a pair and more would be used.
 
     Raises:
         RegbenchError: if a split has no pair, or fewer than are asked for, or a pair lies in two splits.
@@ -76,6 +79,9 @@ def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str
             pairs[key] = [list(pair) for pair in permutations(splits[key], 2) if _fits(source, pair)]
             if not pairs[key]:
                 raise RegbenchError(f"{where}: {NONE['all']}")
+            if wanted.count(key) is None:
+                bound = min((most or {}).get(key, len(pairs[key])), len(pairs[key]))
+                pairs[key] = draw(pairs[key], bound, where, subjects=len(splits[key]))
         if (count := wanted.count(key)) is not None:
             pairs[key] = draw(pairs[key], count, f"dataset `{dataset}`: pairs.{key}", subjects=len(splits[key]))
     return {key: pairs[key] for key in NAMES if key in pairs and (key != "train" or pairs[key])}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from regbench.data import DATASETS
 from regbench.data.pairing import Pairs, atlas_of, used_pairs
 from regbench.data.readers.pair_list import with_pair_list
-from regbench.data.remarks import Observed, remarks
+from regbench.data.remarks import EVALUATED, Observed, references, remarks
 from regbench.data.room import check_room
 from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
@@ -70,8 +70,9 @@ def prepare(
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
-        observed = remarks(Observed(source, splits, used, records, points), spec.id)
-        for remark in observed:
+        observed = Observed(source, splits, used, records, points)
+        sentences = remarks(observed, spec.id)
+        for remark in sentences:
             LOG.warning("dataset `%s`: %s", spec.id, remark)
         write_sealed(
             folder / MANIFEST,
@@ -90,7 +91,8 @@ def prepare(
                 "records": records,
                 "data_sha256": digest([files, splits, used]),
                 "subjects_sha256": of_subjects,
-                "remarks": observed,
+                "remarks": sentences,
+                "references": {key: references(observed, used[key], truth="forward.npy" in files) for key in EVALUATED},
                 "notes": source.notes,
                 "licences": list(source.licences),
                 **({"masked": list(source.masked)} if source.masked else {}),
@@ -153,7 +155,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
         needed=needed,
         least=2 if atlas is None else 1,
     )
-    return splits, used_pairs(spec.pairs, source, splits, spec.id)
+    return splits, used_pairs(spec.pairs, source, splits, spec.id, spec.most_pairs)
 
 
 def _write(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regbench.metrics import metric_of
 from regbench.metrics.determinants import central_determinant
+from regbench.study.goals import words
 from regbench.system.files import replacing
 
 if TYPE_CHECKING:  # who draws needs no torch
@@ -18,20 +20,22 @@ Slices = dict[str, Array]
 PLACES = ("best", "median", "worst")
 
 
-def chosen(dice: Array) -> dict[str, int]:
-    """Which pair is best, median and worst by Dice; none where no pair has one."""
-    order = [int(k) for k in np.argsort(-dice, kind="stable") if np.isfinite(dice[k])]
+def chosen(merit: Array) -> dict[str, int]:
+    """Which pair is best, median and worst by its merit (higher is better); none where no pair has one."""
+    order = [int(k) for k in np.argsort(-merit, kind="stable") if np.isfinite(merit[k])]
     return {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]} if order else {}
 
 
 def slices(pair: "Pair", displacement: Array, moved: Array) -> Slices:
     """Fixed, moving and moved image, in-plane displacement ``(2, *S)`` and determinant of one slice of a pair.
 
-    In 3D it is the slice across the last axis with most labelled voxels; the determinant is that of the volume.
+    In 3D it is the slice across the last axis with most labelled voxels, the middle one without labels; the determinant
+    is that of the volume.
     """
     shown: dict[str, Array] = {"fixed": pair.fixed, "moving": pair.moving, "moved": moved}
     if pair.fixed.ndim == 3:
-        level = int(np.argmax(pair.foreground.sum((0, 1))))
+        labelled = pair.foreground.sum((0, 1))
+        level = int(np.argmax(labelled)) if labelled.any() else pair.fixed.shape[2] // 2
         shown = {name: values[:, :, level] for name, values in shown.items()}
         first = max(level - 1, 0)  # a determinant needs no more than the slices beside its own
         shown["determinant"] = central_determinant(displacement[..., first : level + 2])[..., level - first]
@@ -41,16 +45,25 @@ def slices(pair: "Pair", displacement: Array, moved: Array) -> Slices:
     return {name: values.astype(np.float32) for name, values in {**shown, "displacement": displacement}.items()}
 
 
-def write_panels(path: Path, places: Mapping[str, tuple[Mapping[str, object], Mapping[str, Array]]]) -> None:
-    """Write the slices as ``.npz``: arrays ``<place>_<name>``, and ``<place>_about`` with fixed, moving and Dice.
+def write_panels(
+    path: Path, places: Mapping[str, tuple[Mapping[str, object], Mapping[str, Array]]], metric: str
+) -> None:
+    """Write the slices as ``.npz``: arrays ``<place>_<name>``, and ``<place>_about`` with fixed, moving and score.
 
     Args:
         path: receives them; an empty archive where no pair was registered.
         places: place to (what the pair is, its slices).
+        metric: of the score.
     """
     arrays: dict[str, Array] = {}
     for place, (about, parts) in places.items():
         arrays |= {f"{place}_{name}": values for name, values in parts.items()}
-        arrays[f"{place}_about"] = np.array([str(about["fixed"]), str(about["moving"]), f"{about['dice']:.3f}"])
+        arrays[f"{place}_about"] = np.array([str(about["fixed"]), str(about["moving"]), _score(about[metric], metric)])
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for options
+
+
+def _score(value: object, metric: str) -> str:
+    """``Dice 0.712``, ``TRE 2.31 mm``."""
+    known = metric_of(metric)
+    return f"{words(metric)} {value:.{known.digits}f}{'' if known.unit == '1' else f' {known.unit}'}"

@@ -22,7 +22,7 @@ from regbench.system.errors import InterruptedTrainingError, RegbenchError, Usag
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
     "list": "",
-    "check": "CONFIG",
+    "check": "CONFIG --show",
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",

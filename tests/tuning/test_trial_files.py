@@ -8,14 +8,14 @@ from regbench.study.specs import DimensionSpec, SearchSpec
 from regbench.system.errors import RegbenchError
 from regbench.tuning.trial_files import read_proposals, read_trials
 
-TRIAL = {"number": 3, "lam": 0.1, "status": "complete", "dice": 0.5, "ndv_percent": 0.0}
+TRIAL = {"number": 3, "lam": 0.1, "status": "complete", "scores": {"dice": 0.5, "ndv_percent": 0.0}}
 WIDE = (0.01, 1.0)
 BATCH = DimensionSpec(name="training.batch", type="int", range=(1, 4))
 
 
 def test_a_trial_of_the_search_is_read(tmp_path):
     path = tmp_path / "trials.json"
-    path.write_text(json.dumps([TRIAL, {**TRIAL, "dice": None}]))
+    path.write_text(json.dumps([TRIAL, {**TRIAL, "scores": {}}]))
     assert len(read_trials([path], SearchSpec(range=WIDE))) == 2
     path.write_text(json.dumps([{"number": 0, "lam": 1, "values": {"training.batch": 4}}]))
     assert read_proposals(path, SearchSpec(range=WIDE, search=(BATCH,)))[0].point.lam == 1
@@ -40,7 +40,7 @@ def test_a_trial_of_the_search_is_read(tmp_path):
         ([1], SearchSpec(range=WIDE), "trial 0 is int, no mapping"),
         ([{}], SearchSpec(range=WIDE), "trial 0 has no number"),
         ([{**TRIAL, "lam": None}], SearchSpec(range=WIDE), "has lam None"),
-        ([{**TRIAL, "dice": "x"}], SearchSpec(range=WIDE), "score that is no number"),
+        ([{**TRIAL, "scores": {"dice": "x"}}], SearchSpec(range=WIDE), "scores that are no numbers"),
         (None, SearchSpec(range=WIDE), "holds NoneType"),
     ],
 )
