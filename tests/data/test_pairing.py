@@ -202,7 +202,7 @@ def test_every_row_at_fault_is_named_with_its_line_and_value(tmp_path):
         ),
         ("fixed,movin\na,b\n", {}, "column 'movin' is unknown; did you mean `moving`?"),
         ("fixed,split\na,test\n", {}, "must have the column `moving`"),
-        ("fixed,moving\n", {}, "but has no row"),
+        ("fixed,moving\n", {}, "must have a header and a row"),
         ("fixed,moving\na,b,test\n", {}, "line 2: the row has 3 cells"),
     ],
 )
