@@ -19,7 +19,7 @@ from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import MANIFEST, digest, file_sha256, read_json
 
-PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
+PREPARATION = ("orientation", "intensity", "percentiles", "window", "colour")  # of the preprocessing, where given
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,8 @@ class Dataset:
             if not unchanged:
                 return None
             affines.append(np.array(record["native_affine"], dtype=np.float64)[np.ix_(kept, kept)])
-            if abs(np.linalg.det(affines[-1])) < 1e-12:  # a slice that stands upright
+            sides = np.linalg.norm(affines[-1][:-1, :-1], axis=0)
+            if abs(np.linalg.det(affines[-1])) < 1e-9 * np.prod(sides):  # a slice that stands upright
                 return None
         return affines[0], affines[1]
 

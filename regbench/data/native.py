@@ -66,6 +66,8 @@ class Header:
 class Volume:
     """One subject in its own space: image, labels and mask (1 inside) of shape `header.shape`, landmarks in its voxels.
 
+    An image in colours has red, green and blue as a last axis more.
+
     `notes` say how its files were taken where that is not plain.
     """
 

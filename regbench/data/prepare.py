@@ -139,7 +139,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     Raises:
         RegbenchError: if they are impossible.
     """
-    atlas = atlas_of(spec.pairs, source, spec.id)
+    atlas = atlas_of(spec.pairs, spec.splits, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
     given: Mapping[str, str] = source.given
     needed: tuple[str, ...] = NAMES
@@ -155,7 +155,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
         needed=needed,
         least=2 if atlas is None else 1,
     )
-    return splits, used_pairs(spec.pairs, source, splits, spec.id)
+    return splits, used_pairs(spec.pairs, source, splits, spec.id, spec.most_pairs)
 
 
 def _write(

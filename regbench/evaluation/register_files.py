@@ -110,7 +110,7 @@ def register_files(
         UsageError: if files are in the way.
     """
     scalings = preparation.scalings()
-    target, source = read_pair(fixed, moving, by)
+    target, source = read_pair(fixed, moving, by, preparation.colour)
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
     inputs = [fixed, moving, *([] if labels is None else [labels])]
     written = _outputs(out, target, source, labels=labels is not None, itk=output.itk)

@@ -27,6 +27,7 @@ PLACES = (
     ("dataset", "source", ("test_sets",)),
     ("baseline", "name", ("baselines",)),
 )
+SHORT_PLACES = (("name", ("similarities",)), ("name", ("regularizers",)))
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -219,7 +220,7 @@ def imported_names(raw: Mapping[str, Any]) -> list[str]:
     """What a config names as ``package.module:function``, each once; on the raw mapping."""
     items = (
         item.get(name_key) if isinstance(item, Mapping) else item
-        for _, name_key, path in PLACES
+        for name_key, path in (*((key, path) for _, key, path in PLACES), *SHORT_PLACES)
         for item in _items(raw, *path)
     )
     return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))

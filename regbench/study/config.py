@@ -41,6 +41,13 @@ from regbench.study.config_values import (
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.goals import RANK, base, is_limited
 
+# Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
+SHORT = {
+    "data": ("datasets",),
+    "similarities": ("grid",),
+    "regularizers": ("grid",),
+    "steps": ("training", "tuning", "seeds", "lambdas"),
+}
 PRUNE_AT = (0.25, 0.5)
 TOLERANCE_MM = 1.0  # that of `regbench.metrics.nsd`, which imports scipy
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]

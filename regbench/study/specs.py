@@ -82,6 +82,7 @@ class PrepareSpec(Spec):
     parameters: Parameters = {}
     splits: SplitConfig = SplitConfig()
     pairs: PairsConfig = PairsConfig()
+    most_pairs: dict[str, int] = {}
     preprocessing: Parameters = {}
     code: str
     pair_list: str = ""

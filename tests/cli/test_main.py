@@ -22,7 +22,7 @@ from regbench.system.errors import InterruptedTrainingError, RegbenchError, Usag
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
     "list": "",
-    "check": "CONFIG",
+    "check": "CONFIG --show",
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
@@ -47,7 +47,8 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --overwrite"
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity"
+    " --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }

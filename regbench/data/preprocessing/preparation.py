@@ -5,6 +5,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
+from regbench.data.preprocessing.colour import Colour
 from regbench.data.preprocessing.intensity import Kind
 from regbench.data.preprocessing.scaling import ENDS
 from regbench.system.errors import UsageError, did_you_mean
@@ -46,6 +47,7 @@ class Preparation(NamedTuple):
     Attributes:
         spacing_mm: of the model's grid, axis by axis; the fixed image's own if None.
         orientation: ``RAS``: the grid's axes run right, front and top; ``keep``: as the fixed array's.
+        colour: see `regbench.data.preprocessing.colour.grey`.
         intensity, percentiles, window: see `regbench.data.preprocessing.intensity.normalise`.
         by_modality: the rule of each modality, instead of those three.
         modalities: of the fixed and of the moving image, where every pair of the study has the same two.
@@ -58,6 +60,7 @@ class Preparation(NamedTuple):
     window: Annotated[tuple[Value, Value] | None, Listed] = None
     by_modality: Mapping[str, StoredScaling] = {}
     modalities: tuple[str, str] | None = None
+    colour: Colour = "none"
 
     def scalings(self) -> tuple[StoredScaling, StoredScaling]:
         """Those of the fixed and of the moving image.

@@ -14,6 +14,7 @@ from regbench.data.native import Entry, Raw, Volume
 from regbench.data.preprocessing.agreement import check_placed, common_dims, common_spacing
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
+from regbench.data.preprocessing.colour import Colour, grey
 from regbench.data.preprocessing.grid_size import grid_size
 from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.labels import Labelling, names_by_id, one_name
@@ -44,6 +45,7 @@ def preprocess(
     shape: tuple[int, ...] | None = None,
     multiple_of: int = 16,
     centre: Literal["grid", "foreground"] = "grid",
+    colour: Colour = "none",
     intensity: Intensity = "percentile",
     percentiles: tuple[float, float] = ENDS,
     window: tuple[float, float] | None = None,
@@ -66,6 +68,7 @@ def preprocess(
         shape: to crop or pad to; unless given the least that holds every subject, rounded up to `multiple_of`.
         multiple_of: what the model needs; not applied to a `shape` that is given.
         centre: what comes to the middle: that of the array, or of the box around its labels (else its bright part).
+        colour: what is taken of pictures in colours, see `regbench.data.preprocessing.colour.grey`; grey ones stay.
         intensity: see `regbench.data.preprocessing.intensity.normalise`; or a rule for each modality, such as
             ``{MR: percentile, CT: {window: [-1000, 500]}}``.
         percentiles: for ``intensity: percentile``.
@@ -108,6 +111,7 @@ def preprocess(
     def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
         entry, ways = job
         volume = _named(entry.id, entry.read)
+        volume = replace(volume, image=_named(entry.id, partial(_grey, entry, volume, colour)))
         if reason := _far_landmarks(entry, volume):
             far[entry.id] = reason
             volume = replace(volume, landmarks=np.full_like(volume.landmarks, np.nan))  # a TRE of NaN, no hole
@@ -202,6 +206,11 @@ def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
         yield "align_to", "has no effect without `align: rigid` or `align: affine`; set one or leave it out"
     if settings.get("shape") is not None and "multiple_of" in settings:
         yield "multiple_of", "has no effect beside `shape`, which is taken as it is; leave one of them out"
+
+
+def _grey(entry: Entry, volume: Volume, colour: Colour) -> NDArray[np.float32]:
+    """The image without colours."""
+    return grey(volume.image, len(volume.header.shape), colour, str(entry.files.get("image", entry.id)))
 
 
 def _named(subject: str, read: Any) -> Any:

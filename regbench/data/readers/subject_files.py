@@ -26,7 +26,7 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
     picture = ImageFile(image)
 
     def read() -> Volume:
-        voxels, header = picture.read()
+        voxels, header = picture.read(colours=True)
         labels = points = None
         notes = list(header.notes)
         if label is not None:
