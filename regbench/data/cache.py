@@ -15,7 +15,7 @@ from regbench.data.space import Space
 from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
 from regbench.system.errors import RegbenchError
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json
+from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed
 
 PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
 
@@ -229,7 +229,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     Raises:
         RegbenchError: if it is damaged, or of an older regbench; says what to do.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_sealed(folder / MANIFEST)
     try:
         made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
         whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)

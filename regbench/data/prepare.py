@@ -21,7 +21,7 @@ from regbench.study.components import bind
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json, replacing, write_sealed
+from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
@@ -59,7 +59,9 @@ def prepare(
     splits, used = divide(spec, source)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
-        if _version(folder) not in (before, None) and read_json(folder / MANIFEST).get("key") == digest(spec.to_json()):
+        if _version(folder) not in (before, None) and read_sealed(folder / MANIFEST).get("key") == digest(
+            spec.to_json()
+        ):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)

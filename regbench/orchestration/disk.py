@@ -10,7 +10,7 @@ from regbench.study.config import DatasetConfig
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.training.training_log import POINTS
 
 # Files that a job leaves: what it writes, and its log if it says something.
@@ -74,7 +74,7 @@ def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float
     """Shape, number of labels, bytes of the arrays, number of pairs; from the manifest, else from the config."""
     lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
     if lay.manifest(dataset.id).is_file():
-        manifest = read_json(lay.manifest(dataset.id))
+        manifest = read_sealed(lay.manifest(dataset.id))
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
         pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}
         return manifest["shape"], len(manifest["labels"]), float(size), pairs

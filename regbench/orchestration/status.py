@@ -10,7 +10,7 @@ import numpy as np
 from regbench.orchestration.jobs import Job
 from regbench.orchestration.progress import Cell, Progress, State, progress
 from regbench.study.methods import Study
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.system.job_usage import seconds_in
 
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
@@ -211,7 +211,7 @@ def _score(study: Study, cell: Cell) -> Leader | None:
     ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
-    chosen = read_json(study.layout.selected(cell.dataset, cell.method, ended[0]))
+    chosen = read_sealed(study.layout.selected(cell.dataset, cell.method, ended[0]))
     trial = chosen.get("by_dice")
     if not trial or trial.get("dice") is None:
         return None

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
@@ -15,8 +14,8 @@ from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json, write_json
-from regbench.system.parquet import damaged, read_table, write_table
+from regbench.system.files import read_sealed, write_sealed
+from regbench.system.parquet import read_arrow, read_table, write_table
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -32,7 +31,7 @@ def analyze(study: Study) -> None:
     times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
     write_table(lay.rows, rows)
-    write_json(lay.summary, summarised(study, rows))
+    write_sealed(lay.summary, summarised(study, rows))
 
 
 def summarised(study: Study, rows: pd.DataFrame) -> Summary:
@@ -49,7 +48,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}
     manifests: dict[str, Manifest] = {
-        dataset.id: read_json(lay.manifest(dataset.id)) for dataset in study.config.datasets
+        dataset.id: read_sealed(lay.manifest(dataset.id)) for dataset in study.config.datasets
     }
     entries = [
         method_entry(study, dataset.id, method, by_method[dataset.id, method.id])
@@ -82,18 +81,9 @@ def joined(paths: list[Path]) -> pd.DataFrame:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
-    tables = [_table(path).replace_schema_metadata() for path in paths]
+    tables = [read_arrow(path).replace_schema_metadata() for path in paths]
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame
-
-
-def _table(path: Path) -> pa.Table:
-    """Rows as `regbench.system.parquet.read_table` has them, without pandas."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise damaged(path, error) from error
 
 
 def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:

@@ -12,6 +12,7 @@ from regbench.study.config import Config
 from regbench.study.mistakes import TOO_MANY, Mistake, readable
 from regbench.study.plain import plain
 from regbench.system.errors import UsageError
+from regbench.system.files import SEAL
 
 MOST_SHOWN = 100  # mistakes; more are counted
 
@@ -34,7 +35,8 @@ def load(
         components.allow(imported_names(raw))
     mistakes: list[Mistake] = []
     config = None
-    raw = plain(raw, mistakes)
+    # Of a study's own `config.json`, which `load_study` holds to it.
+    raw = plain({key: value for key, value in raw.items() if key != SEAL}, mistakes)
     named = {mistake.key for mistake in mistakes}  # whose values were replaced: what else is said of them is of that
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from regbench.study.methods import Study
 from regbench.system.escaping import cut, hypertext
-from regbench.system.files import read_json, write_text
+from regbench.system.files import read_sealed, write_text
 from regbench.tracking.limits import LIMIT, NOTE_OF_CUT
 from regbench.tracking.run_description import NOTE, short_headline
 
@@ -80,7 +80,7 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     present = client.get_experiment(experiment).tags
     about = f"**{study.name}**. {study.config.description}".strip()
     if lay.summary.exists():
-        about = "\n\n".join(filter(None, [about, short_headline(read_json(lay.summary))]))
+        about = "\n\n".join(filter(None, [about, short_headline(read_sealed(lay.summary))]))
     for key, value in experiment_tags(experiment, about, methods).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)

@@ -1,11 +1,11 @@
 """What a killed training goes on from: one file, written whole, taken only by the training that wrote it."""
 
+import hashlib
 import io
-import pickle
+import logging
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,10 @@ from typing import Any
 
 import torch
 
-from regbench.system.files import replacing
+from regbench.system.files import file_sha256, replacing
+
+LOG = logging.getLogger(__name__)
+DIGEST = 32  # bytes at the end of a file: the SHA-256 of all before
 
 
 class StateFile:
@@ -44,17 +47,19 @@ class StateFile:
         assert self.path is not None  # or it is never due
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             torch.save({"key": self.key, "state": state}, file)
+            file.flush()
+            file.write(bytes.fromhex(file_sha256(temporary)))
         self.saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state in the file; None where there is none, or it is broken or that of another training."""
-        # torch takes other bytes for an old format, and fails in as many ways
-        if self.path is None or not zipfile.is_zipfile(self.path):
+        """The state in the file; None where there is none, or it is damaged or that of another training."""
+        if self.path is None or not self.path.exists():
             return None
-        try:
-            stored = torch.load(io.BytesIO(self.path.read_bytes()), map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
+        content = self.path.read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            LOG.warning("`%s` is damaged: its digest is of other content; the training begins anew", self.path)
             return None
+        stored = torch.load(io.BytesIO(content[:-DIGEST]), map_location="cpu", weights_only=True)
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None
         state = stored.get("state")

@@ -25,7 +25,7 @@ from regbench.study.job_specs import prepare_spec, search_of, train_spec
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.files import digest, read_json
+from regbench.system.files import digest, read_sealed
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
@@ -39,7 +39,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
         RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
-    if manifest.is_file() and (stored := read_json(manifest)).get("key") == digest(spec.to_json()):
+    if manifest.is_file() and (stored := read_sealed(manifest)).get("key") == digest(spec.to_json()):
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
         return list(stored.get("remarks", ()))
     path = spec.parameters.get("path")

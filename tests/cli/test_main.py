@@ -1,6 +1,5 @@
 """The command line as its users know it: verbs, options, help, exit codes and what is said of wrong usage."""
 
-import json
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ from regbench.orchestration import estimate
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
+from regbench.system.files import write_sealed
 
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
@@ -248,7 +248,7 @@ def test_the_command_line_knows_no_path_of_a_study():
 def test_what_the_head_has_checked_is_not_checked_again(tiny, tmp_path, monkeypatch):
     study = Study(load(tiny))
     study.layout.config.parent.mkdir(parents=True)
-    study.layout.config.write_text(json.dumps(study.config.model_dump(mode="json")))
+    write_sealed(study.layout.config, study.config.model_dump(mode="json"))
     other = tmp_path / "config.json"  # a user's own file may be called so
     other.write_text(study.layout.config.read_text())
     asked = []
