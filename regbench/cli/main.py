@@ -11,7 +11,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,7 +21,7 @@ from regbench.cli import data_verbs, result_verbs, run_verbs, study_verbs, tunin
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
-from regbench.system.terminal import show_everywhere
+from regbench.system.terminal import lost_output, show_everywhere
 
 LOG = logging.getLogger(__name__)
 BEGAN = time.monotonic()
@@ -77,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
         text, encoding = ascii(error.object), error.encoding
         _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
+    except OSError:
+        if not (reason := lost_output()):
+            raise
+        _stop_unheard(reason)
+    if reason := lost_output():
+        _stop_unheard(reason)
     if status is not None:  # of `--help`, `--version` and Ctrl-C; a verb returns nothing
         sys.exit(status)
 
@@ -133,6 +140,12 @@ def _usage(error: typer.TyperException) -> str:
     return f"{words}{'' if words.endswith(('.', '?')) else '.'} See `{place} --help`."
 
 
-def _stop(error: RegbenchError | str, status: int) -> None:
-    print(f"regbench: {error}", file=sys.stderr)
+def _stop(error: RegbenchError | str, status: int) -> NoReturn:
+    with suppress(OSError):  # of a full disk or a reader that has gone; the status says it too
+        print(f"regbench: {error}", file=sys.stderr, flush=True)
+    lost_output()
     sys.exit(status)
+
+
+def _stop_unheard(reason: str) -> NoReturn:
+    _stop(f"the output must be writable, but got: {reason}. Give it room, or another place.", 1)

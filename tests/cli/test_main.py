@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer
@@ -271,3 +273,31 @@ def test_mistakes_of_form_and_of_components_come_together(tiny, tmp_path, capsys
     message = capsys.readouterr().err
     assert "training.steps" in message
     assert "did you mean `lcc`" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["list"], ["--help"], ["--version"], ["check", "configs/quick.yaml"]])
+def test_output_that_cannot_be_written_is_said_without_a_traceback(words):
+    for redirection, status, said in (
+        (">/dev/full", 1, "regbench: the output must be writable, but got: No space left on device."),
+        ("| head -c 0 >/dev/null; exit ${PIPESTATUS[0]}", None, ""),
+        (">/dev/full 2>&1", 1, ""),
+        (">&- 2>&- <&-", 0, ""),
+    ):
+        code = "from regbench.cli.main import main; main()"
+        line = f"{shlex.quote(sys.executable)} -c '{code}' {shlex.join(words)} {redirection}"
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+        assert done.stderr.startswith(said)
+        assert done.returncode == status or (status is None and done.returncode in (0, 1)), (words, redirection)
+
+
+def test_a_closed_stream_takes_no_file_for_itself(tmp_path):
+    """The first file that is opened would get the number of the standard output, and what a child writes there."""
+    code = (
+        "from regbench.system.terminal import show_everywhere; show_everywhere(); import subprocess;"
+        f"file = open({str(tmp_path / 'result')!r}, 'wb'); subprocess.run(['echo', 'stray']); file.close()"
+    )
+    subprocess.run(["bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"], check=True)
+    assert (tmp_path / "result").read_bytes() == b""

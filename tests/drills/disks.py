@@ -1,5 +1,6 @@
 """Disks that fill up, turn read-only, or begin full; clocks that are wrong."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -36,13 +37,10 @@ def fill(mount: Path, leave: int = 0) -> Path:
     """A file that takes all room but `leave` bytes."""
     ballast = mount / "ballast"
     free = os.statvfs(mount).f_bavail * os.statvfs(mount).f_frsize
-    with ballast.open("wb") as file:
-        try:
-            for _ in range(max(free - leave, 0) // 4096 + (1 if leave == 0 else 0)):
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            pass
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
+        for _ in range(max(free - leave, 0) // 4096 + (1 if leave == 0 else 0)):
+            file.write(bytes(4096))
+            file.flush()
     return ballast
 
 
@@ -90,7 +88,8 @@ def read_only(new: New) -> str:
             must("cannot be written" in refused or "Read-only" in refused, refused[-1500:])
         finally:
             subprocess.run(["umount", "-l", mount], check=True)
-        words = next((line for line in bench.output(1).splitlines() if "Read-only" in line), "")
+        lines = [line for line in bench.output(1).splitlines() if "Read-only" in line]
+        words = next((line for line in lines if line.startswith("regbench:")), lines[0] if lines else "")
         must(words, f"no message names the read-only disk: {bench.output(1)[-1500:]}")
         bench.finish()
         return f"{words.strip()[:160]}; {same(bench, new.reference)}"
@@ -118,7 +117,7 @@ def clocks(new: New) -> str:
 @drill("all files get times of a day ahead, then of a day behind, with half of the study done", SAME)
 def file_times(new: New) -> str:
     bench = new()
-    for until, shift in (("propose", 86400), ("select", -86400)):
+    for until, shift in (("prepare", 86400), ("select", -86400)):
         must(bench.head("--until", until).wait() == 0, bench.output()[-2000:])
         for path in bench.root.rglob("*"):
             status = path.stat()

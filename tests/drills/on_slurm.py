@@ -1,4 +1,4 @@
-"""The drills of docs/cluster.md, on a real Slurm on this machine: `tests/slurm/drills.py`, each a drill of the table."""
+"""The drills of docs/cluster.md on a real Slurm here, `tests/slurm/drills.py`: each is one of the table."""
 
 import ast
 import importlib.util

@@ -7,6 +7,7 @@ skipped by name. Exit status 1 where a drill failed.
 """
 
 import argparse
+import os
 import platform
 import shutil
 import signal
@@ -69,9 +70,8 @@ def title() -> str:
     """Machine, date and commit."""
     git = ["git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no git"
-    import os
-
-    return f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}, commit {commit}"
+    machine = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores"
+    return f"{machine}, {datetime.now(UTC):%Y-%m-%d}, commit {commit}"
 
 
 def main() -> int:

@@ -7,8 +7,10 @@ import sys
 import urllib.error
 import urllib.request
 
+import numpy as np
 import torch
 from drilling import BIN, must
+from PIL import Image
 from table import New, drill
 
 PASSWORD = "s3cret-Drill"
@@ -37,6 +39,8 @@ def pipe_for_a_lock(new: New) -> str:
 @drill("`regbench ui` is asked without its token, and with it", "401; 200", quick=True)
 def ui_without_token(new: New) -> str:
     bench = new.finished()
+    done = bench.verb("track", "study.yaml")  # a copy is a study of its own
+    must(done.returncode == 0, done.stderr[-1000:])
     server = subprocess.Popen(
         [BIN / "regbench", "ui", "study.yaml", "--port", "0", "--no-browser"], cwd=bench.folder, env=bench.environment,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
@@ -82,10 +86,12 @@ def hostile_checkpoint(new: New) -> str:
     path = next((bench.root / "runs").rglob("checkpoint.pt"))
     stored, seen = torch.load(path, weights_only=True), ""
     evil = bench.folder / "evil.pt"
+    image = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    Image.fromarray(image).save(bench.folder / "a.png")
     for entry in ("model", "similarity", "regularizer"):
         for dims in (2, "touch ran; echo ran"):
             torch.save({**stored, entry: {"name": "os:system", "parameters": {}}, "dims": dims}, evil)
-            done = bench.verb("register", "--model", "evil.pt", "--fixed", "a.nii", "--moving", "b.nii", "--out", "out")
+            done = bench.verb("register", "--model", "evil.pt", "--fixed", "a.png", "--moving", "a.png", "--out", "out")
             must(
                 done.returncode in (1, 2) and "evil.pt" in done.stderr and "Traceback" not in done.stderr,
                 done.stderr[-1000:],
