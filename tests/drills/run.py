@@ -17,15 +17,18 @@ import tempfile
 import time
 import traceback
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests/support"), str(Path(__file__).parent)]
-import kills  # noqa: E402, F401  each adds its drills
 from drilling import FailedDrillError, SkippedDrillError, StudyFolder, say  # noqa: E402
 from table import DRILLS, New, study_of  # noqa: E402
 from tiny_study import TINY  # noqa: E402
+
+for module in ("kills", "disks", "stores", "damage", "strangers", "on_slurm"):
+    import_module(module)  # adds its drills
 
 
 class Row(NamedTuple):
