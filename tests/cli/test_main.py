@@ -301,3 +301,21 @@ def test_a_closed_stream_takes_no_file_for_itself(tmp_path):
     )
     subprocess.run(["bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"], check=True)
     assert (tmp_path / "result").read_bytes() == b""
+
+
+def test_an_altered_config_of_a_head_is_refused(tiny, tmp_path, capsys):
+    """Jobs are made of it: of other steps they would make other numbers."""
+    study = Study(load(tiny))
+    path = study.layout.config
+    write_sealed(path, study.config.model_dump(mode="json"))
+    whole = path.read_text()
+    assert load_study(path).config == study.config
+    for before, after in (('"steps": 4', '"steps": 5'), ('"study": "tiny"', '"study": "tinx"')):
+        assert before in whole
+        path.write_text(whole.replace(before, after))
+        for check in (True, False):
+            with pytest.raises(RegbenchError, match=r"config\.json` must be as it was written"):
+                load_study(path, check=check)
+    copy = tmp_path / "mine.yaml"  # of which somebody makes a study of their own
+    copy.write_text(whole.replace('"steps": 4', '"steps": 5'))
+    assert load_study(copy).config.training.steps == 5

@@ -5,13 +5,10 @@ import hashlib
 import io
 import json
 import logging
-import os
 import random
 import shutil
 import sqlite3
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from drilling import must
+from harm import harm, opened
 from table import New, drill
 from tiny_study import TINY, verbs
 
@@ -27,15 +25,6 @@ from regbench.metrics import TIMED
 
 UNREAD = ("logs", "partial")  # folders of what is for people
 TIMES = {"seconds", "environment", "content_sha256", "took", "started", "time"}
-_opened: set[str] | None = None
-
-
-def _note(event: str, given: tuple[Any, ...]) -> None:
-    if _opened is not None and event == "open" and isinstance(given[0], str) and not given[2] & os.O_ACCMODE:
-        _opened.add(given[0])
-
-
-sys.addaudithook(_note)
 
 
 @drill("bytes flipped, the end cut off, all emptied, in every file that a verb of a finished study reads",
@@ -109,17 +98,6 @@ def run(step: list[str]) -> tuple[int, str]:
     return 0, ""
 
 
-@contextlib.contextmanager
-def opened() -> Iterator[set[str]]:
-    """The files that are opened to be read."""
-    global _opened  # noqa: PLW0603  a hook stays for the life of the process
-    _opened = set()
-    try:
-        yield _opened
-    finally:
-        _opened = None
-
-
 def files(folder: Path) -> list[Path]:
     """The files of results, but for those for people, locks and databases."""
     return sorted(
@@ -137,19 +115,6 @@ def kind(path: Path) -> str:
 def restore(results: Path, whole: Path) -> None:
     shutil.rmtree(results)
     shutil.copytree(whole, results)
-
-
-def harm(path: Path, how: str, draw: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    times = path.stat()
-    if how == "flip" and content:
-        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
-    elif how == "cut":
-        content = content[: len(content) // 2]
-    elif how == "empty":
-        content.clear()
-    path.write_bytes(content)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a failing disk does it
 
 
 def contents(results: Path) -> dict[Path, str]:

@@ -91,8 +91,10 @@ class TrackedStudy:
         folder = self.root / f"state/trials/brains/{method}/replicate0"
         folder.mkdir(parents=True)
         for name in names:
-            text = kept[name] if name.endswith(".jsonl") else json.dumps(kept[name])
-            (folder / name).write_text(text)
+            if name.endswith(".jsonl"):
+                (folder / name).write_text(kept[name])
+            else:
+                write_sealed(folder / name, kept[name])
             then = (self.finished / f"tiny/tuning/brains/{method}/replicate0/round0/proposals.json").stat().st_mtime
             os.utime(folder / name, (then, then))
 

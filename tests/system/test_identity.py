@@ -61,6 +61,6 @@ def test_what_came_from_another_host_may_have_stayed_there_too(folder, tmp_path)
 
 
 def test_a_damaged_file_is_named(folder):
-    write_sealed(folder / FILE, ["no"])
+    write_sealed(folder / FILE, {"id": "no"})
     with pytest.raises(RegbenchError, match=FILE):
         identity(folder / FILE)

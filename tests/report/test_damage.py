@@ -1,0 +1,48 @@
+"""A byte is flipped in each file that the last stages read: each is refused by name."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from harm import harm, opened
+from made_results import make_results
+from tiny_study import TINY
+
+from regbench.report.analyze import analyze
+from regbench.report.write import report
+from regbench.study.load import load
+from regbench.study.methods import Study
+from regbench.system.errors import RegbenchError
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    study = Study(load({**TINY, "results": str(tmp_path_factory.mktemp("damage") / "results")}))
+    make_results(study)
+    report(study)
+    return study
+
+
+@pytest.mark.parametrize("stage", [analyze, report])
+def test_every_file_that_is_read_is_held_to_its_digest(finished, tmp_path, stage):
+    root, draw = finished.layout.root, random.Random(0)
+    there = {path for path in root.rglob("*") if path.is_file()}
+    with opened() as names:
+        stage(finished)
+    read = sorted({Path(name) for name in names} & there)
+    assert {path.name for path in read} >= (
+        {"pairs.parquet", "manifest.json"} if stage is analyze else {"summary.json"}
+    )
+    one_each = {path.name: path for path in read if path.parent.name != "tables"}  # written by the stage, just before
+    wrong = []
+    for path in one_each.values():
+        shutil.copy2(path, tmp_path / "whole")
+        harm(path, "flip", draw)
+        try:
+            stage(finished)
+            wrong.append(f"{path} was taken")
+        except RegbenchError as error:
+            wrong += [f"{path}: {error}"] if path.name not in str(error) else []
+        shutil.copy2(tmp_path / "whole", path)
+    assert not wrong
