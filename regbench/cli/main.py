@@ -6,8 +6,10 @@ Every verb of the workflow is usable by hand: it takes the study's config and sa
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
 """
 
+import errno
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -78,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
         text, encoding = ascii(error.object), error.encoding
         _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
-    except OSError:
-        if not (reason := lost_output()):
+    except OSError as error:
+        reason = "" if error.filename else lost_output(ask=True)
+        if not reason:
             raise
         _stop_unheard(reason)
     if reason := lost_output():
@@ -148,4 +151,6 @@ def _stop(error: RegbenchError | str, status: int) -> NoReturn:
 
 
 def _stop_unheard(reason: str) -> NoReturn:
+    if reason == os.strerror(errno.EPIPE):  # as of `regbench list | head -1`: who reads has what they wanted
+        sys.exit(1)
     _stop(f"the output must be writable, but got: {reason}. Give it room, or another place.", 1)

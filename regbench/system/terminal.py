@@ -26,16 +26,21 @@ def show_everywhere() -> None:
             stream.reconfigure(errors="regbench")
 
 
-def lost_output() -> str:
+def lost_output(*, ask: bool = False) -> str:
     """Why what was printed cannot be written, such as a full disk or a reader that has gone; empty where it can be.
 
     What is lost is given up, so that the end of the process does not stumble over it.
+
+    Args:
+        ask: write an empty line to see: a stream without a buffer has nothing left to fail on.
     """
     reason = ""
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
             continue
         try:
+            if ask and stream is sys.stdout:
+                stream.write("\n")
             stream.flush()
         except OSError as error:
             if stream is sys.stdout:

@@ -276,8 +276,10 @@ def test_mistakes_of_form_and_of_components_come_together(tiny, tmp_path, capsys
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("words", [["list"], ["--help"], ["--version"], ["check", "configs/quick.yaml"]])
-def test_output_that_cannot_be_written_is_said_without_a_traceback(words):
+@pytest.mark.parametrize(
+    ("words", "unbuffered"), [(["list"], ""), (["list"], "1"), (["--help"], "1"), (["--version"], "")]
+)
+def test_output_that_cannot_be_written_is_said_without_a_traceback(words, unbuffered):
     for redirection, status, said in (
         (">/dev/full", 1, "regbench: the output must be writable, but got: No space left on device."),
         ("| head -c 0 >/dev/null; exit ${PIPESTATUS[0]}", None, ""),
@@ -286,7 +288,10 @@ def test_output_that_cannot_be_written_is_said_without_a_traceback(words):
     ):
         code = "from regbench.cli.main import main; main()"
         line = f"{shlex.quote(sys.executable)} -c '{code}' {shlex.join(words)} {redirection}"
-        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=False)
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         assert "Traceback" not in done.stderr
         assert "Exception" not in done.stderr
         assert done.stderr.startswith(said)
