@@ -1,6 +1,7 @@
 """What the figures show of a run: slices of its best, median and worst test pair, kept while fields are at hand."""
 
 import hashlib
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ def read_panels(path: Path) -> Slices:
         RegbenchError: if the file is missing, damaged or altered; names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         if str(arrays.pop(SEAL, "nothing")) != _digest(arrays):
             raise ValueError(f"it was altered or damaged: its `{SEAL}` is missing or of other content")

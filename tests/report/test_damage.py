@@ -18,29 +18,32 @@ from regbench.system.errors import RegbenchError
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """A study, and the files of it that each stage reads."""
     study = Study(load({**TINY, "results": str(tmp_path_factory.mktemp("damage") / "results")}))
-    make_results(study)
-    report(study)
-    return study
+    with opened() as by_analyze:
+        make_results(study)
+    there = {path for path in study.layout.root.rglob("*") if path.is_file()}
+    with opened() as by_report:
+        report(study)
+    return study, {
+        stage: {Path(name) for name in names} & there for stage, names in ((analyze, by_analyze), (report, by_report))
+    }
 
 
 @pytest.mark.parametrize("stage", [analyze, report])
 def test_every_file_that_is_read_is_held_to_its_digest(finished, tmp_path, stage):
-    root, draw = finished.layout.root, random.Random(0)
-    there = {path for path in root.rglob("*") if path.is_file()}
-    with opened() as names:
-        stage(finished)
-    read = sorted({Path(name) for name in names} & there)
-    assert {path.name for path in read} >= (
-        {"pairs.parquet", "manifest.json"} if stage is analyze else {"summary.json"}
+    study, read = finished
+    one_each = {path.name: path for path in sorted(read[stage])}
+    assert one_each.keys() >= (
+        {"pairs.parquet", "manifest.json"} if stage is analyze else {"summary.json", "panels.npz"}
     )
-    one_each = {path.name: path for path in read if path.parent.name != "tables"}  # written by the stage, just before
+    draw = random.Random(0)
     wrong = []
     for path in one_each.values():
         shutil.copy2(path, tmp_path / "whole")
         harm(path, "flip", draw)
         try:
-            stage(finished)
+            stage(study)
             wrong.append(f"{path} was taken")
         except RegbenchError as error:
             wrong += [f"{path}: {error}"] if path.name not in str(error) else []
