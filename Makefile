@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Text that people gave, on its way into files, tables, pages and configs.
 FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/data/test_displacement_names.py \
 	tests/study/test_config_names.py
+FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_fuzz_fields.py tests/data/readers/test_fuzz.py \
+	tests/training/test_checkpoint.py
 
 .PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills drills schema audit licences clean
 .DELETE_ON_ERROR:
@@ -34,9 +36,10 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
 	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/page/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser
 
-fuzz: .venv/.dev ## readers of images and fields, `register`, names and configs against some 90,000 damaged or odd inputs (10 minutes at most)
-	FUZZ_EXAMPLES=500 timeout 120 pytest -q tests/study/test_fuzz.py || test $$? -eq 124
-	FUZZ_EXAMPLES=2000 timeout 480 pytest -q tests/data/readers/test_fuzz*.py tests/evaluation/test_fuzz_register.py $(FUZZED_NAMES) || test $$? -eq 124
+# It ends at the first fault: a run that its time cuts off found none.
+fuzz: .venv/.dev ## every reader, `register`, names and configs against damaged or odd inputs (10 minutes at most)
+	FUZZ_EXAMPLES=500 timeout 180 pytest -qx tests/study/test_fuzz.py || test $$? -eq 124
+	FUZZ_EXAMPLES=1000 timeout 420 pytest -qx $(FUZZED_NAMES) $(FUZZED_FILES) || test $$? -eq 124
 
 mutants: .venv/.dev ## break the metrics and statistics on purpose; every break must turn a test red (10 minutes)
 	python tests/mutants.py --jobs 2

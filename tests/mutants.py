@@ -59,7 +59,7 @@ MUTANTS = [
     *of(
         "models/predict.py",
         "training/test_final_run",
-        ("an image and zeros", "register(model, image, image)", "register(model, image, image * 0)"),
+        ("an image and zeros", "register(model, image, image, (", "register(model, image, image * 0, ("),
     ),
     *of(
         "study/methods.py",
@@ -122,8 +122,8 @@ MUTANTS = [
     *of(
         "metrics/displacement_errors.py",
         "metrics/test_displacement_errors",
-        ("length in voxels", "float(_length_mm(field[:, row].astype(np.float64), spacing).sum())",
-         "float(np.linalg.norm(field[:, row], axis=0).sum())"),
+        ("length in voxels", "length = _length_mm(field[:, row].astype(np.float64), spacing)",
+         "length = np.linalg.norm(field[:, row], axis=0)"),
     ),
     *of(
         "metrics/inputs.py",

@@ -178,15 +178,15 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
 
 def test_a_cell_as_one_job(finished, tmp_path):
     """Another number of jobs, killed once on the way; the same tables and checkpoints, and nothing left to do."""
-    config = study(tmp_path, one_job_per_cell=True, models=[*TINY["models"], "instance"], tracking={"enabled": False})
-    planning = snakemake(tmp_path, config, "-n")
-    counts, sent = (
-        planned(planning.stdout + planning.stderr),
-        jobs.of_study(Study(load(yaml.safe_load(config.read_text())))),
-    )
-    assert (counts["cell"], counts["cell_untrained"], counts["evaluate"]) == (2, 2, 1)
-    assert counts["total"] == len(sent) + len(CLOSING) - 1
-    config = study(tmp_path, one_job_per_cell=True, tracking={"enabled": False})
+    models = [*TINY["models"], "instance"]
+    for one_job_per, cells in (("cell", 2), ("regularizer", 1)):
+        config = study(tmp_path, one_job_per=one_job_per, models=models, tracking={"enabled": False})
+        planning = snakemake(tmp_path, config, "-n")
+        counts = planned(planning.stdout + planning.stderr)
+        sent = jobs.processes(jobs.of_study(Study(load(yaml.safe_load(config.read_text())))))
+        assert (counts["cell"], counts["cell_untrained"], counts["evaluate"]) == (cells, cells, 1)
+        assert counts["total"] == sent.total() + len(CLOSING) - 1
+    config = study(tmp_path, one_job_per="regularizer", tracking={"enabled": False})
     running = subprocess.Popen(command(config), cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     deadline = time.monotonic() + 300

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, dataset_of, load_study
+from regbench.cli.options import ConfigFile, DatasetId, Overwrite, Threads, dataset_of, load_study, prepared_data
 
 
 def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
@@ -20,12 +20,12 @@ def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
 
     memory.give_back()
     study = load_study(config_file)
-    name = dataset_of(study, dataset)
+    name = dataset_of(study, dataset, only_tested=True)
     build(
         prepare_spec(study, name),
         study.layout.data(name),
         threads=threads,
-        opened=lambda source: rehearse(study, name, source.shape, source.ids),
+        opened=lambda source: rehearse(study, name, source.shape, source.ids, source.masked),
     )
 
 
@@ -45,7 +45,7 @@ def inspect(
 
     memory.give_back()
     study = load_study(config_file)
-    print(look(prepare_spec(study, dataset_of(study, dataset)), picture, threads=threads), end="")
+    print(look(prepare_spec(study, dataset_of(study, dataset, only_tested=True)), picture, threads=threads), end="")
     if picture is not None:
         print(f"\npicture  {picture}")
 
@@ -75,9 +75,8 @@ def export_images(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the test images as NIfTI, for other programs."""
-    from regbench.data.cache import load
     from regbench.evaluation.export import export_images as write
 
     study = load_study(config_file, check=False)
-    data = load(study.layout.data(dataset_of(study, dataset)))
+    data = prepared_data(study, dataset_of(study, dataset, only_tested=True), config_file)
     print(f"{len(write(data, out, overwrite=overwrite))} files in {out}")

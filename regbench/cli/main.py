@@ -40,6 +40,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "cell": tuning_verbs.cell,
     "train": run_verbs.train,
     "evaluate": run_verbs.evaluate,
+    "transfer": run_verbs.transfer,
     "export-images": data_verbs.export_images,
     "evaluate-fields": run_verbs.evaluate_fields,
     "export": run_verbs.export,
@@ -57,7 +58,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "register": run_verbs.register,
     "schema": study_verbs.schema,
 }
-TIMED = ("prepare", "trial", "cell", "train", "evaluate", "runtime", "analyze", "report", "track")
+TIMED = ("prepare", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report", "track")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The options that several verbs have, as annotated types, and what they name in a study."""
 
+import os
 import sys
 from contextlib import suppress
 from math import isfinite
@@ -11,6 +12,7 @@ import typer
 from regbench.system.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from regbench.data.cache import Dataset
     from regbench.study.methods import Study
 
 LONGEST_SHOWN = 200  # letters of a value in a message
@@ -95,15 +97,20 @@ def load_study(path: Path, *, check: bool = True, written_by_head: bool = True) 
     if written_by_head:
         with suppress(UsageError):  # which the whole check names together with all else
             study = Study(load(raw))
-            if path.resolve() == study.layout.config.resolve() and SEAL in raw:
+            if SEAL in raw and not by_hand(study, path):
                 return study
     from regbench.orchestration.registries import check_component
 
     return Study(load(raw, check_component, where=str(path)))
 
 
-def dataset_of(study: "Study", given: str | None) -> str:
+def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) -> str:
     """The dataset that `--dataset` names, or the only one.
+
+    Args:
+        study: with the datasets.
+        given: what the option says.
+        only_tested: take the test sets too, which no run is trained on.
 
     Raises:
         UsageError: if the study has none of that name, or several and none is named.
@@ -111,10 +118,27 @@ def dataset_of(study: "Study", given: str | None) -> str:
     known = [dataset.id for dataset in study.config.datasets]
     if given is None and len(known) == 1:
         return known[0]
+    known += [dataset.id for dataset in study.config.test_sets if only_tested]
     if given is None or given not in known:
         hint = did_you_mean(given or "", known)
         raise UsageError(f"--dataset must name a dataset of study `{study.name}`, but got {given!r}; {hint}")
     return given
+
+
+def by_hand(study: "Study", config_file: Path) -> bool:
+    """Whether a verb was given a user's own file, not the config that a head wrote for its jobs."""
+    return config_file.resolve() != study.layout.config.resolve()
+
+
+def prepared_data(study: "Study", dataset: str, config_file: Path) -> "Dataset":
+    """The prepared arrays of a dataset.
+
+    Raises:
+        RegbenchError: if they are missing, damaged, or of another config than `study`.
+    """
+    from regbench.data.prepared import load_prepared
+
+    return load_prepared(study, dataset, by_hand=by_hand(study, config_file))
 
 
 def check_replicate(study: "Study", method: str, replicate: int) -> None:
@@ -126,6 +150,12 @@ def check_replicate(study: "Study", method: str, replicate: int) -> None:
     known = study.replicates(method)
     if replicate not in known:
         raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
+
+
+def say_unused_uri(study: "Study") -> None:
+    """One line where the environment names a tracking server that the study does not use."""
+    if words := study.unused_uri(os.environ):
+        print(words, file=sys.stderr, flush=True)
 
 
 def take_device(name: str, threads: int) -> None:

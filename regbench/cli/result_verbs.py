@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from regbench.cli.options import ConfigFile, Threads, load_study, number, seconds, whole
+from regbench.cli.options import ConfigFile, Threads, load_study, number, say_unused_uri, seconds, whole
 
 
 def analyze(config_file: ConfigFile) -> None:
@@ -56,6 +56,7 @@ def track(
     from regbench import tracking
 
     config = load_study(config_file, check=False)
+    say_unused_uri(config)
     if follow:
         print(tracking.describe(tracking.follow(config, interval=interval, head=head)))
         return
@@ -74,6 +75,7 @@ def ui(
     from regbench.tracking import mlflow_ui
 
     config = load_study(config_file, check=False)
+    say_unused_uri(config)
     with mlflow_ui.opened(config, shlex.join(["regbench", "track", str(config_file)]), port) as views:
         width = max(map(len, views.links))
         print("\n".join(f"{words:<{width}}  {link}" for words, link in views.links.items()), flush=True)

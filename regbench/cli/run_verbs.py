@@ -17,9 +17,10 @@ from regbench.cli.options import (
     dataset_of,
     load_study,
     number,
+    prepared_data,
     take_device,
 )
-from regbench.system.errors import UsageError
+from regbench.system.errors import UsageError, did_you_mean
 
 
 def train(
@@ -36,7 +37,6 @@ def train(
     save_every: SaveEvery = 300,
 ) -> None:
     """Train one model."""
-    from regbench.data.cache import load
     from regbench.study.job_specs import final_spec
     from regbench.training import final_run
     from regbench.tuning.chosen_run import ChosenRun, chosen_run
@@ -52,7 +52,7 @@ def train(
         raise UsageError(f"--lam must be a positive number, but got {lam:g}")
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
-    data = load(lay.data(name))
+    data = prepared_data(study, name, config_file)
     final_run.train(run.spec, data, folder, reason=run.reason, state_path=state, save_every=save_every, bar=bar())
 
 
@@ -68,7 +68,6 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate one run on all test pairs."""
-    from regbench.data.cache import load
     from regbench.evaluation.run_rows import evaluate_run
 
     study = load_study(config_file)
@@ -76,7 +75,28 @@ def evaluate(
     name, lay = dataset_of(study, dataset), study.layout
     owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
     folder = run or lay.run(name, method, seed)
-    evaluate_run(study, method, seed, load(lay.data(name)), folder=folder, owner=owner)
+    evaluate_run(study, method, seed, prepared_data(study, name, config_file), folder=folder, owner=owner)
+
+
+def transfer(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    on: Annotated[str, typer.Option(metavar="ID", help="a dataset or test set that `evaluate_on` names")],
+    threads: Threads = 1,
+) -> None:
+    """Evaluate all runs of a cell on the test pairs of other data."""
+    from regbench.evaluation.transfer import evaluate_transfer
+
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    if (name, method, on) not in set(study.transfers()):
+        known = sorted({f"--method {cell} --on {other}" for of, cell, other in study.transfers() if of == name})
+        hint = did_you_mean(f"--method {method} --on {on}", known)
+        raise UsageError(f"the runs of --method {method} of `{name}` are not evaluated on `{on}`; {hint}")
+    take_device(study.config.training.device, threads)
+    evaluate_transfer(study, name, method, prepared_data(study, on, config_file))
 
 
 def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Threads = 1) -> None:
@@ -84,7 +104,6 @@ def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
 
     Let nothing else run on the machine meanwhile.
     """
-    from regbench.data.cache import load
     from regbench.evaluation import timing
     from regbench.study.job_specs import timing_spec
     from regbench.system.ownership import owning
@@ -95,7 +114,9 @@ def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
     folders = [lay.run(*run) for run in study.tuned_runs() if run[0] == name]
     with owning(lay.runtime_owner(name), f"timing of {name}"):
         job = timing_spec(study)
-        timing.runtime(job, load(lay.data(name)), folders, lay.runtime_state(name), lay.runtime(name))
+        timing.runtime(
+            job, prepared_data(study, name, config_file), folders, lay.runtime_state(name), lay.runtime(name)
+        )
 
 
 def export(
@@ -115,7 +136,6 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Write the displacements of a method as NIfTI."""
-    from regbench.data.cache import load
     from regbench.evaluation.export import Target
     from regbench.evaluation.export import export as write
     from regbench.study.job_specs import evaluate_spec
@@ -128,7 +148,7 @@ def export(
         raise UsageError(f"--method must name a method that registers, but `{method}` moves nothing")
     folder = lay.run(name, method, seed)
     target = Target(out or folder / "displacements", not prepared, form, overwrite or out is None)
-    print("\n".join(write(evaluate_spec(study, method, seed), load(lay.data(name)), folder, target)))
+    print("\n".join(write(evaluate_spec(study, method, seed), prepared_data(study, name, config_file), folder, target)))
 
 
 def evaluate_fields(
@@ -148,14 +168,13 @@ def evaluate_fields(
     out: Annotated[Path | None, typer.Option(help="parquet file of the rows; default: pairs.parquet in DIR")] = None,
 ) -> None:
     """Evaluate displacement fields of any program."""
-    from regbench.data.cache import load
     from regbench.evaluation import run_rows
     from regbench.study.layout import PAIRS
 
     study = load_study(config_file)
     target = out or fields / PAIRS
-    data = load(study.layout.data(dataset_of(study, dataset)))
-    print(f"{run_rows.evaluate_fields(data, fields, form, target)}\nrows {target}")
+    data = prepared_data(study, dataset_of(study, dataset), config_file)
+    print(f"{run_rows.evaluate_fields(data, fields, form, target, study.config.evaluation.mask)}\nrows {target}")
 
 
 def register(
@@ -177,6 +196,7 @@ def register(
         typer.Option(help="initial position of the images: by their headers, or centre on centre"),
     ] = "header",
     itk: Annotated[bool, typer.Option("--itk", help="write the displacement for ITK too")] = False,
+    overwrite: Overwrite = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to compute")] = "auto",
     similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
     regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
@@ -189,7 +209,7 @@ def register(
     """Register two image files."""
     if lam < 0:
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
-    from regbench.evaluation.register_files import model_for, register_files
+    from regbench.evaluation.register_files import Output, model_for, register_files
     from regbench.study import components
     from regbench.system import device as devices
 
@@ -206,6 +226,6 @@ def register(
         preparation=preparation,
         by=by,
         labels=labels,
-        itk=itk,
+        output=Output(itk, overwrite),
     )
     print("\n".join(str(path) for path in written))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -45,6 +45,7 @@ def check(config_file: ConfigFile) -> None:
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     study = load_study(config_file, written_by_head=False)
     check_installed(study)
+    say_unused_uri(study)
     for folder in (Path(study.config.results), study.layout.root):
         check_folder(folder)
     for dataset in study.config.datasets:

@@ -16,6 +16,7 @@ from regbench.cli.options import (
     check_replicate,
     dataset_of,
     load_study,
+    prepared_data,
     take_device,
     whole,
 )
@@ -55,14 +56,13 @@ def trial(
     ] = None,
 ) -> None:
     """Run proposed trials of one round."""
-    from regbench.data.cache import load
     from regbench.tuning.trial_batch import run_batch
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
     name = dataset_of(study, dataset)
     check_replicate(study, method, replicate)
-    data = load(study.layout.data(name))
+    data = prepared_data(study, name, config_file)
     run_batch(study, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
 
 
@@ -80,19 +80,22 @@ def cell(
     config_file: ConfigFile,
     *,
     dataset: DatasetId = None,
-    method: MethodId,
+    method: Annotated[
+        list[str], typer.Option("--method", help="for example voxelmorph.lcc.grad_l2; several are done in turn")
+    ],
     threads: Threads = 1,
     save_every: SaveEvery = 300,
 ) -> None:
-    """Run every stage of a cell.
+    """Run every stage of a cell, or of several.
 
     These are trials and choice of each search, then training and evaluation of each seed.
     """
-    from regbench.tuning.cell import run_cell
+    from regbench.tuning.cell import run_cells
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)
-    run_cell(study, name, method, threads=threads, save_every=save_every, bar=bar())
+    data = prepared_data(study, name, config_file)
+    run_cells(study, data, method, threads=threads, save_every=save_every, bar=bar())
 
 
 def export_optuna(

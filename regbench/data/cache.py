@@ -14,6 +14,7 @@ from regbench.data.displacement_names import DisplacementNames
 from regbench.data.space import Space
 from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed
 
@@ -32,6 +33,7 @@ class Pair:
         fixed_landmarks, moving_landmarks: ``(n, d)`` voxel coordinates, row by row the same point; None without.
         native_affines: ``(d + 1, d + 1)`` of the fixed and the moving subject's own file, voxels to mm (RAS), where
             preprocessing left both arrays as they were; None elsewhere.
+        fixed_mask, moving_mask: ``(*S)`` uint8, 1 inside; None of a subject without one.
         files: names that the file of the pair's displacement may have, without the ending.
     """
 
@@ -45,6 +47,8 @@ class Pair:
     moving_landmarks: NDArray[np.float64] | None = None
     files: tuple[str, ...] = ()
     native_affines: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    fixed_mask: NDArray[np.uint8] | None = None
+    moving_mask: NDArray[np.uint8] | None = None
 
     @property
     def places(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
@@ -76,6 +80,11 @@ class Dataset:
         self.subjects: tuple[str, ...] = tuple(manifest["subjects"])
 
     @cached_property
+    def spec(self) -> PrepareSpec:
+        """What was asked for when it was prepared."""
+        return PrepareSpec.from_json(self._manifest["spec"])
+
+    @cached_property
     def displacement_names(self) -> DisplacementNames:
         """What the files of displacements between its subjects are called."""
         return DisplacementNames(self.subjects)
@@ -83,7 +92,7 @@ class Dataset:
     @property
     def preparation(self) -> dict[str, Any]:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
-        chosen = self._manifest.get("preprocessing", {})
+        chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}
         return {"spacing_mm": list(self.spacing_mm), **given}
 
@@ -131,6 +140,7 @@ class Dataset:
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
             self.spacing_mm, self.landmarks(fixed), self.landmarks(moving),
             self.displacement_names.stems(fixed, moving), self._native_affines(fixed, moving),
+            self.mask(fixed), self.mask(moving),
         )  # fmt: skip
 
     def landmarks(self, name: str) -> NDArray[np.float64] | None:
@@ -140,6 +150,18 @@ class Dataset:
         rows = self._arrays["landmarks"]
         points = np.array(rows[rows[:, 0] == self._place[name], 1:])
         return points if len(points) else None
+
+    @property
+    def masked(self) -> tuple[str, ...]:
+        """Those subjects that have a mask."""
+        return tuple(self._manifest.get("masked", ()))
+
+    def mask(self, name: str) -> NDArray[np.uint8] | None:
+        """Mask ``(*S)`` of one subject, 1 inside; None where it has none."""
+        if name not in self.masked:
+            return None
+        self._check("masks", name)
+        return np.array(self._arrays["masks"][self._place[name]])
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -233,6 +255,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
         whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)
+        whole = whole and isinstance(manifest["spec"], dict)
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:

@@ -41,7 +41,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_sealed(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
-        lines += [*_labels(data), "", *_before(data)]
+        lines += [*_pairs(data), *_labels(data), "", *_before(data)]
         problems = list(dict.fromkeys([*data.remarks, *warnings(data)]))
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
@@ -79,7 +79,7 @@ def warnings(data: Dataset) -> Iterable[str]:
 
 
 def contact_sheet(data: Dataset, path: Path, title: str) -> None:
-    """The middle slice of up to 12 subjects, with the outlines of their labels, as a PNG."""
+    """The middle slice of up to 12 subjects, or of 6 pairs that a list or a rule makes, with the outlines of labels."""
     with plain_style():
         _contact_sheet(data, path, title)
 
@@ -87,14 +87,14 @@ def contact_sheet(data: Dataset, path: Path, title: str) -> None:
 def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
-    names = data.subjects[:12]
-    columns = min(6, len(names))
-    rows = -(-len(names) // columns)
+    panels = _panels(data)
+    columns = len(panels[0])
+    rows = len(panels)
     figure = Figure(figsize=(2 * columns, 2.3 * rows + 0.5), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for place in axes:
         place.set_axis_off()
-    for place, name in zip(axes, names, strict=False):
+    for place, (name, words) in zip(axes, (panel for row in panels for panel in row), strict=False):
         image, labels = data.images((name,))[0], data.label_map(name)
         if image.ndim == 3:
             level = int(np.argmax((labels > 0).sum((0, 1)))) if labels.any() else image.shape[2] // 2
@@ -108,20 +108,44 @@ def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
             )
             shade = np.ma.masked_where(~edges.T, np.ones(edges.T.shape))
             place.imshow(shade, cmap="autumn", origin="lower", aspect=aspect, alpha=0.6, interpolation="nearest")
-        place.set_title(pictured(name), fontsize=7)
+        place.set_title(words, fontsize=7)
     figure.suptitle(f"{data.id}: {pictured(title.partition(':')[0], 140)}", fontsize=8)
     with replacing(path) as temporary, warnings_of.catch_warnings():
         warnings_of.filterwarnings("ignore", "Glyph")
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
 
+def _panels(data: Dataset) -> list[list[tuple[str, str]]]:
+    """Rows of (subject, title): six subjects each; where pairs are prescribed, fixed images above their moving ones."""
+    if not data.pairs("train") and not data.spec.pairs.prescribed:
+        titles = [(name, pictured(name)) for name in data.subjects[:12]]
+        return [titles[:6], *([titles[6:]] if titles[6:] else [])]
+    pairs = [(part, pair) for part in ("test", "validation", "train") for pair in data.pairs(part)][:6]
+    return [
+        [(pair[number], f"{part}, {side}\n{pictured(pair[number])}") for part, pair in pairs]
+        for number, side in enumerate(("fixed", "moving"))
+    ]
+
+
 def _summary(data: Dataset, manifest: Mapping[str, Any]) -> list[str]:
     parts = ", ".join(f"{len(data.split(part))} {part}" for part in ("train", "validation", "test"))
     grid = " x ".join(map(str, data.shape)) + " voxels of " + " x ".join(f"{side:g}" for side in data.spacing_mm)
     return [
-        f"dataset {data.id} ({manifest['source']}): {len(data.subjects)} subjects ({parts}), {grid} mm",
+        f"dataset {data.id} ({data.spec.source}): {len(data.subjects)} subjects ({parts}), {grid} mm",
         str(manifest["notes"]),
         *(f"licence: {licence}" for licence in manifest["licences"]),
+        *_masks(data),
+    ]
+
+
+def _masks(data: Dataset) -> list[str]:
+    """Who has a mask, and how much of the grid is inside."""
+    shares = [float(mask.mean()) for name in data.masked if (mask := data.mask(name)) is not None]
+    if not shares:
+        return []
+    return [
+        f"masks: {len(shares)} of {len(data.subjects)} subjects, {100 * min(shares):.0f} to {100 * max(shares):.0f} % "
+        "of the grid inside; `training.mask` and `evaluation.mask` say what counts by them"
     ]
 
 
@@ -153,6 +177,19 @@ def _read_as(data: Dataset) -> list[str]:
     total = len(data.subjects)
     lines = [f"  {len(names)} of {total} (`{names[0]}`...): {note}" for note, names in subjects.items()]
     return ["how files were read, in subjects", *lines, ""] if lines else []
+
+
+def _pairs(data: Dataset) -> list[str]:
+    """The pairs of each split by a list, a rule or the data, counted, and the first of them."""
+    rows: list[tuple[str, ...]] = [("pairs", "number", "first fixed", "first moving", "second fixed", "second moving")]
+    for part in ("train", "validation", "test"):
+        pairs = data.pairs(part)
+        if pairs:
+            second = pairs[1] if len(pairs) > 1 else ("-", "-")
+            rows.append((part, str(len(pairs)), *pairs[0], *second))
+        elif part == "train":
+            rows.append((part, "any two", "-", "-", "-", "-"))
+    return [*_table(rows), ""]
 
 
 def _labels(data: Dataset) -> list[str]:

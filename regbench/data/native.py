@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Volume:
-    """One subject in its own space: image and labels of shape `header.shape`, landmarks in its voxels.
+    """One subject in its own space: image, labels and mask (1 inside) of shape `header.shape`, landmarks in its voxels.
 
     `notes` say how its files were taken where that is not plain.
     """
@@ -74,6 +74,10 @@ class Volume:
     labels: NDArray[Any] | None = None
     landmarks: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    mask: NDArray[np.uint8] | None = None
+
+
+Role = Literal["", "fixed", "moving"]  # of a subject in its pairs; empty for both
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ class Entry:
     files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
     group: str = ""
     split: str = ""
+    modality: str = ""
+    role: Role = ""
+    masked: bool = False  # whether it brings a mask
 
 
 @dataclass(frozen=True)
@@ -110,14 +117,19 @@ class Raw:
         """Compose the ids, and refuse what no later stage could sort out."""
         if not self.entries:
             raise RegbenchError("a dataset must have subjects, but none was found. Check `path`.")
-        for name in (text for entry in self.entries for text in (entry.id, entry.group or entry.id)):
+        names = (text for one in self.entries for text in (one.id, one.group or one.id, one.modality or one.id))
+        for name in names:
             if bad := unprintable(name):
                 raise RegbenchError(
-                    f"ids of subjects and groups must be text on one line, but {spelled(name)} has {bad}. Rename it."
+                    f"ids of subjects, groups and modalities must be text on one line, but {spelled(name)} has {bad}. "
+                    "Rename it."
                 )
         if two := twins(entry.id for entry in self.entries):
             raise RegbenchError(_twice(*two))
-        entries = tuple(replace(entry, id=nfc(entry.id), group=nfc(entry.group)) for entry in self.entries)
+        entries = tuple(
+            replace(entry, id=nfc(entry.id), group=nfc(entry.group), modality=nfc(entry.modality))
+            for entry in self.entries
+        )
         object.__setattr__(self, "entries", entries)
         object.__setattr__(self, "pairs", tuple((nfc(fixed), nfc(moving)) for fixed, moving in self.pairs))
 
@@ -131,10 +143,3 @@ def _twice(one: str, other: str) -> str:
         f"subject ids must differ in more than {form}, but got {spelled(one)} and {spelled(other)}: their files would "
         "have one name where that does not count. Rename one of them."
     )
-
-
-def unused_masks(count: int, subjects: int) -> tuple[str, ...]:
-    """The remark on masks that were given: no training and no metric counts by one."""
-    if not count:
-        return ()
-    return (f"masks of {count} of {subjects} subjects are not used: no training and no metric counts by masks",)

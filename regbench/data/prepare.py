@@ -4,7 +4,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,18 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data import DATASETS
+from regbench.data.pairing import Pairs, atlas_of, used_pairs
+from regbench.data.readers.pair_list import with_pair_list
 from regbench.data.remarks import Observed, remarks
-from regbench.data.splits import Splits, pairs, split
+from regbench.data.room import check_room
+from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
 from regbench.study.components import bind
+from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed, replacing, write_sealed
+from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256, read_sealed, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
-TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32}
+TYPES = {"images": np.float32, "labels": np.int32, "forward": np.float32, "inverse": np.float32,
+         "masks": np.uint8}  # fmt: skip
 
 
 class ArrayFile(TypedDict):
@@ -46,7 +51,8 @@ def prepare(
     Args:
         spec: of the dataset.
         folder: receives ``images.npy``, ``labels.npy``; ``forward.npy`` and ``inverse.npy`` where the truth is known,
-            ``landmarks.npy`` where there are any; and ``manifest.json``. The same bytes each time.
+            ``landmarks.npy`` and ``masks.npy`` (0 of who has none) where there are any; and ``manifest.json``. The same
+            bytes each time.
         threads: subjects worked on at once; changes no byte.
         opened: is shown the dataset before any subject is read: its shape and its ids are known then.
 
@@ -57,11 +63,10 @@ def prepare(
     if opened is not None:
         opened(source)
     splits, used = divide(spec, source)
+    check_room(spec, source, folder)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
-        if _version(folder) not in (before, None) and read_sealed(folder / MANIFEST).get("key") == digest(
-            spec.to_json()
-        ):
+        if _version(folder) not in (before, None) and is_of(spec, read_sealed(folder / MANIFEST)):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
@@ -72,10 +77,7 @@ def prepare(
             folder / MANIFEST,
             {
                 "id": spec.id,
-                "key": digest(spec.to_json()),
-                "source": spec.source,
-                "parameters": spec.parameters,
-                "preprocessing": spec.preprocessing,
+                "spec": spec.to_json(),
                 "shape": list(source.shape),
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
@@ -90,8 +92,14 @@ def prepare(
                 "remarks": observed,
                 "notes": source.notes,
                 "licences": list(source.licences),
+                **({"masked": list(source.masked)} if source.masked else {}),
             },
         )
+
+
+def is_of(spec: PrepareSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of what `spec` asks for, made by this code."""
+    return canonical_json(manifest.get("spec")) == canonical_json(spec.to_json())
 
 
 def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
@@ -100,7 +108,15 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     Raises:
         RegbenchError: if a parameter, a header or the preprocessing is at fault.
     """
-    opened = bind(DATASETS, spec.source, spec.parameters)()
+    source = _on_grid(spec, threads)
+    return source if spec.pairs.list is None else with_pair_list(source, spec.pairs.list, spec.id)
+
+
+def _on_grid(spec: PrepareSpec, threads: int) -> Source:
+    try:
+        opened = bind(DATASETS, spec.source, spec.parameters)()
+    except RegbenchError as error:
+        raise type(error)(f"dataset `{spec.id}`: {error}") from error
     settings = spec.preprocessing
     if isinstance(opened, Source):
         if settings:
@@ -114,20 +130,29 @@ def open_source(spec: PrepareSpec, *, threads: int = 1) -> Source:
     return on_grid(opened, settings, threads=threads)
 
 
-def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, dict[str, list[list[str]]]]:
-    """Splits and pairs of `spec`.
+def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
+    """Splits and pairs of `spec`; an atlas is in no split.
 
     Raises:
         RegbenchError: if they are impossible.
     """
-    splits = split(source.ids, spec.splits, spec.id, groups=source.groups, given=source.given)
-    wanted = spec.pairs
-    used = {
-        key: pairs(splits[key], wanted.get(key), spec.id, key, given=source.given_pairs)
-        for key in ("validation", "test")
-    }
-    train = [list(pair) for pair in source.given_pairs if set(pair) <= set(splits["train"])]
-    return splits, {**({"train": train} if train else {}), **used}
+    atlas = atlas_of(spec.pairs, source, spec.id)
+    ids = [name for name in source.ids if name != atlas]
+    given: Mapping[str, str] = source.given
+    needed: tuple[str, ...] = NAMES
+    if spec.only_tested:  # whoever the data's authors trained with
+        of_test = spec.splits.test == "given"
+        given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)
+    splits = split(
+        ids,
+        spec.splits,
+        spec.id,
+        groups=source.groups,
+        given=given,
+        needed=needed,
+        least=2 if atlas is None else 1,
+    )
+    return splits, used_pairs(spec.pairs, source, splits, spec.id)
 
 
 def _write(
@@ -140,7 +165,7 @@ def _write(
     with ExitStack() as stack, ThreadPoolExecutor(len(TYPES)) as disk:  # which ends before the files are closed
         written: dict[str, _Written] = {}
         for subject in source:
-            parts = _parts(_checked(subject, source, dataset))
+            parts = _parts(_checked(subject, source, dataset), masked=bool(source.masked))
             if not records:
                 names = tuple(parts)
                 for name, values in parts.items():
@@ -195,7 +220,7 @@ class _Written:
         self._hash.update(content)
         self._file.write(content)
         self._waiting += content.nbytes
-        if self._waiting >= EARLY and all(each.done() for each in self._syncing):
+        if self._waiting >= EARLY and all(write.done() for write in self._syncing):
             self.wait()
             self.sync()
 
@@ -216,13 +241,15 @@ class _Written:
         return {"sha256": self._hash.hexdigest(), "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
-def _parts(subject: Subject) -> dict[str, NDArray[Any]]:
-    """The arrays of a subject under the names of their files."""
+def _parts(subject: Subject, *, masked: bool) -> dict[str, NDArray[Any]]:
+    """The arrays of a subject under the names of their files; where others have a mask, its own may be empty."""
+    mask = np.zeros(subject.image.shape, np.uint8) if masked and subject.mask is None else subject.mask
     every = {
         "images": subject.image,
         "labels": subject.labels,
         "forward": subject.forward,
         "inverse": subject.inverse,
+        "masks": mask,
     }
     return {name: values for name, values in every.items() if values is not None}
 

@@ -43,7 +43,7 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
     _check_landmarks(observed, dataset)
     return [
         *observed.source.remarks,
-        *without_split(observed.source, observed.splits),
+        *without_split(observed.source, observed.splits, observed.pairs),
         *_twins(observed),
         *_left_out_labels(observed),
         *_without_dice(observed, dataset),
@@ -81,9 +81,24 @@ def _landmark_file(observed: Observed, name: str) -> str:
     return f"`{entry['name']}`" if isinstance(entry, dict) else "the array"
 
 
-def without_split(source: Source, splits: Splits) -> Iterator[str]:
-    """Subjects that are in no split, counted."""
-    used = {name for names in splits.values() for name in names}
+def unused_masks(masked: int, subjects: int, *, used: bool) -> Iterator[str]:
+    """Masks that nothing of a study counts by."""
+    if masked and not used:
+        yield (
+            f"masks of {masked} of {subjects} subjects are not used: `training.mask` and `evaluation.mask` are `none`"
+        )
+
+
+def without_split(source: Source, splits: Splits, pairs: Pairs) -> Iterator[str]:
+    """Subjects that are in no split, counted; an atlas is in pairs alone. So are pairs of a list that none uses."""
+    used = {name for names in (*splits.values(), *(pair for of in pairs.values() for pair in of)) for name in names}
+    unused = [pair for pair in source.listed if used.isdisjoint(pair)]
+    if unused:
+        first = unused[0]
+        yield (
+            f"{len(unused)} of {len(source.listed)} pairs of the list are of subjects in no split: they are not used "
+            f"({source.listed[first]}: `{first[0]}`, `{first[1]}`)"
+        )
     idle = [name for name in source.ids if name not in used]
     if idle:
         yield f"{len(idle)} of {len(source.ids)} subjects are in no split (`{idle[0]}`...): they are not used"

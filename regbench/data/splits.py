@@ -1,27 +1,25 @@
-"""Who is in which split, and which pairs are used: fixed before anything runs."""
+"""Who is in which split: fixed before anything runs."""
 
-from collections.abc import Mapping, Sequence
-from itertools import permutations
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from regbench.study.data_config import NAMES, Part, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
-NAMES = ("train", "validation", "test")
-EXTRA = ("seed", "folds", "fold")
-MOST_FOLDS = 10_000
 Splits = dict[str, list[str]]
 
 
 def split(
     ids: Sequence[str],
-    wanted: Mapping[str, Any],
+    wanted: SplitConfig,
     dataset: str,
     *,
     groups: Mapping[str, str] | None = None,
     given: Mapping[str, str] | None = None,
+    needed: Collection[str] = NAMES,
+    least: int = 2,
 ) -> Splits:
     """Subjects of each split; never one subject, nor two of one group, on two sides.
 
@@ -33,125 +31,50 @@ def split(
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
+        needed: splits that must have subjects; another one that `wanted` and the data leave out is empty.
+        least: subjects of a split; one is enough where an atlas is the other half of each pair.
 
     Raises:
         RegbenchError: naming the dataset and the key.
     """
     groups = {name: (groups or {}).get(name, name) for name in ids}
     given, where = given or {}, f"dataset `{dataset}`: splits"
-    for key, message in mistakes(wanted):
-        raise RegbenchError(f"{where}{f'.{key}' if key else ''} {message}.")
-    shuffled = [ids[i] for i in np.random.default_rng(wanted.get("seed", 0)).permutation(len(ids))]
-    if "folds" in wanted:
-        splits = _folds(shuffled, wanted, groups)
+    shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
+    if wanted.folds is not None and wanted.fold is not None:
+        splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
     else:
-        splits = _fixed(ids, wanted, given, where)
+        splits = _fixed(ids, wanted, given, needed, where)
         _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
+    splits = {key: splits.get(key, []) for key in NAMES}
     _check(splits, groups, where)
-    return {key: splits[key] for key in NAMES}
+    for key, names in splits.items():
+        if len(names) < least and (names or key in needed):
+            many = "2 subjects to make a pair" if least == 2 else "a subject"
+            raise RegbenchError(f"{where}.{key} must have at least {many}.")
+    return splits
 
 
-def mistakes(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with splits whatever the subjects, as (key or "", message)."""
-    wrong = [
-        (key, f"unknown; {did_you_mean(str(key), (*NAMES, *EXTRA))}") for key in wanted if key not in (*NAMES, *EXTRA)
-    ]
-    wrong += [(key, message) for key in NAMES if key in wanted and (message := _wrong(wanted[key]))]
-    wrong += _together(wanted)
-    seed, folds, fold = wanted.get("seed", 0), wanted.get("folds"), wanted.get("fold")
-    if type(seed) is not int or seed < 0:
-        wrong.append(("seed", f"must be an integer from 0, but got {seed!r}"))
-    if "folds" in wanted or "fold" in wanted:
-        if any(key in wanted for key in NAMES):
-            wrong.append(("", "must have either folds and fold or train, validation and test, but has both"))
-        if type(folds) is not int or type(fold) is not int or not 3 <= folds <= MOST_FOLDS or not 0 <= fold < folds:
-            wrong.append(
-                (
-                    "folds",
-                    f"must be from 3 to {MOST_FOLDS}, and fold from 0 to folds - 1, but got {folds!r} and {fold!r}",
-                )
-            )
-    return wrong
-
-
-def _together(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with the three splits of a dataset side by side."""
-    shares = [value for key in NAMES if type(value := wanted.get(key)) is float and 0 < value < 1]
-    wrong = []
-    if sum(shares) > 1 + 1e-9:
-        sum_of = " + ".join(f"{share:g}" for share in shares)
-        wrong.append(("", f"must have shares that sum to 1 at most, but got {sum_of} = {sum(shares):g}"))
-    rests = [key for key in NAMES if wanted.get(key) == "rest"]
-    if len(rests) > 1:
-        wrong.append(
-            (rests[1], f"`rest` can be one split alone, but {rests[0]} is `rest` too; give a count or a share")
-        )
-    return wrong
-
-
-def _wrong(value: Any) -> str:
-    """Why `value` can be no split; empty if it can."""
-    if isinstance(value, list | tuple):
-        if not value:
-            return f"must have subjects, but got {value!r}"
-        bad = [name for name in value if not isinstance(name, str)]
-        return f"must list ids as text, but got {bad[0]!r}; put it in quotes" if bad else ""
-    if value in ("given", "rest") or (type(value) is int and value > 0) or (type(value) is float and 0 < value < 1):
-        return ""
-    return f"must be a count or a list, a share such as 0.2, `given` or `rest`, but got {value!r}"
-
-
-def pairs(
-    names: Sequence[str],
-    count: int | None,
-    dataset: str,
-    key: str,
-    seed: int = 0,
-    *,
-    given: Sequence[tuple[str, str]] = (),
-) -> list[list[str]]:
-    """Ordered pairs (fixed, moving) of a split: all of them (or all that are given), or `count` drawn with the seed.
-
-    Raises:
-        RegbenchError: if there are fewer than asked for, or a given pair is half inside the split.
-    """
-    inner = [[fixed, moving] for fixed, moving in given if fixed in names or moving in names]
-    for pair in inner:
-        if not all(name in names for name in pair):
-            raise RegbenchError(
-                f"dataset `{dataset}`: the data's own pairs must lie within one split, but only one of {pair} is in "
-                f"splits.{key}. Put both there, or neither."
-            )
-    every = inner or [list(pair) for pair in permutations(names, 2)]
-    if count is None:
-        return every
-    if count > len(every):
-        raise RegbenchError(
-            f"dataset `{dataset}`: pairs.{key} asks for {count}, but {len(names)} subjects make {len(every)}."
-        )
-    chosen = np.random.default_rng([seed, len(every)]).permutation(len(every))[:count]
-    return [every[i] for i in sorted(chosen)]
-
-
-def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, str], where: str) -> Splits:
+def _fixed(
+    ids: Sequence[str], wanted: SplitConfig, given: Mapping[str, str], needed: Collection[str], where: str
+) -> Splits:
     """The splits that are listed or given."""
     splits: Splits = {}
     known = set(ids)
     for key in NAMES:
-        value = wanted.get(key)
-        if isinstance(value, list | tuple):
-            value = [nfc(name) for name in value]
-            unknown = [name for name in value if name not in known]
+        value = wanted.part(key)
+        if isinstance(value, tuple):
+            names = [nfc(name) for name in value]
+            unknown = [name for name in names if name not in known]
             if unknown:
                 raise RegbenchError(f"{where}.{key}: no subject `{unknown[0]}`; {did_you_mean(str(unknown[0]), ids)}")
-            splits[key] = value
+            splits[key] = names
         elif value == "given" or (value is None and key in given.values()):
             splits[key] = [name for name in ids if given.get(name) == key]
             if not splits[key]:
                 raise RegbenchError(
                     f"{where}.{key} is `given`, but the data put no subject there. Give a count, a share or a list."
                 )
-        elif value is None:
+        elif value is None and key in needed:
             raise RegbenchError(f"{where}.{key} must have subjects, but is missing. Give a count, a share or a list.")
     for key, names in splits.items():
         for name in names:
@@ -163,7 +86,7 @@ def _fixed(ids: Sequence[str], wanted: Mapping[str, Any], given: Mapping[str, st
 def _draw(
     splits: Splits,
     shuffled: Sequence[str],
-    wanted: Mapping[str, Any],
+    wanted: SplitConfig,
     *,
     groups: Mapping[str, str],
     given: Mapping[str, str],
@@ -173,25 +96,21 @@ def _draw(
     taken = {groups[name] for names in splits.values() for name in names}
     free = [name for name in shuffled if groups[name] not in taken]
     total = len(free)
-    open_keys = [key for key in NAMES if key not in splits]
-    for key in sorted(open_keys, key=lambda name: wanted[name] == "rest"):
+    parts = {key: part for key in NAMES if key not in splits and (part := wanted.part(key)) is not None}
+    for key, part in sorted(parts.items(), key=lambda item: item[1] == "rest"):
         allowed = [name for name in free if given.get(name, key) == key]
-        count = (
-            len(allowed)
-            if wanted[key] == "rest"
-            else round(wanted[key] * (total if isinstance(wanted[key], float) else 1))
-        )
+        count = round(part * total) if isinstance(part, float) else part if isinstance(part, int) else len(allowed)
         chosen: list[str] = []
         for group in dict.fromkeys(groups[name] for name in allowed):
             members = [name for name in allowed if groups[name] == group]
             if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
                 chosen += members
-        _check_count(wanted[key], count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
+        _check_count(part, count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
         splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
 
 
-def _check_count(wanted: Any, count: int, allowed: int, chosen: int, where: str, *, of: int) -> None:
+def _check_count(wanted: Part, count: int, allowed: int, chosen: int, where: str, *, of: int) -> None:
     """Whether a split has the subjects that it asks for; shares may lose one to the rounding of the others."""
     share = isinstance(wanted, float)
     if wanted == "rest" or chosen >= count or (share and allowed >= count - 1):
@@ -201,8 +120,7 @@ def _check_count(wanted: Any, count: int, allowed: int, chosen: int, where: str,
     raise RegbenchError(f"{where} asks for {asked}, but {left}. Ask for less, or leave another split less.")
 
 
-def _folds(shuffled: Sequence[str], wanted: Mapping[str, Any], groups: Mapping[str, str]) -> Splits:
-    folds, fold = wanted["folds"], wanted["fold"]
+def _folds(shuffled: Sequence[str], folds: int, fold: int, groups: Mapping[str, str]) -> Splits:
     parts: list[list[str]] = [[] for _ in range(folds)]
     for group in dict.fromkeys(groups[name] for name in shuffled):
         min(parts, key=len).extend(name for name in shuffled if groups[name] == group)
@@ -225,5 +143,3 @@ def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:
                 raise RegbenchError(
                     f"{where}: group `{groups[name]}` must be on one side, but is in both {other} and {key} (`{name}`)."
                 )
-        if len(names) < 2:
-            raise RegbenchError(f"{where}.{key} must have at least 2 subjects to make a pair.")

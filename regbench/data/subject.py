@@ -38,6 +38,7 @@ class Subject:
         forward: ``(d, *S)`` voxels, where the subject was made from a template by a known map: from the subject's grid
             into the template; None for real subjects.
         inverse: ``(d, *S)`` voxels, the way back.
+        mask: ``(*S)`` uint8, 1 inside; None where the subject has none.
         landmarks: ``(n, d)`` voxel coordinates; row k of two subjects is the same point of the body. NaN where they
             are not used.
         record: what was done to bring it here, as JSON; stands in the manifest.
@@ -50,6 +51,7 @@ class Subject:
     inverse: NDArray[np.float32] | None = None
     landmarks: NDArray[np.float64] | None = None
     record: Record = field(default_factory=dict)
+    mask: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,13 @@ class Source:
         groups: subject to group (a person with several scans); whoever is missing is a group of one.
         given: subject to the split that the data's authors put it in; whoever is missing may go anywhere.
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
-        given_pairs: (fixed, moving) pairs that the data's authors prescribe; a split that has any uses no other.
+        masked: those subjects that have a mask.
+        true_maps: whether every subject has `forward` and `inverse`.
+        given_pairs: (fixed, moving) pairs that the data's authors or the config's list prescribe; a split that has any
+            uses no other.
+        listed: where the list has each of its pairs, for messages; empty without one.
+        modalities: subject to modality, where the data say it.
+        roles: subject to ``fixed`` or ``moving``, where it can be only one of them in a pair.
     """
 
     ids: tuple[str, ...]
@@ -74,7 +82,12 @@ class Source:
     groups: Mapping[str, str] = field(default_factory=dict)
     given: Mapping[str, str] = field(default_factory=dict)
     given_pairs: tuple[tuple[str, str], ...] = ()
+    listed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    modalities: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    masked: tuple[str, ...] = ()
+    true_maps: bool = False
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())

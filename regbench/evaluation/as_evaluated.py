@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regbench.evaluation.measure import Registered
+from regbench.evaluation.measure import Registered, Within, inside
 from regbench.metrics import dice, displacement_mm, mean_over_labels
 from regbench.system.parquet import read_table
 
@@ -19,13 +19,14 @@ class AsEvaluated:
     Args:
         path: parquet file of the rows; may be missing.
         labels: that Dice is the mean of.
+        within: what the length is restricted to.
 
     Raises:
         RegbenchError: if the file is damaged.
     """
 
-    def __init__(self, path: Path, labels: list[int]) -> None:
-        self._path, self._labels = path, labels
+    def __init__(self, path: Path, labels: list[int], within: Within = "none") -> None:
+        self._path, self._labels, self._within = path, labels, within
         self._compared, self._differing = 0, list[tuple[float, str]]()
         columns = ["fixed", "moving", "dice", "displacement_mm"]
         frame = read_table(path, columns) if path.exists() else pd.DataFrame(columns=columns)
@@ -37,7 +38,8 @@ class AsEvaluated:
         if names not in self._rows:
             return
         per_label = dice(pair.fixed_labels, registered.moved_labels, self._labels, moving=pair.moving_labels)
-        here = (mean_over_labels(per_label), displacement_mm(registered.displacement, pair.spacing_mm))
+        mask = inside(pair, self._within)
+        here = (mean_over_labels(per_label), displacement_mm(registered.displacement, pair.spacing_mm, mask=mask))
         there = self._rows[names]
         self._compared += 1
         if not np.array_equal(here, there, equal_nan=True):

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, no_displacement
 from regbench.evaluation.measure import Registered, measure, metric_names
 from regbench.evaluation.slices import Slices, chosen, slices, write_panels
 from regbench.losses import SIMILARITIES
+from regbench.losses.objective import MaskRule, Objective, objective
 from regbench.metrics import METRICS, inverse_consistency_mm
 from regbench.models.classical import BASELINES, software
-from regbench.models.predict import registered, self_displacements
+from regbench.models.predict import masks_of, registered, self_displacements
 from regbench.study.components import bind
 from regbench.study.layout import PANELS
 from regbench.study.specs import ComponentSpec, EvaluateSpec
@@ -48,14 +49,14 @@ class _Run:
 
     Attributes:
         lam: weight of the regularizer; None where there is none.
-        similarity: what the run was trained with; None where nothing was.
+        training: what the run was trained with; None where nothing was.
         self_displacement_mm: mean length by which the model moves a test image that meets itself, by its subject.
     """
 
     lam: float | None = None
     status: str = "complete"
     reason: str = ""
-    similarity: ComponentSpec | None = None
+    training: Objective | None = None
     self_displacement_mm: dict[str, float] | None = field(default=None)
 
 
@@ -70,7 +71,7 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
         folder: of the run; None for a baseline and for `identity`, whose displacement is zero.
         out: parquet file.
     """
-    run, model = (_Run(), None) if folder is None else _run(folder, data)
+    run, model = (_Run(), None) if folder is None else _run(folder, data, spec)
     frame, panels = _table(spec, run, registrations(spec, data, model), data, out.parent)
     if spec.baseline is not None:
         frame[SOFTWARE] = canonical_json(software(spec.baseline.name))
@@ -79,6 +80,12 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
         controlled = spec.model_copy(update={"method": control})
         frame, panels = _table(controlled, run, _by_control(control, data), data, out.parent)
         _write(frame, panels, out.with_name(f"{control}.parquet"), out.with_name(f"{control}.npz"))
+
+
+def rows_on(spec: EvaluateSpec, data: Dataset, folder: Path, waiting: Path) -> pd.DataFrame:
+    """The rows of a run on the test pairs of any data; what has to wait meanwhile lies in `waiting`."""
+    run, model = _run(folder, data, spec)
+    return _table(spec, run, registrations(spec, data, model), data, waiting)[0]
 
 
 def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) -> Iterator[Registered | Failed]:
@@ -91,14 +98,16 @@ def _write(frame: pd.DataFrame, panels: dict[str, tuple[Row, Slices]], rows_path
     write_table(rows_path, frame)
 
 
-def _run(folder: Path, data: Dataset) -> tuple[_Run, nn.Module | None]:
+def _run(folder: Path, data: Dataset, spec: EvaluateSpec) -> tuple[_Run, nn.Module | None]:
     """What a run's rows have in common, and its model; no model where the run is not complete."""
     record, model = load_run(folder)
     if record["status"] != "complete":
         model = None
-    similarity = ComponentSpec.from_json(record["job"]["similarity"])
-    own = None if model is None else self_displacements(model, data)
-    return _Run(record["lam"], record["status"], record["reason"], similarity, own), model
+    similarity, regularizer = (ComponentSpec.from_json(record["job"][kind]) for kind in ("similarity", "regularizer"))
+    use = record["job"]["training"].get("mask", "none")
+    own = None if model is None else self_displacements(model, data, masked=spec.mask == "fixed")
+    training = objective(similarity, regularizer, record["lam"] or 0.0, MaskRule(use))
+    return _Run(record["lam"], record["status"], record["reason"], training, own), model
 
 
 def _by_model(model: nn.Module, data: Dataset) -> Iterator[Registered | Failed]:
@@ -140,11 +149,11 @@ def _table(
     shown: list[Slices] = []
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".directions-", dir=folder) as waiting:
-        directions = _Directions(Path(waiting), data)
+        directions = _Directions(Path(waiting), data, masked=spec.mask == "fixed")
         for registration in clocked_items("register", registered_pairs):
             row = _row(spec, run, registration, data)
             if row["status"] == "complete" and isinstance(registration, Registered):
-                row |= measure(registration, list(data.labels)) | compare(registration)
+                row |= measure(registration, list(data.labels), spec.mask) | compare(registration)
                 if run.self_displacement_mm is not None:
                     row["self_displacement_mm"] = run.self_displacement_mm.get(registration.fixed, np.nan)
                 directions.keep(registration)
@@ -177,12 +186,12 @@ def _row(spec: EvaluateSpec, run: _Run, registration: Registered | Failed, data:
 class _Directions:
     """Displacements of pairs that are test pairs in both directions, on disk."""
 
-    def __init__(self, folder: Path, data: Dataset) -> None:
+    def __init__(self, folder: Path, data: Dataset, *, masked: bool) -> None:
         pairs = data.pairs("test")
         number = {names: k for k, names in enumerate(pairs)}
         both = [names for names in pairs if names[::-1] in number and names[0] != names[1]]
         self.paths = {names: folder / f"{number[names]}.npy" for names in both}
-        self.spacing_mm = data.spacing_mm
+        self.spacing_mm, self._mask = data.spacing_mm, data.mask if masked else lambda _: None
 
     def keep(self, registration: Registered) -> None:
         """Keep a displacement that another direction will be compared with."""
@@ -195,17 +204,17 @@ class _Directions:
         there, back = self.paths.get((fixed, moving)), self.paths.get((moving, fixed))
         if there is None or back is None or not (there.exists() and back.exists()):
             return np.nan
-        return inverse_consistency_mm(np.load(there), np.load(back), self.spacing_mm)
+        return inverse_consistency_mm(np.load(there), np.load(back), self.spacing_mm, mask=self._mask(fixed))
 
 
 def _similarity_names(run: _Run, spec: EvaluateSpec) -> list[str]:
     """The columns that `_similarities` fills, in their order."""
-    return [*(f"{SIMILARITY}{part.id}" for part in spec.similarities), *(OWN if run.similarity else ())]
+    return [*(f"{SIMILARITY}{part.id}" for part in spec.similarities), *(OWN if run.training else ())]
 
 
 def _similarities(run: _Run, spec: EvaluateSpec) -> Callable[[Registered], dict[str, float]]:
     """The training similarity of a pair before and after its registration; those of the grid, after it."""
-    own = bind(SIMILARITIES, run.similarity.name, run.similarity.parameters) if run.similarity else None
+    own = run.training
     grid = {f"{SIMILARITY}{s.id}": bind(SIMILARITIES, s.name, s.parameters) for s in spec.similarities}
 
     def compare(registration: Registered) -> dict[str, float]:
@@ -217,10 +226,21 @@ def _similarities(run: _Run, spec: EvaluateSpec) -> Callable[[Registered], dict[
         )
         values = {name: float(similarity(fixed, after)) for name, similarity in grid.items()}
         if own is not None:
-            values |= dict(zip(OWN, (float(own(fixed, before)), float(own(fixed, after))), strict=True))
+            values |= dict(zip(OWN, _own(own, registration, (fixed, before, after)), strict=True))
         return values
 
     return compare
+
+
+def _own(own: Objective, registration: Registered, images: tuple[Tensor, Tensor, Tensor]) -> tuple[float, float]:
+    """The training's similarity of the fixed image with the moving and with the moved one, by the training's masks."""
+    fixed, before, after = images
+    if own.rule.use == "none":
+        return float(own.compare(fixed, before)), float(own.compare(fixed, after))
+    masks = masks_of([(registration.pair.fixed_mask, registration.pair.moving_mask)], own.rule.use)
+    field = torch.from_numpy(np.array(registration.displacement, np.float32))[None]
+    one, other = (own.dissimilarity(fixed, before, part, masks) for part in (torch.zeros_like(field), field))
+    return float(one), float(other)
 
 
 def means(path: Path) -> str:

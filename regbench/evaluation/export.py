@@ -19,7 +19,7 @@ from regbench.study.layout import PAIRS
 from regbench.study.specs import EvaluateSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import check_folder, write_text
+from regbench.system.files import check_folder, check_free, write_text
 from regbench.system.names import file_name
 from regbench.training.checkpoint import load_run
 
@@ -66,7 +66,7 @@ def export(spec: EvaluateSpec, data: Dataset, folder: Path, target: Target) -> l
         if model is None or record["status"] != "complete":
             raise RegbenchError(f"run `{folder}` must be complete, but is {record['status']}: {record['reason']}")
         where = devices.describe(device_of(model))
-    rows = AsEvaluated(folder / PAIRS, list(data.labels))
+    rows = AsEvaluated(folder / PAIRS, list(data.labels), spec.mask)
     failed = []
     for registration in registrations(spec, data, model):
         if isinstance(registration, Failed):
@@ -113,12 +113,7 @@ def _check_target(folder: Path, paths: list[Path], *, overwrite: bool) -> None:
         RegbenchError: if it cannot be written.
     """
     check_folder(folder, advice="Give another folder, or change the permissions.")
-    there = [path for path in paths if path.exists()]
-    if there and not overwrite:
-        raise UsageError(
-            f"`{folder}` must have none of the files that are to be written, but has {len(there)} of {len(paths)} "
-            f"(`{there[0].name}`). Give another folder, or `--overwrite`."
-        )
+    check_free(folder, paths, overwrite=overwrite)
 
 
 def export_images(data: Dataset, out: Path, *, overwrite: bool = False) -> list[Path]:

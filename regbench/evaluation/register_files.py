@@ -1,7 +1,7 @@
 """Registering two image files with a trained model or by optimising the pair itself."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,13 +24,28 @@ from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import CHECKPOINT, check_folder
+from regbench.system.files import CHECKPOINT, check_folder, check_free
 from regbench.system.names import file_name
 from regbench.training.checkpoint import model_of, read_checkpoint
 
 Array = NDArray[Any]
 PLAIN = Preparation()
 LONGEST = 32767  # voxels along an axis of a NIfTI-1 file
+
+
+class Output(NamedTuple):
+    """How the results of a registration are written.
+
+    Attributes:
+        itk: write the displacement for ITK too: mm, LPS.
+        overwrite: whether files that are there are replaced.
+    """
+
+    itk: bool = False
+    overwrite: bool = False
+
+
+PLAIN_OUTPUT = Output()
 
 
 def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
@@ -69,7 +84,7 @@ def register_files(
     preparation: Preparation = PLAIN,
     by: Literal["header", "centre"] = "header",
     labels: Path | None = None,
-    itk: bool = False,
+    output: Output = PLAIN_OUTPUT,
 ) -> list[Path]:
     """Register two image files of any size and spacing.
 
@@ -84,7 +99,7 @@ def register_files(
         preparation: how the images become what the model sees.
         by: how the images lie to each other: as their headers say, or middle on middle where headers mean nothing.
         labels: label map of the moving image, on its grid, warped by nearest neighbour.
-        itk: write the displacement for ITK too: mm, LPS.
+        output: how the files are written.
 
     Returns:
         The files: displacement (Learn2Reg form: voxels, ``(*S, d)``), moved image, Jacobian determinant (volume in the
@@ -92,16 +107,18 @@ def register_files(
 
     Raises:
         RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
+        UsageError: if files are in the way.
     """
     target, source = read_pair(fixed, moving, by)
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
     inputs = [fixed, moving, *([] if labels is None else [labels])]
-    written = _outputs(out, target, source, labels=labels is not None, itk=itk)
+    written = _outputs(out, target, source, labels=labels is not None, itk=output.itk)
     _check_outputs(out, written, inputs, target)
+    check_free(out, written, overwrite=output.overwrite)
     places = spaces((target, source), preparation)
     images = [_prepared(part, place, preparation) for part, place in zip((target, source), places, strict=True)]
     try:
-        found = register(model, *images)
+        found = register(model, images[0], images[1])
     except (ValueError, RegbenchError) as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
             f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "
@@ -120,7 +137,7 @@ def register_files(
     if label_map is not None:
         warped = map_coordinates(label_map, np.floor(moved_at + 0.5), order=0, mode="constant", cval=0)
         _write(written[3], warped.astype(label_map.dtype), header)
-    if itk:
+    if output.itk:
         write_vectors(written[-1], ras_to_lps(to_mm(field, target.affine, source.affine)), header.affine)
     return written
 

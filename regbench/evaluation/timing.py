@@ -140,7 +140,8 @@ def _once(
         start = time.perf_counter()
         pair = data.pair(fixed, moving)
         ready = time.perf_counter()
-        displacement = register(model, pair.fixed, pair.moving)  # copies to the host, which waits for the device
+        masks = (pair.fixed_mask, pair.moving_mask)
+        displacement = register(model, pair.fixed, pair.moving, masks)  # copies to the host, which waits for the device
         registered = time.perf_counter()
         _write(Path(folder), fixed, moving, pair, displacement)
         if measured is not None:

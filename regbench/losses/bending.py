@@ -1,6 +1,6 @@
 """Second differences of the displacement."""
 
-from functools import partial
+from functools import partial, reduce
 from math import prod
 from typing import Literal
 
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regbench.losses.checks import at_least, in_mm, real, voxel_spacing
+from regbench.losses.checks import at_least, in_mm, masked_mean, neighbours, real, voxel_spacing
 from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
 
 
@@ -17,6 +17,7 @@ def bending(
     displacement: Tensor,
     /,
     *,
+    mask: Tensor | None = None,
     spacing: tuple[float, ...] | None = None,
     stencil: Literal["compact", "central"] = "compact",
 ) -> Tensor:
@@ -26,6 +27,7 @@ def bending(
 
     Args:
         displacement: ``(B, d, *S)`` in voxels; at least three voxels along each axis.
+        mask: ``(B, 1, *S)``: mean over the second differences between its voxels, by the product of their weights.
         spacing: of each axis in mm: then of mm by mm^2, so 1/mm^2, whatever the grid.
         stencil: ``compact`` takes mixed differences over 2 x 2 voxels; ``central`` over 3 x 3, and averages all over
             the voxels that are no border: the number of MONAI.
@@ -43,10 +45,14 @@ def bending(
     at_least(3, displacement)
     field = real(displacement)
     if stencil == "central":
-        return _central(steps, field)
+        return _central(steps, mask, field)
+    if mask is not None:
+        return _formula(steps, mask, field)
     weights = _weights(field, steps)
     return compiled_or_formula(
-        *gradient_on_demand(partial(_value, weights), partial(_gradient, weights)), partial(_formula, steps), field
+        *gradient_on_demand(partial(_value, weights), partial(_gradient, weights)),
+        partial(_formula, steps, None),
+        field,
     )
 
 
@@ -55,12 +61,13 @@ def _pairs(dims: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(dims) for j in range(i, dims)]
 
 
-def _formula(steps: tuple[float, ...], field: Tensor) -> Tensor:
+def _formula(steps: tuple[float, ...], mask: Tensor | None, field: Tensor) -> Tensor:
     components = in_mm(field, steps)
     terms = []
     for i, j in _pairs(len(steps)):
         second = components.diff(dim=2 + i).diff(dim=2 + j) / (steps[i] * steps[j])
-        terms.append((1 if i == j else 2) * second.square().mean())
+        weights = None if mask is None else neighbours(mask, (2 + i, 2 + j))
+        terms.append((1 if i == j else 2) * masked_mean(second.square(), weights))
     return torch.stack(terms).sum()
 
 
@@ -88,21 +95,25 @@ def _gradient(weights: NDArray[np.float64], field: Tensor, scale: float) -> Tens
     return difference_loops.bending_gradient(weights, field, scale)
 
 
-def _central(steps: tuple[float, ...], field: Tensor) -> Tensor:
+def _central(steps: tuple[float, ...], mask: Tensor | None, field: Tensor) -> Tensor:
     """Centred on the voxels that are no border; ordinary autograd."""
-    components = in_mm(field, steps)
-
-    def at(offsets: dict[int, int]) -> Tensor:
-        part = components
-        for axis in range(len(steps)):
-            part = part.narrow(2 + axis, 1 + offsets.get(axis, 0), part.shape[2 + axis] - 2)
-        return part
-
-    terms = []
+    components, terms = in_mm(field, steps), []
     for i, j in _pairs(len(steps)):
         if i == j:
-            second = at({i: 1}) - 2 * at({}) + at({i: -1})
+            places: list[dict[int, int]] = [{i: 1}, {}, {i: -1}]
+            factors = [1.0, -2.0, 1.0]
         else:
-            second = (at({i: 1, j: 1}) - at({i: 1, j: -1}) - at({i: -1, j: 1}) + at({i: -1, j: -1})) / 4
-        terms.append((1 if i == j else 2) * (second / (steps[i] * steps[j])).square().mean())
+            places = [{i: 1, j: 1}, {i: 1, j: -1}, {i: -1, j: 1}, {i: -1, j: -1}]
+            factors = [0.25, -0.25, -0.25, 0.25]
+        parts = [factor * _at(components, place) for factor, place in zip(factors, places, strict=True)]
+        weights = None if mask is None else torch.stack([_at(mask, place) for place in places]).prod(0)
+        second = reduce(torch.add, parts) / (steps[i] * steps[j])
+        terms.append((1 if i == j else 2) * masked_mean(second.square(), weights))
     return torch.stack(terms).sum()
+
+
+def _at(values: Tensor, offsets: dict[int, int]) -> Tensor:
+    """What stands at an offset from each voxel that is no border."""
+    for axis in range(values.ndim - 2):
+        values = values.narrow(2 + axis, 1 + offsets.get(axis, 0), values.shape[2 + axis] - 2)
+    return values

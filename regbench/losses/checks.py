@@ -34,24 +34,26 @@ def image_pair(fixed: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
     return fixed.to(wide), moved.to(wide)
 
 
-def mean_weights(mask: Tensor | None, image: Tensor) -> Mean:
+def mean_weights(mask: Tensor | None, image: Tensor, expected: Tensor | None = None) -> Mean:
     """Weights w and a count n with which ``(w * values).sum() / n`` is the mean over a mask's voxels, batch by batch.
 
     Args:
         mask: None, or what broadcasts to the image, ``(*S)`` or ``(B, 1, *S)``: bool, or weights of 0 and more.
         image: ``(B, C, *S)``.
+        expected: see `covered`.
 
     Returns:
-        None and the number of values; or weights ``(B, C, *S)`` that sum to 1 in each sample (0 where its mask is
-        empty) and B.
+        None and the number of values; or weights ``(B, C, *S)`` that sum to `covered` in each sample (to 0 where its
+        mask is empty) and B.
 
     Raises:
         ValueError: if the mask does not broadcast to the image.
     """
     if mask is None:
         return None, image.numel()
-    weights = _broadcast(mask, image)
-    return _to_sum_one(weights, tuple(range(1, image.ndim))), image.shape[0]
+    weights = _to_sum_one(broadcast(mask, image), tuple(range(1, image.ndim)))
+    share = covered(mask, image, expected)
+    return weights if share is None else weights * share.view(-1, *(1,) * (image.ndim - 1)), image.shape[0]
 
 
 def map_weights(mask: Tensor | None, image: Tensor) -> Tensor | None:
@@ -60,7 +62,30 @@ def map_weights(mask: Tensor | None, image: Tensor) -> Tensor | None:
     Raises:
         ValueError: if the mask does not broadcast to the image.
     """
-    return None if mask is None else _to_sum_one(_broadcast(mask, image).flatten(2), (2,))
+    return None if mask is None else _to_sum_one(broadcast(mask, image).flatten(2), (2,))
+
+
+def covered(mask: Tensor | None, image: Tensor, expected: Tensor | None) -> Tensor | None:
+    """Which share of the weight that is expected a mask has, ``(B,)`` from 0 to 1; None where nothing is expected.
+
+    The rest has left the mask, and a similarity counts it as fully dissimilar: else a displacement that moves a mask
+    out of sight would be the best of all.
+
+    Args:
+        mask: as in `mean_weights`.
+        image: ``(B, C, *S)``.
+        expected: ``(B,)`` sum of the weights of a channel; None for whatever the mask has.
+    """
+    if mask is None or expected is None:
+        return None
+    weight = broadcast(mask, image)[:, 0].flatten(1).sum(1)
+    return weight / torch.maximum(weight, torch.where(expected > 0, expected, 1).to(weight))
+
+
+def lacking(mask: Tensor | None, image: Tensor, expected: Tensor | None) -> Tensor | float:
+    """One less `covered`, a mean over the batch; 0 where nothing is expected."""
+    share = covered(mask, image, expected)
+    return 0.0 if share is None else 1 - share.mean()
 
 
 def _to_sum_one(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -68,7 +93,12 @@ def _to_sum_one(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
     return weights / torch.where(total > 0, total, 1)
 
 
-def _broadcast(mask: Tensor, image: Tensor) -> Tensor:
+def broadcast(mask: Tensor, image: Tensor) -> Tensor:
+    """A mask in type and shape of an image.
+
+    Raises:
+        ValueError: if it does not broadcast to the image.
+    """
     try:
         return mask.to(image.dtype).expand(image.shape)
     except RuntimeError:
@@ -78,10 +108,24 @@ def _broadcast(mask: Tensor, image: Tensor) -> Tensor:
         ) from None
 
 
-def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the mask's voxels of each sample, then over the batch; 0 for a sample whose mask is empty."""
-    weights, count = mean_weights(mask, values)
+def masked_mean(values: Tensor, mask: Tensor | None, expected: Tensor | None = None) -> Tensor:
+    """Mean over the mask's voxels of each sample, then over the batch; what is `lacking` counts 0, as an empty mask."""
+    weights, count = mean_weights(mask, values, expected)
     return values.mean() if weights is None else (values * weights).sum() / count
+
+
+def neighbours(mask: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The product of the weights of the voxels that a forward difference along each of `axes` in turn looks at.
+
+    Args:
+        mask: ``(B, 1, *S)``.
+        axes: of the array; one that stands twice is that of a second difference.
+    """
+    weights = mask
+    for axis in axes:
+        size = weights.shape[axis] - 1
+        weights = weights.narrow(axis, 1, size) * weights.narrow(axis, 0, size)
+    return weights
 
 
 def window_sides(window: tuple[int, ...] | int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,14 +2,17 @@
 
 from torch import Tensor
 
-from regbench.losses.checks import in_mm, real, voxel_spacing
+from regbench.losses.checks import in_mm, masked_mean, real, voxel_spacing
 
 
-def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+def displacement_l1(
+    displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tuple[float, ...] | None = None
+) -> Tensor:
     """Mean absolute displacement over voxels and components; voxels, or mm with `spacing`.
 
     Args:
         displacement: ``(B, d, *S)`` in voxels.
+        mask: ``(B, 1, *S)``: mean over its voxels, by its weights; over all without one.
         spacing: of each axis in mm.
 
     Returns:
@@ -18,14 +21,17 @@ def displacement_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
     """
-    return _scaled(displacement, spacing).abs().mean()
+    return masked_mean(_scaled(displacement, spacing).abs(), mask)
 
 
-def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+def displacement_l2(
+    displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tuple[float, ...] | None = None
+) -> Tensor:
     """Mean squared displacement over voxels and components; squared voxels, or mm^2 with `spacing`.
 
     Args:
         displacement: ``(B, d, *S)`` in voxels.
+        mask: ``(B, 1, *S)``: mean over its voxels, by its weights; over all without one.
         spacing: of each axis in mm.
 
     Returns:
@@ -34,7 +40,7 @@ def displacement_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | Non
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
     """
-    return _scaled(displacement, spacing).square().mean()
+    return masked_mean(_scaled(displacement, spacing).square(), mask)
 
 
 def _scaled(displacement: Tensor, spacing: tuple[float, ...] | None) -> Tensor:

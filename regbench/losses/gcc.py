@@ -5,14 +5,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, map_weights
+from regbench.losses.checks import covered, image_pair, map_weights
 from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
 # Voxels from which the kernels take an approximate mean.
 SAMPLE_VOXELS = 20_000
 
 
-def gcc(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None) -> Tensor:
+def gcc(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None, expected: Tensor | None = None) -> Tensor:
     """One minus the correlation coefficient of the two images; in [0, 2], 0 for a linear relation of positive slope.
 
     An image that is constant to within rounding has coefficient 0 and gradient 0.
@@ -20,7 +20,8 @@ def gcc(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None) -> Tenso
     Args:
         fixed: ``(B, C, *S)``, any intensity unit.
         moved: warped moving image, same shape.
-        mask: correlation over its voxels only.
+        mask: correlation over its voxels only, by weighted moments.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, 2.
 
     Returns:
         Scalar: mean over channels and batch (for a batch of one, the number of the usual ``1 - cross / sqrt(...)``,
@@ -31,7 +32,7 @@ def gcc(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None) -> Tenso
     """
     fixed, moved = image_pair(fixed, moved)
     weights = map_weights(mask, fixed)
-    formula = partial(_formula, weights)
+    formula = partial(_formula, weights, covered(mask, fixed, expected))
     if weights is not None:
         return formula(fixed, moved)
     return compiled_or_formula(_forward, _backward, formula, fixed, moved)
@@ -42,7 +43,7 @@ def _flat_level(centre: Tensor, eps: float) -> Tensor:
     return (16 * eps * centre) ** 2
 
 
-def _formula(weights: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
+def _formula(weights: Tensor | None, share: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
     """In float64: at an offset of 1000 the products of float32 would leave no digit."""
     eps = torch.finfo(fixed.dtype).eps
     f, m = fixed.flatten(2).double(), moved.flatten(2).double()
@@ -54,7 +55,10 @@ def _formula(weights: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
     ff, mm, fm = (w * a * a).sum(2), (w * b * b).sum(2), (w * a * b).sum(2)
     flat = (ff <= _flat_level(f_mean[..., 0], eps)) | (mm <= _flat_level(m_mean[..., 0], eps))
     root = torch.where(flat, 1, ff).sqrt() * torch.where(flat, 1, mm).sqrt()
-    return (1 - torch.where(flat, 0, fm / root).clamp(-1, 1).mean()).to(fixed.dtype)
+    coefficient = torch.where(flat, 0, fm / root).clamp(-1, 1)
+    if share is not None:
+        coefficient = share[:, None] * (coefficient + 1) - 1
+    return (1 - coefficient.mean()).to(fixed.dtype)
 
 
 def _forward(_: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:

@@ -7,17 +7,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regbench.losses.checks import at_least, in_mm, real, voxel_spacing
+from regbench.losses.checks import at_least, in_mm, masked_mean, neighbours, real, voxel_spacing
 from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
 
 
-def grad_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+def grad_l1(displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tuple[float, ...] | None = None) -> Tensor:
     """Mean over axes of the mean absolute forward difference; dimensionless.
 
     No padding: an axis of n voxels has n - 1 differences. The gradient is 0 where a difference is.
 
     Args:
         displacement: ``(B, d, *S)`` in voxels.
+        mask: ``(B, 1, *S)``: mean over the differences between its voxels, by the product of both weights.
         spacing: of each axis in mm: then the differences are of mm by mm, whatever the grid.
 
     Returns:
@@ -26,16 +27,17 @@ def grad_l1(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None
     Raises:
         ValueError: if there is not one component and one spacing for each axis, or an axis has a single voxel.
     """
-    return _mean_over_axes(displacement, spacing, 1)
+    return _mean_over_axes(displacement, mask, spacing, 1)
 
 
-def grad_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None) -> Tensor:
+def grad_l2(displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tuple[float, ...] | None = None) -> Tensor:
     """Mean over axes of the mean squared forward difference (diffusion); dimensionless.
 
     No padding: an axis of n voxels has n - 1 differences. The number of VoxelMorph's ``Grad('l2')``.
 
     Args:
         displacement: ``(B, d, *S)`` in voxels.
+        mask: ``(B, 1, *S)``: mean over the differences between its voxels, by the product of both weights.
         spacing: of each axis in mm: then the differences are of mm by mm, whatever the grid.
 
     Returns:
@@ -47,28 +49,31 @@ def grad_l2(displacement: Tensor, /, *, spacing: tuple[float, ...] | None = None
     Reference:
         Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538.
     """
-    return _mean_over_axes(displacement, spacing, 2)
+    return _mean_over_axes(displacement, mask, spacing, 2)
 
 
-def _mean_over_axes(displacement: Tensor, spacing: tuple[float, ...] | None, power: int) -> Tensor:
+def _mean_over_axes(displacement: Tensor, mask: Tensor | None, spacing: tuple[float, ...] | None, power: int) -> Tensor:
     steps = voxel_spacing(spacing, displacement)
     at_least(2, displacement)
     field = real(displacement)
+    if mask is not None:
+        return _formula(steps, power, mask, field)
     # A component's differences are of its own steps.
     weights = np.outer(np.array(steps) ** power, _factors(field, steps, power))
     return compiled_or_formula(
         *gradient_on_demand(partial(_value, weights, power == 2), partial(_gradient, weights, power == 2)),
-        partial(_formula, steps, power),
+        partial(_formula, steps, power, None),
         field,
     )
 
 
-def _formula(steps: tuple[float, ...], power: int, field: Tensor) -> Tensor:
+def _formula(steps: tuple[float, ...], power: int, mask: Tensor | None, field: Tensor) -> Tensor:
     components = in_mm(field, steps)
     means = []
     for axis, step in enumerate(steps):
         slope = components.diff(dim=2 + axis) / step
-        means.append((slope.abs() if power == 1 else slope.square()).mean())
+        values = slope.abs() if power == 1 else slope.square()
+        means.append(masked_mean(values, None if mask is None else neighbours(mask, (2 + axis,))))
     return torch.stack(means).mean()
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.checks import Mean, image_pair, mean_weights, window_sides
+from regbench.losses.checks import Mean, broadcast, image_pair, lacking, mean_weights, window_sides
 from regbench.losses.windows import FLAT, window_padding, window_sum
 from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
@@ -31,6 +31,7 @@ def lcc(
     /,
     *,
     mask: Tensor | None = None,
+    expected: Tensor | None = None,
     window: tuple[int, ...] | int = 9,
     eps: float = 1e-5,
     border: Literal["valid", "zero"] = "valid",
@@ -46,7 +47,10 @@ def lcc(
         fixed: ``(B, C, *S)``, scaled to order one: `eps` is absolute, so an image scaled to 0..0.01 correlates with
             nothing.
         moved: warped moving image, same shape.
-        mask: mean over its voxels only; the windows around them are whole.
+        mask: mean over its voxels only, by its weights; in the sums of a window each voxel counts by its weight too, so
+            that a voxel of weight 0 changes nothing.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar (1, or 2 where
+            `signed`).
         window: side of the window in voxels, odd; one number or one for each axis.
         eps: added to the product of the two sums of squares, fourth power of the intensity.
         border: ``valid`` takes the window's voxels that lie in the image; ``zero`` pads with zeros, which correlate
@@ -68,21 +72,23 @@ def lcc(
     sides = window_sides(window, tuple(fixed.shape[2:]))
     if not eps > 0:
         raise ValueError(f"eps must be positive, but got {eps}. Give a small one: 1e-5 for intensities of order one.")
-    mean = mean_weights(mask, fixed)
     thick, rows, columns = (1, 1, 1)[len(sides) :] + sides
     options = Options((thick, rows, columns), eps, border == "zero", signed, denominator == "clamp")
+    if mask is not None:
+        return _masked(broadcast(mask, fixed), mean_weights(mask, fixed, expected), options, fixed, moved) + (
+            lacking(mask, fixed, expected) if signed else 0.0
+        )
     return compiled_or_formula(
-        partial(_forward, mean, options),
-        partial(_backward, (-1 if signed else -2) / mean[1]),
-        partial(_formula, mean, options),
+        partial(_forward, options),
+        partial(_backward, (-1 if signed else -2) / fixed.numel()),
+        partial(_formula, options),
         fixed,
         moved,
     )
 
 
-def _formula(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
+def _formula(options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
     """In float64: a variance is the small difference of two large sums, of which float32 would leave no digit."""
-    weights, count = mean
     sides = options.sides[3 - (fixed.ndim - 2) :]
     images, padding = torch.stack([fixed, moved]).double(), window_padding(sides)
     centre = images.detach().mean(tuple(range(3, images.ndim)), keepdim=True)
@@ -93,7 +99,34 @@ def _formula(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tens
         number = window_sum(F.pad(torch.ones_like(images[0, :1, :1]), padding), sides)
         images = F.pad(images - centre, padding)
     f, m = images
-    f_sum, m_sum, f_power, m_power, product = window_sum(torch.stack([f, m, f * f, m * m, f * m]), sides)
+    sums = window_sum(torch.stack([f, m, f * f, m * m, f * m]), sides)
+    # Rounding may carry a perfect match a hair beyond 1.
+    return (1 - _correlations(options, number, sums).sum() / fixed.numel()).clamp_min(0).to(fixed.dtype)
+
+
+def _masked(weights: Tensor, mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tensor:
+    """As `_formula`, with each voxel of a window counted by its weight, ``(B, C, *S)``."""
+    sides, count = options.sides[3 - (fixed.ndim - 2) :], mean[1]
+    images, padding = torch.stack([fixed, moved]).double(), window_padding(sides)
+    inner = weights.double()
+    axes, total = tuple(range(2, fixed.ndim)), inner.detach().sum(tuple(range(2, fixed.ndim)), keepdim=True)
+    centre = (images.detach() * inner.detach()).sum(tuple(axis + 1 for axis in axes), keepdim=True)
+    centre = centre / torch.where(total > 0, total, 1)
+    if options.zero_border:  # the zeros beyond a border belong to the mask where the border does
+        w, images = F.pad(inner, padding, mode="replicate"), F.pad(images, padding) - centre
+    else:
+        w, images = F.pad(inner, padding), F.pad(images - centre, padding)
+    f, m = torch.where(w > 0, images, 0)
+    wf, wm = w * f, w * m
+    number, *sums = window_sum(torch.stack([w, wf, wm, wf * f, wm * m, wf * m]), sides)
+    local = _correlations(options, torch.where(number > 0, number, 1), torch.stack(sums))
+    assert mean[0] is not None  # of a mask
+    return (1 - (local * mean[0]).sum() / count).clamp_min(0).to(fixed.dtype)
+
+
+def _correlations(options: Options, number: Tensor | int, sums: Tensor) -> Tensor:
+    """Local correlations ``(B, C, *S)`` from window sums of I, J, I^2, J^2 and I J, ``(5, B, C, *S)``."""
+    f_sum, m_sum, f_power, m_power, product = sums
     covariance = product - f_sum * m_sum / number
     f_var, m_var = f_power - f_sum * f_sum / number, m_power - m_sum * m_sum / number
     flat = (f_var <= FLAT * f_power) | (m_var <= FLAT * m_power)
@@ -102,19 +135,15 @@ def _formula(mean: Mean, options: Options, fixed: Tensor, moved: Tensor) -> Tens
     else:
         scale = f_var * m_var + options.eps
     scale = torch.where(flat, 1, scale)
-    local = torch.where(flat, 0, covariance / scale.sqrt() if options.signed else covariance * covariance / scale)
-    total = local.sum() if weights is None else (local * weights).sum()
-    # Rounding may carry a perfect match a hair beyond 1.
-    return (1 - total / count).clamp_min(0).to(fixed.dtype)
+    return torch.where(flat, 0, covariance / scale.sqrt() if options.signed else covariance * covariance / scale)
 
 
-def _forward(mean: Mean, options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
+def _forward(options: Options, wanted: Wanted, fixed: Tensor, moved: Tensor) -> tuple[Tensor, Gradients]:
     """The value, and the gradients of the sum of the correlations, by compiled loops."""
     from regbench.losses import lcc_loops  # noqa: PLC0415 - starts Numba
 
-    weights, count = mean
-    total, gradients = lcc_loops.value_and_gradients(fixed, moved, weights, wanted, **asdict(options))
-    return (1 - total / count).clamp_min(0).to(fixed.dtype), gradients
+    total, gradients = lcc_loops.value_and_gradients(fixed, moved, wanted, **asdict(options))
+    return (1 - total / fixed.numel()).clamp_min(0).to(fixed.dtype), gradients
 
 
 def _backward(scale: float, upstream: Tensor, gradients: Gradients, _: Wanted, *__: Tensor) -> Gradients:

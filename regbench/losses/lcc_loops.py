@@ -37,7 +37,6 @@ f64 = np.float64
 def value_and_gradients(
     fixed: Tensor,
     moved: Tensor,
-    weights: Tensor | None,
     wanted: tuple[bool, ...],
     sides: tuple[int, int, int],
     *,
@@ -46,12 +45,11 @@ def value_and_gradients(
     signed: bool,
     clamp: bool,
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """Sum of the (weighted) local correlations in float64, and its gradients (half of them where squared).
+    """Sum of the local correlations in float64, and its gradients (half of them where squared).
 
     Args:
         fixed: ``(B, C, *S)`` float32.
         moved: ``(B, C, *S)`` float32.
-        weights: ``(B, C, *S)`` float32, or None: 1 each.
         wanted: whether the fixed and the moved image need a gradient.
         sides: of the window, along the axes of a volume.
         eps: of the denominator.
@@ -72,7 +70,6 @@ def value_and_gradients(
         for numbers in (means, [_REST * prod(sides) * x**2 for x in largest])
     )
     nothing = np.zeros((1, 1, 1, 1), np.float32)
-    mass = nothing if weights is None else weights.expand(fixed.shape).contiguous().numpy().reshape(shape)
     gradients = tuple(torch.empty(fixed.shape, dtype=fixed.dtype) if want else None for want in wanted)
     targets = tuple(nothing if gradient is None else gradient.numpy().reshape(shape) for gradient in gradients)
     totals = np.zeros(prod(planes))
@@ -91,8 +88,8 @@ def value_and_gradients(
         )
 
     in_parts(
-        _lcc, totals.size, volumes[0].size, scratch, volumes, centres, rests, mass, targets, totals, tuple(sides),
-        (*counts, 1 / counts[2]), options, (zero_border, signed, weights is not None, *wanted),
+        _lcc, totals.size, volumes[0].size, scratch, volumes, centres, rests, targets, totals, tuple(sides),
+        (*counts, 1 / counts[2]), options, (zero_border, signed, *wanted),
     )  # fmt: skip
     return torch.tensor(totals.sum()), gradients
 
@@ -278,13 +275,6 @@ def _correlate(i_sum, j_sum, i_power, j_power, cross, inverse, i_rest, j_rest, o
 
 
 @jit
-def _times(values, out):
-    """Both ``(n,)``."""
-    for x in range(len(out)):
-        out[x] *= values[x]
-
-
-@jit
 def _factors(ratio, square, own_var, other_var, own_sum, other_sum, inverse, pull, rest):
     """The factor b of the image itself, to `pull`, and the term of the means, to `rest`; all ``(Z,)``."""
     for x in range(len(pull)):
@@ -347,7 +337,7 @@ def _slide_plane(images, centres, n, newest, oldest, sides, blank, planes):
 
 
 @jit
-def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, mass, sides, counts, options, flags):
+def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, sides, counts, options, flags):
     """Sum of the correlations of plane `z`; its factors enter the sums over planes, and those in `slot` leave.
 
     Args:
@@ -358,14 +348,13 @@ def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, m
         fresh: ``(Q * P,)``, a row of factors.
         centres: of each image, ``(M, A)``.
         rests: of each image, ``(M, A)``.
-        mass: ``(M, A, Y, Z)``, weights of the mean; looked at if `weighted`.
         sides: of the window.
         counts: voxels of the window inside the image along each axis, ``(A,)``, ``(Y,)``, ``(Z,)``, and one over the
             last.
         options: as in `_correlate`.
-        flags: zero_border, signed, weighted, and whether each gradient is wanted.
+        flags: zero_border, signed, and whether each gradient is wanted.
     """
-    zero_border, signed, weighted, f_wanted, m_wanted = flags
+    zero_border, signed, f_wanted, m_wanted = flags
     rows, columns, reach = len(counts[1]), len(counts[2]), sides[2] // 2
     pitch, total = columns + 2 * reach, 0.0
     over_rows, sums, spare = planes[rows], planes[rows + 1], planes[rows + 2 : rows + 4]
@@ -394,9 +383,6 @@ def _correlate_plane(n, z, planes, factor_planes, slot, fresh, centres, rests, m
             _multiple(counts[3], 1 / count, inverse)
         f_rest, m_rest = rests[0][n, z], rests[1][n, z]
         _correlate(f_sum, m_sum, f_var, m_var, cross, inverse, f_rest, m_rest, options, signed, ratio, square)
-        if weighted:
-            for values in (cross, ratio, square):
-                _times(mass[n, z, y], values)
         total += _total(cross)
         if not (f_wanted or m_wanted):
             continue
@@ -428,7 +414,7 @@ def _write_plane(n, z, planes, factor_planes, images, centres, gradients, sides,
         _along_row(over_rows, sides[2], spare, sums)
         at = pitch
         for k in range(2):
-            if flags[3 + k]:
+            if flags[2 + k]:
                 pull, rest = sums[at : at + columns], sums[at + pitch : at + pitch + columns]
                 c, d = f64(centres[k][n, z]), f64(centres[1 - k][n, z])
                 _write(
@@ -439,8 +425,8 @@ def _write_plane(n, z, planes, factor_planes, images, centres, gradients, sides,
 
 @jit
 def _lcc(
-    start, stop, planes, factor_planes, ring, lines, blank, images, centres, rests, mass, gradients, totals, sides,
-    counts, options, flags,
+    start, stop, planes, factor_planes, ring, lines, blank, images, centres, rests, gradients, totals, sides, counts,
+    options, flags,
 ):  # fmt: skip
     """Planes `start` .. `stop` of all volumes, ``M * A``: their correlations to `totals`, and the gradients on them.
 
@@ -448,13 +434,12 @@ def _lcc(
         planes, factor_planes, ring, lines, blank: arrays of this thread, see above.
         images: fixed and moved, ``(M, A, Y, Z)`` float32.
         centres, rests: of each image, ``(M, A)``.
-        mass: ``(M, A, Y, Z)``.
         gradients: to each image, ``(M, A, Y, Z)`` float32; ``(1, 1, 1, 1)`` where none is wanted.
         totals: ``(M * A,)``.
         sides, counts, options, flags: as in `_correlate_plane`.
     """
     depth, reach = images[0].shape[1], sides[0] // 2
-    some = flags[3] or flags[4]
+    some = flags[2] or flags[3]
     for n in range(start // depth, (stop - 1) // depth + 1):
         first, last = max(start - n * depth, 0), min(stop - n * depth, depth)
         # The gradient of a plane needs the correlations of all planes that its windows reach.
@@ -469,7 +454,7 @@ def _lcc(
             slot = ring[z % sides[0]]
             if z < depth:
                 total = _correlate_plane(
-                    n, z, planes, factor_planes, slot, lines[0], centres, rests, mass, sides, counts, options, flags
+                    n, z, planes, factor_planes, slot, lines[0], centres, rests, sides, counts, options, flags
                 )
                 if first <= z < last:
                     totals[n * depth + z] = total

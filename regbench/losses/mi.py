@@ -7,7 +7,7 @@ from math import ceil, log, sqrt
 import torch
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, map_weights
+from regbench.losses.checks import covered, image_pair, map_weights
 from regbench.losses.mi_histogram import Settings, joint, ranges
 from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
 
@@ -24,6 +24,7 @@ def mi(
     /,
     *,
     mask: Tensor | None = None,
+    expected: Tensor | None = None,
     bins: int = 32,
     sigma: float = 0.5,
     intensity_range: tuple[float, float] | None = None,
@@ -36,7 +37,8 @@ def mi(
     Args:
         fixed: ``(B, C, *S)``, any intensity unit.
         moved: warped moving image, same shape.
-        mask: histogram over its voxels only.
+        mask: histogram over its voxels only, by their weights; so is the range of the intensities.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, 0.
         bins: number of bins of each image, their centres evenly from the lower to the upper end of the range.
         sigma: of the window, in bins; at least 0.05.
         intensity_range: lower and upper end; intensities beyond count as the end. None takes each image's own minimum
@@ -53,7 +55,8 @@ def mi(
     Reference:
         Wells et al. 1996, doi:10.1016/S1361-8415(01)80004-9.
     """
-    return _from_histogram(partial(_mutual, smooth), Settings(bins, sigma, intensity_range), mask, fixed, moved)
+    score = partial(_mutual, smooth)
+    return _from_histogram(score, Settings(bins, sigma, intensity_range), 0, (mask, expected), (fixed, moved))
 
 
 def nmi(
@@ -62,6 +65,7 @@ def nmi(
     /,
     *,
     mask: Tensor | None = None,
+    expected: Tensor | None = None,
     bins: int = 32,
     sigma: float = 0.5,
     intensity_range: tuple[float, float] | None = None,
@@ -73,7 +77,8 @@ def nmi(
     Args:
         fixed: ``(B, C, *S)``, any intensity unit.
         moved: warped moving image, same shape.
-        mask: histogram over its voxels only.
+        mask: histogram over its voxels only, by their weights; so is the range of the intensities.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, 1.
         bins: number of bins of each image.
         sigma: of the Parzen window, in bins; at least 0.05.
         intensity_range: as in `mi`.
@@ -87,7 +92,7 @@ def nmi(
     Reference:
         Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0.
     """
-    return _from_histogram(_normalised, Settings(bins, sigma, intensity_range), mask, fixed, moved)
+    return _from_histogram(_normalised, Settings(bins, sigma, intensity_range), 1, (mask, expected), (fixed, moved))
 
 
 def _mutual(smooth: float, joint: Tensor) -> Tensor:
@@ -109,15 +114,23 @@ def _plogp(p: Tensor) -> Tensor:
     return torch.where(empty, 0, p * torch.where(empty, 1, p).log()).sum((-1, -2))
 
 
-def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
+def _from_histogram(
+    score: Score, settings: Settings, worst: float, masked: tuple[Tensor | None, Tensor | None],
+    images: tuple[Tensor, Tensor],
+) -> Tensor:  # fmt: skip
+    """The mean of a score ``(B, C)`` of joint histograms, whose value is `worst` where images share nothing."""
     bins, sigma, ends = settings
-    fixed, moved = image_pair(fixed, moved)
+    fixed, moved = image_pair(*images)
     if not 2 <= bins <= MOST_BINS or not sigma >= NARROWEST or (ends is not None and not ends[0] < ends[1]):
         raise ValueError(
             f"bins must be from 2 to {MOST_BINS}, sigma at least {NARROWEST} and intensity_range a lower and a higher "
             f"number, but got {bins}, {sigma} and {ends}."
         )
-    weights = map_weights(mask, fixed)
+    mask, expected = masked
+    weights, share = map_weights(mask, fixed), covered(mask, fixed, expected)
+    if share is not None or (weights is not None and weights.requires_grad):
+        # The loops know no gradient to a weight.
+        return _formula(partial(_of_share, score, worst, share), weights, settings, fixed, moved)
     return compiled_or_formula(
         partial(_forward, score, weights, settings),
         partial(_backward, weights, settings),
@@ -125,6 +138,11 @@ def _from_histogram(score: Score, settings: Settings, mask: Tensor | None, fixed
         fixed,
         moved,
     )
+
+
+def _of_share(score: Score, worst: float, share: Tensor | None, joint: Tensor) -> Tensor:
+    value = score(joint)
+    return value if share is None else worst + share[:, None] * (value - worst)
 
 
 def _formula(score: Score, weights: Tensor | None, settings: Settings, fixed: Tensor, moved: Tensor) -> Tensor:
@@ -166,7 +184,7 @@ def _by_map(
     """Images and weights ``(N, n)``, N = B x C, and the `ranges` ``(N, 2, 3)``."""
     lines = [image.flatten(2).flatten(0, 1).contiguous() for image in (fixed, moved)]
     masses = None if weights is None else weights.flatten(0, 1)
-    return lines, masses, ranges(settings, fixed, moved).flatten(0, 1)
+    return lines, masses, ranges(settings, weights, fixed, moved).flatten(0, 1)
 
 
 def _reach(settings: Settings) -> int:

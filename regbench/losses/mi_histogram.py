@@ -19,13 +19,14 @@ class Settings(NamedTuple):
     ends: tuple[float, float] | None
 
 
-def ranges(settings: Settings, fixed: Tensor, moved: Tensor) -> Tensor:
+def ranges(settings: Settings, weights: Tensor | None, fixed: Tensor, moved: Tensor) -> Tensor:
     """Lower end, upper end and bins per unit of intensity (0 for a constant image) of each map of each image.
 
     In float64: in float32 the bins per unit would move a voxel by 1e-6 bins, and the value by as much.
 
     Args:
         settings: what the ends are, and how many bins lie between them.
+        weights: ``(B, C, N)``: an image's own range is that of its voxels with a weight; None: of all.
         fixed: ``(B, C, *S)``.
         moved: same shape.
 
@@ -35,13 +36,23 @@ def ranges(settings: Settings, fixed: Tensor, moved: Tensor) -> Tensor:
     rows = []
     for image in (fixed.detach().flatten(2), moved.detach().flatten(2)):
         if settings.ends is None:
-            low, high = image.amin(2).double(), image.amax(2).double()
+            low, high = (end.double() for end in _ends(image, weights))
         else:  # rounded as the intensities are, of which one at the end is not beyond it
             low, high = (torch.full_like(image[..., 0], end).double() for end in settings.ends)
         extent = high - low
         per_unit = torch.where(extent > 0, (settings.bins - 1) / torch.where(extent > 0, extent, 1), 0)
         rows.append(torch.stack([low, high, per_unit], -1))
     return torch.stack(rows, 2)
+
+
+def _ends(image: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The least and the largest intensity ``(B, C)`` of the voxels with a weight; 0 and 0 where none has."""
+    if weights is None:
+        return image.amin(2), image.amax(2)
+    inside = weights > 0
+    some = inside.any(2)
+    low, high = torch.where(inside, image, torch.inf).amin(2), torch.where(inside, image, -torch.inf).amax(2)
+    return torch.where(some, low, 0), torch.where(some, high, 0)
 
 
 def joint(weights: Tensor | None, settings: Settings, fixed: Tensor, moved: Tensor) -> Tensor:
@@ -56,7 +67,7 @@ def joint(weights: Tensor | None, settings: Settings, fixed: Tensor, moved: Tens
     Returns:
         ``(B, C, bins, bins)`` float64.
     """
-    images, ends = (fixed.flatten(2), moved.flatten(2)), ranges(settings, fixed, moved)
+    images, ends = (fixed.flatten(2), moved.flatten(2)), ranges(settings, weights, fixed, moved)
     voxels = images[0].shape[2]
     step = max(VOXELS_AT_ONCE // images[0].shape[:2].numel(), 1)
     if voxels <= step:

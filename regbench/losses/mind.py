@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, masked_mean
+from regbench.losses.checks import broadcast, image_pair, lacking, masked_mean
 from regbench.losses.windows import box_sum, window_counts
 
 
@@ -16,6 +16,7 @@ def mind(
     /,
     *,
     mask: Tensor | None = None,
+    expected: Tensor | None = None,
     radius: int = 2,
     dilation: int = 2,
 ) -> Tensor:
@@ -30,7 +31,9 @@ def mind(
     Args:
         fixed: ``(B, C, *S)``, any intensity unit; 2D or 3D.
         moved: warped moving image, same shape.
-        mask: mean over its voxels only.
+        mask: mean over its voxels only, by its weights; a voxel of weight 0 has no part in a patch either, and a pair
+            of patches that have no voxels in common is left out.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, 1.
         radius: of the patch, a box of ``2 * radius + 1`` voxels; at the border, its voxels inside the image.
         dilation: distance of the compared neighbours from the voxel, in voxels; the image is repeated beyond its edge.
 
@@ -50,8 +53,13 @@ def mind(
             f"images must be 2D or 3D with {reach} voxels along each axis (2 (radius + dilation) + 1), "
             f"but got {tuple(fixed.shape)} with radius {radius} and dilation {dilation}."
         )
-    squares = (_descriptors(fixed, radius, dilation) - _descriptors(moved, radius, dilation)).square()
-    return masked_mean(squares.mean(0), mask)
+    if mask is None:
+        squares = (_descriptors(fixed, radius, dilation) - _descriptors(moved, radius, dilation)).square()
+        return squares.mean(0).mean()
+    inside = (broadcast(mask, fixed) > 0).to(fixed.dtype)
+    (f, known), (m, _) = (_descriptors_within(image, inside, radius, dilation) for image in (fixed, moved))
+    local = torch.where(known, (f - m).square(), 0).sum(0) / known.sum(0).clamp_min(1)
+    return masked_mean(local, mask, expected) + lacking(mask, fixed, expected)
 
 
 def _descriptors(image: Tensor, radius: int, dilation: int) -> Tensor:
@@ -60,9 +68,39 @@ def _descriptors(image: Tensor, radius: int, dilation: int) -> Tensor:
     distances = distances - distances.amin(0)
     mean = distances.mean(0)
     typical = mean.detach().mean(tuple(range(2, image.ndim)), keepdim=True)
+    return _similar(distances, mean, typical)
+
+
+def _similar(distances: Tensor, mean: Tensor, typical: Tensor) -> Tensor:
     # Where the image is constant, all distances are 0 and so are the bounds: any scale will do.
     scale = torch.minimum(torch.maximum(mean, 0.001 * typical), 1000 * typical)
     return torch.exp(-distances / torch.where(scale > 0, scale, 1))
+
+
+def _descriptors_within(image: Tensor, inside: Tensor, radius: int, dilation: int) -> tuple[Tensor, Tensor]:
+    """As `_descriptors`, from the voxels that are `inside` (1 or 0); and which of them are known, the others are 0."""
+    pairs = _pairs(image.ndim - 2, dilation)
+    sums, counts = (torch.stack(parts) for parts in zip(
+        *(_patch_within(image, inside, one, two, radius) for one, two in pairs), strict=True
+    ))  # fmt: skip
+    known = counts > 0
+    distances = torch.where(known, sums / counts.clamp_min(1), torch.inf)
+    least = distances.amin(0)
+    distances = torch.where(known, distances - torch.where(known.any(0), least, 0), 0)
+    mean = distances.sum(0) / known.sum(0).clamp_min(1)
+    dims = tuple(range(2, image.ndim))
+    typical = (mean.detach() * inside).sum(dims, keepdim=True) / inside.sum(dims, keepdim=True).clamp_min(1)
+    return _similar(distances, mean, typical), known
+
+
+def _patch_within(
+    image: Tensor, inside: Tensor, one: tuple[int, ...], two: tuple[int, ...], radius: int
+) -> tuple[Tensor, Tensor]:
+    """Summed squared differences of the patches at two offsets, where both are inside, and how many there are."""
+    both = _shifted(inside, one) * _shifted(inside, two)
+    square = (_shifted(image, one) - _shifted(image, two)).square()
+    sides = (2 * radius + 1,) * len(one)
+    return box_sum(torch.where(both > 0, square, 0), sides), box_sum(both, sides)
 
 
 def _pairs(dims: int, dilation: int) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:

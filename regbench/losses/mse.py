@@ -2,16 +2,27 @@
 
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, masked_mean
+from regbench.losses.checks import image_pair, lacking, masked_mean
 
 
-def mse(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None) -> Tensor:
+def mse(
+    fixed: Tensor,
+    moved: Tensor,
+    /,
+    *,
+    mask: Tensor | None = None,
+    expected: Tensor | None = None,
+    unmatched: float = 1.0,
+) -> Tensor:
     """Mean squared difference of intensities; 0 or more, in squared intensity.
 
     Args:
         fixed: ``(B, C, *S)``.
         moved: warped moving image, same shape.
-        mask: mean over its voxels only.
+        mask: mean over its voxels only, by its weights.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, `unmatched`.
+        unmatched: squared intensity that a voxel counts whose partner has left the moving mask; by default the largest
+            that images scaled to [0, 1] can have.
 
     Returns:
         Scalar.
@@ -21,4 +32,4 @@ def mse(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None) -> Tenso
     """
     fixed, moved = image_pair(fixed, moved)
     difference = fixed - moved
-    return masked_mean(difference * difference, mask)
+    return masked_mean(difference * difference, mask, expected) + unmatched * lacking(mask, fixed, expected)

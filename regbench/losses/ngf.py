@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, masked_mean
+from regbench.losses.checks import broadcast, image_pair, masked_mean
 
 
 def ngf(
@@ -12,6 +12,7 @@ def ngf(
     /,
     *,
     mask: Tensor | None = None,
+    expected: Tensor | None = None,
     edge: float = 0.01,
     spacing: tuple[float, ...] | None = None,
 ) -> Tensor:
@@ -24,7 +25,9 @@ def ngf(
     Args:
         fixed: ``(B, C, *S)``; scaled to order one, as `edge` is absolute.
         moved: warped moving image, same shape.
-        mask: mean over its voxels only.
+        mask: mean over its voxels only, by its weights; a voxel of weight 0 has no part in a gradient either: at the
+            edge of the mask differences are one-sided, as at the border of the image.
+        expected: ``(B,)`` weight that the mask should have; what it lacks counts as fully dissimilar, 1.
         edge: length of a gradient that is half noise, intensity per voxel (per mm with `spacing`).
         spacing: of each axis in mm.
 
@@ -46,13 +49,27 @@ def ngf(
             f"every axis must have two voxels, edge be positive and spacing {dims} positive numbers, "
             f"but got {tuple(fixed.shape)}, {edge} and {spacing}."
         )
-    f = _gradients(fixed, steps)
-    m = _gradients(moved, steps)
+    inside = None if mask is None else broadcast(mask, fixed) > 0
+    f = _gradients(fixed, steps, inside)
+    m = _gradients(moved, steps, inside)
     product = sum((a * b for a, b in zip(f, m, strict=True)), torch.zeros_like(fixed))
     f_length = sum((a * a for a in f), torch.full_like(fixed, edge**2))
     m_length = sum((b * b for b in m), torch.full_like(fixed, edge**2))
-    return 1 - masked_mean((product / f_length) * (product / m_length), mask)
+    return 1 - masked_mean((product / f_length) * (product / m_length), mask, expected)
 
 
-def _gradients(image: Tensor, steps: tuple[float, ...]) -> list[Tensor]:
-    return [torch.gradient(image, spacing=step, dim=2 + axis)[0] for axis, step in enumerate(steps)]
+def _gradients(image: Tensor, steps: tuple[float, ...], inside: Tensor | None) -> list[Tensor]:
+    if inside is None:
+        return [torch.gradient(image, spacing=step, dim=2 + axis)[0] for axis, step in enumerate(steps)]
+    return [_within(image, 2 + axis, inside) / step for axis, step in enumerate(steps)]
+
+
+def _within(image: Tensor, axis: int, inside: Tensor) -> Tensor:
+    """The mean of the differences to the neighbours along an axis that are inside; 0 where none is."""
+    size = image.shape[axis]
+    both = inside.narrow(axis, 1, size - 1) & inside.narrow(axis, 0, size - 1)
+    none = torch.zeros_like(image.narrow(axis, 0, 1))
+    step = torch.where(both, image.diff(dim=axis), 0)
+    count = both.to(image.dtype)
+    sums, counts = (torch.cat([x, none], axis) + torch.cat([none, x], axis) for x in (step, count))
+    return sums / counts.clamp_min(1)

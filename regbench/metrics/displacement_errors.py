@@ -78,19 +78,24 @@ def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *
     return total / count if count and np.isfinite(total) else float("nan")
 
 
-def displacement_mm(displacement: Any, spacing: Sequence[float]) -> float:
+def displacement_mm(displacement: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
     """Mean length of a displacement over the whole box.
 
     Args:
         displacement: ``(d, *S)`` in voxels.
         spacing: mm per voxel along each axis.
+        mask: ``(*S)`` booleans; the mean is over the whole box without it.
 
     Returns:
-        mm; NaN for a displacement that is not finite.
+        mm; NaN for a displacement that is not finite or an empty mask.
     """
     field = displacement_array(displacement, voxels=1)
-    total = sum(float(_length_mm(field[:, row].astype(np.float64), spacing).sum()) for row in range(field.shape[1]))
-    return total / field[0].size if np.isfinite(total) else float("nan")
+    inside = mask_array(mask, field.shape[1:])
+    total, count = 0.0, field[0].size if inside is None else int(inside.sum())
+    for row in range(field.shape[1]):
+        length = _length_mm(field[:, row].astype(np.float64), spacing)
+        total += float((length if inside is None else length[inside[row]]).sum())
+    return total / count if count and np.isfinite(total) else float("nan")
 
 
 def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float], *, mask: Any = None) -> float:

@@ -102,32 +102,33 @@ def sdlogj_l2r(displacement: Any) -> float:
     return _sdlogj_l2r(central_determinant(field)) if _finite(field) else float("nan")
 
 
-def folding_metrics(displacement: Any, foreground: Any = None) -> dict[str, float]:
+def folding_metrics(displacement: Any, foreground: Any = None, mask: Any = None) -> dict[str, float]:
     """Every metric of this module and the digital ones, each determinant computed once.
 
     Args:
         displacement: ``(d, *S)`` in voxels.
         foreground: ``(*S)`` booleans for `fold_foreground_percent`, which is left out without it.
+        mask: ``(*S)`` booleans: all count inside it alone, but `sdlogj_l2r`, whose box is Learn2Reg's own.
 
     Returns:
         Metric name to value; NaN for what needs more voxels along an axis than there are.
     """
     field = displacement_array(displacement, voxels=1)
-    inside = mask_array(foreground, field.shape[1:])
+    inside, counted = (mask_array(where, field.shape[1:]) for where in (foreground, mask))
     names = (*OF_A_FIELD, *(() if inside is None else (OF_THE_FOREGROUND,)))
     scores = dict.fromkeys(names, float("nan"))
     thinnest = min(field.shape[1:])
     if thinnest < 2 or not _finite(field):
         return scores
     central = central_determinant(field)
-    scores["fold_central_percent"] = _folded_percent(central, None)
-    scores["fold_forward_percent"] = fold_forward_percent(field)
-    scores["fold_backward_percent"] = fold_backward_percent(field)
-    scores["sdlogj"] = _sdlogj(central, None)
+    scores["fold_central_percent"] = _folded_percent(central, counted)
+    scores["fold_forward_percent"] = fold_forward_percent(field, counted)
+    scores["fold_backward_percent"] = fold_backward_percent(field, counted)
+    scores["sdlogj"] = _sdlogj(central, counted)
     if inside is not None:
-        scores[OF_THE_FOREGROUND] = _folded_percent(central, inside)
+        scores[OF_THE_FOREGROUND] = _folded_percent(central, inside if counted is None else inside & counted)
     if thinnest >= 3:
-        scores["ndv_percent"], scores["nd_points_percent"] = digital_percent(field)
+        scores["ndv_percent"], scores["nd_points_percent"] = digital_percent(field, counted)
     if thinnest >= 5:
         scores["sdlogj_l2r"] = _sdlogj_l2r(central)
     return scores

@@ -22,10 +22,10 @@ def affine(dims: int, /, *, channels: tuple[int, ...] = (16, 32, 32, 32)) -> nn.
         of half the image's mean side, so that both parts are of one size. Any image size.
 
     Raises:
-        ValueError: if there are no channels.
+        ValueError: if a level has no channels, or there is no level.
     """
-    if not channels:
-        raise ValueError("channels must have at least one entry, but got none")
+    if not channels or min(channels) < 1:
+        raise ValueError(f"channels must have entries, each at least 1, but got {list(channels)}")
     return Affine(dims, channels)
 
 

@@ -1,16 +1,17 @@
 """No network: the displacement of each pair is optimised directly, coarse to fine, with the objective itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from regbench.losses.masks import Masks, shrunk
+from regbench.losses.objective import Objective
 from regbench.models.adam import Adam
 from regbench.spatial.displacement import integrate, resize_displacement
+from regbench.study.config import MaskUse
 
-Objective = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
+NO_MASKS = Masks()
 SMALLEST = 16  # voxels: a level whose smallest side would be shorter is left out; a loss's window must fit
 
 
@@ -18,7 +19,7 @@ def instance(
     dims: int,
     /,
     *,
-    objective: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]],
+    objective: Objective,
     shrink: tuple[int, ...] = (4, 2, 1),
     steps: tuple[int, ...] = (60, 60, 40),
     learning_rate: float = 0.3,
@@ -63,27 +64,35 @@ class Instance(nn.Module):
         self.rate, self.grid, self.squarings = settings
         self.register_buffer("place", torch.empty(0), persistent=False)  # so that `.to(device)` moves something
 
-    def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
-        """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``."""
+    @property
+    def mask_use(self) -> MaskUse:
+        """Which masks of a pair `forward` must be given."""
+        return self.objective.rule.use
+
+    def forward(self, fixed: Tensor, moving: Tensor, masks: Masks = NO_MASKS) -> Tensor:
+        """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``, and the masks that count."""
         field: Tensor | None = None
         finest = min(shrink for shrink, _ in self.levels)
         for shrink, steps in self.levels:
             if shrink != finest and min(fixed.shape[2:]) // shrink < SMALLEST:
                 continue
-            images = [POOL[self.dims](image, shrink) if shrink > 1 else image for image in (fixed, moving)]
-            coarse = [max(-(-n // self.grid), 2) for n in images[0].shape[2:]]
+            (coarse_fixed, fixed_mask), (coarse_moving, moving_mask) = (
+                shrunk(image, mask, shrink) for image, mask in zip((fixed, moving), masks, strict=True)
+            )
+            coarse = [max(-(-n // self.grid), 2) for n in coarse_fixed.shape[2:]]
             if field is None:
                 field = fixed.new_zeros((len(fixed), self.dims, *coarse))
-            field = self._level(images[0], images[1], resize_displacement(field, coarse), steps)
+            start, inside = resize_displacement(field, coarse), Masks(fixed_mask, moving_mask)
+            field = self._level(coarse_fixed, coarse_moving, inside, start, steps)
         assert field is not None  # the finest level always runs
         return self._displacement(field, fixed.shape[2:])
 
     @torch.enable_grad()
-    def _level(self, fixed: Tensor, moving: Tensor, start: Tensor, steps: int) -> Tensor:
+    def _level(self, fixed: Tensor, moving: Tensor, masks: Masks, start: Tensor, steps: int) -> Tensor:
         field = start.detach().clone().requires_grad_()
         optimiser = Adam([field])
         for _ in range(steps):
-            loss = self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]))[0]
+            loss = self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]), masks).loss
             # The loss is a mean over the batch: undone, each pair is registered as if it were alone.
             (field.grad,) = torch.autograd.grad(loss * len(field), [field])
             optimiser.step(self.rate)

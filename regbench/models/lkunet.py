@@ -42,13 +42,14 @@ def lkunet(
         A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels. Any image size.
 
     Raises:
-        ValueError: if the kernel is even, or the flow coarser than the coarsest level.
+        ValueError: if there is no channel, the kernel is even, or the flow coarser than the coarsest level.
 
     Reference:
         Jia et al. 2022, doi:10.1007/978-3-031-21014-3_26.
     """
-    if kernel % 2 == 0:
-        raise ValueError(f"kernel must be odd, but got {kernel}")
+    if channels < 1 or kernel < 1 or kernel % 2 == 0:
+        name, value, what = ("channels", channels, "at least 1") if channels < 1 else ("kernel", kernel, "odd, from 1")
+        raise ValueError(f"{name} must be {what}, but got {value}")
     if depth <= LEVEL[flow]:
         raise ValueError(f"depth must exceed the {LEVEL[flow]} halvings of flow `{flow}`, but got {depth}")
     widths = [channels * min(2**k, 8) for k in range(depth + 1)]

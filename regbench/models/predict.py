@@ -1,7 +1,7 @@
 """Building a model and registering pairs with it."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from regbench.data.cache import Dataset, Pair
+from regbench.losses.masks import Masks, needed
 from regbench.losses.objective import Terms
 from regbench.metrics import displacement_mm
 from regbench.models import AFFINE_MODELS, MODELS
+from regbench.models.instance import Instance
 from regbench.spatial.registration import parts
 from regbench.study.components import bind, find
+from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec
 
 TOGETHER = 2**17  # voxels of the pairs that are optimised side by side
@@ -46,29 +49,67 @@ def registered(
     for names in (every[first : first + count] for first in range(0, len(every), count)):
         pairs = [data.pair(*each) for each in names]
         images = (np.stack([pair.fixed for pair in pairs]), np.stack([pair.moving for pair in pairs]))
-        yield from zip(names, pairs, _displacements(model, *images), strict=True)
+        masks = masks_of([(pair.fixed_mask, pair.moving_mask) for pair in pairs], mask_use(model))
+        yield from zip(names, pairs, _displacements(model, *images, masks), strict=True)
 
 
-def register(model: nn.Module, fixed: Any, moving: Any) -> NDArray[np.float32]:
-    """Displacement ``(d, *S)`` float32, voxels, of one pair of ``(*S)`` arrays."""
-    displacement: NDArray[np.float32] = _displacements(model, np.asarray(fixed)[None], np.asarray(moving)[None])[0]
+def register(model: nn.Module, fixed: Any, moving: Any, masks: tuple[Any, Any] = (None, None)) -> NDArray[np.float32]:
+    """Displacement ``(d, *S)`` float32, voxels, of one pair of ``(*S)`` arrays.
+
+    Args:
+        model: that registers.
+        fixed: array.
+        moving: array.
+        masks: of the fixed and the moving array, for a model that optimises the pair by masks; others see none.
+    """
+    images = (np.asarray(fixed)[None], np.asarray(moving)[None])
+    displacement: NDArray[np.float32] = _displacements(model, *images, masks_of([masks], mask_use(model)))[0]
     return displacement
 
 
-def self_displacements(model: nn.Module, data: Dataset) -> dict[str, float]:
-    """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject."""
+def mask_use(model: nn.Module) -> MaskUse:
+    """Which masks a registration needs: a network saw them in its training alone."""
+    return model.mask_use if isinstance(model, Instance) else "none"
+
+
+def masks_of(pairs: Sequence[tuple[Any, Any]], use: MaskUse) -> Masks:
+    """The masks that count of some pairs of ``(*S)`` arrays, as float32 ``(B, 1, *S)``; None where they do not.
+
+    Raises:
+        RegbenchError: if one that counts is missing.
+    """
+    both = [
+        None if any(mask is None for mask in masks) else torch.from_numpy(np.stack(masks).astype(np.float32))[:, None]
+        for masks in zip(*pairs, strict=True)
+    ]
+    return needed(Masks(*both), use)
+
+
+def self_displacements(model: nn.Module, data: Dataset, *, masked: bool = False) -> dict[str, float]:
+    """Mean length in mm of the displacement that a model finds between a test image and itself, by its subject.
+
+    Args:
+        model: that registers.
+        data: prepared dataset.
+        masked: the mean is over the inside of the subject's mask.
+    """
     fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[has_weights(model)]]
-    images = [(name, data.images((name,))[0]) for name in fixed]
-    return {name: displacement_mm(register(model, image, image), data.spacing_mm) for name, image in images}
+    lengths = {}
+    for name in fixed:
+        image, mask = data.images((name,))[0], data.mask(name)
+        field = register(model, image, image, (mask, mask))
+        lengths[name] = displacement_mm(field, data.spacing_mm, mask=mask if masked else None)
+    return lengths
 
 
 @torch.no_grad()
-def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any]) -> NDArray[np.float32]:
+def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any], masks: Masks) -> NDArray[np.float32]:
     """``(B, d, *S)`` of images ``(B, *S)``."""
     device = device_of(model)
     images = [torch.from_numpy(np.array(image, dtype=np.float32))[:, None].to(device) for image in (fixed, moving)]
+    given = {} if masks == Masks() else {"masks": Masks(*(None if mask is None else mask.to(device) for mask in masks))}
     model.eval()
-    displacements = parts(model(*images)).displacement.float().cpu()
+    displacements = parts(model(*images, **given)).displacement.float().cpu()
     model.train()
     arrays: NDArray[np.float32] = displacements.numpy()
     return arrays

@@ -47,13 +47,16 @@ def voxelmorph(
         A module: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels. Any image size.
 
     Raises:
-        ValueError: if the decoder is shorter than the encoder, or the flow coarser than the coarsest level; with `norm`
-            also if an image has one voxel on the coarsest level.
+        ValueError: if a level has no channel, the decoder is shorter than the encoder, or the flow coarser than the
+            coarsest level; with `norm` also if an image has one voxel on the coarsest level.
 
     Reference:
         Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538; Dalca et al. 2019, doi:10.1016/j.media.2019.07.006;
         Ulyanov et al. 2016, arXiv:1607.08022 (instance normalisation).
     """
+    for name, widths in (("encoder", encoder), ("decoder", decoder)):
+        if any(width < 1 for width in widths):
+            raise ValueError(f"{name} must have numbers of channels from 1, but got {list(widths)}")
     network = VoxelMorph(dims, encoder, decoder, LEVEL[flow], squarings if diffeomorphic else None, norm=norm)
     return AfterAffine(dims, network) if affine else network
 

@@ -6,10 +6,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from regbench.orchestration.jobs import WHOLE_CELL, Job
-from regbench.study.config import DatasetConfig
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
-from regbench.study.specs import ComponentSpec
+from regbench.study.prepared_for import differences
+from regbench.study.specs import ComponentSpec, PrepareSpec
 from regbench.system.files import read_sealed
 from regbench.training.training_log import POINTS
 
@@ -33,7 +34,7 @@ class Inodes(TypedDict):
 
 def files(study: Study, jobs: Iterable[Job]) -> Inodes:
     """Files and folders that the jobs leave (inodes); those of preparation and tables are not many and not counted."""
-    number, folders = 0, set[str]()
+    number, folders, logs = 0, set[str](), set[str]()
     for job in jobs:
         number += FILES.get(job.rule, 0)
         number += 2 * len(study.controls) * (job.method == IDENTITY)  # rows and panels
@@ -41,11 +42,12 @@ def files(study: Study, jobs: Iterable[Job]) -> Inodes:
         if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
             searches, runs = len(study.replicates(job.method)), len(study.seeds(job.method))
             of_search = 1 + (rounds > 0) + sum(1 + len(study.batches(n)) for n in range(rounds))
-            number += 2 + searches * of_search + runs * 5
+            number += 1 + searches * of_search + runs * 5
+            logs.add(job.log)
         else:
             number += rounds > 0  # the state of all trials of the search
         folders |= {job.output.rpartition("/")[0], job.log.rpartition("/")[0]}
-    return {"files": number, "folders": len(folders)}
+    return {"files": number + len(logs), "folders": len(folders)}
 
 
 def disk(study: Study) -> dict[str, float | None]:
@@ -71,15 +73,16 @@ def disk(study: Study) -> dict[str, float | None]:
 
 
 def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
-    """Shape, number of labels, bytes of the arrays, number of pairs; from the manifest, else from the config."""
-    lay, pairs = study.layout, {split: dataset.pairs.get(split, 0) for split in ("validation", "test")}
-    if lay.manifest(dataset.id).is_file():
-        manifest = read_sealed(lay.manifest(dataset.id))
+    """Shape, number of labels, bytes of the arrays, number of pairs; from its manifest, else from the config."""
+    lay, pairs = study.layout, {split: dataset.pairs.count(split) or 0 for split in ("validation", "test")}
+    manifest = read_sealed(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
+    if manifest and not differences(study, dataset.id, PrepareSpec.from_json(manifest.get("spec"))):
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
         pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}
         return manifest["shape"], len(manifest["labels"]), float(size), pairs
-    shape = dataset.parameters.get("shape") or [0] * int(dataset.parameters.get("dims") or 0)
-    return list(shape) if isinstance(shape, list | tuple) else [], 0, None, pairs
+    shape, dims = dataset.parameters.get("shape"), dataset.parameters.get("dims")
+    sides = shape if isinstance(shape, list) else [0] * (dims if isinstance(dims, int) else 0)
+    return [side for side in sides if isinstance(side, int)], 0, None, pairs
 
 
 def _parameters(model: Any, dims: int) -> int:

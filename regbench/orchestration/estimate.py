@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from regbench.orchestration.disk import Inodes, disk, files
-from regbench.orchestration.jobs import CELL, Job, of_cell, of_dataset, of_study
+from regbench.orchestration.jobs import CELL, WHOLE_CELL, Job, of_cell, of_dataset, of_study, processes
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
 from regbench.study.job_specs import final_spec
@@ -100,7 +100,7 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
     """
     jobs = of_study(study)
     closing = [*CLOSING, *(["track"] if study.config.tracking.enabled else [])]
-    counts = Counter(job.rule for job in jobs) + Counter(closing)
+    counts = processes(jobs) + Counter(closing)
     cells = [method for _ in study.config.datasets for method in study.methods if method.tuned]
     searches = sum(study.rounds(method.id) > 0 for method in cells) * study.config.tuning.replicates
     trials = searches * study.config.tuning.trials
@@ -162,7 +162,7 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
         calibration = by_device[record["environment"]["device"]]
         for job in of_cell(other, dataset, method):
             seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
-            _add(calibration, other, job, record["seconds"], seconds)
+            _add(calibration, other, job, record["seconds"], None if seconds is None else seconds / job.cells)
         timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
         if timing is not None:  # of all methods of the dataset
             calibration.jobs["runtime"].append(timing / _timed(other)[dataset])
@@ -176,7 +176,8 @@ def _add(calibration: Calibration, study: Study, job: Job, training: float, seco
         study: that ran.
         job: of the run's cell.
         training: seconds of the run's training.
-        seconds: of the whole job; None where it is another run's, or not known.
+        seconds: of the whole job, of its share where it does several cells; None where it is another run's, or not
+            known.
     """
     key, a_step = _key(study, job.method), training / study.config.training.steps
     whole_length = study.config.training.patience is None  # else nobody knows how many steps there were
@@ -226,8 +227,9 @@ def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[J
             unknown.add(job.rule)
             continue
         hours[job.rule] += seconds / 3600
-        chain = chains[job.dataset, job.method]
-        place = (job.rule, job.round if job.rule == "trial" else "")
+        one_process = job.rule in WHOLE_CELL  # does its cells one after the other
+        chain = chains[job.dataset, job.log if one_process else job.method]
+        place = (job.rule, job.method if one_process else job.round if job.rule == "trial" else "")
         chain[place] = max(chain.get(place, 0.0), seconds / 3600)
     total = sum(hours.values())
     longest = max((sum(chain.values()) for chain in chains.values()), default=0.0)

@@ -82,6 +82,8 @@ class Head:
         self.lock = owned(self.layout.workflow_lock, f"study `{self.study.name}`")
         self.end_orphans(on_slurm=on_slurm)
         self._write_config()
+        if words := self.study.unused_uri(os.environ):
+            self.warn(words)
         note_head(self.layout, log)  # a killed job leaves no word of its own; the head's log has its exit status
         self.follow()
 

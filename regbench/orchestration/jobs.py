@@ -1,6 +1,7 @@
 """Every job of a study, as the workflow will send it: its rule, what it writes, its log, the lock of who runs it."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Job(NamedTuple):
     owner: str = ""  # the lock of the process that runs it, where the rule has one
     seed: int = 0
     replicate: int = 0  # of the cell's searches
+    cells: int = 1  # that its process does, one after the other; they share the log
 
     @property
     def name(self) -> str:
@@ -50,6 +52,8 @@ _EVALUATION = str(_LAYOUT.evaluation_state(*_CELL, "{s}"))
 _PROPOSALS = str(_LAYOUT.proposals(*_CELL, "{n}", "{r}"))
 _TRIALS = str(_LAYOUT.trials(*_CELL, "{n}", ("{first}", "{last}"), "{r}"))
 _TRIAL = str(_LAYOUT.trial_owner(*_CELL, "{name}", "{r}"))
+_TRANSFER = str(_LAYOUT.transfer(*_CELL, "{other}"))
+_TRANSFER_OWNER = str(_LAYOUT.transfer_owner(*_CELL, "{other}"))
 _SELECTED = str(_LAYOUT.selected(*_CELL, "{r}"))
 _WHOLE = str(_LAYOUT.cell_owner(*_CELL))
 _LOG = str(_LAYOUT.log("{name}"))
@@ -68,43 +72,68 @@ def of_dataset(study: Study, dataset: str) -> tuple[Job, Job]:
 
 def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
-    root, seeds, known = str(study.layout.root), study.seeds(method), study.method(method)
+    maker = _Maker(study, dataset, method)
+    yield from maker.whole_cell() if study.one_job(method) else maker.stages()
+    for other in study.tested_elsewhere(dataset) if study.method(method).tuned else ():
+        yield maker.job("transfer", other, _TRANSFER, _TRANSFER_OWNER, other=other)
 
-    def at(template: str, **places: object) -> str:
-        return f"{root}/{template.format(d=dataset, m=method, **places)}"
 
-    def job(rule: str, detail: str, output: str, owner: str = "", *, seed: int = 0, replicate: int = 0) -> Job:
-        log = at(_LOG, name=_name(rule, dataset, method, detail))
-        return Job(rule, dataset, method, detail, output, log, owner, seed, replicate)
+class _Maker:
+    """Of the jobs of one cell."""
 
-    if study.one_job(method):
-        rule = CELL if known.needs_training else CELL_UNTRAINED
-        yield job(rule, "", at(_PAIRS, s=seeds[-1]), at(_WHOLE), seed=seeds[0])
-        return
-    for replicate in study.replicates(method) if known.tuned else ():
+    def __init__(self, study: Study, dataset: str, method: str) -> None:
+        self.study, self.dataset, self.method, self.seeds = study, dataset, method, study.seeds(method)
+        self.root, self.known = str(study.layout.root), study.method(method)
+
+    def at(self, template: str, **places: object) -> str:
+        return f"{self.root}/{template.format(d=self.dataset, m=self.method, **places)}"
+
+    def job(
+        self, rule: str, detail: str, *templates: str, seed: int = 0, replicate: int = 0, **places: int | str
+    ) -> Job:
+        """A job from the templates of its output and, if it has one, its owner; `places` goes into them."""
+        output, owner = ([self.at(template, s=seed, r=replicate, **places) for template in templates] + [""])[:2]
+        log = self.at(_LOG, name=_name(rule, self.dataset, self.method, detail))
+        return Job(rule, self.dataset, self.method, detail, output, log, owner, seed, replicate)
+
+    def whole_cell(self) -> Iterator[Job]:
+        rule = CELL if self.known.needs_training else CELL_UNTRAINED
+        name, cells = self.study.job_of_cells(self.method)
+        job = self.job(rule, "", _PAIRS, _WHOLE, seed=self.seeds[-1])
+        log = self.at(_LOG, name=_name(rule, self.dataset, name))
+        yield job._replace(log=log, cells=cells, seed=self.seeds[0])
+
+    def stages(self) -> Iterator[Job]:
+        for replicate in self.study.replicates(self.method) if self.known.tuned else ():
+            yield from self.search(replicate)
+        for seed in self.seeds if self.known.tuned else ():
+            yield self.job("train", f"seed{seed}", _RECORD, _TRAINING, seed=seed)
+        for seed in self.seeds:
+            yield self.job("evaluate", f"seed{seed}", _PAIRS, _EVALUATION, seed=seed)
+
+    def search(self, replicate: int) -> Iterator[Job]:
         search = f"replicate{replicate}"
-        for number in range(study.rounds(method)):
-            output = at(_PROPOSALS, n=number, r=replicate)
-            yield job("propose", f"{search}/round{number}", output, replicate=replicate)
-            for first, last in study.batches(number):
+        for number in range(self.study.rounds(self.method)):
+            yield self.job("propose", f"{search}/round{number}", _PROPOSALS, replicate=replicate, n=number)
+            for first, last in self.study.batches(number):
                 name = f"round{number}.trials{first}-{last}"
-                output = at(_TRIALS, n=number, first=first, last=last, r=replicate)
-                owner = at(_TRIAL, name=name, r=replicate)
-                yield job("trial", f"{search}/{name}", output, owner, replicate=replicate)
-        yield job("select", search, at(_SELECTED, r=replicate), replicate=replicate)
-    for seed in seeds if known.tuned else ():
-        yield job("train", f"seed{seed}", at(_RECORD, s=seed), at(_TRAINING, s=seed), seed=seed)
-    for seed in seeds:
-        yield job("evaluate", f"seed{seed}", at(_PAIRS, s=seed), at(_EVALUATION, s=seed), seed=seed)
+                yield self.job(
+                    "trial", f"{search}/{name}", _TRIALS, _TRIAL,
+                    replicate=replicate, n=number, first=first, last=last, name=name,
+                )  # fmt: skip
+        yield self.job("select", search, _SELECTED, replicate=replicate)
+
+
+def processes(jobs: Iterable[Job]) -> Counter[str]:
+    """How many processes the jobs of each rule are: cells that one process does share its log."""
+    return Counter(rule for rule, _ in dict.fromkeys((job.rule, job.log) for job in jobs))
 
 
 def of_study(study: Study) -> list[Job]:
     """All jobs but the closing ones (analyze, report, track)."""
-    jobs: list[Job] = []
+    jobs = [of_dataset(study, dataset.id)[0] for dataset in (*study.config.datasets, *study.config.test_sets)]
     for dataset in study.config.datasets:
-        prepare, runtime = of_dataset(study, dataset.id)
-        jobs.append(prepare)
         for method in study.methods:
             jobs += of_cell(study, dataset.id, method.id)
-        jobs.append(runtime)
+        jobs.append(of_dataset(study, dataset.id)[1])
     return jobs

@@ -92,6 +92,9 @@ class _Look:
             data = self._checksum(dataset.id)
             for method in self.study.methods:
                 cells.append(self.cell(dataset.id, method.id, prepare, data))
+        for dataset in self.study.config.test_sets:
+            job, _ = of_dataset(self.study, dataset.id)
+            datasets.append((job, *self.state(job)))
         return Progress(cells, datasets, self.head)
 
     def _checksum(self, dataset: str) -> str | None:
@@ -113,6 +116,8 @@ class _Look:
                 state, reason = "not started", OUTDATED
             if job.rule == "evaluate" and state == "done":
                 cell.seeds.append(job.seed)
+            if job.rule == "transfer" and state == "done" and not self._transferred(job):
+                state, reason = "not started", OUTDATED
             cell.jobs.append((job, state, reason))
         cell.state, cell.reason = _of_cell(cell, prepare)
         return cell
@@ -156,6 +161,12 @@ class _Look:
         record = f"{job.output.rpartition('/')[0]}/{RUN}"  # beside the rows
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
         return job.seed in cell.records and rows_time >= run_time
+
+    def _transferred(self, job: Job) -> bool:
+        """Whether rows on other data are of the runs that lie there."""
+        records = (self.layout.run_record(job.dataset, job.method, seed) for seed in self.study.seeds(job.method))
+        rows_time = os.stat(job.output).st_mtime_ns  # noqa: PTH116  twice as fast
+        return all(str(path) in self.files and path.stat().st_mtime_ns <= rows_time for path in records)
 
     def state(self, job: Job) -> tuple[State, str]:
         """What the files say of one job, and why it is not done."""

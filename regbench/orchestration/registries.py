@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from regbench.data import DATASETS, splits
+from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
@@ -34,14 +34,15 @@ MOST_WEIGHTS = 2**29  # of a model: with gradients and Adam's moments they take 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
-    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``.
+    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``; ``masked similarity``
+    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names.
     """
+    if kind in ("masked similarity", "masked regularizer"):
+        return _masked(kind.removeprefix("masked "), name, given["use"])
     if kind == "pairing":
         return _pairing(name, given["model"])
     if kind == "equivalence":
         return _equivalence(name, given["width"])
-    if kind == "splits":
-        return splits.mistakes(given)
     if kind == "preprocessing":
         return preprocess.mistakes(DATASETS, name, given)
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
@@ -109,6 +110,20 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
     if name in AFFINE_REGULARIZERS:
         shape = (1, dims, dims + 1)
     bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+
+
+def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
+    """Whether a loss takes weights, and where a mask moves what the weights should sum to."""
+    try:
+        takes = inspect.signature(components.find(REGISTRIES[kind], name)).parameters
+    except (UsageError, TypeError, ValueError):
+        return []  # which has its own message
+    wanted = ["mask", *(["expected"] if kind == "similarity" and use in ("moving", "both") else [])]
+    missing_keywords = [key for key in wanted if key not in takes]
+    if not missing_keywords:
+        return []
+    keys = " and ".join(f"`{key}`" for key in missing_keywords)
+    return [("", f"`{name}` takes no keyword {keys}, which docs/losses.md describes; give it one, or choose another")]
 
 
 def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:

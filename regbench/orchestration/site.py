@@ -27,13 +27,14 @@ FIRST: Mapping[str, Size] = {
     "cell": Size(8000, 1440),
     "cell_untrained": Size(8000, 720),
     "evaluate": Size(8000, 240),
+    "transfer": Size(8000, 240),
     "runtime": Size(8000, 240),
     "analyze": Size(4000, 30),
     "report": Size(4000, 30),
     "track": Size(4000, 60),
 }
 # The rules whose work is done on the GPU, where the study uses one.
-ON_GPU = ("trial", "train", "cell", "cell_untrained", "evaluate", "runtime")
+ON_GPU = ("trial", "train", "cell", "cell_untrained", "evaluate", "transfer", "runtime")
 # Rules with the outputs of their own and all else of another; a site file names that other.
 ALIKE = {"evaluate_identity": "evaluate"}
 OF_STUDY = ("analyze", "report", "track")  # rules whose job is of no dataset

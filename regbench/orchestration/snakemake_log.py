@@ -48,7 +48,7 @@ class _Reader:
     """Goes through the log line by line; a block begins at the margin, its fields are indented by four."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Event] = {}
+        self.by_log: dict[str, Event] = {}
         self.logs: dict[str, str] = {}  # job id to the path of its log
         self.fields: dict[str, str] = {}
         self.block = ""
@@ -65,7 +65,7 @@ class _Reader:
                 self._close()
                 self._line(line)
         self._close()
-        return self.found
+        return self.by_log
 
     def _line(self, line: str) -> None:
         if re.match(r"(local)?(rule|checkpoint) \w+:$", line):
@@ -75,11 +75,11 @@ class _Reader:
         elif match := STATUS.search(line):
             self.status[_unquoted(match[1])] = match[2] or match[3]
         elif match := re.match(r"Finished jobid: (\d+)", line):
-            if (log := self.logs.get(match[1])) in self.found:
-                self.found[log].state = "finished"
+            if (log := self.logs.get(match[1])) in self.by_log:
+                self.by_log[log].state = "finished"
         elif (match := re.match(r"Trying to restart job (\d+)", line)) and (log := self.logs.get(match[1])):
-            self.found[log].state = "sent"
-            self.found[log].attempts += 1
+            self.by_log[log].state = "sent"
+            self.by_log[log].attempts += 1
 
     def _close(self) -> None:
         block, self.block = self.block, ""
@@ -88,7 +88,7 @@ class _Reader:
         names = re.split(r"(?<=\.log), ", logs) if logs else [self.fields.get("output", "")]
         if not block or not names[0]:
             return
-        event = self.found.setdefault(names[0], Event("sent"))
+        event = self.by_log.setdefault(names[0], Event("sent"))
         self.logs[self.fields.get("jobid", "")] = names[0]
         event.state = "sent" if block == "job" else "failed"
         if block == "error":

@@ -124,8 +124,9 @@ def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
             done[job.rule].append(job)
     means = {}
     for rule, finished in done.items():
-        times = [seconds_in(Path(job.log)) for job in finished[:: -(-len(finished) // SAMPLE)]]
-        known = [time for time in times if time is not None]
+        sampled = finished[:: -(-len(finished) // SAMPLE)]
+        times = [seconds_in(Path(job.log)) for job in sampled]
+        known = [time / job.cells for job, time in zip(sampled, times, strict=True) if time is not None]
         if known:
             means[rule] = float(np.mean(known))
     return means

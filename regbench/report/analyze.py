@@ -8,11 +8,15 @@ import pyarrow as pa
 
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
+from regbench.report.lambda_transfers import lambda_transfers
 from regbench.report.method_entries import method_entry
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
+from regbench.report.transfers import transfer_entries
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
+from regbench.study.prepared_for import check_prepared_for
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_sealed, write_sealed
 from regbench.system.parquet import read_arrow, read_table, write_table
@@ -24,14 +28,27 @@ def analyze(study: Study) -> None:
     """Join the rows of all runs (`analysis/rows.parquet`) and summarise every method (`analysis/summary.json`).
 
     The summary holds nothing that was timed: it is the same in every repetition. The rows hold the times.
+
+    Raises:
+        RegbenchError: if the prepared data are of another config, or a file is missing or damaged.
     """
     lay = study.layout
+    for dataset in study.config.datasets:
+        stored = read_sealed(lay.manifest(dataset.id)).get("spec")
+        check_prepared_for(study, dataset.id, PrepareSpec.from_json(stored))
     rows = joined([lay.pairs(*run) for run in study.runs()])
     by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
     times = pd.concat(by_dataset, ignore_index=True)
     rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
     write_table(lay.rows, rows)
-    write_sealed(lay.summary, summarised(study, rows))
+    summary = summarised(study, rows)
+    if any(study.transfers()):
+        transfers = joined([lay.transfer(*cell) for cell in study.transfers()])
+        write_table(lay.transfer_rows, transfers)
+        summary["transfers"] = transfer_entries(study, rows, transfers)
+    if "lambda_transfer" in study.optional_tables:
+        summary["lambda_transfers"] = lambda_transfers(summary["methods"])
+    write_sealed(lay.summary, summary)
 
 
 def summarised(study: Study, rows: pd.DataFrame) -> Summary:
@@ -55,7 +72,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         for dataset in study.config.datasets
         for method in known
     ]
-    return {
+    summary: Summary = {
         "study": study.name,
         "description": study.config.description,
         "seeds": list(study.config.seeds),
@@ -71,8 +88,21 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells) for dataset, part in by_dataset.items()},
-        "warnings": caveats(entries, manifests, steps=(study.config.tuning.steps, study.config.training.steps)),
+        "warnings": caveats(
+            entries,
+            manifests,
+            steps=(study.config.tuning.steps, study.config.training.steps),
+            masks_used=study.uses_masks,
+        ),
     }
+    if study.uses_masks:
+        training, evaluation = study.config.training, study.config.evaluation
+        summary["masks"] = {
+            "training": training.mask,
+            "regularizer": training.mask_regularizer,
+            "evaluation": evaluation.mask,
+        }
+    return summary
 
 
 def joined(paths: list[Path]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from regbench.data.remarks import unused_masks
 from regbench.report.summary_file import (
     Choice,
     MadeBy,
@@ -40,7 +41,11 @@ class Origin(NamedTuple):
 
 
 def caveats(
-    entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest], *, steps: tuple[int, int] | None = None
+    entries: Sequence[MethodEntry],
+    manifests: Mapping[str, Manifest],
+    *,
+    steps: tuple[int, int] | None = None,
+    masks_used: bool = False,
 ) -> list[str]:
     """The warnings of a study.
 
@@ -48,10 +53,12 @@ def caveats(
         entries: `methods` of the summary, `made_by` among their keys.
         manifests: of the prepared data, by dataset.
         steps: of a trial and of a training.
+        masks_used: whether a training or an evaluation counts by masks.
     """
     ranked = [entry for entry in entries if not entry.get("control")]
     return [
         *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
+        *_unused_masks(manifests, masks_used),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
         *_unfinished(ranked, steps),
@@ -62,6 +69,12 @@ def caveats(
         *_failed(ranked),
         *_mixed(ranked),
     ]
+
+
+def _unused_masks(manifests: Mapping[str, Manifest], used: bool) -> Iterator[str]:
+    for dataset, manifest in manifests.items():
+        masked, subjects = manifest.get("masked", []), manifest.get("subjects", [])
+        yield from (f"{dataset}: {remark}" for remark in unused_masks(len(masked), len(subjects), used=used))
 
 
 def made_by(entry: MethodEntry) -> list[MadeBy]:

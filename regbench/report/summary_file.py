@@ -38,6 +38,8 @@ class Manifest(TypedDict):
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
     remarks: NotRequired[list[str]]  # what was left out or is not used
+    subjects: NotRequired[list[str]]
+    masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
 
 
@@ -179,6 +181,37 @@ class ComparisonEntry(TypedDict):
     needs: "Needs | None"
 
 
+class TransferEntry(TypedDict):
+    """A cell on data that it was not trained on, or on its own beside those."""
+
+    tested_on: str
+    trained_on: str
+    model: str
+    method: str
+    leading: str  # the metric that ranks and compares
+    means: dict[str, float | None]
+    sd: float | None  # over test pairs, of the leading metric
+    seed_sd: float | None
+    pairs: int
+    failed: int  # rows
+    rank: int | None  # among the cells of the model and training set
+    against_own: ComparisonEntry | None  # with the same cell trained on what is tested
+
+
+class LambdaTransfer(TypedDict):
+    """What a cell loses with the lambda of another cell of the same losses."""
+
+    dataset: str
+    method: str
+    from_dataset: str
+    from_method: str
+    lam: float  # geometric means over the searches
+    taken: float
+    lost: float | None  # of the validation score
+    sd: float | None
+    inside: bool  # whether the lambdas taken lie in the range that the cell searched
+
+
 class NoiseCounts(TypedDict):
     """How often each source of noise was drawn."""
 
@@ -303,6 +336,14 @@ class PairedTests(TypedDict):
     grid: Grid
 
 
+class MaskEntry(TypedDict):
+    """What counts by masks, as the config says."""
+
+    training: str
+    regularizer: bool
+    evaluation: str
+
+
 class Summary(TypedDict):
     """The whole file."""
 
@@ -318,6 +359,9 @@ class Summary(TypedDict):
     equivalence: NotRequired[dict[str, float]]
     verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
     comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
+    transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
+    lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
+    masks: NotRequired[MaskEntry]  # where any counts
     warnings: list[str]
 
 

@@ -19,6 +19,7 @@ from regbench.report.tables.controls_table import write_controls
 from regbench.report.tables.main_table import write_main
 from regbench.report.tables.runtime_table import write_runtime
 from regbench.report.tables.secondary_tables import write_secondary
+from regbench.report.tables.transfer_tables import write_transfers
 from regbench.study.methods import Study
 from regbench.study.report_files import figure_names
 from regbench.system.parquet import read_table
@@ -63,6 +64,7 @@ def report(study: Study, *, processes: int = 1) -> None:
             partial(write_main, summary, lay.tables, protocol),
             partial(write_secondary, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
+            partial(write_transfers, summary, lay.tables),
             partial(write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, study, summary),
             *(partial(search_plots, study, *search) for search in drawn),

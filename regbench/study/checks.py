@@ -16,13 +16,14 @@ from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" and "splits" take the name of the dataset's source, "equivalence" that of a metric
+# "preprocessing" takes the name of the dataset's source, "equivalence" that of a metric
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
     ("regularizer", "name", ("grid", "regularizers")),
     ("model", "name", ("models",)),
     ("dataset", "source", ("datasets",)),
+    ("dataset", "source", ("test_sets",)),
     ("baseline", "name", ("baselines",)),
 )
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
@@ -54,6 +55,8 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield from _hidden_rule(rules, number)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
+    yield from _atlas_checks(raw)
+    yield from _transfer_checks(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == IDENTITY:
             yield Mistake(
@@ -82,6 +85,22 @@ def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mi
             return
 
 
+def _atlas_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """An atlas of the training beside pairs that say what is trained."""
+    training = raw.get("training")
+    if not isinstance(training, Mapping) or training.get("atlas") is None:
+        return
+    for number, dataset in enumerate(_items(raw, "datasets")):
+        pairs = dataset.get("pairs") if isinstance(dataset, Mapping) else None
+        given = [key for key in ("list", "rule") if isinstance(pairs, Mapping) and pairs.get(key) is not None]
+        if given:
+            yield Mistake(
+                f"datasets[{number}].pairs.{given[0]}",
+                "says which pairs are trained, and so does `training.atlas`; leave one of them out "
+                "(`rule: to_atlas` or `from_atlas` takes an atlas in training, validation and test)",
+            )
+
+
 def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """Whether the seeds can be dealt to the searches."""
     tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
@@ -89,6 +108,36 @@ def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
         words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
         yield Mistake("tuning.replicates", words)
+
+
+def _transfer_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Sets to test on that are not there, or that would test nothing."""
+    trained, further = ([_id_of(item) for item in _items(raw, kind)] for kind in ("datasets", "test_sets"))
+    tested = _items(raw, "evaluate_on")
+    for number, name in enumerate(tested):
+        if isinstance(name, str) and name not in (*trained, *further):
+            known = [one for one in (*trained, *further) if one]
+            yield Mistake(f"evaluate_on[{number}]", f"no dataset or test set `{name}`; {did_you_mean(name, known)}")
+        elif [name] == trained:
+            words = f"the runs of `{name}` are evaluated on it anyway, and no other dataset is trained; leave it out"
+            yield Mistake(f"evaluate_on[{number}]", words)
+    for number, name in enumerate(further):
+        if name and name in trained:
+            words = f"`{name}` is a dataset that is trained; leave it out here and name it in `evaluate_on`"
+            yield Mistake(f"test_sets[{number}].id", words)
+        elif name and name not in tested:
+            yield Mistake(f"test_sets[{number}]", f"`{name}` is never tested; name it in `evaluate_on`")
+    for number, item in enumerate(_items(raw, "test_sets")):
+        splits = item.get("splits") if isinstance(item, Mapping) else None
+        for key in splits if isinstance(splits, Mapping) else ():
+            if key in ("train", "validation", "folds", "fold"):
+                yield Mistake(f"test_sets[{number}].splits.{key}", "a test set has no split but `test`; leave it out")
+
+
+def _id_of(item: Any) -> str:
+    """The id of a section; empty where the typed check refuses it."""
+    name = item.get("id") if isinstance(item, Mapping) else None
+    return name if isinstance(name, str) else ""
 
 
 def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:
@@ -108,10 +157,10 @@ def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
 def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
     for place, entry, kind, keyword in _searched(raw):
-        for each in ("similarity", "regularizer", "model"):
-            known, name = [str(_name_of(item)) for item in _parts(raw, each)], entry.get(each, "*")
+        for part in ("similarity", "regularizer", "model"):
+            known, name = [str(_name_of(item)) for item in _parts(raw, part)], entry.get(part, "*")
             if isinstance(name, str) and name not in ("*", *known):
-                yield Mistake(f"{place}.{each}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
+                yield Mistake(f"{place}.{part}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
         if kind == "training" and keyword not in TUNABLE:
             message = f"`{keyword}` of the training cannot be searched; {did_you_mean(keyword, TUNABLE)}"
             yield Mistake(f"{place}.parameter", message)
@@ -138,8 +187,8 @@ def _tried(entry: Mapping[str, Any]) -> list[Any]:
     if entry.get("type") != "int" or len(reached) != 2 or not all(isinstance(end, int) for end in reached):
         return reached
     low, high = reached
-    each = step if isinstance(step, int) and step > 0 else 1
-    return [value for value in (low, low + each, low + (high - low) // each * each) if value <= high]
+    stride = step if isinstance(step, int) and step > 0 else 1
+    return [value for value in (low, low + stride, low + (high - low) // stride * stride) if value <= high]
 
 
 def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
@@ -186,10 +235,29 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
         for _, message in check("equivalence", str(name), {"width": width}):
             yield Mistake(f"equivalence.{name}", message)
     yield from _pairing_checks(raw, check)
+    yield from _mask_checks(raw, check)
+
+
+def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Losses that cannot count by the masks that the training names."""
+    training = raw.get("training")
+    settings = training if isinstance(training, Mapping) else {}
+    use = settings.get("mask", "none")
+    if use not in ("fixed", "moving", "both"):
+        return
+    asked = [("similarity", "similarities", f"training.mask: {use}")]
+    if settings.get("mask_regularizer") is True:
+        asked.append(("regularizer", "regularizers", "training.mask_regularizer"))
+    for kind, key, why in asked:
+        for number, item in enumerate(_items(raw, "grid", key)):
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if isinstance(name, str):
+                for _, message in check(f"masked {kind}", name, {"use": use}):
+                    yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
-    """Mistakes of one component, and of a dataset's preprocessing and splits; a bare name is short for an entry."""
+    """Mistakes of one component, and of a dataset's preprocessing; a bare name is short for an entry."""
     entry = item if isinstance(item, Mapping) else {name_key: item}
     name, given = entry.get(name_key), entry.get("parameters", {})
     if not isinstance(name, str) or not isinstance(given, Mapping):
@@ -197,10 +265,9 @@ def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checke
     for parameter, message in check(kind, name, given):
         suffix = f".parameters.{parameter}" if parameter else ("" if isinstance(item, str) else f".{name_key}")
         yield Mistake(where + suffix, message)
-    for part in ("preprocessing", "splits") if kind == "dataset" else ():
-        settings = entry.get(part, {})
-        for setting, message in check(part, name, settings) if isinstance(settings, Mapping) else ():
-            yield Mistake(f"{where}.{part}" + (f".{setting}" if setting else ""), message)
+    settings = entry.get("preprocessing", {}) if kind == "dataset" else None
+    for setting, message in check("preprocessing", name, settings) if isinstance(settings, Mapping) else ():
+        yield Mistake(f"{where}.preprocessing" + (f".{setting}" if setting else ""), message)
 
 
 def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:

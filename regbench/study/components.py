@@ -123,12 +123,13 @@ def _data(function: Callable[..., Any]) -> list[str]:
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The hyper-parameters of a component: its keyword-only arguments that JSON can express (no tensors)."""
+    """The hyper-parameters of a component: its keyword-only arguments that are no tensors and no functions."""
     hints = get_type_hints(function)
     known = {}
     for name, parameter in inspect.signature(function).parameters.items():
         annotation = hints.get(name, Any)
-        if parameter.kind is parameter.KEYWORD_ONLY and "Tensor" not in str(annotation):
+        called = isinstance(annotation, type) and any("__call__" in vars(base) for base in annotation.__mro__)
+        if parameter.kind is parameter.KEYWORD_ONLY and not called and "Tensor" not in str(annotation):
             known[name] = parameter.replace(annotation=annotation)
     return known
 

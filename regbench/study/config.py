@@ -4,138 +4,50 @@ Imports neither torch nor mlflow: Snakemake parses this in every job. `regbench.
 read, and `regbench.study.checks` knows what no single section can.
 """
 
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     field_serializer,
     model_validator,
 )
 
-from regbench.system.names import same, twins, unprintable
-
-Item = TypeVar("Item")
-# What no study needs, and what lies beyond it hangs the planning of jobs or fills a memory.
-MOST = 10_000  # of whatever is counted: trials, pairs of a batch, subjects at once
-MOST_STEPS = 100_000_000  # a day at a millisecond a step
-MOST_PARTS = 1000  # components of a kind, seeds, searches
-MOST_RUNS, MOST_TRIALS = 100_000, 1_000_000  # of a study: each is a job's work, and a file
-LONGEST_TEXT = 100_000  # letters
-SMALLEST = 1e-30  # number beside 0: single precision, in which a step computes, ends at 1e-38
-SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "file", "databricks", "databricks-uc", "uc")
-LONGEST_ID = 64  # letters: three ids, with what stands around them, make the name of a file
-LONGEST_PART, LONGEST_PATH = 255, 3000  # bytes: of 4096 that Linux takes, with room for the files of a study
-RESERVED = ("mlartifacts",)
-# What no path may hold, and who would read it.
-NO_PATH = {"{}": "Snakemake reads braces as wildcards", "?": "in the URI of a database it begins the options",
-           "\\": "it is the separator of paths elsewhere"}  # fmt: skip
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads ``1e-3`` (no dot) as text; a researcher means a number."""
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-        return float(value)
-    return value
-
-
-def _not_empty(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    if not items:
-        raise ValueError("must not be empty")
-    return items
-
-
-def _distinct(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    names = [getattr(item, "id", item) for item in items]
-    twice = [name for i, name in enumerate(names) if name in names[:i]]
-    if twice:
-        raise ValueError(f"{twice[0]!r} is given twice; each entry (its `id`, if it has one) must be distinct")
-    if two := twins(name for name in names if isinstance(name, str)):
-        raise ValueError(f"ids must differ in more than case, but got {two[0]!r} and {two[1]!r}: they name folders")
-    return items
-
-
-def _study_name(name: str) -> str:
-    if same(name) in RESERVED:
-        raise ValueError("must be no name that `results` needs for MLflow")
-    return name
-
-
-def _results(path: str) -> str:
-    """The folder of all outputs; what a tool of the workflow would take for something else is refused."""
-    whole = str(Path(path).absolute())
-    for signs, why in NO_PATH.items():
-        if bad := next((sign for sign in signs if sign in (whole if sign == "?" else path)), None):
-            raise ValueError(f"must be a path without {bad!r}: {why}")
-    if bad := unprintable(path):
-        raise ValueError(f"must be a path on one line, but has {bad}")
-    longest = max(len(part.encode()) for part in path.split("/"))
-    if longest > LONGEST_PART or len(whole.encode()) > LONGEST_PATH:
-        raise ValueError(f"must have at most {LONGEST_PART} bytes in each part and {LONGEST_PATH} in all")
-    if path[0] == "-" or path != path.strip():
-        raise ValueError("must be a path that begins with no dash, and neither begins nor ends with a blank")
-    return os.path.expanduser(path)  # noqa: PTH111  that of pathlib fails where there is no such user
-
-
-def _in_single_precision(value: float) -> float:
-    if value and not SMALLEST <= abs(value) <= 1 / SMALLEST:
-        raise ValueError(f"must be 0, or from {SMALLEST:g} to {1 / SMALLEST:g} in size, as single precision computes")
-    return value
-
-
-def _uri(uri: str) -> str:
-    """What MLflow can open: a server, a database, or a folder."""
-    scheme, separator, _ = uri.partition("://")
-    if not separator:
-        if ":" in uri.partition("/")[0] and not uri.startswith(("file:", "databricks:", "uc:")):
-            raise ValueError(f"must begin with one of {', '.join(f'{known}://' for known in SCHEMES)}")
-        return uri
-    if scheme.partition("+")[0].lower() not in SCHEMES:
-        known = ", ".join(f"{each}://" for each in SCHEMES)
-        raise ValueError(f"must begin with one of {known}, which MLflow knows, but begins with {scheme}://")
-    if scheme in ("http", "https"):
-        try:
-            address = urlsplit(uri)
-            sound = bool(address.hostname) and address.port != 0
-        except ValueError:
-            sound = False
-        if not sound:
-            raise ValueError(f"must name a host, and a port from 1 to 65535 if any: {scheme}://host:port")
-    return uri
-
-
-Number = Annotated[float, BeforeValidator(_number), AfterValidator(_in_single_precision)]
-Positive = Annotated[Number, Field(gt=0)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[int, Field(ge=1, le=MOST)]
-Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
-Id = Annotated[
-    str,
-    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=LONGEST_ID, description="letters, digits, _ and -"),
-]
-
+from regbench.study.components import Parameters
+from regbench.study.config_values import (
+    LONGEST_ID,
+    LONGEST_TEXT,
+    MOST_PARTS,
+    MOST_RUNS,
+    MOST_TRIALS,
+    Count,
+    Id,
+    NotNegative,
+    Number,
+    Positive,
+    Seed,
+    Steps,
+    Strict,
+    as_number,
+    distinct,
+    not_empty,
+    results_folder,
+    study_name,
+    tracking_uri,
+)
+from regbench.study.data_config import DatasetConfig, OnlyTested
 
 PRUNE_AT = (0.25, 0.5)
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
 Goal = Literal["dice", "dice_ndv"]
 Kind = Literal["float", "int", "choice"]  # of a dimension
+MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+JobSize = Literal["stage", "cell", "regularizer"]
 
 
 class Component(Strict):
@@ -143,7 +55,7 @@ class Component(Strict):
 
     name: str = Field(description="a name that `regbench list` shows, or package.module:function")
     id: Id = Field(default="", description="what tables and folders call it; the name unless given")
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -157,27 +69,8 @@ class Component(Strict):
 
 
 Components = Annotated[
-    tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+    tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
 ]
-
-
-class DatasetConfig(Strict):
-    """Where images come from and who is in which split."""
-
-    id: Id
-    source: str = Field(description="a dataset that `regbench list` shows")
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    splits: dict[str, Any] = Field(
-        default_factory=dict,
-        description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
-        "or folds and fold; seed of the draw",
-    )
-    pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
-        default_factory=dict, description="how many ordered pairs of a split are used; all unless given"
-    )
-    preprocessing: dict[str, Any] = Field(
-        default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
-    )
 
 
 class Grid(Strict):
@@ -235,6 +128,11 @@ class Training(Strict):
     atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
     augmentation: Augmentation = Augmentation()
     dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
+    mask: MaskUse = Field(
+        default="none",
+        description="weigh the similarity by the fixed mask, by the moving mask warped with its image, or by both",
+    )
+    mask_regularizer: bool = Field(default=False, description="weigh the regularizer likewise")
     validate_every: Steps | None = Field(default=None, description="steps; only at the end unless given")
     keep: Literal["last", "best"] = Field(
         default="last", description="weights of the last step or best validation Dice"
@@ -255,9 +153,20 @@ class Training(Strict):
             raise ValueError("weight_decay needs `optimiser: adamw`")
         if self.atlas_is != "moving" and self.atlas is None:
             raise ValueError("atlas_is has no effect without `atlas`; name the subject or leave it out")
+        if self.mask_regularizer and self.mask == "none":
+            raise ValueError("mask_regularizer has no effect with `mask: none`; name the masks or leave it out")
         if self.validate_every is None and (self.keep == "best" or self.patience is not None):
             raise ValueError("`keep: best` and `patience` need `validate_every`")
         return self
+
+
+class Evaluation(Strict):
+    """Where the metrics look."""
+
+    mask: Literal["none", "fixed"] = Field(
+        default="none",
+        description="fixed: folding, lengths and errors of displacements, and landmarks, inside the fixed mask alone",
+    )
 
 
 class Dimension(Strict):
@@ -272,7 +181,7 @@ class Dimension(Strict):
     model: str = Field(default="*", description="id of a model, or * for all")
     type: Kind = "float"
     range: tuple[Number, Number] | None = Field(default=None, description="lowest and highest value")
-    choices: tuple[Annotated[Any, BeforeValidator(_number)], ...] | None = Field(
+    choices: tuple[Annotated[Any, BeforeValidator(as_number)], ...] | None = Field(
         default=None, max_length=MOST_PARTS, description="of the type `choice`"
     )
     scale: Scale = "linear"
@@ -301,7 +210,7 @@ class Dimension(Strict):
 def range_ends(entry: Mapping[str, Any]) -> list[Any]:
     """What a dimension may become at its ends: its choices, or the two numbers of its range in its own type."""
     kind, ends = entry.get("type", "float"), entry.get("choices") or entry.get("range")
-    values = [_number(end) for end in ends] if isinstance(ends, list | tuple) else []
+    values = [as_number(end) for end in ends] if isinstance(ends, list | tuple) else []
     if kind == "choice":
         return values
     numbers = [end for end in values if isinstance(end, int | float) and not isinstance(end, bool)]
@@ -385,7 +294,7 @@ class Tracking(Strict):
     """Where MLflow keeps its copy."""
 
     enabled: bool = True
-    uri: Annotated[str, Field(min_length=1), AfterValidator(_uri)] | None = Field(
+    uri: Annotated[str, Field(min_length=1), AfterValidator(tracking_uri)] | None = Field(
         default=None, description="MLflow tracking URI; results/mlflow.db unless given"
     )
     follow: bool = Field(
@@ -400,17 +309,28 @@ class Tracking(Strict):
 class Config(Strict):
     """One study."""
 
-    study: Annotated[Id, AfterValidator(_study_name)]
+    study: Annotated[Id, AfterValidator(study_name)]
     description: str = Field(default="", max_length=LONGEST_TEXT)
-    results: Annotated[str, AfterValidator(_results)] = Field(
+    results: Annotated[str, AfterValidator(results_folder)] = Field(
         default="results", min_length=1, description="folder of all outputs"
     )
     datasets: Annotated[
-        tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+        tuple[DatasetConfig, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    test_sets: Annotated[tuple[OnlyTested, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="further datasets that are only tested (`evaluate_on`): all their subjects, or those of `splits`",
+    )
+    evaluate_on: Annotated[tuple[Id, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
+        "without training",
+    )
     models: Components
     grid: Grid
-    baselines: Annotated[tuple[Component, ...], AfterValidator(_distinct)] = Field(
+    baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(
         default=(),
         max_length=MOST_PARTS,
         description="registrations without training, in the same table: classical methods, or `fields`",
@@ -419,20 +339,22 @@ class Config(Strict):
         default=True,
         description="rows that say what a column is worth: each image with itself, and a sorting of intensities",
     )
-    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty)]
+    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty)]
     training: Training
     tuning: Tuning
+    evaluation: Evaluation = Evaluation()
     seeds: Annotated[
-        tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(_not_empty), AfterValidator(_distinct)
+        tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
     equivalence: dict[str, Positive] = Field(
         default_factory=dict,
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
     )
     tracking: Tracking = Tracking()
-    one_job_per_cell: bool = Field(
-        default=False,
-        description="a cell's trials, trainings and evaluations in one job, for short trainings; changes no result",
+    one_job_per: JobSize = Field(
+        default="stage",
+        description="for short trainings: `cell` does a cell's trials, trainings and evaluations in one job, "
+        "`regularizer` those of all cells of a model and a regularizer; changes no result",
     )
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ A slice is JSON and stands in a rule's `params`, so that Snakemake re-runs a job
 has changed, the code of its stage included. Imports neither torch nor mlflow: the Snakefile reads this.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,6 +15,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import (
     BudgetSpec,
     CellSpec,
+    CellsSpec,
     ComponentSpec,
     DimensionSpec,
     EvaluateSpec,
@@ -26,6 +28,7 @@ from regbench.study.specs import (
     TimingSpec,
     TrackSpec,
     TrainSpec,
+    TransferSpec,
     TrialSpec,
 )
 from regbench.system.errors import UsageError
@@ -173,6 +176,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         baseline=_component(row.baseline) if row.baseline else None,
         files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
         controls=CONTROLS if judges else (),
+        mask=study.config.evaluation.mask,
         similarities=tuple(
             NamedComponentSpec(id=similarity.id, name=similarity.name, parameters=similarity.parameters)
             for similarity in judges
@@ -221,6 +225,17 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
         train=tuple(final_spec(study, method, seed) for seed in cell_seeds),
         evaluate=tuple(evaluate_spec(study, method, seed) for seed in cell_seeds),
     )
+
+
+def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
+    """What a job that does several cells depends on."""
+    return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
+
+
+def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
+    """What the evaluation of a cell's runs on the test pairs of `other` depends on."""
+    evaluations = (evaluate_spec(study, method, seed) for seed in study.seeds(method))
+    return TransferSpec(other=other, evaluate=tuple(evaluations))
 
 
 def study_spec(study: Study, stage: str) -> StudySpec:

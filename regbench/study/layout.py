@@ -122,12 +122,23 @@ class Layout:
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 
+    def transfer(self, dataset: str, method: str, other: str) -> Path:
+        """Rows of all runs of a cell on the test pairs of other data."""
+        return Path(self.root, "transfers", dataset, method, f"{other}.parquet")
+
+    def transfer_owner(self, dataset: str, method: str, other: str) -> Path:
+        return Path(self.state, "transfers", dataset, method, f"{other}.owner")
+
     def log(self, job: str) -> Path:
         return self.root / "logs" / f"{job}.log"
 
     @property
     def rows(self) -> Path:
         return self.root / "analysis" / "rows.parquet"
+
+    @property
+    def transfer_rows(self) -> Path:
+        return self.root / "analysis" / "transfers.parquet"
 
     @property
     def summary(self) -> Path:

@@ -11,18 +11,20 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, DatasetConfig, LambdaRule
+from regbench.study.config import Component, Config, LambdaRule
+from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import CONTROLS, IDENTITY, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
 
 WITHOUT_WEIGHTS = frozenset({"instance"})  # models
+MLFLOW_URI = "MLFLOW_TRACKING_URI"  # of the environment
 # Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
 NO_NUMBER: Mapping[str, bool | set[str]] = {
     "tracking": True,
     "tuning": {"trials_per_job"},
     "results": True,
-    "one_job_per_cell": True,
+    "one_job_per": True,
 }
 
 
@@ -80,19 +82,58 @@ class Study:
         """
         return without_password(self.config.tracking.uri or f"sqlite:///{self.config.results}/mlflow.db")
 
+    def unused_uri(self, variables: Mapping[str, str]) -> str:
+        """What to say of a tracking URI that the environment gives and the config does not; empty if nothing.
+
+        A study's files and its store belong together: where it goes must not depend on the shell that asks.
+
+        Args:
+            variables: the environment.
+        """
+        given = variables.get(MLFLOW_URI, "")
+        if not given or self.config.tracking.uri is not None or not self.config.tracking.enabled:
+            return ""
+        return (
+            f"{MLFLOW_URI} is set ({without_password(given)}) and not used: the config has no `tracking.uri`, so the "
+            f"study's runs go to {self.shown_uri}. To use it, write it into the config"
+        )
+
+    @property
+    def optional_tables(self) -> set[str]:
+        """Those of `report_files.OPTIONAL` that the study has."""
+        several = len(self.config.datasets) > 1 or len(self.config.models) > 1
+        known = {"controls": self.config.controls, "transfer": any(self.transfers()), "lambda_transfer": several}
+        return {name for name, there in known.items() if there}
+
     @property
     def has_password(self) -> bool:
         """Whether the config's tracking URI holds credentials."""
         uri = self.config.tracking.uri or ""
         return without_password(uri) != uri
 
+    def transfers(self) -> Iterator[tuple[str, str, str]]:
+        """(dataset, method, tested set): the cells whose runs are evaluated on other data than they were trained on."""
+        for dataset in self.config.datasets:
+            for method in self.methods:
+                for other in self.tested_elsewhere(dataset.id) if method.tuned else ():
+                    yield dataset.id, method.id, other
+
+    def tested_elsewhere(self, dataset: str) -> list[str]:
+        """The other data on which the runs of a dataset are evaluated too."""
+        return [other for other in self.config.evaluate_on if other != dataset]
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether a training or an evaluation counts by masks."""
+        return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
+
     def dataset(self, name: str) -> DatasetConfig:
-        """The dataset called `name`.
+        """The dataset or test set called `name`.
 
         Raises:
             UsageError: if the study has none of that name.
         """
-        known = {dataset.id: dataset for dataset in self.config.datasets}
+        known = {dataset.id: dataset for dataset in (*self.config.datasets, *self.config.test_sets)}
         if name not in known:
             raise UsageError(f"dataset `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
         return known[name]
@@ -166,7 +207,14 @@ class Study:
     def one_job(self, method: str) -> bool:
         """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
         known = self.method(method)
-        return known.tuned and (self.config.one_job_per_cell or not known.needs_training)
+        return known.tuned and (self.config.one_job_per != "stage" or not known.needs_training)
+
+    def job_of_cells(self, method: str) -> tuple[str, int]:
+        """What the job of a whole cell is called, and how many cells it does: one, or one of each similarity."""
+        known = self.method(method)
+        if self.config.one_job_per != "regularizer" or known.model is None or known.regularizer is None:
+            return method, 1
+        return f"{known.model.id}.{known.regularizer.id}", len(self.config.grid.similarities)
 
     def runs(self) -> Iterator[tuple[str, str, int]]:
         """(dataset, method, seed) of every run of the study."""

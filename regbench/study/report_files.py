@@ -3,7 +3,7 @@
 The workflow, the writer and the page read this one list. Imports nothing: the Snakefile reads it in every job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 
@@ -24,8 +24,11 @@ TABLES: Mapping[str, str] = {
     "grid": "What similarity and regularizer contribute",
     "per_structure": "Structures",
     "controls": "Controls: which columns can be fooled",
+    "transfer": "On other data than trained on",
+    "lambda_transfer": "With the lambda of another dataset or model",
     "runtime": "Time and memory",
 }
+OPTIONAL = ("controls", "transfer", "lambda_transfer")  # tables that not every study has
 FIGURES: Mapping[str, Figure] = {
     "lambda": Figure(
         "Lambda against validation Dice and NDV; the chosen lambda is ringed.",
@@ -74,9 +77,9 @@ PROVENANCE = "provenance.json"
 _TABLE_FORMS, _FIGURE_FORMS, _GRID_FORMS = ("md", "tex", "html"), ("csv", "png"), ("csv", "png", "pdf", "tex")
 
 
-def table_names(*, controls: bool) -> list[str]:
-    """The tables of a study with or without controls."""
-    return [name for name in TABLES if controls or name != "controls"]
+def table_names(optional: Collection[str]) -> list[str]:
+    """The tables of a study; `optional` are those of `OPTIONAL` that it has."""
+    return [name for name in TABLES if name not in OPTIONAL or name in optional]
 
 
 def figure_names() -> list[str]:
@@ -84,10 +87,10 @@ def figure_names() -> list[str]:
     return [GRID_FIGURE, *FIGURES]
 
 
-def beside_tables(*, controls: bool) -> list[str]:
+def beside_tables(optional: Collection[str]) -> list[str]:
     """Files in the folder of the tables, but for the CSV of each."""
     others = ["main_long.csv", *(f"{name}.{PROVENANCE}" for name in ("main", "runtime"))]
-    return others + [f"{name}.{form}" for name in table_names(controls=controls) for form in _TABLE_FORMS]
+    return others + [f"{name}.{form}" for name in table_names(optional) for form in _TABLE_FORMS]
 
 
 def beside_figures() -> list[str]:

@@ -4,14 +4,16 @@ A spec is frozen and typed, so a type checker sees the protocol; `to_json` is it
 and `from_json` reads it back from a record. `code` is the fingerprint of the modules behind the stage.
 """
 
-from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import DatasetConfig, Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
+from regbench.system.files import file_sha256
+from regbench.system.names import given_path
 
 
 class Spec(BaseModel):
@@ -55,20 +57,39 @@ class NamedComponentSpec(ComponentSpec):
 
 
 class PrepareSpec(Spec):
-    """What the prepared arrays depend on: the dataset's section of the config, and the code of its source."""
+    """What the prepared arrays depend on: the dataset's section of the config, and the code of its source.
+
+    Attributes:
+        pair_list: digest of the file of ``pairs.list``; empty where there is none.
+    """
 
     id: str
     source: str
     parameters: Parameters = {}
-    splits: Parameters = {}
-    pairs: Mapping[str, int] = {}
+    splits: SplitConfig = SplitConfig()
+    pairs: PairsConfig = PairsConfig()
     preprocessing: Parameters = {}
     code: str
+    pair_list: str = ""
+    only_tested: bool = False
 
     @classmethod
     def of(cls, dataset: DatasetConfig, code: str) -> Self:
         """The spec of a dataset of the config."""
-        return cls(**dataset.model_dump(mode="json"), code=code)
+        return cls(
+            **dataset.model_dump(mode="json"),
+            code=code,
+            pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
+            only_tested=isinstance(dataset, OnlyTested),
+        )
+
+
+def _digest(path: str) -> str:
+    """Of a file that `prepare` reads; empty where it is not on this machine."""
+    try:
+        return file_sha256(given_path(path))[:16]
+    except OSError:
+        return ""
 
 
 class DimensionSpec(Spec):
@@ -172,6 +193,7 @@ class EvaluateSpec(Spec):
 
     Attributes:
         files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
+        mask: what the metrics of displacements and landmarks are restricted to.
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
     """
 
@@ -183,6 +205,7 @@ class EvaluateSpec(Spec):
     files: tuple[tuple[str, int, int], ...] = ()
     controls: tuple[str, ...] = ()
     similarities: tuple[NamedComponentSpec, ...] = ()
+    mask: Literal["none", "fixed"] = "none"
 
 
 class TimedBaselineSpec(ComponentSpec):
@@ -208,6 +231,19 @@ class CellSpec(Spec):
     trial: tuple[TrialSpec, ...]
     select: tuple[SelectSpec, ...]
     train: tuple[TrainSpec, ...]
+    evaluate: tuple[EvaluateSpec, ...]
+
+
+class CellsSpec(Spec):
+    """What a job that does several cells depends on, beside the data."""
+
+    cells: tuple[CellSpec, ...]
+
+
+class TransferSpec(Spec):
+    """What the evaluation of a cell's runs on other data depends on, beside those data and the checkpoints."""
+
+    other: str
     evaluate: tuple[EvaluateSpec, ...]
 
 

@@ -5,12 +5,12 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, UsageError
 
 # The files of a run; named here for those who read them and need no torch.
 CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
@@ -58,6 +58,16 @@ def check_folder(
         reason = "cannot be written" if existing.is_dir() else "is a file"
         raise RegbenchError(
             f"`{path}` must be a folder that can be written, but `{existing}` {reason}. {known}{advice}"
+        )
+
+
+def check_free(folder: Path, paths: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise UsageError if a file that is to be written to `folder` is there, unless `overwrite` is given."""
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        raise UsageError(
+            f"`{folder}` must have none of the files that are to be written, but has {len(there)} of {len(paths)} "
+            f"(`{there[0].name}`). Give another folder, or `--overwrite`."
         )
 
 

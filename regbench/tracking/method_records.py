@@ -40,7 +40,7 @@ def _analysed(cell: CellFiles, entry: MethodEntry, record: Record) -> Record:
     lay, study_files = cell.lay, cell.study_files
     record.tags |= study_files.verdicts.get((cell.dataset, cell.method.id), {})
     rows = cell.rows()
-    record.metrics = _metrics(entry, rows)
+    record.metrics = _metrics(entry, rows) + _elsewhere(cell)
     parts = [method_paragraph(entry, record.name, study_files.peers(entry)), table_row(entry)]
     thumbnail = lay.thumbnail(cell.dataset, cell.method.id)
     if thumbnail.exists():
@@ -68,6 +68,18 @@ def _metrics(entry: MethodEntry, rows: pd.DataFrame) -> list[Metric]:
         metrics += [("val/dice", chosen["dice"], 0), ("val/ndv_percent", chosen["ndv_percent"], 0)]
     metrics.append(("rank", entry["rank"], 0))
     # Six digits: what the runs table of the UI has room for, and two more than the tables print.
+    return [(name, float(f"{value:.6g}"), step) for name, value, step in finite(metrics)]
+
+
+def _elsewhere(cell: CellFiles) -> list[Metric]:
+    """Means of a cell's runs on other data, by the names of the table of transfer."""
+    summary, place = cell.study_files.summary, (cell.dataset, cell.method.id)
+    metrics = [
+        (f"on/{entry['tested_on']}/{name}", value, 0)
+        for entry in (summary.get("transfers", []) if summary else [])
+        if (entry["trained_on"], entry["method"]) == place and entry["tested_on"] != cell.dataset
+        for name, value in entry["means"].items()
+    ]
     return [(name, float(f"{value:.6g}"), step) for name, value, step in finite(metrics)]
 
 

@@ -14,7 +14,7 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.types.schema import ColSpec, Schema
 
 from regbench import __version__
-from regbench.evaluation.register_files import model_for, register_files
+from regbench.evaluation.register_files import Output, model_for, register_files
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, RUN, digest, read_sealed
@@ -41,7 +41,8 @@ class Registration(PythonModel):
 
         Args:
             context: of MLflow.
-            model_input: columns `fixed`, `moving` (NIfTI files) and `out` (folder).
+            model_input: columns `fixed`, `moving` (NIfTI files) and `out` (folder), where files that are there are
+                replaced.
             params: none.
 
         Returns:
@@ -51,7 +52,9 @@ class Registration(PythonModel):
         for pair in model_input.to_dict("records"):
             fixed, moving, out = (Path(str(pair[name])) for name in PAIR)
             network, preparation = model_for(self.checkpoint, fixed, "", "", 0.0)
-            written = register_files(network, fixed, moving, out, preparation=preparation)
+            written = register_files(
+                network, fixed, moving, out, preparation=preparation, output=Output(overwrite=True)
+            )
             rows.append(dict(zip(WRITTEN, map(str, written), strict=True)))
         return pd.DataFrame(rows, columns=list(WRITTEN))
 

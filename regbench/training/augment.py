@@ -16,7 +16,7 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
     """Flip, move and recolour a batch.
 
     Args:
-        batch: images ``(B, 1, *S)`` and, or not, one-hot labels ``(B, L, *S)``.
+        batch: images ``(B, 1, *S)`` and, or not, one-hot labels ``(B, L, *S)`` and masks ``(B, 1, *S)``.
         wanted: section `augmentation` of the config.
         random: of this step.
 
@@ -26,24 +26,26 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
     if wanted == Augmentation():
         return batch
     axes = [2 + axis for axis in wanted.flips if random.random() < 0.5]
-    fixed, fixed_labels = _half(batch.fixed, batch.fixed_labels, wanted, random)
-    moving, moving_labels = _half(batch.moving, batch.moving_labels, wanted, random)
-    return Batch(
-        fixed.flip(axes),
-        moving.flip(axes),
-        None if fixed_labels is None else fixed_labels.flip(axes),
-        None if moving_labels is None else moving_labels.flip(axes),
+    fixed, fixed_maps = _half(batch.fixed, (batch.fixed_labels, batch.fixed_mask), wanted, random)
+    moving, moving_maps = _half(batch.moving, (batch.moving_labels, batch.moving_mask), wanted, random)
+    fixed_labels, moving_labels, fixed_mask, moving_mask = (
+        None if values is None else values.flip(axes)
+        for values in (fixed_maps[0], moving_maps[0], fixed_maps[1], moving_maps[1])
     )
+    return Batch(fixed.flip(axes), moving.flip(axes), fixed_labels, moving_labels, fixed_mask, moving_mask)
 
 
 def _half(
-    image: Tensor, labels: Tensor | None, wanted: Augmentation, random: Generator
-) -> tuple[Tensor, Tensor | None]:
+    image: Tensor, maps: tuple[Tensor | None, Tensor | None], wanted: Augmentation, random: Generator
+) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
+    """The image, and its labels and its mask, which are moved alike and keep their values."""
+    labels, mask = maps
     if wanted.rotation_degrees or wanted.scaling or wanted.translation_voxels:
         matrices = _matrices(len(image), image.ndim - 2, wanted, random).to(image.device)
         displacement = affine_displacement(matrices, image.shape[2:])
         image = warp(image, displacement)
         labels = None if labels is None else warp(labels, displacement, mode="nearest")
+        mask = None if mask is None else warp(mask, displacement, mode="nearest", padding="zeros")
     if wanted.gamma:
         exponent = torch.from_numpy(np.exp(random.uniform(-wanted.gamma, wanted.gamma, len(image))))
         # The sign is kept: z-scored images have negative intensities.
@@ -51,7 +53,7 @@ def _half(
     if wanted.noise:
         noise = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
         image = image + wanted.noise * noise.to(image.device)
-    return image, labels
+    return image, (labels, mask)
 
 
 def _matrices(count: int, dims: int, wanted: Augmentation, random: Generator) -> Tensor:

@@ -1,9 +1,9 @@
 """Which pairs a training sees, step by step, and how they reach the device."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regbench.data.cache import Dataset
+from regbench.losses.masks import Masks
 from regbench.study.config import Training
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
@@ -20,12 +21,32 @@ ALWAYS = 2**28  # bytes that any machine can hold
 
 
 class Batch(NamedTuple):
-    """Images ``(B, 1, *S)``; one-hot labels ``(B, L, *S)`` where training is semi-supervised."""
+    """Images ``(B, 1, *S)``; one-hot labels ``(B, L, *S)`` where training is semi-supervised; masks that count."""
 
     fixed: Tensor
     moving: Tensor
     fixed_labels: Tensor | None = None
     moving_labels: Tensor | None = None
+    fixed_mask: Tensor | None = None
+    moving_mask: Tensor | None = None
+
+    @property
+    def masks(self) -> Masks:
+        """Both masks."""
+        return Masks(self.fixed_mask, self.moving_mask)
+
+
+class _Half(NamedTuple):
+    """One image of each pair of a batch, ``(B, 1, *S)``, with its label map ``(B, *S)`` and its mask ``(B, 1, *S)``."""
+
+    images: Tensor
+    labels: Tensor | None = None
+    masks: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "_Half":
+        """A function of each part that there is."""
+        labels, masks = (None if part is None else function(part) for part in self[1:])
+        return _Half(function(self.images), labels, masks)
 
 
 class Batches:
@@ -40,6 +61,8 @@ class Batches:
             hint = did_you_mean(atlas, data.subjects)
             raise RegbenchError(f"training.atlas must be a subject of `{data.id}`, but got `{atlas}`; {hint}")
         names = [name for name in data.split("train") if name != atlas]
+        if atlas is None:  # which brings in that of the pairs
+            names = list(dict.fromkeys([*names, *(name for pair in data.pairs("train") for name in pair)]))
         prescribed = [] if atlas is not None else _prescribed(data, names)
         self.draws = draw_pairs(len(names), protocol.steps, protocol.batch, seed, prescribed)
         if atlas is not None:
@@ -47,45 +70,51 @@ class Batches:
             names.append(atlas)
         self.data, self.device, self.names = data, device, names
         self.labels = list(data.labels) if protocol.dice_weight else []
-        self.held: tuple[Tensor, Tensor | None] | None = None
-        self.ahead: tuple[int, Future[list[Tensor]]] | None = None
+        self.masked = protocol.mask != "none"
+        lacking = [name for name in names if name not in set(data.masked)] if self.masked else []
+        if lacking:
+            raise RegbenchError(
+                f"`training.mask` must have a mask of every subject of `{data.id}` that is trained on, but "
+                f"`{lacking[0]}` has none. Give it one, or set `training.mask: none`."
+            )
+        self.held: _Half | None = None
+        self.ahead: tuple[int, Future[list[_Half]]] | None = None
         if protocol.images == "device" or (protocol.images == "auto" and self._fits()):
-            images = torch.from_numpy(data.images(tuple(names))).unsqueeze(1).to(device)
-            maps = torch.from_numpy(self._label_maps(names)).to(device) if self.labels else None
-            self.held = images, maps
+            self.held = self._of(names).map(lambda part: part.to(device))
         else:
             self.reader = ThreadPoolExecutor(1)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, from 0."""
         if self.held is not None:
-            images, maps = self.held
-            halves = [(images[rows], None if maps is None else maps[rows]) for rows in self.draws[step]]
+            fixed, moving = (self.held.map(rows_of(rows)) for rows in self.draws[step])
         else:
-            halves = self._streamed(step)
-        (fixed, fixed_maps), (moving, moving_maps) = halves
-        return Batch(fixed, moving, self._one_hot(fixed_maps), self._one_hot(moving_maps))
+            fixed, moving = self._streamed(step)
+        masks = (half.masks if half.masks is None else half.masks.float() for half in (fixed, moving))
+        return Batch(fixed.images, moving.images, self._one_hot(fixed.labels), self._one_hot(moving.labels), *masks)
 
-    def _streamed(self, step: int) -> list[tuple[Tensor, Tensor | None]]:
+    def _streamed(self, step: int) -> list[_Half]:
         ready = self.ahead is not None and self.ahead[0] == step
         read = self.ahead[1].result() if self.ahead is not None and ready else self._read(step)
-        parts = [part.to(self.device, non_blocking=True) for part in read]
+        halves = [half.map(lambda part: part.to(self.device, non_blocking=True)) for half in read]
         if step + 1 < len(self.draws):
             self.ahead = step + 1, self.reader.submit(self._read, step + 1)
-        count = len(parts) // 2
-        return [(parts[k * count], parts[k * count + 1] if count > 1 else None) for k in range(2)]
+        return halves
 
-    def _read(self, step: int) -> list[Tensor]:
-        """Images (and label maps) of both halves, in memory that a GPU can copy from while it computes."""
-        tensors_read = []
-        for rows in self.draws[step].tolist():
-            names = [self.names[row] for row in rows]
-            arrays: list[NDArray[Any]] = [self.data.images(tuple(names))[:, None]]
-            if self.labels:
-                arrays.append(self._label_maps(names))
-            tensors = [torch.from_numpy(array) for array in arrays]
-            tensors_read += [tensor.pin_memory() if self.device.type == "cuda" else tensor for tensor in tensors]
-        return tensors_read
+    def _read(self, step: int) -> list[_Half]:
+        """Both halves, in memory that a GPU can copy from while it computes."""
+        halves = [self._of([self.names[row] for row in rows]) for rows in self.draws[step].tolist()]
+        return [half.map(Tensor.pin_memory) if self.device.type == "cuda" else half for half in halves]
+
+    def _of(self, names: list[str]) -> _Half:
+        """What is needed of some subjects."""
+        images = torch.from_numpy(self.data.images(tuple(names))).unsqueeze(1)
+        maps = torch.from_numpy(self._label_maps(names)) if self.labels else None
+        return _Half(images, maps, self._masks(names) if self.masked else None)
+
+    def _masks(self, names: list[str]) -> Tensor:
+        masks = [mask for name in names if (mask := self.data.mask(name)) is not None]
+        return torch.from_numpy(np.stack(masks)).unsqueeze(1)
 
     def _label_maps(self, names: list[str]) -> NDArray[np.int32]:
         return np.stack([self.data.label_map(name) for name in names]).astype(np.int32)
@@ -106,6 +135,11 @@ class Batches:
         return need < max(SHARE * free, ALWAYS)
 
 
+def rows_of(rows: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function that takes some rows of a tensor."""
+    return lambda part: part[rows]
+
+
 def draw_pairs(subjects: int, steps: int, batch: int, seed: int, prescribed: Sequence[tuple[int, int]] = ()) -> Tensor:
     """Subject indices ``(steps, 2, batch)``: of the prescribed pairs, else of any two; none is paired with itself."""
     generator = np.random.default_rng([seed, subjects])
@@ -118,6 +152,6 @@ def draw_pairs(subjects: int, steps: int, batch: int, seed: int, prescribed: Seq
 
 
 def _prescribed(data: Dataset, names: list[str]) -> list[tuple[int, int]]:
-    """The training pairs that the data's authors prescribe, as indices of training subjects; none for most data."""
+    """The training pairs that the data, a list or a rule prescribe, as indices of `names`; none for most data."""
     place = {name: number for number, name in enumerate(names)}
     return [(place[fixed], place[moving]) for fixed, moving in data.pairs("train")]

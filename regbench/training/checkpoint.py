@@ -1,7 +1,5 @@
 """Checkpoints: written whole with the method that made them, read back, and refused if they are anything else."""
 
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Self, TypedDict
@@ -12,13 +10,15 @@ from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
 from regbench.data.preprocessing.preparation import Preparation
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import build_model
+from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec, TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, RUN, file_sha256, read_sealed, replacing
+from regbench.training.archive import read_archive
 from regbench.training.state import Weights
 from regbench.training.validation import Validation
 
@@ -38,6 +38,8 @@ class Checkpoint(BaseModel):
     dims: Literal[2, 3]
     preparation: Preparation
     weights: dict[str, Tensor] | None  # None where the run failed before it had any
+    mask: MaskUse = "none"
+    mask_regularizer: bool = False
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -63,6 +65,7 @@ def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weight
         "dims": len(data.shape),
         "preparation": data.preparation,
         "weights": weights,
+        **spec.training.model_dump(include={"mask", "mask_regularizer"}, exclude_defaults=True),
     }
     # Through a file object: torch.save writes the name of a path into the file.
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -128,7 +131,9 @@ def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:
     if stored.weights is None or stored.lam is None:
         return None
     try:
-        terms = objective(stored.similarity, stored.regularizer, stored.lam)
+        terms = objective(
+            stored.similarity, stored.regularizer, stored.lam, MaskRule(stored.mask, stored.mask_regularizer)
+        )
         with torch.device("meta"):  # without memory: a file may name a model of any size
             empty = build_model(stored.model, stored.dims, terms)
         _check_sizes(stored.weights, {name: values.shape for name, values in empty.state_dict().items()})
@@ -158,15 +163,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         RegbenchError: if the file is no whole checkpoint of ours.
     """
-    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format, and fails in as many ways
-        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but is missing, cut off or something else.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
-        stored = None if packed else torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        what = str(error).partition("\n")[0]
-        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {what}.") from error
+        stored = read_archive(path)
+    except ValueError as error:
+        raise RegbenchError(f"`{path}` must be a checkpoint of regbench, but cannot be read: {error}.") from error
     if not isinstance(stored, dict) or stored.get("format") != FORMAT:
         raise RegbenchError(
             f"`{path}` must be a checkpoint of this regbench (`{FORMAT}`). Train again, or give another."

@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from regbench.data.cache import Dataset
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import build_model, has_weights
 from regbench.study.specs import TrainSpec
 from regbench.system import device as devices
@@ -81,7 +81,8 @@ def fit(
     torch.manual_seed(spec.seed)
     protocol, steps = spec.training, spec.training.steps
     device = devices.choose(protocol.device)
-    objective_of = objective(spec.similarity, spec.regularizer, spec.weight)
+    rule = MaskRule(protocol.mask, protocol.mask_regularizer)
+    objective_of = objective(spec.similarity, spec.regularizer, spec.weight, rule)
     model = build_model(spec.model, len(data.shape), objective_of).to(device)
     header = _header(spec, data, device)
     if not has_weights(model):

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import cast
 
 import torch
 
 from regbench.system.files import file_sha256, replacing
+from regbench.training.archive import read_archive
+from regbench.training.state import StoredState
 
 LOG = logging.getLogger(__name__)
 DIGEST = 32  # bytes at the end of a file: the SHA-256 of all before
@@ -42,7 +44,7 @@ class StateFile:
         """Whether it is time to write: after so many seconds, or when the process is asked to end."""
         return self.path is not None and (asked or time.monotonic() - self.saved > self.every)
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: StoredState) -> None:
         """Write the state, whole."""
         assert self.path is not None  # or it is never due
         with replacing(self.path) as temporary, temporary.open("wb") as file:
@@ -51,7 +53,7 @@ class StateFile:
             file.write(bytes.fromhex(file_sha256(temporary)))
         self.saved = time.monotonic()
 
-    def load(self) -> dict[str, Any] | None:
+    def load(self) -> StoredState | None:
         """The state in the file; None where there is none, or it is damaged or that of another training."""
         if self.path is None or not self.path.exists():
             return None
@@ -59,11 +61,14 @@ class StateFile:
         if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
             LOG.warning("`%s` is damaged: its digest is of other content; the training begins anew", self.path)
             return None
-        stored = torch.load(io.BytesIO(content[:-DIGEST]), map_location="cpu", weights_only=True)
+        try:
+            stored = read_archive(io.BytesIO(content[:-DIGEST]))
+        except ValueError:  # of another version
+            return None
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None
         state = stored.get("state")
-        return state if isinstance(state, dict) else None
+        return cast("StoredState", state) if isinstance(state, dict) else None
 
     def delete(self) -> None:
         """Remove the file of a training that is done."""

@@ -1,8 +1,7 @@
 """All that changes from step to step of a training, so that a killed one goes on, and the guard against divergence."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,31 @@ from regbench.training.validation import Validation
 TERMS = ("loss", "similarity", "regularizer")
 Status = Literal["running", "complete", "diverged", "pruned"]
 Weights = dict[str, Tensor]
+
+
+class StoredState(TypedDict):
+    """A training as it is saved: a `TrainingState`, the weights of its model, and all else that is drawn or grows.
+
+    Attributes:
+        optimiser: see `regbench.models.adam.Adam.state`.
+        scale: of the loss in half precision, and the steps since it last changed.
+        random, random_device: states of the generators of random numbers, on the CPU and on the GPU if there is one.
+    """
+
+    step: int
+    validations: list[Validation]
+    reports: list[RungReport]
+    status: Status
+    reason: str
+    seconds: float
+    good: Weights
+    best: Weights
+    terms: Tensor
+    weights: Weights
+    optimiser: dict[str, list[Tensor]]
+    scale: tuple[float, int]
+    random: Tensor
+    random_device: Tensor | None
 
 
 @dataclass
@@ -57,26 +81,29 @@ class TrainingState:
         values = values[: int(values.isfinite().all(1).cummin(0).values.sum())]
         return {name: values[:, k].tolist() for k, name in enumerate(TERMS)}
 
-    def to_dict(self, model: nn.Module, optimiser: Adam, precision: Precision) -> dict[str, Any]:
+    def to_dict(self, model: nn.Module, optimiser: Adam, precision: Precision) -> StoredState:
         """All that the rest of the training depends on, for `torch.save`."""
         device = precision.device
         return {
-            **{name: getattr(self, name) for name in _PLAIN},
+            "step": self.step,
+            "validations": self.validations,
+            "reports": self.reports,
+            "status": self.status,
+            "reason": self.reason,
+            "seconds": self.seconds,
             "good": self.good,
             "best": self.best,
             "terms": torch.stack(self.terms),
             "weights": model.state_dict(),
             "optimiser": optimiser.state(),
-            "scale": [precision.scale, precision.good],
+            "scale": (precision.scale, precision.good),
             # Our models draw nothing while they train; a user's dropout does.
             "random": torch.get_rng_state(),
             "random_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }
 
     @classmethod
-    def from_dict(
-        cls, stored: Mapping[str, Any], model: nn.Module, optimiser: Adam, precision: Precision
-    ) -> "TrainingState":
+    def from_dict(cls, stored: StoredState, model: nn.Module, optimiser: Adam, precision: Precision) -> "TrainingState":
         """The state that `to_dict` gave; the model, its optimiser and the random numbers are put back too."""
         device = precision.device
         model.load_state_dict(stored["weights"])
@@ -85,12 +112,17 @@ class TrainingState:
         torch.set_rng_state(stored["random"])
         if stored["random_device"] is not None:
             torch.cuda.set_rng_state(stored["random_device"], device)
-        good, best = ({k: v.to(device) for k, v in stored[name].items()} for name in ("good", "best"))
-        terms = list(stored["terms"].to(device))
-        return cls(good=good, best=best, terms=terms, **{name: stored[name] for name in _PLAIN})
-
-
-_PLAIN = ("step", "validations", "reports", "status", "reason", "seconds")
+        return cls(
+            good={name: value.to(device) for name, value in stored["good"].items()},
+            best={name: value.to(device) for name, value in stored["best"].items()},
+            step=stored["step"],
+            terms=list(stored["terms"].to(device)),
+            validations=stored["validations"],
+            reports=stored["reports"],
+            status=stored["status"],
+            reason=stored["reason"],
+            seconds=stored["seconds"],
+        )
 
 
 def weights_of(model: nn.Module) -> Weights:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from regbench.training.precision import Precision
 from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
-from regbench.training.state import TrainingState, divergence, has_finite_weights, weights_of
+from regbench.training.state import StoredState, TrainingState, divergence, has_finite_weights, weights_of
 from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, out_of_patience, validate, validation
 
@@ -43,7 +42,7 @@ class Trainer:
             spec: of the training, with its lambda.
             data: prepared dataset.
             model: with weights, on the device that it is trained on.
-            objective: ``(fixed, moving, output of the model) -> Terms``.
+            objective: ``(fixed, moving, output of the model, masks) -> Terms``.
             prune: what the training is held against at its rungs.
         """
         protocol, device = spec.training, device_of(model)
@@ -66,7 +65,7 @@ class Trainer:
         """The objective of a batch; with the overlap of labels where training is semi-supervised."""
         with self.precision.autocast():
             output = self.network(batch.fixed, batch.moving)
-        terms = self.objective(batch.fixed, batch.moving, output)
+        terms = self.objective(batch.fixed, batch.moving, output, batch.masks)
         if batch.fixed_labels is None or batch.moving_labels is None:
             return terms
         overlap = supervision(output, batch.fixed_labels, batch.moving_labels)
@@ -142,7 +141,7 @@ class Trainer:
         if self.log is not None:
             self.log.write(torch.cuda.memory_reserved(self.device) / MIB if self.device.type == "cuda" else None)
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> StoredState:
         """All that the rest of the training depends on, for `torch.save`."""
         return self.state.to_dict(self.model, self.optimiser, self.precision)
 

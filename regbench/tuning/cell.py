@@ -8,10 +8,11 @@ files in their places: one more seed is one more training, and no more bytes on 
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from regbench.data.cache import Dataset, load
+from regbench.data.cache import Dataset
 from regbench.evaluation.run_rows import evaluate_run
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
@@ -30,31 +31,31 @@ OUTPUTS = (CHECKPOINT, HISTORY, RUN, PANELS, PAIRS)  # in the order in which the
 EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each were made of, and their checksums
 
 
-def run_cell(
-    study: Study, dataset: str, method: str, *, threads: int = 1, save_every: float, bar: bool = False
+def run_cells(
+    study: Study, data: Dataset, methods: Sequence[str], *, threads: int = 1, save_every: float, bar: bool = False
 ) -> None:
-    """Do every stage of a cell, by one process at a time; what is finished already is not done again.
+    """Do every stage of some cells, one cell after the other; what is finished already is not done again.
 
     Args:
-        study: with the cell.
-        dataset: id of the dataset.
-        method: id of a method with a lambda.
+        study: with the cells.
+        data: prepared dataset of the study.
+        methods: ids of methods with a lambda.
         threads: of the CPU.
         save_every: seconds between two writes of a training's state.
         bar: show progress bars.
 
     Raises:
-        UsageError: if the method has no lambda.
+        UsageError: if a method has no lambda.
     """
-    if not study.method(method).tuned:
-        raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
-    lay = study.layout
-    with owning(lay.cell_owner(dataset, method), f"cell {method}"):
-        gpu_lease.lease(study.config.training.device)
-        device.set_up(threads)
-        data = load(lay.data(dataset))
-        tune(study, dataset, method, data, bar=bar)
-        final_runs(study, dataset, method, data, save_every=save_every, bar=bar)
+    for method in methods:
+        if not study.method(method).tuned:
+            raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
+    gpu_lease.lease(study.config.training.device)
+    device.set_up(threads)
+    for method in methods:
+        with owning(study.layout.cell_owner(data.id, method), f"cell {method}"):
+            tune(study, data.id, method, data, bar=bar)
+            final_runs(study, data.id, method, data, save_every=save_every, bar=bar)
 
 
 def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:

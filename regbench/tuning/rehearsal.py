@@ -4,7 +4,7 @@ Of volumes shapes alone are computed (torch's fake tensors), which costs no memo
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from pydantic import JsonValue
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from regbench.data.prepare import divide, open_source
-from regbench.data.remarks import without_split
+from regbench.data.prepare import divide, is_of, open_source
+from regbench.data.remarks import unused_masks, without_split
+from regbench.data.room import check_room
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
@@ -23,9 +24,9 @@ from regbench.spatial.registration import parts
 from regbench.study.components import bind
 from regbench.study.job_specs import prepare_spec, search_of, train_spec
 from regbench.study.methods import Method, Study
-from regbench.study.specs import DimensionSpec, TrainSpec
+from regbench.study.specs import DimensionSpec, PrepareSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.files import digest, read_sealed
+from regbench.system.files import read_sealed
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
@@ -36,31 +37,51 @@ def first_look(study: Study, dataset: str) -> list[str]:
     """What `prepare` would leave out or not use of a dataset, as far as headers tell; all of it once it is prepared.
 
     Raises:
-        RegbenchError: if `prepare` would refuse the dataset's files, its splits, or a component on its shape.
+        RegbenchError: if `prepare` would refuse the dataset's files, its size, its splits, or a component on its shape.
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
-    if manifest.is_file() and (stored := read_sealed(manifest)).get("key") == digest(spec.to_json()):
-        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]))
-        return list(stored.get("remarks", ()))
+    if manifest.is_file() and is_of(spec, stored := read_sealed(manifest)):
+        masked = tuple(stored.get("masked", ()))
+        rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
+        return [
+            *_counted(spec, stored["pairs"]),
+            *stored.get("remarks", ()),
+            *_masks_left_out(study, len(masked), len(stored["subjects"])),
+        ]
     path = spec.parameters.get("path")
     if spec.source == "public":
         return ["not looked at: `prepare` downloads it"]
     if isinstance(path, str) and not Path(path).expanduser().exists():
         return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
-    splits, _ = divide(spec, source)
-    rehearse(study, dataset, source.shape, source.ids)
-    return [*source.remarks, *without_split(source, splits)]
+    splits, pairs = divide(spec, source)
+    check_room(spec, source, study.layout.data(dataset))
+    rehearse(study, dataset, source.shape, source.ids, source.masked)
+    masks = _masks_left_out(study, len(source.masked), len(source.ids))
+    return [*_counted(spec, pairs), *source.remarks, *without_split(source, splits, pairs), *masks]
 
 
-def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> None:
-    """Try each cell's model, similarity and regularizer, at the ends of what is searched too.
+def _counted(spec: PrepareSpec, pairs: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+    """How many pairs a list or a rule makes of each split."""
+    if not spec.pairs.prescribed:
+        return []
+    counts = ", ".join(f"{len(used)} of {split}" for split, used in pairs.items())
+    return [f"pairs by `{spec.pairs.list or spec.pairs.rule}`: {counts}"]
+
+
+def _masks_left_out(study: Study, masked: int, subjects: int) -> Iterator[str]:
+    return unused_masks(masked, subjects, used=study.uses_masks)
+
+
+def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...], masked: tuple[str, ...]) -> None:
+    """Try each cell's model, similarity and regularizer, at the ends of what is searched too; and ask for the masks.
 
     Args:
         study: with the cells.
         dataset: id, for the message.
         shape: of its prepared images.
         subjects: ids of the dataset.
+        masked: those of them that have a mask.
 
     Raises:
         RegbenchError: listing every mistake with its key, the cells and the shape.
@@ -80,6 +101,7 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
                     wrong.setdefault(message, []).append(method.id)
     lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
     lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
+    lines += [f"  {line}" for line in _of_masks(study, dataset, subjects, masked)]
     if lines:
         size = " x ".join(map(str, shape))
         raise RegbenchError(
@@ -201,3 +223,14 @@ def _of_training(study: Study, dataset: str, shape: Shape, subjects: tuple[str, 
             f"training.atlas: must be a subject of `{dataset}`, but got `{protocol.atlas}`; "
             f"{did_you_mean(protocol.atlas, subjects)}"
         )
+
+
+def _of_masks(study: Study, dataset: str, subjects: tuple[str, ...], masked: tuple[str, ...]) -> Iterator[str]:
+    """What asks for masks that the dataset has not."""
+    lacking = [name for name in subjects if name not in set(masked)]
+    for key, use in (("training.mask", study.config.training.mask), ("evaluation.mask", study.config.evaluation.mask)):
+        if use != "none" and lacking:
+            yield (
+                f"{key}: `{use}` must have a mask of every subject of `{dataset}`, but {len(lacking)} of "
+                f"{len(subjects)} have none (`{lacking[0]}`); give them one, leave them out, or set `none`"
+            )

@@ -36,12 +36,13 @@ MARGIN = 1e-9
 
 
 class Curve(NamedTuple):
-    """Smoothed scores at the tried points."""
+    """Smoothed scores at the tried points, or at those that were asked for."""
 
     mean: Floats
     sd: Floats
     behind: Floats  # SD of the difference to the best of them
     noise: float  # SD of a trial around the curve
+    covariance: Floats
 
 
 class _Part(NamedTuple):
@@ -53,13 +54,27 @@ class _Part(NamedTuple):
     noise: float
 
 
-def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = None) -> Curve:
-    """Smoothed scores at each tried point.
+class _Design(NamedTuple):
+    """Distances, parabola and common seeds of the trials, and how the points asked for lie to them."""
+
+    distance: Floats
+    basis: Floats
+    same: Floats
+    to_trials: Floats
+    between: Floats
+    basis_at: Floats
+
+
+def smooth(
+    places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = None, *, at: ArrayLike | None = None
+) -> Curve:
+    """Smoothed scores at each tried point, or at the points `at`.
 
     Args:
         places: ``(trials, dimensions)``, each from 0 to 1 over its range; lambda first.
         scores: ``(trials,)``, finite.
         seeds: training seed of each trial; trials of one seed are moved together.
+        at: ``(points, dimensions)``, where the curve is asked for; the tried points unless given.
 
     Raises:
         ValueError: if there are fewer than four trials.
@@ -72,12 +87,14 @@ def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = N
         raise ValueError(f"a curve needs at least {FEWEST} trials with a place each, but got {len(x)} and {len(y)}")
     names = np.array([str(seed) for seed in seeds or [None] * len(y)])
     same = names[:, None] == names[None]
-    distance = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
-    basis = np.stack([np.ones(len(y)), x[:, 0], x[:, 0] ** 2], axis=1)
+    wanted = x if at is None else np.asarray(at, dtype=np.float64)
+    design = _Design(
+        _distances(x, x), _parabola(x), same.astype(np.float64), _distances(wanted, x), _distances(wanted, wanted),
+        _parabola(wanted),
+    )  # fmt: skip
     shifts = (0.0,) if same.all() else TOGETHER
     parts = [
-        _part((distance, basis, same.astype(np.float64)), y - y.mean(), length, noise, shift)
-        for length, noise, shift in product(LENGTHS, NOISE, shifts)
+        _part(design, y - y.mean(), length, noise, shift) for length, noise, shift in product(LENGTHS, NOISE, shifts)
     ]
     weights = np.exp(np.array([part.evidence for part in parts]) - max(part.evidence for part in parts))
     weights /= weights.sum()
@@ -90,14 +107,14 @@ def smooth(places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = N
     best = int(np.argmax(mean))
     behind = np.maximum(variance + variance[best] - 2 * covariance[best], 0)
     noise = float(np.sqrt(sum(weight * part.noise for weight, part in zip(weights, parts, strict=True))))
-    return Curve(mean + y.mean(), np.sqrt(np.maximum(variance, 0)), np.sqrt(behind), noise)
+    return Curve(mean + y.mean(), np.sqrt(np.maximum(variance, 0)), np.sqrt(behind), noise, covariance)
 
 
-def _part(shape: tuple[Floats, Floats, Floats], y: Floats, length: float, noise: float, shift: float) -> _Part:
+def _part(design: _Design, y: Floats, length: float, noise: float, shift: float) -> _Part:
     """Posterior of the curve for one length scale, one share of noise and one shift by seed; size and parabola open."""
-    distance, basis, same = shape
-    smooth_part = (1 - noise) * _matern(distance / length)
-    total = smooth_part + noise * (np.eye(len(y)) + shift * same) + MARGIN * np.eye(len(y))
+    basis = design.basis
+    smooth_part = (1 - noise) * _matern(design.distance / length)
+    total = smooth_part + noise * (np.eye(len(y)) + shift * design.same) + MARGIN * np.eye(len(y))
     lower = np.linalg.cholesky(total)
     a, b = np.linalg.solve(lower, basis), np.linalg.solve(lower, y)
     gram = a.T @ a + MARGIN * np.eye(basis.shape[1])
@@ -107,11 +124,22 @@ def _part(shape: tuple[Floats, Floats, Floats], y: Floats, length: float, noise:
     size = 0.5 * SMALL**2 + 0.5 * float(rest @ rest)
     usual = -0.5 * ((np.log(length) - USUAL_LENGTH) / SPREAD) ** 2
     evidence = usual - np.log(np.diag(lower)).sum() - 0.5 * np.linalg.slogdet(gram)[1] - free * np.log(size)
-    seen = np.linalg.solve(lower, smooth_part)
-    unexplained = basis.T - a.T @ seen
+    seen = np.linalg.solve(lower, (1 - noise) * _matern(design.to_trials / length).T)
+    unexplained = design.basis_at.T - a.T @ seen
     variance = size / max(free - 0.5, 0.5)
-    spread = smooth_part - seen.T @ seen + unexplained.T @ np.linalg.solve(gram, unexplained)
-    return _Part(float(evidence), basis @ parabola + seen.T @ rest, variance * spread, noise * variance)
+    own = (1 - noise) * _matern(design.between / length)
+    spread = own - seen.T @ seen + unexplained.T @ np.linalg.solve(gram, unexplained)
+    return _Part(float(evidence), design.basis_at @ parabola + seen.T @ rest, variance * spread, noise * variance)
+
+
+def _distances(some: Floats, others: Floats) -> Floats:
+    distances: Floats = np.sqrt(((some[:, None] - others[None]) ** 2).sum(axis=2))
+    return distances
+
+
+def _parabola(places: Floats) -> Floats:
+    """``(points, 3)``: the powers 0, 1, 2 of lambda's place."""
+    return np.stack([np.ones(len(places)), places[:, 0], places[:, 0] ** 2], axis=1)
 
 
 def _matern(distance: Floats) -> Floats:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,8 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --device=auto"
-    " --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --overwrite"
+    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
 REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]
@@ -324,3 +325,14 @@ def test_an_altered_config_of_a_head_is_refused(tiny, tmp_path, capsys):
     copy = tmp_path / "mine.yaml"  # of which somebody makes a study of their own
     copy.write_text(whole.replace('"steps": 4', '"steps": 5'))
     assert load_study(copy).config.training.steps == 5
+
+
+@pytest.mark.parametrize("verb", ["check", "track", "ui"])
+def test_a_tracking_uri_of_the_environment_is_named_by_the_verbs_that_track(tiny_file, capsys, monkeypatch, verb):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://lab:5000")
+    monkeypatch.setattr("regbench.tracking.track", lambda *args, **options: {})
+    monkeypatch.setattr("regbench.tracking.describe", str)
+    monkeypatch.setattr("regbench.tracking.mlflow_ui.opened", lambda *args: (_ for _ in ()).throw(RegbenchError("x")))
+    with suppress(SystemExit):
+        main([verb, str(tiny_file)])
+    assert "MLFLOW_TRACKING_URI is set (http://lab:5000) and not used" in capsys.readouterr().err

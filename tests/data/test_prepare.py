@@ -16,6 +16,7 @@ from regbench.data.nifti import displacement_name, write_displacement
 from regbench.data.prepare import prepare
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.space import displacement_to_native
+from regbench.system.errors import RegbenchError
 from regbench.system.files import read_sealed
 
 SLOW_SOURCE = """
@@ -73,8 +74,8 @@ def test_the_manifest_records_every_file_and_step(tmp_path):
     digest = hashlib.sha256((root / "labels" / "s2.nii.gz").read_bytes()).hexdigest()
     assert record["files"]["label"] == {"name": "s2.nii.gz", "sha256": digest}
     assert record["labels_left_out"] == {"2": int((brain(2)[1] == 2).sum())}
-    assert manifest["preprocessing"] == {"labels": [1]}
-    assert str(tmp_path) not in str({key: manifest[key] for key in manifest if key != "parameters"})
+    assert manifest["spec"]["preprocessing"] == {"labels": [1]}
+    assert str(tmp_path) not in str({key: manifest[key] for key in manifest if key != "spec"})
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -204,3 +205,9 @@ def test_prescribed_training_pairs_are_the_only_ones():
     draws = draw_pairs(5, 50, 3, 0, [(0, 3), (4, 1)]).numpy()
     assert draws.shape == (50, 2, 3)
     assert {tuple(pair) for pair in draws.transpose(0, 2, 1).reshape(-1, 2)} == {(0, 3), (4, 1)}
+
+
+def test_what_a_source_says_names_the_dataset(tmp_path):
+    """Of several datasets with one source, the words of the source alone would not tell which."""
+    with pytest.raises(RegbenchError, match=r"^dataset `d`: `nowhere\.csv`"):
+        prepare(spec("table", {"path": "nowhere.csv"}), tmp_path / "unused")

@@ -8,13 +8,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_study import ROOT, TINY
 
-from regbench.data.splits import NAMES, mistakes, pairs, split
+from regbench.data.pairing import used_pairs
+from regbench.data.splits import split as split_of
+from regbench.data.subject import Source
 from regbench.orchestration.registries import check_component
+from regbench.study.data_config import NAMES, PairsConfig, SplitConfig
 from regbench.study.load import load
+from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
+from regbench.system.files import digest
 
 IDS = [f"s{number:02d}" for number in range(20)]
+GROUPS = {name: f"g{number // 3}" for number, name in enumerate(IDS)}
+SOURCE = Source(tuple(IDS), (4, 4), (1.0, 1.0), {}, "", (), None)
 PART = st.one_of(st.integers(1, 8), st.floats(0.05, 0.6), st.just("rest"), st.just("given"))
+
+
+def split(ids, wanted, dataset, **more):
+    return split_of(ids, SplitConfig.model_validate(wanted), dataset, **more)
+
+
+def mistakes(splits):
+    """Those of the splits of a dataset, by key."""
+    try:
+        load({**TINY, "datasets": [{**TINY["datasets"][0], "splits": splits}]})
+    except UsageError as error:
+        return dict(re.findall(r"^  datasets\[0\]\.splits(?:\.(\w+))?: (.*)$", str(error), re.M))
+    return {}
 
 
 @given(
@@ -24,6 +44,7 @@ PART = st.one_of(st.integers(1, 8), st.floats(0.05, 0.6), st.just("rest"), st.ju
     put=st.dictionaries(st.sampled_from(IDS), st.sampled_from(NAMES), max_size=6),
 )
 def test_no_subject_and_no_group_is_on_two_sides(wanted, groups, put):
+    wanted = {key: value for key, value in wanted.items() if key not in mistakes(wanted)}
     try:
         found = split(IDS, wanted, "d", groups=groups, given=put)
     except RegbenchError as error:
@@ -53,11 +74,8 @@ def test_shares_and_rest():
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"train": 0.7, "validation": 0.2, "test": 0.3}, "0.7 + 0.2 + 0.3 = 1.2"),
-        ({"train": ["s00", "s01"], "validation": 0.6, "test": 0.6}, "0.6 + 0.6 = 1.2"),
         ({"train": 10, "validation": 5, "test": 0.9}, "asks for 0.9 of them, 18 subjects, but 5 of 20 are left"),
         ({"train": 0.9, "validation": 2, "test": 5}, "asks for 5 subjects, but 0 of 20 are left"),
-        ({"train": "rest", "validation": 2, "test": "rest"}, "`rest` can be one split alone, but train is"),
         ({"train": "given", "validation": 2, "test": 2}, "the data put no subject there"),
     ],
 )
@@ -86,29 +104,81 @@ def test_whom_the_authors_hold_out_is_never_trained_on():
         split(IDS, {"train": ["s00", "s01"], "validation": 2}, "d", given={"s01": "test", "s02": "test"})
 
 
-def test_given_pairs_replace_all_others():
-    assert pairs(["a", "b", "c"], None, "d", "test", given=[("a", "b"), ("x", "y")]) == [["a", "b"]]
-    with pytest.raises(RegbenchError, match="must lie within one split"):
-        pairs(["a", "b"], None, "d", "test", given=[("a", "x")])
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"tain": 3, "train": 1, "seed": -1}, {"tain": "did you mean `train`", "seed": "greater than or equal to 0"}),
+        ({"train": 0}, {"train": "count or a list"}),
+        ({"train": 1.5}, {"train": "count or a list"}),
+        ({"train": -1}, {"train": "count or a list, a share such as 0.2, `given` or `rest`, but got -1"}),
+        ({"train": True}, {"train": "count or a list"}),
+        ({"train": 4.0}, {"train": "count or a list"}),
+        ({"train": "all"}, {"train": "`given` or `rest`, but got 'all'"}),
+        ({"train": {"of": 3}}, {"train": "count or a list"}),
+        ({"train": []}, {"train": "must have subjects"}),
+        ({"train": [1, 2]}, {"train": "put it in quotes"}),
+        ({"seed": 1.5}, {"seed": "integer"}),
+        ({"seed": None, "train": 3}, {"seed": "integer"}),
+        ({"folds": 2, "fold": 0}, {"folds": "greater than or equal to 3"}),
+        ({"folds": 4}, {"fold": "from 0 to 3"}),
+        ({"folds": 4, "fold": 4}, {"fold": "from 0 to 3"}),
+        ({"folds": "4", "fold": -1}, {"folds": "integer", "fold": "greater than or equal to 0"}),
+        ({"fold": 1}, {"fold": "needs `folds`"}),
+        ({"folds": 4, "fold": 0, "train": 3, "test": 2}, {"folds": "without train and test"}),
+        ({"train": 0.7, "validation": 0.2, "test": 0.3}, {"test": "0.7 + 0.2 + 0.3 = 1.2"}),
+        ({"train": ["s00", "s01"], "validation": 0.6, "test": 0.6}, {"test": "0.6 + 0.6 = 1.2"}),
+        ({"train": "rest", "validation": 0, "test": "rest"}, {"validation": "a count or a list", "test": "train is"}),
+    ],
+)
+def test_each_mistake_has_its_key_and_all_come_at_once(wanted, expected):
+    found = mistakes(wanted)
+    assert set(found) == set(expected)
+    for key, words in expected.items():
+        assert words in found[key]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "key", "words"),
-    [
-        ({"tain": 3}, "tain", "did you mean `train`"),
-        ({"train": 0}, "train", "count or a list"),
-        ({"train": 1.5}, "train", "count or a list"),
-        ({"train": True}, "train", "count or a list"),
-        ({"train": []}, "train", "must have subjects"),
-        ({"train": [1, 2]}, "train", "put it in quotes"),
-        ({"seed": -1}, "seed", "integer from 0"),
-        ({"folds": 2, "fold": 0}, "folds", "must be from 3 to"),
-        ({"folds": 4}, "folds", "fold from 0"),
-        ({"folds": 4, "fold": 0, "train": 3}, "", "has both"),
+    ("wanted", "more", "subjects", "used"),
+    [  # digests of what `split` and `pairs` gave before splits had a type
+        ({"train": 4, "validation": 2, "test": 2}, {}, "2c639b89153ebb5c", "d69c63529cf79046"),
+        ({"train": "rest", "validation": 0.2, "test": 0.25, "seed": 1}, {}, "ec5069d73aa2784e", "8629b296e2f0cdc4"),
+        ({"folds": 5, "fold": 2, "seed": 3}, {}, "8d041f13ad58455b", "eb2c54cfc170f810"),
+        (
+            {"train": "rest", "validation": 3, "test": 5},
+            {"groups": GROUPS},
+            "a8640059823e2013",
+            "49be85cf78e3b8f6",
+        ),
+        (
+            {"train": ["s03", "s01"], "validation": "rest"},
+            {"given": {"s07": "test", "s09": "test"}},
+            "3cb4ea79eb2d30ab",
+            "1d495f48ae1c00ae",
+        ),
     ],
 )
-def test_each_mistake_has_its_key(wanted, key, words):
-    assert any(found == key and words in message for found, message in mistakes(wanted))
+def test_the_bytes_of_splits_and_pairs_stay(wanted, more, subjects, used):
+    found = split(IDS, wanted, "d", **more)
+    assert digest(found) == subjects
+    chosen = used_pairs(PairsConfig(validation=2), SOURCE, found, "d")
+    assert list(chosen) == ["validation", "test"]
+    assert digest([chosen["test"], chosen["validation"]]) == used
+
+
+@pytest.mark.parametrize("wanted", [{}, {"folds": 5, "fold": 2}, {"train": 0.5, "validation": ["a", "b"], "seed": 0}])
+def test_a_spec_says_of_splits_what_the_config_says(wanted):
+    entry = {**TINY["datasets"][0], "splits": wanted}
+    dataset = load({**TINY, "datasets": [entry]}).datasets[0]
+    spec = PrepareSpec.of(dataset, "code").to_json()
+    assert spec.get("splits", {}) == wanted
+    assert PrepareSpec.from_json(spec) == PrepareSpec.of(dataset, "code")
+
+
+def test_splits_that_are_not_needed_may_be_left_out():
+    found = split(IDS, {"test": 3}, "d", needed=("test",))
+    assert [len(found[key]) for key in NAMES] == [0, 0, 3]
+    with pytest.raises(RegbenchError, match=r"splits\.train must have subjects, but is missing"):
+        split(IDS, {"test": 3}, "d", needed=("train", "test"))
 
 
 def test_mistakes_of_data_stand_beside_all_others():
@@ -129,7 +199,7 @@ def test_mistakes_of_data_stand_beside_all_others():
         "training.steps",
         "datasets[0].parameters.imags: `folder` has no parameter `imags`; did you mean `images`?",
         "datasets[0].splits.train: must be a count or a list",
-        "datasets[0].splits.tets: unknown; did you mean `test`?",
+        "datasets[0].splits.tets: unknown key; did you mean `test`?",
         "datasets[0].preprocessing.spacing: `preprocessing` has no parameter `spacing`; did you mean `spacing_mm`?",
         "datasets[0].preprocessing.intensity: `preprocessing`: `intensity` got 'percent'",
         "datasets[1].preprocessing: `mni152` makes its own grid",
@@ -143,5 +213,5 @@ def test_every_dataset_of_the_docs_is_sound():
     text = (ROOT / "docs" / "data.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
     found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
-    assert len(found) == 8
+    assert len(found) == 11
     load({**TINY, "datasets": found}, check_component)

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from regbench.cli.main import main
-from regbench.evaluation.register_files import register_files
+from regbench.evaluation.register_files import Output, register_files
 from regbench.system.errors import RegbenchError
 
 
@@ -84,7 +84,7 @@ def test_an_oblique_slice_keeps_its_lengths(tmp_path):
     np.testing.assert_allclose(nib.load(field).get_fdata()[..., 0], 0, atol=1e-5)
     np.testing.assert_allclose(nib.load(field).get_fdata()[..., 1], -2, atol=1e-5)
     with pytest.raises(RegbenchError, match=r"f\.nii\.gz` must .* run right and front for `--itk`"):
-        register_files(Constant(), fixed, moving, tmp_path, itk=True)
+        register_files(Constant(), fixed, moving, tmp_path, output=Output(itk=True))
 
 
 @pytest.mark.parametrize("column", [(0, 0, 0), (1, 0, 0), (0, 1e-20, 0)])
@@ -96,7 +96,7 @@ def test_the_axis_of_one_may_lead_nowhere(tmp_path, column):
         image.header[name][2] = value
     image.header["magic"], image.header["vox_offset"] = "n+1", 352
     path.write_bytes(image.header.binaryblock + bytes(4) + scene.tobytes(order="F"))
-    for written in register_files(Constant(), path, path, tmp_path / "out", itk=True)[:3]:
+    for written in register_files(Constant(), path, path, tmp_path / "out", output=Output(itk=True))[:3]:
         np.testing.assert_array_equal(nib.load(written).affine, np.eye(4))
 
 
@@ -115,7 +115,7 @@ def test_a_header_without_a_place_needs_the_centre(tmp_path):
     Image.fromarray(scene.T[::-1]).save(tmp_path / "m.tif")
     with pytest.raises(RegbenchError, match=r"m\.tif` must say where it lies, as .*f\.nii\.gz.*--by centre"):
         register_files(Constant(), fixed, tmp_path / "m.tif", tmp_path)
-    _, moved, *_ = register_files(Constant(), fixed, tmp_path / "m.tif", tmp_path, by="centre")
+    _, moved, *_ = register_files(Constant(), fixed, tmp_path / "m.tif", tmp_path / "centre", by="centre")
     np.testing.assert_allclose(nib.load(moved).get_fdata(), scene, atol=1e-4)
     _, moved, *_ = register_files(Constant(), tmp_path / "m.tif", tmp_path / "m.tif", tmp_path)  # two pictures
     assert moved.name == "moved_m.nii.gz"

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from regbench.cli.main import main
 from regbench.data.preprocessing.preparation import Preparation
 from regbench.evaluation.file_pair import read_pair
-from regbench.evaluation.register_files import model_for, register_files
+from regbench.evaluation.register_files import Output, model_for, register_files
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError
@@ -80,7 +80,7 @@ def test_the_displacement_is_in_voxels_of_the_fixed_array(tmp_path):
 
 def test_itk_moves_the_image_alike(files, tmp_path):
     fixed, moving, _ = files
-    *_, field = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", itk=True)
+    *_, field = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", output=Output(itk=True))
     transform = SimpleITK.DisplacementFieldTransform(SimpleITK.ReadImage(str(field), SimpleITK.sitkVectorFloat64))
     target, source = (SimpleITK.Cast(SimpleITK.ReadImage(str(path)), SimpleITK.sitkFloat32) for path in (fixed, moving))
     theirs = SimpleITK.GetArrayFromImage(SimpleITK.Resample(source, target, transform, SimpleITK.sitkLinear)).transpose(
@@ -179,7 +179,7 @@ def test_images_are_prepared_as_the_checkpoint_says(tmp_path, monkeypatch, prepa
     for found in seen:
         assert np.allclose(found, expected(image.astype(np.float64))[::-1], atol=1e-3)
     seen.clear()
-    main(["register", "--model", str(stored), *places, "--intensity", "minmax"])
+    main(["register", "--model", str(stored), *places, "--intensity", "minmax", "--overwrite"])
     assert (seen[0].min(), seen[0].max()) == (0, 1)
 
 
@@ -194,7 +194,7 @@ def test_the_axes_stay_where_the_study_kept_them(tmp_path, monkeypatch):
             "regbench.evaluation.register_files.register",
             lambda _, one, two, seen=seen: seen.append(one) or np.zeros((2, *one.shape), np.float32),
         )
-        register_files(model, path, path, tmp_path, preparation=preparation)
+        register_files(model, path, path, tmp_path / orientation, preparation=preparation)
         assert np.allclose(seen[0], expected, atol=1e-4)
 
 
@@ -225,6 +225,27 @@ def test_anisotropic_voxels_and_the_training_spacing(tmp_path, spacing):
     first, moved, *_ = register_files(Constant(2.0), fixed, moving, tmp_path, preparation=preparation)
     assert nib.load(moved).shape == shape
     assert np.allclose(read_displacement(first)[0], 2.8 / spacing[0], atol=1e-4)
+
+
+def test_files_of_an_earlier_registration_stay_unless_overwrite_is_given(tmp_path, monkeypatch, capsys):
+    fixed, moving = (save(tmp_path / f"{n}.nii.gz", picture((20, 26), k), np.eye(4)) for k, n in enumerate("fm"))
+    words = ["register", "--model", "instance", "--fixed", str(fixed), "--moving", str(moving), "--similarity", "mse"]
+    words += ["--out", str(tmp_path / "out")]
+    (tmp_path / "out").mkdir()
+    earlier = tmp_path / "out" / "moved_m.nii.gz"
+    earlier.write_text("mine")
+    monkeypatch.setattr("regbench.evaluation.register_files.register", None)  # known before the work
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert "has 1 of 3 (`moved_m.nii.gz`). Give another folder, or `--overwrite`." in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["moved_m.nii.gz"]
+    assert earlier.read_text() == "mine"
+    monkeypatch.setattr(
+        "regbench.evaluation.register_files.register", lambda _, one, two: np.zeros((2, *one.shape), np.float32)
+    )
+    main([*words, "--overwrite"])
+    assert nib.load(earlier).shape == (20, 26)
 
 
 def test_a_cut_off_checkpoint_has_a_clear_error(tmp_path):

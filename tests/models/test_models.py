@@ -250,3 +250,20 @@ def test_a_diffeomorphic_network_inverts_where_the_field_is_smooth(shape):
     left_over = compose(there, back)[inner].norm(dim=1)
     assert there[inner].norm(dim=1).mean() > 0.01
     assert left_over.mean() < 0.05 * there[inner].norm(dim=1).mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("voxelmorph", {"encoder": (4, 0), "decoder": (4, 4)}, "encoder must have numbers of channels from 1"),
+        ("voxelmorph", {"encoder": (4, 4), "decoder": (4, 0)}, "decoder must have numbers of channels from 1"),
+        ("voxelmorph", {"encoder": (4, 4), "decoder": (4, 4, -1)}, "decoder must have numbers of channels from 1"),
+        ("lkunet", {"channels": 0}, "channels must be at least 1, but got 0"),
+        ("lkunet", {"kernel": -1}, "kernel must be odd, from 1, but got -1"),
+        ("affine", {"channels": (8, 0)}, "channels must have entries, each at least 1"),
+    ],
+)
+def test_a_level_without_channels_is_refused(name, parameters, words):
+    """torch makes such a network, with a warning, and nothing passes through it."""
+    with pytest.raises(ValueError, match=words):
+        {**MODELS, **AFFINE_MODELS}[name](2, **parameters)

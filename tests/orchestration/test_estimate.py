@@ -7,6 +7,7 @@ from made_study import make
 from tiny_study import ROOT
 
 from regbench.cli.main import main
+from regbench.orchestration import jobs
 from regbench.orchestration.disk import disk
 from regbench.orchestration.estimate import START, estimate, text
 from regbench.study.load import load
@@ -44,7 +45,7 @@ def test_a_study_without_training_or_tuning(tiny):
 
 def test_a_cell_of_networks_as_one_job(tiny):
     """Made cells took 30 s, and 20 s for the 4 steps of a training."""
-    tiny["one_job_per_cell"] = True
+    tiny["one_job_per"] = "cell"
     found = estimate(Study(load(tiny)))
     assert {rule: found["jobs"].get(rule, 0) for rule in ("cell", "train", "evaluate")} == {
         "cell": 2, "train": 0, "evaluate": 1,
@@ -56,6 +57,23 @@ def test_a_cell_of_networks_as_one_job(tiny):
     beside = (30 - 5 * (1 + 4)) / 2  # a pilot's two trainings of five steps, in a job of 30 s
     assert cpu["by_rule"]["cell"] * 3600 == pytest.approx(2 * (5 * (4 * 3 + 2 * 4) + beside * (4 + 2)))
     assert cpu["unknown"] == ["evaluate"]  # of the row without registration, which is no part of a cell
+
+
+def test_cells_of_one_job_share_what_it_took(tiny):
+    """A made job of two cells took 30 s."""
+    tiny["one_job_per"] = "regularizer"
+    study = Study(load(tiny))
+    answer = estimate(study)
+    assert answer["jobs"]["cell"] == 1
+    assert answer["files"]["files"] == 2 * (2 + 2 + 1 + 1 + 2 * 5 + 1) + 1 + 3 + 3 + 2 * 2
+    first, second = (job for job in jobs.of_study(study) if job.rule == "cell")
+    assert (first.log, first.cells) == (second.log, 2)
+    assert (first.output, first.owner) != (second.output, second.owner)
+    assert first.log.endswith("logs/cell/brains/voxelmorph.grad_l2.log")
+    make(Study(load({**tiny, "study": "pilot"})))
+    (cpu,) = estimate(study, at_once=9)["hours"]
+    assert cpu["by_rule"]["cell"] * 3600 == pytest.approx(max(30, 2 * 5 * (4 * 3 + 2 * 4)))
+    assert cpu["wall"] == pytest.approx(cpu["by_rule"]["cell"])  # one process, whatever runs beside it
 
 
 def test_hours_come_from_a_pilot_in_the_same_results(tiny):

@@ -273,3 +273,11 @@ def test_a_head_that_is_killed_leaves_a_lock_that_counts_for_nothing(new):
     assert slurm.job_prefix("tiny", head.layout.root) == head.prefix
     head.start([], on_slurm=False)
     assert alive(head.layout.workflow_lock)
+
+
+def test_a_tracking_uri_that_is_not_used_is_said(new, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://lab:5000")
+    head = new()
+    head.start([], on_slurm=False)
+    (words,) = head.warned
+    assert words.startswith("MLFLOW_TRACKING_URI is set (http://lab:5000) and not used")

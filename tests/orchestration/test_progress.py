@@ -213,7 +213,7 @@ def test_an_untrained_cell_is_one_job(tiny):
 
 def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
     """Its runs count as they lie there; another config makes all of it old."""
-    study = Study(load({**tiny, "one_job_per_cell": True}))
+    study = Study(load({**tiny, "one_job_per": "cell"}))
     (job,) = jobs.of_cell(study, "brains", MSE)
     assert job.name == f"cell/brains/{MSE}"
     make(study, without=(f"cell/brains/{LCC}",))
@@ -223,9 +223,9 @@ def test_a_cell_of_networks_is_one_job(tiny, tiny_file, capsys):
     write_json(Path(job.owner), {"host": platform.node(), "pid": os.getpid(), "job": "", "beat": 3})
     assert cells(study)[MSE].state == "running"
     Path(job.owner).unlink()
-    more = Study(load({**tiny, "one_job_per_cell": True, "seeds": [0, 1, 2]}))
+    more = Study(load({**tiny, "one_job_per": "cell", "seeds": [0, 1, 2]}))
     assert (cells(more)[MSE].state, cells(more)[MSE].seeds) == ("not started", [0, 1])
-    changed = Study(load({**tiny, "one_job_per_cell": True, "training": {**tiny["training"], "learning_rate": 0.001}}))
+    changed = Study(load({**tiny, "one_job_per": "cell", "training": {**tiny["training"], "learning_rate": 0.001}}))
     assert (cells(changed)[MSE].state, cells(changed)[MSE].seeds) == ("not started", [])
     assert "another config or code" in cells(changed)[MSE].reason
 

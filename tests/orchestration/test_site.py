@@ -48,14 +48,14 @@ def test_every_rule_of_the_workflow_has_its_size_from_here():
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-@pytest.mark.parametrize("changes", [{"models": [*TINY["models"], "instance"]}, {"one_job_per_cell": True}])
+@pytest.mark.parametrize("changes", [{"models": [*TINY["models"], "instance"]}, {"one_job_per": "cell"}])
 def test_rules_and_profile_ask_for_the_same(tmp_path, changes, device):
     """What Snakemake plans for a first attempt here is what the profile of a cluster gives for it."""
     planned = dry_run(tmp_path, {**TINY, **changes, "training": {**TINY["training"], "device": device}})
     profile = site.resources(ROOT / "workflow/profiles/slurm/site.yaml")
     assert {"prepare", "evaluate_identity", "runtime", "analyze", "report", "track"} < set(planned) <= set(profile)
     assert profile["evaluate_identity"] == profile["evaluate"]
-    assert planned.keys() >= ({"cell"} if "one_job_per_cell" in changes else {"trial", "cell_untrained"})
+    assert planned.keys() >= ({"cell"} if "one_job_per" in changes else {"trial", "cell_untrained"})
     for rule, resources in planned.items():
         assert {name: resources[name] for name in ("mem_mb", "runtime")} == {
             name: value(profile[rule][name]) for name in ("mem_mb", "runtime")
@@ -81,7 +81,7 @@ def dry_run(folder: Path, raw) -> dict[str, dict[str, int]]:
 
 
 def test_every_job_is_of_a_rule_with_a_size(tiny):
-    for changes in ({}, {"models": ["instance"]}, {"one_job_per_cell": True}):
+    for changes in ({}, {"models": ["instance"]}, {"one_job_per": "cell"}):
         assert {job.rule for job in jobs.of_study(Study(load({**tiny, **changes})))} <= set(site.FIRST)
     assert set(site.ON_GPU) < set(site.FIRST)
     assert set(jobs.WHOLE_CELL) < set(site.FIRST)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
+from data_files import folder_of
 from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from tiny_study import TINY
 
 from regbench.cli.main import main
 from regbench.data import DATASETS
+from regbench.data.preprocessing.preprocess import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.study.components import parameters
@@ -157,6 +159,48 @@ def test_a_config_is_prepared_or_refused_with_a_key(capsys, changed):
     with TemporaryDirectory() as folder:
         path = Path(folder) / "study.yaml"
         path.write_text(yaml.safe_dump(with_changes(changed, f"{folder}/results")))
+        status, said = outcome(capsys, "check", str(path))
+        if not status:
+            status, said = outcome(capsys, "prepare", str(path))
+        assert status in (0, 1, 2)
+        assert not status or NAMED.search(said) or ELSEWHERE.search(said), said
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of six small images with labels, of which preprocessing makes a grid."""
+    return folder_of(tmp_path_factory.mktemp("pictures") / "data", shape=(24, 20))
+
+
+def preprocessing() -> st.SearchStrategy:
+    """Some of its settings: values that their types allow, of any size, and odd ones."""
+    fitting = {}
+    for key, parameter in parameters(preprocess).items():
+        schema = TypeAdapter(parameter.annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
+        fitting[key] = of_schema(schema, schema.get("$defs", {})) | HUGE
+    one_odd = st.dictionaries(st.sampled_from([*fitting, "unknown"]), ODD | HUGE, max_size=2)
+    return st.fixed_dictionaries({}, optional=fitting) | one_odd | one_odd
+
+
+HUGE = st.sampled_from(
+    [2.0, 24, 0.001, 500.0, 1e-320, 1e308, 10**6, 2**62, [32, 32], [2, 2], [1, 1], [10**6, 10**6], [2**62, 2**62],
+     [1.0, 1e-9], [1.0, 500.0], {"1": "a", "2": "a"}, {"1": "a"}, {"9" * 5000: "a"}, {"1": [2]}, {"9" * 5000: [1]},
+     {"2": [1, 1]}, {"0": [1]}, [1, 2], [3], "RAS", "LIA", "keep", "window", "zscore", "none", "foreground", "zero",
+     "drop",
+     "error", "s1", [99.0, 99.0001], [-1e300, 1e300]]
+)  # fmt: skip
+
+
+@FUZZ
+@given(settings=preprocessing(), small=st.booleans())
+def test_preprocessing_is_done_or_refused_with_a_key(capsys, pictures, settings, small):
+    with TemporaryDirectory() as folder:
+        raw = with_changes([], f"{folder}/results")
+        split = {"train": 2, "validation": 2, "test": 2}
+        raw["datasets"] = [{"id": "d", "source": "folder", "parameters": {"path": str(pictures)}, "splits": split}]
+        raw["datasets"][0]["preprocessing"] = {**({"multiple_of": 8} if small else {}), **settings}
+        path = Path(folder) / "study.yaml"
+        path.write_text(yaml.safe_dump(raw))
         status, said = outcome(capsys, "check", str(path))
         if not status:
             status, said = outcome(capsys, "prepare", str(path))

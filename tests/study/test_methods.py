@@ -9,15 +9,24 @@ from regbench.study.methods import Study
 from regbench.system.errors import UsageError
 
 
-@pytest.mark.parametrize("one_job", [False, True])
+@pytest.mark.parametrize("one_job", ["stage", "cell"])
 def test_what_needs_training(tiny, one_job):
     study = Study(
-        load({**tiny, "models": [*tiny["models"], "instance"], "one_job_per_cell": one_job, "controls": True})
+        load(
+            {
+                **tiny,
+                "models": [*tiny["models"], "instance"],
+                "one_job_per": one_job,
+                "controls": True,
+            }
+        )
     )
     needs = {method.id: method.needs_training for method in (*study.methods, *study.controls)}
     assert {name for name, trained in needs.items() if trained} == {"voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"}
     whole = {method.id for method in study.methods if study.one_job(method.id)}
-    assert whole == {name for name in needs if name.startswith("instance.") or (one_job and "voxelmorph" in name)}
+    assert whole == {
+        name for name in needs if name.startswith("instance.") or (one_job == "cell" and "voxelmorph" in name)
+    }
     names = ("identity", "instance.mse.grad_l2", "voxelmorph.mse.grad_l2")
     assert [len(study.seeds(name)) for name in names] == [1, 1, 2]
 
@@ -38,3 +47,22 @@ def test_what_a_study_has_not_is_named(tiny):
             study.method(name)
     with pytest.raises(UsageError, match="`brain` is not in study `tiny`; did you mean `brains`"):
         study.dataset("brain")
+
+
+@pytest.mark.parametrize(
+    ("tracking", "variable", "words"),
+    [
+        ({}, "http://me:secret@lab:5000", "MLFLOW_TRACKING_URI is set (http://***@lab:5000) and not used: the config"),
+        ({}, "", ""),
+        ({}, None, ""),
+        ({"uri": "http://other:5000"}, "http://lab:5000", ""),
+        ({"enabled": False}, "http://lab:5000", ""),
+    ],
+)
+def test_a_tracking_uri_of_the_environment_is_not_used_in_silence(tiny, tracking, variable, words):
+    study = Study(load({**tiny, "tracking": tracking}))
+    said = study.unused_uri({} if variable is None else {"MLFLOW_TRACKING_URI": variable})
+    assert said.startswith(words)
+    assert bool(said) == bool(words)
+    assert "secret" not in said
+    assert not words or f"runs go to sqlite:///{study.config.results}/mlflow.db" in said

@@ -15,7 +15,7 @@ from tiny_study import TINY
 from regbench.evaluation.controls import SIMILARITY
 from regbench.evaluation.slices import PLACES, write_panels
 from regbench.report.analyze import KEY, analyze
-from regbench.study.job_specs import final_spec, select_spec
+from regbench.study.job_specs import final_spec, prepare_spec, select_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_sealed, write_sealed
@@ -41,6 +41,7 @@ def make_results(study: Study) -> None:
         manifest |= {
             "splits": {part: ["s0", "s1", "s2"] for part in ("train", "validation", "test")},
             "notes": "Made up.",
+            "spec": prepare_spec(study, dataset.id).to_json(),
         }
         write_sealed(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
         timed = []
@@ -51,6 +52,12 @@ def make_results(study: Study) -> None:
         for control in study.controls:
             _evaluated(study, (dataset.id, control, study.config.seeds[0]), 0, pairs)
         write_table(lay.runtime(dataset.id), pd.concat(timed, ignore_index=True))
+    for dataset_id, method_id, other in study.transfers():
+        own = [pd.read_parquet(lay.pairs(dataset_id, method_id, seed)) for seed in study.seeds(method_id)]
+        rows = pd.concat(own, ignore_index=True).assign(dataset=other, trained_on=dataset_id)
+        path = lay.transfer(dataset_id, method_id, other)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_table(path, rows.assign(dice=rows["dice"] - 0.1))
     analyze(study)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from regbench.orchestration import jobs
 from regbench.orchestration.status import QUICK
-from regbench.study.job_specs import final_spec
+from regbench.study.job_specs import final_spec, prepare_spec
 from regbench.study.layout import PANELS
 from regbench.study.methods import Study
 from regbench.system.files import CHECKPOINT, HISTORY, write_sealed
@@ -50,6 +50,7 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
                 "spacing_mm": [1.0, 1.0],
                 "labels": {"1": "a"},
                 "pairs": {"validation": [["a", "b"]], "test": [["a", "b"], ["c", "d"]]},
+                "spec": prepare_spec(study, job.dataset).to_json(),
             },
         )
     elif job.rule in ("propose", "trial"):

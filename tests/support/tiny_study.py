@@ -66,4 +66,5 @@ def _options(job: jobs.Job) -> list[str]:
         "train": [*method, *seed, *threads],
         "evaluate": [*method, *seed, *threads],
         "cell": [*method, *threads],
+        "transfer": [*method, "--on", job.detail, *threads],
     }[_verb(job)]

@@ -5,6 +5,8 @@ import zipfile
 
 import pytest
 import torch
+from fuzzing import CUT, EDITS, FUZZ, damaged
+from hypothesis import given
 
 from regbench.cli.main import main
 from regbench.models.predict import build_model
@@ -143,3 +145,15 @@ def test_packed_entries_are_refused_before_they_are_unpacked(tmp_path):
             target.writestr(member.filename, source.read(member))
     with pytest.raises(RegbenchError, match=r"packed\.pt"):
         read_checkpoint(packed)
+
+
+@FUZZ
+@given(edits=EDITS, cut=CUT)
+def test_damaged_bytes_are_refused_by_name_or_read(tmp_path_factory, edits, cut):
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / "c.pt"
+    path.write_bytes(damaged(saved(folder / "sound.pt").read_bytes(), edits, cut, head=2000))
+    try:
+        load_checkpoint(path)
+    except RegbenchError as error:
+        assert "c.pt" in str(error)  # noqa: PT017

@@ -29,7 +29,7 @@ TABLES = ("main.csv", "main.md", "main.tex", "significance.csv", "selection.csv"
 @pytest.fixture
 def prepared_cell(tiny, tmp_path):
     """A prepared study of one cell, and the command that does it."""
-    tiny |= {"one_job_per_cell": True, "seeds": [0, 1, 2], "tracking": {"enabled": False}}
+    tiny |= {"one_job_per": "cell", "seeds": [0, 1, 2], "tracking": {"enabled": False}}
     tiny["grid"] = {"similarities": ["lcc"], "regularizers": ["grad_l2"]}
 
     def write(**changes):
@@ -92,7 +92,7 @@ def test_the_same_bytes_as_with_a_job_for_each_stage(tiny, tmp_path):
     for whole in (False, True):
         folder = tmp_path / str(whole)
         folder.mkdir()
-        raw = {**tiny, "results": str(folder / "results"), "one_job_per_cell": whole}
+        raw = {**tiny, "results": str(folder / "results"), "one_job_per": "cell" if whole else "stage"}
         run_verbs(raw, folder)
         study = Study(load(raw))
         root = study.layout.root
@@ -111,7 +111,7 @@ def test_the_same_choice_as_with_a_job_for_each_stage(sampler, tmp_path, monkeyp
     with cheap_study.counted():
         _, expected = cheap_study.work(study)
     whole = cheap_study.one_cell(tmp_path / "whole", sampler, 7, size=3)
-    whole = Study(load({**whole.config.model_dump(mode="json"), "one_job_per_cell": True}))
+    whole = Study(load({**whole.config.model_dump(mode="json"), "one_job_per": "cell"}))
     prepare(prepare_spec(whole, "brains"), whole.layout.data("brains"))
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(whole.config.model_dump(mode="json")))

@@ -1,7 +1,6 @@
 # The config, checked before anything else, and the functions that the rules share.
 
 import inspect
-import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -58,7 +57,7 @@ HEAD = Head(STUDY, logger.warning)
 CONFIG_FILE = str(LAYOUT.config)
 REPLICATES = STUDY.config.tuning.replicates
 CELLS = [method for method in STUDY.methods if method.tuned]
-TABLES = report_files.table_names(controls=STUDY.config.controls)
+TABLES = report_files.table_names(STUDY.optional_tables)
 FIGURES = report_files.figure_names()
 
 if workflow.is_main_process:
@@ -73,14 +72,11 @@ def cores():
         return 1
 
 
-def pattern(methods):
-    """Their names as a regular expression; one that matches nothing where there are none."""
-    return "|".join(re.escape(method.id) for method in methods) or "(?!)"
-
-
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
+    other="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
+    regularizer="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     replicate="[0-9]+",
     round="[0-9]+",
@@ -121,7 +117,8 @@ def spec(kind, **given):
     names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
-        values = {name: wildcards[name] for name in names & {"dataset", "method"}}
+        ids = {"dataset", "method", "other"}
+        values = {name: wildcards[name] for name in names & ids}
         for name in names & {"seed", "replicate"}:
             values[name] = int(wildcards[name])
         if "number" in names:
@@ -129,14 +126,6 @@ def spec(kind, **given):
         return canonical_json(spec_of(STUDY, **values, **given).to_json())
 
     return text
-
-
-def whole_cell(seeds):
-    """What a job that does a whole cell leaves of its searches and runs."""
-    runs = [("{dataset}", "{method}", seed) for seed in seeds]
-    of_run = ("checkpoint", "history", "run_record", "pairs", "panels")
-    searches = [LAYOUT.selected("{dataset}", "{method}", r) for r in range(REPLICATES)]
-    return searches + [getattr(LAYOUT, name)(*run) for run in runs for name in of_run]
 
 
 def trials(wildcards):

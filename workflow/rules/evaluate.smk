@@ -38,6 +38,36 @@ if STUDY.config.controls:
             method=IDENTITY,
 
 
+# The runs of a cell on the test pairs of other data; nothing is trained.
+rule transfer:
+    input:
+        manifest=LAYOUT.manifest("{other}"),
+        own=LAYOUT.manifest("{dataset}"),
+        runs=lambda wildcards: [
+            file
+            for seed in STUDY.seeds(wildcards.method)
+            for file in (
+                LAYOUT.run_record(wildcards.dataset, wildcards.method, seed),
+                LAYOUT.checkpoint(wildcards.dataset, wildcards.method, seed),
+            )
+        ],
+    output:
+        LAYOUT.transfer("{dataset}", "{method}", "{other}"),
+    log:
+        LAYOUT.log("transfer/{dataset}/{method}/{other}"),
+    conda:
+        "../envs/regbench.yaml"
+    threads: 1
+    resources:
+        **needs("transfer"),
+    params:
+        config=CONFIG_FILE,
+        job=spec("transfer"),
+    shell:
+        "exec regbench transfer {params.config:q} --dataset {wildcards.dataset} --method {wildcards.method}"
+        " --on {wildcards.other} --threads {threads} > {log:q} 2>&1"
+
+
 def runs_of_dataset(wildcards):
     runs = [run for run in STUDY.tuned_runs() if run[0] == wildcards.dataset]
     return [LAYOUT.run_record(*run) for run in runs]

@@ -11,9 +11,11 @@ rule analyze:
             for method in CELLS
             for replicate in range(REPLICATES)
         ],
+        transfers=[LAYOUT.transfer(*cell) for cell in STUDY.transfers()],
     output:
         LAYOUT.rows,
         LAYOUT.summary,
+        [LAYOUT.transfer_rows] if STUDY.config.evaluate_on else [],
     log:
         LAYOUT.log("analyze"),
     conda:
@@ -38,7 +40,7 @@ rule report:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         [
             LAYOUT.tables / name
-            for name in report_files.beside_tables(controls=STUDY.config.controls)
+            for name in report_files.beside_tables(STUDY.optional_tables)
         ],
         [LAYOUT.figures / name for name in report_files.beside_figures()],
         [

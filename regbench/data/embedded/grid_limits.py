@@ -25,12 +25,11 @@ def mistakes(source: str, function: Callable[..., Any], given: Mapping[str, Any]
     values = {name: each.default for name, each in inspect.signature(function).parameters.items()} | dict(given)
     if not {"shape", "spacing_mm", "dims", "noise"} <= set(values):
         return []
+    if values["dims"] not in (2, 3):
+        return [("dims", f"must be 2 or 3, but got {values['dims']}")]
     try:
-        if values["dims"] in (2, 3):
-            standard = (8,) * values["dims"]
-            check_grid(
-                source, values["dims"], values["shape"] or standard, values["spacing_mm"], values.get("subjects", 2)
-            )
+        standard = (8,) * values["dims"]
+        check_grid(source, values["dims"], values["shape"] or standard, values["spacing_mm"], values.get("subjects", 2))
         check_strengths(source, values["seed"], **{name: values[name] for name in STRENGTHS if name in values})
     except RegbenchError as error:
         return [(next((key for key in given if f"`{key}`" in str(error)), ""), str(error).rstrip("."))]

@@ -105,7 +105,7 @@ def mni152(
                 inverse.astype(np.float32),
             )
 
-    return Source(ids, shape, (spacing_mm,) * dims, labels, NOTES, LICENCES, make)
+    return Source(ids, shape, (spacing_mm,) * dims, labels, NOTES, LICENCES, make, true_maps=True)
 
 
 @dataclass(frozen=True)

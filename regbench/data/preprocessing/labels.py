@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.subject import slabs
+from regbench.study.components import shown
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc, spelled, unprintable
 
+LARGEST = 2**31 - 1  # id
 MANY = 2**16  # ids below are counted in a table, which is ten times as fast as sorting the voxels
 
 
@@ -27,8 +29,10 @@ class Labelling:
     ) -> None:
         self._new: dict[int, int] = {}
         for text, olds in (merge or {}).items():
-            if not str(text).isdecimal():
-                raise RegbenchError(f"preprocessing.merge: new ids must be integers from 0, but got {text!r}.")
+            if not is_id(text):
+                raise RegbenchError(
+                    f"preprocessing.merge: new ids must be integers from 0 to {LARGEST}, but got {shown(text)}."
+                )
             for old in olds:
                 if old in self._new:
                     raise RegbenchError(f"preprocessing.merge: an id goes to one place, but {old} goes to two.")
@@ -36,7 +40,7 @@ class Labelling:
         if keep is not None and (min(keep, default=0) < 1 or len(set(keep)) != len(keep)):
             raise RegbenchError(f"preprocessing.labels must be distinct ids from 1, but got {list(keep)}.")
         self._keep, self._refuse = keep, refuse_others
-        self.found: set[int] = set()
+        self.occurring: set[int] = set()
         self.present: dict[str, list[int]] = {}  # labels that count, of each subject
         self._old: set[int] = set()
 
@@ -59,7 +63,7 @@ class Labelling:
                 "Add them to `labels`, or set `other_labels: drop`."
             )
         self.present[subject] = sorted({int(label) for label in new if label})
-        self.found |= set(self.present[subject])
+        self.occurring |= set(self.present[subject])
         self._old |= set(map(int, ids))
         least = np.min_scalar_type(int(new.max()))
         if (new == ids).all():
@@ -74,14 +78,17 @@ class Labelling:
         """The labels of the dataset with their names, once every subject was seen.
 
         Raises:
-            RegbenchError: if an id to keep occurs in no subject.
+            RegbenchError: if an id to keep occurs in no subject, or two labels have one name.
         """
-        missing = [label for label in self._keep or () if label not in self.found]
+        missing = [label for label in self._keep or () if label not in self.occurring]
         if missing:
-            known = did_you_mean(str(missing[0]), map(str, self.found))
+            known = did_you_mean(str(missing[0]), map(str, self.occurring))
             raise RegbenchError(f"preprocessing.labels: {missing[0]} occurs in no subject; {known}")
-        labels = self._keep if self._keep is not None else tuple(sorted(self.found))
-        return {label: names.get(label, f"label {label}") for label in labels}
+        labels = self._keep if self._keep is not None else tuple(sorted(self.occurring))
+        named = {label: names.get(label, f"label {label}") for label in labels}
+        if words := one_name(named):
+            raise RegbenchError(f"labels must have names of their own, but {words}. Give others (preprocessing.names).")
+        return named
 
     def unmet(self, names: Mapping[int, str]) -> Iterator[str]:
         """What the config says of ids that occur in no subject, counted.
@@ -89,10 +96,19 @@ class Labelling:
         Args:
             names: by id, as the config gives them.
         """
-        for key, ids in (("merge", set(self._new) - self._old), ("names", set(names) - self.found - {0})):
+        for key, ids in (("merge", set(self._new) - self._old), ("names", set(names) - self.occurring - {0})):
             if ids:
                 listed = ", ".join(map(str, sorted(ids)))
                 yield f"{len(ids)} ids of preprocessing.{key} occur in no subject: {listed}"
+
+
+def one_name(names: Mapping[int, str]) -> str:
+    """Which two ids have one name, by which tables and figures would show them; empty if none."""
+    ids: dict[str, int] = {}
+    for label, name in names.items():
+        if ids.setdefault(name, label) != label:
+            return f"{ids[name]} and {label} are both `{name}`; for one label of two ids, merge them"
+    return ""
 
 
 def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -107,6 +123,12 @@ def _occurring(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int6
     return ids.astype(np.int64), counts
 
 
+def is_id(text: object) -> bool:
+    """Whether a key of a table of labels is an id: a whole number that a label map holds."""
+    digits = str(text)
+    return digits.isdecimal() and digits.isascii() and len(digits) <= len(str(LARGEST)) and int(digits) <= LARGEST
+
+
 def names_by_id(names: Mapping[Any, Any] | None) -> dict[int, str]:
     """Names with integer ids, from JSON or YAML where they are text.
 
@@ -116,8 +138,10 @@ def names_by_id(names: Mapping[Any, Any] | None) -> dict[int, str]:
     by_id = {}
     for label, given in (names or {}).items():
         name = str(given)
-        if not str(label).isdecimal():
-            raise RegbenchError(f"label ids must be integers from 0, but got {label!r} (named {name!r}).")
+        if not is_id(label):
+            raise RegbenchError(
+                f"label ids must be integers from 0 to {LARGEST}, but got {shown(label)} (named {shown(name)})."
+            )
         if bad := unprintable(name):
             raise RegbenchError(
                 f"the name of label {label} must be text on one line, but {spelled(str(name))} has {bad}."

@@ -10,13 +10,14 @@ from typing import Any, Literal, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.native import Entry, Raw, Volume
 from regbench.data.preprocessing.agreement import check_placed, common_dims, common_spacing
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
+from regbench.data.preprocessing.grid_size import grid_size
 from regbench.data.preprocessing.intensity import Kind as Intensity
 from regbench.data.preprocessing.intensity import normalise
-from regbench.data.preprocessing.labels import Labelling, names_by_id
+from regbench.data.preprocessing.labels import Labelling, names_by_id, one_name
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.preprocessing.resample import orient, place, resample
 from regbench.data.space import Space
@@ -90,7 +91,9 @@ def preprocess(
         for entry, header in zip(raw.entries, headers, strict=True)
     ]
     spacing = common_spacing(spacing_mm, dims, raw.entries, headers, axes)
-    size = _least_shape(headers, axes, spacing, multiple_of) if shape is None else _wanted_shape(shape, dims)
+    size = grid_size(
+        raw.entries, headers, axes, spacing, shape=shape, step=multiple_of, resampled=spacing_mm is not None
+    )
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
     remarks = [*raw.remarks]
@@ -139,6 +142,9 @@ def preprocess(
         groups={entry.id: entry.group for entry in raw.entries if entry.group},
         given={entry.id: entry.split for entry in raw.entries if entry.split},
         given_pairs=raw.pairs,
+        modalities={entry.id: entry.modality for entry in raw.entries if entry.modality},
+        roles={entry.id: entry.role for entry in raw.entries if entry.role},
+        masked=tuple(entry.id for entry in raw.entries if entry.masked),
         remarks=remarks,
     )  # fmt: skip
 
@@ -156,9 +162,12 @@ def mistakes(sources: components.Registry, source: str, settings: Parameters) ->
     wrong = components.mistakes({"preprocessing": preprocess}, "preprocessing", settings)
     names = settings.get("names")
     try:
-        names_by_id(names if isinstance(names, Mapping) else None)
+        named = names_by_id(names if isinstance(names, Mapping) else None)
     except RegbenchError as error:
+        named = {}
         wrong.append(("names", str(error).rstrip(".")))
+    if words := one_name(named):
+        wrong.append(("names", f"labels must have names of their own, but {words}"))
     return wrong or list(_idle(settings)) or list(_no_scale(settings))
 
 
@@ -192,20 +201,6 @@ def _named(subject: str, read: Any) -> Any:
         raise RegbenchError(f"subject `{subject}`: {error}") from error
 
 
-def _wanted_shape(shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
-    if len(shape) != dims or min(shape) < 2:
-        raise RegbenchError(f"preprocessing.shape must be {dims} numbers of at least 2, but got {list(shape)}.")
-    return shape
-
-
-def _least_shape(headers: list[Header], axes: Any, spacing: tuple[float, ...], step: int) -> tuple[int, ...]:
-    needed = [
-        [header.shape[axis] * header.spacing_mm[axis] / side for (axis, _), side in zip(ways, spacing, strict=True)]
-        for header, ways in zip(headers, axes, strict=True)
-    ]
-    return tuple(int(step * np.ceil((most - 1e-3) / step)) for most in np.max(needed, 0))
-
-
 def _target(entries: tuple[Entry, ...], name: str | None) -> Entry:
     """The subject that all are aligned with."""
     known = {entry.id: entry for entry in entries}
@@ -221,6 +216,23 @@ def on_grid(raw: Raw, settings: Parameters, *, threads: int = 1) -> Source:
     return source
 
 
+def _mask_on_grid(subject: str, mask: NDArray[np.uint8] | None, space: Space) -> NDArray[np.uint8] | None:
+    """By nearest neighbour, 0 outside.
+
+    Raises:
+        RegbenchError: if no voxel of the grid is inside.
+    """
+    if mask is None:
+        return None
+    inside: NDArray[np.uint8] = resample(mask, space, order=0)
+    if not inside.any():
+        raise RegbenchError(
+            f"subject `{subject}`: the mask must have voxels on the grid of {space.shape}, but none of its "
+            f"{int(mask.sum())} lies there. Choose a larger `shape`, another `centre`, or another mask."
+        )
+    return inside
+
+
 def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, Any]) -> Subject:
     """The subject resampled; `volume` has its image normalised and its labels chosen."""
     return Subject(
@@ -229,6 +241,7 @@ def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, An
         np.zeros(space.shape, np.int32) if volume.labels is None else resample(volume.labels, space, order=0),
         landmarks=None if volume.landmarks is None else space.to_prepared(volume.landmarks),
         record={**_record(entry, volume, space), **record},
+        mask=_mask_on_grid(entry.id, volume.mask, space),
     )
 
 

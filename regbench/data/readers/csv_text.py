@@ -3,11 +3,12 @@
 import codecs
 import csv
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from regbench.data.readers.damage import limited_bytes
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, did_you_mean
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}  # a comma may be a decimal one
 EXCEL = "In Excel: save as `CSV UTF-8`."
@@ -58,6 +59,53 @@ def read_table(path: Path, what: str) -> Table:
     except (csv.Error, ValueError, TypeError) as error:  # of a cell, or of what `sep=` says
         raise RegbenchError(f"`{path}`, line {line}: must be a row of {what}, but got: {error}.") from error
     return Table(rows, separator)
+
+
+def read_records(
+    path: Path, what: str, columns: Collection[str], *, needed: Collection[str]
+) -> list[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of each row under a header; a cell is empty where the row has none.
+
+    Args:
+        path: of the file.
+        what: the file is, for the message.
+        columns: that it may have, in any order.
+        needed: those that it must have.
+
+    Raises:
+        RegbenchError: naming the file, the line and the column at fault.
+    """
+    rows, separator = read_table(path, what)
+    if len(rows) < 2:
+        raise RegbenchError(f"`{path}` must be {what} below a header, but has no row.")
+    header = _header(path, rows[0].cells, columns, separator)
+    for column in needed:
+        if column not in header:
+            raise RegbenchError(f"`{path}` must have the column `{column}`, but has {', '.join(header)}.")
+    return [(row.line, _named(path, header, row, columns)) for row in rows[1:]]
+
+
+def _header(path: Path, names: list[str], columns: Collection[str], separator: str) -> list[str]:
+    """Names of the columns; empty for one that a program left behind the last."""
+    for column in names:
+        if column and column not in columns:
+            hint = did_you_mean(column, list(columns))
+            words = f"the cells of its first row are separated by {SEPARATORS.get(separator, repr(separator))}"
+            raise RegbenchError(f"`{path}`: column {column!r} is unknown; {hint} ({words})")
+        if column and names.count(column) > 1:
+            count = names.count(column)
+            raise RegbenchError(f"`{path}`: column `{column}` must stand once, but stands {count} times.")
+    return names
+
+
+def _named(path: Path, header: list[str], row: Row, columns: Collection[str]) -> dict[str, str]:
+    for number, cell in enumerate(row.cells):
+        if cell and (number >= len(header) or not header[number]):
+            raise RegbenchError(
+                f"`{path}`, line {row.line}: the row has {number + 1} cells, but the header names "
+                f"{len([name for name in header if name])}: {cell!r} is of no column. Quote a cell with a separator."
+            )
+    return dict.fromkeys(columns, "") | {name: cell for name, cell in zip(header, row.cells, strict=False) if name}
 
 
 def _text(path: Path, what: str) -> str:

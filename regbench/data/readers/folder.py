@@ -12,7 +12,13 @@ SHOWN = 5  # names in a remark
 
 
 def folder(
-    *, path: str, images: str = "images", labels: str = "labels", pattern: str = "*", same_affine: bool = True
+    *,
+    path: str,
+    images: str = "images",
+    labels: str = "labels",
+    masks: str = "masks",
+    pattern: str = "*",
+    same_affine: bool = True,
 ) -> Raw:
     """Your images and labels: two folders with equal file names (NIfTI, MGZ, PNG, JPEG); the name is the subject.
 
@@ -20,14 +26,16 @@ def folder(
         path: folder above both; relative to where the command runs.
         images: folder of the images in it.
         labels: folder of the labels in it.
+        masks: folder of masks in it, if there is one; not every image need have one.
         pattern: only images whose name fits, such as ``*_T1.nii.gz``.
-        same_affine: an image and its labels must lie in the same place, not only have one shape.
+        same_affine: an image, its labels and its mask must lie in the same place, not only have one shape.
 
     Raises:
         RegbenchError: naming the folder, image or label at fault.
     """
     root = given_path(path)
     (image_paths, others), (named, more) = _files(root / images, pattern), _files(root / labels, "*")
+    inside, strange = _files(root / masks, "*") if (root / masks).is_dir() else ({}, [])
     if not image_paths:
         raise RegbenchError(f"`{root / images}` must hold images ({', '.join(SUFFIXES)}), but has none of `{pattern}`.")
     lonely = [name for name in image_paths if name not in named]
@@ -37,13 +45,19 @@ def folder(
             f"`{lonely[0]}`; {did_you_mean(lonely[0], named)}. Add them or remove the images."
         )
     entries = tuple(
-        entry(name, image, label=named[name], same_affine=same_affine) for name, image in sorted(image_paths.items())
+        entry(name, image, label=named[name], mask=inside.get(name), same_affine=same_affine)
+        for name, image in sorted(image_paths.items())
     )
+    without = [inside[name].name for name in sorted(inside) if name not in image_paths]
     unlabelled = [named[name].name for name in sorted(named) if name not in image_paths]
     remarks = (
-        *_counted(_unread(root, {images, labels}), f"beside `{images}` are not read; `source: table` takes them"),
+        *_counted(
+            _unread(root, {images, labels, masks}), f"beside `{images}` are not read; `source: table` takes them"
+        ),
         *_counted(others, f"of `{images}` are no images that are read"),
         *_counted(more, f"of `{labels}` are no images that are read"),
+        *_counted(strange, f"of `{masks}` are no images that are read"),
+        *_counted(without, f"of `{masks}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
         *_counted(unlabelled, f"of `{labels}` have no image{'' if pattern == '*' else f' of `{pattern}`'}"),
     )
     return Raw(entries, {}, "The user's own images and labels, one file each.", remarks=remarks)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from regbench.data.native import Entry, Raw, unused_masks
+from regbench.data.native import Entry, Raw
 from regbench.data.preprocessing.labels import names_by_id
 from regbench.data.readers.image_file import inside, stem
 from regbench.data.readers.subject_files import entry
@@ -14,8 +14,7 @@ from regbench.system.files import read_json
 from regbench.system.names import given_path
 
 PAIRS = ("training_paired_images", "registration_val")
-MASKS = ("masks", ".nii.gz")  # which nothing counts by
-PARTS = {"label": ("labels", ".nii.gz"), "keypoints": ("keypoints", ".csv")}
+PARTS = {"label": ("labels", ".nii.gz"), "keypoints": ("keypoints", ".csv"), "mask": ("masks", ".nii.gz")}
 
 
 def learn2reg(
@@ -49,10 +48,6 @@ def learn2reg(
         _entry(source, name, parts, same_affine=same_affine, split=registration_val if _case(name) in held_out else "")
         for name, parts in sorted(listed.items())
     )
-    masks = sum(
-        "mask" in parts or _beside(source.parent / parts["image"], name, "mask") is not None
-        for name, parts in listed.items()
-    )
     known = {item.id: item.split for item in entries}
     pairs = tuple(
         pair
@@ -64,7 +59,7 @@ def learn2reg(
     notes = f"Learn2Reg: {content.get('name', source.parent.name)}, release {content.get('release', 'unknown')}."
     licence = str(content.get("licence", content.get("license", "")))
     licences = (licence,) if licence else ()
-    return Raw(entries, _names(content, source), notes, licences, pairs, remarks=unused_masks(masks, len(entries)))
+    return Raw(entries, _names(content, source), notes, licences, pairs)
 
 
 def _json_file(path: Path) -> Path:
@@ -152,14 +147,14 @@ def _entry(
         elif beside is not None:
             paths[kind] = beside
     return entry(
-        name, image, label=paths.get("label"), landmarks=paths.get("keypoints"),
+        name, image, label=paths.get("label"), landmarks=paths.get("keypoints"), mask=paths.get("mask"),
         group=_case(name), split=split, same_affine=same_affine,
     )  # fmt: skip
 
 
 def _beside(image: Path, name: str, kind: str) -> Path | None:
     """What the JSON does not list may still lie where the challenge's scripts look for it."""
-    folder, ending = PARTS.get(kind, MASKS)
+    folder, ending = PARTS[kind]
     path = image.parent.parent / image.parent.name.replace("images", folder, 1) / f"{name}{ending}"
     return path if "images" in image.parent.name and path.is_file() else None
 

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from regbench.data.native import Raw
+from regbench.data.preprocessing.labels import is_id, names_by_id
+from regbench.data.readers.damage import limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.subject_files import entry
 from regbench.system.errors import RegbenchError
@@ -56,9 +58,9 @@ def _names(path: Path) -> dict[int, str]:
     """Names from lines such as ``3  Left-Cerebral-Cortex 205 62 78``; none where the file is missing."""
     if not path.is_file():
         return {}
-    names = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        words = line.split()
-        if len(words) > 1 and words[0].isdecimal():
-            names[int(words[0])] = words[1]
-    return names
+    try:
+        lines = limited_bytes(path).decode("utf-8", errors="replace").splitlines()
+        words = [line.split() for line in lines]
+        return names_by_id({row[0]: row[1] for row in words if len(row) > 1 and is_id(row[0])})
+    except (OSError, RegbenchError) as error:
+        raise RegbenchError(f"`{path}` must name the labels, but got: {error}") from error

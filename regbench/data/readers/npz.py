@@ -13,6 +13,7 @@ from regbench.data.native import Entry, Header, Raw, Volume
 from regbench.data.readers.damage import DAMAGE, check_member, limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
+from regbench.data.readers.mask_values import mask_of
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path
 
@@ -25,22 +26,24 @@ def arrays(
     images: str = "images",
     labels: str = "labels",
     subjects: str = "subjects",
+    masks: str = "masks",
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
-    """Your images in one .npz: arrays `images` and `labels` of shape (N, ...) and, if you like, `subjects` (N).
+    """Your images in one .npz: arrays `images`, `labels` and, if you like, `masks` (N, ...) and `subjects` (N).
 
     Args:
         path: the file; relative to where the command runs.
         images: name of the array of images.
         labels: name of the array of labels.
         subjects: name of the array of ids; numbers from 0 where the file has none.
+        masks: name of the array of masks, which the file need not have.
         spacing_mm: side of a voxel along each axis; the file does not say.
 
     Raises:
         RegbenchError: naming the file and the array at fault.
     """
     source = given_path(path)
-    stored = read_npz(source, (images, labels), optional=(subjects,))
+    stored = read_npz(source, (images, labels), optional=(subjects, masks))
     stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
     _check_real(stack, source, images)
     if stack.shape != maps.values.shape or stack.ndim not in (3, 4):
@@ -55,10 +58,29 @@ def arrays(
     each = (len(stack), *header.shape)  # axes of one are left out
     stack, values = stack.reshape(each), maps.values.reshape(each)
     notes = header.notes + ((ROUNDED,) if maps.rounded else ())
-    entries = tuple(_loaded(name, Volume(header, stack[k], values[k], notes=notes)) for k, name in enumerate(names))
-    others = [name for name in _names(source) if name not in (images, labels, subjects)]
+    inside = _masks(stored.get(masks), names, header, f"{source}: {masks}")
+    entries = tuple(
+        _loaded(name, Volume(header, stack[k], values[k], notes=notes, mask=None if inside is None else inside[k]))
+        for k, name in enumerate(names)
+    )
+    others = [name for name in _names(source) if name not in (images, labels, subjects, masks)]
     left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
     return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
+
+
+def _masks(stored: Array | None, names: list[str], header: Header, where: str) -> list[NDArray[np.uint8]] | None:
+    """The mask of each subject; None where the file has none."""
+    if stored is None:
+        return None
+    if tuple(n for n in stored.shape[1:] if n != 1) != header.shape or len(stored) != len(names):
+        raise RegbenchError(
+            f"`{where}` must have the shape of the images, {header.shape}, for {len(names)} subjects, but got "
+            f"{stored.shape}."
+        )
+    return [
+        mask_of(mask.reshape(header.shape), f"{where}, subject {name}")
+        for name, mask in zip(names, stored, strict=True)
+    ]
 
 
 def voxelmorph_npz(
@@ -67,6 +89,7 @@ def voxelmorph_npz(
     files: str | None = None,
     image: str = "vol",
     label: str = "seg",
+    mask: str | None = None,
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
     """VoxelMorph's form: a folder of .npz, one for each subject, with `vol` and `seg`.
@@ -76,6 +99,7 @@ def voxelmorph_npz(
         files: a text file with one path (relative to `path`) a line; all .npz of the folder unless given.
         image: name of the array of the image.
         label: name of the array of the labels.
+        mask: name of the array of the mask, where the files have one.
         spacing_mm: side of a voxel along each axis; the files do not say.
 
     Raises:
@@ -91,7 +115,7 @@ def voxelmorph_npz(
     if not names:
         raise RegbenchError(f"`{files or root}` must have .npz files, but has none. Check `path`.")
     where = f"`{files or root}`"
-    entries = tuple(_lazy(inside(root, name, where), image, label, spacing_mm) for name in names)
+    entries = tuple(_lazy(inside(root, name, where), (image, label, mask), spacing_mm) for name in names)
     return Raw(entries, {}, "The user's own images and labels, one .npz for each subject.")
 
 
@@ -153,12 +177,17 @@ def _check_real(values: Array, path: Path, name: str) -> None:
 
 def _loaded(name: str, volume: Volume) -> Entry:
     """A subject whose arrays are in memory."""
-    return Entry(name, lambda: volume.header, lambda: replace(volume, image=volume.image.astype(np.float32)))
+    return Entry(
+        name, lambda: volume.header, lambda: replace(volume, image=volume.image.astype(np.float32)),
+        masked=volume.mask is not None,
+    )  # fmt: skip
 
 
-def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, ...]) -> Entry:
+def _lazy(path: Path, names: tuple[str, str, str | None], spacing_mm: float | tuple[float, ...]) -> Entry:
+    image, label, mask = names
+
     def read() -> Volume:
-        stored: Mapping[str, Array] = read_npz(path, (image, label))
+        stored: Mapping[str, Array] = read_npz(path, tuple(name for name in names if name is not None))
         if stored[image].squeeze().shape != stored[label].squeeze().shape:
             raise RegbenchError(
                 f"`{path}`: `{image}` and `{label}` must have one shape, but got {stored[image].shape} and "
@@ -168,7 +197,9 @@ def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, .
         header = _header(stored[image].shape, spacing_mm, path)
         labels = whole_numbers(stored[label].reshape(header.shape), f"{path}: {label}")
         notes = header.notes + ((ROUNDED,) if labels.rounded else ())
-        return Volume(header, stored[image].reshape(header.shape).astype(np.float32), labels.values, notes=notes)
+        inside = None if mask is None else _masks(stored[mask][None], [path.stem], header, f"{path}: {mask}")
+        voxels = stored[image].reshape(header.shape).astype(np.float32)
+        return Volume(header, voxels, labels.values, notes=notes, mask=None if inside is None else inside[0])
 
     def head() -> Header:
         try:
@@ -178,7 +209,7 @@ def _lazy(path: Path, image: str, label: str, spacing_mm: float | tuple[float, .
             shape = read().image.shape  # says what is wrong
         return _header(shape, spacing_mm, path)
 
-    return Entry(path.name.removesuffix(".npz"), head, read, {"image": path})
+    return Entry(path.name.removesuffix(".npz"), head, read, {"image": path}, masked=mask is not None)
 
 
 def _header(stored: tuple[int, ...], spacing_mm: float | tuple[float, ...], path: Path) -> Header:

@@ -50,7 +50,7 @@ def survey(
         not_fields: names of files that are known to be something else.
     """
     candidates = {pair: _candidates(folder, names) for pair, names in pairs.items()}
-    files = [_opened(found[0]) for found in candidates.values() if len(found) == 1]
+    files = [_opened(paths[0]) for paths in candidates.values() if len(paths) == 1]
     forms = Counter(_form(file, form) for file in files if file)
     lines = [f"{forms[kind]} fields read as {kind}: {words}" for kind, words in FORMS.items() if forms[kind]]
     integers = [file.path.name for file in files if file and file.dtype.kind != "f"]
@@ -61,13 +61,13 @@ def survey(
     half = [file.path.name for file in files if file and file.dtype == np.float16]
     if half:
         lines.append(f"{len(half)} fields are of half precision: 8 voxels are rounded by up to 0.004: {_some(half)}")
-    twice = [found for found in candidates.values() if len(found) > 1]
+    twice = [paths for paths in candidates.values() if len(paths) > 1]
     if twice:
         lines.append(f"{len(twice)} pairs have several files, so none counts: {_some(path.name for path in twice[0])}")
-    missing = [pair for pair, found in candidates.items() if not found]
+    missing = [pair for pair, paths in candidates.items() if not paths]
     if missing:
         lines.append(f"{len(missing)} pairs have no file: {_some(f'{fixed}, {moving}' for fixed, moving in missing)}")
-    known = {path.name for found in candidates.values() for path in found} | set(not_fields)
+    known = {path.name for paths in candidates.values() for path in paths} | set(not_fields)
     try:
         others = sorted(entry.name for entry in folder.iterdir() if entry.name not in known and entry.name[0] != ".")
     except OSError as error:
@@ -95,12 +95,12 @@ def _form(file: FieldFile, form: Form) -> Kind | None:
 def _candidates(folder: Path, names: Sequence[str]) -> list[Path]:
     """Files of a pair; two names of one file (a link, or a file system that ignores case) are one."""
     endings = [variant for ending in FIELDS for variant in (ending, ending.upper())]
-    found: dict[tuple[int, int], Path] = {}
+    distinct: dict[tuple[int, int], Path] = {}
     for path in (on_disk(folder / f"{name}{ending}") for name in names for ending in endings):
         if path.is_file():
             status = path.stat()
-            found.setdefault((status.st_dev, status.st_ino), path)
-    return list(found.values())
+            distinct.setdefault((status.st_dev, status.st_ino), path)
+    return list(distinct.values())
 
 
 def _some(names: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from regbench.report.headline import headline
 from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
 from regbench.report.summary_file import MethodEntry, Summary
-from regbench.report.tables.controls_table import has_controls
+from regbench.report.tables.transfer_tables import optional_tables
 from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
 from regbench.system.files import read_json, write_text
@@ -89,7 +89,7 @@ def write_page(
 
 def _tables(lay: Layout, summary: Summary) -> Iterable[tuple[str, str, Markup]]:
     """Name, title and HTML of each table that was written."""
-    for name in table_names(controls=has_controls(summary)):
+    for name in table_names(optional_tables(summary)):
         path = lay.tables / f"{name}.html"
         # `write_table` escaped it.
         yield name, TABLES[name], Markup(page_table(path.read_text("utf-8"), TABLES[name]))

@@ -45,6 +45,13 @@ TITLES = {
     "sd_seed": "Seeds, SD",
     "sd_tuning": "Tuning, SD",
     "sd_residual": "Rest, SD",
+    "tested_on": "Tested on",
+    "trained_on": "Trained on",
+    "against_own": "Against own",
+    "from_dataset": "Lambda of dataset",
+    "from_method": "Lambda of method",
+    "taken": "λ taken",
+    "lost": "Lost",
     "displacement_mm": "Displacement, mm",
     "self_displacement_mm": "Self-displacement, mm",
 }

@@ -9,6 +9,7 @@ import pandas as pd
 from regbench.metrics import METRICS
 from regbench.report.summary_file import MethodEntry, Summary, number
 from regbench.report.tables.column_titles import METRIC_TITLES
+from regbench.report.tables.main_caption import by_masks
 from regbench.report.tables.main_table import MAIN
 from regbench.report.tables.table_format import ARROWS, NONE, Form, escape, header, plain, write_table
 from regbench.study.layout import IDENTITY
@@ -93,6 +94,7 @@ def caption(summary: Summary) -> str:
         "registration; a trained method has the one that it was trained with. Self-displacement: mean length of what a "
         "trained method does to an image and itself, for which nothing is right. Beside the controls: no registration, "
         "baselines, the best method of each model; all others stand in the CSV.",
+        by_masks(summary).strip(),
     ]
     return " ".join(line for line in lines if line)
 

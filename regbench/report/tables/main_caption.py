@@ -25,7 +25,30 @@ def protocol(summary: Summary) -> str:
         f"over pairs. Lambda chosen by {rule} with the same number of trials in every cell{_replicates(summary)}, then "
         f"{summary['steps']} training steps. Labels warped by nearest neighbour; a case's Dice is the mean over its "
         "labels, a label absent before registration is left out, one that vanishes in the warp counts 0."
+        f"{by_masks(summary)}"
     )
+
+
+def by_masks(summary: Summary) -> str:
+    """Which masks the trainings and the metrics count by; empty where none does."""
+    masks = summary.get("masks")
+    if masks is None:
+        return ""
+    of = {
+        "fixed": "the fixed mask",
+        "moving": "the moving mask, warped with its image",
+        "both": "the fixed mask times the moving mask, warped with its image",
+    }
+    sentences = []
+    if masks["training"] != "none":
+        terms = "Similarity and regularizer are" if masks["regularizer"] else "The similarity is"
+        sentences.append(f"{terms} weighted by {of[masks['training']]}, in trainings, trials and optimisations alike.")
+    if masks["evaluation"] != "none":
+        sentences.append(
+            "Folding, SDlogJ, lengths and errors of displacements, and landmarks, are measured inside the fixed mask "
+            "alone (Learn2Reg's own numbers, and overlap and distance of labels, in the whole box)."
+        )
+    return "".join(f" {sentence}" for sentence in sentences)
 
 
 def _replicates(summary: Summary) -> str:

@@ -16,7 +16,9 @@ from regbench.data.preprocessing.preprocess import mistakes, on_grid
 from regbench.data.preprocessing.resample import place, resample
 from regbench.data.readers.folder import folder
 from regbench.data.space import Space, displacement_to_native
-from regbench.system.errors import RegbenchError
+from regbench.orchestration.registries import check_component
+from regbench.study.load import load as load_config
+from regbench.system.errors import RegbenchError, UsageError
 
 CASES = [((9, 14), (1.0, 2.0)), ((9, 12, 7), (1.5, 1.0, 2.0)), ((17, 10), (0.5, 0.7)), ((8, 8, 11), (1.0, 1.0, 1.0))]
 CODES = ["RAS", "LPS", "LIA", "PSR"]
@@ -260,3 +262,23 @@ def test_a_coarser_grid_does_not_alias():
 )
 def test_a_scale_that_does_not_rise_is_a_mistake_of_the_config(settings, key):
     assert [name for name, _ in mistakes({"folder": folder}, "folder", settings)] == [key]
+
+
+def test_two_labels_with_one_name_are_refused(tmp_path):
+    """Tables and figures show names; of two rows `hippocampus` nobody knows which is which."""
+    labelling = Labelling(None, None, refuse_others=False)
+    labelling.apply(np.array([[0, 1], [2, 7]]), "s0")
+    with pytest.raises(RegbenchError, match="1 and 2 are both `a`; for one label of two ids, merge them"):
+        labelling.final({1: "a", 2: "a"})
+    with pytest.raises(RegbenchError, match="1 and 7 are both `label 7`"):
+        labelling.final({1: "label 7"})
+    assert labelling.final({1: "a", 2: "A", 3: "a"}) == {1: "a", 2: "A", 7: "label 7"}
+
+
+def test_a_config_that_gives_two_labels_one_name_is_refused_by_check(tiny):
+    entry = {"id": "d", "source": "folder", "parameters": {"path": "x"}}
+    entry["splits"] = {"train": 2, "validation": 2, "test": 2}
+    for names in ({1: "left", 2: "left"}, {"1": "caf\u00e9", "2": "cafe\u0301"}):  # two forms of one text
+        raw = {**tiny, "datasets": [{**entry, "preprocessing": {"names": names}}]}
+        with pytest.raises(UsageError, match=r"datasets\[0\]\.preprocessing\.names.*1 and 2 are both `"):
+            load_config(raw, check_component)

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from regbench.data import learn2reg, table
+from regbench.data import learn2reg, neurite_oasis, table, voxelmorph_npz
 from regbench.data.readers.image_file import ImageFile, read_labels
 from regbench.data.readers.label_values import whole_numbers
 from regbench.data.readers.landmarks_file import read_landmarks
 from regbench.data.readers.npz import read_npz
 from regbench.data.readers.subject_files import entry
+from regbench.report.row_verdicts import verdicts_of_rows
 from regbench.system.errors import RegbenchError
 
 
@@ -204,6 +205,70 @@ def test_tables(root, text, whole):
         table(path=str(path))
     except RegbenchError as error:
         assert "fuzz.csv" in str(error) or "subject ids" in str(error)  # noqa: PT017
+
+
+@FUZZ
+@given(
+    lines=st.lists(
+        st.sampled_from(["s0.npz", "s1.npz", "s9.npz", "../s0.npz", "/etc/passwd", "", "s0.npz ", "\xff", "."])
+    )
+)
+def test_lists_of_files(packed, lines):
+    path = packed / "list.txt"
+    path.write_bytes("\n".join(lines).encode("latin-1"))
+    try:
+        raw = voxelmorph_npz(path=str(packed), files=str(path))
+        for subject in raw.entries:
+            subject.read()
+    except RegbenchError as error:
+        assert "list.txt" in str(error) or "subject" in str(error) or ".npz" in str(error)  # noqa: PT017
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("packed")
+    for number in range(2):
+        image, labels = brain(number, (6, 7, 5))
+        np.savez(folder / f"s{number}.npz", vol=image, seg=labels)
+    return folder
+
+
+@FUZZ
+@given(text=st.text(st.sampled_from("0123 \t\n\rab\u00b2\u0663\0\u00e9"), max_size=80) | st.just("9" * 5000 + " a"))
+def test_names_of_labels(release, text):
+    (release / "seg35_labels.txt").write_text(text, encoding="utf-8")
+    try:
+        raw = neurite_oasis(path=str(release), dims=3, labels=35)
+    except RegbenchError as error:
+        assert "seg35_labels.txt" in str(error)  # noqa: PT017
+        return
+    assert all(isinstance(label, int) and name for label, name in raw.names.items())
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    image, labels = brain(0, (6, 7, 5))
+    for name, values in (("aligned_norm", image), ("aligned_seg35", labels)):
+        nifti(folder / "OASIS_OAS1_0001_MR1" / f"{name}.nii.gz", values)
+    return folder
+
+
+@FUZZ
+@given(
+    text=st.text(st.sampled_from('method,fixed,moving,seed,dice\n"\r;\0 ab./1e9-'), max_size=80), whole=st.booleans()
+)
+def test_tables_of_results(packed, text, whole):
+    """What `verdicts` reads: better, worse, equal or undecided, or an error with the file's name or an option's."""
+    path = packed / "rows.csv"
+    sound = "".join(f"{method},a{k},b{k},0,0.{k}{len(method)}\n" for method in ("x", "yy") for k in range(4))
+    path.write_text(("method,fixed,moving,seed,dice\n" + sound if whole else "") + text, encoding="utf-8")
+    try:
+        judged = verdicts_of_rows(path, "dice")
+    except RegbenchError as error:
+        assert "rows.csv" in str(error)  # noqa: PT017
+        return
+    assert len(judged["pairs"]) == len(judged["methods"]) * (len(judged["methods"]) - 1) // 2
 
 
 def test_the_undamaged_files_are_read(tmp_path):

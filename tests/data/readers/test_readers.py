@@ -138,16 +138,6 @@ def test_table(tmp_path):
     assert table(path=str(tmp_path / "all.csv")).entries[2].group == "twins"
 
 
-def test_masks_are_counted_and_not_used(tmp_path):
-    folder_of(tmp_path)
-    nifti(tmp_path / "mask.nii.gz", (brain(0)[1] > 0).astype(np.uint8))
-    lines = ["subject,image,label,mask"]
-    lines += [f"s{k},images/s{k}.nii.gz,labels/s{k}.nii.gz,{'labels/s0.nii.gz' if k < 4 else ''}" for k in range(6)]
-    (tmp_path / "all.csv").write_text("\n".join(lines))
-    data = built(tmp_path, "table", {"path": str(tmp_path / "all.csv")})
-    assert any(remark.startswith("masks of 4 of 6 subjects are not used") for remark in data.remarks)
-
-
 def test_learn2reg_never_trains_on_its_validation_subjects(tmp_path):
     data = built(
         tmp_path, "learn2reg", {"path": str(learn2reg_folder(tmp_path))}, splits={"train": "rest", "validation": 2}
@@ -200,7 +190,8 @@ def test_learn2reg_training_pairs_modalities_keypoints_and_masks(tmp_path):
     assert len(data.pairs("train")) == 4  # six cases that may be trained on, less the two validation cases
     assert all(fixed[:-5] == moving[:-5] for fixed, moving in data.pairs("train") + data.pairs("test"))
     np.testing.assert_array_equal(data.landmarks(names[0]), [[1, 2, 3], [4, 5, 6]])
-    assert any(remark.startswith("masks of 16 of 16 subjects are not used") for remark in data.remarks)
+    assert len(data.masked) == 16
+    np.testing.assert_array_equal(data.mask(names[0]), data.label_map(names[0]) > 0)
 
 
 def neurite_folder(root: Path, codes: str = "LIA", count: int = 6) -> Path:
@@ -307,8 +298,8 @@ def test_what_is_left_out_is_counted(tmp_path):
         "1 files of `labels` have no image: `s9.nii.gz`",
     )
     images, labels = zip(*(brain(k, (8, 9)) for k in range(6)), strict=True)
-    np.savez(tmp_path / "a.npz", images=images, labels=labels, masks=labels, ages=np.arange(6))
-    assert arrays(path=str(tmp_path / "a.npz")).notes.endswith("Left out: arrays ages, masks.")
+    np.savez(tmp_path / "a.npz", images=images, labels=labels, mask=labels, ages=np.arange(6))
+    assert arrays(path=str(tmp_path / "a.npz")).notes.endswith("Left out: arrays ages, mask.")
 
 
 def test_a_path_of_windows_and_an_ending_in_two_cases_say_what_to_write(tmp_path):

@@ -1,0 +1,117 @@
+"""Tables of transfer: runs on other data than they were trained on, and lambdas of another dataset or model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from regbench.metrics import METRICS
+from regbench.report.summary_file import Summary, number
+from regbench.report.tables.table_format import (
+    NONE,
+    Form,
+    Row,
+    Score,
+    cell,
+    escape,
+    header,
+    plain,
+    rows_of,
+    write_table,
+)
+
+MOST_DIGITS = 4  # of a validation score
+
+
+def optional_tables(summary: Summary) -> set[str]:
+    """Those of the tables that some studies lack and this one has."""
+    controls = any(entry.get("control") for entry in summary["methods"])
+    known = {"controls": controls, "transfer": "transfers" in summary, "lambda_transfer": "lambda_transfers" in summary}
+    return {name for name, there in known.items() if there}
+
+
+def write_transfers(summary: Summary, folder: Path) -> None:
+    """Write `transfer` and `lambda_transfer`, each in four forms; nothing for a study without them."""
+    study = summary["study"]
+    if "transfers" in summary:
+        frame = transfer_table(summary)
+        write_table(
+            folder / "transfer", frame, lambda form: _transfers_shown(frame, form),
+            f"Study {study}: every cell on the test pairs of other data, as trained (a network) or at the lambda that "
+            "was chosen (optimisation of each pair); nothing was trained or tuned there. Mean ± SD over test pairs "
+            "(ddof 1), seeds averaged first; in brackets the SD over seeds. Rank: among the cells of one model and "
+            "training set. Against own: difference to the same cell trained on the tested set, with a 95 % interval, "
+            "simultaneous over the table's cells of a model and tested set, that holds test subjects and, where they "
+            "were repeated, trainings and tuning; a dash where no run was trained there.", study,
+        )  # fmt: skip
+    if "lambda_transfers" in summary:
+        lambdas = lambda_table(summary)
+        write_table(
+            folder / "lambda_transfer", lambdas, lambda form: _lambdas_shown(lambdas, form),
+            f"Study {study}: what is lost when lambda is taken from another dataset or model: validation score at the "
+            "cell's own lambda less that at the lambda taken, both off the smoothed curve of the cell's own trials, "
+            "± its SD (means over the searches; lambdas are geometric means). Positive: the own lambda is better. A "
+            "dash where the lambda taken lies outside of the range that the cell searched.", study,
+        )  # fmt: skip
+
+
+def transfer_table(summary: Summary) -> pd.DataFrame:
+    """One row a tested set, training set and cell."""
+    rows = []
+    for entry in summary.get("transfers", []):
+        row: dict[str, object] = {name: entry[name] for name in ("tested_on", "trained_on", "method", "leading")}
+        row |= {name: round(number(value), METRICS[name].digits + 1) for name, value in entry["means"].items()}
+        row |= {"sd": entry["sd"], "seed_sd": entry["seed_sd"], "pairs": entry["pairs"], "failed": entry["failed"]}
+        own = entry["against_own"]
+        row |= {"rank": entry["rank"]} | {
+            name: own[name] if own else None for name in ("difference", "low", "high", "verdict")
+        }
+        rows.append(row)
+    frame = pd.DataFrame(rows)
+    numbers = ["sd", "seed_sd", "difference", "low", "high"]
+    return frame.astype(dict.fromkeys(numbers, "float64") | {"rank": "Int64"}).round(dict.fromkeys(numbers, 5))
+
+
+def _transfers_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    text = plain(frame[["tested_on", "trained_on", "method"]], form)
+    leading = str(frame["leading"].iloc[0])
+    for metric in (name for name in METRICS if name in frame):
+        scores = []
+        for row in rows_of(frame):
+            is_leading = metric == row["leading"]
+            score = Score(row[metric], row["sd"], row["seed_sd"]) if is_leading else Score(row[metric])
+            scores.append(cell(score, METRICS[metric].digits, form))
+        text[header(metric, form)] = scores
+    text[header("rank", form)] = [NONE if pd.isna(rank) else str(rank) for rank in frame["rank"]]
+    digits = METRICS[leading].digits
+    text[header("against_own", form)] = [escape(_against(row, digits), form) for row in rows_of(frame)]
+    return text
+
+
+def _against(row: Row, digits: int) -> str:
+    if not isinstance(row["verdict"], str):
+        return NONE
+    if np.isnan(row["low"]):
+        return row["verdict"]
+    return f"{row['difference']:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}], {row['verdict']}"
+
+
+def lambda_table(summary: Summary) -> pd.DataFrame:
+    """One row a cell and a cell whose lambda it is given."""
+    names = ["dataset", "method", "from_dataset", "from_method", "lam", "taken", "lost", "sd", "inside"]
+    frame = pd.DataFrame(summary.get("lambda_transfers", []), columns=names)
+    frame = frame.astype({"lam": "float64", "taken": "float64", "lost": "float64", "sd": "float64"})
+    for name in ("lam", "taken"):
+        frame[name] = [float(f"{value:.3g}") for value in frame[name]]
+    return frame.round({"lost": MOST_DIGITS, "sd": MOST_DIGITS})
+
+
+def _lambdas_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+    text = plain(frame[["dataset", "method", "from_dataset", "from_method"]], form)
+    text[header("lambda", form)] = [escape(f"{value:g}", form) for value in frame["lam"]]
+    text[header("taken", form)] = [escape(f"{value:g}", form) for value in frame["taken"]]
+    text[header("lost", form)] = [
+        escape(NONE if pd.isna(lost) else f"{lost:+.{MOST_DIGITS}f} ± {sd:.{MOST_DIGITS}f}", form)
+        for lost, sd in zip(frame["lost"], frame["sd"], strict=True)
+    ]
+    return text
