@@ -24,6 +24,7 @@ from regbench.cli.main import main
 from regbench.metrics import TIMED
 
 UNREAD = ("logs", "partial")  # folders of what is for people
+COPIED = {"tables", "figures", "report.html"}  # to MLflow, as they are
 TIMES = {"seconds", "environment", "content_sha256", "took", "started", "time"}
 
 
@@ -62,7 +63,8 @@ def damaged(folder: Path, draw: random.Random, *, flips: int, only: tuple[str, .
         inputs = sorted({Path(name) for name in names if Path(name).is_relative_to(results)}
                         & {results / path.relative_to(whole) for path in files(whole)})  # fmt: skip
         read |= set(inputs)
-        for path in inputs:
+        copied = {path for path in inputs if verb == "track" and set(path.parts) & COPIED}
+        for path in sorted(set(inputs) - copied):
             for how in [*["flip"] * flips, *(["cut", "empty"] if cut else [])]:
                 restore(results, whole)
                 harm(path, how, draw)
@@ -79,7 +81,8 @@ def damaged(folder: Path, draw: random.Random, *, flips: int, only: tuple[str, .
         kind(path.relative_to(whole)) for path in files(whole) if results / path.relative_to(whole) not in read
     )
     unread = ", ".join(f"{count} {name}" for name, count in sorted(never.items()))
-    return f"{', '.join(f'{count} {words}' for words, count in seen.items())}; {len(read)} files; never read: {unread}"
+    told = ", ".join(f"{count} {words}" for words, count in seen.items())
+    return f"{told}; {len(read)} files, tables and figures copied as they are; never read: {unread}"
 
 
 def run(step: list[str]) -> tuple[int, str]:
