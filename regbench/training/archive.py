@@ -31,6 +31,8 @@ def read_archive(source: Path | BinaryIO) -> Any:
         with zipfile.ZipFile(source) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("its entries are packed, which torch does not do")
+        if not isinstance(source, Path):
+            source.seek(0)  # torch reads on from where zipfile stopped
         with warnings.catch_warnings():  # of versions that damaged bytes claim
             warnings.simplefilter("ignore", UserWarning)
             return torch.load(source, map_location="cpu", weights_only=True)
