@@ -82,11 +82,13 @@ def generate(study: Study) -> int:
         lay.runtime(dataset).parent.mkdir(parents=True, exist_ok=True)
         write_table(lay.runtime(dataset), pd.concat(frames))
         manifest = {"labels": {str(k): f"structure {k}" for k in range(1, LABELS + 1)}, "shape": [32, 32]}
+        manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
         manifest |= {"spacing_mm": [1, 1], "data_sha256": "0", "pairs": {"test": pairs}, "notes": "", "licences": []}
         write_sealed(lay.manifest(dataset), {**manifest, "splits": {"train": [], "validation": [], "test": []}})
         for method in study.methods:
             if method.tuned:
-                chosen = {"lam": 0.1, "edge": False, "by_dice": None, "by_dice_ndv": None, "range": None}
+                chosen = {"lam": 0.1, "edge": False, "metrics": ["dice"], "range": None}
+                chosen |= {"best": None, "best_limited": None}
                 write_sealed(lay.selected(dataset, method.id), chosen)
     return len(runs)
 

@@ -39,10 +39,12 @@ def ours(sampler: str, size: int) -> Callable[[Curve, list[float], int, str, int
     def search(curve: Curve, span: list[float], seed: int, cell: str, trials: int) -> list[float]:
         job = {"cell": cell, "range": span, "trials": trials, "round_size": size, "sampler": sampler, "seed": seed}
         results: list[dict[str, object]] = []
+        found: list[float] = []
         for number in range(-(-trials // size)):
             for each in propose(job, number, results):
-                results.append({**each, "status": "complete", "dice": curve(each["lam"]), "ndv_percent": 0.0})
-        return [float(str(result["dice"])) for result in results]
+                found.append(curve(each["lam"]))
+                results.append({**each, "status": "complete", "scores": {"dice": found[-1], "ndv_percent": 0.0}})
+        return found
 
     return search
 
@@ -129,13 +131,19 @@ def _noisy_study(
         for each in propose(job, number, results):
             score = float(at(np.log(each["lam"]))) + noise * float(random.standard_normal())
             score += shift if "seed" in each else 0.0
-            results.append({**each, "status": "complete", "reason": "", "dice": score, "ndv_percent": 0.0})
+            results.append({**each, "status": "complete", "reason": "", "scores": {"dice": score, "ndv_percent": 0.0}})
     return results
 
 
 def _chosen(cell: str, span: list[float], results: list[dict[str, object]]) -> dict[str, float]:
     """The lambda of the highest single trial, and what `select` takes."""
-    choice = {"method": cell, "range": span, "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
+    choice = {
+        "method": cell,
+        "range": span,
+        "value": None,
+        "selection": {"metrics": ["dice"]},
+        "ndv_limit_percent": 0.5,
+    }
     found = select({**choice, "noisy": True}, results)
     return {"best trial": found["best_trial"]["lam"], "smoothed": found["lam"]}
 

@@ -90,7 +90,7 @@ def test_everything_is_there(finished):
     root = folder / "results/tiny"
     names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
     for stem, suffixes in {"tables/main": "csv md tex provenance.json", "tables/runtime": "csv md tex provenance.json",
-                           "figures/lambda": "csv svg png", "figures/dice": "csv svg png"}.items():  # fmt: skip
+                           "figures/lambda": "csv svg png", "figures/scores": "csv svg png"}.items():  # fmt: skip
         assert {f"{stem}.{suffix}" for suffix in suffixes.split()} <= names
     assert not (root / "partial").exists(), "the table of an unfinished study outlived it"
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
@@ -170,7 +170,7 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "results/mlflow.db").exists()
     assert numbers(tmp_path) == numbers(finished[0])
-    for name in ("figures/lambda.svg", "figures/lambda.png", "figures/dice.svg"):
+    for name in ("figures/lambda.svg", "figures/lambda.png", "figures/scores.svg"):
         assert (tmp_path / "results/tiny" / name).read_bytes() == (finished[0] / "results/tiny" / name).read_bytes(), (
             name
         )

@@ -16,7 +16,7 @@ def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
     from regbench.data.prepare import prepare as build
     from regbench.study.job_specs import prepare_spec
     from regbench.system import memory
-    from regbench.tuning.rehearsal import rehearse
+    from regbench.tuning.rehearsal import rehearse_source
 
     memory.give_back()
     study = load_study(config_file)
@@ -25,7 +25,7 @@ def prepare(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
         prepare_spec(study, name),
         study.layout.data(name),
         threads=threads,
-        opened=lambda source: rehearse(study, name, source.shape, source.ids, source.masked),
+        opened=lambda source: rehearse_source(study, name, source),
     )
 
 

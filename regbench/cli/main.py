@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = _one_each(sys.argv[1:] if arguments is None else arguments)
     try:
         status = typer.main.get_command(app())(words, prog_name="regbench", standalone_mode=False)
+        if sys.stdout is not None:  # which a shell may close
+            sys.stdout.flush()  # here, not when Python ends: a full disk has its message
     except typer.TyperException as error:  # wrong usage, in the words of the library
         _stop(_usage(error), error.exit_code)
     except UsageError as error:
@@ -81,11 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
         text, encoding = ascii(error.object), error.encoding
         _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
-    except OSError as error:
-        reason = "" if error.filename else lost_output(ask=True)
-        if not reason:
-            raise
-        _stop_unheard(reason)
+    except OSError as error:  # of the disk and the shell: whatever files say themselves has its own message
+        _stop_unusable(error)
     if reason := lost_output():
         _stop_unheard(reason)
     if status is not None:  # of `--help`, `--version` and Ctrl-C; a verb returns nothing
@@ -154,4 +153,11 @@ def _stop(error: RegbenchError | str, status: int) -> NoReturn:
 def _stop_unheard(reason: str) -> NoReturn:
     if reason == os.strerror(errno.EPIPE):  # as of `regbench list | head -1`: who reads has what they wanted
         sys.exit(1)
-    _stop(f"the output must be writable, but got: {reason}. Give it room, or another place.", 1)
+    _stop(f"the output of this command must be usable, but got: {reason}. Free space or change permissions.", 1)
+
+
+def _stop_unusable(error: OSError) -> NoReturn:
+    if not error.filename and (reason := lost_output(ask=True)):
+        _stop_unheard(reason)
+    what = f"`{error.filename}`" if error.filename else "what this command uses"
+    _stop(f"{what} must be usable, but got: {error.strerror or error}. Free space or change permissions.", 1)

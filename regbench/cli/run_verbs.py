@@ -191,6 +191,14 @@ def register(
         Literal["percentile", "minmax", "zscore", "none"] | None,
         typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
     ] = None,
+    colour: Annotated[
+        Literal["luminance", "density", "red", "green", "blue", "hematoxylin", "eosin", "dab"] | None,
+        typer.Option(help="what is taken of pictures in colours; default: as in the checkpoint's study"),
+    ] = None,
+    fixed_modality: Annotated[
+        str | None, typer.Option(help="of the fixed image, where the study scales each modality by a rule of its own")
+    ] = None,
+    moving_modality: Annotated[str | None, typer.Option(help="of the moving image")] = None,
     by: Annotated[
         Literal["header", "centre"],
         typer.Option(help="initial position of the images: by their headers, or centre on centre"),
@@ -217,7 +225,13 @@ def register(
     take_device(device, threads)
     network, preparation = model_for(model, fixed, similarity, regularizer, lam)
     if intensity is not None:
-        preparation = preparation._replace(intensity=intensity)
+        preparation = preparation._replace(intensity=intensity, by_modality={}, modalities=None)
+    if colour is not None:
+        preparation = preparation._replace(colour=colour)
+    if fixed_modality is not None or moving_modality is not None:
+        if fixed_modality is None or moving_modality is None:
+            raise UsageError("--fixed-modality and --moving-modality go together; give both or none")
+        preparation = preparation._replace(modalities=(fixed_modality, moving_modality))
     written = register_files(
         network.to(devices.choose(device)),
         fixed,

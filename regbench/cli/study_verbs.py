@@ -29,7 +29,13 @@ def list_components() -> None:
         print(f"  {metric.name:<22} {metric.definition} [{metric.unit}, {metric.direction} is better]")
 
 
-def check(config_file: ConfigFile) -> None:
+def check(
+    config_file: ConfigFile,
+    *,
+    show_whole: Annotated[
+        bool, typer.Option("--show", help="print the whole config as it will run, each default marked")
+    ] = False,
+) -> None:
     """Report every mistake of a config at once; run nothing.
 
     What a config names as package.module:function is imported, and said before. Where the data are on this machine, it
@@ -37,6 +43,7 @@ def check(config_file: ConfigFile) -> None:
     """
     from regbench.orchestration.registries import check_installed
     from regbench.study.checks import imported_names
+    from regbench.study.shown_config import whole_config
     from regbench.study.yaml_file import read_yaml
     from regbench.system.files import check_folder
     from regbench.tuning.rehearsal import first_look
@@ -44,6 +51,8 @@ def check(config_file: ConfigFile) -> None:
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     study = load_study(config_file, written_by_head=False)
+    if show_whole:
+        print(whole_config(read_yaml(config_file), study.config))
     check_installed(study)
     say_unused_uri(study)
     for folder in (Path(study.config.results), study.layout.root):

@@ -37,6 +37,8 @@ def propose(
     study = load_study(config_file, check=False)
     name = dataset_of(study, dataset)
     check_replicate(study, method, replicate)
+    if not study.rounds(method):
+        raise UsageError(f"--method must name a method whose lambda is searched, but nothing of `{method}` is")
     if not 0 <= round_ < study.rounds(method):
         raise UsageError(f"--round must be 0 to {study.rounds(method) - 1}, but got {round_}")
     propose_round(study, name, method, round_, replicate)

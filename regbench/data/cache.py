@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from regbench.data.displacement_names import DisplacementNames
+from regbench.data.preprocessing.scaling import by_modality
 from regbench.data.space import Space
 from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
@@ -18,7 +19,7 @@ from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed
 
-PREPARATION = ("orientation", "intensity", "percentiles", "window")  # of the preprocessing, where it is not the default
+PREPARATION = ("orientation", "intensity", "percentiles", "window", "colour")  # of the preprocessing, where given
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Pair:
             preprocessing left both arrays as they were; None elsewhere.
         fixed_mask, moving_mask: ``(*S)`` uint8, 1 inside; None of a subject without one.
         files: names that the file of the pair's displacement may have, without the ending.
+        native_sides_mm: of the fixed subject's own image, which preprocessing may have cropped or padded; None without.
     """
 
     fixed: NDArray[np.float32]
@@ -49,6 +51,13 @@ class Pair:
     native_affines: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     fixed_mask: NDArray[np.uint8] | None = None
     moving_mask: NDArray[np.uint8] | None = None
+    native_sides_mm: tuple[float, ...] | None = None
+
+    @property
+    def diagonal_mm(self) -> float:
+        """Of the fixed subject's own image, before it was cropped or padded; of the grid where it has no other."""
+        grid = tuple(count * side for count, side in zip(self.fixed.shape, self.spacing_mm, strict=True))
+        return float(np.linalg.norm(self.native_sides_mm or grid))
 
     @property
     def places(self) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]:
@@ -94,7 +103,20 @@ class Dataset:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
         chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}
+        if isinstance(rules := given.get("intensity"), dict):
+            scalings = {name: list(rule) for name, rule in by_modality(rules).items()}
+            used = {tuple(map(self.modality, pair)) for pair in self.pairs("train")}
+            del given["intensity"]
+            given |= {"by_modality": scalings, "modalities": list(used.pop()) if len(used) == 1 else None}
         return {"spacing_mm": list(self.spacing_mm), **given}
+
+    def modality(self, name: str) -> str:
+        """Of one subject; empty where the data do not say it."""
+        return str(self._manifest.get("modalities", {}).get(name, ""))
+
+    def role(self, name: str) -> str:
+        """``fixed`` or ``moving`` where one subject is that in each of its pairs; else empty."""
+        return str(self._manifest.get("roles", {}).get(name, ""))
 
     def split(self, name: str) -> tuple[str, ...]:
         """Subjects of train, validation or test."""
@@ -140,7 +162,7 @@ class Dataset:
             images[0], images[1], self.label_map(fixed), self.label_map(moving), self._truth(fixed, moving),
             self.spacing_mm, self.landmarks(fixed), self.landmarks(moving),
             self.displacement_names.stems(fixed, moving), self._native_affines(fixed, moving),
-            self.mask(fixed), self.mask(moving),
+            self.mask(fixed), self.mask(moving), self._native_sides_mm(fixed),
         )  # fmt: skip
 
     def landmarks(self, name: str) -> NDArray[np.float64] | None:
@@ -150,6 +172,10 @@ class Dataset:
         rows = self._arrays["landmarks"]
         points = np.array(rows[rows[:, 0] == self._place[name], 1:])
         return points if len(points) else None
+
+    def references(self, split: str) -> tuple[str, ...]:
+        """What pairs of validation or test can be scored by: labels, landmarks, truth; some of them, or each."""
+        return tuple(self._manifest["references"][split])
 
     @property
     def masked(self) -> tuple[str, ...]:
@@ -197,9 +223,16 @@ class Dataset:
             if not unchanged:
                 return None
             affines.append(np.array(record["native_affine"], dtype=np.float64)[np.ix_(kept, kept)])
-            if abs(np.linalg.det(affines[-1])) < 1e-12:  # a slice that stands upright
+            sides = np.linalg.norm(affines[-1][:-1, :-1], axis=0)
+            if abs(np.linalg.det(affines[-1])) < 1e-9 * np.prod(sides):  # a slice that stands upright
                 return None
         return affines[0], affines[1]
+
+    def _native_sides_mm(self, name: str) -> tuple[float, ...] | None:
+        record = self.record(name)
+        if "native_shape" not in record:
+            return None
+        return tuple(n * side for n, side in zip(record["native_shape"], record["native_spacing_mm"], strict=True))
 
     def _truth(self, fixed: str, moving: str) -> NDArray[np.float32] | None:
         """Into the template with the fixed subject's map, out of it with the moving one's inverse."""

@@ -13,6 +13,7 @@ import numpy as np
 from regbench.data.cache import Dataset, load
 from regbench.data.prepare import prepare
 from regbench.data.remarks import same_image
+from regbench.metrics.displacement_errors import tre_mm
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
 from regbench.system.escaping import pictured
@@ -20,6 +21,7 @@ from regbench.system.files import MANIFEST, read_sealed, replacing
 from regbench.system.plain_figures import plain_style
 
 SHOWN = 24  # rows of a table before it is cut
+NEAR = 2.0  # voxels from the slice of a sheet, within which landmarks are drawn
 
 
 def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1) -> str:
@@ -31,7 +33,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         threads: subjects worked on at once.
 
     Returns:
-        Text: subjects, labels with volumes, Dice before registration, warnings.
+        Text: subjects, labels with volumes, landmarks, Dice and TRE before registration, warnings.
 
     Raises:
         RegbenchError: whatever `prepare` finds wrong.
@@ -41,7 +43,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
         prepare(spec, folder, threads=threads)
         data, manifest = load(folder), read_sealed(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
-        lines += [*_pairs(data), *_labels(data), "", *_before(data)]
+        lines += [*_pairs(data), *_labels(data), "", *_landmarks(data), *_before(data)]
         problems = list(dict.fromkeys([*data.remarks, *warnings(data)]))
         lines += ["", *(f"WARNING {line}" for line in problems)] if problems else ["", "no warnings"]
         if picture is not None:
@@ -79,7 +81,7 @@ def warnings(data: Dataset) -> Iterable[str]:
 
 
 def contact_sheet(data: Dataset, path: Path, title: str) -> None:
-    """The middle slice of up to 12 subjects, or of 6 pairs that a list or a rule makes, with the outlines of labels."""
+    """The middle slice of up to 12 subjects, or of 6 pairs of a list or a rule, with labels and landmarks."""
     with plain_style():
         _contact_sheet(data, path, title)
 
@@ -95,10 +97,11 @@ def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
     for place in axes:
         place.set_axis_off()
     for place, (name, words) in zip(axes, (panel for row in panels for panel in row), strict=False):
-        image, labels = data.images((name,))[0], data.label_map(name)
+        image, labels, points = data.images((name,))[0], data.label_map(name), data.landmarks(name)
         if image.ndim == 3:
             level = int(np.argmax((labels > 0).sum((0, 1)))) if labels.any() else image.shape[2] // 2
             image, labels = image[:, :, level], labels[:, :, level]
+            points = None if points is None else points[np.abs(points[:, 2] - level) <= NEAR]
         aspect = data.spacing_mm[1] / data.spacing_mm[0]
         place.imshow(image.T, cmap="gray", origin="lower", aspect=aspect, interpolation="nearest")
         if labels.any():
@@ -108,6 +111,8 @@ def _contact_sheet(data: Dataset, path: Path, title: str) -> None:
             )
             shade = np.ma.masked_where(~edges.T, np.ones(edges.T.shape))
             place.imshow(shade, cmap="autumn", origin="lower", aspect=aspect, alpha=0.6, interpolation="nearest")
+        if points is not None:
+            place.plot(points[:, 0], points[:, 1], "+", color="cyan", markersize=4, scalex=False, scaley=False)
         place.set_title(words, fontsize=7)
     figure.suptitle(f"{data.id}: {pictured(title.partition(':')[0], 140)}", fontsize=8)
     with replacing(path) as temporary, warnings_of.catch_warnings():
@@ -150,7 +155,9 @@ def _masks(data: Dataset) -> list[str]:
 
 
 def _subjects(data: Dataset) -> list[str]:
-    rows = [("subject", "split", "own shape", "own spacing mm", "own range", "labels")]
+    more = [any(map(of, data.subjects)) for of in (data.modality, data.role)]
+    head = [title for title, there in zip(("modality", "role"), more, strict=True) if there]
+    rows = [("subject", "split", "own shape", "own spacing mm", "own range", "labels", *head)]
     place = {name: part for part in ("train", "validation", "test") for name in data.split(part)}
     for name in data.subjects:
         record = data.record(name)
@@ -163,6 +170,7 @@ def _subjects(data: Dataset) -> list[str]:
                 "x".join(f"{side:g}" for side in record.get("native_spacing_mm", data.spacing_mm)),
                 f"{low:g} to {high:g}",
                 str(np.count_nonzero(np.unique(data.label_map(name)))),
+                *(of(name) or "-" for of, there in zip((data.modality, data.role), more, strict=True) if there),
             )
         )
     return _table(rows)
@@ -193,6 +201,8 @@ def _pairs(data: Dataset) -> list[str]:
 
 
 def _labels(data: Dataset) -> list[str]:
+    if not data.labels:
+        return ["no labels"]
     unit, size = ("mm3" if len(data.shape) == 3 else "mm2"), float(np.prod(data.spacing_mm))
     volumes: dict[int, list[float]] = {label: [] for label in data.labels}
     for name in data.subjects:
@@ -207,9 +217,35 @@ def _labels(data: Dataset) -> list[str]:
     return _table(rows)
 
 
+def _landmarks(data: Dataset) -> list[str]:
+    """How many landmarks subjects have, and how far those of a pair lie apart."""
+    counts = [len(points) for name in data.subjects if (points := data.landmarks(name)) is not None]
+    if not counts:
+        return []
+    number = str(counts[0]) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    lines = [f"landmarks: {number} in each of {len(counts)} of {len(data.subjects)} subjects"]
+    for part in ("validation", "test"):
+        errors = [error for names in data.pairs(part) if np.isfinite(error := _apart(data, *names))]
+        if errors:
+            lines.append(
+                f"TRE before registration, {part}: mean {np.mean(errors):.2f} mm, from {min(errors):.2f} to "
+                f"{max(errors):.2f} mm ({len(errors)} of {len(data.pairs(part))} pairs)"
+            )
+    return [*lines, ""]
+
+
+def _apart(data: Dataset, fixed: str, moving: str) -> float:
+    """Mean distance of the landmarks of a pair; NaN without."""
+    points = data.landmarks(fixed), data.landmarks(moving)
+    if points[0] is None or points[1] is None:
+        return float("nan")
+    still = np.zeros((len(data.shape), *data.shape), np.float32)
+    return tre_mm(still, *points, data.spacing_mm)
+
+
 def _before(data: Dataset) -> list[str]:
     lines = []
-    for part in ("validation", "test"):
+    for part in ("validation", "test") if data.labels else ():
         scores = [
             mean_over_labels(
                 dice(data.label_map(fixed), data.label_map(moving), list(data.labels), moving=data.label_map(moving))

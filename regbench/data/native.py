@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc, spelled, twins, unprintable
 
 
@@ -66,6 +66,8 @@ class Header:
 class Volume:
     """One subject in its own space: image, labels and mask (1 inside) of shape `header.shape`, landmarks in its voxels.
 
+    An image in colours has red, green and blue as a last axis more.
+
     `notes` say how its files were taken where that is not plain.
     """
 
@@ -80,9 +82,29 @@ class Volume:
 Role = Literal["", "fixed", "moving"]  # of a subject in its pairs; empty for both
 
 
+def role_of(text: str, where: str) -> Role:
+    """The role that a cell or an array gives a subject; empty for both.
+
+    Raises:
+        RegbenchError: if it is none; `where` names the file and the place.
+    """
+    if text == "fixed":
+        return "fixed"
+    if text == "moving":
+        return "moving"
+    if text:
+        raise RegbenchError(
+            f"{where}: role: {text!r} is unknown; {did_you_mean(text, ('fixed', 'moving'))} (empty: both)"
+        )
+    return ""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A subject that can be read; nothing is read before it is asked for."""
+    """A subject that can be read; nothing is read before it is asked for.
+
+    `labelled` and `landmarked` say whether it has labels and landmarks.
+    """
 
     id: str
     header: Callable[[], Header]
@@ -90,6 +112,8 @@ class Entry:
     files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
     group: str = ""
     split: str = ""
+    labelled: bool = True
+    landmarked: bool = False
     modality: str = ""
     role: Role = ""
     masked: bool = False  # whether it brings a mask

@@ -7,7 +7,7 @@ import numpy as np
 
 from regbench.data.splits import Splits
 from regbench.data.subject import Source
-from regbench.study.data_config import NAMES, OF_ATLAS, PairsConfig
+from regbench.study.data_config import NAMES, OF_ATLAS, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
@@ -25,17 +25,24 @@ NONE = {  # why a split has no pair by a rule, and what to do
 }
 
 
-def atlas_of(wanted: PairsConfig, source: Source, dataset: str) -> str | None:
+def atlas_of(wanted: PairsConfig, splits: SplitConfig, source: Source, dataset: str) -> str | None:
     """The subject of all pairs, which is in no split; None without.
 
     Raises:
-        RegbenchError: if there is no such subject, or others of its group would be in a split.
+        RegbenchError: if there is no such subject, a split lists it, or others of its group would be in a split.
     """
     if wanted.rule not in OF_ATLAS or wanted.atlas is None:
         return None
     name, where = nfc(wanted.atlas), f"dataset `{dataset}`: pairs.atlas"
     if name not in source.ids:
         raise RegbenchError(f"{where}: no subject `{name}`; {did_you_mean(name, source.ids)}")
+    for key in NAMES:
+        part = splits.part(key)
+        if isinstance(part, tuple) and name in map(nfc, part):
+            raise RegbenchError(
+                f"dataset `{dataset}`: splits.{key}: `{name}` is the atlas of all pairs and in no split. "
+                "Leave it out there."
+            )
     others = [other for other in source.ids if other != name and _group(source, other) == _group(source, name)]
     if others:
         raise RegbenchError(
@@ -45,7 +52,9 @@ def atlas_of(wanted: PairsConfig, source: Source, dataset: str) -> str | None:
     return name
 
 
-def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str) -> Pairs:
+def used_pairs(
+    wanted: PairsConfig, source: Source, splits: Splits, dataset: str, most: Mapping[str, int] | None = None
+) -> Pairs:
     """The pairs of validation and test; those of train where training may not draw any two subjects.
 
     Args:
@@ -53,6 +62,7 @@ def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str
         source: the dataset, with the pairs of a list if there is one.
         splits: subjects of each split.
         dataset: its id, for messages.
+        most: pairs of a split to draw where any two subjects may be a pair and more would be used.
 
     Raises:
         RegbenchError: if a split has no pair, or fewer than are asked for, or a pair lies in two splits.
@@ -69,6 +79,9 @@ def used_pairs(wanted: PairsConfig, source: Source, splits: Splits, dataset: str
             pairs[key] = [list(pair) for pair in permutations(splits[key], 2) if _fits(source, pair)]
             if not pairs[key]:
                 raise RegbenchError(f"{where}: {NONE['all']}")
+            if wanted.count(key) is None:
+                bound = min((most or {}).get(key, len(pairs[key])), len(pairs[key]))
+                pairs[key] = draw(pairs[key], bound, where, subjects=len(splits[key]))
         if (count := wanted.count(key)) is not None:
             pairs[key] = draw(pairs[key], count, f"dataset `{dataset}`: pairs.{key}", subjects=len(splits[key]))
     return {key: pairs[key] for key in NAMES if key in pairs and (key != "train" or pairs[key])}
@@ -158,13 +171,19 @@ def _place(source: Source, pair: Pair) -> str:
     return f"{source.listed.get(pair, 'the data')}: `{pair[0]}`, `{pair[1]}`"
 
 
+def _unplaced(source: Source, name: str) -> str:
+    """Why a subject is in no split, where the data or the list put it into one."""
+    split = source.given.get(name)
+    return f"no split (splits.{split} drew others: write `given` there, or leave it out)" if split else "no split"
+
+
 def _check_inside(source: Source, splits: Splits, dataset: str) -> None:
     """Whether each prescribed pair lies in one split, or in none."""
     sides = {name: key for key, names in splits.items() for name in names}
     for pair in source.given_pairs:
         fixed, moving = (sides.get(name) for name in pair)
         if fixed != moving and (source.listed or {fixed, moving} != {"train", None}):
-            of = " and ".join(f"`{name}` is in {sides.get(name, 'no split')}" for name in pair)
+            of = " and ".join(f"`{name}` is in {sides.get(name) or _unplaced(source, name)}" for name in pair)
             raise RegbenchError(
                 f"dataset `{dataset}`: a pair must lie within one split, but of {_place(source, pair)}, {of}. Put both "
                 "into one (a list may have the column `split`; subjects of one group stay together)."

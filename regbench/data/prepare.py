@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from regbench.data import DATASETS
 from regbench.data.pairing import Pairs, atlas_of, used_pairs
 from regbench.data.readers.pair_list import with_pair_list
-from regbench.data.remarks import Observed, remarks
+from regbench.data.remarks import EVALUATED, Observed, references, remarks
 from regbench.data.room import check_room
 from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
@@ -70,8 +70,9 @@ def prepare(
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
-        observed = remarks(Observed(source, splits, used, records, points), spec.id)
-        for remark in observed:
+        observed = Observed(source, splits, used, records, points)
+        sentences = remarks(observed, spec.id)
+        for remark in sentences:
             LOG.warning("dataset `%s`: %s", spec.id, remark)
         write_sealed(
             folder / MANIFEST,
@@ -82,6 +83,7 @@ def prepare(
                 "spacing_mm": list(source.spacing_mm),
                 "subjects": list(source.ids),
                 "groups": dict(source.groups),
+                **{key: dict(of) for key, of in (("modalities", source.modalities), ("roles", source.roles)) if of},
                 "labels": {str(label): name for label, name in source.labels.items()},
                 "splits": splits,
                 "pairs": used,
@@ -89,7 +91,8 @@ def prepare(
                 "records": records,
                 "data_sha256": digest([files, splits, used]),
                 "subjects_sha256": of_subjects,
-                "remarks": observed,
+                "remarks": sentences,
+                "references": {key: references(observed, used[key], truth="forward.npy" in files) for key in EVALUATED},
                 "notes": source.notes,
                 "licences": list(source.licences),
                 **({"masked": list(source.masked)} if source.masked else {}),
@@ -136,7 +139,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     Raises:
         RegbenchError: if they are impossible.
     """
-    atlas = atlas_of(spec.pairs, source, spec.id)
+    atlas = atlas_of(spec.pairs, spec.splits, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
     given: Mapping[str, str] = source.given
     needed: tuple[str, ...] = NAMES
@@ -152,7 +155,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
         needed=needed,
         least=2 if atlas is None else 1,
     )
-    return splits, used_pairs(spec.pairs, source, splits, spec.id)
+    return splits, used_pairs(spec.pairs, source, splits, spec.id, spec.most_pairs)
 
 
 def _write(

@@ -39,7 +39,7 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
         RegbenchError: if pairs that are to be evaluated have nothing to be evaluated by, or landmarks that do not pair
             up; names the dataset, the subjects and their files.
     """
-    _check_labelled(observed, dataset)
+    _check_scored(observed, dataset)
     _check_landmarks(observed, dataset)
     return [
         *observed.source.remarks,
@@ -51,14 +51,50 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
     ]
 
 
-def _check_labelled(observed: Observed, dataset: str) -> None:
+def references(observed: Observed, pairs: list[list[str]], *, truth: bool) -> list[str]:
+    """What some of the pairs can be scored by: labels, landmarks, truth.
+
+    Args:
+        observed: the dataset.
+        pairs: of a split.
+        truth: whether the true displacements are known.
+    """
+    labelled = bool(observed.source.labels) and any(
+        _labelled(observed, pair) and _shared(observed, pair) for pair in pairs
+    )
+    landmarked = any(_landmarked(observed, pair) for pair in pairs)
+    return ["labels"] * labelled + ["landmarks"] * landmarked + ["truth"] * truth
+
+
+def _labelled(observed: Observed, pair: list[str]) -> bool:
+    return all(observed.records[name].get("labelled", True) for name in pair)
+
+
+def _landmarked(observed: Observed, pair: list[str]) -> bool:
+    """Whether both subjects have landmarks that are used."""
+    return all(name in observed.points and bool(np.isfinite(observed.points[name]).all()) for name in pair)
+
+
+def _check_scored(observed: Observed, dataset: str) -> None:
+    """Where some pairs that are to be evaluated have labels or landmarks, each has."""
     for key in EVALUATED:
-        for name in {name for pair in observed.pairs[key] for name in pair}:
-            if not observed.records[name].get("labelled", True):
-                raise RegbenchError(
-                    f"dataset `{dataset}`: subjects of {key} must have labels, but `{name}` has none. "
-                    f"Give it a label file, or put it into splits.train."
-                )
+        pairs = observed.pairs[key]
+        scored = [_labelled(observed, pair) or set(pair) <= set(observed.points) for pair in pairs]
+        unused = [name for pair in pairs for name in pair if name in observed.points]
+        if unused and not references(observed, pairs, truth=False):
+            reason = next((line for line in observed.source.remarks if "are not used, and their pairs" in line), "")
+            raise RegbenchError(
+                f"dataset `{dataset}`: pairs of {key} must have labels, or landmarks of both subjects that lie in "
+                f"their images, but none has. {reason or f'Landmarks of one subject alone: `{unused[0]}`...'}."
+            )
+        if any(scored) and not all(scored):
+            pair = pairs[scored.index(False)]
+            bare = [name for name in pair if not observed.records[name].get("labelled", True)]
+            raise RegbenchError(
+                f"dataset `{dataset}`: subjects of {key} must have labels or landmarks, as others of them have, but "
+                f"`{bare[0]}` has no labels and its pair with `{next((n for n in pair if n != bare[0]), bare[0])}` no "
+                "landmarks. Give it a label file or landmarks, or put it into splits.train."
+            )
 
 
 def _check_landmarks(observed: Observed, dataset: str) -> None:
@@ -138,6 +174,10 @@ def _without_dice(observed: Observed, dataset: str) -> Iterator[str]:
     """Pairs whose subjects have no label in common."""
     for key in EVALUATED:
         pairs = observed.pairs[key]
+        labelled = [pair for pair in pairs if _labelled(observed, pair)]
+        if labelled and len(labelled) < len(pairs):
+            yield f"{len(pairs) - len(labelled)} of {len(pairs)} pairs of {key} lack labels and have no Dice"
+        pairs = labelled
         apart = [pair for pair in pairs if not _shared(observed, pair)]
         if apart and len(apart) == len(pairs):
             raise RegbenchError(

@@ -8,6 +8,8 @@ from regbench.study.data_config import NAMES, Part, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
+# Of a dataset without splits, for those that the data do not give.
+DEFAULT: Mapping[str, Part] = {"train": "rest", "validation": 0.1, "test": 0.2}
 Splits = dict[str, list[str]]
 
 
@@ -25,9 +27,10 @@ def split(
 
     Args:
         ids: all subjects.
-        wanted: for each of train, validation and test a count, a share (0.2), a list of ids, ``given`` (whom the data's
-            authors put there; the default where there are any) or ``rest``; or ``folds`` and ``fold`` (fold k is the
-            test, the next one the validation, the others train). ``seed`` for the draw.
+        wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
+            ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
+            ``fold`` (fold k is the test, the next one the validation, the others train). ``seed`` for the draw. With
+            none of these, `DEFAULT` holds for the splits that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
@@ -38,19 +41,22 @@ def split(
         RegbenchError: naming the dataset and the key.
     """
     groups = {name: (groups or {}).get(name, name) for name in ids}
+    if wanted.folds is None and not any(map(wanted.part, NAMES)):
+        given_keys = set((given or {}).values())
+        wanted = wanted.model_copy(update={key: part for key, part in DEFAULT.items() if key not in given_keys})
     given, where = given or {}, f"dataset `{dataset}`: splits"
     shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:
         splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
     else:
         splits = _fixed(ids, wanted, given, needed, where)
-        _draw(splits, shuffled, wanted, groups=groups, given=given, where=where)
+        _draw(splits, shuffled, wanted, groups=groups, given=given, least=least, where=where)
     splits = {key: splits.get(key, []) for key in NAMES}
     _check(splits, groups, where)
     for key, names in splits.items():
         if len(names) < least and (names or key in needed):
             many = "2 subjects to make a pair" if least == 2 else "a subject"
-            raise RegbenchError(f"{where}.{key} must have at least {many}.")
+            raise RegbenchError(f"{where}.{key} must have at least {many}, but has {len(names)} of {len(ids)}.")
     return splits
 
 
@@ -90,6 +96,7 @@ def _draw(
     *,
     groups: Mapping[str, str],
     given: Mapping[str, str],
+    least: int,
     where: str,
 ) -> None:
     """Fill the splits that are counts, shares or the rest; whole groups only."""
@@ -105,9 +112,21 @@ def _draw(
             members = [name for name in allowed if groups[name] == group]
             if len(chosen) + len(members) <= count and len(members) == sum(groups[name] == group for name in free):
                 chosen += members
+        if isinstance(part, float) and len(chosen) < least:
+            chosen = _fewest(allowed, free, groups, least)
         _check_count(part, count, len(allowed), len(chosen), f"{where}.{key}", of=len(shuffled))
         splits[key] = sorted(chosen)
         free = [name for name in free if name not in chosen]
+
+
+def _fewest(allowed: Sequence[str], free: Sequence[str], groups: Mapping[str, str], least: int) -> list[str]:
+    """The first whole groups that make the `least` subjects of a split, or all there are."""
+    chosen: list[str] = []
+    for group in dict.fromkeys(groups[name] for name in allowed):
+        members = [name for name in free if groups[name] == group]
+        if len(chosen) < least and all(name in allowed for name in members):
+            chosen += members
+    return chosen
 
 
 def _check_count(wanted: Part, count: int, allowed: int, chosen: int, where: str, *, of: int) -> None:

@@ -65,6 +65,8 @@ class Source:
         remarks: what was left out or is not used, a counted sentence each; complete once all subjects were read.
         masked: those subjects that have a mask.
         true_maps: whether every subject has `forward` and `inverse`.
+        unlabelled: subjects without labels.
+        landmarked: subjects with landmarks.
         given_pairs: (fixed, moving) pairs that the data's authors or the config's list prescribe; a split that has any
             uses no other.
         listed: where the list has each of its pairs, for messages; empty without one.
@@ -88,6 +90,14 @@ class Source:
     remarks: Sequence[str] = ()
     masked: tuple[str, ...] = ()
     true_maps: bool = False
+    unlabelled: frozenset[str] = frozenset()
+    landmarked: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Subject]:
         return iter(self.subjects())
+
+    def references(self, pairs: Sequence[Sequence[str]]) -> list[str]:
+        """What some pair can be scored by, as far as files tell: labels or landmarks of both of its subjects."""
+        labelled = any(self.unlabelled.isdisjoint(pair) for pair in pairs)
+        landmarked = any(self.landmarked.issuperset(pair) for pair in pairs)
+        return ["labels"] * labelled + ["landmarks"] * landmarked + ["truth"] * self.true_maps

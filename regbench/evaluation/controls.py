@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # torch, which the analysis need not load
 
 Field = NDArray[np.float32]
 MOST = 30  # pairs of a control: what it says is plain, and scattered labels take three times as long to measure
-SIMILARITY = "similarity."  # in rows, before the id of each similarity of the grid
 
 
 def no_displacement(pair: "Pair") -> Field:

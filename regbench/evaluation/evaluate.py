@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
-from regbench.evaluation.controls import CONTROLS, SIMILARITY, control_pairs, no_displacement
-from regbench.evaluation.measure import Registered, measure, metric_names
+from regbench.evaluation.controls import CONTROLS, control_pairs, no_displacement
+from regbench.evaluation.measure import Measured, Registered, measure, metric_names
 from regbench.evaluation.slices import Slices, chosen, slices, write_panels
 from regbench.losses import SIMILARITIES
 from regbench.losses.objective import MaskRule, Objective, objective
-from regbench.metrics import METRICS, inverse_consistency_mm
+from regbench.metrics import METRICS, SIMILARITY, inverse_consistency_mm, metric_of
 from regbench.models.classical import BASELINES, software
 from regbench.models.predict import masks_of, registered, self_displacements
 from regbench.study.components import bind
+from regbench.study.goals import is_higher_better, leading
 from regbench.study.layout import PANELS
 from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import RegbenchError, UsageError
@@ -75,11 +76,14 @@ def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) 
     frame, panels = _table(spec, run, registrations(spec, data, model), data, out.parent)
     if spec.baseline is not None:
         frame[SOFTWARE] = canonical_json(software(spec.baseline.name))
-    _write(frame, panels, out, out.with_name(PANELS))
+    best_by = leading(spec.objective.metrics, data.references("test"))
+    write_panels(out.with_name(PANELS), panels, best_by)
+    write_table(out, frame)
     for control in spec.controls:
         controlled = spec.model_copy(update={"method": control})
         frame, panels = _table(controlled, run, _by_control(control, data), data, out.parent)
-        _write(frame, panels, out.with_name(f"{control}.parquet"), out.with_name(f"{control}.npz"))
+        write_panels(out.with_name(f"{control}.npz"), panels, best_by)
+        write_table(out.with_name(f"{control}.parquet"), frame)
 
 
 def rows_on(spec: EvaluateSpec, data: Dataset, folder: Path, waiting: Path) -> pd.DataFrame:
@@ -91,11 +95,6 @@ def rows_on(spec: EvaluateSpec, data: Dataset, folder: Path, waiting: Path) -> p
 def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) -> Iterator[Registered | Failed]:
     """Every test pair with its displacement: of a model, else of the baseline of `spec`, else none."""
     return _by_baseline(spec.baseline, data) if model is None else _by_model(model, data)
-
-
-def _write(frame: pd.DataFrame, panels: dict[str, tuple[Row, Slices]], rows_path: Path, panels_path: Path) -> None:
-    write_panels(panels_path, panels)
-    write_table(rows_path, frame)
 
 
 def _run(folder: Path, data: Dataset, spec: EvaluateSpec) -> tuple[_Run, nn.Module | None]:
@@ -144,7 +143,7 @@ def _table(
     Where both directions of a pair are test pairs, displacements wait on disk in `folder` to be compared: many fields
     of full size would not fit in memory.
     """
-    compare = _similarities(run, spec)
+    compare, by = _similarities(run, spec), Measured.of(data, spec.nsd_tolerance_mm, spec.mask)
     rows: list[Row] = []
     shown: list[Slices] = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +152,7 @@ def _table(
         for registration in clocked_items("register", registered_pairs):
             row = _row(spec, run, registration, data)
             if row["status"] == "complete" and isinstance(registration, Registered):
-                row |= measure(registration, list(data.labels), spec.mask) | compare(registration)
+                row |= measure(registration, by) | compare(registration)
                 if run.self_displacement_mm is not None:
                     row["self_displacement_mm"] = run.self_displacement_mm.get(registration.fixed, np.nan)
                 directions.keep(registration)
@@ -167,7 +166,9 @@ def _table(
     failed = _row(spec, run, Failed("", "", ""), data)
     names = list(complete) if complete else [*failed, *metric_names(data), *_similarity_names(run, spec), INVERSE]
     frame = pd.DataFrame(rows, columns=names)
-    places = chosen(frame["dice"].to_numpy(dtype=np.float64))
+    metric = leading(spec.objective.metrics, data.references("test"))
+    scores = frame[metric].to_numpy(dtype=np.float64)
+    places = chosen(scores if is_higher_better(metric) else -scores)
     frame["lam"] = frame["lam"].astype(float)
     return frame, {place: (rows[k], shown[k]) for place, k in places.items()}
 
@@ -250,8 +251,9 @@ def means(path: Path) -> str:
         RegbenchError: if every pair failed; names them too.
     """
     frame = read_table(path)
-    known = [name for name in METRICS if name in frame and frame[name].notna().any()]
-    lines = [f"{name:<30} {_words(frame[name].dropna())} {METRICS[name].unit}" for name in known]
+    names = [*METRICS, *(name for name in map(str, frame) if name.startswith(SIMILARITY))]
+    known = [name for name in names if name in frame and frame[name].notna().any()]
+    lines = [f"{name:<30} {_words(frame[name].dropna())} {metric_of(name).unit}" for name in known]
     failed = frame[frame["status"] != "complete"]
     lines += [f"failed: {row.fixed}, {row.moving}: {row.reason}" for row in failed.itertuples()]
     text = "\n".join([f"{len(frame)} pairs, {len(failed)} failed", *lines])

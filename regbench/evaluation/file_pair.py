@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.native import Header
+from regbench.data.preprocessing.colour import Colour, grey
 from regbench.data.preprocessing.preparation import Preparation
 from regbench.data.readers.image_file import ImageFile
 from regbench.data.space import Space
@@ -41,18 +42,21 @@ class Placed(NamedTuple):
         return np.asarray(np.linalg.norm(self.affine[:-1, :-1], axis=0))
 
 
-def read_pair(fixed: Path, moving: Path, by: Literal["header", "centre"]) -> tuple[Placed, Placed]:
+def read_pair(
+    fixed: Path, moving: Path, by: Literal["header", "centre"], colour: Colour = "none"
+) -> tuple[Placed, Placed]:
     """Both images of a pair, in one space.
 
     Args:
         fixed: image file.
         moving: image file.
         by: how they lie to each other: as their headers say, or middle on middle.
+        colour: what is taken of pictures in colours.
 
     Raises:
         RegbenchError: if a file cannot be read, has NaN or infinity, or their headers contradict; names it.
     """
-    (target, fixed_header), (source, moving_header) = (_read(path) for path in (fixed, moving))
+    (target, fixed_header), (source, moving_header) = (_read(path, colour) for path in (fixed, moving))
     if target.ndim != source.ndim:
         raise RegbenchError(f"`{moving}` must have {target.ndim} dimensions as `{fixed}` has, but has {source.ndim}.")
     if by == "header" and fixed_header.placed != moving_header.placed:
@@ -131,8 +135,9 @@ def spaces(pair: tuple[Placed, Placed], preparation: Preparation) -> tuple[Space
     return first, second
 
 
-def _read(path: Path) -> tuple[NDArray[np.float32], Header]:
-    array, header = ImageFile(path).read()
+def _read(path: Path, colour: Colour) -> tuple[NDArray[np.float32], Header]:
+    array, header = ImageFile(path).read(colours=True)
+    array = grey(array, len(header.shape), colour, str(path))
     if not all_finite(array):
         bad = int((~np.isfinite(array)).sum())
         raise RegbenchError(f"`{path}`: the image must be finite, but {bad} voxels are NaN or infinite. Repair it.")

@@ -12,7 +12,7 @@ from torch import nn
 from regbench.data.native import Header
 from regbench.data.nifti import displacement_name, write_displacement, write_nifti, write_vectors
 from regbench.data.preprocessing.intensity import normalise
-from regbench.data.preprocessing.preparation import Preparation
+from regbench.data.preprocessing.preparation import Preparation, StoredScaling
 from regbench.data.preprocessing.resample import resample
 from regbench.data.readers.image_file import ImageFile, stem
 from regbench.data.readers.subject_files import labels_on_image
@@ -109,14 +109,16 @@ def register_files(
         RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
         UsageError: if files are in the way.
     """
-    target, source = read_pair(fixed, moving, by)
+    scalings = preparation.scalings()
+    target, source = read_pair(fixed, moving, by, preparation.colour)
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
     inputs = [fixed, moving, *([] if labels is None else [labels])]
     written = _outputs(out, target, source, labels=labels is not None, itk=output.itk)
     _check_outputs(out, written, inputs, target)
     check_free(out, written, overwrite=output.overwrite)
     places = spaces((target, source), preparation)
-    images = [_prepared(part, place, preparation) for part, place in zip((target, source), places, strict=True)]
+    parts = zip((target, source), places, scalings, strict=True)
+    images = [_prepared(part, place, scaling) for part, place, scaling in parts]
     try:
         found = register(model, images[0], images[1])
     except (ValueError, RegbenchError) as error:  # of a loss or a model that needs larger images
@@ -180,11 +182,10 @@ def _check_outputs(out: Path, written: list[Path], inputs: list[Path], target: P
         )
 
 
-def _prepared(part: Placed, space: Space, preparation: Preparation) -> Array:
+def _prepared(part: Placed, space: Space, scaling: StoredScaling) -> Array:
     """What the model sees of an image; beside it, its least value, as in `regbench.data.preprocessing.preprocess`."""
-    _, _, kind, percentiles, window = preparation
     try:
-        image = normalise(part.array, kind, percentiles=percentiles, window=window)
+        image = normalise(part.array, *scaling)
     except ValueError as error:
         raise RegbenchError(f"`{part.path}`: {error}.") from error
     return resample(image, space, order=1, fill=float(image.min()))

@@ -4,7 +4,16 @@ Arrays or tensors go in: displacements ``(d, *S)`` in voxels of the fixed grid, 
 in mm. A float or a dict from label to float comes out. `METRICS` says what each number means.
 """
 
-from regbench.metrics.definitions import COMPARABLE, METRICS, TIMED, Metric, widest_difference
+from regbench.metrics.definitions import (
+    COMPARABLE,
+    GOALS,
+    METRICS,
+    SIMILARITY,
+    TIMED,
+    Metric,
+    metric_of,
+    widest_difference,
+)
 from regbench.metrics.digital import Digital, digital_percent, nd_points_percent, ndv_percent
 from regbench.metrics.displacement_errors import (
     displacement_mm,
@@ -12,6 +21,7 @@ from regbench.metrics.displacement_errors import (
     inverse_consistency_mm,
     landmark_errors_mm,
     tre_l2r_mm,
+    tre_metrics,
     tre_mm,
 )
 from regbench.metrics.folding import (
@@ -23,13 +33,16 @@ from regbench.metrics.folding import (
     sdlogj_l2r,
 )
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
-from regbench.metrics.surface import assd_mm, hd95_mm, surface_metrics
+from regbench.metrics.surface import TOLERANCE_MM, assd_mm, hd95_mm, nsd, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
 
 __all__ = [
     "COMPARABLE",
+    "GOALS",
     "METRICS",
+    "SIMILARITY",
     "TIMED",
+    "TOLERANCE_MM",
     "Digital",
     "Metric",
     "assd_mm",
@@ -47,12 +60,15 @@ __all__ = [
     "inverse_consistency_mm",
     "landmark_errors_mm",
     "mean_over_labels",
+    "metric_of",
     "nd_points_percent",
     "ndv_percent",
+    "nsd",
     "sdlogj",
     "sdlogj_l2r",
     "surface_metrics",
     "tre_l2r_mm",
+    "tre_metrics",
     "tre_mm",
     "widest_difference",
 ]

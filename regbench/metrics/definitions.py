@@ -42,6 +42,14 @@ METRICS: Mapping[str, Metric] = {
             "Heimann et al. 2009, doi:10.1109/TMI.2009.2013851",
         ),
         Metric(
+            "nsd",
+            "1",
+            "higher",
+            3,
+            "mean over labels of the share of surface voxels that lie within the tolerance of the other surface",
+            "Nikolov et al. 2021, doi:10.2196/26151; Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z",
+        ),
+        Metric(
             "hd95_l2r",
             "voxel",
             "lower",
@@ -90,6 +98,16 @@ METRICS: Mapping[str, Metric] = {
             LEARN2REG,
         ),
         Metric("tre_mm", "mm", "lower", 2, "mean distance of the landmarks, displacement sampled linearly"),
+        Metric("tre_median_mm", "mm", "lower", 2, "median distance of the landmarks of a pair"),
+        Metric("tre70_mm", "mm", "lower", 2, "70th percentile of the distances of the landmarks of a pair", LEARN2REG),
+        Metric(
+            "rtre_percent",
+            "%",
+            "lower",
+            3,
+            "mean distance of the landmarks over the diagonal of the fixed image",
+            "Borovec et al. 2020, doi:10.1109/TMI.2020.2986331",
+        ),
         Metric(
             "tre_l2r_mm",
             "mm",
@@ -136,9 +154,28 @@ METRICS: Mapping[str, Metric] = {
 TIMED = ("inference_seconds", "pipeline_seconds", "peak_memory_mib", "training_seconds", "parameters")
 
 
+# A similarity of the grid, or a registered one, as a metric: `similarity.<id>`, lower is better.
+SIMILARITY = "similarity."
+
+
+def metric_of(name: str) -> Metric:
+    """What a reader must know of a metric, or of a similarity by which a study is scored (`similarity.<id>`).
+
+    Raises:
+        KeyError: if it is neither.
+    """
+    if name.startswith(SIMILARITY):
+        words = f"similarity {name.removeprefix(SIMILARITY)} of fixed and moved image"
+        return Metric(name, "1", "lower", 4, words)
+    return METRICS[name]
+
+
 # One number for many cases, or of another quantity in every cell: no two methods are compared by it.
 _INCOMPARABLE = ("dice30", "similarity_before", "similarity_after", *TIMED)
 COMPARABLE = tuple(name for name in METRICS if name not in _INCOMPARABLE)
+# What no lambda is chosen by: no amount is right, or it needs more than the validation pairs.
+_NO_GOAL = ("displacement_mm", "self_displacement_mm", "inverse_consistency_mm")
+GOALS = tuple(name for name in COMPARABLE if name not in _NO_GOAL)
 _BOUNDED = {"1": 1.0, "%": 100.0}
 
 

@@ -4,7 +4,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,10 +13,11 @@ from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
-from regbench.metrics import COMPARABLE, widest_difference
+from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
 from regbench.study import components
+from regbench.study.goals import RANK
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError, did_you_mean
 
@@ -39,12 +40,14 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     """
     if kind in ("masked similarity", "masked regularizer"):
         return _masked(kind.removeprefix("masked "), name, given["use"])
-    if kind == "pairing":
-        return _pairing(name, given["model"])
-    if kind == "equivalence":
-        return _equivalence(name, given["width"])
-    if kind == "preprocessing":
-        return preprocess.mistakes(DATASETS, name, given)
+    special: dict[str, Callable[[], list[tuple[str, str]]]] = {
+        "pairing": lambda: _pairing(name, given["model"]),
+        "equivalence": lambda: _equivalence(name, given["width"]),
+        "goal": lambda: _goal(name),
+        "preprocessing": lambda: preprocess.mistakes(DATASETS, name, given),
+    }
+    if kind in special:
+        return special[kind]()
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
 
 
@@ -128,12 +131,26 @@ def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
 
 def _equivalence(metric: str, width: Any) -> list[tuple[str, str]]:
     """A region is of a metric that two methods can be compared by, and inside what the metric can differ by."""
+    if metric.startswith(SIMILARITY) and not _goal(metric):
+        return []
     if metric not in COMPARABLE:
         return [("", f"no verdict is given on `{metric}`; {did_you_mean(metric, COMPARABLE)}")]
     widest = widest_difference(metric)
     if isinstance(width, int | float) and not isinstance(width, bool) and width >= widest:
         return [("", f"must be less than the whole range of {metric}, {widest:g}, but got {width:g}")]
     return []
+
+
+def _goal(name: str) -> list[tuple[str, str]]:
+    """What trials are scored by: a metric of single pairs, or a similarity."""
+    if name.startswith(SIMILARITY):
+        part = name.removeprefix(SIMILARITY)
+        unknown = part not in SIMILARITIES
+        return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")] if unknown else []
+    known = [*GOALS, RANK, *(f"{SIMILARITY}{part}" for part in SIMILARITIES)]
+    return (
+        [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]
+    )
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

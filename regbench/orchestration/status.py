@@ -1,14 +1,17 @@
 """`regbench status`: how far a study is, what failed and why, how long it will take, and who leads so far."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
 from regbench.orchestration.jobs import Job
 from regbench.orchestration.progress import Cell, Progress, State, progress
+from regbench.study import goals
+from regbench.study.goals import DEFAULTS, merits
+from regbench.study.job_specs import selection_spec
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
 from regbench.system.job_usage import seconds_in
@@ -29,12 +32,13 @@ class Eta(TypedDict):
 
 
 class Leader(TypedDict):
-    """A cell with its validation Dice; without `seeds`, that of its best trial."""
+    """A cell with its validation score; without `seeds`, that of its best trial."""
 
     dataset: str
     method: str
     seeds: int
-    dice: float
+    metric: str  # what lambda is chosen by; of several the first
+    score: float
     lam: float
 
 
@@ -105,8 +109,8 @@ def text(answer: Status) -> str:
     for entry in answer["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
-            f"best  {entry['dataset']}/{entry['method']}: validation Dice {entry['dice']:.4f} "
-            f"(lambda {entry['lam']:.3g}{seeds})"
+            f"best  {entry['dataset']}/{entry['method']}: validation {goals.words(entry['metric'])} "
+            f"{entry['score']:.4f} (lambda {entry['lam']:.3g}{seeds})"
         )
     for state in ("failed", "stopped", "running"):
         cells = [cell for cell in answer["not_done"] if cell["state"] == state]
@@ -183,37 +187,54 @@ def duration(seconds: float) -> str:
 
 
 def best(study: Study, cells: Iterable[Cell]) -> list[Leader]:
-    """The cell of highest mean validation Dice of each dataset and model; of its trials where no run has ended.
+    """The cell of best mean validation of each dataset and model; of its trials where no run has ended.
 
     Test scores are not looked at: a study that is watched while it runs would be tempted by them.
     """
-    leaders: dict[tuple[str, str], Leader] = {}
+    groups: dict[tuple[str, str], list[_Scored]] = {}
     for cell in cells:
         method = study.method(cell.method)
         entry = _score(study, cell) if method.model else None
-        if entry is None or method.model is None:
-            continue
-        place = (cell.dataset, method.model.id)
-        if place not in leaders or _order(entry) > _order(leaders[place]):
-            leaders[place] = entry
-    return list(leaders.values())
+        if entry is not None and method.model is not None:
+            groups.setdefault((cell.dataset, method.model.id), []).append(entry)
+    return [_leader(study, entries) for entries in groups.values()]
 
 
-def _order(entry: Leader) -> tuple[bool, float]:
-    return entry["seeds"] > 0, entry["dice"]  # a run of full length counts before any trial
+class _Scored(NamedTuple):
+    """A cell and its validation scores."""
+
+    cell: Cell
+    seeds: int
+    scores: Mapping[str, float]
+    lam: float
 
 
-def _score(study: Study, cell: Cell) -> Leader | None:
+def _leader(study: Study, entries: Sequence[_Scored]) -> Leader:
+    """The best of some cells; a run of full length counts before any trial."""
+    foremost = [entry for entry in entries if entry.seeds] or entries
+    scores = [entry.scores for entry in foremost]
+    metrics = selection_spec(study).metrics or [name for name in DEFAULTS if name in scores[0]][:1]
+    found = merits(metrics, scores)
+    cell, seeds, best_scores, lam = foremost[found.index(max(found))]
+    score = best_scores[metrics[0]]
+    return Leader(dataset=cell.dataset, method=cell.method, seeds=seeds, metric=metrics[0], score=score, lam=lam)
+
+
+def _score(study: Study, cell: Cell) -> _Scored | None:
     complete = [record for record in cell.records.values() if record["status"] == "complete"]
-    scores = [(dice, record["lam"]) for record in complete if (dice := record["validation"].get("dice")) is not None]
-    if scores and scores[0][1] is not None:
-        dice, lam = float(np.mean([dice for dice, _ in scores])), scores[0][1]
-        return Leader(dataset=cell.dataset, method=cell.method, seeds=len(scores), dice=dice, lam=lam)
+    known = [
+        record for record in complete if record["validation"] and all(map(_is_number, record["validation"].values()))
+    ]
+    if known and known[0]["lam"] is not None:
+        names = known[0]["validation"]
+        means = {name: float(np.mean([record["validation"][name] for record in known])) for name in names}
+        return _Scored(cell, len(known), means, known[0]["lam"])
     ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
-    chosen = read_sealed(study.layout.selected(cell.dataset, cell.method, ended[0]))
-    trial = chosen.get("by_dice")
-    if not trial or trial.get("dice") is None:
-        return None
-    return Leader(dataset=cell.dataset, method=cell.method, seeds=0, dice=trial["dice"], lam=trial["lam"])
+    trial = read_sealed(study.layout.selected(cell.dataset, cell.method, ended[0])).get("best")
+    return _Scored(cell, 0, trial["scores"], trial["lam"]) if trial else None
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and bool(np.isfinite(value))

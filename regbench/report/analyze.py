@@ -1,5 +1,6 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from regbench.report.compare_methods import compare_methods, judge_methods
 from regbench.report.lambda_transfers import lambda_transfers
 from regbench.report.method_entries import method_entry
 from regbench.report.study_verdicts import GridCell
-from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
+from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
 from regbench.report.transfers import transfer_entries
+from regbench.study.goals import default_goal, is_higher_better, leading
+from regbench.study.job_specs import objective_spec, selection_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.study.prepared_for import check_prepared_for
@@ -67,8 +70,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     manifests: dict[str, Manifest] = {
         dataset.id: read_sealed(lay.manifest(dataset.id)) for dataset in study.config.datasets
     }
+    goals = {name: goals_of(study, manifest["references"]) for name, manifest in manifests.items()}
     entries = [
-        method_entry(study, dataset.id, method, by_method[dataset.id, method.id])
+        method_entry(study, dataset.id, method, by_method[dataset.id, method.id], goals[dataset.id]["leading"])
         for dataset in study.config.datasets
         for method in known
     ]
@@ -77,20 +81,23 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         "description": study.config.description,
         "seeds": list(study.config.seeds),
         "replicates": study.config.tuning.replicates,
-        "selection": study.config.tuning.selection,
+        "goals": goals,
+        "limited": selection_spec(study).limited,
         "ndv_limit_percent": study.config.tuning.ndv_limit_percent,
+        "nsd_tolerance_mm": study.config.evaluation.nsd_tolerance_mm,
         "steps": study.config.training.steps,
         "datasets": manifests,
-        "methods": ranked(entries),
+        "methods": ranked(entries, {name: goal["leading"] for name, goal in goals.items()}),
         "equivalence": study.config.equivalence,
         "verdicts": {
-            dataset: judge_methods(part, cells, trained, study.config.equivalence)
+            dataset: judge_methods(part, cells, trained, study.config.equivalence, goals[dataset])
             for dataset, part in by_dataset.items()
         },
-        "comparisons": {dataset: compare_methods(part, cells) for dataset, part in by_dataset.items()},
+        "comparisons": {dataset: compare_methods(part, cells, goals[dataset]) for dataset, part in by_dataset.items()},
         "warnings": caveats(
             entries,
             manifests,
+            goals,
             steps=(study.config.tuning.steps, study.config.training.steps),
             masks_used=study.uses_masks,
         ),
@@ -116,15 +123,34 @@ def joined(paths: list[Path]) -> pd.DataFrame:
     return frame
 
 
-def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:
-    """The entries with their ranks: 1 is the highest mean Dice of a dataset and model.
+def goals_of(study: Study, references: Mapping[str, Sequence[str]]) -> Goals:
+    """What a dataset was searched, chosen and is told by.
+
+    Args:
+        study: with the dataset.
+        references: of its manifest.
+    """
+    objective, selection = (
+        list(goal.metrics or default_goal(references["validation"]))
+        for goal in (objective_spec(study), selection_spec(study))
+    )
+    declared = objective_spec(study).metrics
+    return {"objective": objective, "selection": selection, "leading": leading(declared, references["test"])}
+
+
+def ranked(entries: list[MethodEntry], by: Mapping[str, str]) -> list[MethodEntry]:
+    """The entries with their ranks: 1 is the best mean of a dataset and model.
+
+    Args:
+        entries: of methods.
+        by: the metric of each dataset.
 
     `identity`, baselines and failed cells have none. Models are ranked apart: an optimisation of each pair says which
     loss is best for it, not that networks are worse.
     """
     groups: dict[tuple[str, str | None], dict[str, float]] = {}
     for entry in entries:
-        score = number(entry["metrics"]["dice"]["mean"])
+        score = _merit(entry, by[entry["dataset"]])
         if entry["similarity"] is not None and np.isfinite(score):
             groups.setdefault((entry["dataset"], entry["model"]), {})[entry["method"]] = score
     orders = {key: sorted(scores, key=lambda name: -scores[name]) for key, scores in groups.items()}
@@ -132,6 +158,12 @@ def ranked(entries: list[MethodEntry]) -> list[MethodEntry]:
         (dataset, method): place for (dataset, _), order in orders.items() for place, method in enumerate(order, 1)
     }
     return [{**entry, "rank": ranks.get((entry["dataset"], entry["method"]))} for entry in entries]
+
+
+def _merit(entry: MethodEntry, metric: str) -> float:
+    """The mean of a method, turned so that higher is better; NaN where it has none."""
+    spread = entry["metrics"].get(metric)
+    return (1 if is_higher_better(metric) else -1) * number(spread["mean"] if spread else None)
 
 
 def _cell(method: Method) -> GridCell:

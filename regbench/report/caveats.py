@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from regbench.data.remarks import unused_masks
+from regbench.metrics import SIMILARITY, metric_of
 from regbench.report.summary_file import (
     Choice,
+    Goals,
     MadeBy,
     Manifest,
     MethodEntry,
@@ -15,15 +17,16 @@ from regbench.report.summary_file import (
     TrialEntry,
     number,
 )
+from regbench.study.goals import is_higher_better, words
 from regbench.system.files import digest
 from regbench.system.provenance import Environment
 
 IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number
 STILL = 0.05  # voxels: of a mean displacement below it, labels warped by nearest neighbour see nothing
-ALIKE = 1e-6  # of mean Dice
+ALIKE = 1e-6  # of mean scores
 LATE = 0.05  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
-GAIN = 0.01  # validation Dice for twice the steps
+GAIN = 0.01  # validation Dice for twice the steps; of another score this share
 DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, of more the end is not
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
 # Packages that no number of a training or a trial comes from.
@@ -40,9 +43,22 @@ class Origin(NamedTuple):
     made: int
 
 
+class Scene(NamedTuple):
+    """What entries are read against."""
+
+    entries: Sequence[MethodEntry]
+    manifests: Mapping[str, Manifest]
+    goals: Mapping[str, Goals]
+
+    def leading(self, entry: MethodEntry) -> str:
+        """The metric that the dataset of an entry is led by."""
+        return self.goals[entry["dataset"]]["leading"]
+
+
 def caveats(
     entries: Sequence[MethodEntry],
     manifests: Mapping[str, Manifest],
+    goals: Mapping[str, Goals],
     *,
     steps: tuple[int, int] | None = None,
     masks_used: bool = False,
@@ -52,20 +68,23 @@ def caveats(
     Args:
         entries: `methods` of the summary, `made_by` among their keys.
         manifests: of the prepared data, by dataset.
+        goals: by dataset.
         steps: of a trial and of a training.
         masks_used: whether a training or an evaluation counts by masks.
     """
     ranked = [entry for entry in entries if not entry.get("control")]
+    scene = Scene(ranked, manifests, goals)
     return [
         *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
+        *_by_similarity(goals),
         *_unused_masks(manifests, masks_used),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
-        *_unfinished(ranked, steps),
+        *_unfinished(scene, steps),
         *_edges(ranked),
         *_flat(ranked),
-        *_unmoved(ranked, manifests),
-        *_below_identity(ranked, manifests),
+        *_unmoved(scene),
+        *_below_identity(scene),
         *_failed(ranked),
         *_mixed(ranked),
     ]
@@ -166,17 +185,29 @@ def _failed(entries: Sequence[MethodEntry]) -> Iterator[str]:
         )
 
 
-def _unmoved(entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> Iterator[str]:
-    details = [
-        (_name(entry), _moved(entry))
-        for entry in entries
-        if entry["method"] != IDENTITY and moves_nothing(entry, entries, manifests)
-    ]
-    yield from _sentence(
-        lambda detail: f"it moves nothing: its Dice is that of no registration, {detail}",
-        "methods move nothing: their Dice is that of no registration",
-        details,
-    )
+def _by_similarity(goals: Mapping[str, Goals]) -> Iterator[str]:
+    """Datasets whose lambdas a similarity chose: what it rewards is what the losses reward."""
+    for dataset, goal in goals.items():
+        names = [name for name in goal["selection"] if name.startswith(SIMILARITY)]
+        if names:
+            yield (
+                f"{dataset}: lambda was chosen by {', '.join(map(words, names))} of validation pairs, not by labels or "
+                "landmarks: it favours the loss that it is, and a high similarity is no evidence of a registration "
+                "(Rohlfing 2012)"
+            )
+
+
+def _unmoved(scene: Scene) -> Iterator[str]:
+    details: dict[str, list[Detail]] = {}
+    for entry in scene.entries:
+        if entry["method"] != IDENTITY and moves_nothing(entry, scene):
+            details.setdefault(words(scene.leading(entry)), []).append((_name(entry), _moved(entry)))
+    for score, found in details.items():
+        yield from _sentence(
+            lambda detail, score=score: f"it moves nothing: its {score} is that of no registration, {detail}",  # type: ignore[misc]
+            f"methods move nothing: their {score} is that of no registration",
+            found,
+        )
 
 
 def _moved(entry: MethodEntry) -> str:
@@ -184,49 +215,59 @@ def _moved(entry: MethodEntry) -> str:
     return "" if np.isnan(length) else f"mean displacement {length:.3g} mm"
 
 
-def moves_nothing(entry: MethodEntry, entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> bool:
-    """Whether a method leaves the moving image where it is, by its mean displacement or by the Dice of identity."""
-    manifest = manifests.get(entry["dataset"])
+def moves_nothing(entry: MethodEntry, scene: Scene) -> bool:
+    """Whether a method leaves the moving image where it is, by its mean displacement or by the score of identity."""
+    manifest = scene.manifests.get(entry["dataset"])
     spacing = manifest.get("spacing_mm", [1.0]) if manifest else [1.0]
     if _mean(entry, "displacement_mm") < STILL * min(spacing):
         return True
-    return abs(_mean(entry, "dice") - _of_identity(entry["dataset"], entries)) <= ALIKE
+    before = _of_identity(entry["dataset"], scene)
+    return abs(_mean(entry, scene.leading(entry)) - before) <= ALIKE * max(1.0, abs(before))
 
 
-def _below_identity(entries: Sequence[MethodEntry], manifests: Mapping[str, Manifest]) -> Iterator[str]:
-    details = [
-        (_name(entry), f"{_mean(entry, 'dice'):.3f}")
-        for entry in entries
-        if entry["method"] != IDENTITY
-        and _mean(entry, "dice") < _of_identity(entry["dataset"], entries)
-        and not moves_nothing(entry, entries, manifests)
-    ]
-    yield from _sentence(
-        lambda _: "mean Dice is below identity: the registration did not work",
-        "methods have a mean Dice below identity: the registration did not work",
-        details,
-    )
+def _below_identity(scene: Scene) -> Iterator[str]:
+    details: dict[str, list[Detail]] = {}
+    for entry in scene.entries:
+        metric = scene.leading(entry)
+        known = metric_of(metric)
+        sign = 1 if known.direction == "higher" else -1
+        score = _mean(entry, metric)
+        worse = sign * score < sign * _of_identity(entry["dataset"], scene)
+        if entry["method"] != IDENTITY and worse and not moves_nothing(entry, scene):
+            details.setdefault(metric, []).append((_name(entry), f"{score:.{known.digits}f}"))
+    for metric, found in details.items():
+        where = "below" if metric_of(metric).direction == "higher" else "above"
+        yield from _sentence(
+            lambda _, metric=metric, where=where: (  # type: ignore[misc]
+                f"mean {words(metric)} is {where} identity: the registration did not work"
+            ),
+            f"methods have a mean {words(metric)} {where} identity: the registration did not work",
+            found,
+        )
 
 
-def _unfinished(entries: Sequence[MethodEntry], steps: tuple[int, int] | None) -> Iterator[str]:
+def _unfinished(scene: Scene, steps: tuple[int, int] | None) -> Iterator[str]:
     """Trainings that more steps would have made better: by their own curves, and by the trials that had fewer."""
     groups: dict[tuple[str, str | None], list[MethodEntry]] = {}
-    for entry in entries:
+    for entry in scene.entries:
         if entry.get("trained"):
             groups.setdefault((entry["dataset"], entry["model"]), []).append(entry)
     for (dataset, model), cells in groups.items():
         shares = {entry["method"].removeprefix(f"{model}."): _late(entry) for entry in cells}
         late = [f"{name} {100 * share:.0f} %" for name, share in shares.items() if share is not None]
-        gain, error = _gain(cells, steps)
-        if gain + 2 * error < GAIN:  # what twice the steps did is the better witness
+        metric = scene.goals[dataset]["selection"][0]
+        gain, error = _gain(cells, steps, metric)
+        least = GAIN if metric == "dice" else GAIN * _validated(cells, metric)
+        if gain + 2 * error < least:  # what twice the steps did is the better witness
             continue
         reasons = []
         if late:
             reasons.append(f"in the second half came of the fall of the training similarity: {_named(late)}")
-        if steps is not None and gain > max(GAIN, 2 * error):
+        if steps is not None and gain > max(least, 2 * error):
             reasons.append(
-                f"trials of {steps[0]} steps and trainings of {steps[1]} say {gain:+.3f} validation Dice for twice the "
-                "steps"
+                f"trials of {steps[0]} steps and trainings of {steps[1]} say {_signed(gain, metric)} validation "
+                f"{words(metric)} "
+                "for twice the steps"
             )
         if reasons:
             count = f"{len(late)} of {len(cells)} cells" if late else "the cells"
@@ -246,8 +287,20 @@ def _late(entry: MethodEntry) -> float | None:
     return share if share > max(LATE, 2 * error) else None
 
 
-def _gain(entries: Sequence[MethodEntry], steps: tuple[int, int] | None) -> tuple[float, float]:
-    """Validation Dice for twice the steps, by a cell's trainings against its trial nearest to their lambda.
+def _signed(gain: float, metric: str) -> str:
+    """A gain in the direction of its metric: of TRE a gain is less."""
+    sign = 1 if is_higher_better(metric) else -1
+    return f"{sign * gain:+.{metric_of(metric).digits}f}"
+
+
+def _validated(entries: Sequence[MethodEntry], metric: str) -> float:
+    """Mean validation score of all trainings, without its sign; 0 where there is none."""
+    scores = [score for entry in entries for run in entry["runs"] if (score := _validation(run, metric)) is not None]
+    return abs(float(np.mean(scores))) if scores else 0.0
+
+
+def _gain(entries: Sequence[MethodEntry], steps: tuple[int, int] | None, metric: str) -> tuple[float, float]:
+    """What the validation score gains by twice the steps: a cell's trainings against the trial nearest in lambda.
 
     Mean over three or more cells and its standard error; NaN of fewer, and where the lengths do not tell.
     """
@@ -255,29 +308,32 @@ def _gain(entries: Sequence[MethodEntry], steps: tuple[int, int] | None) -> tupl
     doublings = float(np.log2(steps[1] / steps[0])) if steps else 0.0
     if not DOUBLINGS[0] <= doublings <= DOUBLINGS[1]:
         return nothing
-    gains = [gain for entry in entries if (gain := _longer(entry)) is not None]
+    gains = [gain for entry in entries if (gain := _longer(entry, metric)) is not None]
     if len(gains) < 3:
         return nothing
     return float(np.mean(gains)) / doublings, float(np.std(gains, ddof=1) / np.sqrt(len(gains))) / doublings
 
 
-def _longer(entry: MethodEntry) -> float | None:
-    """Mean validation Dice of a cell's trainings, less that of the trial whose lambda is nearest to each one's."""
-    trials = [trial for trial in entry["trials"] if trial.get("dice") is not None and trial["status"] == "complete"]
-    scores = [(dice, lam) for run in entry["runs"] if (dice := _validation(run)) is not None and (lam := run["lam"])]
+def _longer(entry: MethodEntry, metric: str) -> float | None:
+    """Mean gain in validation score of a cell's trainings over that of the trial whose lambda is nearest to each."""
+    trials = [trial for trial in entry["trials"] if metric in trial["scores"] and trial["status"] == "complete"]
+    scores = [
+        (score, lam) for run in entry["runs"] if (score := _validation(run, metric)) is not None and (lam := run["lam"])
+    ]
     if not trials or not scores:
         return None
-    return float(np.mean([dice - _nearest_dice(trials, lam) for dice, lam in scores]))
+    sign = 1 if is_higher_better(metric) else -1
+    return sign * float(np.mean([score - _nearest_score(trials, lam, metric) for score, lam in scores]))
 
 
-def _validation(run: RunEntry) -> float | None:
-    return run["validation"].get("dice") if "validation" in run else None
+def _validation(run: RunEntry, metric: str) -> float | None:
+    return run["validation"].get(metric) if "validation" in run else None
 
 
-def _nearest_dice(trials: Sequence[TrialEntry], lam: float) -> float:
-    """Mean validation Dice of the trials whose lambda is nearest."""
+def _nearest_score(trials: Sequence[TrialEntry], lam: float, metric: str) -> float:
+    """Mean validation score of the trials whose lambda is nearest."""
     nearest = min((trial["lam"] for trial in trials), key=lambda tried: abs(np.log(tried / lam)))
-    return float(np.mean([number(trial["dice"]) for trial in trials if trial["lam"] == nearest]))
+    return float(np.mean([trial["scores"][metric] for trial in trials if trial["lam"] == nearest]))
 
 
 def _few_trainings(entries: Sequence[MethodEntry]) -> Iterator[str]:
@@ -356,9 +412,9 @@ def _searches(entry: MethodEntry) -> Sequence[Choice]:
     return entry.get("searches") or ([entry["selected"]] if entry.get("selected") else [])
 
 
-def _of_identity(dataset: str, entries: Sequence[MethodEntry]) -> float:
-    unregistered = [entry for entry in entries if (entry["dataset"], entry["method"]) == (dataset, IDENTITY)]
-    return _mean(unregistered[0], "dice") if unregistered else float("nan")
+def _of_identity(dataset: str, scene: Scene) -> float:
+    unregistered = [entry for entry in scene.entries if (entry["dataset"], entry["method"]) == (dataset, IDENTITY)]
+    return _mean(unregistered[0], scene.goals[dataset]["leading"]) if unregistered else float("nan")
 
 
 def _mean(entry: MethodEntry, metric: str) -> float:

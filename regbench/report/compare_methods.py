@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.study_verdicts import GridCell, study_verdicts
-from regbench.report.summary_file import Effect, Grid, PairedTest, PairedTests, Ranks, Share, Stability, Verdicts
+from regbench.report.summary_file import Effect, Goals, Grid, PairedTest, PairedTests, Ranks, Share, Stability, Verdicts
 from regbench.statistics import (
     case_scores,
     cliques,
@@ -33,7 +33,14 @@ MOST = 24
 RESAMPLES = 2000
 
 
-def compare_methods(rows: pd.DataFrame, cells: Mapping[str, GridCell]) -> dict[str, dict[str, PairedTests]]:
+def compared_by(goals: Goals) -> list[str]:
+    """The metrics that the methods of a dataset are compared by: the usual ones, and those of its goals."""
+    return list(dict.fromkeys([*COMPARED, goals["leading"], *goals["objective"], *goals["selection"]]))
+
+
+def compare_methods(
+    rows: pd.DataFrame, cells: Mapping[str, GridCell], goals: Goals
+) -> dict[str, dict[str, PairedTests]]:
     """Compare the tuned methods of one dataset, model by model and metric by metric.
 
     Models are compared apart: which loss is best for a network, and which for an optimisation, are two questions.
@@ -41,12 +48,13 @@ def compare_methods(rows: pd.DataFrame, cells: Mapping[str, GridCell]) -> dict[s
     Args:
         rows: one row a method, seed and pair; `identity` among the methods.
         cells: model, similarity and regularizer of every method that is one.
+        goals: of the dataset.
 
     Returns:
         The tests by model and metric.
     """
     tests: dict[str, dict[str, PairedTests]] = {}
-    for metric in COMPARED:
+    for metric in compared_by(goals):
         if metric not in rows or not rows[metric].notna().any():
             continue
         scores = case_scores(rows, metric)
@@ -61,7 +69,11 @@ def compare_methods(rows: pd.DataFrame, cells: Mapping[str, GridCell]) -> dict[s
 
 
 def judge_methods(
-    rows: pd.DataFrame, cells: Mapping[str, GridCell], trained: Mapping[str, bool], equivalence: Mapping[str, float]
+    rows: pd.DataFrame,
+    cells: Mapping[str, GridCell],
+    trained: Mapping[str, bool],
+    equivalence: Mapping[str, float],
+    goals: Goals,
 ) -> dict[str, dict[str, Verdicts]]:
     """Verdicts on the tuned methods of one dataset, model by model and metric by metric.
 
@@ -71,12 +83,13 @@ def judge_methods(
         trained: whether a seed changes the numbers of a model.
         equivalence: half width of practical equivalence of each metric that has one; such a metric is judged even where
             no test is printed of it.
+        goals: of the dataset.
 
     Returns:
         The verdicts by model and metric.
     """
     verdicts: dict[str, dict[str, Verdicts]] = {}
-    for metric in dict.fromkeys([*COMPARED, *equivalence]):
+    for metric in dict.fromkeys([*compared_by(goals), *equivalence]):
         if metric not in rows or not rows[metric].notna().any():
             continue
         scores = case_scores(rows, metric)
@@ -86,7 +99,7 @@ def judge_methods(
                 continue
             compared = _foremost(scores[methods], metric)
             means = scores[compared].mean().dropna()
-            best = means.idxmax() if METRICS[metric].direction == "higher" else means.idxmin()
+            best = means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin()
             verdicts.setdefault(model, {})[metric] = {
                 **study_verdicts(
                     rows, metric, compared, cells=cells, trained=trained[model], region=equivalence.get(metric)
@@ -104,13 +117,13 @@ def _of_model(scores: pd.DataFrame, cells: Mapping[str, GridCell], model: str) -
 
 def _foremost(scores: pd.DataFrame, metric: str) -> list[str]:
     """The methods that are compared: all, or of very many the best; in their own order."""
-    means = scores.replace(np.inf, np.nan).mean().fillna(np.inf if METRICS[metric].direction == "lower" else -np.inf)
-    ordered = means.sort_values(ascending=METRICS[metric].direction == "lower", kind="stable").index[:MOST]
+    means = scores.replace(np.inf, np.nan).mean().fillna(np.inf if metric_of(metric).direction == "lower" else -np.inf)
+    ordered = means.sort_values(ascending=metric_of(metric).direction == "lower", kind="stable").index[:MOST]
     return [str(name) for name in scores if name in set(ordered)]
 
 
 def _tests(scores: pd.DataFrame, methods: list[str], metric: str, cells: Mapping[str, GridCell]) -> PairedTests:
-    direction = METRICS[metric].direction
+    direction = metric_of(metric).direction
     subjects = np.array([list(case) for case in scores.index], dtype=object)
     table = scores[methods]
     means = table.mean()
@@ -138,7 +151,7 @@ def _tests(scores: pd.DataFrame, methods: list[str], metric: str, cells: Mapping
 
 def _ranks(table: pd.DataFrame, metric: str) -> Ranks:
     """Mean ranks with Friedman's test and Nemenyi's critical difference; ranks after tests."""
-    direction = METRICS[metric].direction
+    direction = metric_of(metric).direction
     after = rank_after_tests(table, direction)
     ranks: Ranks = {"after_tests": {str(name): int(rank) for name, rank in after["rank"].items()}}
     complete = int((~table.isna().any(axis=1)).sum())
@@ -157,7 +170,7 @@ def _stability(table: pd.DataFrame, metric: str, subjects: NDArray[Any]) -> Stab
     if (~finite.isna().any(axis=1)).sum() < 2:
         return {}
     stability = rank_stability(
-        finite, METRICS[metric].direction, np.random.default_rng(0), subjects=subjects, resamples=RESAMPLES
+        finite, metric_of(metric).direction, np.random.default_rng(0), subjects=subjects, resamples=RESAMPLES
     )
     tau = stability.kendall_tau[~np.isnan(stability.kendall_tau)]  # NaN where all methods tie
     low, middle, high = (float(value) for value in np.quantile(tau, [0.025, 0.5, 0.975])) if len(tau) else [np.nan] * 3

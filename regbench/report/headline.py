@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.standings import against_best
-from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, verdicts_of
+from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, leading, verdicts_of
 from regbench.report.verdict_clauses import CONVERSE, Relations, clauses, listed, subject
+from regbench.study import goals
 
-METRIC = "dice"  # or where a study has none, the first that it was compared by
 Side = Literal["similarity", "regularizer"]
 SIDES: tuple[Side, Side] = ("similarity", "regularizer")
 NAMED = 2  # cells that are named; of more, the number
@@ -44,12 +44,12 @@ def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
     where = f"On `{dataset}` with `{model}`" if several else f"With `{model}`"
     cells = _Cells(summary, dataset, model)
     metrics = verdicts_of(summary, dataset, model)
-    metric = METRIC if METRIC in metrics else next(iter(metrics), None)
+    metric = next((name for name in (leading(summary, dataset), *metrics) if name in metrics), None)
     if metric is None:
         return f"{where}, no cell has a result that can be compared."
     verdicts = metrics[metric]
-    by = "" if metric == METRIC else f", by {metric}"
-    first, *more = [*_marginal(verdicts, METRICS[metric].direction), *_cell_sentences(verdicts, cells)]
+    by = "" if metric == "dice" else f", by {goals.words(metric)}"
+    first, *more = [*_marginal(verdicts, metric_of(metric).direction), *_cell_sentences(verdicts, cells)]
     return " ".join([f"{where}{by}, {first}", *map(_capital, more), *_failed(verdicts, cells), *_scope(verdicts)])
 
 

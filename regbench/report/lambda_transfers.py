@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from regbench.report.summary_file import LambdaTransfer, MethodEntry, stored
-from regbench.tuning.smoothing import FEWEST, smooth
+from regbench.study.goals import merits
+from regbench.tuning.smoothing import FEWEST, prior_size, smooth
 
 
 def lambda_transfers(entries: Sequence[MethodEntry]) -> list[LambdaTransfer]:
@@ -27,13 +28,17 @@ def _has_curve(entry: MethodEntry) -> bool:
     return len(trials) >= FEWEST and bool(_lambdas(entry)) and not any("values" in trial for trial in entry["trials"])
 
 
+def _metrics(entry: MethodEntry) -> list[str]:
+    """What lambda was chosen by."""
+    choices = entry.get("searches") or ([entry["selected"]] if entry.get("selected") else [])
+    return choices[0]["metrics"] if choices else []
+
+
 def _scored(entry: MethodEntry) -> list[tuple[float, float, int]]:
-    """Lambda, score and search of each trial that has a score."""
-    return [
-        (trial["lam"], trial["dice"], trial.get("replicate", 0))
-        for trial in entry["trials"]
-        if trial["dice"] is not None
-    ]
+    """Lambda, merit (higher is better) and search of each trial that has a score."""
+    scored = [trial for trial in entry["trials"] if trial["scores"]]
+    found = merits(_metrics(entry), [trial["scores"] for trial in scored]) if _metrics(entry) else []
+    return [(trial["lam"], merit, trial.get("replicate", 0)) for trial, merit in zip(scored, found, strict=False)]
 
 
 def _lambdas(entry: MethodEntry) -> list[float]:
@@ -83,9 +88,11 @@ def _lost(cell: MethodEntry, own: Sequence[float], taken: Sequence[float]) -> tu
         return [[float(np.log(lam / low) / np.log(high / low))] for lam in lambdas]
 
     at = places([*own, *taken])
+    scores = [score for _, score, _ in trials]
     curve = smooth(
-        places(lam for lam, _, _ in trials), [score for _, score, _ in trials], [str(r) for *_, r in trials], at=at
-    )
+        places(lam for lam, _, _ in trials), scores, [str(r) for *_, r in trials], at=at,
+        small=prior_size(_metrics(cell), scores),
+    )  # fmt: skip
     weights = np.array([1 / len(own)] * len(own) + [-1 / len(taken)] * len(taken))
     variance = float(weights @ curve.covariance @ weights)
     return float(weights @ curve.mean), float(np.sqrt(max(variance, 0.0)))

@@ -7,8 +7,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from regbench.evaluation.controls import SIMILARITY
-from regbench.metrics import METRICS, TIMED, dice30
+from regbench.metrics import METRICS, SIMILARITY, TIMED, dice30
 from regbench.report.caveats import made_by
 from regbench.report.summary_file import (
     Baseline,
@@ -27,7 +26,7 @@ from regbench.study.methods import Method, Study
 from regbench.system.files import read_sealed
 from regbench.tuning.trial_files import read_trials
 
-OF_LABEL = ("dice", "hd95_mm", "assd_mm")
+OF_LABEL = ("dice", "hd95_mm", "assd_mm", "nsd")
 # What the summary holds of the records of trials and of runs.
 OF_TRIAL, OF_RUN = tuple(TrialEntry.__annotations__), tuple(RunEntry.__annotations__)
 
@@ -46,7 +45,7 @@ class Tuning(NamedTuple):
         return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
 
 
-def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame) -> MethodEntry:
+def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
     """The entry of a method on a dataset, its rank not yet known.
 
     Args:
@@ -54,8 +53,9 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame)
         dataset: its id.
         method: one of the methods or controls of the study.
         rows: of that method on that dataset, one row a seed and pair.
+        leading: the metric that it is ranked by.
     """
-    entry = _evaluated(study, dataset, method, rows)
+    entry = _evaluated((study, dataset), method, rows, leading)
     if method.control or method.id == IDENTITY:
         columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
         entry["similarities"] = {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
@@ -76,12 +76,18 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame)
     return entry
 
 
-def metrics_of(rows: pd.DataFrame) -> dict[str, MetricSpread]:
-    """Mean and spreads of every metric of a method's rows that is the same in each repetition: no times."""
+def metrics_of(rows: pd.DataFrame, leading: str = "") -> dict[str, MetricSpread]:
+    """Mean and spreads of every metric of a method's rows that is the same in each repetition: no times.
+
+    Args:
+        rows: of the method.
+        leading: the metric that it is ranked by, which a method without any number has too; a similarity may be it.
+    """
+    names = dict.fromkeys([*METRICS, leading])
     return {
         name: metric_spread(rows, name)
-        for name in METRICS
-        if name in rows and name not in TIMED and (name == "dice" or rows[name].notna().any())
+        for name in names
+        if name in rows and name not in TIMED and (name == leading or rows[name].notna().any())
     }
 
 
@@ -105,8 +111,10 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
     }
 
 
-def _evaluated(study: Study, dataset: str, method: Method, rows: pd.DataFrame) -> MethodEntry:
+def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
     """What the rows alone tell."""
+    study, dataset = place
+    by_case = rows.groupby(["fixed", "moving"], sort=False)
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (component.id if component else None for component in components)
     failed = rows[rows["status"] != "complete"]
@@ -125,9 +133,9 @@ def _evaluated(study: Study, dataset: str, method: Method, rows: pd.DataFrame) -
         "pairs": len(rows[["fixed", "moving"]].drop_duplicates()),
         "failed_rows": len(failed),
         "reasons": sorted(set(failed["reason"])),
-        "vanished_labels": int(np.nansum(rows["labels_vanished"])),
-        "metrics": metrics_of(rows),
-        "dice30": dice30(rows.groupby(["fixed", "moving"], sort=False)["dice"].mean().to_list()),
+        "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
+        "metrics": metrics_of(rows, leading),
+        "dice30": dice30(by_case["dice"].mean().to_list()) if "dice" in rows else None,
         "structures": _structures(rows, read_sealed(study.layout.manifest(dataset))["labels"]),
     }
 
@@ -168,7 +176,8 @@ def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[Structure
     """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
     columns = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
     by_case = rows.groupby(["fixed", "moving"], sort=False)[[name for name in columns if name in rows]].mean()
-    return [_structure(by_case, label, labels[label]) for label in sorted(labels, key=int)]
+    known = [label for label in sorted(labels, key=int) if f"dice_{label}" in by_case]
+    return [_structure(by_case, label, labels[label]) for label in known]
 
 
 def _structure(by_case: pd.DataFrame, label: str, name: str) -> StructureScores:

@@ -15,7 +15,7 @@ from regbench.study.methods import Study
 from regbench.system import provenance
 from regbench.system.files import write_json
 
-IN_TERMINAL = ("dataset", "method", "lambda", "seeds", "dice_mean", "ndv_percent_mean", "state", "why")
+IN_TERMINAL = ("dataset", "method", "lambda", "seeds", "dice_mean", "tre_mm_mean", "ndv_percent_mean", "state", "why")
 
 
 def write_partial(study: Study) -> str:

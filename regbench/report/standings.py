@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from regbench.report.summary_file import Summary, Verdicts, all_verdicts
+from regbench.report.summary_file import Summary, Verdicts, all_verdicts, leading
 from regbench.report.verdict_clauses import CONVERSE
 
-RANKED_BY = "dice"
 Standing = Literal["best", "better", "equal", "undecided", "worse"]
 WORDS = {
     "best": "best",
@@ -41,11 +40,11 @@ def against_best(verdicts: Verdicts) -> dict[str, Standing]:
 
 
 def rank_intervals(summary: Summary) -> dict[tuple[str, str], tuple[int, int]]:
-    """The ranks by Dice that each method may hold by its verdicts, by dataset and method."""
+    """The ranks by the leading metric that each method may hold by its verdicts, by dataset and method."""
     return {
         (dataset, method): (low, high)
         for dataset, _, metric, verdicts in all_verdicts(summary)
-        if metric == RANKED_BY
+        if metric == leading(summary, dataset)
         for method, (low, high) in verdicts["ranks"].items()
     }
 

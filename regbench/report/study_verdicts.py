@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.summary_file import ComparisonEntry, Families, Noise, Scope, stored
 from regbench.statistics import (
     Comparison,
@@ -60,7 +60,7 @@ def study_verdicts(
     runs, searches = counts["seeds"], counts["replicates"]
     drawn = trained or searches > 1
     compared = {name: replace(scores[name], drawn=drawn) for name in methods}
-    family = Family(subjects, METRICS[metric].direction, region, groups=groups if searches > 1 else {})
+    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {})
     pairs = judge(compared, family)
     known = common_noise(compared, family)
     borrowed = replace(family, borrowed=known.df)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from regbench.study.goals import words
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
 from regbench.system.provenance import Environment
@@ -38,6 +39,7 @@ class Manifest(TypedDict):
     splits: NotRequired[dict[str, list[str]]]
     pairs: NotRequired[dict[str, list[list[str]]]]
     remarks: NotRequired[list[str]]  # what was left out or is not used
+    references: dict[str, list[str]]  # what pairs of a split can be scored by
     subjects: NotRequired[list[str]]
     masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
@@ -66,8 +68,8 @@ class TrialEntry(TypedDict):
     lam: float
     values: NotRequired[dict[str, Value]]
     status: str
-    dice: float | None
-    ndv_percent: float | None
+    reason: NotRequired[str]
+    scores: dict[str, float]  # means over the validation pairs by metric; none where it diverged
     environment: NotRequired[Environment]  # until `made_by` has it
 
 
@@ -106,8 +108,7 @@ class ChosenTrial(TypedDict):
     number: int
     lam: float
     values: NotRequired[dict[str, Value]]
-    dice: float
-    ndv_percent: float
+    scores: dict[str, float]
 
 
 class Choice(TypedDict):
@@ -116,8 +117,9 @@ class Choice(TypedDict):
     range: list[float]
     lam: float | None
     values: NotRequired[dict[str, Value]]
-    by_dice: ChosenTrial | None
-    by_dice_ndv: ChosenTrial | None
+    metrics: list[str]  # that trials were compared by
+    best: ChosenTrial | None
+    best_limited: ChosenTrial | None  # with NDV at most the limit
     edge: bool
     alike: NotRequired[list[float] | None]  # the ends of the lambdas that the trials do not tell apart
     flat: NotRequired[bool]  # whether these are more than half of the range
@@ -344,6 +346,14 @@ class MaskEntry(TypedDict):
     evaluation: str
 
 
+class Goals(TypedDict):
+    """What a dataset was searched, chosen and is told by; of several metrics ranks are taken."""
+
+    objective: list[str]
+    selection: list[str]
+    leading: str  # the metric that tables, ranks and headline are led by
+
+
 class Summary(TypedDict):
     """The whole file."""
 
@@ -351,8 +361,10 @@ class Summary(TypedDict):
     description: str
     seeds: list[int]
     replicates: NotRequired[int]
-    selection: str
+    goals: dict[str, Goals]  # by dataset
+    limited: bool  # whether lambda was chosen with NDV at most the limit
     ndv_limit_percent: float
+    nsd_tolerance_mm: float
     steps: int
     datasets: dict[str, Manifest]
     methods: list[MethodEntry]
@@ -382,6 +394,19 @@ def all_verdicts(summary: Summary) -> Iterator[tuple[str, str, str, Verdicts]]:
 def verdicts_of(summary: Summary, dataset: str, model: str | None) -> dict[str, Verdicts]:
     """The verdicts of one dataset and model by metric; empty where nothing was judged."""
     return summary.get("verdicts", {}).get(dataset, {}).get(model or "", {})
+
+
+def leading(summary: Summary, dataset: str) -> str:
+    """The metric that the tables of a dataset are led by."""
+    return summary["goals"][dataset]["leading"]
+
+
+def led_by(summary: Summary) -> str:
+    """The leading metrics in words: ``Dice``, or ``Dice (brains) and TRE (lungs)``."""
+    named: dict[str, list[str]] = {}
+    for dataset, goals in summary["goals"].items():
+        named.setdefault(words(goals["leading"]), []).append(dataset)
+    return next(iter(named)) if len(named) == 1 else " and ".join(f"{n} ({', '.join(of)})" for n, of in named.items())
 
 
 def number(value: float | None) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.summary_file import Summary, all_verdicts
 from regbench.report.tables.main_table import main_table, searched
@@ -23,6 +23,8 @@ METRICS_SHOWN = {
     "ndv_percent": "NDV %",
     "endpoint_error_foreground_mm": "EPE mm",
     "hd95_mm": "HD95 mm",
+    "nsd": "NSD",
+    "tre70_mm": "TRE70 mm",
 }
 MARKS = {"bold": "*", "underlined": "+", "equal": "=", "undecided": "?"}
 
@@ -33,7 +35,12 @@ def terminal_table(summary: Summary) -> str:
     order = frame.assign(last=frame["method"].isin([e["method"] for e in summary["methods"] if e.get("control")]))
     frame = order.sort_values(["dataset", "last", "model", "rank"], na_position="first", kind="stable")
     frame = frame.reset_index(drop=True)
-    names = [name for name in METRICS_SHOWN if f"{name}_mean" in frame and frame[f"{name}_median"].notna().any()]
+    led = (goals["leading"] for goals in summary["goals"].values())
+    names = [
+        name
+        for name in dict.fromkeys([*led, *METRICS_SHOWN])
+        if f"{name}_mean" in frame and frame[f"{name}_median"].notna().any()
+    ]
     while True:
         text = _table(frame, names, searched(summary)).to_string(index=False)
         if len(names) < 2 or max(map(len, text.splitlines())) <= WIDTH:
@@ -82,7 +89,9 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
         cells = [_cell(row, name, with_sd=name == names[0]) for row in rows]
         wide = max(map(len, cells))
         sign = 2 * any(marks)
-        shown[METRICS_SHOWN[name]] = [f"{text:>{wide}}{mark:>{sign}}" for text, mark in zip(cells, marks, strict=True)]
+        shown[METRICS_SHOWN.get(name, name)] = [
+            f"{text:>{wide}}{mark:>{sign}}" for text, mark in zip(cells, marks, strict=True)
+        ]
     if frame["failed"].any():
         shown["failed"] = frame["failed"]
     shown["rank"] = [rank_of(row) for row in rows]
@@ -91,7 +100,7 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
 
 def _cell(row: Row, name: str, *, with_sd: bool) -> str:
     """``0.681 ± 0.029 (0.012)``; of the metrics after the first without the SD over pairs."""
-    value, digits = score(row, name), METRICS[name].digits
+    value, digits = score(row, name), metric_of(name).digits
     if value.infinite:
         count = f"{value.infinite} infinite"
         return count if not np.isfinite(value.median) else f"{value.median:.{digits}f}, {count}"

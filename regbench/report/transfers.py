@@ -1,19 +1,25 @@
 """What the runs are worth on other data: every cell on the sets of `evaluate_on`, beside those trained there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from regbench.evaluation.transfer import TRAINED_ON
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.study_verdicts import collect, records
 from regbench.report.summary_file import ComparisonEntry, TransferEntry, stored
 from regbench.statistics import Family, Scores, judge
+from regbench.study.job_specs import objective_spec
 from regbench.study.methods import Study
 
-SHOWN = ("dice", "tre_mm", "hd95_mm", "ndv_percent")  # the first that the rows have tells which is better
+SHOWN = (
+    "dice",
+    "tre_mm",
+    "hd95_mm",
+    "ndv_percent",
+)  # behind the objective: the first that the rows have tells which is better
 JOIN = " on "  # between method and training set: no id has blanks
 
 
@@ -35,14 +41,16 @@ def transfer_entries(study: Study, rows: pd.DataFrame, transfers: pd.DataFrame) 
             names = [name for name, method in tuned.items() if method.model and method.model.id == model]
             of_model = part[part["method"].isin(names)]
             trained = tuned[names[0]].needs_training
-            entries += _of_model(of_model, tested, model, trained=trained, regions=study.config.equivalence)
+            shown = tuple(dict.fromkeys([*objective_spec(study).metrics, *SHOWN]))
+            entries += _of_model(of_model, (tested, model), shown, trained=trained, regions=study.config.equivalence)
     return entries
 
 
 def _of_model(
-    rows: pd.DataFrame, tested: str, model: str, *, trained: bool, regions: Mapping[str, float]
+    rows: pd.DataFrame, place: tuple[str, str], shown: Sequence[str], *, trained: bool, regions: Mapping[str, float]
 ) -> Iterable[TransferEntry]:
-    known = [metric for metric in SHOWN if metric in rows and rows[metric].notna().any()]
+    tested, model = place
+    known = [metric for metric in shown if metric in rows and rows[metric].notna().any()]
     if not known:
         return
     leading = known[0]
@@ -50,14 +58,14 @@ def _of_model(
     scores, subjects, groups = collect(labelled, leading)
     searches = len(set(groups.values()))
     drawn = {name: replace(one, drawn=trained or searches > 1) for name, one in scores.items()}
-    family = Family(subjects, METRICS[leading].direction, regions.get(leading), groups=groups if searches > 1 else {})
+    family = Family(subjects, metric_of(leading).direction, regions.get(leading), groups=groups if searches > 1 else {})
     pairs = [
         (name, f"{_method(name)}{JOIN}{tested}")
         for name in scores
         if _trained_on(name) != tested and f"{_method(name)}{JOIN}{tested}" in scores
     ]
     against_own = {entry["a"]: entry for entry in records(judge(drawn, family, pairs))} if pairs else {}
-    ranks = _ranks(scores, METRICS[leading].direction)
+    ranks = _ranks(scores, metric_of(leading).direction)
     for name in scores:
         cell = labelled[labelled["method"] == name]
         comparison: ComparisonEntry | None = against_own.get(name)

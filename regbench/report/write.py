@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 from regbench.evaluation.slices import read_panels
-from regbench.report.figures.comparison_figures import dice_figure, speed_figure, structures_figure
+from regbench.report.figures.comparison_figures import scores_figure, speed_figure, structures_figure
 from regbench.report.figures.grid_figure import verdict_grid
 from regbench.report.figures.pair_figures import pair_strips, panels_figure, write_thumbnail
 from regbench.report.figures.rank_figures import difference_figure, stability_figure
@@ -49,12 +49,12 @@ def report(study: Study, *, processes: int = 1) -> None:
         "panels": partial(panels_figure, shown, spacing, lay.figures),
         "lambda": partial(lambda_figure, summary, lay.figures),
         "structures": partial(structures_figure, summary, rows, lay.figures),
-        "dice": partial(dice_figure, rows, lay.figures),
+        "scores": partial(scores_figure, summary, rows, lay.figures),
         "verdict_grid": partial(verdict_grid, summary, lay.figures),
         "pareto": partial(pareto_figure, summary, lay.figures),
         "critical_difference": partial(difference_figure, summary, lay.figures),
         "rank_stability": partial(stability_figure, summary, lay.figures),
-        "runtime_dice": partial(speed_figure, summary, rows, lay.figures),
+        "runtime_scores": partial(speed_figure, summary, rows, lay.figures),
         "training": partial(curves_figure, histories, lay.figures),
     }
     strips, *results = in_parallel(

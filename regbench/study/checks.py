@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from regbench.study.config import Training, range_ends
+from regbench.study.goals import RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.mistakes import Mistake, readable
 from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
 # kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" takes the name of the dataset's source, "equivalence" that of a metric
+# "preprocessing" takes the name of the dataset's source, "equivalence" and "goal" that of a metric
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
@@ -26,6 +27,7 @@ PLACES = (
     ("dataset", "source", ("test_sets",)),
     ("baseline", "name", ("baselines",)),
 )
+SHORT_PLACES = (("name", ("similarities",)), ("name", ("regularizers",)))
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -218,7 +220,7 @@ def imported_names(raw: Mapping[str, Any]) -> list[str]:
     """What a config names as ``package.module:function``, each once; on the raw mapping."""
     items = (
         item.get(name_key) if isinstance(item, Mapping) else item
-        for _, name_key, path in PLACES
+        for name_key, path in (*((key, path) for _, key, path in PLACES), *SHORT_PLACES)
         for item in _items(raw, *path)
     )
     return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
@@ -234,6 +236,7 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
     for name, width in regions.items() if isinstance(regions, Mapping) else ():
         for _, message in check("equivalence", str(name), {"width": width}):
             yield Mistake(f"equivalence.{name}", message)
+    yield from _goal_checks(raw, check)
     yield from _pairing_checks(raw, check)
     yield from _mask_checks(raw, check)
 
@@ -254,6 +257,23 @@ def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
             if isinstance(name, str):
                 for _, message in check(f"masked {kind}", name, {"use": use}):
                     yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
+
+
+def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Whether what trials are scored by is a metric, `rank`, or a similarity of the grid or of ours."""
+    tuning = raw.get("tuning")
+    if not isinstance(tuning, Mapping):
+        return
+    ids = [str(_name_of(item)) for item in _items(raw, "grid", "similarities")]
+    named = [(f"tuning.{key}", goal) for key in ("objective", "selection") if isinstance(goal := tuning.get(key), str)]
+    metrics = [(place, base(goal)) for place, goal in named if base(goal) != RANK]
+    metrics += [(f"tuning.rank_by[{k}]", name) for k, name in enumerate(_items(raw, "tuning", "rank_by"))]
+    for place, name in metrics:
+        if isinstance(name, str) and name.removeprefix(SIMILARITY) not in ids:
+            for _, message in check("goal", name, {}):
+                yield Mistake(place, message)
+        elif isinstance(name, str) and not name.startswith(SIMILARITY):
+            yield Mistake(place, f"`{name}` is a similarity of the grid; write {SIMILARITY}{name}")
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:

@@ -39,11 +39,19 @@ from regbench.study.config_values import (
     tracking_uri,
 )
 from regbench.study.data_config import DatasetConfig, OnlyTested
+from regbench.study.goals import RANK, base, is_limited
 
+# Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
+SHORT = {
+    "data": ("datasets",),
+    "similarities": ("grid",),
+    "regularizers": ("grid",),
+    "steps": ("training", "tuning", "seeds", "lambdas"),
+}
 PRUNE_AT = (0.25, 0.5)
+TOLERANCE_MM = 1.0  # that of `regbench.metrics.nsd`, which imports scipy
 Sampler = Literal["gp", "tpe", "cmaes", "random", "grid", "nsga2"]
 Pruner = Literal["none", "median", "halving", "wilcoxon"]
-Goal = Literal["dice", "dice_ndv"]
 Kind = Literal["float", "int", "choice"]  # of a dimension
 MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
@@ -135,7 +143,7 @@ class Training(Strict):
     mask_regularizer: bool = Field(default=False, description="weigh the regularizer likewise")
     validate_every: Steps | None = Field(default=None, description="steps; only at the end unless given")
     keep: Literal["last", "best"] = Field(
-        default="last", description="weights of the last step or best validation Dice"
+        default="last", description="weights of the last step, or of the best validation by `tuning.objective`"
     )
     patience: Count | None = Field(default=None, description="validations without a gain that end the training early")
     precision: Literal["float32", "bf16", "fp16"] = Field(
@@ -166,6 +174,9 @@ class Evaluation(Strict):
     mask: Literal["none", "fixed"] = Field(
         default="none",
         description="fixed: folding, lengths and errors of displacements, and landmarks, inside the fixed mask alone",
+    )
+    nsd_tolerance_mm: NotNegative = Field(
+        default=TOLERANCE_MM, description="distance up to which two surfaces are one in the metric `nsd`"
     )
 
 
@@ -237,7 +248,14 @@ class Tuning(Strict):
     search: tuple[Dimension, ...] = Field(
         default=(), max_length=MOST_PARTS, description="what is searched beside lambda"
     )
-    objective: Goal = Field(default="dice", description="one goal, or Dice up and NDV down")
+    objective: str | None = Field(
+        default=None,
+        description="what a trial is scored by: a metric such as dice or tre_mm, `rank`, or similarity.<id>; with _ndv "
+        "behind it NDV is a second goal. Unless given, dice where the data have labels, else tre_mm",
+    )
+    rank_by: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        default=(), max_length=MOST_PARTS, description="metrics of which `rank` is the geometric mean of ranks"
+    )
     constraint: Literal["none", "ndv"] = Field(
         default="none", description="ndv: the sampler learns that NDV must be at most `ndv_limit_percent`"
     )
@@ -261,8 +279,10 @@ class Tuning(Strict):
         "the noise of a trial; none where nothing is trained",
     )
     trials_per_job: Count = Field(default=4, description="how many trials one job runs; changes no result")
-    selection: Goal = Field(
-        default="dice", description="best validation Dice, or the best with NDV at most `ndv_limit_percent`"
+    selection: str | None = Field(
+        default=None,
+        description="what lambda is chosen by, as `objective`; with _ndv behind it the best with NDV at most "
+        "`ndv_limit_percent`. Unless given, that of the objective",
     )
     ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5
 
@@ -279,15 +299,28 @@ class Tuning(Strict):
             wrong.append("repeats need a second round: trials must be more than round_size")
         if self.prune_at != PRUNE_AT and self.pruner == "none":
             wrong.append("prune_at has no effect without a pruner; choose one or leave it out")
-        if self.sampler == "nsga2" and self.objective == "dice":
-            wrong.append("sampler nsga2 needs `objective: dice_ndv`")
-        if self.sampler == "cmaes" and self.objective == "dice_ndv":
-            wrong.append("sampler cmaes has one goal, but got `objective: dice_ndv`; take nsga2, tpe or gp")
+        objective = self.objective or ""
+        if self.sampler == "nsga2" and not is_limited(objective):
+            wrong.append(f"sampler nsga2 needs `objective: {objective or 'dice'}_ndv`, which has two goals")
+        if self.sampler == "cmaes" and is_limited(objective):
+            wrong.append(f"sampler cmaes has one goal, but got `objective: {objective}`; take nsga2, tpe or gp")
+        wrong += self._wrong_ranks()
         if self.constraint == "ndv" and self.sampler not in ("gp", "tpe", "nsga2"):
             wrong.append(f"sampler {self.sampler} knows no constraint; take gp, tpe or nsga2")
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _wrong_ranks(self) -> list[str]:
+        goals = [base(goal) for goal in (self.objective, self.selection) if goal]
+        wrong = []
+        if RANK in goals and len(self.rank_by) < 2:
+            wrong.append("`rank` needs two or more metrics in `rank_by`, such as [dice, hd95_mm, ndv_percent]")
+        if RANK not in goals and self.rank_by:
+            wrong.append("rank_by has no effect without `objective: rank`; set it or leave it out")
+        if RANK in goals[:1] and self.pruner == "wilcoxon":
+            wrong.append("pruner wilcoxon compares pairs by one metric, but got `rank`; take median or halving")
+        return wrong
 
 
 class Tracking(Strict):

@@ -166,6 +166,10 @@ class DatasetConfig(Strict):
     pairs: PairsConfig = Field(
         default=PairsConfig(), description="how many pairs of a split are used, and which: a list or a rule"
     )
+    most_pairs: dict[Literal["validation", "test"], Annotated[int, Field(ge=1, le=MOST_TRIALS)]] = Field(
+        default_factory=dict,
+        description="of a split in which any two subjects may be a pair, so many are drawn where there are more",
+    )
     preprocessing: Parameters = Field(
         default_factory=dict, description="how your own images come to one grid; docs/data.md has the table"
     )

@@ -4,12 +4,13 @@ A slice is JSON and stands in a rule's `params`, so that Snakemake re-runs a job
 has changed, the code of its stage included. Imports neither torch nor mlflow: the Snakefile reads this.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 from regbench.study.config import Component
 from regbench.study.fingerprint import component_module, fingerprint
+from regbench.study.goals import RANK, SIMILARITY, base, is_limited
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.study.specs import (
@@ -19,6 +20,7 @@ from regbench.study.specs import (
     ComponentSpec,
     DimensionSpec,
     EvaluateSpec,
+    GoalSpec,
     NamedComponentSpec,
     PrepareSpec,
     ProposeSpec,
@@ -32,6 +34,31 @@ from regbench.study.specs import (
     TrialSpec,
 )
 from regbench.system.errors import UsageError
+
+
+def objective_spec(study: Study) -> GoalSpec:
+    """What a search is for."""
+    return _goal(study, study.config.tuning.objective or "")
+
+
+def selection_spec(study: Study) -> GoalSpec:
+    """What lambda is chosen by: unless the config says so, the first goal of the search."""
+    tuning = study.config.tuning
+    return _goal(study, base(tuning.objective or "") if tuning.selection is None else tuning.selection)
+
+
+def _goal(study: Study, text: str) -> GoalSpec:
+    name = base(text)
+    metrics = study.config.tuning.rank_by if name == RANK else (name,) if name else ()
+    return GoalSpec(metrics=metrics, similarities=tuple(_judges(study, metrics)), limited=is_limited(text))
+
+
+def _judges(study: Study, metrics: Iterable[str]) -> Iterator[NamedComponentSpec]:
+    """The similarities among some metrics: those of the grid with their parameters, or any that is registered."""
+    grid = {part.id: part for part in study.config.grid.similarities}
+    for name in (metric.removeprefix(SIMILARITY) for metric in metrics if metric.startswith(SIMILARITY)):
+        part = grid.get(name)
+        yield _named(part) if part else NamedComponentSpec(id=name, name=name, parameters={})
 
 
 def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
@@ -78,7 +105,7 @@ def propose_spec(study: Study, dataset: str, method: str, number: int | None = N
         sampler=tuning.sampler,
         seed=seed,
         search=search_of(study, method),
-        objective=tuning.objective,
+        objective=objective_spec(study),
         ndv_limit_percent=tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
         budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount),
         code=fingerprint("regbench.tuning.rounds"),
@@ -104,6 +131,7 @@ def train_spec(study: Study, method: str, *, seed: int, steps: int) -> TrainSpec
         training=study.config.training.model_copy(update={"steps": steps}),
         seed=seed,
         code=fingerprint("regbench.training.final_run", *modules),
+        **_scored(study),
     )
 
 
@@ -118,7 +146,22 @@ def trial_spec(study: Study, method: str, replicate: int = 0) -> TrialSpec:
         seed=study.tuning_seed(replicate),
         code=fingerprint("regbench.tuning.trial", *modules),
         cost=None if budget == "trials" else budget,
+        **_scored(study),
     )
+
+
+class _Scored(TypedDict):
+    objective: GoalSpec
+    scored: GoalSpec
+    nsd_tolerance_mm: float
+
+
+def _scored(study: Study) -> _Scored:
+    """What the validation pairs of a training are scored by; the limits of a goal change no score."""
+    objective, scored = (
+        goal.model_copy(update={"limited": False}) for goal in (objective_spec(study), selection_spec(study))
+    )
+    return {"objective": objective, "scored": scored, "nsd_tolerance_mm": study.config.evaluation.nsd_tolerance_mm}
 
 
 class _Parts(TypedDict):
@@ -148,7 +191,7 @@ def select_spec(study: Study, method: str, replicate: int = 0) -> SelectSpec:
         range=rule.range if rule else None,
         value=rule.value if rule else None,
         search=search_of(study, method),
-        selection=study.config.tuning.selection,
+        selection=selection_spec(study),
         ndv_limit_percent=study.config.tuning.ndv_limit_percent,
         noisy=study.method(method).needs_training,
         code=fingerprint("regbench.tuning.rounds"),
@@ -166,8 +209,11 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
     modules = [component_module("regbench.models", row.model.name)] if row.model else []
     if row.baseline:
         modules.append(component_module("regbench.models.classical", row.baseline.name))
-    judges = study.config.grid.similarities if method == IDENTITY and study.config.controls else ()
-    modules += [component_module("regbench.losses", similarity.name) for similarity in judges]
+    judges = {judge.id: judge for judge in (*objective_spec(study).similarities, *selection_spec(study).similarities)}
+    brings = method == IDENTITY and study.config.controls
+    if brings:
+        judges |= {part.id: _named(part) for part in study.config.grid.similarities}
+    modules += [component_module("regbench.losses", judge.name) for judge in judges.values()]
     return EvaluateSpec(
         method=method,
         seed=seed,
@@ -175,12 +221,11 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         code=fingerprint("regbench.evaluation.evaluate", *modules),
         baseline=_component(row.baseline) if row.baseline else None,
         files=_files(row.baseline.parameters.get("path")) if row.baseline else (),
-        controls=CONTROLS if judges else (),
+        controls=CONTROLS if brings else (),
         mask=study.config.evaluation.mask,
-        similarities=tuple(
-            NamedComponentSpec(id=similarity.id, name=similarity.name, parameters=similarity.parameters)
-            for similarity in judges
-        ),
+        similarities=tuple(judges.values()),
+        nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
+        objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
     )
 
 
@@ -247,6 +292,10 @@ def track_spec(study: Study) -> TrackSpec:
     """What the push to MLflow depends on, beside the study's files."""
     models = study.config.tracking.register_models
     return TrackSpec(uri=study.shown_uri, models=models, code=fingerprint("regbench.tracking"))
+
+
+def _named(component: Component) -> NamedComponentSpec:
+    return NamedComponentSpec(id=component.id, name=component.name, parameters=component.parameters)
 
 
 def _component(component: Component) -> ComponentSpec:

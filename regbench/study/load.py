@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from regbench.study import components
 from regbench.study.checks import Checker, component_checks, cross_checks, imported_names
-from regbench.study.config import Config
+from regbench.study.config import SHORT, Config
 from regbench.study.mistakes import TOO_MANY, Mistake, readable
 from regbench.study.plain import plain
+from regbench.study.short_form import as_written, expanded
 from regbench.system.errors import UsageError
 from regbench.system.files import SEAL
 
@@ -31,12 +32,13 @@ def load(
     Raises:
         UsageError: listing every mistake with its key.
     """
-    if trusted:
-        components.allow(imported_names(raw))
     mistakes: list[Mistake] = []
     config = None
-    # Of a study's own `config.json`, which `load_study` holds to it.
-    raw = plain({key: value for key, value in raw.items() if key != SEAL}, mistakes)
+    # The seal is of a study's own `config.json`, which `load_study` holds to it.
+    bare = {key: value for key, value in raw.items() if key != SEAL}
+    raw, origins = expanded(plain(bare, mistakes), mistakes, look=check is not None)
+    if trusted:
+        components.allow(imported_names(raw))
     named = {mistake.key for mistake in mistakes}  # whose values were replaced: what else is said of them is of that
     try:
         # Through JSON text: pydantic's strict mode then takes lists for tuples and nothing else for anything.
@@ -54,7 +56,7 @@ def load(
     if not any(mistake.message.startswith(TOO_MANY) for mistake in mistakes):  # of which each would be compared
         mistakes += list(cross_checks(raw))
         mistakes += list(component_checks(raw, check)) if check is not None else []
-    mistakes = list(dict.fromkeys(mistakes))
+    mistakes = list(dict.fromkeys(as_written(mistake, origins) for mistake in mistakes))
     if mistakes or config is None:
         shown = [f"  {key}: {message}" for key, message in mistakes[:MOST_SHOWN]]
         more = [f"  and {len(mistakes) - MOST_SHOWN} more"] if len(mistakes) > MOST_SHOWN else []
@@ -71,4 +73,27 @@ def json_schema() -> dict[str, Any]:
     # A bare name is short for a component without parameters; the validator knows, the schema must say.
     component = schema["$defs"]["Component"]
     schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
+    _with_short_keys(schema)
     return schema
+
+
+def _with_short_keys(schema: dict[str, Any]) -> None:
+    """Let each short key stand for what it is short for; what it fills in is then not required."""
+    properties, definitions = schema["properties"], schema["$defs"]
+    parts = {**definitions["Grid"]["properties"], **definitions["Training"]["properties"]}
+    path = {"type": "string", "minLength": 1, "title": "Data"}
+    for key in SHORT:
+        words = f"short for `{'`, `'.join(SHORT[key])}`; README.md has the form of six lines"
+        properties[key] = {**parts.get(key, path), "description": words}
+    schema["required"] = ["study", "models"]
+    definitions["Grid"].pop("required")
+    definitions["Training"].pop("required")
+    definitions["Tuning"].pop("required")
+    either: list[tuple[dict[str, Any], str]] = [({"required": ["datasets"]}, "data")]
+    either += [
+        ({"required": ["grid"], "properties": {"grid": {"required": [key]}}}, key)
+        for key in ("similarities", "regularizers")
+    ]
+    long = {"training": {"required": ["steps"]}, "tuning": {"required": ["steps", "trials"]}}
+    either.append(({"required": ["training", "tuning", "seeds", "lambdas"], "properties": long}, "steps"))
+    schema["allOf"] = [{"oneOf": [form, {"required": [key]}]} for form, key in either]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from regbench.study.components import as_yaml_reads, shown
-from regbench.study.config import Config
+from regbench.study.config import SHORT, Config
 from regbench.system.errors import did_you_mean
 
 TOO_MANY = "must have at most "
@@ -33,7 +33,11 @@ def readable(error: Mapping[str, Any]) -> Mistake:
     if kind == "extra_forbidden":
         return Mistake(key, f"unknown key; {did_you_mean(str(location[-1]), _fields_at(location[:-1]))}")
     if kind == "missing":
-        return Mistake(key, "is required, but is missing")
+        short = [name for name, long in SHORT.items() if location[0] in long]
+        hint = (
+            f"; the short form is {' or '.join(f'`{name}`' for name in short)}" if short and len(location) == 1 else ""
+        )
+        return Mistake(key, f"is required, but is missing{hint}")
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if kind == "too_long":
@@ -52,7 +56,8 @@ def _fields_at(location: tuple[Any, ...]) -> list[str]:
             continue  # the elements of a list are already unpacked by _models
         models = [model for annotation in here for model in _models(annotation)]
         here = [model.model_fields[part].annotation for model in models if part in model.model_fields] or here
-    return [name for annotation in here for model in _models(annotation) for name in model.model_fields]
+    known = [name for annotation in here for model in _models(annotation) for name in model.model_fields]
+    return known if location else [*known, *SHORT]
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 
 class Figure(NamedTuple):
-    """A figure of the page's gallery: the words below it, and those for who does not see it."""
+    """A figure of the page's gallery: the words below it, and those for who does not see it.
+
+    ``{score}`` in them stands for the metric that the study is led by.
+    """
 
     words: str
     alt: str
@@ -31,22 +34,22 @@ TABLES: Mapping[str, str] = {
 OPTIONAL = ("controls", "transfer", "lambda_transfer")  # tables that not every study has
 FIGURES: Mapping[str, Figure] = {
     "lambda": Figure(
-        "Lambda against validation Dice and NDV; the chosen lambda is ringed.",
+        "Lambda against validation {score} and NDV; the chosen lambda is ringed.",
         "Lines over lambda on a logarithmic axis, one a regularizer, a column a model and similarity: validation "
-        "Dice above, NDV in per cent below; a ring is around the chosen lambda.",
+        "{score} above, NDV in per cent below; a ring is around the chosen lambda.",
     ),
     "pareto": Figure(
         "Every trial, with the Pareto front of each similarity.",
-        "Points, one a trial: validation Dice over NDV in per cent; a step line a similarity joins the trials "
+        "Points, one a trial: validation {score} over NDV in per cent; a step line a similarity joins the trials "
         "that no other beats in both.",
     ),
-    "dice": Figure(
-        "Test Dice of each method.",
-        "Box plots of the Dice of the test pairs, one box a method, no registration in grey.",
+    "scores": Figure(
+        "Test {score} of each method.",
+        "Box plots of the {score} of the test pairs, one box a method, no registration in grey.",
     ),
     "critical_difference": Figure(
         "Mean ranks, and what the tests do not tell apart.",
-        "Methods from best to worst mean rank by Dice, a point each; bars beside them join methods whose ranks lie "
+        "Methods from best to worst mean rank by {score}, a point each; bars beside them join methods whose ranks lie "
         "closer than the critical difference.",
     ),
     "rank_stability": Figure(
@@ -67,9 +70,9 @@ FIGURES: Mapping[str, Figure] = {
         "Training similarity over the steps, a running mean.",
         "Lines over the training steps, a panel a similarity: the training similarity of each regularizer.",
     ),
-    "runtime_dice": Figure(
-        "Time of a registration against Dice.",
-        "Points: test Dice over the time of a registration in milliseconds, a colour a model and similarity.",
+    "runtime_scores": Figure(
+        "Time of a registration against {score}.",
+        "Points: test {score} over the time of a registration in milliseconds, a colour a model and similarity.",
     ),
 }
 GRID_FIGURE = "verdict_grid"  # the page begins with it, in words of its own

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import Goal, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
@@ -56,6 +56,20 @@ class NamedComponentSpec(ComponentSpec):
     id: str
 
 
+class GoalSpec(Spec):
+    """What scores are compared by.
+
+    Attributes:
+        metrics: one; several of which ranks are taken; none where the data tell (Dice of labels, else TRE).
+        similarities: the similarities among them, by the id behind `similarity.`.
+        limited: NDV counts too: as a second goal of a search, as a limit of a choice.
+    """
+
+    metrics: tuple[str, ...] = ()
+    similarities: tuple[NamedComponentSpec, ...] = ()
+    limited: bool = False
+
+
 class PrepareSpec(Spec):
     """What the prepared arrays depend on: the dataset's section of the config, and the code of its source.
 
@@ -68,6 +82,7 @@ class PrepareSpec(Spec):
     parameters: Parameters = {}
     splits: SplitConfig = SplitConfig()
     pairs: PairsConfig = PairsConfig()
+    most_pairs: dict[str, int] = {}
     preprocessing: Parameters = {}
     code: str
     pair_list: str = ""
@@ -117,6 +132,11 @@ class SearchSpec(Spec):
     search: tuple[DimensionSpec, ...] = ()
     noisy: bool = False
 
+    @property
+    def goal(self) -> GoalSpec:
+        """What its trials are compared by."""
+        return GoalSpec()
+
 
 class ProposeSpec(SearchSpec):
     """What the proposals of a search depend on, beside the trials of earlier rounds.
@@ -134,7 +154,7 @@ class ProposeSpec(SearchSpec):
     round_size: int
     sampler: Sampler
     seed: int
-    objective: Goal
+    objective: GoalSpec = GoalSpec()
     ndv_limit_percent: float | None
     budget: BudgetSpec | None
     code: str
@@ -144,6 +164,11 @@ class ProposeSpec(SearchSpec):
     pruner: Pruner = "none"
     rungs: tuple[int, ...] = ()
 
+    @property
+    def goal(self) -> GoalSpec:
+        """What its trials are compared by."""
+        return self.objective
+
 
 class SelectSpec(SearchSpec):
     """What the choice of lambda depends on, beside the trials."""
@@ -151,13 +176,23 @@ class SelectSpec(SearchSpec):
     method: str
     replicate: int
     value: float | None
-    selection: Goal
+    selection: GoalSpec = GoalSpec()
     ndv_limit_percent: float
     code: str
 
+    @property
+    def goal(self) -> GoalSpec:
+        """What its trials are compared by."""
+        return self.selection
+
 
 class TrainSpec(Spec):
-    """What one training depends on, beside the data; without `lam` until a search or a user has given it."""
+    """What one training depends on, beside the data; without `lam` until a search or a user has given it.
+
+    Attributes:
+        objective: what its validations are compared by.
+        scored: what else its validation pairs are scored by, as the choice of lambda needs it.
+    """
 
     method: str
     model: ComponentSpec
@@ -167,6 +202,9 @@ class TrainSpec(Spec):
     seed: int
     code: str
     lam: float | None = None
+    objective: GoalSpec = GoalSpec()
+    scored: GoalSpec = GoalSpec()
+    nsd_tolerance_mm: float = TOLERANCE_MM
 
     @property
     def weight(self) -> float:
@@ -195,6 +233,8 @@ class EvaluateSpec(Spec):
         files: name, size and time of each file that a baseline reads: new fields are a new evaluation.
         mask: what the metrics of displacements and landmarks are restricted to.
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
+        similarities: of which each row has the value after registration.
+        objective: what the study is for: its first metric tells the best, the median and the worst pair.
     """
 
     method: str
@@ -205,6 +245,8 @@ class EvaluateSpec(Spec):
     files: tuple[tuple[str, int, int], ...] = ()
     controls: tuple[str, ...] = ()
     similarities: tuple[NamedComponentSpec, ...] = ()
+    nsd_tolerance_mm: float = TOLERANCE_MM
+    objective: GoalSpec = GoalSpec()
     mask: Literal["none", "fixed"] = "none"
 
 

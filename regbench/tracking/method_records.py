@@ -41,7 +41,10 @@ def _analysed(cell: CellFiles, entry: MethodEntry, record: Record) -> Record:
     record.tags |= study_files.verdicts.get((cell.dataset, cell.method.id), {})
     rows = cell.rows()
     record.metrics = _metrics(entry, rows) + _elsewhere(cell)
-    parts = [method_paragraph(entry, record.name, study_files.peers(entry)), table_row(entry)]
+    parts = [
+        method_paragraph(entry, record.name, study_files.peers(entry), study_files.leading(cell.dataset)),
+        table_row(entry),
+    ]
     thumbnail = lay.thumbnail(cell.dataset, cell.method.id)
     if thumbnail.exists():
         parts.insert(1, picture(HERE, thumbnail.name))
@@ -63,9 +66,9 @@ def _metrics(entry: MethodEntry, rows: pd.DataFrame) -> list[Metric]:
     if rows["inference_seconds"].notna().any():
         metrics.append(("test/inference_seconds", float(rows["inference_seconds"].median()), 0))
         metrics.append(("test/peak_memory_mib", float(rows["peak_memory_mib"].median()), 0))
-    chosen = entry["selected"]["by_dice"] if entry.get("selected") else None
+    chosen = entry["selected"]["best"] if entry.get("selected") else None
     if chosen:
-        metrics += [("val/dice", chosen["dice"], 0), ("val/ndv_percent", chosen["ndv_percent"], 0)]
+        metrics += [(f"val/{name}", value, 0) for name, value in chosen["scores"].items()]
     metrics.append(("rank", entry["rank"], 0))
     # Six digits: what the runs table of the UI has room for, and two more than the tables print.
     return [(name, float(f"{value:.6g}"), step) for name, value, step in finite(metrics)]

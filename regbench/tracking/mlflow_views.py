@@ -6,10 +6,12 @@ a test opens every view in a browser; a UI that does not know it shows its own d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from regbench.study.goals import is_higher_better, leading
+from regbench.study.job_specs import objective_spec
 from regbench.study.methods import Study
 from regbench.system.escaping import cut, hypertext
 from regbench.system.files import read_sealed, write_text
@@ -24,8 +26,8 @@ GROUPS = ("similarity", "regularizer")
 # All fit a screen of 1500.
 NAME, CREATED = {"attributes.`Run Name`": 240}, {"runDateAndNestInfo": 130}
 TAGS = {"similarity": 90, "regularizer": 120, "lambda": 90}
+SCORE = 100  # width of the column of the leading metric
 METRICS = {
-    "test/dice": 100,
     "test/fold_central_percent": 180,
     "test/inference_seconds": 160,
     "test/ndv_percent": 130,
@@ -81,7 +83,7 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     about = f"**{study.name}**. {study.config.description}".strip()
     if lay.summary.exists():
         about = "\n\n".join(filter(None, [about, short_headline(read_sealed(lay.summary))]))
-    for key, value in experiment_tags(experiment, about, methods).items():
+    for key, value in experiment_tags(experiment, about, methods, leading_metrics(study)).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
     relative = links(experiment, methods)
@@ -95,18 +97,30 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     return relative
 
 
-def experiment_tags(experiment: str, about: str, methods: list[Parent]) -> dict[str, str]:
+def leading_metrics(study: Study) -> list[str]:
+    """The metrics that the datasets of a study are led by, as far as these are prepared."""
+    declared = objective_spec(study).metrics
+    manifests = [study.layout.manifest(dataset.id) for dataset in study.config.datasets]
+    known = [read_sealed(path)["references"]["test"] if path.is_file() else ["labels"] for path in manifests]
+    return list(dict.fromkeys(leading(declared, references) for references in known))
+
+
+def experiment_tags(
+    experiment: str, about: str, methods: list[Parent], metrics: Sequence[str] = ("dice",)
+) -> dict[str, str]:
     """The tags of an experiment that hold its views and its description, which links to them.
 
     Args:
         experiment: its id.
         about: the description of the study.
         methods: of `parents`.
+        metrics: that datasets are led by; the first orders the table.
     """
     cells = [method for method in methods if method.similarity]
     more = ["tags.`dataset`"] if len({cell.dataset for cell in cells}) > 1 else []
     more += ["params.`model`"] if len({cell.model for cell in cells}) > 1 else []
-    states = {TABLE: _state(more, None)} | {f"{TABLE}-{name}": _state(more, name) for name in GROUPS}
+    states = {TABLE: _state(more, None, metrics)}
+    states |= {f"{TABLE}-{name}": _state(more, name, metrics) for name in GROUPS}
     tags = {f"{STATE}{name}": json.dumps(state, sort_keys=True) for name, state in states.items()}
     # A link that begins with `#` stays on whatever server shows it.
     lines = [f"- [{words}]({link})" for words, link in links(experiment, methods).items()]
@@ -143,17 +157,18 @@ def links_on(uri: str, relative: Mapping[str, str]) -> dict[str, str]:
     return {words: f"{base}/{link}" for words, link in relative.items()}
 
 
-def _state(more: list[str], group: str | None) -> Json:
+def _state(more: list[str], group: str | None, metrics: Sequence[str]) -> Json:
     """The runs page of MLflow: filter, order, columns and charts; grouped by a tag, or each method in its row."""
     columns = dict.fromkeys(more, 130)
     columns |= {f"tags.`{name}`": width for name, width in TAGS.items()}
+    columns |= {f"metrics.`test/{name}`": SCORE for name in metrics}
     columns |= {f"metrics.`{name}`": width for name, width in METRICS.items()}
     widths = NAME | columns | CREATED
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": group}]}
     return {
         "searchFilter": FILTER,
-        "orderByKey": "metrics.`test/dice`",
-        "orderByAsc": False,
+        "orderByKey": f"metrics.`test/{metrics[0]}`",
+        "orderByAsc": not is_higher_better(metrics[0]),
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
@@ -165,7 +180,7 @@ def _state(more: list[str], group: str | None) -> Json:
         "groupsExpanded": {},
         "useGroupedValuesInCharts": False,
         "runsHiddenMode": "SHOW_ALL",
-        "compareRunCharts": _charts(),
+        "compareRunCharts": _charts(metrics),
         "compareRunSections": [_section(SECTION, "Comparison")],
         "hideEmptyCharts": True,
         "isAccordionReordered": True,
@@ -184,21 +199,28 @@ def _section(uuid: str, name: str) -> Json:
     }
 
 
-def _charts() -> list[Json]:
-    dice, folding, runtime = "test/dice", "test/fold_central_percent", "test/inference_seconds"
+def _charts(metrics: Sequence[str]) -> list[Json]:
+    scores, folding, runtime = (
+        [f"test/{name}" for name in metrics],
+        "test/fold_central_percent",
+        "test/inference_seconds",
+    )
     charts: list[Json] = [
         {
             "type": "PARALLEL",
             "selectedParams": list(PARAMS),
-            "selectedMetrics": [dice, folding],
+            "selectedMetrics": [*scores, folding],
             "showAllRuns": False,
         },
-        {
-            "type": "SCATTER",
-            "xaxis": {"key": folding, "type": "METRIC"},
-            "yaxis": {"key": dice, "type": "METRIC"},
-        },
-        *({"type": "BAR", "metricKey": key} for key in (dice, folding, runtime)),
+        *(
+            {
+                "type": "SCATTER",
+                "xaxis": {"key": folding, "type": "METRIC"},
+                "yaxis": {"key": score, "type": "METRIC"},
+            }
+            for score in scores
+        ),
+        *({"type": "BAR", "metricKey": key} for key in (*scores, folding, runtime)),
     ]
     common = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
     return [common | chart | {"uuid": f"regbench-{number}"} for number, chart in enumerate(charts)]

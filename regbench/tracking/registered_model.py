@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from mlflow.types.schema import ColSpec, Schema
 
 from regbench import __version__
 from regbench.evaluation.register_files import Output, model_for, register_files
+from regbench.study.goals import DEFAULTS, merits
+from regbench.study.job_specs import selection_spec
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import CHECKPOINT, RUN, digest, read_sealed
@@ -60,7 +62,7 @@ class Registration(PythonModel):
 
 
 def register_models(study: Study, sink: Sink) -> list[str]:
-    """Enter the network of each method's best seed (validation Dice) in the registry, once for each checkpoint.
+    """Enter the network of each method's best seed (by its validation) in the registry, once for each checkpoint.
 
     Args:
         study: whose models are entered.
@@ -77,12 +79,20 @@ def register_models(study: Study, sink: Sink) -> list[str]:
             runs = {seed: read_sealed(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
             sound = [seed for seed, run in runs.items() if run["status"] == "complete"]
             if sound:
-                best = max(sound, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
+                best = _best(study, {seed: runs[seed]["validation"] for seed in sorted(sound)})
                 key = f"{study.name}/{dataset.id}/{method.id}"
                 run_id, sha = sink.ids[f"{key}/seed{best}"], runs[best][SHA]
                 name = _name(study, sink, key.replace("/", "."))
                 entered += _enter(sink.client, name, run_id, sha, folders[best] / CHECKPOINT)
     return entered
+
+
+def _best(study: Study, validations: Mapping[int, Mapping[str, float]]) -> int:
+    """The seed of the best validation by what lambda is chosen by; of equal ones the first."""
+    scores = list(validations.values())
+    metrics = selection_spec(study).metrics or [name for name in DEFAULTS if name in scores[0]][:1]
+    found = merits(metrics, scores)
+    return list(validations)[found.index(max(found))]
 
 
 def _name(study: Study, sink: Sink, wanted: str) -> str:

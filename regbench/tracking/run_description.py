@@ -2,9 +2,10 @@
 
 from urllib.parse import quote
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.summary_file import MethodEntry, Summary
+from regbench.study.goals import words
 from regbench.system.escaping import markdown
 
 NOTE = "mlflow.note.content"  # the tag that MLflow shows as the description
@@ -33,26 +34,30 @@ def picture(run: str, name: str) -> str:
     return f"![one pair](get-artifact?path={quote(f'{THUMBNAIL}/{name}', safe='')}&run_uuid={run})"
 
 
-def method_paragraph(entry: MethodEntry, title: str, peers: int) -> str:
+def method_paragraph(entry: MethodEntry, title: str, peers: int, leading: str) -> str:
     """The result of one method in a few sentences.
 
     Args:
         entry: of the summary.
         title: of the run.
         peers: cells that are ranked together.
+        leading: the metric that they are ranked by.
     """
     model = f" ({entry['model']})" if entry["model"] else ""
     metrics = {name: spread for name, spread in entry["metrics"].items() if spread["mean"] is not None}
     seeds = len(entry["runs"])
     over = f"over {entry['pairs']} pairs" + (f" and {seeds} seed{'s' if seeds > 1 else ''}" if seeds else "")
     score = "the test failed"
-    if "dice" in metrics:
-        score = f"test Dice {metrics['dice']['mean']:.3f} ± {metrics['dice']['sd'] or 0:.3f} {over}"
+    if leading in metrics:
+        known, spread = metric_of(leading), metrics[leading]
+        unit = "" if known.unit == "1" else f" {known.unit}"
+        numbers = f"{spread['mean']:.{known.digits}f} ± {spread['sd'] or 0:.{known.digits}f}{unit}"
+        score = f"test {words(leading)} {numbers} {over}"
     text = f"**{title}** on {entry['dataset']}{model}: {score}"
     if entry["rank"] is not None:
         text += f", rank {entry['rank']} of {peers}"
-    words = {"fold_central_percent": "folding", "ndv_percent": "NDV"}
-    shares = [f"{words[name]} {metrics[name]['mean']:.3g} %" for name in words if name in metrics]
+    foldings = {"fold_central_percent": "folding", "ndv_percent": "NDV"}
+    shares = [f"{foldings[name]} {metrics[name]['mean']:.3g} %" for name in foldings if name in metrics]
     text += f"; {', '.join(shares)}." if shares else "."
     if entry["trials"]:
         text += _tuning(entry)
@@ -76,7 +81,7 @@ def table_row(entry: MethodEntry) -> str:
     spreads = {name: spread for name, spread in entry["metrics"].items() if spread["mean"] is not None}
     if not spreads:
         return ""
-    digits = {name: METRICS[name].digits for name in spreads}
+    digits = {name: metric_of(name).digits for name in spreads}
     cells = [f"{one['mean']:.{digits[name]}f} ± {one['sd'] or 0:.{digits[name]}f}" for name, one in spreads.items()]
     lines = (list(spreads), ["---"] * len(spreads), cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NotRequired
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import METRICS, SIMILARITY
 from regbench.report.summary_file import RunEntry
 from regbench.system.escaping import markdown
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_sealed
@@ -18,11 +18,18 @@ from regbench.tracking.training_records import curve, ended, finite, origin_tags
 from regbench.training import training_log
 
 
+class Validation(TypedDict):
+    """The scores of the validation pairs after a step."""
+
+    step: int
+    scores: dict[str, float | None]
+
+
 class RunRecord(RunEntry):
     """The record of a final training (`run.json`), as far as its MLflow run needs it."""
 
     job: Any  # the slice of the config
-    validations: NotRequired[list[dict[str, float | None]]]  # `step` and the scores
+    validations: NotRequired[list[Validation]]
     seconds: NotRequired[float]
 
 
@@ -89,6 +96,14 @@ def _finished(cell: CellFiles, seed: int) -> Record:
     return ended(record, log, folder / RUN)
 
 
+def _measured(rows: pd.DataFrame) -> list[str]:
+    """The metrics among the columns of some rows, similarities that a study is scored by included."""
+    return [
+        *(name for name in METRICS if name in rows),
+        *(name for name in map(str, rows) if name.startswith(SIMILARITY)),
+    ]
+
+
 def _metrics(run: RunRecord, history: pd.DataFrame, rows: pd.DataFrame) -> list[Metric]:
     """The curve of a training, its validations, and the means over its test pairs.
 
@@ -100,9 +115,8 @@ def _metrics(run: RunRecord, history: pd.DataFrame, rows: pd.DataFrame) -> list[
     every = training_log.stride(run["job"]["training"]["steps"])
     points = history[((history["step"] - 1) % every == 0) | (history["step"] == len(history))]
     metrics = curve(points["step"].tolist(), {str(name): points[name].tolist() for name in points})
-    for scores in run.get("validations", []):
-        step = int(scores["step"] or 0)
-        metrics += finite((f"train/val_{name}", value, step) for name, value in scores.items() if name != "step")
+    for entry in run.get("validations", []):
+        metrics += finite((f"train/val_{name}", value, entry["step"]) for name, value in entry["scores"].items())
     metrics += finite((f"val/{name}", value, 0) for name, value in run["validation"].items())
     metrics += finite([("train/seconds", run.get("seconds"), 0)])
-    return metrics + finite((f"test/{name}", float(rows[name].mean()), 0) for name in METRICS if name in rows)
+    return metrics + finite((f"test/{name}", float(rows[name].mean()), 0) for name in _measured(rows))

@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import JsonValue
 
 from regbench.report.standings import WORDS, rank_intervals, standings
-from regbench.report.summary_file import Manifest, MethodEntry, Summary, load_summary
+from regbench.report.summary_file import Manifest, MethodEntry, Summary, leading, load_summary
 from regbench.study.methods import Study
 from regbench.system.files import canonical_json, digest, read_sealed
 from regbench.system.parquet import read_table
@@ -33,6 +33,10 @@ class StudyFiles:
         """How many methods are ranked with one."""
         ranked = [(one["dataset"], one["model"]) for one in self.entries.values() if one["rank"] is not None]
         return ranked.count((entry["dataset"], entry["model"]))
+
+    def leading(self, dataset: str) -> str:
+        """The metric that a dataset is led by, as the analysis has it."""
+        return "" if self.summary is None else leading(self.summary, dataset)
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -23,8 +23,7 @@ class TrialResult(TypedDict):
     values: NotRequired[dict[str, Value]]
     status: str
     reason: str
-    dice: float | None
-    ndv_percent: float | None
+    scores: dict[str, float]
     curve: dict[str, list[float]]
 
 
@@ -54,7 +53,7 @@ def _record(cell: CellFiles, trial: BegunTrial) -> Record:
         return unfinished(record, log, trial.file, running=trial.running)
     result = _result(trial)
     record.metrics = curve(result["curve"]["step"], result["curve"])
-    record.metrics += finite([("val/dice", result["dice"], 0), ("val/ndv_percent", result["ndv_percent"], 0)])
+    record.metrics += finite((f"val/{name}", value, 0) for name, value in result["scores"].items())
     record.tags[NOTE] = markdown(result["reason"]) or record.tags[NOTE]
     record.status = "FAILED" if result["status"] == "diverged" else "FINISHED"
     record = ended(record, log, trial.file)

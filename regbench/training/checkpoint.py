@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
-from regbench.data.preprocessing.preparation import Preparation
+from regbench.data.preprocessing.preparation import Preparation, StoredScaling
 from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import build_model
 from regbench.study.config import MaskUse
@@ -43,13 +43,13 @@ class Checkpoint(BaseModel):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        spacing, _, kind, percentiles, window = self.preparation
+        spacing, preparation = self.preparation.spacing_mm, self.preparation
         if spacing is not None and len(spacing) != self.dims:
             raise ValueError(f"preparation.spacing_mm must have {self.dims} numbers, but has {len(spacing)}")
-        if percentiles[0] >= percentiles[1] or (window is not None and window[0] >= window[1]):
-            raise ValueError("preparation.percentiles and preparation.window must rise")
-        if kind == "window" and window is None:
-            raise ValueError("preparation.window must have two numbers, as its intensity is `window`")
+        one = StoredScaling(preparation.intensity, preparation.percentiles, preparation.window)
+        for scaling in (one, *preparation.by_modality.values()):
+            if mistake := scaling.mistake():
+                raise ValueError(f"preparation.{mistake}")
         return self
 
 

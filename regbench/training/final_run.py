@@ -29,7 +29,7 @@ from regbench.training.checkpoint import RunRecord, write_checkpoint
 from regbench.training.convergence import second_half
 from regbench.training.fit import SAVE_EVERY, Fit, fit
 from regbench.training.training_log import run_log
-from regbench.training.validation import validate
+from regbench.training.validation import means, scoring, validate
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def train(
         record = _record(spec, data)
         with clocked("train"):
             training = fit(spec, data, state_path=state_path, save_every=save_every, log_path=folder / LIVE, bar=bar)
-            scores = validate(training.model, data)
+            scores = validate(training.model, data, scoring(spec, data))
         record |= {
             "status": training.status,
             "reason": training.reason,
@@ -79,7 +79,7 @@ def train(
             "seconds": training.seconds,
             "validations": training.validations,
             "second_half": second_half(training.history["similarity"]),
-            "validation": {name: float(np.mean(scores[name])) for name in ("dice", "ndv_percent")},
+            "validation": means(scores),
         }
         _write(record, spec, data, folder, training)
 

@@ -1,11 +1,12 @@
 """Ending a trial early: by what finished rounds reached at the same step, so that it depends on no worker's speed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import numpy as np
 
 from regbench.study.config import Pruner
+from regbench.study.goals import is_higher_better, merits, words
 from regbench.study.specs import Spec
 
 KEPT = 2  # successive halving keeps one in two at each rung
@@ -16,46 +17,62 @@ class Rung(Spec):
     """What earlier trials reached at one step.
 
     Attributes:
-        dice: mean Dice of each.
-        best: Dice of each validation pair in the best of them; empty where the rule needs none.
+        reached: mean of each metric, of each trial.
+        best: score of each validation pair in the best of them, None for a pair that has none; empty where the rule
+            needs none.
     """
 
     step: int
-    dice: tuple[float, ...]
-    best: tuple[float, ...]
+    reached: tuple[dict[str, float], ...]
+    best: tuple[float | None, ...]
 
 
 class RungReport(TypedDict):
-    """Dice and NDV of each validation pair at a rung of a trial."""
+    """Scores of each validation pair at a rung of a trial, by metric."""
 
     step: int
-    dice: list[float]
-    ndv_percent: list[float]
+    scores: dict[str, list[float]]
 
 
 class PruneSpec(Spec):
-    """What the trials of a round are held against."""
+    """What the trials of a round are held against, by one metric, or by ranks by several."""
 
     rule: Pruner
+    metrics: tuple[str, ...]
     rungs: tuple[Rung, ...]
 
 
-def verdict(reference: PruneSpec, step: int, pairs: Sequence[float]) -> str:
-    """Why a trial with these Dice of pairs ends at this rung; empty if it goes on."""
+def verdict(reference: PruneSpec, step: int, scores: Mapping[str, Sequence[float]], means: Mapping[str, float]) -> str:
+    """Why a trial ends at this rung; empty if it goes on.
+
+    Args:
+        reference: of its round.
+        step: of the rung.
+        scores: of each validation pair, by metric.
+        means: of these.
+    """
     rung = next(rung for rung in reference.rungs if rung.step == step)
-    if not rung.dice or not _worse(reference.rule, rung, pairs):
+    if not rung.reached:
         return ""
-    return f"pruned at step {step} by {reference.rule}: Dice {float(np.mean(pairs)):.4f}"
+    *rivals, mine = merits(reference.metrics, [*rung.reached, means])
+    if reference.rule == "wilcoxon":
+        worse = _worse_by_pairs(reference.metrics[0], rung.best, scores[reference.metrics[0]])
+    elif reference.rule == "median":
+        worse = mine < float(np.median(rivals))
+    else:
+        ranked = sorted([*rivals, mine], reverse=True)
+        worse = mine < ranked[max(len(ranked) // KEPT, 1) - 1]
+    if not worse:
+        return ""
+    what = ", ".join(f"{words(metric)} {means[metric]:.4f}" for metric in reference.metrics)
+    return f"pruned at step {step} by {reference.rule}: {what}"
 
 
-def _worse(rule: Pruner, rung: Rung, pairs: Sequence[float]) -> bool:
-    mean = float(np.mean(pairs))
-    if rule == "median":
-        return mean < float(np.median(rung.dice))
-    if rule == "halving":
-        rivals = sorted([*rung.dice, mean], reverse=True)
-        return bool(mean < rivals[max(len(rivals) // KEPT, 1) - 1])
-    difference = np.subtract(pairs, rung.best)
+def _worse_by_pairs(metric: str, best: Sequence[float | None], scores: Sequence[float]) -> bool:
+    """Whether the pairs of a trial are worse than those of the best one, by Wilcoxon's test."""
+    known = [(ours, theirs) for ours, theirs in zip(scores, best, strict=True) if theirs is not None]
+    difference = np.subtract(*zip(*known, strict=True)) * (1 if is_higher_better(metric) else -1)
+    difference = difference[~np.isnan(difference)]
     if not difference.any() or difference.mean() >= 0:
         return False
     from scipy.stats import wilcoxon  # noqa: PLC0415  the proposals need none of it

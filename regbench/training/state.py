@@ -50,7 +50,7 @@ class TrainingState:
         step: steps done.
         terms: ``(3,)`` a step, on the device: reading a number each step would make a GPU wait.
         good: the last weights that were finite together with the loss.
-        best: the weights of best validation Dice, where the protocol keeps them.
+        best: the weights of the best validation, where the protocol keeps them.
         status: ``complete`` once early stopping ended it.
         reason: why it diverged or was pruned.
         seconds: at work, also before it was interrupted.

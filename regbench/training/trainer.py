@@ -21,7 +21,7 @@ from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
 from regbench.training.state import StoredState, TrainingState, divergence, has_finite_weights, weights_of
 from regbench.training.training_log import MIB, LogHeader, LogWriter
-from regbench.training.validation import is_best, out_of_patience, validate, validation
+from regbench.training.validation import is_best, means, out_of_patience, scoring, validate, validation
 
 
 class Trainer:
@@ -52,6 +52,7 @@ class Trainer:
         self.optimiser = Adam(model.parameters(), weight_decay=protocol.weight_decay)
         self.rate = SCHEDULES[protocol.schedule]
         self.precision = Precision(protocol.precision, device)
+        self.scoring = scoring(spec, data)
         self.prune, self.rungs = prune, {rung.step for rung in prune.rungs} if prune else set[int]()
         self.state = TrainingState(good=weights_of(model))
         self.log: LogWriter | None = None
@@ -106,10 +107,10 @@ class Trainer:
         state, protocol = self.state, self.spec.training
         if state.status == "diverged" or not has_finite_weights(self.model):
             return
-        state.validations.append(validation(state.step, validate(self.model, self.data)))
-        if protocol.keep == "best" and is_best(state.validations):
+        state.validations.append(validation(state.step, validate(self.model, self.data, self.scoring)))
+        if protocol.keep == "best" and is_best(state.validations, self.scoring.goal):
             state.best = weights_of(self.model)
-        if out_of_patience(protocol, state.validations):
+        if out_of_patience(protocol, state.validations, self.scoring.goal):
             state.end("complete")
 
     def judge(self) -> None:
@@ -117,9 +118,9 @@ class Trainer:
         state = self.state
         if self.prune is None or state.status == "diverged" or not has_finite_weights(self.model):
             return
-        scores = validate(self.model, self.data)
-        state.reports.append({"step": state.step, **scores})
-        if reason := verdict(self.prune, state.step, scores["dice"]):
+        scores = validate(self.model, self.data, self.scoring)
+        state.reports.append({"step": state.step, "scores": scores})
+        if reason := verdict(self.prune, state.step, scores, means(scores)):
             state.end("pruned", reason)
 
     def log_to(self, path: Path | None, header: LogHeader, *, points: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from regbench.study.goals import FOLDING, RANK
 from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
@@ -17,7 +18,7 @@ from regbench.system.ownership import owning
 from regbench.system.sqlite_birth import born_whole, file_of, url_of
 from regbench.tuning.sampler import directions, distributions, finished_trial, params
 from regbench.tuning.trial_files import read_trials
-from regbench.tuning.trial_results import TrialResult, by_number, dice_of, has_scores, ndv_of, point_of
+from regbench.tuning.trial_results import Told, TrialResult, has_scores, metrics_of, point_of, told
 
 LOG = logging.getLogger(__name__)
 
@@ -105,8 +106,14 @@ def tuned_cells(study: Study) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]
 
 def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:
     """Add a cell's trials to an Optuna study, in the order of their numbers."""
-    for result in by_number(results):
-        study.add_trial(_trial(spec, result))
+    for one in told(spec.objective, results):
+        study.add_trial(_trial(spec, one, metrics_of(spec.objective, results)))
+
+
+def goal_names(spec: ProposeSpec, results: Sequence[TrialResult]) -> list[str]:
+    """The names of what is sought: a metric or `rank`, and NDV where it is a second goal."""
+    metrics = metrics_of(spec.objective, results)
+    return [metrics[0] if len(metrics) == 1 else RANK] + [FOLDING] * spec.objective.limited
 
 
 def _make_tables(path: Path) -> None:
@@ -130,30 +137,35 @@ def _write(storage: Any, spec: ProposeSpec, results: list[TrialResult], target: 
         if known.user_attrs.get("digest") == key:
             return "unchanged"
         optuna.delete_study(study_name=name, storage=storage)
-    study = optuna.create_study(study_name=name, storage=storage, directions=directions(spec))
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions(spec, results))
     for attribute, value in target.owner.items():
         study.set_user_attr(attribute, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # the pins fix what it does
-        study.set_metric_names(["dice", "ndv_percent"][: len(study.directions)])
+        study.set_metric_names(goal_names(spec, results))
     fill(study, spec, results)
     study.set_user_attr("digest", key)  # last: a study that was cut off is written again
     return "written" if known is None else "replaced"
 
 
-def _trial(spec: ProposeSpec, result: TrialResult) -> Any:
+def _trial(spec: ProposeSpec, one: Told, metrics: Sequence[str]) -> Any:
     import optuna  # noqa: PLC0415
 
+    result = one.result
+    shown = {"status": result.get("status"), "reason": result.get("reason"), **result["scores"]}
     more: dict[str, Any] = {
-        "user_attrs": {name: result[name] for name in ("status", "reason", "dice", "ndv_percent") if name in result},
+        "user_attrs": {name: value for name, value in shown.items() if value is not None},
         "intermediate_values": {
-            report["step"]: sum(report["dice"]) / len(report["dice"]) for report in result.get("reports", ())
+            report["step"]: sum(known) / len(known)
+            for report in result.get("reports", ())
+            # ranks are among trials: of one metric alone there is a curve
+            if len(metrics) == 1 and (known := [v for v in report["scores"][metrics[0]] if v is not None])
         },
     }
     point = point_of(result)
     if has_scores(result):
         state = optuna.trial.TrialState.COMPLETE if result["status"] == "complete" else optuna.trial.TrialState.PRUNED
-        scores = (dice_of(result), ndv_of(result))
+        scores = (one.value, one.ndv)
         return finished_trial(spec, result["number"], point, scores, distributions(spec), state=state, **more)
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState.FAIL, params=params(spec, point), distributions=distributions(spec), **more

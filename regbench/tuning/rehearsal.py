@@ -16,17 +16,20 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from regbench.data.prepare import divide, is_of, open_source
 from regbench.data.remarks import unused_masks, without_split
 from regbench.data.room import check_room
+from regbench.data.subject import Source
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
 from regbench.spatial.registration import parts
 from regbench.study.components import bind
-from regbench.study.job_specs import prepare_spec, search_of, train_spec
+from regbench.study.goals import default_goal
+from regbench.study.job_specs import objective_spec, prepare_spec, search_of, selection_spec, train_spec
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, PrepareSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import read_sealed
+from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
@@ -42,6 +45,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
     if manifest.is_file() and is_of(spec, stored := read_sealed(manifest)):
         masked = tuple(stored.get("masked", ()))
+        _check_goals(study, dataset, stored["references"]["validation"])
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
         return [
             *_counted(spec, stored["pairs"]),
@@ -56,7 +60,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     source = open_source(spec)
     splits, pairs = divide(spec, source)
     check_room(spec, source, study.layout.data(dataset))
-    rehearse(study, dataset, source.shape, source.ids, source.masked)
+    rehearse_source(study, dataset, source)
     masks = _masks_left_out(study, len(source.masked), len(source.ids))
     return [*_counted(spec, pairs), *source.remarks, *without_split(source, splits, pairs), *masks]
 
@@ -71,6 +75,35 @@ def _counted(spec: PrepareSpec, pairs: Mapping[str, Sequence[Sequence[str]]]) ->
 
 def _masks_left_out(study: Study, masked: int, subjects: int) -> Iterator[str]:
     return unused_masks(masked, subjects, used=study.uses_masks)
+
+
+def rehearse_source(study: Study, dataset: str, source: Source) -> None:
+    """Whether a dataset whose files are known, but not read, fits the study: its goal, and each component on its shape.
+
+    Raises:
+        RegbenchError: if `tuning.objective` is not to be had, or as `rehearse`.
+    """
+    splits, used = divide(prepare_spec(study, dataset), source)
+    _check_goals(study, dataset, source.references(used["validation"]))
+    unlabelled = source.unlabelled.issuperset(splits["train"])
+    if unlabelled and _uses_labels(study):
+        raise RegbenchError(
+            f"training.dice_weight must be 0 for dataset `{dataset}`, whose training subjects have no labels. Leave it "
+            "out, or add labels."
+        )
+    rehearse(study, dataset, source.shape, source.ids, source.masked)
+
+
+def _check_goals(study: Study, dataset: str, known: Sequence[str]) -> None:
+    """Whether what trials are scored by can be measured on the validation pairs, where any cell is tuned."""
+    for goal in (objective_spec(study), selection_spec(study)):
+        if fault := wrong_goal(goal.metrics or default_goal(known), known):
+            raise RegbenchError(f"dataset `{dataset}`: {fault}")
+
+
+def _uses_labels(study: Study) -> bool:
+    searched = any(entry.parameter == "training.dice_weight" for entry in study.config.tuning.search)
+    return searched or study.config.training.dice_weight > 0
 
 
 def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...], masked: tuple[str, ...]) -> None:

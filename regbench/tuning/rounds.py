@@ -12,20 +12,22 @@ from typing import TypedDict
 import numpy as np
 from pydantic import JsonValue
 
+from regbench.study.goals import merits
 from regbench.study.specs import ProposeSpec, SearchSpec, SelectSpec
 from regbench.tuning.pareto import front
 from regbench.tuning.sampler import ask
-from regbench.tuning.smoothing import FEWEST, Curve, smooth
+from regbench.tuning.smoothing import FEWEST, Curve, prior_size, smooth
 from regbench.tuning.space import Point, anchors, lattice, rounded, shares
 from regbench.tuning.trial_results import (
     Proposal,
     TrialResult,
-    dice_of,
     is_complete,
     is_repeat,
+    metrics_of,
     ndv_of,
     point_of,
     pruning_against,
+    sign_of,
 )
 
 EDGE = 0.02  # of the log-range: a lambda nearer than this to an end of its range is "at the edge"
@@ -39,16 +41,15 @@ class ChosenTrial(TypedDict, total=False):
     number: int
     lam: float
     values: dict[str, JsonValue]
-    dice: float
-    ndv_percent: float
+    scores: dict[str, float]
 
 
 class SmoothedTrial(TypedDict):
-    """The curve at a tried point, with its SD."""
+    """The curve at a tried point, in the unit of the score, with its SD."""
 
     number: int
     lam: float
-    dice: float
+    score: float
     sd: float
 
 
@@ -56,13 +57,14 @@ class Selection(TypedDict, total=False):
     """The choice of a cell's lambda; `select` says what each entry is."""
 
     method: str
-    rule: str
+    limited: bool
     range: list[float] | None
     trials: int
     values: dict[str, JsonValue]
     lam: float | None
-    by_dice: ChosenTrial | None
-    by_dice_ndv: ChosenTrial | None
+    metrics: list[str]
+    best: ChosenTrial | None
+    best_limited: ChosenTrial | None
     best_trial: ChosenTrial | None
     edge: bool
     front: list[int]
@@ -96,7 +98,7 @@ def propose(spec: ProposeSpec, number: int, earlier: Sequence[TrialResult]) -> l
     points: list[Point] = []
     for slot in range(slots - len(repeats)):
         points.append(_new_point(spec, (number, slot), earlier, points, tried + slot))
-    prune = pruning_against(spec.pruner, spec.rungs, earlier) if spec.rungs else None
+    prune = pruning_against(spec.pruner, spec.rungs, spec.objective, earlier) if spec.rungs else None
     trials = [(point, None) for point in points[:1]] + repeats + [(point, None) for point in points[1:]]
     return [Proposal(first + slot, point, seed, prune) for slot, (point, seed) in enumerate(trials)]
 
@@ -139,9 +141,14 @@ def _ranked(results: Sequence[TrialResult], scores: Sequence[float]) -> list[int
 
 
 def _smoothed(spec: SearchSpec, results: Sequence[TrialResult]) -> list[float]:
-    """Dice of each result, on the curve where trials have noise and are enough to tell it."""
+    """How good each result is, on the curve where trials have noise and are enough to tell it."""
     curve = _curve(spec, results)
-    return list(map(dice_of, results)) if curve is None else [float(f"{mean:.6g}") for mean in curve.mean]
+    return _merits(spec, results) if curve is None else [float(f"{mean:.6g}") for mean in curve.mean]
+
+
+def _merits(spec: SearchSpec, results: Sequence[TrialResult]) -> list[float]:
+    """How good each result is by the goal: higher is better; ranks are among these results."""
+    return merits(metrics_of(spec.goal, results), [result["scores"] for result in results])
 
 
 def _curve(spec: SearchSpec, results: Sequence[TrialResult]) -> Curve | None:
@@ -149,7 +156,9 @@ def _curve(spec: SearchSpec, results: Sequence[TrialResult]) -> Curve | None:
     if not spec.noisy or len(results) < FEWEST:
         return None
     places = [shares(spec, point_of(result)) for result in results]
-    return smooth(np.array(places), list(map(dice_of, results)), [result.get("seed") for result in results])
+    found = _merits(spec, results)
+    small = prior_size(metrics_of(spec.goal, results), found)
+    return smooth(np.array(places), found, [result.get("seed") for result in results], small=small)
 
 
 def affordable(spec: ProposeSpec, earlier: Sequence[TrialResult], slots: int) -> int:
@@ -168,28 +177,29 @@ def affordable(spec: ProposeSpec, earlier: Sequence[TrialResult], slots: int) ->
 def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
     """Choose the lambda of a cell by the two rules that were fixed beforehand.
 
-    The trial of best Dice is a maximum over noisy draws. Where trainings have noise, the tried point that is highest on
-    the smoothed curve is taken (`regbench.tuning.smoothing`); where nothing is drawn, the best trial.
+    The trial of the best score is a maximum over noisy draws. Where trainings have noise, the tried point that is best
+    on the smoothed curve is taken (`regbench.tuning.smoothing`); where nothing is drawn, the best trial.
 
     Args:
         spec: of the choice.
         results: of all trials.
 
     Returns:
-        ``lam`` by the study's rule; ``by_dice`` and ``by_dice_ndv`` (best Dice with NDV at most the limit, null where
-        no trial meets it); ``best_trial``, the highest single Dice; ``edge`` if lam stands at an end of its range;
-        ``front``, the Pareto front of Dice and NDV; ``smoothed``, the curve at each tried point with its SD;
-        ``noise_sd``, of a trial around it; ``alike``, the lambdas within one standard error of the best; ``flat`` if
-        these are more than half of the log-range: then the search does not say which lambda.
+        ``lam`` by the study's rule; ``metrics`` of the rule; ``best`` and ``best_limited`` (the best with NDV at most
+        the limit, null where no trial meets it); ``best_trial``, the best single score; ``edge`` if lam stands at an
+        end of its range; ``front``, the Pareto front of score and NDV; ``smoothed``, the curve at each tried point with
+        its SD; ``noise_sd``, of a trial around it; ``alike``, the lambdas within one standard error of the best;
+        ``flat`` if these are more than half of the log-range: then the search does not say which lambda.
     """
     selection: Selection = {
         "method": spec.method,
-        "rule": spec.selection,
+        "limited": spec.selection.limited,
         "range": None if spec.range is None else list(spec.range),
         "trials": len(results),
         "lam": spec.value,
-        "by_dice": None,
-        "by_dice_ndv": None,
+        "metrics": list(metrics_of(spec.selection, results)),
+        "best": None,
+        "best_limited": None,
         "best_trial": None,
         "edge": False,
         "front": [],
@@ -205,21 +215,22 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
     curve = _curve(spec, finished)
     ranked = [finished[k] for k in _ranked(finished, _smoothed(spec, finished))]
     allowed = [result for result in ranked if _ndv(result, finished) <= spec.ndv_limit_percent]
-    candidates = ranked if spec.selection == "dice" else allowed
+    candidates = allowed if spec.selection.limited else ranked
     chosen = candidates[0] if candidates else None
     if spec.search:
         selection["values"] = {} if chosen is None else chosen["values"]
-    highest = max(finished, key=lambda result: (dice_of(result), result["lam"]), default=None)
+    found = _merits(spec, finished)
+    highest = max(zip(found, finished, strict=True), key=lambda one: (one[0], one[1]["lam"]), default=None)
     selection |= {
         "lam": None if chosen is None else chosen["lam"],
-        "by_dice": _about(ranked[0]) if ranked else None,
-        "by_dice_ndv": _about(allowed[0]) if allowed else None,
-        "best_trial": None if highest is None else _about(highest),
+        "best": _about(ranked[0]) if ranked else None,
+        "best_limited": _about(allowed[0]) if allowed else None,
+        "best_trial": None if highest is None else _about(highest[1]),
         "edge": chosen is not None and _at_edge(chosen["lam"], *spec.range),
-        "front": [finished[k]["number"] for k in front(list(map(dice_of, finished)), list(map(ndv_of, finished)))],
+        "front": [finished[k]["number"] for k in front(found, list(map(ndv_of, finished)))],
         "reason": "" if chosen is not None else _no_choice(spec, results),
     }
-    return selection if curve is None else selection | _identified(spec.range, finished, curve)
+    return selection if curve is None else selection | _identified(spec, finished, curve)
 
 
 def _no_choice(spec: SelectSpec, results: Sequence[TrialResult]) -> str:
@@ -238,19 +249,21 @@ def _about(result: TrialResult) -> ChosenTrial:
     trial: ChosenTrial = {"number": result["number"], "lam": result["lam"]}
     if "values" in result:
         trial["values"] = result["values"]
-    trial["dice"], trial["ndv_percent"] = dice_of(result), ndv_of(result)
+    trial["scores"] = dict(result["scores"])
     return trial
 
 
-def _identified(ends: tuple[float, float], finished: Sequence[TrialResult], curve: Curve) -> Selection:
+def _identified(spec: SelectSpec, finished: Sequence[TrialResult], curve: Curve) -> Selection:
     """What the curve says of the choice: its value at each trial, its noise, and which lambdas are as good."""
     short = [[float(f"{value:.6g}") for value in row] for row in zip(*curve[:3], strict=True)]
     top = max(mean for mean, _, _ in short)
     near = [result["lam"] for result, (mean, _, behind) in zip(finished, short, strict=True) if top - mean <= behind]
-    low, high = ends
+    assert spec.range is not None  # a fixed lambda has no curve
+    low, high = spec.range
+    sign = sign_of(metrics_of(spec.selection, finished))
     return {
         "smoothed": [
-            {"number": result["number"], "lam": result["lam"], "dice": mean, "sd": sd}
+            {"number": result["number"], "lam": result["lam"], "score": sign * mean, "sd": sd}
             for result, (mean, sd, _) in zip(finished, short, strict=True)
         ],
         "noise_sd": float(f"{curve.noise:.6g}"),

@@ -17,12 +17,14 @@ from regbench.tuning.space import Point, dimensions, ends
 from regbench.tuning.trial_results import (
     TrialResult,
     by_number,
-    dice_of,
     has_scores,
     is_repeat,
+    metrics_of,
     ndv_of,
     point_of,
-    with_worst_for_failed,
+    sign_of,
+    told,
+    values_of,
 )
 
 UNUSED = "unused"  # CMA-ES wants two dimensions: a second one that changes nothing
@@ -50,16 +52,15 @@ def ask(spec: ProposeSpec, number: int, slot: int, earlier: Sequence[TrialResult
         if spec.sampler == "cmaes":
             return _replay(spec, number, slot, earlier)
         sampler = _sampler(spec, number, slot)
-        study = optuna.create_study(directions=directions(spec), sampler=sampler)
+        study = optuna.create_study(directions=directions(spec, earlier), sampler=sampler)
         space = distributions(spec)
         scored = [result for result in by_number(earlier) if has_scores(result)]
         lie = (
-            float(np.mean([dice_of(result) for result in scored])) if scored else 0.0,
+            float(np.mean(values_of(spec.objective, scored))) if scored else 0.0,
             float(np.mean([ndv_of(result) for result in scored])) if scored else 0.0,
         )
-        for result in with_worst_for_failed(earlier):
-            scores = (dice_of(result), ndv_of(result))
-            study.add_trial(finished_trial(spec, result["number"], point_of(result), scores, space))
+        for result, value, ndv in told(spec.objective, earlier):
+            study.add_trial(finished_trial(spec, result["number"], point_of(result), (value, ndv), space))
         for point in before:
             study.add_trial(finished_trial(spec, spec.round_size * number, point, lie, space))
         if not scored and spec.sampler != "random":
@@ -112,7 +113,7 @@ def _point(spec: ProposeSpec, asked: Mapping[str, Coordinate]) -> Point:
 def finished_trial(
     spec: ProposeSpec, number: int, point: Point, scores: tuple[float, float], space: Distributions, **more: Any
 ) -> Any:
-    """A point with its Dice and NDV as a finished trial of Optuna's, with NDV as a constraint where the study asks."""
+    """A point with its score and NDV as a finished trial of Optuna's, with NDV as a constraint where the study asks."""
     import optuna  # noqa: PLC0415
 
     attributes = {}
@@ -122,20 +123,23 @@ def finished_trial(
     return optuna.trial.create_trial(
         params=params(spec, point),
         distributions=dict(space),
-        values=scores if _two(spec) else scores[:1],
+        values=scores if spec.objective.limited else scores[:1],
         constraints=None if limit is None else {"ndv_percent": scores[1] - limit},
         system_attrs=attributes,
         **more,
     )
 
 
-def _two(spec: ProposeSpec) -> bool:
-    return spec.objective == "dice_ndv"
+def directions(spec: ProposeSpec, results: Sequence[TrialResult]) -> list[Literal["maximize", "minimize"]]:
+    """Which way the score goes, and NDV down where the study has two goals.
 
-
-def directions(spec: ProposeSpec) -> list[Literal["maximize", "minimize"]]:
-    """Dice up, and NDV down where the study has two goals."""
-    return ["maximize", "minimize"] if _two(spec) else ["maximize"]
+    Args:
+        spec: of the search.
+        results: of its trials; where the config names no goal, they tell it.
+    """
+    up = sign_of(metrics_of(spec.objective, results)) > 0
+    first: list[Literal["maximize", "minimize"]] = ["maximize" if up else "minimize"]
+    return [*first, "minimize"] if spec.objective.limited else first
 
 
 def _seed(spec: ProposeSpec, where: str) -> int:
@@ -163,17 +167,19 @@ def _replay(spec: ProposeSpec, number: int, slot: int, earlier: Sequence[TrialRe
     sampler = optuna.samplers.CmaEsSampler(
         seed=_seed(spec, "cmaes"), popsize=max(size, 4), warn_independent_sampling=False
     )
-    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study = optuna.create_study(direction=directions(spec, earlier)[0], sampler=sampler)
     space = {**distributions(spec), UNUSED: optuna.distributions.FloatDistribution(0.0, 1.0)}
-    ordered = with_worst_for_failed(earlier)
-    for result in ordered:
+    ordered = told(spec.objective, earlier)
+    for result, value, _ in ordered:
         if result["number"] < size:
             known = {**params(spec, point_of(result)), UNUSED: 0.5}
-            study.add_trial(optuna.trial.create_trial(params=known, distributions=space, value=dice_of(result)))
+            study.add_trial(optuna.trial.create_trial(params=known, distributions=space, value=value))
     for first in range(size, number * size, size):
-        in_round = [result for result in ordered if first <= result["number"] < first + size and not is_repeat(result)]
+        in_round = [
+            value for result, value, _ in ordered if first <= result["number"] < first + size and not is_repeat(result)
+        ]
         asked = [study.ask(space) for _ in in_round]
-        for trial, result in zip(asked, in_round, strict=True):
-            study.tell(trial, dice_of(result))
+        for trial, value in zip(asked, in_round, strict=True):
+            study.tell(trial, value)
     asked = [study.ask(space) for _ in range(slot + 1)]
     return _point(spec, asked[-1].params)

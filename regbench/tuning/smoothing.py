@@ -1,10 +1,11 @@
-"""The curve behind a cell's trials: what validation Dice would be at each tried point if its training had no noise.
+"""The curve behind a cell's trials: what a tried point would score if its training had no noise.
 
 A Gaussian process with a Matern 5/2 kernel, as the sampler has it, over the searched space (lambda on a log scale),
 with a parabola in lambda as its mean. Six to twelve points are too few for a best length scale and a best noise: both
 are averaged over, by how well they explain the trials. Plain numpy, as the choice of lambda imports nothing heavy.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -30,9 +31,10 @@ NOISE = (
     0.97,
 )  # share of the variance around the parabola
 TOGETHER = (0.0, 1.0, 3.0)  # variance of what a training seed does to all its trials, in that of the noise
-SMALL = 0.01  # Dice: the prior's size of the variation around the parabola, worth one trial
+SMALL = 0.01  # the prior's size of the variation around the parabola, worth one trial: of Dice, or of the mean score
 FEWEST = 4  # trials: fewer leave nothing beside the parabola
 MARGIN = 1e-9
+TINY = 1e-6  # where all scores are 0
 
 
 class Curve(NamedTuple):
@@ -66,7 +68,12 @@ class _Design(NamedTuple):
 
 
 def smooth(
-    places: ArrayLike, scores: ArrayLike, seeds: Sequence[Any] | None = None, *, at: ArrayLike | None = None
+    places: ArrayLike,
+    scores: ArrayLike,
+    seeds: Sequence[Any] | None = None,
+    *,
+    at: ArrayLike | None = None,
+    small: float = SMALL,
 ) -> Curve:
     """Smoothed scores at each tried point, or at the points `at`.
 
@@ -75,6 +82,7 @@ def smooth(
         scores: ``(trials,)``, finite.
         seeds: training seed of each trial; trials of one seed are moved together.
         at: ``(points, dimensions)``, where the curve is asked for; the tried points unless given.
+        small: the prior's size of the variation around the parabola, in the unit of the scores.
 
     Raises:
         ValueError: if there are fewer than four trials.
@@ -94,7 +102,8 @@ def smooth(
     )  # fmt: skip
     shifts = (0.0,) if same.all() else TOGETHER
     parts = [
-        _part(design, y - y.mean(), length, noise, shift) for length, noise, shift in product(LENGTHS, NOISE, shifts)
+        _part(design, y - y.mean(), (length, noise, shift), small)
+        for length, noise, shift in product(LENGTHS, NOISE, shifts)
     ]
     weights = np.exp(np.array([part.evidence for part in parts]) - max(part.evidence for part in parts))
     weights /= weights.sum()
@@ -110,9 +119,9 @@ def smooth(
     return Curve(mean + y.mean(), np.sqrt(np.maximum(variance, 0)), np.sqrt(behind), noise, covariance)
 
 
-def _part(design: _Design, y: Floats, length: float, noise: float, shift: float) -> _Part:
+def _part(design: _Design, y: Floats, assumed: tuple[float, float, float], small: float) -> _Part:
     """Posterior of the curve for one length scale, one share of noise and one shift by seed; size and parabola open."""
-    basis = design.basis
+    basis, (length, noise, shift) = design.basis, assumed
     smooth_part = (1 - noise) * _matern(design.distance / length)
     total = smooth_part + noise * (np.eye(len(y)) + shift * design.same) + MARGIN * np.eye(len(y))
     lower = np.linalg.cholesky(total)
@@ -121,7 +130,7 @@ def _part(design: _Design, y: Floats, length: float, noise: float, shift: float)
     parabola = np.linalg.solve(gram, a.T @ b)
     rest = b - a @ parabola
     free = 0.5 + (len(y) - basis.shape[1]) / 2
-    size = 0.5 * SMALL**2 + 0.5 * float(rest @ rest)
+    size = 0.5 * small**2 + 0.5 * float(rest @ rest)
     usual = -0.5 * ((np.log(length) - USUAL_LENGTH) / SPREAD) ** 2
     evidence = usual - np.log(np.diag(lower)).sum() - 0.5 * np.linalg.slogdet(gram)[1] - free * np.log(size)
     seen = np.linalg.solve(lower, (1 - noise) * _matern(design.to_trials / length).T)
@@ -146,3 +155,10 @@ def _matern(distance: Floats) -> Floats:
     scaled = np.sqrt(5) * distance
     correlation: Floats = (1 + scaled + scaled**2 / 3) * np.exp(-scaled)
     return correlation
+
+
+def prior_size(metrics: Sequence[str], scores: Sequence[float]) -> float:
+    """The size of variation that a curve is given a priori: in Dice as simulated, else that share of the mean score."""
+    if tuple(metrics) == ("dice",) or not len(scores):
+        return SMALL
+    return max(SMALL * abs(math.fsum(scores)) / len(scores), TINY)

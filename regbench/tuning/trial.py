@@ -1,14 +1,14 @@
 """One trial of the tuning: a short training at one point, scored on the validation pairs."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from regbench.data.cache import Dataset
 from regbench.models.predict import device_of
+from regbench.study.goals import words
 from regbench.study.specs import TrialSpec
 from regbench.system import device as devices
 from regbench.system import provenance
@@ -16,8 +16,8 @@ from regbench.system.files import digest, write_sealed
 from regbench.system.job_usage import clocked
 from regbench.training.fit import Fit, fit
 from regbench.training.training_log import stride
-from regbench.training.validation import validate
-from regbench.tuning.trial_results import Proposal, TrialResult, has_scores
+from regbench.training.validation import means, scoring, validate
+from regbench.tuning.trial_results import Proposal, TrialResult
 from regbench.tuning.trial_store import log_file, stored_trial, trial_file
 
 LOG = logging.getLogger(__name__)
@@ -81,8 +81,7 @@ def run_trial(
         "lam": proposal.point.lam,
         "status": training.status,
         "reason": training.reason,
-        "dice": None,
-        "ndv_percent": None,
+        "scores": {},
         "pairs": {},
         "environment": provenance.environment(devices.describe(device_of(training.model))),
         "curve": _curve(training, spec.training.steps),
@@ -94,7 +93,7 @@ def run_trial(
     if proposal.prune is not None:
         result["reports"] = training.reports
     if training.status != "diverged":
-        _score(result, training, data)
+        _score(result, training, seeded, data)
     if result["status"] != "complete":
         LOG.warning("%s, trial %d: %s", spec.method, proposal.number, result["reason"])
     if spec.cost is not None:
@@ -104,18 +103,23 @@ def run_trial(
     return result
 
 
-def _score(result: TrialResult, training: Fit, data: Dataset) -> None:
-    """Dice and NDV of the validation pairs; where they are no numbers, the trial diverged."""
-    scores = validate(training.model, data)
-    result["dice"], result["ndv_percent"] = (float(np.mean(scores[name])) for name in ("dice", "ndv_percent"))
-    if has_scores(result):
-        result["pairs"] = {"dice": scores["dice"], "ndv_percent": scores["ndv_percent"]}
+def _score(result: TrialResult, training: Fit, spec: TrialSpec, data: Dataset) -> None:
+    """Scores of the validation pairs; where their means are no numbers, the trial diverged."""
+    by = scoring(spec, data)
+    scores = validate(training.model, data, by)
+    found = means(scores)
+    if all(math.isfinite(value) for value in found.values()):
+        result["scores"] = found
+        result["pairs"] = {name: [_or_none(value) for value in values] for name, values in scores.items()}
         return
     # Where each pair is optimised there is no training whose loss would tell.
-    means = {name: result[name] for name in ("dice", "ndv_percent")}
+    shown = ", ".join(f"{words(name)} {value:g}" for name, value in found.items())
     result["status"] = "diverged"
-    result["reason"] = f"Dice and NDV of the validation pairs must be numbers, but got {means}"
-    result["dice"] = result["ndv_percent"] = None
+    result["reason"] = f"the scores of the validation pairs must be numbers, but got {shown}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _curve(training: Fit, steps: int) -> dict[str, list[float]]:

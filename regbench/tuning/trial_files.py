@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from regbench.study.goals import FOLDING
 from regbench.study.specs import DimensionSpec, SearchSpec
 from regbench.system.errors import RegbenchError
 from regbench.system.files import read_sealed
 from regbench.tuning.space import LAMBDA, dimensions
 from regbench.tuning.trial_results import Proposal, TrialResult
-
-SCORES = ("dice", "ndv_percent")
 
 
 def read_trials(paths: Sequence[Path], spec: SearchSpec) -> list[TrialResult]:
@@ -73,19 +72,28 @@ def _fault(entry: Any, spec: SearchSpec, *, scored: bool) -> str:
     """Why an entry is no trial of a search; empty if it is one."""
     if not isinstance(entry, dict):
         return f"is {type(entry).__name__}, no mapping"
-    wanted = ["number", LAMBDA, *(("status", *SCORES) if scored else ())]
+    wanted = ["number", LAMBDA, *(("status", "scores") if scored else ())]
     missing = [key for key in wanted if key not in entry]
     values = entry.get("values", {})
     if missing or type(entry["number"]) is not int or not isinstance(values, dict):
         return f"has no {missing[0]}" if missing else "has a number or values of another type"
-    if any(entry.get(score) is not None and not isinstance(entry[score], int | float) for score in SCORES):
-        return "has a score that is no number"
+    if scored and (fault := _wrong_scores(entry["scores"], spec)):
+        return fault
     point = {LAMBDA: entry[LAMBDA], **values}
     known = {dimension.name: dimension for dimension in dimensions(spec)}
     for name in [name for name in {**known, **point} if name not in point or name not in known]:
         return f"{'has' if name in point else 'lacks'} a value of {name}, which is {'not ' * (name in point)}searched"
     outside = [name for name, dimension in known.items() if not _inside(point[name], dimension)]
     return "".join(f"has {name} {point[name]}, not {_allowed(known[name])}" for name in outside[:1])
+
+
+def _wrong_scores(scores: Any, spec: SearchSpec) -> str:
+    """Why scores are none of a search: of a trial that diverged there are none."""
+    if not isinstance(scores, dict) or not all(type(value) in (int, float) for value in scores.values()):
+        return "has scores that are no numbers"
+    wanted = [*spec.goal.metrics, FOLDING]
+    missing = [name for name in wanted if scores and name not in scores]
+    return f"has no score by {missing[0]}" if missing else ""
 
 
 def _inside(value: Any, dimension: DimensionSpec) -> bool:

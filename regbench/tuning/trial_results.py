@@ -3,19 +3,21 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict, cast
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 from pydantic import JsonValue
 
 from regbench.study.config import Pruner
+from regbench.study.goals import DEFAULTS, FOLDING, is_higher_better, merits
+from regbench.study.specs import GoalSpec
 from regbench.system.provenance import Environment
 from regbench.training.pruning import PruneSpec, Rung, RungReport
 from regbench.tuning.space import Point
 
 
 class TrialResult(TypedDict):
-    """A finished trial; Dice and NDV are means over the validation pairs, null where the training diverged."""
+    """A finished trial; scores are means over the validation pairs by metric, none where the training diverged."""
 
     number: int
     lam: float
@@ -23,9 +25,8 @@ class TrialResult(TypedDict):
     seed: NotRequired[int]  # of a point that is trained once more
     status: str
     reason: str
-    dice: float | None
-    ndv_percent: float | None
-    pairs: dict[str, list[float]]
+    scores: dict[str, float]
+    pairs: dict[str, list[float | None]]
     reports: NotRequired[list[RungReport]]
     cost: NotRequired[float]
     environment: Environment
@@ -66,22 +67,39 @@ def point_of(result: TrialResult) -> Point:
     return Point(result["lam"], result.get("values", {}))
 
 
-def dice_of(result: TrialResult) -> float:
-    """Mean Dice of a trial that has scores."""
-    assert result["dice"] is not None
-    return result["dice"]
+def has_scores(result: TrialResult) -> bool:
+    """Whether a trial has scores, each a number: one that diverged has none."""
+    scores = result["scores"].values()
+    return bool(scores) and all(score is not None and math.isfinite(score) for score in scores)
 
 
 def ndv_of(result: TrialResult) -> float:
     """Mean NDV in percent of a trial that has scores."""
-    assert result["ndv_percent"] is not None
-    return result["ndv_percent"]
+    return result["scores"][FOLDING]
 
 
-def has_scores(result: TrialResult) -> bool:
-    """Whether a trial has a Dice and an NDV: one that diverged has none."""
-    scores = (result["dice"], result["ndv_percent"])
-    return all(score is not None and math.isfinite(score) for score in scores)
+def metrics_of(goal: GoalSpec, results: Sequence[TrialResult]) -> tuple[str, ...]:
+    """The metrics that trials are compared by; where the config names none, those that the data had."""
+    if goal.metrics:
+        return goal.metrics
+    scored = next((result["scores"] for result in results if has_scores(result)), {})
+    return tuple(name for name in DEFAULTS if name in scored)[:1] or DEFAULTS[:1]
+
+
+def values_of(goal: GoalSpec, results: Sequence[TrialResult]) -> list[float]:
+    """What a sampler is told of each trial: its score, or of several metrics the geometric mean of its ranks.
+
+    Args:
+        goal: of the search.
+        results: trials with scores; ranks are among these.
+    """
+    metrics = metrics_of(goal, results)
+    return [sign_of(metrics) * merit for merit in merits(metrics, [result["scores"] for result in results])]
+
+
+def sign_of(metrics: Sequence[str]) -> int:
+    """1 where higher is better, else -1; ranks are better the lower they are."""
+    return 1 if len(metrics) == 1 and is_higher_better(metrics[0]) else -1
 
 
 def is_complete(result: TrialResult) -> bool:
@@ -99,36 +117,60 @@ def by_number(results: Sequence[TrialResult]) -> list[TrialResult]:
     return sorted(results, key=lambda result: result["number"])
 
 
-def with_worst_for_failed(results: Sequence[TrialResult]) -> list[TrialResult]:
+class Told(NamedTuple):
+    """What a sampler is told of a trial."""
+
+    result: TrialResult
+    value: float
+    ndv: float
+
+
+def told(goal: GoalSpec, results: Sequence[TrialResult]) -> list[Told]:
     """The results in the order of their numbers; one that diverged with the worst scores of the others.
 
     Optuna's samplers pass over failed trials, and would propose such a point again.
     """
-    scored = [result for result in results if has_scores(result)]
-    dice = min(map(dice_of, scored), default=0.0)
-    ndv = max(map(ndv_of, scored), default=0.0)
+    scored = [result for result in by_number(results) if has_scores(result)]
+    values = dict(zip((result["number"] for result in scored), values_of(goal, scored), strict=True))
+    better = max if sign_of(metrics_of(goal, scored)) < 0 else min
+    worst = better(values.values(), default=0.0), max(map(ndv_of, scored), default=0.0)
     return [
-        result if has_scores(result) else {**result, "dice": dice, "ndv_percent": ndv} for result in by_number(results)
+        Told(result, values[result["number"]], ndv_of(result)) if has_scores(result) else Told(result, *worst)
+        for result in by_number(results)
     ]
 
 
-def pruning_against(rule: Pruner, steps: Sequence[int], earlier: Sequence[TrialResult]) -> PruneSpec:
-    """What a round's trials are held against: at each rung the Dice of earlier trials, and the best one's by pair.
+def pruning_against(rule: Pruner, steps: Sequence[int], goal: GoalSpec, earlier: Sequence[TrialResult]) -> PruneSpec:
+    """What a round's trials are held against: at each rung what earlier trials reached, and the best one's by pair.
 
     Args:
         rule: ``median``, ``halving`` or ``wilcoxon``.
         steps: of the rungs.
+        goal: of the search.
         earlier: results of earlier rounds.
     """
-    return PruneSpec(rule=rule, rungs=tuple(_rung(rule, step, by_number(earlier)) for step in steps))
+    metrics, ordered = metrics_of(goal, earlier), by_number(earlier)
+    rungs = tuple(_rung(rule, step, metrics, ordered) for step in steps)
+    return PruneSpec(rule=rule, metrics=metrics, rungs=rungs)
 
 
-def _rung(rule: Pruner, step: int, earlier: Sequence[TrialResult]) -> Rung:
+def _rung(rule: Pruner, step: int, metrics: tuple[str, ...], earlier: Sequence[TrialResult]) -> Rung:
     reached = [
-        (result, report["dice"]) for result in earlier for report in result.get("reports", ()) if report["step"] == step
+        (result, report["scores"])
+        for result in earlier
+        for report in result.get("reports", ())
+        if report["step"] == step
     ]
-    finished = [(dice_of(result), pairs) for result, pairs in reached if result["status"] == "complete"]
+    finished = [(result, scores) for result, scores in reached if result["status"] == "complete"]
     # The median is of trials that went to the end; halving counts all that came this far.
-    counted = [pairs for result, pairs in reached if rule == "halving" or result["status"] == "complete"]
-    best = max(finished, key=lambda item: item[0])[1] if finished and rule == "wilcoxon" else []
-    return Rung(step=step, dice=tuple(float(np.mean(pairs)) for pairs in counted), best=tuple(best))
+    counted = [scores for _, scores in (reached if rule == "halving" else finished)]
+    best: tuple[float | None, ...] = ()
+    if finished and rule == "wilcoxon":
+        ends = merits(metrics, [result["scores"] for result, _ in finished])
+        best = tuple(finished[ends.index(max(ends))][1][metrics[0]])
+    return Rung(step=step, reached=tuple(map(_means, counted)), best=best)
+
+
+def _means(scores: Mapping[str, Sequence[float | None]]) -> dict[str, float]:
+    known = {name: [value for value in values if value is not None] for name, values in scores.items()}
+    return {name: float(np.mean(values)) for name, values in known.items() if values}

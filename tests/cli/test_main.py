@@ -24,7 +24,7 @@ from regbench.system.files import write_sealed
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
     "list": "",
-    "check": "CONFIG",
+    "check": "CONFIG --show",
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
@@ -35,6 +35,7 @@ INTERFACE = {
     "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --out --save-every=300",
     "evaluate": "CONFIG --dataset --method! --seed! --threads=1 --run",
     "export-images": "CONFIG DIR --dataset --overwrite",
+    "transfer": "CONFIG --dataset --method! --on! --threads=1",
     "evaluate-fields": "CONFIG DIR --dataset --form=auto --out",
     "export": "CONFIG --dataset --method! --seed! --threads=1 --out --prepared --form=l2r --overwrite",
     "fetch": "name? --store",
@@ -48,7 +49,8 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --overwrite"
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity"
+    " --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
@@ -282,7 +284,7 @@ def test_mistakes_of_form_and_of_components_come_together(tiny, tmp_path, capsys
 )
 def test_output_that_cannot_be_written_is_said_without_a_traceback(words, unbuffered):
     for redirection, status, said in (
-        (">/dev/full", 1, "regbench: the output must be writable, but got: No space left on device."),
+        (">/dev/full", 1, "regbench: the output of this command must be usable, but got: No space left on device."),
         ("| head -c 0 >/dev/null; exit ${PIPESTATUS[0]}", None, ""),
         (">/dev/full 2>&1", 1, ""),
         (">&- 2>&- <&-", 0, ""),
@@ -336,3 +338,29 @@ def test_a_tracking_uri_of_the_environment_is_named_by_the_verbs_that_track(tiny
     with suppress(SystemExit):
         main([verb, str(tiny_file)])
     assert "MLFLOW_TRACKING_URI is set (http://lab:5000) and not used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "words"),
+    [
+        ("regbench list > /dev/full", 1, "the output of this command must be usable, but got: No space left on device"),
+        ("regbench list >&-", 0, ""),
+        ("{ sleep 0.1; regbench list; echo $? >&2; } | true", 0, "1"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_no_traceback(shell, code, words):
+    python = f"{sys.executable} -c 'from regbench.cli.main import main; main([\"list\"])'"
+    words_of_shell = ["bash", "-c", shell.replace("regbench list", python)]
+    done = subprocess.run(words_of_shell, check=False, capture_output=True, text=True)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == bool(words)
+
+
+def test_a_method_without_a_search_has_no_rounds_to_propose(tiny_file, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["propose", str(tiny_file), "--method", "identity", "--round", "0"])
+    assert ended.value.code == 2
+    assert (
+        "--method must name a method whose lambda is searched, but nothing of `identity` is" in capsys.readouterr().err
+    )

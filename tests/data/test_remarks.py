@@ -7,7 +7,7 @@ from data_files import brain, folder_of, nifti, spec
 from regbench.data.cache import load
 from regbench.data.inspect import inspect
 from regbench.data.prepare import prepare
-from regbench.evaluation.measure import Registered, measure
+from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.system.errors import RegbenchError
 
 SHAPE = (9, 12, 7)
@@ -51,7 +51,9 @@ def test_landmarks_far_outside_are_not_used_and_give_no_tre(tmp_path):
     assert "landmarks of 1 subjects are not used, and their pairs have no TRE: of `s5` 4 of 4" in data.remarks[0]
     assert f"WARNING {data.remarks[0]}" in inspect(made)
     pair = data.pair("s4", "s5")
-    rows = measure(Registered("s4", "s5", pair, np.zeros((3, *pair.fixed.shape), np.float32)), [1, 2])
+    rows = measure(
+        Registered("s4", "s5", pair, np.zeros((3, *pair.fixed.shape), np.float32)), Measured([1, 2], landmarks=True)
+    )
     assert np.isnan(rows["tre_mm"])
     assert np.isnan(rows["tre_l2r_mm"])
 
@@ -120,7 +122,7 @@ def test_one_image_of_two_subjects_is_said_by_prepare(tmp_path):
     assert inspect(made).count(remark) == 1
 
 
-@pytest.mark.parametrize("name", ["landmarks", "Masks", "keypointsTr", "brain_mask"])
+@pytest.mark.parametrize("name", ["landmarksTr", "Masks", "keypointsTr", "brain_mask", "segmentations"])
 def test_a_folder_of_landmarks_or_masks_beside_the_images_is_named(tmp_path, name):
     folder_of(tmp_path, 6)
     (tmp_path / name).mkdir()

@@ -213,5 +213,48 @@ def test_every_dataset_of_the_docs_is_sound():
     text = (ROOT / "docs" / "data.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
     found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
-    assert len(found) == 11
+    assert len(found) == 12
     load({**TINY, "datasets": found}, check_component)
+
+
+@given(count=st.integers(6, 60), groups=st.integers(1, 4), seed=st.integers(0, 5))
+def test_without_splits_each_has_two_subjects_and_no_group_on_two_sides(count, groups, seed):
+    ids = [f"s{k:03d}" for k in range(count * groups)]
+    group_of = {name: f"g{k // groups}" for k, name in enumerate(ids)}
+    parts = split(ids, {"seed": seed}, "d", groups=group_of)
+    assert sorted(name for names in parts.values() for name in names) == ids
+    assert min(map(len, parts.values())) >= 2
+    if count >= 20:
+        assert abs(len(parts["validation"]) / len(ids) - 0.1) <= 0.05
+        assert abs(len(parts["test"]) / len(ids) - 0.2) <= 0.05
+    sides = {(group_of[name], key) for key, names in parts.items() for name in names}
+    assert len(sides) == count
+
+
+def test_without_splits_whom_the_data_put_there_stay():
+    put = dict.fromkeys(IDS[:5], "test")
+    parts = split(IDS, {}, "d", given=put)
+    assert parts["test"] == IDS[:5]
+    assert len(parts["validation"]) == 2
+    assert len(parts["train"]) == 13
+
+
+def test_too_few_subjects_for_three_splits_are_refused():
+    with pytest.raises(
+        RegbenchError, match=r"splits.train must have at least 2 subjects to make a pair, but has 1 of 5"
+    ):
+        split(IDS[:5], {}, "d")
+    with pytest.raises(RegbenchError, match=r"splits.test must have subjects, but is missing"):
+        split(IDS, {"train": "rest", "validation": 2}, "d")
+
+
+def test_more_pairs_than_the_most_are_drawn():
+    parts = {"train": [], "validation": IDS[:5], "test": IDS}
+
+    def pairs(most, **wanted):
+        return used_pairs(PairsConfig(**wanted), SOURCE, parts, "d", most)["test"]
+
+    assert len(pairs({"test": 100})) == 100
+    assert pairs({"test": 100}) == pairs({}, test=100)
+    assert len(pairs({"test": 1000})) == len(pairs({})) == 380
+    assert len(pairs({"test": 100}, test=150)) == 150

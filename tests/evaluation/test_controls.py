@@ -10,10 +10,10 @@ from made_results import make_results, twelve
 
 from regbench.data.cache import Dataset, Pair
 from regbench.evaluation.controls import CONTROLS as CONTROL_PAIRS
-from regbench.evaluation.controls import SIMILARITY, control_pairs, sort_intensities
+from regbench.evaluation.controls import control_pairs, sort_intensities
 from regbench.evaluation.evaluate import evaluate
-from regbench.evaluation.measure import Registered, measure
-from regbench.metrics import inverse_consistency_mm
+from regbench.evaluation.measure import Measured, Registered, measure
+from regbench.metrics import SIMILARITY, inverse_consistency_mm
 from regbench.orchestration.registries import check_component
 from regbench.report.tables.controls_table import caption, controls_table, fooled
 from regbench.report.write import report
@@ -64,7 +64,7 @@ def test_an_image_with_gaps_is_no_error():
     fixed, moving = generator.normal(size=(2, 8, 9))
     fixed[2:4], moving[:, 3] = np.nan, -np.inf
     pair = pair_of(fixed, moving, fixed_landmarks=np.array([[1.5, 2.0]]), moving_landmarks=np.ones((1, 2)))
-    found = measure(Registered("a", "b", pair, sort_intensities(pair)), [1])
+    found = measure(Registered("a", "b", pair, sort_intensities(pair)), Measured([1], landmarks=True))
     assert np.isfinite([found[name] for name in ("dice", "ndv_percent", "tre_mm", "displacement_mm")]).all()
 
 
@@ -120,6 +120,7 @@ def test_volumes_with_landmarks(tiny, tmp_path):
     arrays = {"images": images, "labels": (images > 0).astype(np.uint8) + 1, "landmarks": points}
     manifest = {"id": "brains", "subjects": subjects, "data_sha256": "0", "shape": shape, "spacing_mm": [1.0, 2.0, 0.5]}
     manifest |= {"labels": {"1": "one", "2": "two"}, "pairs": {"test": [["a", "b"], ["b", "a"]]}}
+    manifest["references"] = {"test": ["labels", "landmarks"]}
     job = evaluate_spec(study, IDENTITY, 0)
     evaluate(
         job.model_copy(update={"similarities": job.similarities[1:]}),

@@ -183,6 +183,45 @@ def test_images_are_prepared_as_the_checkpoint_says(tmp_path, monkeypatch, prepa
     assert (seen[0].min(), seen[0].max()) == (0, 1)
 
 
+def test_each_image_is_scaled_by_the_rule_of_its_modality(tmp_path, monkeypatch, capsys):
+    image = picture((20, 26))
+    fixed, moving = (save(tmp_path / f"{n}.nii.gz", image, np.diag([1.0, 1, 1, 1])) for n in "fm")
+    rules = {"MR": ["minmax", [0.5, 99.5], None], "CT": ["window", [0.5, 99.5], [40.0, 60.0]]}
+    seen = []
+
+    def spy(model, *images):
+        seen.extend(images)
+        return np.zeros((2, *images[0].shape), np.float32)
+
+    monkeypatch.setattr("regbench.evaluation.register_files.register", spy)
+    files = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(tmp_path), "--overwrite"]
+    modalities = ["--fixed-modality", "MR", "--moving-modality", "CT"]
+    for stored, more in (
+        ({"by_modality": rules}, modalities),
+        ({"by_modality": rules, "modalities": ["MR", "CT"]}, []),
+        ({"by_modality": rules, "modalities": ["CT", "MR"]}, modalities),
+    ):
+        path = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], **stored)
+        main(["register", "--model", str(path), *files, *more])
+        one, other = seen
+        assert np.allclose(one, between(image, image.min(), image.max()), atol=1e-5)
+        assert np.allclose(other, between(image, 40, 60), atol=1e-5)
+        seen.clear()
+    bad = {**rules, "CT": ["window", [0.5, 99.5], [60.0, 40.0]]}
+    for stored, more, status, words in (
+        (rules, [], 2, "(MR, CT), so those of both images must be known"),
+        (rules, modalities[:2], 2, "go together"),
+        (rules, [*modalities[:3], "CTT"], 2, "modality `CTT` is none of the model's"),
+        (bad, modalities, 1, "must rise"),
+    ):
+        path = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], by_modality=stored)
+        with pytest.raises(SystemExit) as stopped:
+            main(["register", "--model", str(path), *files, *more])
+        assert stopped.value.code == status
+        assert words in capsys.readouterr().err
+    assert not seen
+
+
 def test_the_axes_stay_where_the_study_kept_them(tmp_path, monkeypatch):
     image = picture((20, 26))
     path = save(tmp_path / "f.nii.gz", image, np.array([[0, -1.0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))

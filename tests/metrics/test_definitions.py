@@ -15,7 +15,7 @@ UNITS = {"mm": "mm", "percent": "%", "seconds": "s", "mib": "MiB", "l2r": ("voxe
 def test_every_metric_is_described(name):
     metric = METRICS[name]
     assert metric.name == name
-    assert metric.direction == ("higher" if name.startswith("dice") else "lower")
+    assert metric.direction == ("higher" if name.startswith("dice") or name == "nsd" else "lower")
     assert 0 <= metric.digits <= 4
     assert metric.definition
     assert not metric.definition.endswith(".")

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter, generate_binary_structure
 
 from regbench.data.cache import Pair
-from regbench.evaluation.measure import Registered, measure
+from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.metrics import (
     assd_mm,
     dice,
@@ -206,7 +206,7 @@ def test_a_thin_image_has_the_metrics_that_it_has_room_for(dims, thickness):
     image = np.zeros(shape, np.float32)
     found = measure(
         Registered("a", "b", Pair(image, image, labels, labels, None, (2.0,) * dims), np.zeros((dims, *shape))),
-        [1, 2, 3],
+        Measured([1, 2, 3], landmarks=False),
     )
     assert found["dice"] == 1
     assert found["hd95_mm"] == found["hd95_l2r"] == 0

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial.distance import cdist
 
-from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, surface, surface_metrics
+from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, nsd, surface, surface_metrics
 from regbench.metrics.surface import surface_distances, surface_voxels
 from regbench.metrics.surface_l2r import cell_codes, element_areas
 
@@ -43,6 +43,40 @@ def brute_force(fixed, moved, label, spacing):
     return distances.min(1), distances.min(0)
 
 
+@pytest.mark.filterwarnings("ignore:monai.metrics.utils get_mask_edges:FutureWarning")
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 2.5])
+def test_nsd_agrees_with_brute_force_and_monai(case, tolerance):
+    from monai.metrics import compute_surface_dice
+
+    fixed, moved, spacing = case
+    found = nsd(fixed, moved, LABELS, spacing, tolerance_mm=tolerance)
+    for label in LABELS:
+        both = np.concatenate(brute_force(fixed, moved, label, spacing))
+        assert found[label] == pytest.approx((both <= tolerance + 1e-9).mean(), rel=1e-12)
+    one_hot = [torch.tensor(np.stack([values == label for label in LABELS]))[None] for values in (moved, fixed)]
+    theirs = compute_surface_dice(
+        *one_hot, class_thresholds=[tolerance] * len(LABELS), include_background=True, spacing=spacing
+    )
+    assert list(found.values()) == pytest.approx(theirs[0].tolist(), abs=1e-6)
+
+
+def test_nsd_by_hand():
+    """Two squares of 3 x 3 voxels, 2 mm apart along an axis of 2 mm: of each surface of 8 voxels, 2 x 3 are shared."""
+    fixed, moved = np.zeros((2, 9, 9), np.int32)
+    fixed[2:5, 3:6] = moved[3:6, 3:6] = 1
+    spacing = (2.0, 0.5)
+    # Within 0 mm: of the 8 border voxels of each, those that are border voxels of the other.
+    borders = [{(x, y) for x in range(a, a + 3) for y in range(3, 6) if (x, y) != (a + 1, 4)} for a in (2, 3)]
+    shared = len(borders[0] & borders[1]) / 8
+    assert nsd(fixed, moved, [1], spacing, tolerance_mm=0)[1] == shared == 0.5
+    assert nsd(fixed, moved, [1], spacing, tolerance_mm=0.5)[1] == pytest.approx(10 / 16)  # each centre is one step off
+    assert nsd(fixed, moved, [1], spacing, tolerance_mm=2)[1] == 1
+    assert nsd(fixed, np.zeros_like(fixed), [1], spacing, moving=moved)[1] == 0  # vanished
+    assert np.isnan(nsd(fixed, fixed * 0, [1], spacing, moving=fixed * 0)[1])  # absent
+    with pytest.raises(ValueError, match="tolerance_mm must be 0 or more"):
+        nsd(fixed, moved, [1], spacing, tolerance_mm=-1)
+
+
 def test_agrees_with_brute_force(case):
     fixed, moved, spacing = case
     hd95, assd = hd95_mm(fixed, moved, LABELS, spacing), assd_mm(fixed, moved, LABELS, spacing)
@@ -50,7 +84,9 @@ def test_agrees_with_brute_force(case):
         ours, theirs = brute_force(fixed, moved, label, spacing)
         assert hd95[label] == pytest.approx(max(np.percentile(ours, 95), np.percentile(theirs, 95)), rel=1e-9)
         assert assd[label] == pytest.approx((ours.sum() + theirs.sum()) / (len(ours) + len(theirs)), rel=1e-9)
-    assert surface_metrics(fixed, moved, LABELS, spacing) == {"hd95_mm": hd95, "assd_mm": assd}
+    assert surface_metrics(fixed, moved, LABELS, spacing) == {
+        "hd95_mm": hd95, "assd_mm": assd, "nsd": nsd(fixed, moved, LABELS, spacing)
+    }  # fmt: skip
     assert hd95_mm(torch.tensor(fixed), torch.tensor(moved), LABELS, spacing) == hd95
 
 

@@ -77,15 +77,15 @@ def test_what_was_never_measured_is_named(study):
 def test_the_leader_is_chosen_by_validation_and_full_runs_come_first(study):
     make(study, without=(f"train/brains/{LCC}", f"evaluate/brains/{LCC}"))
     chosen = study.layout.selected("brains", LCC)
-    write_sealed(chosen, {**read_sealed(chosen), "by_dice": {"lam": 0.5, "dice": 0.99}})
+    write_sealed(chosen, {**read_sealed(chosen), "best": {"lam": 0.5, "scores": {"dice": 0.99}}})
     (leader,) = status(study)["best"]
-    assert (leader["method"], leader["dice"], leader["seeds"]) == (MSE, 0.7, 2)
+    assert (leader["method"], leader["score"], leader["seeds"]) == (MSE, 0.7, 2)
 
 
 def test_before_any_run_the_best_trial_leads(study):
     make(study, without=("train", "evaluate"))
     (leader,) = status(study)["best"]
-    assert (leader["dice"], leader["seeds"]) == (0.6, 0)
+    assert (leader["score"], leader["seeds"]) == (0.6, 0)
     assert "its best trial" in text(status(study))
 
 

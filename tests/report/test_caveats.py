@@ -28,7 +28,7 @@ def identity(dice=0.5):
 def cell(name="m.lcc.bending", dice=0.7, seeds=4, **changes):
     selected = {"lam": 0.1, "range": [0.01, 1.0], "edge": False}
     runs = [{"seed": seed, "status": "complete", "environment": HERE} for seed in range(seeds)]
-    trials = [{"number": number, "environment": HERE} for number in range(6)]
+    trials = [{"number": number, "scores": {}, "environment": HERE} for number in range(6)]
     entry = identity(dice) | {"method": name, "model": "m", "trained": True, "selected": selected}
     entry |= {"runs": runs, "trials": trials}
     entry["metrics"]["displacement_mm"] = {"mean": 3.0}
@@ -36,8 +36,12 @@ def cell(name="m.lcc.bending", dice=0.7, seeds=4, **changes):
     return entry | {"made_by": made_by(entry)}
 
 
-def warned(*entries, manifests=SPACING, steps=None):
-    return caveats([identity(), *entries], manifests, steps=steps)
+DICE = {"brains": {"objective": ["dice"], "selection": ["dice"], "leading": "dice"}}
+TRE = {"brains": {"objective": ["tre_mm"], "selection": ["tre_mm"], "leading": "tre_mm"}}
+
+
+def warned(*entries, manifests=SPACING, steps=None, before=None, goals=DICE):
+    return caveats([identity() if before is None else before, *entries], manifests, goals, steps=steps)
 
 
 def test_a_sound_study_has_none():
@@ -115,6 +119,47 @@ def test_a_model_that_moves_nothing(dice, displacement, expected):
     assert bool(found) == expected
     assert all("moves nothing" in text for text in found)
     assert warned(identity()) == []
+
+
+def by_tre(entry, tre):
+    """An entry of a dataset that has landmarks and no labels."""
+    return {**entry, "metrics": {"tre_mm": {"mean": tre}, "displacement_mm": entry["metrics"]["displacement_mm"]}}
+
+
+@pytest.mark.parametrize(
+    ("tre", "displacement", "expected"),
+    [
+        (16.25, None, "it moves nothing: its TRE is that of no registration"),
+        (16.2499, 0.02, "it moves nothing: its TRE is that of no registration, mean displacement 0.02 mm"),
+        (17.0, 3.0, "mean TRE is above identity: the registration did not work"),
+        (16.0, 3.0, None),
+    ],
+)
+def test_without_labels_landmarks_tell_what_moves_nothing_and_what_makes_it_worse(tre, displacement, expected):
+    entry = by_tre(cell(), tre)
+    entry["metrics"]["displacement_mm"] = {"mean": displacement}
+    found = warned(entry, before=by_tre(identity(), 16.25), goals=TRE)
+    assert len(found) == (expected is not None)
+    assert all(text.startswith(f"brains/m.lcc.bending: {expected}") for text in found)
+
+
+def test_a_choice_by_a_similarity_is_said():
+    goals = {"brains": {"objective": ["similarity.lcc"], "selection": ["similarity.lcc"], "leading": "similarity.lcc"}}
+    (text,) = warned(goals=goals)
+    assert text.startswith("brains: lambda was chosen by similarity.lcc of validation pairs, not by labels")
+
+
+def test_longer_trainings_gain_tre_by_less_of_it():
+    cells = [longer(f"m.lcc.r{k}", 0) for k in range(3)]
+    for entry, gain in zip(cells, (0.5, 0.6, 0.4), strict=True):
+        for run in entry["runs"]:
+            run["validation"] = {"tre_mm": 6 - gain}
+        for trial in entry["trials"]:
+            trial["scores"] = {"tre_mm": 6.0}
+    (text,) = warned(
+        *(by_tre(entry, 5.0) for entry in cells), before=by_tre(identity(), 16.0), goals=TRE, steps=(200, 400)
+    )
+    assert "say -0.50 validation TRE for twice the steps" in text
 
 
 def test_one_training_claims_nothing_and_few_claim_little():
@@ -230,9 +275,11 @@ def longer(name, gain, trial=0.6, **changes):
     for run in entry["runs"]:
         run |= {"lam": 0.1, "validation": {"dice": trial + gain}}
     # Two trials of the nearest lambda are one witness: their mean.
-    near, far = ({"status": "complete", "lam": lam, "dice": dice} for lam, dice in ((0.11, trial), (5.0, 0.1)))
-    twice = [{**near, "dice": trial + step} for step in (-0.01, 0.01)]
-    return entry | {"trials": [far, *twice, {"status": "pruned", "lam": 0.1, "dice": 0.2}]}
+    near, far = (
+        {"status": "complete", "lam": lam, "scores": {"dice": dice}} for lam, dice in ((0.11, trial), (5.0, 0.1))
+    )
+    twice = [{**near, "scores": {"dice": trial + step}} for step in (-0.01, 0.01)]
+    return entry | {"trials": [far, *twice, {"status": "pruned", "lam": 0.1, "scores": {"dice": 0.2}}]}
 
 
 def test_longer_trainings_that_beat_the_trials():

@@ -78,10 +78,11 @@ def test_failed_rows_are_counted_and_a_cell_without_numbers_claims_nothing(study
 
 def cell(dataset, model, *, lam, curve, low=0.01, high=10.0):
     lambdas = np.geomspace(low, high, 12)
-    trials = [{"number": k, "lam": lam_k, "status": "complete", "dice": curve(np.log10(lam_k))}
+    trials = [{"number": k, "lam": lam_k, "status": "complete", "scores": {"dice": curve(np.log10(lam_k))}}
               for k, lam_k in enumerate(lambdas)]  # fmt: skip
     return {"dataset": dataset, "method": f"{model}.lcc.bending", "model": model, "similarity": "lcc",
-            "regularizer": "bending", "trials": trials, "searches": [{"lam": lam, "range": [low, high]}]}  # fmt: skip
+            "regularizer": "bending", "trials": trials,
+            "searches": [{"lam": lam, "metrics": ["dice"], "range": [low, high]}]}  # fmt: skip
 
 
 def test_a_lambda_of_another_set_costs_what_the_curve_says():

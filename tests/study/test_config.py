@@ -9,7 +9,7 @@ from tiny_study import ROOT
 
 from regbench.orchestration.registries import check_component
 from regbench.study import components
-from regbench.study.config import Config
+from regbench.study.config import SHORT, Config
 from regbench.study.load import json_schema, load
 from regbench.study.yaml_file import read_yaml
 from regbench.system.errors import UsageError
@@ -137,7 +137,7 @@ def test_the_schema_knows_every_key():
     def keys(schema):
         return set(schema.get("properties", {}))
 
-    assert keys(json_schema()) == set(Config.model_fields)
+    assert keys(json_schema()) == set(Config.model_fields) | set(SHORT)
 
 
 @pytest.mark.parametrize(

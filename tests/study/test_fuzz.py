@@ -24,6 +24,7 @@ from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.study.components import parameters
 from regbench.study.load import json_schema
+from regbench.system.files import read_json
 
 # Of one mistake: a key of the config, then what is wrong with it; or the file, dataset, study or subject by name.
 NAMED = re.compile(r"^  [A-Za-z(0-9_'-][^:]*: ", re.MULTILINE)
@@ -178,8 +179,10 @@ def preprocessing() -> st.SearchStrategy:
     for key, parameter in parameters(preprocess).items():
         schema = TypeAdapter(parameter.annotation, config=ConfigDict(arbitrary_types_allowed=True)).json_schema()
         fitting[key] = of_schema(schema, schema.get("$defs", {})) | HUGE
-    one_odd = st.dictionaries(st.sampled_from([*fitting, "unknown"]), ODD | HUGE, max_size=2)
-    return st.fixed_dictionaries({}, optional=fitting) | one_odd | one_odd
+    one = st.sampled_from([*fitting, "unknown"]).flatmap(
+        lambda key: st.fixed_dictionaries({key: fitting.get(key, ODD) | LARGE["integer"] | LARGE["number"] | ODD})
+    )
+    return one | st.tuples(one, one).map(lambda two: {**two[0], **two[1]})
 
 
 HUGE = st.sampled_from(
@@ -206,6 +209,12 @@ def test_preprocessing_is_done_or_refused_with_a_key(capsys, pictures, settings,
             status, said = outcome(capsys, "prepare", str(path))
         assert status in (0, 1, 2)
         assert not status or NAMED.search(said) or ELSEWHERE.search(said), said
+        settings = raw["datasets"][0]["preprocessing"]
+        if not status and not {"shape", "spacing_mm"} & {key for key in settings if settings[key] is not None}:
+            shape = sorted(read_json(Path(folder) / "results/tiny/data/d/manifest.json")["shape"])
+            assert [side % settings.get("multiple_of", 16) for side in shape] == [0, 0]
+            assert shape[0] >= 20
+            assert shape[1] >= 24
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(

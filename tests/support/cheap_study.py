@@ -55,7 +55,7 @@ def cheap(spec, data, proposal, **more):
     return {"number": proposal.number, "lam": lam, "values": values, **again,
             "status": "diverged" if diverged else "complete",
             "reason": "loss not finite at step 2" if diverged else "", "cost": 3,
-            "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.01 / lam}  # fmt: skip
+            "scores": {} if diverged else {"dice": dice, "ndv_percent": 0.01 / lam}}  # fmt: skip
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pandas as pd
 from made_study import DATA, make
 from tiny_study import TINY
 
-from regbench.evaluation.controls import SIMILARITY
 from regbench.evaluation.slices import PLACES, write_panels
+from regbench.metrics import SIMILARITY
 from regbench.report.analyze import KEY, analyze
 from regbench.study.job_specs import final_spec, prepare_spec, select_spec
 from regbench.study.layout import IDENTITY
@@ -38,6 +38,7 @@ def make_results(study: Study) -> None:
     for dataset in study.config.datasets:
         pairs = [[f"s{a}", f"s{b}"] for a in range(3) for b in range(3) if a != b]
         manifest: dict[str, Any] = {"data_sha256": DATA, "shape": SHAPE, "spacing_mm": [2.0, 2.0], "labels": LABELS}
+        manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
         manifest |= {
             "splits": {part: ["s0", "s1", "s2"] for part in ("train", "validation", "test")},
             "notes": "Made up.",
@@ -98,8 +99,9 @@ def _search(study: Study, dataset: str, method: Method, number: int, replicate: 
 
 def _trial(number: int, cell: int) -> dict[str, Any]:
     lam = float(f"{min(10 ** (-1.7 + 0.1 * cell + 0.4 * number), 1.0):.6g}")  # inside the range of the config
-    found = {"number": number, "lam": lam, "status": "complete", "reason": "", "dice": _dice(cell) - 0.01 * number}
-    return found | {"ndv_percent": 0.4 / (1 + number), "curve": {"step": list(range(1, 11)), **_curve(10)}}
+    found = {"number": number, "lam": lam, "status": "complete", "reason": ""}
+    found["scores"] = {"dice": _dice(cell) - 0.01 * number, "ndv_percent": 0.4 / (1 + number)}
+    return found | {"curve": {"step": list(range(1, 11)), **_curve(10)}}
 
 
 def _curve(steps: int) -> dict[str, list[float]]:
@@ -129,7 +131,7 @@ def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: l
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
     write_table(lay.pairs(dataset, method.id, seed), rows)
     about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
-    write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES})
+    write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES}, "dice")
     timed = rows[KEY].assign(device="cpu", peak_memory_mib=12.5 + number, parameters=1234, training_seconds=20.0)
     return timed.assign(inference_seconds=0.0123 + 0.001 * number, pipeline_seconds=0.05)
 

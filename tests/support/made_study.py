@@ -50,13 +50,14 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
                 "spacing_mm": [1.0, 1.0],
                 "labels": {"1": "a"},
                 "pairs": {"validation": [["a", "b"]], "test": [["a", "b"], ["c", "d"]]},
+                "references": {"validation": ["labels"], "test": ["labels"]},
                 "spec": prepare_spec(study, job.dataset).to_json(),
             },
         )
     elif job.rule in ("propose", "trial"):
         write_sealed(output, [])
     elif job.rule == "select":
-        write_sealed(output, {"lam": lam, "reason": "", "by_dice": {"lam": lam, "dice": 0.6}})
+        write_sealed(output, {"lam": lam, "reason": "", "best": {"lam": lam, "scores": {"dice": 0.6}}})
     elif job.rule == "train":
         _trained(study, job, output, lam)
     elif job.rule in jobs.WHOLE_CELL:

@@ -24,9 +24,13 @@ def entry(method, dice, sd=0.01, **changes):
 
 def summary(*entries):
     manifest = {"shape": [80, 96], "spacing_mm": [2.0, 2.0], "labels": {"1": "a"}, "data_sha256": "0"}
+    manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
+    datasets = dict.fromkeys(["brains", *(one["dataset"] for one in entries)])
+    goals = {name: {"objective": ["dice"], "selection": ["dice"], "leading": "dice"} for name in datasets}
     made = {
-        "study": "s", "seeds": [0, 1], "selection": "dice", "ndv_limit_percent": 0.5, "steps": 10,
-        "datasets": {"brains": manifest}, "methods": ranked(list(entries)), "warnings": [],
+        "study": "s", "seeds": [0, 1], "goals": goals, "limited": False, "ndv_limit_percent": 0.5,
+        "nsd_tolerance_mm": 1.0, "steps": 10, "warnings": [],
+        "datasets": {"brains": manifest}, "methods": ranked(list(entries), dict.fromkeys(datasets, "dice")),
         "comparisons": {},
     }  # fmt: skip
     return json.loads(json.dumps(_finite(made)))  # as `analyze` stores it

@@ -41,5 +41,5 @@ def summary_of_scores(scores, **changes):
     )
     cells = {method: GridCell("voxelmorph", *method.split(".")) for method in scores if method != "identity"}
     made = summary(*(entry(name, float(np.mean(values))) for name, values in scores.items()))
-    found = {"brains": compare_methods(rows, cells)}
+    found = {"brains": compare_methods(rows, cells, {"objective": ["dice"], "selection": ["dice"], "leading": "dice"})}
     return {**made, "comparisons": json.loads(json.dumps(_finite(found))), **changes}

@@ -68,7 +68,12 @@ def summarised(found: Mapping[str, Mapping[str, Mapping[str, Any]]], more: Itera
             for name in next(iter(metrics.values()))["methods"]:
                 methods.append(_entry(dataset, name))
     methods += [_entry(*name.split("/")) for name in more]
-    return {"verdicts": found, "methods": methods, "equivalence": {"dice": 0.005}, "replicates": 1}
+    goals = {
+        name: {"leading": next((metric for metrics in models.values() for metric in metrics), "dice")}
+        for name, models in found.items()
+    }
+    goals |= {one["dataset"]: {"leading": "dice"} for one in methods if one["dataset"] not in goals}
+    return {"verdicts": found, "methods": methods, "goals": goals, "equivalence": {"dice": 0.005}, "replicates": 1}
 
 
 def _entry(dataset: str, name: str) -> dict[str, Any]:

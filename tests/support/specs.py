@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from regbench.study.goals import base, is_limited
 from regbench.study.specs import EvaluateSpec, ProposeSpec, SelectSpec, TrainSpec, TrialSpec
 from regbench.tuning import rounds
 from regbench.tuning.trial_results import Proposal
@@ -37,12 +38,20 @@ def proposals_of(entries: Sequence[Mapping[str, Any]]) -> list[Proposal]:
 def to_propose_spec(entries: Mapping[str, Any]) -> ProposeSpec:
     """The spec of a search; what is left out has no effect."""
     defaults = {"code": "", "objective": "dice", "ndv_limit_percent": None, "budget": None}
-    return ProposeSpec.from_json({**defaults, **entries})
+    return ProposeSpec.from_json(_with_goal({**defaults, **entries}, "objective"))
+
+
+def _with_goal(entries: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The entries with a goal as specs have it: of a name such as ``dice`` or ``tre_mm_ndv``."""
+    goal = entries.get(key)
+    if not isinstance(goal, str):
+        return dict(entries)
+    return {**entries, key: {"metrics": [base(goal)], "limited": is_limited(goal)}}
 
 
 def select_spec(entries: Mapping[str, Any]) -> SelectSpec:
     """The spec of a choice."""
-    return SelectSpec.from_json({"code": "", "replicate": 0, **entries})
+    return SelectSpec.from_json(_with_goal({"code": "", "replicate": 0, **entries}, "selection"))
 
 
 def propose(entries: Mapping[str, Any], number: int, earlier: Sequence[Any]) -> list[dict[str, Any]]:

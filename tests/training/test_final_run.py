@@ -31,7 +31,7 @@ from regbench.training.convergence import second_half
 from regbench.training.final_run import is_complete, train
 from regbench.training.fit import fit
 from regbench.training.schedule import one_cycle
-from regbench.training.validation import validate
+from regbench.training.validation import scoring, validate
 from regbench.tuning.space import Point
 from regbench.tuning.trial import run_trial, run_trials
 from regbench.tuning.trial_results import Proposal
@@ -252,7 +252,7 @@ def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):
 def test_a_trial_whose_displacements_are_no_numbers_has_diverged(data, job, monkeypatch):
     monkeypatch.setattr(predict, "_displacements", lambda *given: np.full((1, 2, 32, 32), np.nan, "f4"))
     found = run_trial(trial_spec(job), data, Proposal(0, Point(0.1)))
-    assert (found["status"], found["dice"], found["ndv_percent"], found["pairs"]) == ("diverged", None, None, {})
+    assert (found["status"], found["scores"], found["pairs"]) == ("diverged", {}, {})
     assert "must be numbers" in found["reason"]
 
 
@@ -267,7 +267,7 @@ def test_a_lost_trial_is_the_same_again(data, job, tmp_path):
 
 
 def test_validation_scores_every_pair(data, job):
-    scores = validate(fit(at(job, 0.1), data).model, data)
+    scores = validate(fit(at(job, 0.1), data).model, data, scoring(job, data))
     assert len(scores["dice"]) == len(data.pairs("validation"))
     assert all(0 <= value <= 1 for value in scores["dice"])
 

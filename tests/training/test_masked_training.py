@@ -13,7 +13,7 @@ from tiny_study import run_verbs
 from regbench.data.cache import load as load_data
 from regbench.data.prepare import prepare
 from regbench.evaluation.evaluate import evaluate
-from regbench.evaluation.measure import Registered, measure
+from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.losses.masks import Masks
 from regbench.metrics import displacement_mm, folding_metrics, ndv_percent, tre_mm
 from regbench.models.predict import register, registered
@@ -167,7 +167,8 @@ def test_metrics_inside_the_fixed_mask(masked_data):
     points = np.array([corner, middle, [-3.0, 4.0]])
     pair = pair.__class__(**{**pair.__dict__, "fixed_landmarks": points, "moving_landmarks": points + 1})
     whole, part = (
-        measure(Registered(fixed, moving, pair, field), list(masked_data.labels), w) for w in ("none", "fixed")
+        measure(Registered(fixed, moving, pair, field), Measured(list(masked_data.labels), landmarks=True, within=w))
+        for w in ("none", "fixed")
     )
     length = np.sqrt(((field * 6.0) ** 2).sum(0))
     assert part["displacement_mm"] == pytest.approx(length[inside].mean(), rel=1e-6)
@@ -186,7 +187,10 @@ def test_metrics_inside_the_fixed_mask(masked_data):
     assert part["tre_mm"] != pytest.approx(whole["tre_mm"])
     assert folding_metrics(field, foreground) == folding_metrics(field, foreground, np.ones_like(inside))
     with pytest.raises(RegbenchError, match=r"`evaluation.mask: fixed` must have a mask of every fixed image"):
-        measure(Registered(fixed, moving, pair.__class__(**{**pair.__dict__, "fixed_mask": None}), field), [1], "fixed")
+        measure(
+            Registered(fixed, moving, pair.__class__(**{**pair.__dict__, "fixed_mask": None}), field),
+            Measured([1], landmarks=False, within="fixed"),
+        )
 
 
 def test_rows_inside_the_mask(study, masked_data, tmp_path):

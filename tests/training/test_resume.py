@@ -24,7 +24,7 @@ from regbench.training.fit import fit
 from regbench.training.resume import StateFile
 from regbench.training.schedule import constant
 from regbench.training.trainer import Trainer
-from regbench.training.validation import validate
+from regbench.training.validation import scoring, validate
 
 METHOD = "voxelmorph.lcc.grad_l2"
 
@@ -271,7 +271,7 @@ def test_instance_is_tuned_like_any_model(tiny, data):
     tiny["models"] = [{"name": "instance", "parameters": {"shrink": [2, 1], "steps": [10, 10]}}]
     study = Study(load_config(tiny))
     job = train_spec(study, "instance.mse.grad_l2", seed=0, steps=3)
-    strong, weak = (validate(fit(at(job, lam), data).model, data)["dice"] for lam in (1e3, 0.05))
+    strong, weak = (validate(fit(at(job, lam), data).model, data, scoring(job, data))["dice"] for lam in (1e3, 0.05))
     assert np.mean(weak) > np.mean(strong)
     assert study.seeds("instance.mse.grad_l2") == (0,)
 

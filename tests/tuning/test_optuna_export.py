@@ -58,7 +58,7 @@ def test_pruned_trials_and_their_export(searched, tmp_path):
     states = {"complete": "COMPLETE", "pruned": "PRUNED"}
     assert [trial.state.name for trial in exported.trials] == [states[result["status"]] for result in results]
     for trial, result in zip(exported.trials, results, strict=True):
-        assert math.isclose(trial.value, result["dice"])
+        assert math.isclose(trial.value, result["scores"]["dice"])
         assert trial.params == {"lam": result["lam"], **result["values"]}
 
 
@@ -85,13 +85,13 @@ def test_the_storage_says_what_the_files_say(cheap_trials, tmp_path):
     for trial, row in zip(found.trials, results, strict=True):
         failed = row["status"] == "diverged"
         assert trial.state.name == ("FAIL" if failed else "COMPLETE")
-        assert trial.values == (None if failed else [row["dice"], row["ndv_percent"]])
+        assert trial.values == (None if failed else list(row["scores"].values()))
         assert trial.params["lam"] == row["lam"]
         assert trial.params["model.decoder"] == canonical_json(row["values"]["model.decoder"])
         for name in ("similarity.window", "training.batch"):
             assert (type(trial.params[name]), trial.params[name]) == (int, row["values"][name])
         if not failed:
-            assert trial.constraints["ndv_percent"] == pytest.approx(row["ndv_percent"] - 0.2)
+            assert trial.constraints["ndv_percent"] == pytest.approx(row["scores"]["ndv_percent"] - 0.2)
     assert found.metric_names == ["dice", "ndv_percent"]
     assert all(trial.user_attrs["ndv_percent"] <= 0.2 for trial in found.best_trials)
 

@@ -44,12 +44,12 @@ NORMED = [{"name": "voxelmorph", "parameters": {"norm": "instance"}}]
 )  # fmt: skip
 def test_what_does_not_fit_is_named_with_its_key(changes, shape, words):
     with pytest.raises(RegbenchError, match=words):
-        rehearse(study_with(**changes), "d", shape, ("s0", "s1"))
+        rehearse(study_with(**changes), "d", shape, ("s0", "s1"), ())
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (160, 192, 224)])
 def test_what_fits_passes_without_memory(shape):
-    rehearse(study_with(models=["voxelmorph", "lkunet"]), "d", shape, ())
+    rehearse(study_with(models=["voxelmorph", "lkunet"]), "d", shape, (), ())
 
 
 def test_check_and_prepare_end_before_a_voxel_is_read(tmp_path, capsys):

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import propose, select
 
-from regbench.study.specs import DimensionSpec
+from regbench.study.specs import DimensionSpec, GoalSpec
 from regbench.tuning.space import _rounded
-from regbench.tuning.trial_results import with_worst_for_failed
+from regbench.tuning.trial_results import told
 
 JOB = {"cell": "s/d/m", "range": [0.01, 10.0], "trials": 7, "round_size": 3, "sampler": "tpe", "seed": 0}
 CHOICE = {"method": "m", "range": [0.01, 10.0], "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
@@ -20,7 +20,7 @@ def result(number, lam, dice, ndv=0.0, status="complete"):
     done = status == "complete"
     return {
         "number": number, "lam": lam, "status": status, "reason": "" if done else "loss not finite at step 3",
-        "dice": dice if done else None, "ndv_percent": ndv if done else None,
+        "scores": {"dice": dice, "ndv_percent": ndv} if done else {},
     }  # fmt: skip
 
 
@@ -100,10 +100,11 @@ def test_a_sampler_learns_where_trials_diverge(sampler, most):
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf])
 def test_a_result_that_is_no_number_counts_as_the_worst(bad):
-    results = [result(1, 0.2, 0.6, 0.3), {**result(0, 0.1, 0.9), "ndv_percent": bad}, result(2, 0.3, 0.5, 0.1)]
-    assert [(row["number"], row["dice"], row["ndv_percent"]) for row in with_worst_for_failed(results)] == [
+    results = [result(1, 0.2, 0.6, 0.3), result(0, 0.1, 0.9, bad), result(2, 0.3, 0.5, 0.1)]
+    goal = GoalSpec(metrics=("dice",))
+    assert [(one.result["number"], one.value, one.ndv) for one in told(goal, results)] == [
         (0, 0.5, 0.3), (1, 0.6, 0.3), (2, 0.5, 0.1)]  # fmt: skip
-    assert select(CHOICE, results)["by_dice"]["number"] == 1
+    assert select(CHOICE, results)["best"]["number"] == 1
     assert len(propose({**JOB, "sampler": "gp"}, 1, results)) == 3
 
 
@@ -123,7 +124,7 @@ def test_the_gp_finds_the_optimum():
 def test_select_both_rules():
     results = [result(0, 0.1, 0.70, 2.0), result(1, 1.0, 0.69, 0.1), result(2, 5.0, 0.60, 0.0)]
     chosen = select(CHOICE, results)
-    assert (chosen["lam"], chosen["by_dice"]["number"], chosen["by_dice_ndv"]["number"]) == (0.1, 0, 1)
+    assert (chosen["lam"], chosen["best"]["number"], chosen["best_limited"]["number"]) == (0.1, 0, 1)
     assert chosen["front"] == [0, 1, 2]
     assert select({**CHOICE, "selection": "dice_ndv"}, results)["lam"] == 1.0
 

@@ -121,12 +121,10 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
         lay = Study(load(tiny)).layout
         trials = [row for file in Study(load(tiny)).trial_files("brains", method) for row in read_sealed(file)]
         assert [row["number"] for row in trials] == [0, 1, 2, 3]
-        assert all(row["status"] == "complete" and row["ndv_percent"] <= 0.5 for row in trials)
-        assert len({row["dice"] for row in trials} | {row["curve"]["loss"][-1] for row in trials}) > 4
-        chosen, record = (
-            read_sealed(lay.selected("brains", method)),
-            read_sealed(lay.run("brains", method, 0) / "run.json"),
-        )
+        assert all(row["status"] == "complete" and row["scores"]["ndv_percent"] <= 0.5 for row in trials)
+        assert len({row["scores"]["dice"] for row in trials} | {row["curve"]["loss"][-1] for row in trials}) > 4
+        chosen = read_sealed(lay.selected("brains", method))
+        record = read_sealed(lay.run("brains", method, 0) / "run.json")
         used = record["job"]
         assert canonical_json(used["similarity"]["parameters"]) == canonical_json(
             {keyword: chosen["values"][f"similarity.{keyword}"]}

@@ -15,7 +15,7 @@ from regbench.orchestration.registries import check_component
 from regbench.study.job_specs import final_spec, propose_spec, search_of
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.study.specs import DimensionSpec
+from regbench.study.specs import DimensionSpec, GoalSpec
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json
 from regbench.training.pruning import verdict
@@ -43,7 +43,7 @@ def outcome(proposal):
     diverged = lam < 0.02
     return {**{key: value for key, value in proposal.items() if key != "prune"}, "reason": "",
             "status": "diverged" if diverged else "complete",
-            "dice": None if diverged else dice, "ndv_percent": None if diverged else 0.1 / lam}  # fmt: skip
+            "scores": {} if diverged else {"dice": dice, "ndv_percent": 0.1 / lam}}  # fmt: skip
 
 
 def run(job, order=lambda proposals: proposals):
@@ -129,13 +129,19 @@ def test_what_is_chosen_has_its_values():
     choice = {"method": "m", "range": [0.01, 10.0], "value": None, "selection": "dice", "ndv_limit_percent": 0.5}
     results = run(job_of("tpe", "three"))
     chosen = select({**choice, "search": SEARCH}, results)
-    best = max((r for r in results if r["dice"] is not None), key=lambda r: r["dice"])
+    best = max((r for r in results if r["scores"]), key=lambda r: r["scores"]["dice"])
     assert (chosen["lam"], chosen["values"]) == (best["lam"], best["values"])
 
 
 def reported(number, pairs, status="complete"):
-    return {"number": number, "status": status, "dice": float(np.mean(pairs)), "ndv_percent": 0.0,
-            "reports": [{"step": 4, "dice": list(pairs)}]}  # fmt: skip
+    return {"number": number, "status": status, "scores": {"dice": float(np.mean(pairs)), "ndv_percent": 0.0},
+            "reports": [{"step": 4, "scores": {"dice": list(pairs)}}]}  # fmt: skip
+
+
+def ends(rule, earlier, pairs, metric="dice"):
+    """Whether a trial with these scores of pairs is ended."""
+    reference = pruning_against(rule, [4], GoalSpec(metrics=(metric,)), earlier)
+    return bool(verdict(reference, 4, {metric: list(pairs)}, {metric: float(np.mean(pairs))}))
 
 
 @settings(max_examples=40, deadline=None)
@@ -149,9 +155,9 @@ def test_pruners_agree_with_optuna(seed, count):
         for rule in ("median", "wilcoxon"):
             study = optuna.create_study(direction="maximize")
             for result in earlier:
-                pairs = result["reports"][0]["dice"]
+                pairs = result["reports"][0]["scores"]["dice"]
                 steps = dict(enumerate(pairs)) if rule == "wilcoxon" else {4: float(np.mean(pairs))}
-                study.add_trial(optuna.trial.create_trial(value=result["dice"], intermediate_values=steps))
+                study.add_trial(optuna.trial.create_trial(value=result["scores"]["dice"], intermediate_values=steps))
             trial = study.ask()
             if rule == "median":
                 study.pruner = optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=0)
@@ -160,14 +166,13 @@ def test_pruners_agree_with_optuna(seed, count):
                 study.pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1, n_startup_steps=2)
                 for step, value in enumerate(mine):
                     trial.report(value, step)
-            assert bool(verdict(pruning_against(rule, [4], earlier), 4, list(mine))) == trial.should_prune(), rule
+            assert ends(rule, earlier, mine) == trial.should_prune(), rule
 
 
 def test_halving_keeps_the_better_half():
     earlier = [reported(k, [value] * 3, "pruned") for k, value in enumerate((0.1, 0.2, 0.3))]
-    ends = [bool(verdict(pruning_against("halving", [4], earlier), 4, [value] * 3)) for value in (0.15, 0.25, 0.35)]
-    assert ends == [True, False, False]
-    assert verdict(pruning_against("halving", [4], []), 4, [0.0]) == ""
+    assert [ends("halving", earlier, [value] * 3) for value in (0.15, 0.25, 0.35)] == [True, False, False]
+    assert not ends("halving", [], [0.0])
 
 
 def test_the_config_names_every_mistake(tiny):

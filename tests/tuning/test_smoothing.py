@@ -30,7 +30,8 @@ def truth(place):
 
 def trial(number, lam, dice, ndv=0.0, **more):
     return {
-        "number": number, "lam": lam, "status": "complete", "reason": "", "dice": dice, "ndv_percent": ndv, **more
+        "number": number, "lam": lam, "status": "complete", "reason": "",
+        "scores": {"dice": dice, "ndv_percent": ndv}, **more
     }  # fmt: skip
 
 
@@ -86,8 +87,8 @@ def test_a_lucky_trial_is_not_chosen():
         CHOICE, [trial(k, lam_at(place), score) for k, (place, score) in enumerate(zip(PLACES, scores, strict=True))]
     )
     assert found["best_trial"]["number"] == 8
-    assert found["by_dice"]["number"] < 8
-    assert found["lam"] == found["by_dice"]["lam"]
+    assert found["best"]["number"] < 8
+    assert found["lam"] == found["best"]["lam"]
     assert found["noise_sd"] > 0.005
 
 
@@ -115,8 +116,8 @@ def test_the_limit_on_folding_holds_on_the_curve_too():
     trials = [trial(k, lam_at(place), score, ndv=1.0 if place < 0.7 else 0.0) for k, (place, score) in
               enumerate(zip(PLACES, truth(PLACES), strict=True))]  # fmt: skip
     found = select({**CHOICE, "selection": "dice_ndv"}, trials)
-    assert found["by_dice_ndv"]["lam"] == lam_at(PLACES[7])
-    assert found["by_dice"]["lam"] < found["lam"]
+    assert found["best_limited"]["lam"] == lam_at(PLACES[7])
+    assert found["best"]["lam"] < found["lam"]
 
 
 def test_the_order_of_trials_changes_no_byte():

@@ -7,7 +7,7 @@ from regbench.system.errors import RegbenchError
 from regbench.system.files import write_json, write_sealed
 from regbench.tuning.trial_files import read_proposals, read_trials
 
-TRIAL = {"number": 3, "lam": 0.1, "status": "complete", "dice": 0.5, "ndv_percent": 0.0}
+TRIAL = {"number": 3, "lam": 0.1, "status": "complete", "scores": {"dice": 0.5, "ndv_percent": 0.0}}
 NO_SEAL = "it has no `content_sha256`"
 WIDE = (0.01, 1.0)
 BATCH = DimensionSpec(name="training.batch", type="int", range=(1, 4))
@@ -15,7 +15,7 @@ BATCH = DimensionSpec(name="training.batch", type="int", range=(1, 4))
 
 def test_a_trial_of_the_search_is_read(tmp_path):
     path = tmp_path / "trials.json"
-    write_sealed(path, [TRIAL, {**TRIAL, "dice": None}])
+    write_sealed(path, [TRIAL, {**TRIAL, "scores": {}}])
     assert len(read_trials([path], SearchSpec(range=WIDE))) == 2
     write_sealed(path, [{"number": 0, "lam": 1, "values": {"training.batch": 4}}])
     assert read_proposals(path, SearchSpec(range=WIDE, search=(BATCH,)))[0].point.lam == 1
@@ -41,7 +41,7 @@ def test_a_trial_of_the_search_is_read(tmp_path):
         ([TRIAL], SearchSpec(range=WIDE), NO_SEAL),
         ([{}], SearchSpec(range=WIDE), "trial 0 has no number"),
         ([{**TRIAL, "lam": None}], SearchSpec(range=WIDE), "has lam None"),
-        ([{**TRIAL, "dice": "x"}], SearchSpec(range=WIDE), "score that is no number"),
+        ([{**TRIAL, "scores": {"dice": "x"}}], SearchSpec(range=WIDE), "scores that are no numbers"),
         (None, SearchSpec(range=WIDE), NO_SEAL),
     ],
 )

@@ -64,7 +64,7 @@ def common_spacing(
             raise RegbenchError(f"preprocessing.spacing_mm must be {dims} numbers above 0, but got {list(spacing)}.")
         return spacing
     own = [tuple(header.spacing_mm[axis] for axis, _ in ways) for header, ways in zip(headers, axes, strict=True)]
-    differ = np.flatnonzero(~np.isclose(own, own[0], rtol=1e-3).all(1))
+    differ = np.flatnonzero(~np.isclose(own, own[0], rtol=1e-3, atol=0).all(1))
     if len(differ):
         other = differ[0]
         raise RegbenchError(

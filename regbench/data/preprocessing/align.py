@@ -9,6 +9,8 @@ from regbench.system.errors import RegbenchError
 
 Kind = Literal["none", "rigid", "affine"]
 SMALLEST = 12  # voxels that a coarse level keeps along its shortest axis
+WIDE = 40  # voxels from which a still coarser level, of 8 or 16, comes first: a large picture may have to move far
+MICROSCOPIC = 0.05  # mm: smaller voxels are the unit of length themselves, for a step of the optimiser is 1
 SAMPLES = 20_000  # voxels a level looks at; more cost time and change no millimetre
 
 
@@ -39,7 +41,9 @@ def align(
             "preprocessing.align needs SimpleITK, which is not installed. Install it: pip install 'regbench[prealign]'"
         ) from error
     sitk: Any = SimpleITK
-    fixed, moving = (_itk(sitk, array, spacing_mm) for array in (reference, image))
+    least = min(spacing_mm)
+    spacing = spacing_mm if least >= MICROSCOPIC else tuple(side / least for side in spacing_mm)
+    fixed, moving = (_itk(sitk, array, spacing) for array in (reference, image))
     euler, affine = (
         (sitk.Euler2DTransform(), sitk.AffineTransform(2))
         if image.ndim == 2
@@ -47,17 +51,21 @@ def align(
     )
     try:
         start = sitk.CenteredTransformInitializer(fixed, moving, euler, sitk.CenteredTransformInitializerFilter.MOMENTS)
-        best = _optimise(sitk, fixed, moving, start)
+        wide = [factor for factor in (16, 8) if min(fixed.GetSize()) // factor >= WIDE]
+        if wide:
+            start = _optimise(sitk, fixed, moving, start, wide, step=wide[0] / 2)
+        shrink = [factor for factor in (4, 2) if min(fixed.GetSize()) // factor >= SMALLEST] or [1]
+        best = _optimise(sitk, fixed, moving, start, shrink)
         if kind == "affine":
             rigid = best
             affine.SetCenter(rigid.GetCenter())
             affine.SetMatrix(rigid.GetMatrix())
             affine.SetTranslation(rigid.GetTranslation())
-            best = _optimise(sitk, fixed, moving, affine)
+            best = _optimise(sitk, fixed, moving, affine, shrink)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RegbenchError(f"pre-alignment must find a map, but SimpleITK says: {reason}") from error
-    return _in_voxels(best, spacing_mm)
+    return _in_voxels(best, spacing)
 
 
 def _itk(sitk: Any, array: NDArray[np.float32], spacing_mm: tuple[float, ...]) -> Any:
@@ -66,9 +74,8 @@ def _itk(sitk: Any, array: NDArray[np.float32], spacing_mm: tuple[float, ...]) -
     return image
 
 
-def _optimise(sitk: Any, fixed: Any, moving: Any, start: Any) -> Any:
-    """The optimised copy of `start`."""
-    shrink = [factor for factor in (4, 2) if min(fixed.GetSize()) // factor >= SMALLEST] or [1]
+def _optimise(sitk: Any, fixed: Any, moving: Any, start: Any, shrink: list[int], *, step: float = 1.0) -> Any:
+    """The optimised copy of `start`, on levels that are shrunk by some factors; `step` is the longest, in mm."""
     voxels = [fixed.GetNumberOfPixels() / factor ** fixed.GetDimension() for factor in shrink]
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # sums of several threads differ in the last bit
     method = sitk.ImageRegistrationMethod()
@@ -76,7 +83,7 @@ def _optimise(sitk: Any, fixed: Any, moving: Any, start: Any) -> Any:
     method.SetMetricSamplingStrategy(method.REGULAR)
     method.SetMetricSamplingPercentagePerLevel([min(1.0, SAMPLES / count) for count in voxels], 1)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-3, 100, 0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(step, 1e-3, 100, 0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel(shrink)
     method.SetSmoothingSigmasPerLevel([factor / 2 if factor > 1 else 0 for factor in shrink])

@@ -13,9 +13,9 @@ Kind = Literal["percentile", "minmax", "zscore", "window", "none"]
 def normalise(
     image: NDArray[np.float32],
     kind: Kind,
-    *,
     percentiles: tuple[float, float],
     window: tuple[float, float] | None,
+    *,
     overwrite: bool = False,
 ) -> NDArray[np.float32]:
     """The image, scaled: a new array.

@@ -14,12 +14,14 @@ from regbench.data.native import Entry, Raw, Volume
 from regbench.data.preprocessing.agreement import check_placed, common_dims, common_spacing
 from regbench.data.preprocessing.align import Kind
 from regbench.data.preprocessing.align import align as find_alignment
+from regbench.data.preprocessing.colour import Colour, grey
 from regbench.data.preprocessing.grid_size import grid_size
-from regbench.data.preprocessing.intensity import Kind as Intensity
 from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.labels import Labelling, names_by_id, one_name
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.preprocessing.resample import orient, place, resample
+from regbench.data.preprocessing.scaling import ENDS, Intensity, scaling_of
+from regbench.data.preprocessing.scaling import mistakes as scaling_mistakes
 from regbench.data.space import Space
 from regbench.data.subject import Source, Subject, all_finite
 from regbench.study import components
@@ -43,8 +45,9 @@ def preprocess(
     shape: tuple[int, ...] | None = None,
     multiple_of: int = 16,
     centre: Literal["grid", "foreground"] = "grid",
+    colour: Colour = "none",
     intensity: Intensity = "percentile",
-    percentiles: tuple[float, float] = (0.5, 99.5),
+    percentiles: tuple[float, float] = ENDS,
     window: tuple[float, float] | None = None,
     labels: tuple[int, ...] | None = None,
     merge: dict[str | int, list[int]] | None = None,
@@ -65,7 +68,9 @@ def preprocess(
         shape: to crop or pad to; unless given the least that holds every subject, rounded up to `multiple_of`.
         multiple_of: what the model needs; not applied to a `shape` that is given.
         centre: what comes to the middle: that of the array, or of the box around its labels (else its bright part).
-        intensity: see `regbench.data.preprocessing.intensity.normalise`.
+        colour: what is taken of pictures in colours, see `regbench.data.preprocessing.colour.grey`; grey ones stay.
+        intensity: see `regbench.data.preprocessing.intensity.normalise`; or a rule for each modality, such as
+            ``{MR: percentile, CT: {window: [-1000, 500]}}``.
         percentiles: for ``intensity: percentile``.
         window: for ``intensity: window``.
         labels: ids that count, after merging; all that occur unless given; never 0.
@@ -94,6 +99,7 @@ def preprocess(
     size = grid_size(
         raw.entries, headers, axes, spacing, shape=shape, step=multiple_of, resampled=spacing_mm is not None
     )
+    scalings = scaling_of(raw.entries, intensity, percentiles, window)
     labelling = Labelling(merge, labels, refuse_others=other_labels == "error")
     label_names: dict[int, str] = {}
     remarks = [*raw.remarks]
@@ -105,6 +111,7 @@ def preprocess(
     def work(job: tuple[Entry, list[tuple[int, int]]]) -> Subject:
         entry, ways = job
         volume = _named(entry.id, entry.read)
+        volume = replace(volume, image=_named(entry.id, partial(_grey, entry, volume, colour)))
         if reason := _far_landmarks(entry, volume):
             far[entry.id] = reason
             volume = replace(volume, landmarks=np.full_like(volume.landmarks, np.nan))  # a TRE of NaN, no hole
@@ -113,7 +120,7 @@ def preprocess(
         labels, left_out = (None, {}) if volume.labels is None else labelling.apply(volume.labels, entry.id)
         volume = replace(volume, image=image, labels=labels)  # what was read is let go
         try:
-            image = normalise(image, intensity, percentiles=percentiles, window=window, overwrite=True)
+            image = normalise(image, *scalings[entry.id], overwrite=True)
         except ValueError as error:
             raise RegbenchError(f"subject `{entry.id}`: {error}.") from error
         volume = replace(volume, image=image)
@@ -146,6 +153,8 @@ def preprocess(
         roles={entry.id: entry.role for entry in raw.entries if entry.role},
         masked=tuple(entry.id for entry in raw.entries if entry.masked),
         remarks=remarks,
+        unlabelled=frozenset(entry.id for entry in raw.entries if not entry.labelled),
+        landmarked=frozenset(entry.id for entry in raw.entries if entry.landmarked),
     )  # fmt: skip
 
 
@@ -182,7 +191,12 @@ def _no_scale(settings: Parameters) -> Iterator[tuple[str, str]]:
 def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
     """Settings that another one leaves without effect, or that need another one."""
     intensity = settings.get("intensity", "percentile")
-    for key in ("window", "percentiles"):
+    if isinstance(intensity, Mapping):
+        yield from scaling_mistakes(intensity)
+        for key in ("window", "percentiles"):
+            if settings.get(key) is not None:
+                yield key, "has no effect beside rules by modality; write it into one of them"
+    for key in () if isinstance(intensity, Mapping) else ("window", "percentiles"):
         kind = key.removesuffix("s")
         if settings.get(key) is not None and intensity != kind:
             yield key, f"has no effect with `intensity: {intensity}`; set `intensity: {kind}` or leave it out"
@@ -192,6 +206,11 @@ def _idle(settings: Parameters) -> Iterator[tuple[str, str]]:
         yield "align_to", "has no effect without `align: rigid` or `align: affine`; set one or leave it out"
     if settings.get("shape") is not None and "multiple_of" in settings:
         yield "multiple_of", "has no effect beside `shape`, which is taken as it is; leave one of them out"
+
+
+def _grey(entry: Entry, volume: Volume, colour: Colour) -> NDArray[np.float32]:
+    """The image without colours."""
+    return grey(volume.image, len(volume.header.shape), colour, str(entry.files.get("image", entry.id)))
 
 
 def _named(subject: str, read: Any) -> Any:
@@ -258,8 +277,12 @@ def _far_landmarks(entry: Entry, volume: Volume) -> str:
     far, worst = int((beyond > 1).sum()), volume.landmarks[int(np.argmax(beyond))]
     if not far:
         return ""
-    point = ", ".join(f"{number:g}" for number in worst)
-    return f"{far} of {len(beyond)} lie far outside, such as ({point}) in an image of {volume.header.shape}"
+    point, place = ", ".join(f"{number:g}" for number in worst), int(np.argmax(beyond)) + 1
+    file = f" of `{entry.files['landmarks'].name}`" if "landmarks" in entry.files else ""
+    return (
+        f"{far} of {len(beyond)} lie far outside, such as point {place}{file}, ({point}), in an image of "
+        f"{volume.header.shape}"
+    )
 
 
 def _unused_landmarks(reasons: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regbench.data.native import Header
 from regbench.data.readers.damage import DAMAGE
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
-from regbench.data.readers.picture_file import picture_header, read_picture
+from regbench.data.readers.picture_file import read_picture
 from regbench.data.readers.volume_file import open_volume, volume_header
 from regbench.system.errors import RegbenchError
 from regbench.system.names import on_disk
@@ -82,7 +82,7 @@ class ImageFile:
             RegbenchError: if the file is damaged, of an unknown kind, no image of one value a voxel, or not 2D or 3D;
                 names it.
         """
-        return self._volume[1] if _kind(self.path) in VOLUMES else self.stored()[1]
+        return self._volume[1] if _kind(self.path) in VOLUMES else self.stored(colours=True)[1]
 
     @property
     def step(self) -> float:
@@ -93,27 +93,29 @@ class ImageFile:
         integer = np.dtype(image.get_data_dtype()).kind in "iu"
         return abs(float(getattr(image.dataobj, "slope", 0.0))) if integer else 0.0
 
-    def read(self) -> tuple[NDArray[np.float32], Header]:
+    def read(self, *, colours: bool = False) -> tuple[NDArray[np.float32], Header]:
         """Voxels (float32, axes of one voxel dropped) and header; NaN and infinity are left in.
+
+        Args:
+            colours: whether a picture may have red, green and blue as a last axis more than its header.
 
         Raises:
             RegbenchError: as `header`, or if the voxels cannot be read.
         """
-        values, header = self.stored()
+        values, header = self.stored(colours=colours)
         # Values beyond float32 become infinite, and the caller says so with the subject's name.
         with np.errstate(over="ignore"):
             return values.astype(np.float32), header
 
-    def stored(self) -> tuple[NDArray[Any], Header]:
-        """Voxels in the type that they have, and header.
+    def stored(self, *, colours: bool = False) -> tuple[NDArray[Any], Header]:
+        """Voxels in the type that they have, and header; `colours` as in `read`.
 
         Raises:
             RegbenchError: as `read`.
         """
         path = self.path
         if _kind(path) not in VOLUMES:
-            pixels = read_picture(path, labels=self._labels)
-            return pixels, picture_header(pixels)
+            return read_picture(path, labels=self._labels, colours=colours)
         image, header = self._volume
         try:
             with np.errstate(all="ignore"):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,14 @@ def learn2reg(
     listed = _listed(content, source, modalities)
     held_out = {_case(name) for pair in _pairs(content, "registration_val", source) for name in pair}
     entries = tuple(
-        _entry(source, name, parts, same_affine=same_affine, split=registration_val if _case(name) in held_out else "")
+        _entry(
+            source,
+            name,
+            parts,
+            modality=_modality(name, content),
+            same_affine=same_affine,
+            split=registration_val if _case(name) in held_out else "",
+        )
         for name, parts in sorted(listed.items())
     )
     known = {item.id: item.split for item in entries}
@@ -100,6 +108,16 @@ def _case(name: str) -> str:
     return re.sub(r"_\d{4}$", "", name)
 
 
+def _modality(name: str, content: Mapping[str, Any]) -> str:
+    """What the JSON calls the last number of a name (``_0000`` is 0); the number itself where it has no word."""
+    last = re.search(r"_(\d{4})$", name)
+    if last is None:
+        return ""
+    words = content.get("modality")
+    word = words.get(str(int(last[1]))) if isinstance(words, dict) else None
+    return word if isinstance(word, str) and word else str(int(last[1]))
+
+
 def _listed(content: Mapping[str, Any], source: Path, modalities: tuple[int, ...] | None) -> dict[str, dict[str, str]]:
     """Parts of each image that may be used, by the image's name."""
     parts_of: dict[str, dict[str, str]] = {}
@@ -134,6 +152,7 @@ def _entry(
     name: str,
     parts: Mapping[str, str],
     *,
+    modality: str,
     split: str,
     same_affine: bool,
 ) -> Entry:
@@ -146,10 +165,11 @@ def _entry(
             paths[kind] = inside(source.parent, parts[kind], f"{where}, {kind}")
         elif beside is not None:
             paths[kind] = beside
-    return entry(
+    subject = entry(
         name, image, label=paths.get("label"), landmarks=paths.get("keypoints"), mask=paths.get("mask"),
         group=_case(name), split=split, same_affine=same_affine,
     )  # fmt: skip
+    return replace(subject, modality=modality)
 
 
 def _beside(image: Path, name: str, kind: str) -> Path | None:

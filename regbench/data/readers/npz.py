@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.data.native import Entry, Header, Raw, Volume
+from regbench.data.native import Entry, Header, Raw, Volume, role_of
 from regbench.data.readers.damage import DAMAGE, check_member, limited_bytes
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.label_values import ROUNDED, whole_numbers
@@ -18,6 +18,8 @@ from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import given_path
 
 Array = NDArray[Any]
+LABEL = "seg"  # as VoxelMorph's scripts call it; under another name it must be there
+OF_SUBJECTS = ("groups", "modalities", "roles")
 
 
 def arrays(
@@ -25,16 +27,21 @@ def arrays(
     path: str,
     images: str = "images",
     labels: str = "labels",
+    landmarks: str = "landmarks",
     subjects: str = "subjects",
     masks: str = "masks",
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
-    """Your images in one .npz: arrays `images`, `labels` and, if you like, `masks` (N, ...) and `subjects` (N).
+    """Your images in one .npz: `images` (N, ...) and, where you have them, `labels`, `landmarks`, `masks`, `subjects`.
+
+    Of its further arrays, `groups`, `modalities` and `roles` (N texts) say who belongs together and what a pair may be.
 
     Args:
         path: the file; relative to where the command runs.
         images: name of the array of images.
-        labels: name of the array of labels.
+        labels: name of the array of labels, of the shape of the images; they may be missing.
+        landmarks: name of the array of landmarks (N, points, axes) in voxels from 0; they may be missing, and NaN
+            throughout are those of a subject that has none.
         subjects: name of the array of ids; numbers from 0 where the file has none.
         masks: name of the array of masks, which the file need not have.
         spacing_mm: side of a voxel along each axis; the file does not say.
@@ -43,29 +50,57 @@ def arrays(
         RegbenchError: naming the file and the array at fault.
     """
     source = given_path(path)
-    stored = read_npz(source, (images, labels), optional=(subjects, masks))
-    stack, maps = stored[images], whole_numbers(stored[labels], f"{source}: {labels}")
+    needed = [name for name, usual in ((labels, "labels"), (landmarks, "landmarks")) if name != usual]
+    stored = read_npz(source, (images, *needed), optional=(labels, landmarks, subjects, masks, *OF_SUBJECTS))
+    stack = stored[images]
     _check_real(stack, source, images)
-    if stack.shape != maps.values.shape or stack.ndim not in (3, 4):
+    maps = whole_numbers(stored[labels], f"{source}: {labels}") if labels in stored else None
+    if (maps is not None and stack.shape != maps.values.shape) or stack.ndim not in (3, 4):
+        got = f"{stack.shape} and {'none' if maps is None else maps.values.shape}"
         raise RegbenchError(
-            f"`{source}`: `{images}` and `{labels}` must both be (N, X, Y) or (N, X, Y, Z), "
-            f"but got {stack.shape} and {maps.values.shape}."
+            f"`{source}`: `{images}` and `{labels}` must both be (N, X, Y) or (N, X, Y, Z), but got {got}."
         )
     names = [str(name) for name in stored.get(subjects, np.arange(len(stack)))]
     if len(names) != len(stack):
         raise RegbenchError(f"`{source}`: `{subjects}` must name {len(stack)} subjects, but has {len(names)}.")
+    groups, modalities, roles = (_texts(stored.get(name), len(names), f"{source}: {name}") for name in OF_SUBJECTS)
     header = _header(stack.shape[1:], spacing_mm, source)
     each = (len(stack), *header.shape)  # axes of one are left out
-    stack, values = stack.reshape(each), maps.values.reshape(each)
-    notes = header.notes + ((ROUNDED,) if maps.rounded else ())
+    stack, values = stack.reshape(each), None if maps is None else maps.values.reshape(each)
+    points = _points(stored.get(landmarks), names, len(header.shape), f"`{source}`: `{landmarks}`")
+    notes = header.notes + ((ROUNDED,) if maps is not None and maps.rounded else ())
     inside = _masks(stored.get(masks), names, header, f"{source}: {masks}")
     entries = tuple(
-        _loaded(name, Volume(header, stack[k], values[k], notes=notes, mask=None if inside is None else inside[k]))
+        _loaded(
+            name,
+            Volume(
+                header,
+                stack[k],
+                None if values is None else values[k],
+                points[k],
+                notes,
+                mask=None if inside is None else inside[k],
+            ),
+        )
         for k, name in enumerate(names)
     )
-    others = [name for name in _names(source) if name not in (images, labels, subjects, masks)]
+    entries = tuple(
+        replace(entry, group=groups[k], modality=modalities[k], role=role_of(roles[k], f"`{source}`, roles[{k}]"))
+        for k, entry in enumerate(entries)
+    )
+    known = (images, labels, landmarks, subjects, masks, *OF_SUBJECTS)
+    others = [name for name in _names(source) if name not in known]
     left_out = f" Left out: arrays {', '.join(sorted(others))}." if others else ""
     return Raw(entries, {}, f"The user's own arrays, from {source.name}.{left_out}")
+
+
+def _texts(stored: Array | None, count: int, where: str) -> list[str]:
+    """A text for each subject; empty ones where the file has none."""
+    if stored is None:
+        return [""] * count
+    if stored.shape != (count,):
+        raise RegbenchError(f"`{where}` must have a text for each of {count} subjects, but has shape {stored.shape}.")
+    return [str(text).strip() for text in stored]
 
 
 def _masks(stored: Array | None, names: list[str], header: Header, where: str) -> list[NDArray[np.uint8]] | None:
@@ -88,17 +123,17 @@ def voxelmorph_npz(
     path: str,
     files: str | None = None,
     image: str = "vol",
-    label: str = "seg",
+    label: str = LABEL,
     mask: str | None = None,
     spacing_mm: float | tuple[float, ...] = 1.0,
 ) -> Raw:
-    """VoxelMorph's form: a folder of .npz, one for each subject, with `vol` and `seg`.
+    """VoxelMorph's form: a folder of .npz, one for each subject, with `vol` and, where you have labels, `seg`.
 
     Args:
         path: the folder; relative to where the command runs.
         files: a text file with one path (relative to `path`) a line; all .npz of the folder unless given.
         image: name of the array of the image.
-        label: name of the array of the labels.
+        label: name of the array of the labels; a file may lack it.
         mask: name of the array of the mask, where the files have one.
         spacing_mm: side of a voxel along each axis; the files do not say.
 
@@ -175,11 +210,38 @@ def _check_real(values: Array, path: Path, name: str) -> None:
         raise RegbenchError(f"`{path}`: `{name}` must be of real numbers, but has type {values.dtype}.")
 
 
+def _points(stored: Array | None, names: list[str], dims: int, where: str) -> list[NDArray[np.float64] | None]:
+    """Landmarks ``(n, d)`` of each subject; None where it has none.
+
+    Raises:
+        RegbenchError: if the array has another shape or type, or some of a subject's numbers are no numbers.
+    """
+    if stored is None:
+        return [None] * len(names)
+    fitting = stored.ndim == 3 and stored.shape[::2] == (len(names), dims) and stored.shape[1] > 0
+    if not fitting or stored.dtype.kind not in "iuf":
+        raise RegbenchError(
+            f"{where} must be numbers of shape ({len(names)}, points, {dims}), but got {stored.dtype} {stored.shape}."
+        )
+    points: list[NDArray[np.float64] | None] = []
+    for name, rows in zip(names, stored.astype(np.float64), strict=True):
+        if np.isnan(rows).all():
+            points.append(None)
+        elif not np.isfinite(rows).all():
+            row = int(np.flatnonzero(~np.isfinite(rows).all(1))[0])
+            raise RegbenchError(
+                f"{where}, subject `{name}`, point {row}: must be finite, but got {rows[row].tolist()}."
+            )
+        else:
+            points.append(rows)
+    return points
+
+
 def _loaded(name: str, volume: Volume) -> Entry:
     """A subject whose arrays are in memory."""
     return Entry(
         name, lambda: volume.header, lambda: replace(volume, image=volume.image.astype(np.float32)),
-        masked=volume.mask is not None,
+        masked=volume.mask is not None, labelled=volume.labels is not None, landmarked=volume.landmarks is not None,
     )  # fmt: skip
 
 
@@ -187,19 +249,22 @@ def _lazy(path: Path, names: tuple[str, str, str | None], spacing_mm: float | tu
     image, label, mask = names
 
     def read() -> Volume:
-        stored: Mapping[str, Array] = read_npz(path, tuple(name for name in names if name is not None))
-        if stored[image].squeeze().shape != stored[label].squeeze().shape:
+        needed = (image, *((label,) if label != LABEL else ()), *((mask,) if mask is not None else ()))
+        stored: Mapping[str, Array] = read_npz(path, needed, optional=(label,))
+        if label in stored and stored[image].squeeze().shape != stored[label].squeeze().shape:
             raise RegbenchError(
                 f"`{path}`: `{image}` and `{label}` must have one shape, but got {stored[image].shape} and "
                 f"{stored[label].shape}."
             )
         _check_real(stored[image], path, image)
         header = _header(stored[image].shape, spacing_mm, path)
-        labels = whole_numbers(stored[label].reshape(header.shape), f"{path}: {label}")
-        notes = header.notes + ((ROUNDED,) if labels.rounded else ())
-        inside = None if mask is None else _masks(stored[mask][None], [path.stem], header, f"{path}: {mask}")
         voxels = stored[image].reshape(header.shape).astype(np.float32)
-        return Volume(header, voxels, labels.values, notes=notes, mask=None if inside is None else inside[0])
+        inside = None if mask is None else _masks(stored[mask][None], [path.stem], header, f"{path}: {mask}")
+        volume = Volume(header, voxels, notes=header.notes, mask=None if inside is None else inside[0])
+        if label not in stored:
+            return volume
+        labels = whole_numbers(stored[label].reshape(header.shape), f"{path}: {label}")
+        return replace(volume, labels=labels.values, notes=header.notes + ((ROUNDED,) if labels.rounded else ()))
 
     def head() -> Header:
         try:
@@ -209,7 +274,17 @@ def _lazy(path: Path, names: tuple[str, str, str | None], spacing_mm: float | tu
             shape = read().image.shape  # says what is wrong
         return _header(shape, spacing_mm, path)
 
-    return Entry(path.name.removesuffix(".npz"), head, read, {"image": path}, masked=mask is not None)
+    return Entry(
+        path.name.removesuffix(".npz"), head, read, {"image": path}, masked=mask is not None, labelled=_has(path, label)
+    )
+
+
+def _has(path: Path, name: str) -> bool:
+    """Whether an archive has an array; of a damaged one the reading says what is wrong."""
+    try:
+        return name in _names(path)
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError):
+        return True
 
 
 def _header(stored: tuple[int, ...], spacing_mm: float | tuple[float, ...], path: Path) -> Header:

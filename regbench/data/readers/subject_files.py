@@ -26,7 +26,7 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
     picture = ImageFile(image)
 
     def read() -> Volume:
-        voxels, header = picture.read()
+        voxels, header = picture.read(colours=True)
         labels = points = None
         notes = list(header.notes)
         if label is not None:
@@ -41,7 +41,10 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
 
     parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
     files = {kind: path for kind, path in parts.items() if path is not None}
-    return Entry(name, lambda: picture.header, read, files, group, split, masked=mask is not None)
+    return Entry(
+        name, lambda: picture.header, read, files, group, split,
+        masked=mask is not None, labelled=label is not None, landmarked=landmarks is not None,
+    )  # fmt: skip
 
 
 def labels_on_image(path: Path, image_path: Path, image: Header) -> tuple[NDArray[Any], tuple[str, ...]]:

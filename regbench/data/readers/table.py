@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from regbench.data.native import Entry, Raw, Role
+from regbench.data.native import Entry, Raw, role_of
 from regbench.data.readers.csv_text import read_records
 from regbench.data.readers.image_file import inside
 from regbench.data.readers.subject_files import entry
@@ -12,7 +12,6 @@ from regbench.system.names import given_path
 
 FILES = ("image", "label", "landmarks", "mask")
 COLUMNS = ("subject", *FILES, "split", "group", "modality", "role")
-ROLES: dict[str, Role] = {"": "", "fixed": "fixed", "moving": "moving"}
 SPLITS = ("", "train", "validation", "test")
 
 
@@ -50,9 +49,7 @@ def _entry(cells: dict[str, str], root: Path, where: str, same_affine: bool) -> 
         raise RegbenchError(
             f"{where}: split: {cells['split']!r} is unknown; {did_you_mean(cells['split'], SPLITS[1:])}"
         )
-    if cells["role"] not in ROLES:
-        hint = did_you_mean(cells["role"], [role for role in ROLES if role])
-        raise RegbenchError(f"{where}: role: {cells['role']!r} is unknown; {hint} (empty: both)")
+    role = role_of(cells["role"], where)
     image, label, landmarks, mask = (
         inside(root, cells[kind], f"{where}, {kind}") if cells[kind] else None for kind in FILES
     )
@@ -61,4 +58,4 @@ def _entry(cells: dict[str, str], root: Path, where: str, same_affine: bool) -> 
         cells["subject"], image, label=label, landmarks=landmarks, mask=mask,
         group=cells["group"], split=cells["split"], same_affine=same_affine,
     )  # fmt: skip
-    return replace(subject, modality=cells["modality"], role=ROLES[cells["role"]])
+    return replace(subject, modality=cells["modality"], role=role)

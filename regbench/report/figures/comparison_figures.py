@@ -1,4 +1,4 @@
-"""Figures of the test scores: each method, each structure, and time against Dice."""
+"""Figures of the test scores: each method, each structure, and time against the score."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,9 @@ from regbench.report.figures.figure_style import (
     series_colour,
     series_marker,
 )
-from regbench.report.summary_file import Manifest, Summary, number
+from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
+from regbench.report.tables.column_titles import metric_title
+from regbench.study.goals import NEEDS
 from regbench.system.escaping import pictured
 
 SHOWN_STRUCTURES = 44  # fill the height of a page; of more, the figure shows the first, and the CSV has all
@@ -31,25 +33,49 @@ class StructurePanel(NamedTuple):
     scores: pd.DataFrame  # one row a method, pair and label
 
 
-def dice_figure(rows: pd.DataFrame, folder: Path) -> None:
-    """Box plot of the test Dice of each pair (averaged over seeds and labels), one box a method."""
+def scores_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
+    """Box plot of the test score of each pair (averaged over seeds and labels), one box a method; a panel a metric."""
     keys = ["dataset", "method", "fixed", "moving"]
-    frame = rows.groupby(keys, sort=False)["dice"].mean().reset_index()
-    names = list(dict.fromkeys(frame["dataset"] + " / " + frame["method"]))
-    groups = [
-        frame.loc[frame["dataset"] + " / " + frame["method"] == name, "dice"].dropna().to_numpy() for name in names
+    metrics = _leading_metrics(summary)
+    frame = rows.groupby(keys, sort=False)[metrics].mean().reset_index()
+    panels = [
+        (metric, frame[frame["dataset"].isin(of)].dropna(subset=[metric])) for metric, of in _led(summary).items()
     ]
-    labels = [name.partition(" / ")[2] if frame["dataset"].nunique() == 1 else name for name in names]
-    with drawing(6.0, 0.24 * len(names) + 0.9) as figure:
-        axis = figure.subplots()
-        boxes = axis.boxplot(groups, orientation="horizontal", tick_labels=labels, widths=0.6, patch_artist=True)
-        for name, box in zip(names, boxes["boxes"], strict=True):
-            box.set_facecolor(OF_IDENTITY if name.endswith(" / identity") else OF_METHOD)
-        for median in boxes["medians"]:
-            median.set_color("black")
-        axis.invert_yaxis()
-        axis.set_xlabel("Dice of a test pair (mean over labels and seeds)")
-        save(figure, frame, folder / "dice")
+    names = {metric: list(dict.fromkeys(part["dataset"] + " / " + part["method"])) for metric, part in panels}
+    heights = [max(len(of), 1) for of in names.values()]
+    with drawing(6.0, 0.24 * sum(heights) + 0.9 * len(panels)) as figure:
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, (metric, part) in zip(axes, panels, strict=True):
+            _score_boxes(axis, part, names[metric], metric)
+        save(figure, frame, folder / "scores")
+
+
+def _led(summary: Summary) -> dict[str, list[str]]:
+    """The datasets of each leading metric."""
+    datasets: dict[str, list[str]] = {}
+    for dataset, goals in summary["goals"].items():
+        datasets.setdefault(goals["leading"], []).append(dataset)
+    return datasets
+
+
+def _leading_metrics(summary: Summary) -> list[str]:
+    return list(_led(summary))
+
+
+def _score_boxes(axis: Axes, part: pd.DataFrame, names: Sequence[str], metric: str) -> None:
+    groups = [part.loc[part["dataset"] + " / " + part["method"] == name, metric].to_numpy() for name in names]
+    groups = [values[np.isfinite(values)] for values in groups]
+    labels = [name.partition(" / ")[2] if part["dataset"].nunique() == 1 else name for name in names]
+    if not names:
+        return
+    boxes = axis.boxplot(groups, orientation="horizontal", tick_labels=labels, widths=0.6, patch_artist=True)
+    for name, box in zip(names, boxes["boxes"], strict=True):
+        box.set_facecolor(OF_IDENTITY if name.endswith(" / identity") else OF_METHOD)
+    for median in boxes["medians"]:
+        median.set_color("black")
+    axis.invert_yaxis()
+    over = "labels and seeds" if metric in NEEDS["labels"] else "seeds"
+    axis.set_xlabel(f"{metric_title(metric)} of a test pair (mean over {over})")
 
 
 def structures_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
@@ -64,6 +90,9 @@ def structures_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> Non
     with drawing(6.4, (0.2 * most + 1.1) * len(panels)) as figure:
         axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
         for axis, panel in zip(axes, panels, strict=True):
+            if not panel.names:
+                axis.set(title=f"{panel.dataset}: no labels", xticks=[], yticks=[])
+                continue
             _boxes(axis, panel.scores, panel.methods, list(panel.names))
             axis.set_yticks(range(len(panel.names)), list(map(pictured, panel.names.values())), fontsize=6)
             axis.invert_yaxis()
@@ -83,12 +112,13 @@ def _structure_panel(dataset: str, manifest: Manifest, rows: pd.DataFrame, best:
     """
     methods = [name for name in ("identity", best) if name]
     rows = rows[rows["method"].isin(methods)]
-    labels = [label for label in sorted(manifest["labels"], key=int) if f"dice_{label}" in rows]
+    labelled = "labels" in manifest["references"]["test"]
+    labels = [label for label in sorted(manifest["labels"], key=int) if labelled and f"dice_{label}" in rows]
     by_case = rows.groupby(["method", "fixed", "moving"], sort=False)[[f"dice_{label}" for label in labels]].mean()
     scores = by_case.reset_index().melt(["method", "fixed", "moving"], var_name="label", value_name="dice")
     scores["label"] = scores["label"].str.removeprefix("dice_")
     scores.insert(0, "dataset", dataset)
-    scores.insert(5, "name", scores["label"].map(manifest["labels"]))
+    scores.insert(5, "name", scores["label"].map(dict(manifest["labels"])).astype(object))
     names = {label: manifest["labels"][label] for label in labels[:SHOWN_STRUCTURES]}
     return StructurePanel(dataset, methods, names, scores)
 
@@ -110,8 +140,9 @@ def _boxes(axis: Axes, scores: pd.DataFrame, methods: Sequence[str], labels: Seq
 
 
 def speed_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
-    """Mean test Dice against the median time of a registration; differs between repetitions, as times do."""
-    means = {(e["dataset"], e["method"]): e["metrics"]["dice"]["mean"] for e in summary["methods"]}
+    """Mean test score against the median time of a registration; differs between repetitions, as times do."""
+    led = {dataset: metric for metric, datasets in _led(summary).items() for dataset in datasets}
+    means = {(e["dataset"], e["method"]): _mean(e, led[e["dataset"]]) for e in summary["methods"]}
     timed = rows.dropna(subset=["inference_seconds"]).groupby(["dataset", "method"], sort=False)
     frame = timed["inference_seconds"].median().mul(1000).round(3).rename("inference_ms").reset_index()
     frame["device"] = [", ".join(sorted(set(timings["device"]))) for _, timings in timed]
@@ -122,20 +153,35 @@ def speed_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
         for e in summary["methods"]
     }
     frame["series"] = [series[pair] for pair in pairs]
-    frame["dice"] = [round(number(means[pair]), 4) for pair in pairs]
-    with drawing(4.2, 3.0) as figure:
-        axis = figure.subplots()
-        for k, (name, methods) in enumerate(frame.groupby("series", sort=False)):
-            axis.plot(
-                methods["inference_ms"], methods["dice"], linestyle="", markersize=4, label=name,
-                color=series_colour(k), marker=series_marker(k),
-            )  # fmt: skip
-        axis.set(xlabel=f"time of a registration (ms, median); {_devices(rows)}", ylabel="test Dice")
-        if len(frame):
-            low, high = frame["inference_ms"].min(), frame["inference_ms"].max()
-            axis.set_xscale("log" if high > 10 * low else "linear")
-            axis.legend(frameon=False, fontsize=6)
-        save(figure, frame, folder / "runtime_dice")
+    for metric in dict.fromkeys(led.values()):
+        frame[metric] = [round(means[pair], 4) if led[pair[0]] == metric else np.nan for pair in pairs]
+    metrics = list(dict.fromkeys(led.values()))
+    with drawing(4.2 * len(metrics), 3.0) as figure:
+        axes = figure.subplots(1, len(metrics), squeeze=False)[0]
+        for axis, metric in zip(axes, metrics, strict=True):
+            known = frame[frame["dataset"].map(led) == metric]
+            _draw_speed(axis, known, metric)
+            axis.set(
+                xlabel=f"time of a registration (ms, median); {_devices(rows)}", ylabel=f"test {metric_title(metric)}"
+            )
+        save(figure, frame, folder / "runtime_scores")
+
+
+def _draw_speed(axis: Axes, frame: pd.DataFrame, metric: str) -> None:
+    for k, (name, methods) in enumerate(frame.groupby("series", sort=False)):
+        axis.plot(
+            methods["inference_ms"], methods[metric], linestyle="", markersize=4, label=name,
+            color=series_colour(k), marker=series_marker(k),
+        )  # fmt: skip
+    if len(frame):
+        low, high = frame["inference_ms"].min(), frame["inference_ms"].max()
+        axis.set_xscale("log" if high > 10 * low else "linear")
+        axis.legend(frameon=False, fontsize=6)
+
+
+def _mean(entry: MethodEntry, metric: str) -> float:
+    spread = entry["metrics"].get(metric)
+    return number(spread["mean"] if spread else None)
 
 
 def _devices(rows: pd.DataFrame) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.standings import against_best
-from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, number, verdicts_of
+from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, leading, number, verdicts_of
+from regbench.report.tables.column_titles import metric_title
 
 FOLDING = ("ndv_percent", "fold_central_percent")  # the first that a study has
-NAMES = {"dice": "Dice", "ndv_percent": "NDV, %", "fold_central_percent": "Folding, %"}
 COLUMNS = ("dataset", "model", "similarity", "regularizer", "method", "metric", "mean", "verdict")
 
 
@@ -21,7 +21,8 @@ def grid_frame(summary: Summary) -> pd.DataFrame:
         if entry["similarity"] is None:
             continue
         judged = verdicts_of(summary, entry["dataset"], entry["model"])
-        metric = next((name for name in ("dice", *judged) if name in judged), "dice")
+        led = leading(summary, entry["dataset"])
+        metric = next((name for name in (led, *judged) if name in judged), led)
         folding = next((name for name in FOLDING if name in entry["metrics"]), "")
         mean = _mean(entry, metric)
         row: dict[str, object] = {label: entry[label] for label in LABELS}
@@ -131,15 +132,15 @@ def _shown_verdicts(summary: Summary, frame: pd.DataFrame) -> Iterator[tuple[str
 
 
 def rising(metric: str) -> bool:
-    return METRICS[metric].direction == "higher"
+    return metric_of(metric).direction == "higher"
 
 
 def named(metric: str) -> str:
-    return NAMES.get(metric, metric)
+    return metric_title(metric)
 
 
 def number_text(value: float, metric: str) -> str:
-    return "" if np.isnan(value) else f"{value:.{METRICS[metric].digits}f}"
+    return "" if np.isnan(value) else f"{value:.{metric_of(metric).digits}f}"
 
 
 def percent_text(value: float) -> str:

@@ -37,9 +37,9 @@ def panels_figure(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[floa
     rows = _pairs(stored)
     about = []
     for name, place in rows:
-        fixed, moving, dice = (str(part) for part in stored[name][f"{place}_about"])
-        about.append({"run": name, "place": place, "fixed": fixed, "moving": moving, "dice": dice})
-    frame = pd.DataFrame(about, columns=["run", "place", "fixed", "moving", "dice"])
+        fixed, moving, score = (str(part) for part in stored[name][f"{place}_about"])
+        about.append({"run": name, "place": place, "fixed": fixed, "moving": moving, "score": score})
+    frame = pd.DataFrame(about, columns=["run", "place", "fixed", "moving", "score"])
     with drawing(1.35 * len(COLUMNS) + 0.6, 1.5 * max(len(rows), 1) + 0.4) as figure:
         axes = figure.subplots(max(len(rows), 1), len(COLUMNS), squeeze=False)
         for axis, title in zip(axes[0], COLUMNS, strict=True):
@@ -49,7 +49,7 @@ def panels_figure(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[floa
             axis.spines[["left", "bottom"]].set_visible(False)
         for line, (name, place), words in zip(axes, rows, about, strict=False):
             parts = _of_pair(stored[name], place)
-            line[0].set_ylabel(f"{place}, Dice {words['dice']}\n{name}", fontsize=5)
+            line[0].set_ylabel(f"{place}, {words['score']}\n{name}", fontsize=5)
             _row(line, parts, spacing[name][1] / spacing[name][0])
         save(figure, frame, folder / "panels")
 
@@ -64,7 +64,7 @@ def pair_strips(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float,
     strips = []
     for name, place in _pairs(stored):
         parts = _of_pair(stored[name], place)
-        fixed, moving, dice = (str(part) for part in parts["about"])
+        fixed, moving, score = (str(part) for part in parts["about"])
         with drawing(1.35 * len(COLUMNS) + 0.2, 1.75) as figure:
             axes = figure.subplots(1, len(COLUMNS))
             for axis, title in zip(axes, COLUMNS, strict=True):
@@ -74,7 +74,7 @@ def pair_strips(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float,
             _row(axes, parts, spacing[name][1] / spacing[name][0])
             image = BytesIO()
             figure.savefig(image, dpi=150, metadata={"Software": None}, format="png")
-        strips.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, Dice {dice}.", image.getvalue()))
+        strips.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, {score}.", image.getvalue()))
     return strips
 
 

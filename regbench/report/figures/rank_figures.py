@@ -1,4 +1,4 @@
-"""Figures of the ranks by Dice: what the tests tell apart, and how stable the ranks are."""
+"""Figures of the ranks by the leading metric: what the tests tell apart, and how stable the ranks are."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from regbench.report.figures.figure_style import COLOURS, drawing, save, series_colour
-from regbench.report.summary_file import PairedTests, Ranks, Stability, Summary
+from regbench.report.summary_file import PairedTests, Ranks, Stability, Summary, leading, led_by
 
 
 def difference_figure(summary: Summary, folder: Path) -> None:
-    """Mean ranks by Dice; bars join methods closer than Nemenyi's critical difference."""
-    panels = {name: tests["ranks"] for name, tests in _by_dice(summary) if "mean_ranks" in tests["ranks"]}
+    """Mean ranks by the leading metric; bars join methods closer than Nemenyi's critical difference."""
+    panels = {name: tests["ranks"] for name, tests in _by_leading(summary) if "mean_ranks" in tests["ranks"]}
     frame = pd.DataFrame(
         [
             {"dataset": dataset, "method": method, "mean_rank": rank, "after_tests": ranks["after_tests"][method]}
@@ -32,13 +32,13 @@ def difference_figure(summary: Summary, folder: Path) -> None:
                 f"{dataset}: critical difference {ranks['critical_difference']:.2f}, Friedman p "
                 f"{ranks['friedman_p']:.2g}, {ranks['cases']} pairs", fontsize=8,
             )  # fmt: skip
-            axis.set_xlabel("mean rank by Dice (1 is best); bars join what is not told apart")
+            axis.set_xlabel(f"mean rank by {led_by(summary)} (1 is best); bars join what is not told apart")
         save(figure, frame, folder / "critical_difference")
 
 
 def stability_figure(summary: Summary, folder: Path) -> None:
     """How often each method holds each rank when subjects are drawn again; area is the share."""
-    panels = {name: tests["stability"] for name, tests in _by_dice(summary) if tests["stability"]}
+    panels = {name: tests["stability"] for name, tests in _by_leading(summary) if tests["stability"]}
     frame = pd.DataFrame(
         [
             {"dataset": dataset, "method": method, "rank": rank, "share": round(share, 4)}
@@ -53,7 +53,7 @@ def stability_figure(summary: Summary, folder: Path) -> None:
         axes = figure.subplots(max(len(panels), 1), 1, squeeze=False)[:, 0]
         for axis, (dataset, stability) in zip(axes, panels.items(), strict=False):
             _draw_frequencies(axis, stability)
-            axis.set(xlabel="rank by mean Dice")
+            axis.set(xlabel=f"rank by mean {led_by(summary)}")
             tau = stability["kendall_tau"]
             agreement = "undefined: all tie"
             if tau["median"] is not None:
@@ -63,12 +63,12 @@ def stability_figure(summary: Summary, folder: Path) -> None:
         save(figure, frame, folder / "rank_stability")
 
 
-def _by_dice(summary: Summary) -> Iterator[tuple[str, PairedTests]]:
-    """The tests by Dice of each dataset and model."""
+def _by_leading(summary: Summary) -> Iterator[tuple[str, PairedTests]]:
+    """The tests by the leading metric of each dataset and model."""
     for dataset, models in summary["comparisons"].items():
         for model, metrics in models.items():
-            if "dice" in metrics:
-                yield f"{dataset}, {model}", metrics["dice"]
+            if leading(summary, dataset) in metrics:
+                yield f"{dataset}, {model}", metrics[leading(summary, dataset)]
 
 
 def _draw_ranks(axis: Axes, ranks: Ranks) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -10,17 +10,20 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from regbench.report.summary_file import MethodEntry, Summary, TrialEntry
+from regbench.report.tables.column_titles import metric_title
+from regbench.study.goals import RANK
 from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.system.plain_figures import plain_style
-from regbench.tuning.optuna_export import fill
+from regbench.tuning.optuna_export import fill, goal_names
 from regbench.tuning.sampler import directions
 from regbench.tuning.space import dimensions
 from regbench.tuning.trial_files import check_entries
 from regbench.tuning.trial_results import TrialResult
 
 DPI = 90
+RANKED = "mean rank (geometric)"
 FEW = 100.0  # below this ratio of its ends, a log axis is named at 1 and 3 of each decade
 DRAWN = 1  # searches of a cell: they are alike, and all of them are in the export for Optuna's dashboard
 IMPORTANCE_FROM = 4  # trials: the importance of fewer is noise
@@ -57,9 +60,11 @@ def search_plots(study: Study, entry: MethodEntry, replicate: int) -> tuple[str,
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         job = propose_spec(study, entry["dataset"], entry["method"])
         check_entries(trials, job, study.layout.summary)
-        searched = optuna.create_study(directions=directions(job))
-        fill(searched, job, cast("list[TrialResult]", trials))  # the entries of results that the summary keeps
-        images = [_png(draw) for draw in _plots(searched, job)]
+        results = cast("list[TrialResult]", trials)  # the entries of results that the summary keeps
+        searched = optuna.create_study(directions=directions(job, results))
+        fill(searched, job, results)
+        goals = [f"validation {RANKED if name == RANK else metric_title(name)}" for name in goal_names(job, results)]
+        images = [_png(draw) for draw in _plots(searched, job, goals)]
     which = f", search {replicate + 1}" if study.config.tuning.replicates > 1 else ""
     return f"{entry['dataset']} / {entry['method']}{which}: {len(trials)} trials.", images
 
@@ -68,12 +73,11 @@ def _trials(entry: MethodEntry, replicate: int) -> list[TrialEntry]:
     return [trial for trial in entry["trials"] if trial.get("replicate", 0) == replicate]
 
 
-def _plots(searched: Any, spec: ProposeSpec) -> Iterator[Callable[[], Any]]:
+def _plots(searched: Any, spec: ProposeSpec, goals: Sequence[str]) -> Iterator[Callable[[], Any]]:
     """The plots that tell something of a cell: no importance of a single parameter, no front of a single goal."""
     from optuna.importance import FanovaImportanceEvaluator  # noqa: PLC0415
     from optuna.visualization import matplotlib as of  # noqa: PLC0415
 
-    goals = ("validation Dice", "validation NDV (%)")[: len(searched.directions)]
     names = [dimension.name for dimension in dimensions(spec)]
     finished = [trial for trial in searched.trials if trial.state.name == "COMPLETE"]
     for number, goal in enumerate(goals):

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Callable, Iterator
 
-from regbench.metrics import METRICS
-from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts
+from regbench.metrics import metric_of
+from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts, leading
+from regbench.study.goals import words
 from regbench.system.escaping import hypertext
 
 SCOPES: dict[Scope, str] = {
@@ -14,7 +15,6 @@ SCOPES: dict[Scope, str] = {
     "fixed": "these lambdas (nothing here is random)",
 }
 OfModel = tuple[str, Verdicts]  # and the model
-NAMES = {"dice": "Dice", "hd95_mm": "HD95", "tre_mm": "TRE", "ndv_percent": "NDV"}
 
 
 def how_sure(summary: Summary) -> list[tuple[str, str]]:
@@ -46,9 +46,9 @@ def marked(sentence: str) -> str:
 
 def _judged(summary: Summary) -> Iterator[OfModel]:
     """Model, and the verdicts by the metric that it is ranked by."""
-    for models in summary.get("verdicts", {}).values():
+    for dataset, models in summary.get("verdicts", {}).items():
         for model, metrics in models.items():
-            for metric in [name for name in ("dice", *metrics) if name in metrics][:1]:
+            for metric in [name for name in (leading(summary, dataset), *metrics) if name in metrics][:1]:
                 yield model, metrics[metric]
 
 
@@ -74,7 +74,7 @@ def _test(summary: Summary, dataset: str) -> str:
 def _regions(summary: Summary) -> str:
     declared = summary.get("equivalence", {})
     parts = [
-        f"{NAMES.get(name, name)} {half:g}{'' if METRICS[name].unit == '1' else f' {METRICS[name].unit}'}"
+        f"{words(name)} {half:g}{'' if metric_of(name).unit == '1' else f' {metric_of(name).unit}'}"
         for name, half in declared.items()
     ]
     return ", ".join(parts) or "none declared: nothing can be equal"

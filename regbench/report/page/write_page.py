@@ -13,7 +13,8 @@ from regbench.report.figures.grid_words import caption, grid_frame, meanings
 from regbench.report.headline import headline
 from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
-from regbench.report.summary_file import MethodEntry, Summary
+from regbench.report.summary_file import MethodEntry, Summary, led_by
+from regbench.report.tables.main_caption import selection_rule
 from regbench.report.tables.transfer_tables import optional_tables
 from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
@@ -70,8 +71,9 @@ def write_page(
         legend=list(meanings(summary, grid)),
         grid_caption=caption(summary, grid),
         how_sure=how_sure(summary),
+        rule=selection_rule(summary),
         tables=list(_tables(lay, summary)),
-        figures=[_figure(lay, name) for name in FIGURES],
+        figures=[_figure(lay, name, led_by(summary)) for name in FIGURES],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
             for number, (words, image) in enumerate(pairs, 1)
@@ -95,10 +97,10 @@ def _tables(lay: Layout, summary: Summary) -> Iterable[tuple[str, str, Markup]]:
         yield name, TABLES[name], Markup(page_table(path.read_text("utf-8"), TABLES[name]))
 
 
-def _figure(lay: Layout, name: str) -> Picture:
+def _figure(lay: Layout, name: str, score: str) -> Picture:
     image = (lay.figures / f"{name}.svg").read_bytes()
-    figure = FIGURES[name]
-    return Picture(f"figure-{name}", figure.alt, f"{figure.words} Data: figures/{name}.csv", _inline(image, "svg+xml"))
+    words, alt = (text.replace("{score}", score) for text in FIGURES[name])
+    return Picture(f"figure-{name}", alt, f"{words} Data: figures/{name}.csv", _inline(image, "svg+xml"))
 
 
 def _searches(tuning: Sequence[tuple[str, Sequence[bytes]]]) -> Iterable[Picture]:

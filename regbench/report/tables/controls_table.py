@@ -16,7 +16,7 @@ from regbench.study.layout import IDENTITY
 
 SORT = "control_sort"
 EXTRA = ("inverse_consistency_mm", "displacement_mm", "self_displacement_mm")
-SHOWN = ("dice", "hd95_mm", "tre_mm", "fold_central_percent", "ndv_percent", "endpoint_error_mm", *EXTRA)
+SHOWN = ("dice", "hd95_mm", "nsd", "tre_mm", "fold_central_percent", "ndv_percent", "endpoint_error_mm", *EXTRA)
 SIMILARITY_DIGITS = 4
 NOT_JUDGED = ("displacement_mm", "self_displacement_mm")
 

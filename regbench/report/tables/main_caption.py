@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
-from regbench.metrics import METRICS
-from regbench.report.summary_file import Summary, all_verdicts
-from regbench.report.tables.column_titles import METRIC_TITLES
+from regbench.metrics import SIMILARITY, metric_of
+from regbench.report.summary_file import Manifest, Summary, all_verdicts, led_by
+from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
+from regbench.study.goals import words
 
 
 def protocol(summary: Summary) -> str:
@@ -12,21 +13,60 @@ def protocol(summary: Summary) -> str:
     seeds = len(summary["seeds"])
     datasets = "; ".join(
         f"{name}: {'x'.join(str(n) for n in manifest['shape'])} voxels of "
-        f"{' x '.join(f'{mm:g}' for mm in manifest['spacing_mm'])} mm, {len(manifest['labels'])} labels"
+        f"{' x '.join(f'{mm:g}' for mm in manifest['spacing_mm'])} mm, {_scored_by(manifest)}"
         for name, manifest in summary["datasets"].items()
     )
-    rule = {
-        "dice": "best validation Dice",
-        "dice_ndv": f"best validation Dice with NDV at most {summary['ndv_limit_percent']:g} %",
-    }[summary["selection"]]
     return (
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. Lambda chosen by {rule} with the same number of trials in every cell{_replicates(summary)}, then "
-        f"{summary['steps']} training steps. Labels warped by nearest neighbour; a case's Dice is the mean over its "
-        "labels, a label absent before registration is left out, one that vanishes in the warp counts 0."
+        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
+        f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
         f"{by_masks(summary)}"
     )
+
+
+def _scored_by(manifest: Manifest) -> str:
+    """What the pairs of a dataset are scored by."""
+    parts = [f"{len(manifest['labels'])} labels"] if manifest["labels"] else []
+    parts += ["landmarks"] if "landmarks" in manifest["references"]["test"] else []
+    return " and ".join(parts) or "neither labels nor landmarks"
+
+
+def selection_rule(summary: Summary) -> str:
+    """What lambda was chosen by, of each dataset where they differ."""
+    limit = f" with NDV at most {summary['ndv_limit_percent']:g} %" if summary["limited"] else ""
+    rules: dict[str, list[str]] = {}
+    for dataset, goals in summary["goals"].items():
+        names = [words(metric) for metric in goals["selection"]]
+        rule = f"best validation {names[0]}" if len(names) == 1 else f"best mean rank (geometric) by {', '.join(names)}"
+        rules.setdefault(rule + limit, []).append(dataset)
+    if len(rules) == 1:
+        return next(iter(rules))
+    return " and ".join(f"{rule} ({', '.join(datasets)})" for rule, datasets in rules.items())
+
+
+def _labels(summary: Summary) -> str:
+    if not any(manifest["labels"] for manifest in summary["datasets"].values()):
+        return ""
+    return (
+        " Labels warped by nearest neighbour; a case's Dice is the mean over its labels, a label absent before "
+        "registration is left out, one that vanishes in the warp counts 0."
+    )
+
+
+def _unscored(summary: Summary) -> str:
+    """That a similarity stands where labels or landmarks should."""
+    chosen = [name for name, goals in summary["goals"].items() if any(map(_is_similarity, goals["selection"]))]
+    if not chosen:
+        return ""
+    return (
+        f" Lambda of {', '.join(chosen)} was chosen by a similarity: it favours the loss that it is, and no similarity "
+        "is evidence of a registration."
+    )
+
+
+def _is_similarity(metric: str) -> bool:
+    return metric.startswith(SIMILARITY)
 
 
 def by_masks(summary: Summary) -> str:
@@ -71,7 +111,8 @@ def _marks(summary: Summary) -> Iterator[str]:
         "model. Underlined: the best mean where that is not so. = equal to the best: the interval of the difference "
         "lies inside a region that was declared before the data. ? undecided. No mark: worse than the best. Intervals "
         "are 95 % simultaneous over the comparisons of a metric and model, and hold the noise of test subjects and, "
-        "where they were repeated, of trainings and tuning. Rank by Dice, with the ranks that the verdicts leave open."
+        f"where they were repeated, of trainings and tuning. Rank by {led_by(summary)}, with the ranks that the "
+        "verdicts leave open."
     )
     yield regions(summary)
     claims = {(dataset, model): verdicts["claim"] for dataset, model, _, verdicts in judged}
@@ -95,20 +136,21 @@ def regions(summary: Summary) -> str:
     known = {metric: region for metric, region in declared.items() if region is not None}
     if not known:
         return "No region of equivalence was declared, so nothing can be equal."
-    units = {metric: "" if METRICS[metric].unit == "1" else f" {METRICS[metric].unit}" for metric in known}
+    units = {metric: "" if metric_of(metric).unit == "1" else f" {metric_of(metric).unit}" for metric in known}
     sizes = [f"{_name(metric)} within {region:g}{units[metric]}" for metric, region in known.items()]
     return f"Region of equivalence: {', '.join(sizes)}."
 
 
 def definitions(summary: Summary, names: tuple[str, ...]) -> Iterator[str]:
     """The definition of each metric that the table has."""
-    for metric in (METRICS[name] for name in names if _shown(summary, name)):
+    for metric in (metric_of(name) for name in names if _shown(summary, name)):
         unit = "" if metric.unit == "1" else f"{metric.unit}, "
-        yield f"{_name(metric.name)} ({unit}{metric.direction} is better): {metric.definition}."
+        more = f" ({summary['nsd_tolerance_mm']:g} mm)" if metric.name == "nsd" else ""
+        yield f"{_name(metric.name)} ({unit}{metric.direction} is better): {metric.definition}{more}."
 
 
 def _name(metric: str) -> str:
-    return METRIC_TITLES.get(metric, metric).partition(",")[0]
+    return metric_title(metric).partition(",")[0]
 
 
 def _shown(summary: Summary, name: str) -> bool:

@@ -1,12 +1,12 @@
 """The main table: one row a method, with its scores, verdicts and rank."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.standings import Standing, rank_intervals, standings
 from regbench.report.summary_file import LABELS, STATISTICS, MethodEntry, Summary, all_verdicts, number
@@ -23,7 +23,11 @@ MAIN = (
     "dice",
     "hd95_mm",
     "assd_mm",
+    "nsd",
     "tre_mm",
+    "tre_median_mm",
+    "tre70_mm",
+    "rtre_percent",
     "fold_central_percent",
     "fold_foreground_percent",
     "ndv_percent",
@@ -32,12 +36,17 @@ MAIN = (
 )
 
 
+def main_metrics(summary: Summary) -> tuple[str, ...]:
+    """The metrics of the table: those that datasets are led by, then the usual ones."""
+    return tuple(dict.fromkeys([*(goals["leading"] for goals in summary["goals"].values()), *MAIN]))
+
+
 def main_table(summary: Summary) -> pd.DataFrame:
     """One row a method: lambda, counts, mean, SD over cases and over seeds, and verdict of each metric; rounded."""
     rows: list[dict[str, object]] = []
     tuned, standing, intervals = searched(summary), standings(summary), rank_intervals(summary)
     judged = {metric for _, _, metric, _ in all_verdicts(summary)}
-    infinite = [name for name in MAIN if name in OF_SURFACES or _any_infinite(summary, name)]
+    infinite = [name for name in main_metrics(summary) if name in OF_SURFACES or _any_infinite(summary, name)]
     for entry in summary["methods"]:
         key = entry["dataset"], entry["method"]
         row: dict[str, object] = {label: entry[label] for label in LABELS}
@@ -45,7 +54,11 @@ def main_table(summary: Summary) -> pd.DataFrame:
         row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
         row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
         verdicts = {name: standing.get((*key, name)) for name in judged}
-        row |= {"failed": entry["failed_rows"], **_scores(entry, infinite, verdicts), "rank": entry["rank"]}
+        row |= {
+            "failed": entry["failed_rows"],
+            **_scores(entry, main_metrics(summary), infinite, verdicts),
+            "rank": entry["rank"],
+        }
         if judged:
             row["rank_low"], row["rank_high"] = intervals.get(key, (None, None))
         rows.append(row)
@@ -56,17 +69,18 @@ def main_table(summary: Summary) -> pd.DataFrame:
 
 
 def _scores(
-    entry: MethodEntry, infinite: Collection[str], verdicts: Mapping[str, Standing | None]
+    entry: MethodEntry, metrics: Sequence[str], infinite: Collection[str], verdicts: Mapping[str, Standing | None]
 ) -> dict[str, object]:
     """The columns of a method's metrics.
 
     Args:
         entry: of the method.
+        metrics: of the table.
         infinite: metrics that are infinite in a case of any method.
         verdicts: of the method against the best, by metric.
     """
     columns: dict[str, object] = {}
-    for name in MAIN:
+    for name in metrics:
         spread = entry["metrics"].get(name)
         if spread:
             columns |= {f"{name}_{statistic}": _round(spread[statistic], name) for statistic in STATISTICS}
@@ -74,7 +88,7 @@ def _scores(
                 columns[f"{name}_infinite"] = spread["infinite"]
             if name in verdicts:
                 columns[f"{name}_verdict"] = verdicts[name]
-        if name == "dice":
+        if name == "dice" and spread:
             columns["dice30"] = _round(entry["dice30"], "dice30")
     return columns
 
@@ -98,13 +112,13 @@ def searched(summary: Summary) -> list[str]:
 
 def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
-    frame, tuned = main_table(summary), searched(summary)
+    frame, tuned, metrics = main_table(summary), searched(summary), main_metrics(summary)
     controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
     write_table(
-        folder / "main", frame, lambda form: as_text(frame, MAIN, form, tuned), caption(summary), summary["study"],
-        ruled=rules(frame, controls), pieces=pieces(frame, MAIN, tuned, controls),
+        folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned), caption(summary), summary["study"],
+        ruled=rules(frame, controls), pieces=pieces(frame, metrics, tuned, controls),
     )  # fmt: skip
-    write_text(folder / "main_long.csv", csv_table(_long(frame)))
+    write_text(folder / "main_long.csv", csv_table(_long(frame, metrics)))
     verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
     write_json(folder / "main.provenance.json", provenance_of(summary, config) | verdicts)
 
@@ -112,7 +126,7 @@ def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> 
 def caption(summary: Summary) -> str:
     """Every convention behind the numbers, and what the marks claim, in words."""
     lines = [main_caption.protocol(summary), main_caption.marks(summary)]
-    if any(_any_infinite(summary, name) for name in MAIN):
+    if any(_any_infinite(summary, name) for name in main_metrics(summary)):
         lines.append(
             "Where a label vanished in the warp, its surface distance is infinite: the median over cases is given, and "
             "how many cases are infinite."
@@ -121,13 +135,13 @@ def caption(summary: Summary) -> str:
         lines.append(
             "Failed: registrations (pairs times seeds) without a result; the means are of the pairs that have one."
         )
-    return " ".join([*lines, *main_caption.definitions(summary, MAIN)])
+    return " ".join([*lines, *main_caption.definitions(summary, main_metrics(summary))])
 
 
-def _long(frame: pd.DataFrame) -> pd.DataFrame:
+def _long(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """One row a method, metric and statistic, with the verdict on that metric."""
     keys = ["dataset", "method", "model", "similarity", "regularizer", "lambda", "trials", "seeds", "pairs"]
-    names = "|".join(sorted(MAIN, key=len, reverse=True))
+    names = "|".join(map(re.escape, sorted(metrics, key=len, reverse=True)))
     numbers = [name for name in frame if re.fullmatch(rf"({names})_(mean|sd|seed_sd|median|infinite)", str(name))]
     long = frame.melt(keys, numbers, var_name="column", value_name="value")
     parts = long["column"].str.extract(rf"^({names})_(.*)$")
@@ -135,11 +149,11 @@ def _long(frame: pd.DataFrame) -> pd.DataFrame:
     long.insert(len(keys) + 1, "statistic", parts[1])
     words = {
         (row["dataset"], row["method"], name): row.get(f"{name}_verdict")
-        for row in frame.to_dict(orient="records") for name in MAIN
+        for row in frame.to_dict(orient="records") for name in metrics
     }  # fmt: skip
     long["verdict"] = [words[key] for key in zip(long["dataset"], long["method"], long["metric"], strict=True)]
     return long.drop(columns="column")
 
 
 def _round(value: float | None, metric: str) -> float:
-    return round(number(value), METRICS[metric].digits)
+    return round(number(value), metric_of(metric).digits)

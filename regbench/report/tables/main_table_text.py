@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import metric_of
 from regbench.report.standings import rank_text
 from regbench.report.tables.table_format import NONE, Form, Piece, Row, Score, cell, escape, header, plain, rows_of
 
@@ -35,7 +35,7 @@ def as_text(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequ
             continue
         emphases, marks = emphasis(frame, name), frame.get(f"{name}_verdict", pd.Series("", frame.index))
         shown[header(name, form)] = [
-            cell(score(row, name), METRICS[name].digits, form, emphasis=strong, mark=str(mark))
+            cell(score(row, name), metric_of(name).digits, form, emphasis=strong, mark=str(mark))
             for row, strong, mark in zip(rows_of(frame), emphases, marks, strict=True)
         ]
     if frame["failed"].any():
@@ -102,7 +102,7 @@ def emphasis(frame: pd.DataFrame, metric: str) -> list[str]:
             emphases |= dict.fromkeys(cells.index[verdicts == "best"], "bold" if earned else "underlined")
         else:
             means = cells[f"{metric}_mean"].dropna()
-            best = means.max() if METRICS[metric].direction == "higher" else means.min()
+            best = means.max() if metric_of(metric).direction == "higher" else means.min()
             if means.nunique() > 1:
                 emphases |= dict.fromkeys(means.index[means == best], "underlined")
     return list(emphases.values())

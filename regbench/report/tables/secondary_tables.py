@@ -1,13 +1,13 @@
 """The tables behind the main one: structures, the choice of lambda, tests, and the grid as a two-way design."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import METRICS, metric_of
 from regbench.report.summary_file import (
     Choice,
     ChosenTrial,
@@ -15,17 +15,19 @@ from regbench.report.summary_file import (
     MethodEntry,
     Summary,
     TestFamily,
+    led_by,
     number,
     verdicts_of,
 )
+from regbench.report.tables.column_titles import choice_title
 from regbench.report.tables.main_table import searched
 from regbench.report.tables.table_format import NONE, Form, Score, cell, escape, exact, header, plain, write_table
-from regbench.report.tables.verdict_tables import write_verdicts
+from regbench.report.tables.verdict_tables import of_leading, write_verdicts
+from regbench.study.goals import FOLDING, LIMITED, RANK, words
 
-SHOWN_METRIC = "dice"
-Rule = Literal["by_dice", "by_dice_ndv"]
-RULES: tuple[Rule, ...] = ("by_dice", "by_dice_ndv")
-GOALS: tuple[Literal["dice", "ndv_percent"], ...] = ("dice", "ndv_percent")
+OF_STRUCTURES = "dice"
+Rule = Literal["best", "best_limited"]
+RULES: Mapping[Rule, str] = {"best": "", "best_limited": LIMITED}  # and what its columns end their first word in
 ESTIMATES: tuple[Literal["effect", "ci_low", "ci_high"], ...] = ("effect", "ci_low", "ci_high")
 TEST_FAMILIES: tuple[TestFamily, ...] = ("against_best", "against_identity", "pairs")
 
@@ -51,29 +53,29 @@ def write_secondary(summary: Summary, folder: Path) -> None:
     )  # fmt: skip
     selection = selection_table(summary)
     write_table(
-        folder / "selection", selection, lambda form: plain(selection, form),
-        f"Study {study}: the lambda of best validation Dice, and of best validation Dice with NDV at most "
+        folder / "selection", selection, lambda form: plain(selection, form, _choice_titles(summary)),
+        f"Study {study}: the lambda of {_of_best(summary)}, and the same with NDV at most "
         f"{summary['ndv_limit_percent']:g} %; both rules were fixed before tuning. `edge`: the chosen lambda lies at "
         "an end of its range.", study,
     )  # fmt: skip
     tests = significance_table(summary)
-    of_dice = tests[(tests["metric"] == SHOWN_METRIC) & (tests["family"] != "pairs")]
+    led = of_leading(tests[tests["family"] != "pairs"], summary)
     write_table(
-        folder / "significance", tests, lambda form: plain(_tests_shown(of_dice), form),
+        folder / "significance", tests, lambda form: plain(_tests_shown(led), form),
         f"Study {study}: paired comparisons of these trained networks over test pairs, seeds averaged first: mean "
         "difference a - b with a 95 % interval (bootstrap of subjects), two-sided Wilcoxon signed-rank test, Holm over "
         "the family, rank-biserial correlation (positive: a is larger). They condition on the networks as trained and "
         "on their lambdas: only test pairs vary, so a small p does not say that other trainings would agree, and pairs "
         "that share subjects count as if they did not. What may be claimed of the methods stands in the table of "
-        "verdicts. Shown: Dice against the best method and against no registration; all metrics and all pairs of "
-        "methods stand in the CSV.", study,
+        f"verdicts. Shown: {led_by(summary)} against the best method and against no registration; all metrics and all "
+        "pairs of methods stand in the CSV.", study,
     )  # fmt: skip
     grid = grid_table(summary)
     write_table(
-        folder / "grid", grid, lambda form: plain(grid[grid["metric"] == SHOWN_METRIC], form),
+        folder / "grid", grid, lambda form: plain(of_leading(grid, summary), form),
         f"Study {study}: the grid as a two-way design, effects on the mean over test pairs as deviations from the "
         "grand mean, with 95 % intervals (bootstrap of subjects); `share`: part of the variation between cells. Shown: "
-        "Dice; other metrics stand in the CSV.", study,
+        f"{led_by(summary)}; other metrics stand in the CSV.", study,
     )  # fmt: skip
 
 
@@ -88,14 +90,16 @@ def structures_table(summary: Summary) -> pd.DataFrame:
                 if metric in METRICS and metric != name:
                     row[name] = np.nan if value is None else round(float(value), METRICS[metric].digits)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "method", "label", "name"])
 
 
 def _structures_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
-    """Structures down, methods across."""
-    digits = METRICS[SHOWN_METRIC].digits
+    """Structures down, methods across; without labels nothing but the titles."""
+    digits = METRICS[OF_STRUCTURES].digits
+    if frame.empty:
+        return plain(frame[["dataset", "label", "name"]], form)
     text = frame[["dataset", "label", "name", "method"]].copy()
-    pairs = zip(frame[f"{SHOWN_METRIC}_mean"], frame[f"{SHOWN_METRIC}_sd"], strict=True)
+    pairs = zip(frame[f"{OF_STRUCTURES}_mean"], frame[f"{OF_STRUCTURES}_sd"], strict=True)
     text["text"] = [cell(Score(mean, sd), digits, form) for mean, sd in pairs]
     wide = text.pivot_table(
         index=["dataset", "label", "name"], columns="method", values="text", aggfunc="first", sort=False
@@ -118,7 +122,33 @@ def selection_table(summary: Summary) -> pd.DataFrame:
     ]
     several = any(search.replicate for search in searches)
     rows = [_selection(search, names, several=several) for search in searches]
-    return exact(pd.DataFrame(rows), rows, [f"{rule}_{name}" for rule in RULES for name in names] if rows else ())
+    columns = dict.fromkeys(column for row in rows for column in row)
+    searched_values = [column for column in columns if column.endswith(tuple(f"_{name}" for name in names))]
+    return exact(pd.DataFrame(rows), rows, searched_values if names else ())
+
+
+def _rule(goal: Sequence[str], rule: Rule) -> str:
+    """The name of a rule as columns begin with it: ``by_dice``, ``by_dice_ndv``."""
+    return f"by_{goal[0] if len(goal) == 1 else RANK}{RULES[rule]}"
+
+
+def _of_best(summary: Summary) -> str:
+    """What the first rule takes, in words."""
+    goals = {tuple(goal["selection"]) for goal in summary["goals"].values()}
+    if len(goals) > 1 or any(len(goal) > 1 for goal in goals):
+        return "the best validation score"
+    return f"best validation {words(goals.pop()[0])}"
+
+
+def _choice_titles(summary: Summary) -> dict[str, str]:
+    """The titles of the columns of either rule."""
+    goals = [goal["selection"] for goal in summary["goals"].values()]
+    return {
+        f"{_rule(goal, rule)}_{name}": choice_title(name, _rule(goal, rule))
+        for goal in goals
+        for rule in RULES
+        for name in ("lambda", *searched(summary), *goal, FOLDING)
+    }
 
 
 def _selection(search: Search, names: list[str], *, several: bool) -> dict[str, object]:
@@ -127,16 +157,18 @@ def _selection(search: Search, names: list[str], *, several: bool) -> dict[str, 
     row |= {"search": replicate + 1} if several else {}
     row["trials"] = sum(trial.get("replicate", 0) == replicate for trial in entry["trials"])
     for rule in RULES:
-        row |= {f"{rule}_{name}": value for name, value in _chosen(choice[rule], names).items()}
+        goal = choice["metrics"]
+        row |= {f"{_rule(goal, rule)}_{name}": value for name, value in _chosen(choice[rule], names, goal).items()}
     return {**row, "edge": "yes" if choice.get("edge", entry["edge"]) else "no"}
 
 
-def _chosen(trial: ChosenTrial | None, names: list[str]) -> dict[str, object]:
-    """Lambda, what was searched beside it, and the goals of the trial that a rule chose; NaN where it chose none."""
+def _chosen(trial: ChosenTrial | None, names: list[str], goal: Sequence[str]) -> dict[str, object]:
+    """Lambda, what was searched beside it, and the scores of the trial that a rule chose; NaN where it chose none."""
+    metrics = dict.fromkeys([*goal, FOLDING], np.nan)
     if trial is None:
-        return {"lambda": np.nan, **dict.fromkeys(names), **dict.fromkeys(GOALS, np.nan)}
+        return {"lambda": np.nan, **dict.fromkeys(names), **metrics}
     values = trial.get("values", {})
-    goals: dict[str, object] = {name: round(trial[name], METRICS[name].digits) for name in GOALS}
+    goals: dict[str, object] = {name: round(trial["scores"][name], metric_of(name).digits) for name in metrics}
     return {"lambda": trial["lam"], **{name: values.get(name) for name in names}, **goals}
 
 
@@ -154,7 +186,7 @@ def significance_table(summary: Summary) -> pd.DataFrame:
     columns = ["dataset", "metric", "family", "a", "b", "n", "mean_difference", "ci_low", "ci_high", "p", "p_holm"]
     frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "significant", "too_few", "conditions_on"])
     for name in ("mean_difference", "ci_low", "ci_high"):
-        digits = frame["metric"].map(lambda metric: METRICS[metric].digits + 1)
+        digits = frame["metric"].map(lambda metric: metric_of(metric).digits + 1)
         numbers = zip(pd.to_numeric(frame[name]), digits, strict=True)
         frame[name] = [round(value, places) for value, places in numbers]
     for name in ("p", "p_holm"):
@@ -184,7 +216,7 @@ def grid_table(summary: Summary) -> pd.DataFrame:
         for dataset, models in summary["comparisons"].items()
         for model, metrics in models.items()
         for metric, tests in metrics.items()
-        for effect in _effects(tests["grid"], METRICS[metric].digits + 1)
+        for effect in _effects(tests["grid"], metric_of(metric).digits + 1)
     ]
     columns = ["term", "similarity", "regularizer", "effect", "ci_low", "ci_high", "share"]
     return pd.DataFrame(rows, columns=["dataset", "metric", "model", *columns])

@@ -8,14 +8,15 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
-from regbench.report.tables.column_titles import METRIC_TITLES, TITLES
+from regbench.metrics import SIMILARITY, metric_of
+from regbench.report.tables.column_titles import METRIC_TITLES, TITLES, metric_title
 from regbench.system import escaping
 from regbench.system.files import canonical_json, write_text
 
 Form = Literal["md", "tex", "html"]
 Row = Mapping[str, Any]  # of a frame: pandas does not know the types of its cells
 NONE = escaping.DASH
+NO_TITLES: Mapping[str, str] = {}
 ESCAPED: Mapping[Form, Callable[[str], str]] = {
     "html": escaping.hypertext,
     "md": escaping.markdown,
@@ -183,9 +184,8 @@ def header(name: str, form: Form) -> str:
         name: of the column: of a metric, which gets its direction, or any other.
         form: for which it is escaped.
     """
-    words = METRIC_TITLES.get(name)
-    if words is not None:
-        words = f"{words} {ARROWS[METRICS[name].direction]}"
+    if name in METRIC_TITLES or name.startswith(SIMILARITY):
+        words = f"{metric_title(name)} {ARROWS[metric_of(name).direction]}"
     elif name in TITLES:
         words = TITLES[name]
     else:
@@ -216,10 +216,17 @@ def exact(frame: pd.DataFrame, rows: Sequence[Mapping[str, object]], names: Iter
     return frame.assign(**columns)
 
 
-def plain(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
-    """Cells as text under titles that people read, escaped, a dash where there is nothing."""
+def plain(frame: pd.DataFrame, form: Form, titles: Mapping[str, str] = NO_TITLES) -> pd.DataFrame:
+    """Cells as text under titles that people read, escaped, a dash where there is nothing.
+
+    Args:
+        frame: the cells.
+        form: of the text.
+        titles: of columns that `header` does not know.
+    """
     text = frame.astype(object).where(frame.notna(), NONE)
-    return text.map(lambda value: escape(str(value), form)).rename(columns=lambda name: header(str(name), form))
+    names = {name: escape(titles[name], form) if name in titles else header(name, form) for name in map(str, frame)}
+    return text.map(lambda value: escape(str(value), form)).rename(columns=names)
 
 
 def escape(text: str, form: Form) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
+from regbench.metrics import METRICS, metric_of
 from regbench.report.summary_file import Summary, number
 from regbench.report.tables.table_format import (
     NONE,
@@ -60,7 +60,7 @@ def transfer_table(summary: Summary) -> pd.DataFrame:
     rows = []
     for entry in summary.get("transfers", []):
         row: dict[str, object] = {name: entry[name] for name in ("tested_on", "trained_on", "method", "leading")}
-        row |= {name: round(number(value), METRICS[name].digits + 1) for name, value in entry["means"].items()}
+        row |= {name: round(number(value), metric_of(name).digits + 1) for name, value in entry["means"].items()}
         row |= {"sd": entry["sd"], "seed_sd": entry["seed_sd"], "pairs": entry["pairs"], "failed": entry["failed"]}
         own = entry["against_own"]
         row |= {"rank": entry["rank"]} | {
@@ -75,15 +75,15 @@ def transfer_table(summary: Summary) -> pd.DataFrame:
 def _transfers_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     text = plain(frame[["tested_on", "trained_on", "method"]], form)
     leading = str(frame["leading"].iloc[0])
-    for metric in (name for name in METRICS if name in frame):
+    for metric in (name for name in dict.fromkeys([leading, *METRICS]) if name in frame):
         scores = []
         for row in rows_of(frame):
             is_leading = metric == row["leading"]
             score = Score(row[metric], row["sd"], row["seed_sd"]) if is_leading else Score(row[metric])
-            scores.append(cell(score, METRICS[metric].digits, form))
+            scores.append(cell(score, metric_of(metric).digits, form))
         text[header(metric, form)] = scores
     text[header("rank", form)] = [NONE if pd.isna(rank) else str(rank) for rank in frame["rank"]]
-    digits = METRICS[leading].digits
+    digits = metric_of(leading).digits
     text[header("against_own", form)] = [escape(_against(row, digits), form) for row in rows_of(frame)]
     return text
 

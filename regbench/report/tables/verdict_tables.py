@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS
-from regbench.report.summary_file import FAMILIES, Summary, all_verdicts
+from regbench.metrics import metric_of
+from regbench.report.summary_file import FAMILIES, Summary, all_verdicts, leading, led_by
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
 
-SHOWN_METRIC = "dice"
 Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs"]
 COUNTS: tuple[Measure, ...] = ("n", "subjects", "runs")
 NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", "df", *COUNTS)
@@ -23,13 +23,15 @@ PARTS = ("subject", "seed", "tuning", "residual")
 def write_verdicts(summary: Summary, folder: Path) -> None:
     """Write `verdicts` and `variance`, each as CSV, Markdown, LaTeX and HTML."""
     study, verdicts, variance = summary["study"], verdicts_table(summary), variance_table(summary)
+    shown = of_leading(verdicts, summary)
     write_table(
-        folder / "verdicts", verdicts, lambda form: _shown(verdicts, form),
-        f"Study {study}: every verdict on Dice, a against b: better, worse, equal, or undecided. Difference: mean of a "
-        "less mean of b, with its simultaneous 95 % interval, which holds the noise of test subjects and, where they "
+        folder / "verdicts", verdicts, lambda form: _shown(shown, form),
+        f"Study {study}: every verdict on {led_by(summary)}, a against b: better, worse, equal, or undecided. "
+        "Difference: mean of a less mean of b, with its "
+        f"simultaneous 95 % interval, which holds the noise of test subjects and, where they "
         "were repeated, of trainings and tuning. Families, each judged as a whole: similarities averaged over the "
         "regularizers, regularizers averaged over the similarities, each method against no registration, and every two "
-        f"methods of a model. {regions(summary)}{_rest(verdicts)} Would decide: trainings and test pairs "
+        f"methods of a model. {regions(summary)}{_rest(shown)} Would decide: trainings and test pairs "
         "with which it would be decided four times in five, if noise and difference are as measured. The CSV has all "
         "metrics.", study,
     )  # fmt: skip
@@ -72,31 +74,38 @@ def variance_table(summary: Summary) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(names, "float64") | {str(name): "Int64" for name in DRAWN})
 
 
+def of_leading(frame: pd.DataFrame, summary: Summary) -> pd.DataFrame:
+    """The rows of a frame with `dataset` and `metric` that are of the metric that their dataset is led by."""
+    led = {name: goals["leading"] for name, goals in summary["goals"].items()}
+    mine = [led.get(dataset) == metric for dataset, metric in zip(frame["dataset"], frame["metric"], strict=True)]
+    return frame[np.array(mine, dtype=bool)]
+
+
 def to_decide(summary: Summary) -> list[dict[str, object]]:
-    """The undecided comparisons by Dice, for JSON, each with what would decide it; None where nothing would."""
+    """The undecided comparisons by the leading metric, for JSON, with what would decide each; None where nothing."""
     return [
         {"dataset": dataset, "model": model, "metric": metric, "family": family, "a": one["a"], "b": one["b"]}
         | {"difference": one["difference"], "reason": one["reason"], "needs": one["needs"]}
         for dataset, model, metric, verdicts in all_verdicts(summary)
-        if metric == SHOWN_METRIC
+        if metric == leading(summary, dataset)
         for family in FAMILIES
         for one in verdicts[family]
         if one["verdict"] == "undecided"
     ]
 
 
-def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
-    """What is printed: Dice, the interval in one column, what all rows share left out."""
-    shown = frame[frame["metric"] == SHOWN_METRIC]
-    text = shown[["dataset", "model", "family", "a", "verdict", "b"]].copy()
-    for column in ("dataset", "model"):
+def _shown(shown: pd.DataFrame, form: Form) -> pd.DataFrame:
+    """What is printed: the interval in one column, what all rows share left out."""
+    text = shown[["dataset", "model", "metric", "family", "a", "verdict", "b"]].copy()
+    for column in ("dataset", "model", "metric"):
         if shown[column].nunique() < 2:
             text = text.drop(columns=column)
     text["family"] = shown["family"].map({"against_identity": "against identity"}).fillna(shown["family"])
-    digits = METRICS[SHOWN_METRIC].digits + 1
-    text["difference"] = [NONE if pd.isna(value) else f"{value:+.{digits}f}" for value in shown["difference"]]
-    ends = zip(shown["low"], shown["high"], strict=True)
-    text["interval"] = [NONE if pd.isna(low) else f"{low:+.{digits}f} to {high:+.{digits}f}" for low, high in ends]
+    digits = [metric_of(metric).digits + 1 for metric in shown["metric"]]
+    differences = zip(shown["difference"], digits, strict=True)
+    text["difference"] = [NONE if pd.isna(value) else f"{value:+.{places}f}" for value, places in differences]
+    ends = zip(shown["low"], shown["high"], digits, strict=True)
+    text["interval"] = [NONE if pd.isna(low) else f"{low:+.{n}f} to {high:+.{n}f}" for low, high, n in ends]
     text["rests_on"] = list(_rests_on(shown))
     if text["rests_on"].nunique() < 2:
         text = text.drop(columns="rests_on")
@@ -108,9 +117,9 @@ def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     return plain(text, form)
 
 
-def _rest(frame: pd.DataFrame) -> str:
-    """What all verdicts on Dice rest on, where it is the same; else it is a column."""
-    known = set(_rests_on(frame[frame["metric"] == SHOWN_METRIC]))
+def _rest(shown: pd.DataFrame) -> str:
+    """What all verdicts that are printed rest on, where it is the same; else it is a column."""
+    known = set(_rests_on(shown))
     return f" All rest on {known.pop()}." if len(known) == 1 else ""
 
 
@@ -135,7 +144,7 @@ def _counted(count: int, noun: str) -> str:
 def _rounded(value: float | None, name: Measure, metric: str) -> float | int | None:
     if value is None or name in COUNTS:
         return value
-    return round(value, 1 if name == "df" else METRICS[metric].digits + 1)
+    return round(value, 1 if name == "df" else metric_of(metric).digits + 1)
 
 
 def _significant(value: float | None, digits: int) -> float:

@@ -181,8 +181,17 @@ def test_values_of_labels(values, step):
     assert np.abs(labels - given_values).max() < 0.26
 
 
+POINTS = st.sampled_from(
+    ["1", "2.5", "-3", "0", "1e2", "nan", "inf", "-inf", "1e999", "x", "y", "", "NA", "1_0", "\u0663"]
+)
+
+
 @FUZZ
-@given(text=st.text(st.sampled_from('xyzmid"\t #-.;,012345e\n\r\0n\u00b5'), max_size=60), dims=st.integers(2, 3))
+@given(
+    text=st.text(st.sampled_from('xyzmid"\t #-.;,012345e\n\r\0n\u00b5'), max_size=60)
+    | st.lists(st.lists(POINTS, min_size=2, max_size=3).map(",".join), min_size=1, max_size=4).map("\n".join),
+    dims=st.integers(2, 3),
+)
 def test_landmarks(root, text, dims):
     path = root / "points.csv"
     path.write_text(text, encoding="utf-8")

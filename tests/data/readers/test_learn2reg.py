@@ -8,7 +8,7 @@ from scipy.ndimage import correlate, gaussian_filter, map_coordinates
 
 from regbench.data.cache import Pair
 from regbench.data.nifti import displacement_name, write_displacement
-from regbench.evaluation.measure import Registered, measure
+from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.metrics import hd95_l2r
 from regbench.models.classical.fields import fields
 from regbench.spatial import warp_labels
@@ -75,7 +75,7 @@ def test_labels_are_warped_alike(judged):
 def test_dice_per_label_and_mean(judged):
     pair, field, path = judged
     moved = warped(pair.moving_labels, loaded(path))
-    found, expected = measure(Registered("a", "b", pair, field), LABELS), []
+    found, expected = measure(Registered("a", "b", pair, field), Measured(LABELS, landmarks=True)), []
     for label in LABELS:
         a, b = pair.fixed_labels == label, moved == label
         if not a.any() or not (pair.moving_labels == label).any():
@@ -105,7 +105,7 @@ def test_sdlogj_and_its_count_of_folds(judged):
     """Its `num_foldings` counts after adding 3: it says 0 of a field in which our count finds folds."""
     pair, field, path = judged
     determinants = jacobian_determinants(loaded(path))
-    found = measure(Registered("a", "b", pair, field), LABELS)
+    found = measure(Registered("a", "b", pair, field), Measured(LABELS, landmarks=True))
     clipped = np.clip(determinants + 3, 1e-9, 1e9)
     assert found["sdlogj_l2r"] == pytest.approx(np.log(clipped).std(), rel=1e-6)
     assert np.count_nonzero(clipped <= 0) == 0
@@ -120,6 +120,6 @@ def test_tre_in_mm(judged):
     sampled = np.stack([map_coordinates(part, pair.fixed_landmarks.transpose()) for part in stored], axis=1)
     difference = pair.fixed_landmarks + sampled - pair.moving_landmarks
     expected = np.linalg.norm(difference * pair.spacing_mm, axis=1).mean()
-    found = measure(Registered("a", "b", pair, field), LABELS)
+    found = measure(Registered("a", "b", pair, field), Measured(LABELS, landmarks=True))
     assert found["tre_l2r_mm"] == pytest.approx(expected, rel=1e-6)
     assert found["tre_mm"] != pytest.approx(expected, rel=1e-3)

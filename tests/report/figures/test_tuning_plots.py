@@ -1,7 +1,6 @@
 """Optuna's plots in the page: of each cell what says something, and the same bytes each time."""
 
 import io
-import math
 
 import pytest
 from cheap_study import METHOD, SEARCH, counted, one_cell, work
@@ -60,8 +59,7 @@ def test_a_cell_whose_trials_all_diverged_has_none(tmp_path):
     study = one_cell(tmp_path, "random", 4)
     found = summary(study)
     found["methods"][1]["trials"] = [
-        {**trial, "status": "diverged", "dice": None, "ndv_percent": math.nan}
-        for trial in found["methods"][1]["trials"]
+        {**trial, "status": "diverged", "scores": {}} for trial in found["methods"][1]["trials"]
     ]
     assert tuning_plots(study, found) == []
 
@@ -70,16 +68,16 @@ def test_equal_scores_are_no_error(tmp_path):
     study = one_cell(tmp_path, "random", 6)
     found = summary(study)
     for trial in found["methods"][1]["trials"]:
-        trial |= {"status": "complete", "dice": 0.5, "ndv_percent": 0.0}
+        trial |= {"status": "complete", "scores": {"dice": 0.5, "ndv_percent": 0.0}}
     ((_, images),) = tuning_plots(study, found)
     assert len(images) == 1, "nothing is important where nothing differs"
 
 
 def test_searched_values_stand_in_the_tables_as_they_are():
     def entry(method, values):
-        found = {"lam": 0.1, "dice": 0.7, "ndv_percent": 0.0, "values": values}
+        found = {"lam": 0.1, "scores": {"dice": 0.7, "ndv_percent": 0.0}, "values": values}
         return {"dataset": "d", "method": method, "trials": [{}], "edge": False, "values": values,
-                "selected": {"by_dice": found, "by_dice_ndv": None}}  # fmt: skip
+                "selected": {"metrics": ["dice"], "best": found, "best_limited": None}}  # fmt: skip
 
     methods = [entry("a", {"similarity.window": 9}), entry("b", {"similarity.bins": 16, "model.decoder": [8, 4]})]
     text = selection_table({"methods": methods}).to_csv(index=False)

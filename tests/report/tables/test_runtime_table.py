@@ -46,9 +46,9 @@ def test_a_baseline_has_times_but_neither_parameters_nor_a_training(tmp_path):
     assert re.search(r"sitk_demons .*\| – +\| – +\| cpu \(x\), 1 thread", text)  # noqa: RUF001
     assert re.search(r"lcc.bending .*\| 12 +\| 9.0 +\| H100", text)
     speed_figure(made, rows, tmp_path)
-    frame = pd.read_csv(tmp_path / "runtime_dice.csv")
+    frame = pd.read_csv(tmp_path / "runtime_scores.csv")
     assert frame["series"].tolist() == ["sitk_demons", "voxelmorph.lcc"]
     assert frame["device"].tolist() == ["cpu (x), 1 thread", "H100"]
-    assert "devices differ" in (tmp_path / "runtime_dice.svg").read_text()
+    assert "devices differ" in (tmp_path / "runtime_scores.svg").read_text()
     speed_figure(made, rows.iloc[:1], tmp_path)
-    assert "nothing timed" in (tmp_path / "runtime_dice.svg").read_text()
+    assert "nothing timed" in (tmp_path / "runtime_scores.svg").read_text()

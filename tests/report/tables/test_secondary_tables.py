@@ -19,6 +19,8 @@ from regbench.report.tables.secondary_tables import (
     write_secondary,
 )
 
+GOALS = {"objective": ["dice"], "selection": ["dice"], "leading": "dice"}
+
 
 @pytest.fixture(scope="module")
 def grid():
@@ -57,17 +59,20 @@ def test_so_few_pairs_that_nothing_can_be_said_is_said():
             for k in range(4)
         ]
     )
-    found = compare_methods(rows, {"lcc.a": GridCell("m", "lcc", "a"), "mse.a": GridCell("m", "mse", "a")})
+    found = compare_methods(rows, {"lcc.a": GridCell("m", "lcc", "a"), "mse.a": GridCell("m", "mse", "a")}, GOALS)
     assert found["m"]["dice"]["against_best"][0]["too_few"]
     made = {**summary(*CELLS), "comparisons": {"brains": found}}
     assert "n too small" in secondary_tables._tests_shown(significance_table(made)).to_string()
 
 
 def test_details_are_written_in_four_forms_with_equal_bytes(grid, tmp_path):
-    trials = [{"number": 0, "lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "status": "complete"}]
-    chosen = {"lam": 0.1, "dice": 0.5, "ndv_percent": 0.1, "number": 0}
+    trials = [{"number": 0, "lam": 0.1, "scores": {"dice": 0.5, "ndv_percent": 0.1}, "status": "complete"}]
+    chosen = {"lam": 0.1, "scores": {"dice": 0.5, "ndv_percent": 0.1}, "number": 0}
     for method in grid["methods"][1:]:
-        method |= {"trials": trials, "selected": {"by_dice": chosen, "by_dice_ndv": None, "range": [0.01, 1.0]}}
+        method |= {
+            "trials": trials,
+            "selected": {"metrics": ["dice"], "best": chosen, "best_limited": None, "range": [0.01, 1.0]},
+        }
     for folder in (tmp_path / "a", tmp_path / "b"):
         write_secondary(grid, folder)
         for draw in (pareto_figure, difference_figure, stability_figure):
