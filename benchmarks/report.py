@@ -68,7 +68,7 @@ def generate(study: Study) -> int:
         frame = base.assign(dataset=dataset, method=method, seed=seed, lam=0.1, status="complete", reason="")
         values = pd.DataFrame(random.random((len(base), len(NUMBERS) + len(names))), columns=[*NUMBERS, *names])
         write_table(path, pd.concat([frame.assign(labels_vanished=0.0), values], axis=1))
-        write_panels(path.with_name(PANELS), {})
+        write_panels(path.with_name(PANELS), {}, "dice")
         if method != IDENTITY:
             record = {"seed": seed, "lam": 0.1, "status": "complete", "reason": "", "validation": {}}
             record |= {"checkpoint_sha256": "0", "data_sha256": "0", "environment": {"device": "cpu"}}

@@ -28,7 +28,9 @@ def test_the_determinant_of_a_slice_is_that_of_the_volume():
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
     path, random = tmp_path / "panels.npz", np.random.default_rng(0)
     about = {"fixed": "a", "moving": "ü" * 3, "dice": 0.5}
-    write_panels(path, {"best": (about, {"fixed": random.random((9, 8)).astype(np.float32), "moved": np.zeros(3)})})
+    write_panels(
+        path, {"best": (about, {"fixed": random.random((9, 8)).astype(np.float32), "moved": np.zeros(3)})}, "dice"
+    )
     whole, arrays, refused = path.read_bytes(), read_panels(path), 0
     assert list(arrays) == ["best_fixed", "best_moved", "best_about"]
     with np.load(path) as stored:  # as other tools read it
@@ -57,5 +59,5 @@ def test_slices_without_a_digest_are_refused(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(RegbenchError, match=r"panels\.npz"):
         read_panels(path)
-    write_panels(path, {})
+    write_panels(path, {}, "dice")
     assert read_panels(path) == {}

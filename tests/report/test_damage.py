@@ -41,7 +41,7 @@ def test_every_file_that_is_read_is_held_to_its_digest(finished, tmp_path, stage
     wrong = []
     for path in one_each.values():
         shutil.copy2(path, tmp_path / "whole")
-        harm(path, "flip", draw)
+        harm(path, "cut" if path.suffix == ".npz" else "flip", draw)  # of an archive, some bytes are dates
         try:
             stage(study)
             wrong.append(f"{path} was taken")
