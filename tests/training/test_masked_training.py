@@ -237,10 +237,10 @@ def test_the_page_says_that_masks_are_not_used():
         "subjects": ["a", "b", "c"],
     }
     manifests = {"brains": {**manifest, "masked": ["a", "b"]}}
-    said = [line for line in caveats([], manifests) if "masks" in line]
+    said = [line for line in caveats([], manifests, {}) if "masks" in line]
     assert said == ["brains: masks of 2 of 3 subjects are not used: `training.mask` and `evaluation.mask` are `none`"]
-    assert not any("masks" in line for line in caveats([], manifests, masks_used=True))
-    assert not any("masks" in line for line in caveats([], {"brains": manifest}))
+    assert not any("masks" in line for line in caveats([], manifests, {}, masks_used=True))
+    assert not any("masks" in line for line in caveats([], {"brains": manifest}, {}))
 
 
 def test_masks_of_some_subjects_are_refused_before_any_image(data, tiny, tmp_path):
