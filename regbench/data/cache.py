@@ -99,7 +99,7 @@ class Dataset:
         return DisplacementNames(self.subjects)
 
     @property
-    def preparation(self) -> dict[str, Any]:
+    def preparation(self) -> dict[str, object]:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
         chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}

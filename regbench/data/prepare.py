@@ -100,7 +100,7 @@ def prepare(
         )
 
 
-def is_of(spec: PrepareSpec, manifest: Mapping[str, Any]) -> bool:
+def is_of(spec: PrepareSpec, manifest: Mapping[str, object]) -> bool:
     """Whether a manifest is of what `spec` asks for, made by this code."""
     return canonical_json(manifest.get("spec")) == canonical_json(spec.to_json())
 
