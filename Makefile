@@ -9,7 +9,7 @@ FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/d
 FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_fuzz_fields.py tests/data/readers/test_fuzz.py \
 	tests/training/test_checkpoint.py
 
-.PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills schema audit licences clean
+.PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills drills schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -54,6 +54,10 @@ slurm-test: .venv/.slurm ## a study (CONFIG=..., else a small one) through a rea
 
 slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the same Slurm (an hour)
 	python tests/slurm/drills.py all
+
+# ONLY="head_killed full_disk" names drills; `python tests/drills/run.py --list` lists them.
+drills: .venv/.dev ## all of docs/security.md and docs/cluster.md: hurt a study on purpose, and compare (by hand; QUICK=1: 3 minutes)
+	python tests/drills/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(FOLDER),--folder $(FOLDER))
 
 audit: .venv-audit/.ready ## the pinned packages against PyPI's advisories (needs pypi.org)
 	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt

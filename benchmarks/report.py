@@ -21,12 +21,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from regbench.evaluation.slices import write_panels
 from regbench.report.analyze import analyze
 from regbench.report.write import report
 from regbench.study.layout import IDENTITY, PANELS
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import write_json
+from regbench.system.files import write_sealed
+from regbench.system.parquet import write_table
 
 SEEDS, DATASETS, REGULARIZERS, LABELS = 10, 2, 20, 35
 DATASET = {
@@ -65,29 +67,29 @@ def generate(study: Study) -> int:
         path.parent.mkdir(parents=True)
         frame = base.assign(dataset=dataset, method=method, seed=seed, lam=0.1, status="complete", reason="")
         values = pd.DataFrame(random.random((len(base), len(NUMBERS) + len(names))), columns=[*NUMBERS, *names])
-        pd.concat([frame.assign(labels_vanished=0.0), values], axis=1).to_parquet(path, index=False)
-        np.savez(path.with_name(PANELS))
+        write_table(path, pd.concat([frame.assign(labels_vanished=0.0), values], axis=1))
+        write_panels(path.with_name(PANELS), {}, "dice")
         if method != IDENTITY:
             record = {"seed": seed, "lam": 0.1, "status": "complete", "reason": "", "validation": {}}
             record |= {"checkpoint_sha256": "0", "data_sha256": "0", "environment": {"device": "cpu"}}
-            write_json(path.parent / "run.json", record)
+            write_sealed(path.parent / "run.json", record)
             curve = pd.DataFrame({"step": range(5), "loss": 0.1, "similarity": 0.1, "regularizer": 0.1})
-            curve.to_parquet(path.parent / "history.parquet")
+            write_table(path.parent / "history.parquet", curve)
             row = {"device": "cpu", "inference_seconds": 0.1, "pipeline_seconds": 0.2, "peak_memory_mib": 1.0}
             row |= {"training_seconds": 10.0, "parameters": 100}
             timed.setdefault(dataset, []).append(base.assign(dataset=dataset, method=method, seed=seed, **row))
     for dataset, frames in timed.items():
         lay.runtime(dataset).parent.mkdir(parents=True, exist_ok=True)
-        pd.concat(frames).to_parquet(lay.runtime(dataset), index=False)
+        write_table(lay.runtime(dataset), pd.concat(frames))
         manifest = {"labels": {str(k): f"structure {k}" for k in range(1, LABELS + 1)}, "shape": [32, 32]}
         manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
         manifest |= {"spacing_mm": [1, 1], "data_sha256": "0", "pairs": {"test": pairs}, "notes": "", "licences": []}
-        write_json(lay.manifest(dataset), {**manifest, "splits": {"train": [], "validation": [], "test": []}})
+        write_sealed(lay.manifest(dataset), {**manifest, "splits": {"train": [], "validation": [], "test": []}})
         for method in study.methods:
             if method.tuned:
                 chosen = {"lam": 0.1, "edge": False, "metrics": ["dice"], "range": None}
                 chosen |= {"best": None, "best_limited": None}
-                write_json(lay.selected(dataset, method.id), chosen)
+                write_sealed(lay.selected(dataset, method.id), chosen)
     return len(runs)
 
 

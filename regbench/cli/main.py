@@ -6,6 +6,7 @@ Every verb of the workflow is usable by hand: it takes the study's config and sa
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
 """
 
+import errno
 import functools
 import logging
 import os
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,7 +23,7 @@ from regbench.cli import data_verbs, result_verbs, run_verbs, study_verbs, tunin
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
-from regbench.system.terminal import show_everywhere
+from regbench.system.terminal import lost_output, show_everywhere
 
 LOG = logging.getLogger(__name__)
 BEGAN = time.monotonic()
@@ -86,13 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UnicodeEncodeError as error:  # of a path: the output replaces what it cannot show
         text, encoding = ascii(error.object), error.encoding
         _stop(f"text and paths must be in the encoding of this shell, {encoding}, but got {text}. Set PYTHONUTF8=1.", 1)
-    except BrokenPipeError:  # who reads the output has enough
-        _give_up_output()
-        sys.exit(1)
     except OSError as error:  # of the disk and the shell: whatever files say themselves has its own message
-        _give_up_output()
-        what = f"`{error.filename}`" if error.filename else "the output of this command"
-        _stop(f"{what} must be usable, but got: {error.strerror or error}. Free space or change permissions.", 1)
+        _stop_unusable(error)
+    if reason := lost_output():
+        _stop_unheard(reason)
     if status is not None:  # of `--help`, `--version` and Ctrl-C; a verb returns nothing
         sys.exit(status)
 
@@ -149,12 +147,21 @@ def _usage(error: typer.TyperException) -> str:
     return f"{words}{'' if words.endswith(('.', '?')) else '.'} See `{place} --help`."
 
 
-def _give_up_output() -> None:
-    """Let Python end without another try to write what could not be written."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _stop(error: RegbenchError | str, status: int) -> None:
-    print(f"regbench: {error}", file=sys.stderr)
+def _stop(error: RegbenchError | str, status: int) -> NoReturn:
+    with suppress(OSError):  # of a full disk or a reader that has gone; the status says it too
+        print(f"regbench: {error}", file=sys.stderr, flush=True)
+    lost_output()
     sys.exit(status)
+
+
+def _stop_unheard(reason: str) -> NoReturn:
+    if reason == os.strerror(errno.EPIPE):  # as of `regbench list | head -1`: who reads has what they wanted
+        sys.exit(1)
+    _stop(f"the output of this command must be usable, but got: {reason}. Free space or change permissions.", 1)
+
+
+def _stop_unusable(error: OSError) -> NoReturn:
+    if not error.filename and (reason := lost_output(ask=True)):
+        _stop_unheard(reason)
+    what = f"`{error.filename}`" if error.filename else "what this command uses"
+    _stop(f"{what} must be usable, but got: {error.strerror or error}. Free space or change permissions.", 1)

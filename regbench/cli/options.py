@@ -82,18 +82,22 @@ def load_study(path: Path, *, check: bool = True, written_by_head: bool = True) 
 
     Raises:
         UsageError: names every mistake.
+        RegbenchError: if the `config.json` of a head was altered.
     """
     from regbench.study.load import load
     from regbench.study.methods import Study
     from regbench.study.yaml_file import read_yaml
+    from regbench.system.files import SEAL, read_sealed
 
     raw = read_yaml(path)
+    if path.suffix == ".json" and SEAL in raw:  # a study's `config.json`, which jobs are made of
+        read_sealed(path)
     if not check:
         return Study(load(raw, where=str(path)))
     if written_by_head:
         with suppress(UsageError):  # which the whole check names together with all else
             study = Study(load(raw))
-            if not by_hand(study, path):
+            if SEAL in raw and not by_hand(study, path):
                 return study
     from regbench.orchestration.registries import check_component
 

@@ -86,7 +86,10 @@ def transfer(
     on: Annotated[str, typer.Option(metavar="ID", help="a dataset or test set that `evaluate_on` names")],
     threads: Threads = 1,
 ) -> None:
-    """Evaluate all runs of a cell on the test pairs of other data."""
+    """Evaluate the runs of a cell on other data.
+
+    Nothing is trained: these are the test pairs of a dataset or test set that `evaluate_on` names.
+    """
     from regbench.evaluation.transfer import evaluate_transfer
 
     study = load_study(config_file)

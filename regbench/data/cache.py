@@ -18,7 +18,7 @@ from regbench.data.subject import DIGITS, slabs
 from regbench.spatial.displacement import compose
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import MANIFEST, digest, file_sha256, read_json
+from regbench.system.files import MANIFEST, digest, file_sha256, read_sealed
 
 PREPARATION = ("orientation", "intensity", "percentiles", "window", "colour")  # of the preprocessing, where given
 
@@ -100,7 +100,7 @@ class Dataset:
         return DisplacementNames(self.subjects)
 
     @property
-    def preparation(self) -> dict[str, Any]:
+    def preparation(self) -> dict[str, object]:
         """What has to be done to a new image to make it one like these: spacing, orientation, intensity."""
         chosen = self._manifest.get("spec", {}).get("preprocessing", {})
         given = {key: chosen[key] for key in PREPARATION if key in chosen}
@@ -290,7 +290,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     Raises:
         RegbenchError: if it is damaged, or of an older regbench; says what to do.
     """
-    manifest = read_json(folder / MANIFEST)
+    manifest = read_sealed(folder / MANIFEST)
     try:
         made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
         whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)

@@ -17,7 +17,7 @@ from regbench.metrics.displacement_errors import tre_mm
 from regbench.metrics.overlap import dice, mean_over_labels
 from regbench.study.specs import PrepareSpec
 from regbench.system.escaping import pictured
-from regbench.system.files import MANIFEST, read_json, replacing
+from regbench.system.files import MANIFEST, read_sealed, replacing
 from regbench.system.plain_figures import plain_style
 
 SHOWN = 24  # rows of a table before it is cut
@@ -41,7 +41,7 @@ def inspect(spec: PrepareSpec, picture: Path | None = None, *, threads: int = 1)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / spec.id
         prepare(spec, folder, threads=threads)
-        data, manifest = load(folder), read_json(folder / MANIFEST)
+        data, manifest = load(folder), read_sealed(folder / MANIFEST)
         lines = [*_summary(data, manifest), "", *_subjects(data), "", *_read_as(data)]
         lines += [*_pairs(data), *_labels(data), "", *_landmarks(data), *_before(data)]
         problems = list(dict.fromkeys([*data.remarks, *warnings(data)]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -109,7 +110,7 @@ class Entry:
     id: str
     header: Callable[[], Header]
     read: Callable[[], Volume]
-    files: Mapping[str, Any] = field(default_factory=dict)  # what it is to the file's Path
+    files: Mapping[str, Path] = field(default_factory=dict)  # by what they are
     group: str = ""
     split: str = ""
     labelled: bool = True

@@ -7,7 +7,7 @@ import numpy as np
 
 from regbench.data.splits import Splits
 from regbench.data.subject import Source
-from regbench.study.data_config import NAMES, OF_ATLAS, PairsConfig
+from regbench.study.data_config import NAMES, OF_ATLAS, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
@@ -25,17 +25,24 @@ NONE = {  # why a split has no pair by a rule, and what to do
 }
 
 
-def atlas_of(wanted: PairsConfig, source: Source, dataset: str) -> str | None:
+def atlas_of(wanted: PairsConfig, splits: SplitConfig, source: Source, dataset: str) -> str | None:
     """The subject of all pairs, which is in no split; None without.
 
     Raises:
-        RegbenchError: if there is no such subject, or others of its group would be in a split.
+        RegbenchError: if there is no such subject, a split lists it, or others of its group would be in a split.
     """
     if wanted.rule not in OF_ATLAS or wanted.atlas is None:
         return None
     name, where = nfc(wanted.atlas), f"dataset `{dataset}`: pairs.atlas"
     if name not in source.ids:
         raise RegbenchError(f"{where}: no subject `{name}`; {did_you_mean(name, source.ids)}")
+    for key in NAMES:
+        part = splits.part(key)
+        if isinstance(part, tuple) and name in map(nfc, part):
+            raise RegbenchError(
+                f"dataset `{dataset}`: splits.{key}: `{name}` is the atlas of all pairs and in no split. "
+                "Leave it out there."
+            )
     others = [other for other in source.ids if other != name and _group(source, other) == _group(source, name)]
     if others:
         raise RegbenchError(
@@ -164,13 +171,19 @@ def _place(source: Source, pair: Pair) -> str:
     return f"{source.listed.get(pair, 'the data')}: `{pair[0]}`, `{pair[1]}`"
 
 
+def _unplaced(source: Source, name: str) -> str:
+    """Why a subject is in no split, where the data or the list put it into one."""
+    split = source.given.get(name)
+    return f"no split (splits.{split} drew others: write `given` there, or leave it out)" if split else "no split"
+
+
 def _check_inside(source: Source, splits: Splits, dataset: str) -> None:
     """Whether each prescribed pair lies in one split, or in none."""
     sides = {name: key for key, names in splits.items() for name in names}
     for pair in source.given_pairs:
         fixed, moving = (sides.get(name) for name in pair)
         if fixed != moving and (source.listed or {fixed, moving} != {"train", None}):
-            of = " and ".join(f"`{name}` is in {sides.get(name, 'no split')}" for name in pair)
+            of = " and ".join(f"`{name}` is in {sides.get(name) or _unplaced(source, name)}" for name in pair)
             raise RegbenchError(
                 f"dataset `{dataset}`: a pair must lie within one split, but of {_place(source, pair)}, {of}. Put both "
                 "into one (a list may have the column `split`; subjects of one group stay together)."

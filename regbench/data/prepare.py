@@ -25,7 +25,7 @@ from regbench.study.data_config import NAMES
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.file_lock import waiting
-from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256, read_json, replacing, write_sealed
+from regbench.system.files import MANIFEST, canonical_json, digest, file_sha256, read_sealed, replacing, write_sealed
 
 LOG = logging.getLogger(__name__)
 EARLY = 2**24  # bytes that may wait for the disk while more is to come
@@ -66,7 +66,7 @@ def prepare(
     check_room(spec, source, folder)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
-        if _version(folder) not in (before, None) and is_of(spec, read_json(folder / MANIFEST)):
+        if _version(folder) not in (before, None) and is_of(spec, read_sealed(folder / MANIFEST)):
             return  # another process built it while this one waited
         (folder / MANIFEST).unlink(missing_ok=True)
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
@@ -100,7 +100,7 @@ def prepare(
         )
 
 
-def is_of(spec: PrepareSpec, manifest: Mapping[str, Any]) -> bool:
+def is_of(spec: PrepareSpec, manifest: Mapping[str, object]) -> bool:
     """Whether a manifest is of what `spec` asks for, made by this code."""
     return canonical_json(manifest.get("spec")) == canonical_json(spec.to_json())
 
@@ -139,7 +139,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     Raises:
         RegbenchError: if they are impossible.
     """
-    atlas = atlas_of(spec.pairs, source, spec.id)
+    atlas = atlas_of(spec.pairs, spec.splits, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
     given: Mapping[str, str] = source.given
     needed: tuple[str, ...] = NAMES

@@ -19,7 +19,7 @@ from regbench.data.readers.subject_files import labels_on_image
 from regbench.data.space import Space, displacement_to_native
 from regbench.evaluation.file_pair import Placed, plane, read_pair, spaces
 from regbench.losses.objective import objective
-from regbench.models.predict import build_model, register
+from regbench.models.predict import build_model, mask_use, register
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps, to_mm
 from regbench.study.specs import ComponentSpec
@@ -109,6 +109,11 @@ def register_files(
         RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
         UsageError: if files are in the way.
     """
+    if (use := mask_use(model)) != "none":
+        raise RegbenchError(
+            f"`register` takes no masks, but the model optimises each pair by masks (`training.mask: {use}`). Register "
+            "the pair in a study, or give a model that counts by none."
+        )
     scalings = preparation.scalings()
     target, source = read_pair(fixed, moving, by, preparation.colour)
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]

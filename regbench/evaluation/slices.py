@@ -1,5 +1,9 @@
 """What the figures show of a run: slices of its best, median and worst test pair, kept while fields are at hand."""
 
+import hashlib
+import io
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +14,8 @@ from numpy.typing import NDArray
 from regbench.metrics import metric_of
 from regbench.metrics.determinants import central_determinant
 from regbench.study.goals import words
-from regbench.system.files import replacing
+from regbench.system.errors import RegbenchError
+from regbench.system.files import SEAL, replacing
 
 if TYPE_CHECKING:  # who draws needs no torch
     from regbench.data.cache import Pair
@@ -60,7 +65,37 @@ def write_panels(
         arrays |= {f"{place}_{name}": values for name, values in parts.items()}
         arrays[f"{place}_about"] = np.array([str(about["fixed"]), str(about["moving"]), _score(about[metric], metric)])
     with replacing(path) as temporary, temporary.open("wb") as file:
+        arrays[SEAL] = np.array(_digest(arrays))
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for options
+
+
+def read_panels(path: Path) -> Slices:
+    """The arrays that `write_panels` wrote; none where no pair was registered.
+
+    Raises:
+        RegbenchError: if the file is missing, damaged or altered; names it.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        if str(arrays.pop(SEAL, "nothing")) != _digest(arrays):
+            raise ValueError(f"it was altered or damaged: its `{SEAL}` is missing or of other content")
+    except (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError, zlib.error,
+            zipfile.BadZipFile, SyntaxError, MemoryError) as error:  # fmt: skip
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise RegbenchError(
+            f"`{path}` must be the slices that `evaluate` wrote, but got: {reason}. Delete it and run again."
+        ) from error
+    return arrays
+
+
+def _digest(arrays: Mapping[str, Array]) -> str:
+    """Of names, types, shapes and values."""
+    sum_of_all = hashlib.sha256()
+    for name, values in sorted(arrays.items()):
+        sum_of_all.update(f"{name} {values.dtype.str} {values.shape};".encode())
+        sum_of_all.update(np.ascontiguousarray(values).tobytes())
+    return sum_of_all.hexdigest()
 
 
 def _score(value: object, metric: str) -> str:

@@ -25,7 +25,7 @@ from regbench.study.components import bind
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import RUN, digest, read_json, write_json
+from regbench.system.files import RUN, digest, read_sealed, write_sealed
 from regbench.system.job_usage import status_kib
 from regbench.system.parquet import write_table
 from regbench.training.checkpoint import load_run
@@ -61,16 +61,16 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
     rows: list[TimedRow] = []
     together = state.with_name(f"{state.name}.json")
     finished: dict[str, Timings] = {}
-    before = read_json(together) if together.exists() else {}
+    before = read_sealed(together) if together.exists() else {}
     common = {"training_device": spec.training_device, "code": spec.code}
 
     def timed(name: str, made_of: Mapping[str, object], measure: Callable[[], list[TimedRow]]) -> None:
         key = digest({"spec": common, **made_of, "data": data.checksum, "columns": COLUMNS})
         path = state / f"{name}.json"
-        measured = read_json(path) if path.exists() else before.get(path.name, {})
+        measured = read_sealed(path) if path.exists() else before.get(path.name, {})
         if measured.get("digest") != key:
             measured = {"digest": key, "rows": measure()}
-            write_json(path, measured)
+            write_sealed(path, measured)
         rows.extend(measured["rows"])
         finished[path.name] = measured
 
@@ -81,7 +81,7 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
         timed(f"{method}.seed{baseline.seed}", made_of, partial(_time_baseline, baseline, data, base))
     done = set[str]()
     for folder in runs:
-        record = read_json(folder / RUN)
+        record = read_sealed(folder / RUN)
         if record["status"] != "complete":
             continue
         base = {"dataset": data.id, "method": record["method"], "seed": record["seed"]}
@@ -99,7 +99,7 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
         timed(f"{record['method']}.seed{record['seed']}", made_of, measure)
     # JSON has no NaN: what comes back is None, and a column of nothing else would be no number.
     write_table(out, pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(TIMED, float)))
-    write_json(together, finished)  # of ten thousand runs, one file and not as many
+    write_sealed(together, finished)  # of ten thousand runs, one file and not as many
     shutil.rmtree(state, ignore_errors=True)
 
 

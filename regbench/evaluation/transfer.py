@@ -7,7 +7,7 @@ from regbench.evaluation.evaluate import rows_on
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
 from regbench.system.parquet import write_table
@@ -31,7 +31,7 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
         RegbenchError: if the images have another number of dimensions, or a size that the model does not take.
     """
     lay = study.layout
-    shape = read_json(lay.manifest(dataset))["shape"]
+    shape = read_sealed(lay.manifest(dataset))["shape"]
     if len(shape) != len(other.shape):
         raise RegbenchError(
             f"evaluate_on: `{other.id}` must be of {len(shape)} dimensions, as `{dataset}` is, on which the runs were "

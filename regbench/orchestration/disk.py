@@ -11,7 +11,7 @@ from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
 from regbench.study.prepared_for import differences
 from regbench.study.specs import ComponentSpec, PrepareSpec
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.training.training_log import POINTS
 
 # Files that a job leaves: what it writes, and its log if it says something.
@@ -75,7 +75,7 @@ def disk(study: Study) -> dict[str, float | None]:
 def _images(study: Study, dataset: DatasetConfig) -> tuple[list[int], int, float | None, dict[str, int]]:
     """Shape, number of labels, bytes of the arrays, number of pairs; from its manifest, else from the config."""
     lay, pairs = study.layout, {split: dataset.pairs.count(split) or 0 for split in ("validation", "test")}
-    manifest = read_json(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
+    manifest = read_sealed(lay.manifest(dataset.id)) if lay.manifest(dataset.id).is_file() else {}
     if manifest and not differences(study, dataset.id, PrepareSpec.from_json(manifest.get("spec"))):
         size = sum(path.stat().st_size for path in lay.data(dataset.id).iterdir() if path.is_file())
         pairs |= {split: len(names) for split, names in manifest.get("pairs", {}).items()}

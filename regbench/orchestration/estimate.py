@@ -23,7 +23,7 @@ from regbench.study.layout import Layout
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import canonical_json, read_json
+from regbench.system.files import canonical_json, read_sealed
 from regbench.system.job_usage import seconds_in
 
 CLOSING = ("analyze", "report")
@@ -135,7 +135,7 @@ def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calib
     by_device: dict[str, Calibration] = defaultdict(Calibration)
     for folder in sorted({*Path(study.config.results).glob("*"), *map(Path, measured)}):
         try:
-            raw = {**read_json(Layout(folder).config), "results": str(folder.parent), "study": folder.name}
+            raw = {**read_sealed(Layout(folder).config), "results": str(folder.parent), "study": folder.name}
             other = Study(load(raw, trusted=False))
         except RegbenchError:
             continue  # of an older regbench, or no study
@@ -158,7 +158,7 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
         path = layout.run_record(dataset, method, seed)
         if not path.is_file():
             continue
-        record = read_json(path)
+        record = read_sealed(path)
         if record["status"] != "complete" or "seconds" not in record:
             continue
         calibration = by_device[record["environment"]["device"]]

@@ -18,7 +18,7 @@ from regbench.study.methods import Study
 from regbench.system import slurm
 from regbench.system.credentials import without_password
 from regbench.system.errors import RegbenchError
-from regbench.system.files import check_folder, write_json
+from regbench.system.files import check_folder, write_sealed
 from regbench.system.ownership import Owner, owned, run_by
 
 LAST_PUSH = 120.0  # seconds that the head waits for it; it goes on by itself
@@ -92,7 +92,7 @@ class Head:
         users = os.umask(0)
         os.umask(users | 0o077 if self.study.has_password else users)
         try:
-            write_json(self.layout.config, self.study.config.model_dump(mode="json"))
+            write_sealed(self.layout.config, self.study.config.model_dump(mode="json"))
         finally:
             os.umask(users)
 

@@ -12,7 +12,7 @@ from regbench.statistics.power import Needs
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError, did_you_mean
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 
 ALPHA = 0.05
 
@@ -104,7 +104,7 @@ def _judged(folder: Path, metric: str) -> Iterator[tuple[str, str, dict[str, Any
     path = Layout(folder).summary
     if not path.is_file():
         return
-    for dataset, models in read_json(path).get("verdicts", {}).items():
+    for dataset, models in read_sealed(path).get("verdicts", {}).items():
         for model, metrics in models.items():
             if metric in metrics and any(c["se_subjects"] is not None for c in metrics[metric]["pairs"]):
                 yield dataset, model, metrics[metric]

@@ -19,7 +19,7 @@ from regbench.study.job_specs import final_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import RUN, canonical_json, read_json, write_json
+from regbench.system.files import RUN, canonical_json, read_json, read_sealed, write_json
 from regbench.system.job_usage import last_lines, seconds_in
 from regbench.system.ownership import alive
 from regbench.tuning.space import at_choice
@@ -101,7 +101,7 @@ class _Look:
 
     def _checksum(self, dataset: str) -> str | None:
         path = self.layout.manifest(dataset)
-        return read_json(path)["data_sha256"] if path.is_file() else None
+        return read_sealed(path)["data_sha256"] if path.is_file() else None
 
     def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: str | None) -> Cell:
         cell = Cell(dataset, method)
@@ -109,7 +109,7 @@ class _Look:
         for job in of_cell(self.study, dataset, method):
             state, reason = self.state(job)
             if job.rule == "select" and state == "done":
-                chosen[job.replicate] = read_json(self.layout.selected(dataset, method, job.replicate))
+                chosen[job.replicate] = read_sealed(self.layout.selected(dataset, method, job.replicate))
             if job.rule in WHOLE_CELL:
                 state, reason = self._whole(cell, job, state, reason, data)
             if job.rule == "train" and state == "done" and not self._record(cell, job.seed, chosen, data):
@@ -128,7 +128,7 @@ class _Look:
         """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
         replicates = self.study.replicates(cell.method)
         paths = {replicate: self.layout.selected(cell.dataset, cell.method, replicate) for replicate in replicates}
-        chosen = {replicate: read_json(path) for replicate, path in paths.items() if str(path) in self.files}
+        chosen = {replicate: read_sealed(path) for replicate, path in paths.items() if str(path) in self.files}
         seeds = self.study.seeds(job.method)
         for seed in seeds:
             run = job._replace(output=str(self.layout.pairs(job.dataset, job.method, seed)), seed=seed)
@@ -148,7 +148,7 @@ class _Look:
         chosen = searches.get(self.study.replicate_of(seed))
         if chosen is None or str(path) not in self.files:
             return None
-        record: RunRecord = read_json(path)
+        record: RunRecord = read_sealed(path)
         spec = at_choice(final_spec(self.study, cell.method, seed), chosen).to_json()
         same = record.get("job") == spec or canonical_json(record.get("job")) == canonical_json(spec)
         if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:

@@ -13,7 +13,7 @@ from regbench.study import goals
 from regbench.study.goals import DEFAULTS, merits
 from regbench.study.job_specs import selection_spec
 from regbench.study.methods import Study
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.system.job_usage import seconds_in
 
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
@@ -232,7 +232,7 @@ def _score(study: Study, cell: Cell) -> _Scored | None:
     ended = [job.replicate for job, state, _ in cell.jobs if job.rule == "select" and state == "done"]
     if not ended:
         return None
-    trial = read_json(study.layout.selected(cell.dataset, cell.method, ended[0])).get("best")
+    trial = read_sealed(study.layout.selected(cell.dataset, cell.method, ended[0])).get("best")
     return _Scored(cell, 0, trial["scores"], trial["lam"]) if trial else None
 
 

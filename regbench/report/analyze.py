@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
@@ -22,8 +21,8 @@ from regbench.study.methods import Method, Study
 from regbench.study.prepared_for import check_prepared_for
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json, write_json
-from regbench.system.parquet import damaged, read_table, write_table
+from regbench.system.files import read_sealed, write_sealed
+from regbench.system.parquet import read_arrow, read_table, write_table
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -38,7 +37,7 @@ def analyze(study: Study) -> None:
     """
     lay = study.layout
     for dataset in study.config.datasets:
-        stored = read_json(lay.manifest(dataset.id)).get("spec")
+        stored = read_sealed(lay.manifest(dataset.id)).get("spec")
         check_prepared_for(study, dataset.id, PrepareSpec.from_json(stored))
     rows = joined([lay.pairs(*run) for run in study.runs()])
     by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
@@ -52,7 +51,7 @@ def analyze(study: Study) -> None:
         summary["transfers"] = transfer_entries(study, rows, transfers)
     if "lambda_transfer" in study.optional_tables:
         summary["lambda_transfers"] = lambda_transfers(summary["methods"])
-    write_json(lay.summary, summary)
+    write_sealed(lay.summary, summary)
 
 
 def summarised(study: Study, rows: pd.DataFrame) -> Summary:
@@ -69,7 +68,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}
     manifests: dict[str, Manifest] = {
-        dataset.id: read_json(lay.manifest(dataset.id)) for dataset in study.config.datasets
+        dataset.id: read_sealed(lay.manifest(dataset.id)) for dataset in study.config.datasets
     }
     goals = {name: goals_of(study, manifest["references"]) for name, manifest in manifests.items()}
     entries = [
@@ -119,18 +118,9 @@ def joined(paths: list[Path]) -> pd.DataFrame:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
-    tables = [_table(path).replace_schema_metadata() for path in paths]
+    tables = [read_arrow(path).replace_schema_metadata() for path in paths]
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame
-
-
-def _table(path: Path) -> pa.Table:
-    """Rows as `regbench.system.parquet.read_table` has them, without pandas."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
-        raise damaged(path, error) from error
 
 
 def goals_of(study: Study, references: Mapping[str, Sequence[str]]) -> Goals:

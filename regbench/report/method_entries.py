@@ -22,7 +22,7 @@ from regbench.statistics import spread
 from regbench.study.config import Component
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.tuning.range_files import selecting
 from regbench.tuning.trial_files import read_trials
 
@@ -136,7 +136,7 @@ def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, lea
         "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
         "metrics": metrics_of(rows, leading),
         "dice30": dice30(by_case["dice"].mean().to_list()) if "dice" in rows else None,
-        "structures": _structures(rows, read_json(study.layout.manifest(dataset))["labels"]),
+        "structures": _structures(rows, read_sealed(study.layout.manifest(dataset))["labels"]),
     }
 
 
@@ -162,13 +162,13 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
         )
     ]
     return Tuning(
-        [read_json(study.layout.selected(dataset, method, replicate)) for replicate in replicates],
+        [read_sealed(study.layout.selected(dataset, method, replicate)) for replicate in replicates],
         [cast("TrialEntry", {key: trial[key] for key in OF_TRIAL if key in trial}) for trial in trials],
     )
 
 
 def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:
-    record = read_json(study.layout.run_record(dataset, method, seed))
+    record = read_sealed(study.layout.run_record(dataset, method, seed))
     return cast("RunEntry", {key: record[key] for key in OF_RUN if key in record})
 
 

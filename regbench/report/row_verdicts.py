@@ -13,6 +13,7 @@ from regbench.report.study_verdicts import NO_SEARCH, claim, collect, noise_of, 
 from regbench.report.summary_file import ComparisonEntry, Noise, Scope, stored
 from regbench.statistics import Family, Scores, judge, rank_intervals
 from regbench.system.errors import UsageError, did_you_mean
+from regbench.system.parquet import check_table
 
 WIDTH = 9
 Direction = Literal["higher", "lower"]
@@ -176,6 +177,7 @@ def _direction(metric: str, given: str | None) -> Direction:
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
+            check_table(path)
             return pd.read_parquet(path)
         # Comma, semicolon or tab, with or without a byte-order mark, as spreadsheets write it.
         return pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig")

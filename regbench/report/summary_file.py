@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from regbench.study.goals import words
 from regbench.study.methods import Study
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.system.provenance import Environment
 
 if TYPE_CHECKING:  # scipy, which a reader need not load
@@ -380,7 +380,7 @@ class Summary(TypedDict):
 
 def load_summary(study: Study) -> Summary:
     """The summary of a study that was analysed."""
-    summary: Summary = read_json(study.layout.summary)
+    summary: Summary = read_sealed(study.layout.summary)
     return summary
 
 

@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+from regbench.evaluation.slices import read_panels
 from regbench.report.figures.comparison_figures import scores_figure, speed_figure, structures_figure
 from regbench.report.figures.grid_figure import verdict_grid
-from regbench.report.figures.pair_figures import load_panels, pair_strips, panels_figure, write_thumbnail
+from regbench.report.figures.pair_figures import pair_strips, panels_figure, write_thumbnail
 from regbench.report.figures.rank_figures import difference_figure, stability_figure
 from regbench.report.figures.training_figure import curves_figure
 from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
@@ -41,7 +42,7 @@ def report(study: Study, *, processes: int = 1) -> None:
     best_runs = [run for run in study.tuned_runs() if (ranks[run[:2]] or 0) <= CURVES]
     histories = {run: read_table(lay.history(*run)) for run in best_runs}
     best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
-    shown = {f"{d} / {m}": load_panels(lay.panels(d, m, study.seeds(m)[0])) for d, m in best}
+    shown = {f"{d} / {m}": read_panels(lay.panels(d, m, study.seeds(m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     drawn = searches(study, summary)
     figures: dict[str, Callable[[], object]] = {
@@ -81,5 +82,5 @@ def thumbnails(study: Study, summary: Summary) -> None:
     for entry in summary["methods"]:
         dataset, method = entry["dataset"], entry["method"]
         seed = study.config.seeds[0] if entry.get("control") else study.seeds(method)[0]
-        stored = load_panels(lay.panels(dataset, method, seed))
+        stored = read_panels(lay.panels(dataset, method, seed))
         write_thumbnail(stored, summary["datasets"][dataset]["spacing_mm"], lay.thumbnail(dataset, method))

@@ -13,6 +13,7 @@ from regbench.study.mistakes import TOO_MANY, Mistake, readable
 from regbench.study.plain import plain
 from regbench.study.short_form import as_written, expanded
 from regbench.system.errors import UsageError
+from regbench.system.files import SEAL
 
 MOST_SHOWN = 100  # mistakes; more are counted
 
@@ -33,7 +34,9 @@ def load(
     """
     mistakes: list[Mistake] = []
     config = None
-    raw, origins = expanded(plain(raw, mistakes), mistakes, look=check is not None)
+    # The seal is of a study's own `config.json`, which `load_study` holds to it.
+    bare = {key: value for key, value in raw.items() if key != SEAL}
+    raw, origins = expanded(plain(bare, mistakes), mistakes, look=check is not None)
     if trusted:
         components.allow(imported_names(raw))
     named = {mistake.key for mistake in mistakes}  # whose values were replaced: what else is said of them is of that

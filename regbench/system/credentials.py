@@ -36,7 +36,9 @@ def _masked(option: re.Pattern[str], match: re.Match[str]) -> str:
     scheme, uri = match["scheme"], option.sub(r"\1***", match[0])
     if scheme.lower().startswith(_PLAIN):
         return uri
-    _, separator, rest = uri.rpartition("@")
+    user, separator, rest = uri.rpartition("@")
+    if "#" in user and scheme.lower().startswith("http"):
+        return f"{scheme}://***"  # a password with a `#`, or a fragment with an `@`: nobody knows which
     if separator:
         uri = f"{scheme}://***@{rest}"
     start, fragment, _ = uri.partition("#")

@@ -1,4 +1,5 @@
-"""Text that people gave, as each format shows it as it is: nothing in it becomes LaTeX, HTML, Markdown or mathtext.
+"""Text that people gave, as each format shows it as it is: nothing in it becomes LaTeX, HTML, Markdown, mathtext
+or a formula of a spreadsheet.
 
 The name of a file is made of text in `regbench.system.names`.
 """
@@ -6,6 +7,10 @@ The name of a file is made of text in `regbench.system.names`.
 import html
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DASH = "–"  # noqa: RUF001  an en dash, as printed tables have it
 TIMES = "×"  # noqa: RUF001  a multiplication sign
@@ -24,6 +29,10 @@ _OPTION = re.compile(r"^(\s*)([\[*])")
 _MARKDOWN = re.compile(
     r"[\\`*|~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|\](?=[(\[:])|\[(?=\^)"
 )
+# Where a spreadsheet begins a formula, also as a Japanese keyboard writes it: after white space that it removes, and
+# after a semicolon where that is its separator.
+_FORMULA = re.compile(r"(^\s*|;\s*)([=+\-@\uff1d\uff0b\uff0d\uff20])")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-](inf|nan)")
 PICTURED = 60  # letters of a name in a figure: more would leave no room for the figure
 # What stands for the signs of our own texts where a terminal has no Unicode.
 ASCII = {
@@ -56,6 +65,25 @@ def markdown(text: str) -> str:
 def hypertext(text: str) -> str:
     """`text` for HTML, between tags or in an attribute with quotes."""
     return html.escape(text)
+
+
+def spreadsheet(text: str) -> str:
+    """`text` for a cell of CSV: where a spreadsheet would compute it, an apostrophe before it says that it is text.
+
+    A number is a number, whatever its sign.
+    """
+    line = one_line(text)
+    return line if _NUMBER.fullmatch(line) else _FORMULA.sub(r"\1'\2", line)
+
+
+def csv_table(frame: "pd.DataFrame") -> str:
+    """Rows as CSV that people open in a spreadsheet: names as `spreadsheet` has them, numbers as they are."""
+    table = frame.rename(columns=lambda name: spreadsheet(str(name)))
+    for place in range(table.shape[1]):
+        column = table.iloc[:, place]
+        if column.dtype.kind not in "biufc":
+            table.isetitem(place, [spreadsheet(cell) if isinstance(cell, str) else cell for cell in column])
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def pictured(text: str, longest: int = PICTURED) -> str:

@@ -99,7 +99,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_sealed(path: Path, value: Any) -> None:
-    """`write_json` of a mapping, or of a list of them, each with the digest that `read_json` holds it to."""
+    """`write_json` of a mapping, or of a list of them, each with the digest that `read_sealed` holds it to."""
     plain = _finite(value)
     write_json(path, [_sealed(entry) for entry in plain] if isinstance(plain, list) else _sealed(plain))
 
@@ -108,33 +108,45 @@ def _sealed(entry: dict[str, Any]) -> dict[str, Any]:
     return {**entry, SEAL: digest(entry)}
 
 
-def _unsealed(value: Any, path: Path) -> Any:
-    """What was sealed, without the seal, where it has one.
+def unsealed(value: Any, path: Path) -> Any:
+    """What was sealed, without its seals.
+
+    Args:
+        value: a mapping with its seal, or a list of such.
+        path: of its file, for the message.
 
     Raises:
-        RegbenchError: if it is not what the seal is of.
+        RegbenchError: if a seal is missing or is of other content.
     """
     if isinstance(value, list):
-        return [_unsealed(entry, path) for entry in value]
-    if not isinstance(value, dict) or SEAL not in value:
-        return value
-    bare = {key: entry for key, entry in value.items() if key != SEAL}
-    if value[SEAL] != digest(bare):
+        return [unsealed(entry, path) for entry in value]
+    bare = {key: entry for key, entry in value.items() if key != SEAL} if isinstance(value, dict) else None
+    if bare is None or value.get(SEAL) != digest(bare):
+        what = "has no" if bare is None or SEAL not in value else "is of other content than its"
         raise RegbenchError(
-            f"`{path}` must be as it was written, but was altered or damaged: its `{SEAL}` is of other content. Delete "
-            "it and run again."
+            f"`{path}` must be as it was written, but was altered or damaged: it {what} `{SEAL}`. Delete it and run "
+            "again."
         )
     return bare
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file; of what is sealed, compare content and seal.
+def read_sealed(path: Path) -> Any:
+    """What `write_sealed` wrote.
 
     Raises:
-        RegbenchError: if it is missing, unreadable, not JSON, or not what was sealed; names the file.
+        RegbenchError: as `read_json`, or if it is not as it was sealed; names the file.
+    """
+    return unsealed(read_json(path), path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RegbenchError: if it is missing, unreadable or not JSON; names the file.
     """
     try:
-        return _unsealed(json.loads(path.read_text(encoding="utf-8")), path)
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RegbenchError(f"`{path}` must be readable, but got: {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:

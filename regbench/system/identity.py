@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from regbench.system.errors import RegbenchError
 from regbench.system.file_lock import waiting
-from regbench.system.files import read_json, write_json
+from regbench.system.files import read_sealed, write_sealed
 
 LOG = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def identity(path: Path) -> Identity:
                 "`%s` is a copy of `%s` of %s on %s, and becomes a study of its own on shared servers",
                 here["folder"], stored["folder"], stored["owner"], stored["host"],
             )  # fmt: skip
-        write_json(path, here)
+        write_sealed(path, here)
         return here
 
 
@@ -76,7 +76,7 @@ def _user() -> str:
 def _stored(path: Path) -> Identity | None:
     if not path.exists():
         return None
-    stored: Identity = read_json(path)
+    stored: Identity = read_sealed(path)
     if not isinstance(stored, dict) or not all(isinstance(stored.get(key), str) for key in Identity.__annotations__):
         raise RegbenchError(f"`{path}` must name id, owner, host and folder. Delete it: the folder gets a new id.")
     return stored
@@ -87,7 +87,7 @@ def _is_copy(path: Path, stored: Identity) -> bool:
     before = Path(stored["folder"], path.name)
     try:
         if before.exists():
-            return not before.samefile(path) and read_json(before).get("id") == stored["id"]
+            return not before.samefile(path) and read_sealed(before).get("id") == stored["id"]
     except (OSError, RegbenchError, AttributeError):
         return True
     return stored["host"] != platform.node()

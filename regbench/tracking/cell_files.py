@@ -9,7 +9,7 @@ import pandas as pd
 
 from regbench.report.summary_file import Choice, Value
 from regbench.study.methods import Method
-from regbench.system.files import LIVE, RUN, read_json
+from regbench.system.files import LIVE, RUN, read_sealed
 from regbench.system.ownership import alive
 from regbench.tracking.study_files import StudyFiles
 from regbench.training import training_log
@@ -92,7 +92,7 @@ class CellFiles:
         path = self.lay.selected(self.dataset, self.method.id, replicate)
         if not self.method.tuned or not path.exists():
             return None
-        choice: Choice = read_json(path)
+        choice: Choice = read_sealed(path)
         return None if choice["lam"] is None else float(choice["lam"])
 
     def title(self, lam: float | None) -> str:
@@ -144,7 +144,7 @@ class CellFiles:
                 if not proposals.exists():
                     return
                 lives = alive(state / f"round{number}.trials{first}-{last}.owner")
-                for proposal in read_json(proposals)[first : last + 1]:
+                for proposal in read_sealed(proposals)[first : last + 1]:
                     yield from _unfinished(state, proposal, running=lives)
 
 
@@ -166,7 +166,7 @@ def _unfinished(state: Path, proposal: Proposal, *, running: bool) -> Iterator[B
     """A trial of a job that has not written its file; results and logs of other lambdas are of another config."""
     number, lam, values = proposal["number"], proposal["lam"], proposal.get("values", {})
     path, log = trial_file(state, number), log_file(state, number)
-    if path.exists() and read_json(path)["lam"] == lam:
+    if path.exists() and read_sealed(path)["lam"] == lam:
         yield BegunTrial(number, lam, values, state, path, finished=True)
     elif (head := training_log.head(log)) is not None and head["lam"] == lam:
         yield BegunTrial(number, lam, values, state, log, finished=False, running=running)
@@ -176,4 +176,4 @@ def _unfinished(state: Path, proposal: Proposal, *, running: bool) -> Iterator[B
 @lru_cache(maxsize=100_000)
 def _ended_trials(path: Path, _mtime_ns: int | None, _size: int | None) -> list[Proposal]:
     keys = ("number", "lam", "values")
-    return [cast("Proposal", {key: trial[key] for key in keys if key in trial}) for trial in read_json(path)]
+    return [cast("Proposal", {key: trial[key] for key in keys if key in trial}) for trial in read_sealed(path)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from regbench.report.summary_file import MethodEntry
-from regbench.system.files import LIVE, RUN, read_json
+from regbench.system.files import LIVE, RUN, read_sealed
 from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import CellFiles, modified_ms, version
 from regbench.tracking.mlflow_run import HERE, Metric, Record
@@ -110,5 +110,5 @@ def _start(cell: CellFiles) -> int:
 # Every look at a study reads these files, which change no more; time and size tell one version from another.
 @lru_cache(maxsize=100_000)
 def _environment(path: Path, _mtime_ns: int | None, _size: int | None) -> Environment:
-    environment: Environment = read_json(path)["environment"]
+    environment: Environment = read_sealed(path)["environment"]
     return environment

@@ -14,7 +14,7 @@ from regbench.study.goals import is_higher_better, leading
 from regbench.study.job_specs import objective_spec
 from regbench.study.methods import Study
 from regbench.system.escaping import cut, hypertext
-from regbench.system.files import read_json, write_text
+from regbench.system.files import read_sealed, write_text
 from regbench.tracking.limits import LIMIT, NOTE_OF_CUT
 from regbench.tracking.run_description import NOTE, short_headline
 
@@ -82,7 +82,7 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     present = client.get_experiment(experiment).tags
     about = f"**{study.name}**. {study.config.description}".strip()
     if lay.summary.exists():
-        about = "\n\n".join(filter(None, [about, short_headline(read_json(lay.summary))]))
+        about = "\n\n".join(filter(None, [about, short_headline(read_sealed(lay.summary))]))
     for key, value in experiment_tags(experiment, about, methods, leading_metrics(study)).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
@@ -101,7 +101,7 @@ def leading_metrics(study: Study) -> list[str]:
     """The metrics that the datasets of a study are led by, as far as these are prepared."""
     declared = objective_spec(study).metrics
     manifests = [study.layout.manifest(dataset.id) for dataset in study.config.datasets]
-    known = [read_json(path)["references"]["test"] if path.is_file() else ["labels"] for path in manifests]
+    known = [read_sealed(path)["references"]["test"] if path.is_file() else ["labels"] for path in manifests]
     return list(dict.fromkeys(leading(declared, references) for references in known))
 
 

@@ -19,7 +19,7 @@ from regbench.study.goals import DEFAULTS, merits
 from regbench.study.job_specs import selection_spec
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import CHECKPOINT, RUN, digest, read_json
+from regbench.system.files import CHECKPOINT, RUN, digest, read_sealed
 from regbench.system.identity import identity
 from regbench.tracking.experiment import STUDY_ID, TAKEN, beside, of_tags, owner_tags
 from regbench.tracking.push import MODEL, Sink
@@ -76,7 +76,7 @@ def register_models(study: Study, sink: Sink) -> list[str]:
         for method in study.methods:
             seeds = study.seeds(method.id) if method.needs_training else ()
             folders = {seed: study.layout.run(dataset.id, method.id, seed) for seed in seeds}
-            runs = {seed: read_json(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
+            runs = {seed: read_sealed(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
             sound = [seed for seed, run in runs.items() if run["status"] == "complete"]
             if sound:
                 best = _best(study, {seed: runs[seed]["validation"] for seed in sorted(sound)})

@@ -9,7 +9,7 @@ import pandas as pd
 from regbench.metrics import METRICS, SIMILARITY
 from regbench.report.summary_file import RunEntry
 from regbench.system.escaping import markdown
-from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_json
+from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, read_sealed
 from regbench.system.parquet import read_table
 from regbench.tracking.cell_files import CellFiles, version
 from regbench.tracking.mlflow_run import Item, Metric, Record
@@ -80,7 +80,7 @@ def _begun(cell: CellFiles, seed: int) -> Record:
 
 def _finished(cell: CellFiles, seed: int) -> Record:
     folder = cell.done[seed]
-    run: RunRecord = read_json(folder / RUN)
+    run: RunRecord = read_sealed(folder / RUN)
     log = training_log.parsed(training_log.run_log(folder))
     digest_of_run = training_log.training_digest(run["job"], run["data_sha256"])
     if log is not None and log.header["training"] != digest_of_run:

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from regbench.report.standings import WORDS, rank_intervals, standings
 from regbench.report.summary_file import Manifest, MethodEntry, Summary, leading, load_summary
 from regbench.study.methods import Study
-from regbench.system.files import canonical_json, digest, read_json
+from regbench.system.files import canonical_json, digest, read_sealed
 from regbench.system.parquet import read_table
 from regbench.tracking.limits import source_of
 from regbench.tracking.mlflow_run import Data
@@ -65,7 +65,7 @@ class StudyFiles:
     def _prepared(self, dataset: str, path: Path) -> Data | None:
         if not path.exists():
             return None
-        manifest: Manifest = read_json(path)
+        manifest: Manifest = read_sealed(path)
         source = self.source(dataset)
         counts = {split: len(pairs) for split, pairs in manifest.get("pairs", {}).items()}
         profile: dict[str, object] = {"pairs": counts}

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 from regbench.report.summary_file import Value
 from regbench.system.escaping import markdown
-from regbench.system.files import digest, read_json
+from regbench.system.files import digest, read_sealed
 from regbench.tracking.cell_files import BegunTrial, CellFiles, version
 from regbench.tracking.mlflow_run import Item, Record
 from regbench.tracking.run_description import NOTE
@@ -84,6 +84,6 @@ def _text(value: Value) -> str:
 
 def _result(trial: BegunTrial) -> TrialResult:
     """The result of a trial, from its own file or from that of all trials of its job."""
-    stored = read_json(trial.file)
+    stored = read_sealed(trial.file)
     results: list[TrialResult] = stored if isinstance(stored, list) else [stored]
     return next(result for result in results if result["number"] == trial.number)

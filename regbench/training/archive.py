@@ -5,7 +5,7 @@ import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -16,24 +16,26 @@ DAMAGE = (
 )  # fmt: skip
 
 
-def read_archive(path: Path) -> Any:
+def read_archive(source: Path | BinaryIO) -> Any:
     """What `torch.save` wrote, on the CPU.
 
     Args:
-        path: of the file.
+        source: the file, or its content.
 
     Raises:
         ValueError: if it is damaged, cut off or something else; with the first line of the cause.
     """
-    if not zipfile.is_zipfile(path):  # torch takes other bytes for an old format
+    if not zipfile.is_zipfile(source):  # torch takes other bytes for an old format
         raise ValueError("it is missing, cut off or something else")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("its entries are packed, which torch does not do")
+        if not isinstance(source, Path):
+            source.seek(0)  # torch reads on from where zipfile stopped
         with warnings.catch_warnings():  # of versions that damaged bytes claim
             warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except DAMAGE as error:
         first = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(first) from error

@@ -17,7 +17,7 @@ from regbench.study.specs import ComponentSpec, TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.errors import RegbenchError
-from regbench.system.files import CHECKPOINT, RUN, file_sha256, read_json, replacing
+from regbench.system.files import CHECKPOINT, RUN, file_sha256, read_sealed, replacing
 from regbench.training.archive import read_archive
 from regbench.training.state import Weights
 from regbench.training.validation import Validation
@@ -97,7 +97,7 @@ def load_run(folder: Path) -> tuple[RunRecord, nn.Module | None]:
     Raises:
         RegbenchError: if a file is missing, altered or no checkpoint of ours.
     """
-    record: RunRecord = read_json(folder / RUN)
+    record: RunRecord = read_sealed(folder / RUN)
     path = folder / CHECKPOINT
     if not path.is_file() or file_sha256(path) != record.get("checkpoint_sha256"):
         raise RegbenchError(

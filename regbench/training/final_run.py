@@ -19,7 +19,7 @@ from regbench.system.files import (
     RUN,
     canonical_json,
     file_sha256,
-    read_json,
+    read_sealed,
     write_sealed,
 )
 from regbench.system.job_usage import clocked
@@ -116,7 +116,7 @@ def is_complete(spec: TrainSpec, data: Dataset, folder: Path) -> bool:
     """Whether `folder` holds this very training, whole."""
     if not all((folder / name).is_file() for name in (CHECKPOINT, HISTORY, RUN)):
         return False
-    record = read_json(folder / RUN)
+    record = read_sealed(folder / RUN)
     return (
         record["job"] == json.loads(canonical_json(spec.to_json()))
         and (record["lam"], record["data_sha256"]) == (spec.lam, data.checksum)

@@ -1,5 +1,8 @@
 """What a killed training goes on from: one file, written whole, taken only by the training that wrote it."""
 
+import hashlib
+import io
+import logging
 import signal
 import threading
 import time
@@ -11,9 +14,12 @@ from typing import cast
 
 import torch
 
-from regbench.system.files import replacing
+from regbench.system.files import file_sha256, replacing
 from regbench.training.archive import read_archive
 from regbench.training.state import StoredState
+
+LOG = logging.getLogger(__name__)
+DIGEST = 32  # bytes at the end of a file: the SHA-256 of all before
 
 
 class StateFile:
@@ -43,15 +49,21 @@ class StateFile:
         assert self.path is not None  # or it is never due
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             torch.save({"key": self.key, "state": state}, file)
+            file.flush()
+            file.write(bytes.fromhex(file_sha256(temporary)))
         self.saved = time.monotonic()
 
     def load(self) -> StoredState | None:
-        """The state in the file; None where there is none, or it is broken or that of another training."""
-        if self.path is None:
+        """The state in the file; None where there is none, or it is damaged or that of another training."""
+        if self.path is None or not self.path.exists():
+            return None
+        content = self.path.read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            LOG.warning("`%s` is damaged: its digest is of other content; the training begins anew", self.path)
             return None
         try:
-            stored = read_archive(self.path)
-        except ValueError:
+            stored = read_archive(io.BytesIO(content[:-DIGEST]))
+        except ValueError:  # of another version
             return None
         if not isinstance(stored, dict) or stored.get("key") != self.key:
             return None

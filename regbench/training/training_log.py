@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import psutil
-import pyarrow.parquet
 from pydantic import JsonValue
 
 from regbench.system.errors import RegbenchError
 from regbench.system.files import HISTORY, LIVE, digest, write_text
+from regbench.system.parquet import read_attributes
 from regbench.system.provenance import Environment
 
 LOG = logging.getLogger(__name__)
@@ -190,8 +190,5 @@ def run_log(folder: Path) -> str:
         return (folder / LIVE).read_text(encoding="utf-8", errors="replace")
     except OSError:
         pass
-    try:
-        metadata = pyarrow.parquet.read_schema(folder / HISTORY).metadata or {}
-    except OSError:
-        return ""
-    return str(json.loads(metadata.get(b"PANDAS_ATTRS", b"{}")).get(LIVE, ""))
+    path = folder / HISTORY
+    return read_attributes(path).get(LIVE, "") if path.exists() else ""

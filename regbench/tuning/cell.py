@@ -20,7 +20,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import EvaluateSpec, TrainSpec
 from regbench.system import device, gpu_lease
 from regbench.system.errors import UsageError
-from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_json, write_json
+from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_sealed, write_sealed
 from regbench.system.ownership import owning
 from regbench.training.final_run import is_complete, train
 from regbench.tuning.chosen_run import chosen_run
@@ -102,7 +102,7 @@ def evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> bool:
 
 def note_evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> None:
     """Keep what the rows that were just written are made of."""
-    write_json(waiting.parent / EVALUATED, _notes(waiting) | {waiting.name: _note(spec, data, waiting)})
+    write_sealed(waiting.parent / EVALUATED, _notes(waiting) | {waiting.name: _note(spec, data, waiting)})
 
 
 def publish(waiting: Path, folder: Path) -> None:
@@ -137,4 +137,4 @@ def _whole(waiting: Path) -> bool:
 
 def _notes(waiting: Path) -> dict[str, dict[str, str]]:
     path = waiting.parent / EVALUATED
-    return dict(read_json(path)) if path.exists() else {}
+    return dict(read_sealed(path)) if path.exists() else {}

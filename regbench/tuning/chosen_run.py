@@ -5,7 +5,7 @@ from typing import NamedTuple
 from regbench.study.job_specs import final_spec
 from regbench.study.methods import Study
 from regbench.study.specs import TrainSpec
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.tuning.space import at_choice
 
 
@@ -19,5 +19,5 @@ class ChosenRun(NamedTuple):
 def chosen_run(study: Study, dataset: str, method: str, seed: int) -> ChosenRun:
     """The run of a seed, with lambda and the other values from `selected.json` of its search."""
     spec = final_spec(study, method, seed)
-    chosen = read_json(study.layout.selected(dataset, method, study.replicate_of(seed)))
+    chosen = read_sealed(study.layout.selected(dataset, method, study.replicate_of(seed)))
     return ChosenRun(at_choice(spec, chosen), chosen["reason"])

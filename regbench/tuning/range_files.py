@@ -9,7 +9,7 @@ from regbench.study.job_specs import propose_spec, range_spec, select_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec, RangeSpec, SearchSpec, SelectSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import digest, read_json, write_json, write_sealed
+from regbench.system.files import digest, read_json, read_sealed, write_json, write_sealed
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
 from regbench.tuning.lambda_range import find_range
@@ -69,7 +69,7 @@ def _with_range(study: Study, dataset: str, method: str, spec: SpecT) -> SpecT:
     if spec.found_by is None or spec.range is not None:
         return spec
     path = study.layout.lambda_range(dataset, study.method(method).losses)
-    found = read_json(path)
+    found = read_sealed(path)
     ends = found.get("range") if isinstance(found, dict) else None
     if not isinstance(ends, list) or not _is_range(ends):
         raise RegbenchError(f"`{path}` must hold a range that rises, but has {ends}. Delete it and run again.")

@@ -28,7 +28,7 @@ from regbench.study.job_specs import objective_spec, prepare_spec, search_of, se
 from regbench.study.methods import Method, Study
 from regbench.study.specs import DimensionSpec, PrepareSpec, TrainSpec
 from regbench.system.errors import RegbenchError, did_you_mean
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
@@ -43,7 +43,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
         RegbenchError: if `prepare` would refuse the dataset's files, its size, its splits, or a component on its shape.
     """
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
-    if manifest.is_file() and is_of(spec, stored := read_json(manifest)):
+    if manifest.is_file() and is_of(spec, stored := read_sealed(manifest)):
         masked = tuple(stored.get("masked", ()))
         _check_goals(study, dataset, stored["references"]["validation"])
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)

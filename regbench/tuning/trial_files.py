@@ -11,7 +11,7 @@ from typing import Any, cast
 from regbench.study.goals import FOLDING
 from regbench.study.specs import DimensionSpec, SearchSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 from regbench.tuning.space import LAMBDA, dimensions
 from regbench.tuning.trial_results import Proposal, TrialResult
 
@@ -35,7 +35,7 @@ def read_proposals(path: Path, spec: SearchSpec) -> list[Proposal]:
 
 
 def _entries(path: Path, spec: SearchSpec, *, scored: bool) -> list[dict[str, Any]]:
-    entries = read_json(path)
+    entries = read_sealed(path)
     check_entries(entries, spec, path, scored=scored)
     return cast("list[dict[str, Any]]", entries)
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from regbench.system.files import read_json, write_json
+from regbench.system.files import read_sealed, write_sealed
 from regbench.tuning.trial_results import TrialResult
 
 
@@ -22,7 +22,7 @@ def log_file(state: Path, number: int) -> Path:
 def stored_trial(state: Path, number: int) -> TrialResult | None:
     """A trial in folder `state`, or in the one file beside it; None if there is none."""
     path = trial_file(state, number)
-    result = read_json(path) if path.exists() else _together(state).get(path.name)
+    result = read_sealed(path) if path.exists() else _together(state).get(path.name)
     return cast("TrialResult | None", result)
 
 
@@ -40,9 +40,9 @@ def put_together(state: Path) -> None:
     single, logs = sorted(state.glob("trial*.json")), sorted(state.glob("trial*.jsonl"))
     if not single:
         return
-    ended = {path.name: read_json(path) for path in single}
+    ended = {path.name: read_sealed(path) for path in single}
     said = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in logs}
-    write_json(_beside(state), _together(state) | ended | said)
+    write_sealed(_beside(state), _together(state) | ended | said)
     for path in (*single, *logs):
         path.unlink()
     with suppress(OSError):  # not empty: another job is at work there
@@ -60,7 +60,7 @@ def _together(state: Path) -> dict[str, object]:
 
 @lru_cache(maxsize=16)  # who asks for one trial of a cell asks for the next
 def _read(path: Path, mtime_ns: int, size: int) -> dict[str, object]:
-    return dict(read_json(path))
+    return dict(read_sealed(path))
 
 
 def _beside(state: Path) -> Path:

@@ -1,11 +1,12 @@
 """The command line as its users know it: verbs, options, help, exit codes and what is said of wrong usage."""
 
-import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import typer
@@ -18,6 +19,7 @@ from regbench.orchestration import estimate
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
+from regbench.system.files import write_sealed
 
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
@@ -48,7 +50,8 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --by=header --itk --overwrite"
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity"
+    " --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
@@ -251,7 +254,7 @@ def test_the_command_line_knows_no_path_of_a_study():
 def test_what_the_head_has_checked_is_not_checked_again(tiny, tmp_path, monkeypatch):
     study = Study(load(tiny))
     study.layout.config.parent.mkdir(parents=True)
-    study.layout.config.write_text(json.dumps(study.config.model_dump(mode="json")))
+    write_sealed(study.layout.config, study.config.model_dump(mode="json"))
     other = tmp_path / "config.json"  # a user's own file may be called so
     other.write_text(study.layout.config.read_text())
     asked = []
@@ -274,6 +277,57 @@ def test_mistakes_of_form_and_of_components_come_together(tiny, tmp_path, capsys
     message = capsys.readouterr().err
     assert "training.steps" in message
     assert "did you mean `lcc`" in message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    ("words", "unbuffered"), [(["list"], ""), (["list"], "1"), (["--help"], "1"), (["--version"], "")]
+)
+def test_output_that_cannot_be_written_is_said_without_a_traceback(words, unbuffered):
+    for redirection, status, said in (
+        (">/dev/full", 1, "regbench: the output of this command must be usable, but got: No space left on device."),
+        ("| head -c 0 >/dev/null; exit ${PIPESTATUS[0]}", None, ""),
+        (">/dev/full 2>&1", 1, ""),
+        (">&- 2>&- <&-", 0, ""),
+    ):
+        code = "from regbench.cli.main import main; main()"
+        line = f"{shlex.quote(sys.executable)} -c '{code}' {shlex.join(words)} {redirection}"
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr
+        assert "Exception" not in done.stderr
+        assert done.stderr.startswith(said)
+        assert done.returncode == status or (status is None and done.returncode in (0, 1)), (words, redirection)
+
+
+def test_a_closed_stream_takes_no_file_for_itself(tmp_path):
+    """The first file that is opened would get the number of the standard output, and what a child writes there."""
+    code = (
+        "from regbench.system.terminal import show_everywhere; show_everywhere(); import subprocess;"
+        f"file = open({str(tmp_path / 'result')!r}, 'wb'); subprocess.run(['echo', 'stray']); file.close()"
+    )
+    subprocess.run(["bash", "-c", f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&-"], check=True)
+    assert (tmp_path / "result").read_bytes() == b""
+
+
+def test_an_altered_config_of_a_head_is_refused(tiny, tmp_path, capsys):
+    """Jobs are made of it: of other steps they would make other numbers."""
+    study = Study(load(tiny))
+    path = study.layout.config
+    write_sealed(path, study.config.model_dump(mode="json"))
+    whole = path.read_text()
+    assert load_study(path).config == study.config
+    for before, after in (('"steps": 4', '"steps": 5'), ('"study": "tiny"', '"study": "tinx"')):
+        assert before in whole
+        path.write_text(whole.replace(before, after))
+        for check in (True, False):
+            with pytest.raises(RegbenchError, match=r"config\.json` must be as it was written"):
+                load_study(path, check=check)
+    copy = tmp_path / "mine.yaml"  # of which somebody makes a study of their own
+    copy.write_text(whole.replace('"steps": 4', '"steps": 5'))
+    assert load_study(copy).config.training.steps == 5
 
 
 @pytest.mark.parametrize("verb", ["check", "track", "ui"])

@@ -14,7 +14,7 @@ from regbench.data.subject import Source, Subject
 from regbench.study.data_config import SplitConfig
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
-from regbench.system.files import file_sha256, read_json, write_json
+from regbench.system.files import file_sha256, read_sealed, write_sealed
 
 IDS = [f"s{number}" for number in range(8)]
 
@@ -136,7 +136,7 @@ def test_the_manifest_is_written_last(tmp_path, monkeypatch, fails_at, early):
 
 def test_the_manifest_describes_what_lies_on_the_disk(tmp_path, monkeypatch):
     build(tmp_path, monkeypatch)
-    files = read_json(tmp_path / "manifest.json")["files"]
+    files = read_sealed(tmp_path / "manifest.json")["files"]
     assert {"images.npy", "labels.npy"} <= files.keys()
     for name, described in files.items():
         values = np.load(tmp_path / name)
@@ -222,8 +222,8 @@ def test_a_flipped_byte_changes_no_truth_and_no_landmark(tmp_path, monkeypatch, 
 
 def test_a_manifest_of_other_splits_or_pairs_is_refused(tmp_path, monkeypatch):
     build(tmp_path, monkeypatch)
-    manifest = read_json(tmp_path / "manifest.json")
+    manifest = read_sealed(tmp_path / "manifest.json")
     for change in ({"splits": {}}, {"pairs": {}}, {"files": {}}, {"subjects_sha256": None}):
-        write_json(tmp_path / "manifest.json", manifest | change)
+        write_sealed(tmp_path / "manifest.json", manifest | change)
         with pytest.raises(RegbenchError, match=r"manifest\.json` must be as `prepare` of this regbench wrote it"):
             load(tmp_path)

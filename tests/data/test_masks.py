@@ -10,7 +10,7 @@ from regbench.data.cache import load
 from regbench.data.inspect import inspect
 from regbench.data.prepare import prepare
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 
 
 def masks_of(root, count=6, inner=200):
@@ -35,7 +35,7 @@ def test_a_folder_of_masks(tmp_path):
     np.testing.assert_array_equal(pair.fixed_mask, data.mask(fixed))
     np.testing.assert_array_equal(pair.moving_mask, data.mask(moving))
     assert not data.remarks
-    manifest = read_json(tmp_path / "cache" / "manifest.json")
+    manifest = read_sealed(tmp_path / "cache" / "manifest.json")
     assert manifest["masked"] == list(data.subjects)
     assert manifest["files"]["masks.npy"]["dtype"] == "uint8"
     assert manifest["records"]["s3"]["files"]["mask"]["name"] == "s3.nii.gz"
@@ -45,7 +45,7 @@ def test_a_folder_of_masks(tmp_path):
 def test_without_masks_nothing_is_said_of_them(tmp_path):
     folder_of(tmp_path)
     data = built(tmp_path, "folder", {"path": str(tmp_path)})
-    assert "masked" not in read_json(tmp_path / "cache" / "manifest.json")
+    assert "masked" not in read_sealed(tmp_path / "cache" / "manifest.json")
     assert not (tmp_path / "cache" / "masks.npy").exists()
     assert data.mask("s0") is None
 

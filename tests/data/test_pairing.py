@@ -202,7 +202,7 @@ def test_every_row_at_fault_is_named_with_its_line_and_value(tmp_path):
         ),
         ("fixed,movin\na,b\n", {}, "column 'movin' is unknown; did you mean `moving`?"),
         ("fixed,split\na,test\n", {}, "must have the column `moving`"),
-        ("fixed,moving\n", {}, "but has no row"),
+        ("fixed,moving\n", {}, "must have a header and a row"),
         ("fixed,moving\na,b,test\n", {}, "line 2: the row has 3 cells"),
     ],
 )
@@ -256,6 +256,31 @@ def test_an_atlas_is_in_no_split_and_in_every_pair(tmp_path):
     assert len(seen) == 6
     with pytest.raises(RegbenchError, match=r"pairs\.atlas: no subject `s44`"):
         divide(made.model_copy(update={"pairs": PairsConfig(rule="to_atlas", atlas="s44")}), open_source(made))
+
+
+@pytest.mark.parametrize(
+    ("splits", "groups", "words"),
+    [
+        ({"train": ["s4", "s1"], "validation": 2, "test": 2}, "", "splits.train: `s4` is the atlas of all pairs"),
+        ({"train": 4, "validation": 2, "test": 2}, "g", "pairs.atlas must be alone in its group"),
+    ],
+)
+def test_an_atlas_that_a_split_or_a_group_has_is_refused(tmp_path, splits, groups, words):
+    rows = "".join(f"s{k},i{k}.nii.gz,{groups if k > 3 else ''}\n" for k in range(9))
+    path = table_of(tmp_path, "subject,image,group\n" + rows)
+    made = spec("table", {"path": str(path)}, splits=splits, pairs={"rule": "from_atlas", "atlas": "s4"},
+                preprocessing={"multiple_of": 1})  # fmt: skip
+    with pytest.raises(RegbenchError, match=re.escape(words)):
+        divide(made, open_source(made))
+
+
+def test_a_count_that_draws_others_than_the_list_places_is_explained(tmp_path):
+    found = listed(tmp_path, "fixed,moving,split\na,b,train\nc,d,validation\ne,f,test\n")
+    made = PrepareSpec(id="d", source="x", code="", splits={"train": "rest", "validation": 2, "test": ["e", "g"]})
+    with pytest.raises(RegbenchError, match=r"`f` is in no split \(splits\.test drew others: write `given`"):
+        divide(made, found)
+    made = PrepareSpec(id="d", source="x", code="", splits={"train": "rest", "validation": "given"})
+    assert divide(made, found)[1] == {"train": [["a", "b"]], "validation": [["c", "d"]], "test": [["e", "f"]]}
 
 
 def test_training_draws_the_listed_pairs_alone_and_inspect_shows_them(tmp_path):

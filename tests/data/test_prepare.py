@@ -17,7 +17,7 @@ from regbench.data.prepare import prepare
 from regbench.data.preprocessing.ordered_pool import in_order
 from regbench.data.space import displacement_to_native
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 
 SLOW_SOURCE = """
 import time
@@ -69,7 +69,7 @@ def test_the_manifest_records_every_file_and_step(tmp_path):
 
     root = folder_of(tmp_path / "data")
     prepare(spec("folder", {"path": str(root)}, preprocessing={"labels": [1]}), tmp_path / "cache")
-    manifest = read_json(tmp_path / "cache" / "manifest.json")
+    manifest = read_sealed(tmp_path / "cache" / "manifest.json")
     record = manifest["records"]["s2"]
     digest = hashlib.sha256((root / "labels" / "s2.nii.gz").read_bytes()).hexdigest()
     assert record["files"]["label"] == {"name": "s2.nii.gz", "sha256": digest}

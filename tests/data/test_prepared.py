@@ -14,7 +14,7 @@ from regbench.study import job_specs
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import write_json
+from regbench.system.files import write_sealed
 
 METHOD = ["--method", "voxelmorph.mse.grad_l2"]
 READERS = {
@@ -86,7 +86,7 @@ def test_the_same_config_is_taken(study, capsys):
 def test_other_code_is_refused_by_hand_and_left_to_snakemake_in_a_job(study, tmp_path, capsys, monkeypatch):
     path = study()
     written = Study(load(yaml.safe_load(path.read_text())))
-    write_json(written.layout.config, written.config.model_dump(mode="json"))
+    write_sealed(written.layout.config, written.config.model_dump(mode="json"))
     monkeypatch.setattr(job_specs, "fingerprint", lambda *modules: "0123456789abcdef")
     assert "its source's code has changed. Run" in refusal(capsys, "evaluate", path, *READERS["evaluate"])
     main(["evaluate", str(written.layout.config), *READERS["evaluate"]])
@@ -110,7 +110,7 @@ def test_what_yaml_and_json_spell_differently_is_the_same(tmp_path):
     config.write_text(yaml.safe_dump(raw))
     main(["prepare", str(config)])
     written = Study(load(yaml.safe_load(config.read_text())))
-    write_json(written.layout.config, written.config.model_dump(mode="json"))
+    write_sealed(written.layout.config, written.config.model_dump(mode="json"))
     for given in (config, written.layout.config):
         main(["export-images", str(given), str(tmp_path / "out"), "--overwrite"])
 

@@ -23,7 +23,7 @@ from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
-from regbench.system.files import read_json
+from regbench.system.files import read_sealed
 
 
 def pair_of(fixed, moving, spacing=(1.5, 2.0, 0.5), **more):
@@ -190,7 +190,7 @@ def reported(tmp_path_factory):
 
 def test_controls_stand_below_the_rule_and_in_no_comparison(reported):
     lay = reported.layout
-    summary = read_json(lay.summary)
+    summary = read_sealed(lay.summary)
     ids = [entry["method"] for entry in summary["methods"]]
     assert tuple(ids[-2:]) == CONTROLS
     assert [entry["rank"] for entry in summary["methods"][-2:]] == [None, None]
@@ -208,7 +208,7 @@ def test_controls_stand_below_the_rule_and_in_no_comparison(reported):
 
 
 def test_the_table_says_what_is_fooled(reported):
-    summary = read_json(reported.layout.summary)
+    summary = read_sealed(reported.layout.summary)
     frame = controls_table(summary)
     assert len(frame) == 7
     by_name = {entry["method"]: entry for entry in summary["methods"]}
@@ -233,7 +233,7 @@ def test_the_table_says_what_is_fooled(reported):
 
 def test_a_column_that_beats_every_method_is_fooled_though_identity_has_it_perfect(reported):
     """Inverse consistency of no displacement is 0, and so is that of a rearrangement: only the methods tell."""
-    summary = read_json(reported.layout.summary)
+    summary = read_sealed(reported.layout.summary)
     for entry in summary["methods"]:
         score = 0.0 if entry["similarity"] is None else 0.4
         entry["metrics"]["inverse_consistency_mm"] = {"mean": score, "median": score, "infinite": 0}

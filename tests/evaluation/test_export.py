@@ -14,7 +14,7 @@ from tiny_study import TINY
 
 from regbench.cli.main import main
 from regbench.data.nifti import displacement_name
-from regbench.system.files import replacing
+from regbench.system.parquet import write_table
 
 INSTANCE = {"name": "instance", "parameters": {"shrink": [1], "steps": [12]}}
 METHODS = ["instance.mse.bending", "voxelmorph.mse.bending", "sitk_demons"]
@@ -81,8 +81,7 @@ def test_what_was_not_evaluated_so_is_said_with_both_numbers(study, tmp_path, ca
     rows = pd.read_parquet(path)
     here = rows["dice"].copy()
     rows.loc[3, "dice"] += 0.0024
-    with replacing(path) as temporary:
-        rows.to_parquet(temporary, index=False)
+    write_table(path, rows)
     try:
         export(study, METHODS[0], "--prepared", "--out", str(tmp_path / "one"))
         words = capsys.readouterr().out

@@ -15,6 +15,7 @@ from regbench.data.cache import load
 from regbench.data.nifti import write_displacement
 from regbench.evaluation.evaluate import means
 from regbench.models.classical import BASELINES
+from regbench.system.parquet import write_table
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +188,6 @@ def test_fields_that_are_not_there_end_in_an_error(tmp_path, capsys):
 
 def test_means_give_the_median_where_a_label_vanished(tmp_path):
     rows = pd.DataFrame({"status": "complete", "dice": [0.5, 0.7, 0.9], "hd95_mm": [1.0, 3.0, np.inf]})
-    rows.to_parquet(tmp_path / "rows.parquet")
+    write_table(tmp_path / "rows.parquet", rows)
     found = dict(line.split(maxsplit=1) for line in means(tmp_path / "rows.parquet").splitlines()[1:])
     assert found == {"dice": "0.7000 ± 0.2000 1", "hd95_mm": "3.0000 median, 1 infinite, mm"}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from data_files import shared
 
 from regbench.metrics import (
     displacement_mm,
@@ -10,6 +11,7 @@ from regbench.metrics import (
     inverse_consistency_mm,
     landmark_errors_mm,
     tre_l2r_mm,
+    tre_metrics,
     tre_mm,
 )
 
@@ -43,6 +45,34 @@ def test_tre_follows_the_displacement_and_its_direction(case):
     assert tre_mm(u, fixed, fixed + step, spacing) == 0
     assert tre_mm(u, fixed, fixed - step, spacing) == pytest.approx(np.linalg.norm(2 * step * spacing))
     assert tre_mm(u, fixed, fixed, spacing) == pytest.approx(np.linalg.norm(step * spacing))
+
+
+def test_beside_the_mean_stand_median_70th_percentile_and_share_of_the_diagonal():
+    """Eleven landmarks, 0 to 10 voxels of 0.5 mm apart along the first axis: 0, 0.5 ... 5 mm."""
+    fixed = np.zeros((11, 2))
+    moving = np.stack([np.arange(11.0), np.zeros(11)], axis=1)
+    moving[-1, 0] = 100  # a tail: 50 mm
+    found = tre_metrics(np.zeros((2, 4, 4)), fixed, moving, (0.5, 3.0), diagonal_mm=200.0)
+    mean = (0.5 * sum(range(10)) + 50) / 11
+    assert found == pytest.approx(
+        {"tre_mm": mean, "tre_median_mm": 2.5, "tre70_mm": 3.5, "rtre_percent": 100 * mean / 200}
+    )
+    nothing = tre_metrics(np.zeros((2, 4, 4)), fixed[:0], moving[:0], (0.5, 3.0), diagonal_mm=200.0)
+    assert all(np.isnan(value) for value in nothing.values())
+
+
+def test_the_published_initial_row_of_lung250m():
+    """Falta et al. 2023: no registration on cases 104 to 113, 300 landmarks each, has 16.25; 10.14, 15.94, 21.76 mm."""
+    rows = np.genfromtxt(shared("lung250m_landmarks") / "landmarks.csv", delimiter=",", skip_header=1)
+    rows = rows[(rows[:, 0] >= 104) & (rows[:, 0] <= 113)]
+    still, sides = np.zeros((3, 8, 8, 8)), (1.0, 1.0, 1.0)
+    by_case = [rows[rows[:, 0] == case] for case in np.unique(rows[:, 0])]
+    assert [len(case) for case in by_case] == [300] * 10
+    errors = np.concatenate([landmark_errors_mm(still, case[:, 2:5], case[:, 5:8], sides) for case in by_case])
+    assert round(float(errors.mean()), 2) == 16.25
+    assert [round(float(value), 2) for value in np.quantile(errors, [0.25, 0.5, 0.75])] == [10.14, 15.94, 21.76]
+    means = [tre_mm(still, case[:, 2:5], case[:, 5:8], sides) for case in by_case]
+    assert np.mean(means) == pytest.approx(errors.mean())  # the mean over pairs of a table, as all have as many
 
 
 def test_tre_samples_linearly(case):

@@ -18,7 +18,7 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system import slurm
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import read_json
+from regbench.system.files import read_json, read_sealed
 from regbench.system.ownership import alive, owned
 
 
@@ -74,7 +74,7 @@ def test_a_start_takes_the_lock_and_writes_what_jobs_read(new, tmp_path):
     head = new(**UNTRACKED)
     head.start([str(tmp_path / "snakemake.log")], on_slurm=False)
     assert alive(head.layout.workflow_lock)
-    assert load(read_json(head.layout.config)) == head.study.config
+    assert load(read_sealed(head.layout.config)) == head.study.config
     assert read_json(head.layout.head_note)["log"] == str(tmp_path / "snakemake.log")
     assert head.follower is None
     head.succeeded()  # nothing follows, no table lies there

@@ -9,14 +9,14 @@ from regbench.orchestration.pilot import to_decide, wish
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import write_json
+from regbench.system.files import write_sealed
 
 COMPARISON = {"se_subjects": 0.002, "se_runs": 0.004, "subjects": 8, "n": 24, "runs": 4}
 
 
 def pilot(folder, model="voxelmorph", **changed):
     entry = {"pairs": [COMPARISON | changed], "noise": {"seeds": 4, "subjects": 8, "df_runs": 9.0}}
-    write_json(folder / "analysis" / "summary.json", {"verdicts": {"data": {model: {"dice": entry}}}})
+    write_sealed(folder / "analysis" / "summary.json", {"verdicts": {"data": {model: {"dice": entry}}}})
 
 
 @pytest.fixture

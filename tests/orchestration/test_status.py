@@ -13,7 +13,7 @@ from regbench.orchestration import jobs
 from regbench.orchestration.status import duration, status, text
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import read_json, write_json
+from regbench.system.files import read_sealed, write_json, write_sealed
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
 
@@ -77,7 +77,7 @@ def test_what_was_never_measured_is_named(study):
 def test_the_leader_is_chosen_by_validation_and_full_runs_come_first(study):
     make(study, without=(f"train/brains/{LCC}", f"evaluate/brains/{LCC}"))
     chosen = study.layout.selected("brains", LCC)
-    write_json(chosen, {**read_json(chosen), "best": {"lam": 0.5, "scores": {"dice": 0.99}}})
+    write_sealed(chosen, {**read_sealed(chosen), "best": {"lam": 0.5, "scores": {"dice": 0.99}}})
     (leader,) = status(study)["best"]
     assert (leader["method"], leader["score"], leader["seeds"]) == (MSE, 0.7, 2)
 

@@ -21,7 +21,9 @@ from pathlib import Path
 
 import cluster
 import yaml
-from bench import BIN, ENVIRONMENT, ROOT, STUDY, Bench, FailedDrillError, kill_head, must, say, wait
+from bench import ROOT, STUDY, Bench, kill_head
+from drilling import BIN, ENVIRONMENT, FailedDrillError, must, say, wait
+from drilling import same as compared
 
 from regbench.orchestration.site import ON_GPU
 from regbench.system.job_usage import seconds_in
@@ -176,7 +178,7 @@ def lost_cell(new, reference) -> None:
     job = bench.wait_for_training()
     doomed, row = job["Comment"], ""
     while head.poll() is None:
-        for one in bench.running("train"):
+        for one in bench.running_jobs("train"):
             if one["Comment"] == doomed:
                 cluster.slurm("scancel", one["JobId"])
         if not row and len(attempts(bench, job)) == 3 and " cancelled in Slurm" in (table := bench.partial()):
@@ -201,7 +203,7 @@ def head(new, reference) -> None:
     first = bench.head()
     job = bench.wait_for_training()
     kill_head(first)
-    say(f"killed the head; {len(bench.running('train'))} trainings live on")
+    say(f"killed the head; {len(bench.running_jobs('train'))} trainings live on")
     must(state(bench, job) == "RUNNING", "the orphan must live")
     must(bench.run() == 0, bench.output()[-3000:])
     must("of an earlier run of this study that was killed" in bench.output(), "the new head must tell")
@@ -225,7 +227,7 @@ def cancel(new, reference) -> None:
     said = bench.regbench("cancel", str(bench.config))
     say(said.strip())
     must(said.startswith("ended: "), said)
-    wait(60, lambda: not bench.running("train"), "the orphans must end")
+    wait(60, lambda: not bench.running_jobs("train"), "the orphans must end")
     must(bench.run() == 0, bench.output()[-3000:])
     same(bench, reference)
 
@@ -406,16 +408,7 @@ def regbench_of(job: dict[str, str]) -> list[int]:
 
 
 def same(bench: Bench, reference: Bench) -> None:
-    for name, mine, theirs in (
-        ("tables", bench.tables(), reference.tables()),
-        ("weights", bench.runs(), reference.runs()),
-    ):
-        must(theirs and mine.keys() == theirs.keys(), f"{name}: {sorted(mine)} instead of {sorted(theirs)}")
-        differing = [key for key in theirs if mine[key] != theirs[key]]
-        must(not differing, f"{name} differ from the undisturbed run: {differing}")
-    left = [path for path in bench.root.rglob("*") if path.suffix == ".owner" or path.name.startswith(".")]
-    must(not left, f"files were left behind: {left}")
-    say(f"same {len(reference.tables())} tables and {len(reference.runs())} checkpoints, byte for byte, as undisturbed")
+    say(f"{compared(bench, reference)}, as undisturbed")
 
 
 class New:

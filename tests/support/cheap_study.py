@@ -13,7 +13,7 @@ from regbench.orchestration.registries import check_component
 from regbench.study.job_specs import propose_spec, select_spec, trial_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import canonical_json, read_json, write_json, write_sealed
+from regbench.system.files import canonical_json, read_sealed, write_sealed
 from regbench.tuning import trial
 from regbench.tuning.rounds import propose, select
 
@@ -38,8 +38,8 @@ def one_cell(folder, sampler, trials, *, size=3, per_job=2, seed=0, seeds=(0, 1)
         **more,
     }
     first = Study(load(raw, check_component))
-    write_json(Path(folder) / "config.json", first.config.model_dump(mode="json"))
-    return Study(load(read_json(Path(folder) / "config.json"), check_component))
+    write_sealed(Path(folder) / "config.json", first.config.model_dump(mode="json"))
+    return Study(load(read_sealed(Path(folder) / "config.json"), check_component))
 
 
 def cheap(spec, data, proposal, **more):
@@ -79,7 +79,7 @@ def work(study, draw=None, replicate=0):
     lay = study.layout
     for number in range(study.rounds(METHOD)):
         files = study.trial_files("brains", METHOD, number, replicate)
-        earlier = [row for path in files for row in read_json(path)]
+        earlier = [row for path in files for row in read_sealed(path)]
         at = lay.proposals("brains", METHOD, number, replicate)
         proposals = propose(propose_spec(study, "brains", METHOD, number, replicate), number, earlier)
         write_sealed(at, [proposal.to_json() for proposal in proposals])
@@ -92,9 +92,9 @@ def work(study, draw=None, replicate=0):
             if draw and draw.random() < 0.3:  # the trial itself is lost, too
                 (state / f"trial{number * study.config.tuning.round_size + first:03d}.json").unlink(missing_ok=True)
             job = trial_spec(study, METHOD, replicate)
-            results = trial.run_trials(job, DATA, proposals_of(read_json(at)[first : last + 1]), state)
+            results = trial.run_trials(job, DATA, proposals_of(read_sealed(at)[first : last + 1]), state)
             write_sealed(lay.trials("brains", METHOD, number, (first, last), replicate), results)
     files = study.trial_files("brains", METHOD, replicate=replicate)
-    results = [row for path in files for row in read_json(path)]
+    results = [row for path in files for row in read_sealed(path)]
     chosen = select(select_spec(study, METHOD, replicate), results)
     return sorted(results, key=lambda row: row["number"]), canonical_json(chosen)

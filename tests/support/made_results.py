@@ -18,7 +18,8 @@ from regbench.report.analyze import KEY, analyze
 from regbench.study.job_specs import final_spec, prepare_spec, select_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
-from regbench.system.files import read_json, write_json
+from regbench.system.files import read_sealed, write_sealed
+from regbench.system.parquet import write_table
 from regbench.tuning.rounds import select
 
 LABELS = {"1": "left", "2": "right"}
@@ -43,7 +44,7 @@ def make_results(study: Study) -> None:
             "notes": "Made up.",
             "spec": prepare_spec(study, dataset.id).to_json(),
         }
-        write_json(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
+        write_sealed(lay.manifest(dataset.id), manifest | {"pairs": {"validation": pairs[:2], "test": pairs}})
         timed = []
         for number, method in enumerate(study.methods):
             if method.tuned:
@@ -51,13 +52,13 @@ def make_results(study: Study) -> None:
             timed += [_evaluated(study, (dataset.id, method, seed), number, pairs) for seed in study.seeds(method.id)]
         for control in study.controls:
             _evaluated(study, (dataset.id, control, study.config.seeds[0]), 0, pairs)
-        pd.concat(timed, ignore_index=True).to_parquet(lay.runtime(dataset.id), index=False)
+        write_table(lay.runtime(dataset.id), pd.concat(timed, ignore_index=True))
     for dataset_id, method_id, other in study.transfers():
         own = [pd.read_parquet(lay.pairs(dataset_id, method_id, seed)) for seed in study.seeds(method_id)]
         rows = pd.concat(own, ignore_index=True).assign(dataset=other, trained_on=dataset_id)
         path = lay.transfer(dataset_id, method_id, other)
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows.assign(dice=rows["dice"] - 0.1).to_parquet(path, index=False)
+        write_table(path, rows.assign(dice=rows["dice"] - 0.1))
     analyze(study)
 
 
@@ -70,7 +71,7 @@ def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
     environment["code"] = {"git_commit": "0123abcd", "git_dirty": False}
     for seed in study.seeds(method.id):
         folder = lay.run(dataset, method.id, seed)
-        lam = read_json(lay.selected(dataset, method.id, study.replicate_of(seed)))["lam"]
+        lam = read_sealed(lay.selected(dataset, method.id, study.replicate_of(seed)))["lam"]
         record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}
         record |= {
             "job": final_spec(study, method.id, seed).model_copy(update={"lam": lam}).to_json(),
@@ -79,8 +80,8 @@ def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
         }
         record |= {"seconds": 20.0, "parameters": 1234, "validations": []}
         record |= {"validation": {"dice": _dice(number), "ndv_percent": 0.1}, "environment": environment}
-        write_json(folder / "run.json", record)
-        pd.DataFrame({"step": range(1, 31), **_curve(30)}).to_parquet(folder / "history.parquet", index=False)
+        write_sealed(folder / "run.json", record)
+        write_table(folder / "history.parquet", pd.DataFrame({"step": range(1, 31), **_curve(30)}))
 
 
 def _search(study: Study, dataset: str, method: Method, number: int, replicate: int) -> None:
@@ -90,10 +91,10 @@ def _search(study: Study, dataset: str, method: Method, number: int, replicate: 
         first, last = (int(part) for part in path.stem.removeprefix("trials").split("-"))
         offset = int(path.parent.name.removeprefix("round")) * study.config.tuning.round_size
         found = [_trial(offset + slot, number) for slot in range(first, last + 1)]
-        write_json(path, found)
+        write_sealed(path, found)
         trials += found
     chosen = select(select_spec(study, method.id, replicate), trials)
-    write_json(lay.selected(dataset, method.id, replicate), chosen)
+    write_sealed(lay.selected(dataset, method.id, replicate), chosen)
 
 
 def _trial(number: int, cell: int) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: l
     lay = study.layout
     noise = np.random.default_rng([number, seed]).normal(0, 0.01, len(pairs))
     replicate = study.replicate_of(seed)
-    lam = read_json(lay.selected(dataset, method.id, replicate))["lam"] if method.tuned else np.nan
+    lam = read_sealed(lay.selected(dataset, method.id, replicate))["lam"] if method.tuned else np.nan
     rows = pd.DataFrame(pairs, columns=["fixed", "moving"]).assign(
         dataset=dataset, method=method.id, seed=seed, replicate=replicate, lam=lam, status="complete", reason=""
     )
@@ -128,7 +129,7 @@ def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: l
     if method.control or method.id == IDENTITY:
         rows = _unranked(rows, method.id, study)
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
-    rows.to_parquet(lay.pairs(dataset, method.id, seed), index=False)
+    write_table(lay.pairs(dataset, method.id, seed), rows)
     about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
     write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES}, "dice")
     timed = rows[KEY].assign(device="cpu", peak_memory_mib=12.5 + number, parameters=1234, training_seconds=20.0)

@@ -10,7 +10,8 @@ from regbench.orchestration.status import QUICK
 from regbench.study.job_specs import final_spec, prepare_spec
 from regbench.study.layout import PANELS
 from regbench.study.methods import Study
-from regbench.system.files import CHECKPOINT, HISTORY, write_json
+from regbench.system.files import CHECKPOINT, HISTORY, write_sealed
+from regbench.system.parquet import write_table
 
 DATA = "0123456789abcdef"
 
@@ -24,7 +25,7 @@ def make(study: Study, *, without: tuple[str, ...] = (), sources: bool = True) -
         sources: whether rows are real parquet files; an empty file is enough where nobody reads them.
     """
     lay = study.layout
-    write_json(lay.config, study.config.model_dump(mode="json"))
+    write_sealed(lay.config, study.config.model_dump(mode="json"))
     rows = _rows() if sources else None
     for job in jobs.of_study(study):
         if job.name.startswith(without or ("\0",)):
@@ -41,7 +42,7 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     lam = 0.5
     if job.rule == "prepare":
-        write_json(
+        write_sealed(
             output,
             {
                 "data_sha256": DATA,
@@ -54,9 +55,9 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
             },
         )
     elif job.rule in ("propose", "trial"):
-        write_json(output, [])
+        write_sealed(output, [])
     elif job.rule == "select":
-        write_json(output, {"lam": lam, "reason": "", "best": {"lam": lam, "scores": {"dice": 0.6}}})
+        write_sealed(output, {"lam": lam, "reason": "", "best": {"lam": lam, "scores": {"dice": 0.6}}})
     elif job.rule == "train":
         _trained(study, job, output, lam)
     elif job.rule in jobs.WHOLE_CELL:
@@ -70,7 +71,7 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
                 _outputs(study, job._replace(rule=rule, output=str(path), seed=seed), rows)
     elif job.rule == "evaluate" and rows is not None:
         kept = rows.assign(dataset=job.dataset, method=job.method, seed=job.seed, replicate=job.replicate)
-        kept.to_parquet(output, index=False)
+        write_table(output, kept)
         (output.parent / PANELS).touch()
     else:
         output.touch()
@@ -83,7 +84,7 @@ def _trained(study: Study, job: jobs.Job, output: Path, lam: float) -> None:
     record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
     for name in (CHECKPOINT, HISTORY):
         (output.parent / name).touch()
-    write_json(output, record | {"environment": {"device": "cpu", "packages": {}}})
+    write_sealed(output, record | {"environment": {"device": "cpu", "packages": {}}})
 
 
 def _rows() -> pd.DataFrame:

@@ -37,10 +37,16 @@ def run_verbs(raw: dict[str, Any], folder: Path) -> None:
     """Everything from `prepare` to `report`, but for `track`."""
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(raw))
-    for job in jobs.of_study(Study(load(raw))):
-        main([_verb(job), str(path), "--dataset", job.dataset, *_options(job)])
-    for verb in ("analyze", "report"):
-        main([verb, str(path)])
+    for words in verbs(raw, path):
+        main(words)
+
+
+def verbs(raw: dict[str, Any], path: Path) -> list[list[str]]:
+    """The command of every job of a study, whose config `raw` is in `path`; `track` apart."""
+    each = [
+        [_verb(job), str(path), "--dataset", job.dataset, *_options(job)] for job in jobs.of_study(Study(load(raw)))
+    ]
+    return [*each, ["analyze", str(path)], ["report", str(path)]]
 
 
 def _verb(job: jobs.Job) -> str:

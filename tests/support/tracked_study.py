@@ -20,7 +20,8 @@ mlflow = pytest.importorskip("mlflow")
 
 from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
-from regbench.system.files import LIVE  # noqa: E402
+from regbench.system.files import LIVE, SEAL, write_sealed  # noqa: E402
+from regbench.system.parquet import write_table  # noqa: E402
 from regbench.tracking import KEY, tracking_uri  # noqa: E402
 from regbench.tracking.experiment import find  # noqa: E402
 from regbench.training.training_log import run_log  # noqa: E402
@@ -36,14 +37,14 @@ def slow_down(results: Path) -> None:
         relog(path, slowly)
     for path in results.glob("*/state/trials/*/*/*.json"):
         kept = json.loads(path.read_text())
-        path.write_text(json.dumps({k: slowly(v) if k.endswith(".jsonl") else v for k, v in kept.items()}))
+        write_sealed(path, {k: slowly(v) if k.endswith(".jsonl") else v for k, v in kept.items() if k != SEAL})
 
 
 def relog(history: Path, change: Callable[[str], str]) -> None:
     """Change the log that a training's history has."""
     frame = pd.read_parquet(history)
     frame.attrs = {LIVE: change(frame.attrs[LIVE])}
-    frame.to_parquet(history, index=False)
+    write_table(history, frame)
 
 
 def slowly(text: str) -> str:
@@ -90,8 +91,10 @@ class TrackedStudy:
         folder = self.root / f"state/trials/brains/{method}/replicate0"
         folder.mkdir(parents=True)
         for name in names:
-            text = kept[name] if name.endswith(".jsonl") else json.dumps(kept[name])
-            (folder / name).write_text(text)
+            if name.endswith(".jsonl"):
+                (folder / name).write_text(kept[name])
+            else:
+                write_sealed(folder / name, kept[name])
             then = (self.finished / f"tiny/tuning/brains/{method}/replicate0/round0/proposals.json").stat().st_mtime
             os.utime(folder / name, (then, then))
 

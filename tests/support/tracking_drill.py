@@ -23,8 +23,9 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system import provenance
 from regbench.system.file_lock import waiting
-from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, file_sha256, replacing, write_json
+from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, file_sha256, write_sealed
 from regbench.system.ownership import owning
+from regbench.system.parquet import write_table
 from regbench.tracking import KEY, tracking_uri
 from regbench.tracking.store import imported
 from regbench.training import training_log
@@ -74,10 +75,9 @@ class Drill:
                 if last % 25 == 0 or last == steps:
                     log.add(last, curve[max(last - 25, 0) : last])
                     log.write()
-            with replacing(folder / HISTORY) as temporary:
-                frame = pd.DataFrame(curve, columns=self.terms)
-                frame.insert(0, "step", range(1, steps + 1))
-                frame.to_parquet(temporary, index=False)
+            frame = pd.DataFrame(curve, columns=self.terms)
+            frame.insert(0, "step", range(1, steps + 1))
+            write_table(folder / HISTORY, frame)
             (folder / CHECKPOINT).write_bytes(bytes([seed]) * 1000)
             record = {
                 "method": METHOD,
@@ -88,7 +88,7 @@ class Drill:
                 "status": "complete",
             }
             record |= {"reason": "", "validation": {"dice": 0.5}, "environment": self.environment, "seconds": 1.0}
-            write_json(folder / RUN, record | {"checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
+            write_sealed(folder / RUN, record | {"checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
 
     def start(self, seed: int) -> multiprocessing.Process:
         process = multiprocessing.get_context("fork").Process(target=self._quietly, args=(seed,))

@@ -1,14 +1,27 @@
 """Each format shows text as it is, whatever is in it."""
 
+import csv
+import io
 import re
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from hypothesis import example
 from markdown_it import MarkdownIt
 from nasty import NASTY, any_text
 
-from regbench.system.escaping import DASH, cut, hypertext, latex, markdown, one_line, pictured, without_unicode
+from regbench.system.escaping import (
+    DASH,
+    csv_table,
+    cut,
+    hypertext,
+    latex,
+    markdown,
+    one_line,
+    pictured,
+    without_unicode,
+)
 
 # What the commands of LaTeX that we write mean: read back by a table of their own.
 MEANING = {
@@ -108,6 +121,38 @@ def test_every_encoding_can_show_it(text):
 def test_what_cannot_be_read_is_an_error_still():
     with pytest.raises(UnicodeDecodeError):
         without_unicode(UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"))
+
+
+# What a spreadsheet takes for the start of a formula.
+STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+@example("=1+1")
+@example("a;=1+1")
+@example('"; =1+1')
+@example("a\t@SUM(1)")
+@example("\t=1+1")
+@example(" -2+3")
+@example("-1.5")
+@any_text
+def test_no_cell_of_csv_is_a_formula(text):
+    """Whatever the separator of the spreadsheet is, and after the white space that it removes."""
+    text = text.encode("utf-8", "replace").decode()  # no table holds half a letter
+    frame = pd.DataFrame({"name": [text, "plain"], f"{text}?": [None, text], "number": [-1.5, float("-inf")]})
+    content = csv_table(frame)
+    for separator in ",;\t":
+        for row in csv.reader(io.StringIO(content, newline=""), delimiter=separator):
+            for field in row:
+                number = re.match(r"[+-]((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|inf|nan)(,|$)", field)
+                assert number or not field.strip().startswith(STARTS), (separator, field)
+    head, first, second = csv.reader(io.StringIO(content, newline=""))
+    assert head[0] == "name"
+    assert head[1].replace("'", "") == one_line(f"{text}?").replace("'", "")
+    assert first[0].replace("'", "") == one_line(text).replace("'", "")
+    assert len(first[0]) <= len(text) + 1 + text.count(";")
+    assert [first[1:], second[2]] == [["", "-1.5"], "-inf"]
+    assert csv_table(pd.DataFrame({"n": [-1, 2]})) == "n\n-1\n2\n"
+    assert csv_table(pd.DataFrame({"n": pd.Categorical(["=a", None])})) == 'n\n\'=a\n""\n'
 
 
 def test_a_cut_says_so():

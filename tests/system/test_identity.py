@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_json, write_json
+from regbench.system.files import read_sealed, write_sealed
 from regbench.system.identity import identity
 
 FILE = "identity.json"
@@ -20,7 +20,7 @@ def folder(tmp_path):
 
 def test_it_is_made_once(folder):
     first = identity(folder / FILE)
-    assert identity(folder / FILE) == first == read_json(folder / FILE)
+    assert identity(folder / FILE) == first == read_sealed(folder / FILE)
     assert first["folder"] == str(folder)
     assert first["host"] == platform.node()
 
@@ -54,13 +54,13 @@ def test_another_way_to_the_same_folder_is_no_copy(folder, tmp_path):
 
 def test_what_came_from_another_host_may_have_stayed_there_too(folder, tmp_path):
     first = identity(folder / FILE)
-    write_json(folder / FILE, first | {"host": "elsewhere", "folder": "/nowhere/here"})
+    write_sealed(folder / FILE, first | {"host": "elsewhere", "folder": "/nowhere/here"})
     assert identity(folder / FILE)["id"] != first["id"]
-    write_json(folder / FILE, first | {"host": "elsewhere"})  # one file system of many hosts
+    write_sealed(folder / FILE, first | {"host": "elsewhere"})  # one file system of many hosts
     assert identity(folder / FILE)["id"] == first["id"]
 
 
 def test_a_damaged_file_is_named(folder):
-    write_json(folder / FILE, ["no"])
+    write_sealed(folder / FILE, {"id": "no"})
     with pytest.raises(RegbenchError, match=FILE):
         identity(folder / FILE)

@@ -13,7 +13,7 @@ from tracked_study import LCC, MSE, TRACK
 
 mlflow = pytest.importorskip("mlflow")
 
-from regbench.system.files import read_json, write_json  # noqa: E402
+from regbench.system.files import read_sealed, write_json, write_sealed  # noqa: E402
 from regbench.tracking import describe, follow, track  # noqa: E402
 from regbench.tracking.store import UnreachableError, note_tracked  # noqa: E402
 
@@ -118,7 +118,7 @@ def test_a_store_that_was_wiped_meanwhile(study, wanted, empty_store, monkeypatc
         shutil.copy(empty_store, study.results / "mlflow.db")
         shutil.rmtree(study.results / "mlartifacts")
         path = study.root / "runs" / "brains" / LCC / "seed0" / "run.json"
-        write_json(path, read_json(path) | {"seconds": 9.0})
+        write_sealed(path, read_sealed(path) | {"seconds": 9.0})
 
     script(monkeypatch, wipe, lambda: None)
     follow(study.study, interval=1, head=1)

@@ -22,7 +22,7 @@ from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
 from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
-from regbench.system.files import read_json  # noqa: E402
+from regbench.system.files import read_json, read_sealed  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,
     run_description,
@@ -292,7 +292,7 @@ def test_a_study_that_is_not_tracked_says_what_to_do(tiny_file, tiny, capsys):
 
 def test_another_study_of_the_same_store_is_not_tracked_either(study, tmp_path, capsys):
     other = as_file(study, tmp_path, study="other")
-    Study(load(read_json(other))).layout.root.mkdir(exist_ok=True)
+    Study(load(read_sealed(other))).layout.root.mkdir(exist_ok=True)
     code, text = says(capsys, str(other))
     assert (code, "`regbench/other`" in text or "study `other` must be in MLflow" in text) == (1, True)
 

@@ -17,7 +17,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.report.standings import WORDS  # noqa: E402
-from regbench.system.files import read_json, write_json  # noqa: E402
+from regbench.system.files import read_sealed, write_json, write_sealed  # noqa: E402
 from regbench.tracking import COMPLETE, DIGEST, KEY, Record, Sink, describe, study_items, track  # noqa: E402
 from regbench.tracking.mlflow_run import Item  # noqa: E402
 
@@ -403,8 +403,8 @@ def test_a_study_trained_anew_replaces_its_runs(study, wanted):
         return "\n".join([json.dumps(began | {"started": began["started"] + 60}), *lines, ""])
 
     relog(path, later)
-    run = read_json(path.with_name("run.json"))
-    write_json(path.with_name("run.json"), run | {"seconds": 5.0})
+    run = read_sealed(path.with_name("run.json"))
+    write_sealed(path.with_name("run.json"), run | {"seconds": 5.0})
     done = track(study.study)
     assert done["pushed"] == {"seed": [f"tiny/brains/{LCC}/seed0"]}
     study.restore()

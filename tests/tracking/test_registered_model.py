@@ -11,7 +11,7 @@ from tracked_study import LCC, MSE  # noqa: E402
 
 from regbench.evaluation.register_files import model_for, register_files  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
-from regbench.system.files import read_json, write_json  # noqa: E402
+from regbench.system.files import read_sealed, write_sealed  # noqa: E402
 from regbench.tracking import track  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
@@ -41,7 +41,7 @@ def images(folder):
 def test_the_registered_model_registers_a_pair_as_regbench_does(registering, tmp_path):
     track(registering.study)
     assert len(versions(registering)) == len(versions(registering, f"tiny.brains.{MSE}")) == 1
-    runs = {s: read_json(registering.root / f"runs/brains/{LCC}/seed{s}/run.json") for s in (0, 1)}
+    runs = {s: read_sealed(registering.root / f"runs/brains/{LCC}/seed{s}/run.json") for s in (0, 1)}
     best = max(runs, key=lambda seed: (runs[seed]["validation"]["dice"], -seed))
     assert versions(registering)[0][1:] == (
         registering.runs()[f"tiny/brains/{LCC}/seed{best}"].info.run_id,
@@ -77,7 +77,7 @@ def test_a_new_checkpoint_is_a_new_version(registering):
     track(registering.study)
     for seed in (0, 1):
         path = registering.root / f"runs/brains/{LCC}/seed{seed}/run.json"
-        write_json(path, read_json(path) | {"checkpoint_sha256": f"other{seed}", "seconds": 9.0})
+        write_sealed(path, read_sealed(path) | {"checkpoint_sha256": f"other{seed}", "seconds": 9.0})
     track(registering.study)
     assert versions(registering)[0][2].startswith("other")
 

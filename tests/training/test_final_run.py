@@ -24,7 +24,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import numba_loops
 from regbench.system.errors import RegbenchError
-from regbench.system.files import canonical_json, read_json, write_json
+from regbench.system.files import canonical_json, read_sealed, write_sealed
 from regbench.training.batches import draw_pairs
 from regbench.training.checkpoint import load_run
 from regbench.training.convergence import second_half
@@ -87,7 +87,7 @@ def test_a_diverged_training_keeps_good_weights_and_says_why(data, job):
 def test_a_diverged_run_is_rows_with_a_reason(data, job, tmp_path):
     job = changed(job, steps=100, learning_rate=1e30)
     train(at(job, 0.1), data, tmp_path / "run")
-    assert read_json(tmp_path / "run" / "run.json")["status"] == "diverged"
+    assert read_sealed(tmp_path / "run" / "run.json")["status"] == "diverged"
     evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
     rows = pd.read_parquet(tmp_path / "pairs.parquet")
     assert len(rows) == len(data.pairs("test"))
@@ -109,9 +109,9 @@ def test_a_run_whose_pairs_all_failed_has_the_columns_of_one_that_worked(data, j
 def test_a_record_of_another_version_is_still_evaluated(data, job, tmp_path):
     """Of the spec in `run.json` only the similarity is asked; another version may have other keys of a training."""
     train(at(job, 0.1), data, tmp_path / "run")
-    record = read_json(tmp_path / "run" / "run.json")
+    record = read_sealed(tmp_path / "run" / "run.json")
     record["job"]["training"]["momentum"] = 0.9
-    write_json(tmp_path / "run" / "run.json", record)
+    write_sealed(tmp_path / "run" / "run.json", record)
     evaluate(evaluate_spec(METHOD), data, tmp_path / "run", tmp_path / "pairs.parquet")
     assert pd.read_parquet(tmp_path / "pairs.parquet")["dice"].notna().all()
 

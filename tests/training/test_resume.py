@@ -274,3 +274,23 @@ def test_instance_is_tuned_like_any_model(tiny, data):
     strong, weak = (validate(fit(at(job, lam), data).model, data, scoring(job, data))["dice"] for lam in (1e3, 0.05))
     assert np.mean(weak) > np.mean(strong)
     assert study.seeds("instance.mse.grad_l2") == (0,)
+
+
+def test_a_state_with_a_flipped_bit_is_none(tmp_path, caplog):
+    """torch reads weights that were altered without a word."""
+    file = StateFile(tmp_path / "state.pt", "key", 60.0)
+    file.save({"weights": torch.arange(100.0)})
+    assert torch.equal(file.load()["weights"], torch.arange(100.0))
+    whole, random = file.path.read_bytes(), np.random.default_rng(0)
+    for place in random.integers(len(whole), size=100):
+        content = bytearray(whole)
+        content[place] ^= 1 << int(random.integers(8))
+        file.path.write_bytes(content)
+        assert file.load() is None
+    for content in (b"", whole[:20], whole[:-1], whole[: len(whole) // 2]):
+        file.path.write_bytes(content)
+        assert file.load() is None
+    assert "state.pt` is damaged" in caplog.text
+    file.path.write_bytes(whole)
+    assert StateFile(file.path, "other key", 60.0).load() is None
+    assert file.load() is not None

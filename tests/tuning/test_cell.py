@@ -18,7 +18,7 @@ from regbench.study.job_specs import prepare_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import canonical_json, read_json
+from regbench.system.files import canonical_json, read_sealed
 from regbench.tracking.records import study_items
 
 LCC = "voxelmorph.lcc.grad_l2"
@@ -123,7 +123,7 @@ def test_the_same_choice_as_with_a_job_for_each_stage(sampler, tmp_path, monkeyp
     for number in range(study.rounds(LCC)):
         one, other = (each.layout.proposals("brains", LCC, number).read_bytes() for each in (study, whole))
         assert one == other
-    assert canonical_json(read_json(whole.layout.selected("brains", LCC))) == expected
+    assert canonical_json(read_sealed(whole.layout.selected("brains", LCC))) == expected
 
 
 def test_what_is_finished_survives_a_failure(prepared_cell, trained, evaluated):

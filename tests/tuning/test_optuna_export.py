@@ -20,7 +20,7 @@ from regbench.study.job_specs import prepare_spec, propose_spec, trial_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import canonical_json, write_json
+from regbench.system.files import canonical_json, write_sealed
 from regbench.tuning.optuna_export import export_optuna
 from regbench.tuning.rounds import propose
 from regbench.tuning.trial import run_trials
@@ -40,7 +40,7 @@ def searched(tiny):
     for number in range(2):
         proposals = propose(propose_spec(study, "brains", METHOD, number), number, results)
         found = run_trials(trial_spec(study, METHOD), data, proposals, lay.trial_state("brains", METHOD))
-        write_json(lay.trials("brains", METHOD, number, (0, 1)), found)
+        write_sealed(lay.trials("brains", METHOD, number, (0, 1)), found)
         results += found
     return study, results
 
@@ -211,7 +211,7 @@ def test_studies_of_others_in_a_shared_storage_stay(tmp_path, caplog):
     after = optuna.load_study(study_name=name, storage=url)
     assert (after._study_id, after.user_attrs, after.trials) == shown
     assert export_optuna(bob, url)["unchanged"] == export_optuna(ann, url)["unchanged"] == 1
-    write_json(next(ann.layout.root.glob("tuning/**/trials*.json")), [])
+    write_sealed(next(ann.layout.root.glob("tuning/**/trials*.json")), [])
     assert export_optuna(ann, url)["replaced"] == 1
     assert set(optuna.get_all_study_names(url)) == set(names)
 

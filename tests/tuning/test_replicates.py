@@ -1,6 +1,5 @@
 """Independent searches of a cell: seeds, folders and numbers of their own, and the same bytes for any workers."""
 
-import json
 import random
 
 import pandas as pd
@@ -18,7 +17,7 @@ from regbench.study.job_specs import evaluate_spec, trial_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
-from regbench.system.files import canonical_json, read_json
+from regbench.system.files import canonical_json, read_sealed, write_sealed
 from regbench.tracking.records import study_items
 from regbench.tuning.optuna_export import tuned_cells
 
@@ -97,11 +96,11 @@ def test_a_study_of_two_searches_by_the_verbs(tiny, tmp_path):
     lay, names = study.layout, ("voxelmorph.mse.grad_l2", "instance.mse.grad_l2")
     rows = pd.read_parquet(lay.rows)
     for method in names:
-        lams = [read_json(lay.selected("brains", method, replicate))["lam"] for replicate in (0, 1)]
+        lams = [read_sealed(lay.selected("brains", method, replicate))["lam"] for replicate in (0, 1)]
         mine = rows[rows["method"] == method]
         assert {(row.seed, row.replicate, row.lam) for row in mine.itertuples()} == {(3, 0, lams[0]), (1, 1, lams[1])}
     assert set(rows.loc[rows["method"] == "identity", "replicate"]) == {0}
-    entry = next(each for each in read_json(lay.summary)["methods"] if each["method"] == names[0])
+    entry = next(each for each in read_sealed(lay.summary)["methods"] if each["method"] == names[0])
     assert entry["lams"] == [chosen["lam"] for chosen in entry["searches"]]
     assert entry["lam"] == pytest.approx((entry["lams"][0] * entry["lams"][1]) ** 0.5, rel=1e-5)
     assert entry["selected"] == entry["searches"][0]
@@ -150,6 +149,6 @@ def test_a_run_that_waits_for_its_own_search_is_not_done(tiny):
     make_results(study)
     lay = study.layout
     path = lay.selected("brains", METHOD, 1)
-    path.write_text(json.dumps({**read_json(path), "lam": 0.777}))
+    write_sealed(path, {**read_sealed(path), "lam": 0.777})
     cell = next(cell for cell in progress(study).cells if cell.method == METHOD)
     assert sorted(cell.records) == [4, 7]

@@ -13,7 +13,7 @@ from regbench.orchestration.registries import check_component
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import canonical_json, read_json, write_json
+from regbench.system.files import canonical_json, read_sealed, write_sealed
 from regbench.tuning import trial
 from regbench.tuning.search_files import choose_lambda
 
@@ -109,7 +109,7 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
         {"parameter": "training.learning_rate", "range": [1e-3, 1e-2], "scale": "log"},
     ]
     path = tmp_path / "config.json"
-    write_json(path, load(tiny, check_component).model_dump(mode="json"))
+    write_sealed(path, load(tiny, check_component).model_dump(mode="json"))
     main(["prepare", str(path)])
     for method, keyword in (("voxelmorph.lcc.grad_l2", "window"), ("voxelmorph.mutual.grad_l2", "bins")):
         cell = [str(path), "--method", method]
@@ -119,11 +119,12 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
         main(["select", *cell])
         main(["train", *cell, "--seed", "0"])
         lay = Study(load(tiny)).layout
-        trials = [row for file in Study(load(tiny)).trial_files("brains", method) for row in read_json(file)]
+        trials = [row for file in Study(load(tiny)).trial_files("brains", method) for row in read_sealed(file)]
         assert [row["number"] for row in trials] == [0, 1, 2, 3]
         assert all(row["status"] == "complete" and row["scores"]["ndv_percent"] <= 0.5 for row in trials)
         assert len({row["scores"]["dice"] for row in trials} | {row["curve"]["loss"][-1] for row in trials}) > 4
-        chosen, record = read_json(lay.selected("brains", method)), read_json(lay.run("brains", method, 0) / "run.json")
+        chosen = read_sealed(lay.selected("brains", method))
+        record = read_sealed(lay.run("brains", method, 0) / "run.json")
         used = record["job"]
         assert canonical_json(used["similarity"]["parameters"]) == canonical_json(
             {keyword: chosen["values"][f"similarity.{keyword}"]}
@@ -138,9 +139,9 @@ def test_trials_that_were_lost_from_their_file_are_no_smaller_budget(tmp_path):
         work(study)
     choose_lambda(study, "brains", METHOD)
     path = study.trial_files("brains", METHOD)[-1]
-    whole = read_json(path)
+    whole = read_sealed(path)
     for entries in ([], whole[:-1], whole * 2):
-        write_json(path, entries)
+        write_sealed(path, entries)
         with pytest.raises(RegbenchError, match=r"must hold the trials .* that were proposed.*Delete it"):
             choose_lambda(study, "brains", METHOD)
 

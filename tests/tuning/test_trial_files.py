@@ -1,23 +1,23 @@
 """Trials that are read back are of the search that the config declares, or the file and the trial are named."""
 
-import json
-
 import pytest
 
 from regbench.study.specs import DimensionSpec, SearchSpec
 from regbench.system.errors import RegbenchError
+from regbench.system.files import write_json, write_sealed
 from regbench.tuning.trial_files import read_proposals, read_trials
 
 TRIAL = {"number": 3, "lam": 0.1, "status": "complete", "scores": {"dice": 0.5, "ndv_percent": 0.0}}
+NO_SEAL = "it has no `content_sha256`"
 WIDE = (0.01, 1.0)
 BATCH = DimensionSpec(name="training.batch", type="int", range=(1, 4))
 
 
 def test_a_trial_of_the_search_is_read(tmp_path):
     path = tmp_path / "trials.json"
-    path.write_text(json.dumps([TRIAL, {**TRIAL, "scores": {}}]))
+    write_sealed(path, [TRIAL, {**TRIAL, "scores": {}}])
     assert len(read_trials([path], SearchSpec(range=WIDE))) == 2
-    path.write_text(json.dumps([{"number": 0, "lam": 1, "values": {"training.batch": 4}}]))
+    write_sealed(path, [{"number": 0, "lam": 1, "values": {"training.batch": 4}}])
     assert read_proposals(path, SearchSpec(range=WIDE, search=(BATCH,)))[0].point.lam == 1
 
 
@@ -37,16 +37,20 @@ def test_a_trial_of_the_search_is_read(tmp_path):
             "batch 9, not in",
         ),
         ({}, SearchSpec(range=WIDE), "holds dict, no list of trials"),
-        ([1], SearchSpec(range=WIDE), "trial 0 is int, no mapping"),
+        ([1], SearchSpec(range=WIDE), NO_SEAL),
+        ([TRIAL], SearchSpec(range=WIDE), NO_SEAL),
         ([{}], SearchSpec(range=WIDE), "trial 0 has no number"),
         ([{**TRIAL, "lam": None}], SearchSpec(range=WIDE), "has lam None"),
         ([{**TRIAL, "scores": {"dice": "x"}}], SearchSpec(range=WIDE), "scores that are no numbers"),
-        (None, SearchSpec(range=WIDE), "holds NoneType"),
+        (None, SearchSpec(range=WIDE), NO_SEAL),
     ],
 )
 def test_what_is_of_another_search_is_named(tmp_path, entries, search, words):
     path = tmp_path / "trials.json"
-    path.write_text(json.dumps(entries))
+    if words == NO_SEAL:
+        write_json(path, entries)
+    else:
+        write_sealed(path, entries)
     with pytest.raises(RegbenchError, match=words) as caught:
         read_trials([path], search)
     assert str(path) in str(caught.value)

@@ -23,7 +23,7 @@ from regbench.data.preprocessing.resample import orient, place, resample
 from regbench.data.preprocessing.scaling import ENDS, Intensity, scaling_of
 from regbench.data.preprocessing.scaling import mistakes as scaling_mistakes
 from regbench.data.space import Space
-from regbench.data.subject import Source, Subject, all_finite
+from regbench.data.subject import Record, Source, Subject, all_finite
 from regbench.study import components
 from regbench.study.components import Parameters
 from regbench.system.errors import RegbenchError, did_you_mean
@@ -131,7 +131,12 @@ def preprocess(
             before = resample(image, space, order=1, fill=float(image.min()))
             space = space.after(_named(entry.id, partial(find_alignment, before, onto[0], spacing, align)))
         present = labelling.present.get(entry.id)
-        record = {"range": [low, high], "labels_left_out": left_out, "labelled": labels is not None, "labels": present}
+        record: Record = {
+            "range": [low, high],
+            "labels_left_out": {**left_out},
+            "labelled": labels is not None,
+            "labels": None if present is None else [*present],
+        }
         return _on_grid(entry, volume, space, record)
 
     def make() -> Iterator[Subject]:
@@ -252,7 +257,7 @@ def _mask_on_grid(subject: str, mask: NDArray[np.uint8] | None, space: Space) ->
     return inside
 
 
-def _on_grid(entry: Entry, volume: Volume, space: Space, record: Mapping[str, Any]) -> Subject:
+def _on_grid(entry: Entry, volume: Volume, space: Space, record: Record) -> Subject:
     """The subject resampled; `volume` has its image normalised and its labels chosen."""
     return Subject(
         entry.id,
@@ -316,7 +321,7 @@ def _foreground(image: NDArray[np.float32], labels: NDArray[np.int32] | None) ->
     return np.array([(ends[0] + ends[-1]) / 2 for ends in places])
 
 
-def _record(entry: Entry, volume: Volume, space: Space) -> dict[str, Any]:
+def _record(entry: Entry, volume: Volume, space: Space) -> Record:
     files = {kind: {"name": Path(path).name, "sha256": file_sha256(path)} for kind, path in entry.files.items()}
     return {
         "files": files,

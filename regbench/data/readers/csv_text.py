@@ -77,7 +77,7 @@ def read_records(
     """
     rows, separator = read_table(path, what)
     if len(rows) < 2:
-        raise RegbenchError(f"`{path}` must be {what} below a header, but has no row.")
+        raise RegbenchError(f"`{path}` must have a header and a row below it ({what}), but has no row.")
     header = _header(path, rows[0].cells, columns, separator)
     for column in needed:
         if column not in header:

@@ -49,12 +49,12 @@ def folder(
     kinds = (images, labels, landmarks, masks)
     parts = [_Part._make([*(_of_modality(root, kind, name) for kind in kinds), name]) for name in modalities or ("",)]
     entries, remarks = list[Entry](), list[str]()
-    remarks += _counted(_unread(root, set(kinds)), f"beside `{images}` are not read; `source: table` takes them")
     for part in parts:
         more, said = _read(root, part, pattern, same_affine)
         entries += more
         remarks += said
-    return Raw(tuple(entries), {}, "The user's own images, one file each.", remarks=tuple(remarks))
+    unread = _counted(_unread(root, set(kinds)), f"beside `{images}` are not read; `source: table` takes them")
+    return Raw(tuple(entries), {}, "The user's own images, one file each.", remarks=(*unread, *remarks))
 
 
 class _Part(NamedTuple):

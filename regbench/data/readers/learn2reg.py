@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import JsonValue
+
 from regbench.data.native import Entry, Raw
 from regbench.data.preprocessing.labels import names_by_id
 from regbench.data.readers.image_file import inside, stem
@@ -80,7 +82,7 @@ def _json_file(path: Path) -> Path:
     return candidates[0]
 
 
-def _mapping(source: Path) -> dict[str, Any]:
+def _mapping(source: Path) -> dict[str, JsonValue]:
     try:
         content = read_json(source)
     except RecursionError as error:
@@ -90,7 +92,7 @@ def _mapping(source: Path) -> dict[str, Any]:
     return content
 
 
-def _items(content: Mapping[str, Any], key: str, source: Path) -> list[Any]:
+def _items(content: Mapping[str, JsonValue], key: str, source: Path) -> list[JsonValue]:
     items = content.get(key, [])
     if not isinstance(items, list):
         raise RegbenchError(f"`{source}`, {key}: must be a list, but is {type(items).__name__}.")
@@ -108,7 +110,7 @@ def _case(name: str) -> str:
     return re.sub(r"_\d{4}$", "", name)
 
 
-def _modality(name: str, content: Mapping[str, Any]) -> str:
+def _modality(name: str, content: Mapping[str, JsonValue]) -> str:
     """What the JSON calls the last number of a name (``_0000`` is 0); the number itself where it has no word."""
     last = re.search(r"_(\d{4})$", name)
     if last is None:
@@ -118,7 +120,9 @@ def _modality(name: str, content: Mapping[str, Any]) -> str:
     return word if isinstance(word, str) and word else str(int(last[1]))
 
 
-def _listed(content: Mapping[str, Any], source: Path, modalities: tuple[int, ...] | None) -> dict[str, dict[str, str]]:
+def _listed(
+    content: Mapping[str, JsonValue], source: Path, modalities: tuple[int, ...] | None
+) -> dict[str, dict[str, str]]:
     """Parts of each image that may be used, by the image's name."""
     parts_of: dict[str, dict[str, str]] = {}
     for number, item in enumerate(_items(content, "training", source)):
@@ -135,7 +139,7 @@ def _listed(content: Mapping[str, Any], source: Path, modalities: tuple[int, ...
     return parts_of
 
 
-def _pairs(content: Mapping[str, Any], key: str, source: Path) -> list[tuple[str, str]]:
+def _pairs(content: Mapping[str, JsonValue], key: str, source: Path) -> list[tuple[str, str]]:
     """(fixed, moving) names under a key; older files write "0" and "1"."""
     pairs = []
     for number, item in enumerate(_items(content, key, source)):
@@ -179,7 +183,7 @@ def _beside(image: Path, name: str, kind: str) -> Path | None:
     return path if "images" in image.parent.name and path.is_file() else None
 
 
-def _names(content: Mapping[str, Any], source: Path) -> dict[int, str]:
+def _names(content: Mapping[str, JsonValue], source: Path) -> dict[int, str]:
     """Label names; newer files have one table for each modality."""
     tables = content.get("labels", {})
     if not isinstance(tables, dict):

@@ -27,7 +27,10 @@ def with_pair_list(source: Source, path: str, dataset: str) -> Source:
         RegbenchError: listing every row at fault, with file, line and value.
     """
     file = given_path(path)
-    read = read_records(file, "a CSV with a row for each pair", COLUMNS, needed=("fixed", "moving"))
+    try:
+        read = read_records(file, "a CSV with a row for each pair", COLUMNS, needed=("fixed", "moving"))
+    except RegbenchError as error:
+        raise RegbenchError(f"dataset `{dataset}`: pairs.list: {error}") from error
     rows: list[Row] = [(line, {column: nfc(cell) for column, cell in cells.items()}) for line, cells in read]
     wrong = [
         f"line {line}: {words}" for line, words in sorted([*_rows(rows, source.ids), *_splits(rows, source.given)])

@@ -72,21 +72,8 @@ def _on_image(path: Path, image_path: Path, image: Header, same_affine: bool) ->
     return labels, (ROUNDED,) if ROUNDED in header.notes else ()
 
 
-def mask_on_image(path: Path, image_path: Path, image: Header) -> NDArray[np.uint8]:
-    """1 inside and 0 outside on the array of an image, from a mask file that lies where the image lies.
-
-    Args:
-        path: of the mask.
-        image_path: of the image, for messages.
-        image: its header.
-
-    Raises:
-        RegbenchError: if it cannot be read, is no mask, is empty, or does not lie where the image lies; names it.
-    """
-    return _mask_on_image(path, image_path, image, same_affine=True)
-
-
 def _mask_on_image(path: Path, image_path: Path, image: Header, same_affine: bool) -> NDArray[np.uint8]:
+    """1 inside and 0 outside on the array of an image."""
     file = ImageFile(path, labels=True)
     values, header = file.stored()
     inside = mask_of(values, str(path), file.step)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from regbench.system.escaping import csv_table
 from regbench.system.files import replacing, write_text
 from regbench.system.plain_figures import plain_style
 
@@ -44,7 +45,7 @@ def save(figure: Figure, frame: pd.DataFrame, stem: Path) -> None:
         with replacing(stem.with_suffix(suffix)) as temporary:
             figure.savefig(temporary, dpi=200, metadata=metadata, format=suffix[1:])
         figure.set_layout_engine("none")  # computed once, and a quarter of the work: the PNG is laid out as the SVG
-    write_text(stem.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    write_text(stem.with_suffix(".csv"), csv_table(frame))
 
 
 def series_colour(k: int) -> str:

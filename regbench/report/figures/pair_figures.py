@@ -26,12 +26,6 @@ LINES = 4  # voxels between two lines of the grid
 Slices = Mapping[str, NDArray[Any]]  # arrays of one or of several pairs, by what they show
 
 
-def load_panels(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a run's panels; empty where no pair was registered."""
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
 def panels_figure(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float, ...]], folder: Path) -> None:
     """Best, median and worst pair of one run of each dataset.
 

@@ -1,5 +1,6 @@
 """The caption of the main table: every convention behind its numbers, and what its marks claim, in words."""
 
+import re
 from collections.abc import Iterator
 
 from regbench.metrics import SIMILARITY, metric_of
@@ -146,7 +147,18 @@ def definitions(summary: Summary, names: tuple[str, ...]) -> Iterator[str]:
     for metric in (metric_of(name) for name in names if _shown(summary, name)):
         unit = "" if metric.unit == "1" else f"{metric.unit}, "
         more = f" ({summary['nsd_tolerance_mm']:g} mm)" if metric.name == "nsd" else ""
-        yield f"{_name(metric.name)} ({unit}{metric.direction} is better): {metric.definition}{more}."
+        definition = _where(metric.definition, summary)
+        yield f"{_name(metric.name)} ({unit}{metric.direction} is better): {definition}{more}."
+
+
+def _where(definition: str, summary: Summary) -> str:
+    """A definition with the place where these metrics were measured."""
+    masks = summary.get("masks")
+    if masks is None or masks["evaluation"] == "none":
+        return definition
+    return re.sub(r"(of|over) the whole box", r"\1 the fixed mask", definition).replace(
+        "of the fixed foreground", "of the fixed foreground inside the fixed mask"
+    )
 
 
 def _name(metric: str) -> str:

@@ -15,6 +15,7 @@ from regbench.report.tables.main_table_text import as_text, pieces, rules
 from regbench.report.tables.table_format import exact, write_table
 from regbench.report.tables.table_provenance import provenance_of
 from regbench.report.tables.verdict_tables import to_decide
+from regbench.system.escaping import csv_table
 from regbench.system.files import write_json, write_text
 
 OF_SURFACES = ("hd95_mm", "assd_mm")
@@ -117,7 +118,7 @@ def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> 
         folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned), caption(summary), summary["study"],
         ruled=rules(frame, controls), pieces=pieces(frame, metrics, tuned, controls),
     )  # fmt: skip
-    write_text(folder / "main_long.csv", _long(frame, metrics).to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "main_long.csv", csv_table(_long(frame, metrics)))
     verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
     write_json(folder / "main.provenance.json", provenance_of(summary, config) | verdicts)
 

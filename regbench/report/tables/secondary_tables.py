@@ -84,8 +84,8 @@ def found_ranges(summary: Summary) -> str:
     ranges = {
         f"{entry['dataset']} {entry['method'].partition('.')[2]} [{choice['range'][0]:g}, {choice['range'][1]:g}]"
         for entry in summary["methods"]
-        for choice in (entry["selected"],) if choice and choice.get("found")
-    }  # fmt: skip
+        if (choice := entry.get("selected")) and choice.get("found")
+    }
     if not ranges:
         return ""
     return (

@@ -81,7 +81,7 @@ def write_table(
             a body of their own, which the script of the report does not sort.
         pieces: what LaTeX has instead of one wide table: title, table and rules of each.
     """
-    write_text(path.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    write_text(path.with_suffix(".csv"), escaping.csv_table(frame))
     _write(path.with_suffix(".md"), f"{words}\n\n{shown('md').to_markdown(index=False, disable_numparse=True)}\n")
     label = f"tab:{study}-{path.name}"
     first, *more = pieces or [Piece("", shown("tex"), ruled)]

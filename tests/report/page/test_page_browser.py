@@ -11,7 +11,7 @@ from regbench.report.summary_file import load_summary
 from regbench.report.write import report
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import write_json
+from regbench.system.files import write_sealed
 
 WIDTHS = (390, 1024, 1280, 1400)
 # Ratio of luminances of text and what is behind it (WCAG), of all elements that have text of their own.
@@ -46,7 +46,7 @@ def path(tmp_path_factory):
     raw |= {"lambdas": [{"range": [0.001, 1000.0]}], "tracking": {"uri": "https://example.org/mlflow"}}
     study = Study(load(raw))
     make_results(study)
-    write_json(
+    write_sealed(
         study.layout.summary,
         {**load_summary(study), "warnings": ["brains/x: look at this", "brains/y: and at that"]},
     )

@@ -182,3 +182,19 @@ def test_a_mean_over_the_pairs_that_worked_says_so(tmp_path):
     sound = summary(*CELLS)
     assert "Failed" not in as_text(main_table(sound), MAIN, form)
     assert "Failed" not in caption(sound)
+
+
+def test_the_caption_says_what_counts_by_masks():
+    made = summary(entry("identity", 0.5), entry("lcc.grad_l2", 0.7))
+    plain = caption(made)
+    assert "mask" not in plain
+    assert "over the whole box" in plain
+    for training, regularizer, evaluation, words in (
+        ("fixed", False, "none", "The similarity is weighted by the fixed mask, in trainings"),
+        ("moving", True, "none", "Similarity and regularizer are weighted by the moving mask, warped with its image"),
+        ("none", False, "fixed", "are measured inside the fixed mask alone"),
+    ):
+        made["masks"] = {"training": training, "regularizer": regularizer, "evaluation": evaluation}
+        assert words in caption(made)
+        assert ("over the whole box" in caption(made)) == (evaluation == "none")
+        assert ("over the fixed mask" in caption(made)) == (evaluation == "fixed")
