@@ -31,9 +31,9 @@ def lambda_range(
     regularizer: Annotated[str, typer.Option(help="id of a regularizer of the grid")],
     threads: Threads = 1,
 ) -> None:
-    """Find the range of lambda for a similarity with a regularizer.
+    """Find the range of lambda that two losses search.
 
-    It registers a few validation pairs by `instance`, at one lambda a decade.
+    These are a similarity and a regularizer of the grid. It registers a few validation pairs by `instance`, at one lambda a decade.
     """
     from regbench.tuning.range_files import find_lambda_range
 

@@ -50,7 +50,7 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity"
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --colour"
     " --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
     "schema": "--check --out=workflow/config.schema.json",

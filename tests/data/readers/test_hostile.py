@@ -323,9 +323,19 @@ def test_a_bad_table_is_named(tmp_path, text, expected):
 
 
 def test_bad_pictures_are_named(tmp_path):
+    grey = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
+    colours = np.stack([grey, grey.T, grey], axis=2)
     for kind in ("images", "labels"):
         (tmp_path / kind).mkdir()
-        Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / kind / "a.png")
+        for name in "abcdef":
+            Image.fromarray(grey).save(tmp_path / kind / f"{name}.png")
+    Image.fromarray(colours).save(tmp_path / "images" / "a.png")
+    with pytest.raises(
+        RegbenchError, match=r"a\.png` must be a grey 2D picture, but has colours.*preprocessing.colour"
+    ):
+        build(tmp_path)
+    Image.fromarray(grey).save(tmp_path / "images" / "a.png")
+    Image.fromarray(colours).save(tmp_path / "labels" / "a.png")
     with pytest.raises(RegbenchError, match=r"a\.png` must be a grey 2D picture.*Convert it to grey"):
         build(tmp_path)
     (tmp_path / "images" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n1234")
