@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "plan": study_verbs.plan,
     "prepare": data_verbs.prepare,
     "inspect": data_verbs.inspect,
+    "lambda-range": tuning_verbs.lambda_range,
     "propose": tuning_verbs.propose,
     "trial": tuning_verbs.trial,
     "select": tuning_verbs.select,
@@ -58,7 +59,10 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "register": run_verbs.register,
     "schema": study_verbs.schema,
 }
-TIMED = ("prepare", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report", "track")
+TIMED = (
+    "prepare", "lambda-range", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report",
+    "track",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

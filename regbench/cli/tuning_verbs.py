@@ -23,6 +23,33 @@ from regbench.cli.options import (
 from regbench.system.errors import UsageError
 
 
+def lambda_range(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    similarity: Annotated[str, typer.Option(help="id of a similarity of the grid")],
+    regularizer: Annotated[str, typer.Option(help="id of a regularizer of the grid")],
+    threads: Threads = 1,
+) -> None:
+    """Find the range of lambda for a similarity with a regularizer.
+
+    It registers a few validation pairs by `instance`, at one lambda a decade.
+    """
+    from regbench.tuning.range_files import find_lambda_range
+
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    known = {(losses[0].id, losses[1].id) for losses in study.found_ranges}
+    if (similarity, regularizer) not in known:
+        names = ", ".join(f"{first} x {second}" for first, second in sorted(known)) or "none: `lambdas` gives them all"
+        raise UsageError(
+            f"--similarity and --regularizer must name a cell whose range is found, but got {similarity} x "
+            f"{regularizer}. Such are: {names}."
+        )
+    take_device(study.config.training.device, threads)
+    print(find_lambda_range(study, prepared_data(study, name, config_file), similarity, regularizer))
+
+
 def propose(
     config_file: ConfigFile,
     *,

@@ -1,6 +1,7 @@
 """A prepared dataset: arrays mapped into memory, shared by all jobs of a machine."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +126,11 @@ class Dataset:
     def pairs(self, split: str) -> tuple[tuple[str, str], ...]:
         """(fixed, moving) pairs of validation or test; of train where the data prescribe them, else none."""
         return tuple((fixed, moving) for fixed, moving in self._manifest["pairs"].get(split, ()))
+
+    def with_pairs(self, split: str, pairs: Sequence[tuple[str, str]]) -> "Dataset":
+        """The same data with these pairs of a split and no others."""
+        chosen = {**self._manifest["pairs"], split: [list(pair) for pair in pairs]}
+        return Dataset({**self._manifest, "pairs": chosen}, self._arrays, self._folder)
 
     def images(self, ids: tuple[str, ...]) -> NDArray[np.float32]:
         """Images ``(n, *S)`` float32, a copy."""

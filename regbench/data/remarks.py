@@ -87,11 +87,11 @@ def _check_scored(observed: Observed, dataset: str) -> None:
                 f"dataset `{dataset}`: pairs of {key} must have labels, or landmarks of both subjects that lie in "
                 f"their images, but none has. {reason or f'Landmarks of one subject alone: `{unused[0]}`...'}."
             )
-        if any(scored) and not all(scored):
+        if (any(scored) or observed.source.labels) and not all(scored):
             pair = pairs[scored.index(False)]
             bare = [name for name in pair if not observed.records[name].get("labelled", True)]
             raise RegbenchError(
-                f"dataset `{dataset}`: subjects of {key} must have labels or landmarks, as others of them have, but "
+                f"dataset `{dataset}`: subjects of {key} must have labels or landmarks, as others have, but "
                 f"`{bare[0]}` has no labels and its pair with `{next((n for n in pair if n != bare[0]), bare[0])}` no "
                 "landmarks. Give it a label file or landmarks, or put it into splits.train."
             )

@@ -15,7 +15,7 @@ from regbench.system.files import read_sealed
 from regbench.training.training_log import POINTS
 
 # Files that a job leaves: what it writes, and its log if it says something.
-FILES = {"propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
+FILES = {"lambda_range": 2, "propose": 1, "trial": 2, "select": 1, "train": 4, "evaluate": 3, "runtime": 3}
 # Bytes, measured on finished runs (docs/scaling.md).
 HISTORY = 28.0  # a step of a training curve
 PANEL = 60.0  # a pixel of the plane that the figures show, all pairs and arrays of a run

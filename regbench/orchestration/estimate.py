@@ -15,10 +15,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from regbench.orchestration.disk import Inodes, disk, files
-from regbench.orchestration.jobs import CELL, WHOLE_CELL, Job, of_cell, of_dataset, of_study, processes
+from regbench.orchestration.jobs import CELL, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges, of_study, processes
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
-from regbench.study.job_specs import final_spec
+from regbench.study.job_specs import RANGE_DECADES, RANGE_PAIRS, final_spec
 from regbench.study.layout import Layout
 from regbench.study.load import load
 from regbench.study.methods import Study
@@ -55,6 +55,7 @@ class Estimate(TypedDict):
     runs: int
     trials: int
     searches: int
+    ranges: int
     training_steps: int
     trial_steps: int
     mlflow_runs: int
@@ -113,6 +114,7 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "runs": len(runs),
         "trials": trials,
         "searches": searches,
+        "ranges": len(study.found_ranges) * len(study.config.datasets),
         "training_steps": len(trained) * study.config.training.steps,
         "trial_steps": sum(
             study.config.tuning.replicates * study.config.tuning.trials * study.config.tuning.steps
@@ -163,6 +165,8 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
         for job in of_cell(other, dataset, method):
             seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
             _add(calibration, other, job, record["seconds"], None if seconds is None else seconds / job.cells)
+        ranges = [seconds_in(Path(job.log)) for job in of_ranges(other, dataset)]
+        calibration.jobs["lambda_range"] += [seconds for seconds in ranges if seconds is not None]
         timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
         if timing is not None:  # of all methods of the dataset
             calibration.jobs["runtime"].append(timing / _timed(other)[dataset])
@@ -272,6 +276,11 @@ def text(answer: Estimate) -> str:
     """The answer of `estimate` for a terminal."""
     budget = f"{answer['trials']} trials" + (f" in {answer['searches']} searches" if answer["searches"] else "")
     lines = [f"study {answer['study']}: {answer['runs']} runs, {budget}"]
+    if answer["ranges"]:
+        lines.append(
+            f"ranges  {answer['ranges']} of lambda are found first: {RANGE_PAIRS} validation pairs each, registered by "
+            f"`instance` at {RANGE_DECADES[1] - RANGE_DECADES[0] + 1} lambdas, or a few more at an end"
+        )
     lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in answer["jobs"].items()))
     lines.append(f"steps   {answer['trial_steps']:,} in trials, {answer['training_steps']:,} in final trainings")
     for entry in answer["hours"]:

@@ -70,6 +70,17 @@ def of_dataset(study: Study, dataset: str) -> tuple[Job, Job]:
     )
 
 
+def of_ranges(study: Study, dataset: str) -> list[Job]:
+    """The jobs that find the ranges of lambda that the config does not give."""
+    layout, jobs = study.layout, []
+    for similarity, regularizer in study.found_ranges:
+        losses = f"{similarity.id}.{regularizer.id}"
+        output, owner = layout.lambda_range(dataset, losses), layout.lambda_range_owner(dataset, losses)
+        log = str(layout.log(_name("lambda_range", dataset, losses)))
+        jobs.append(Job("lambda_range", dataset, "", losses, str(output), log, str(owner)))
+    return jobs
+
+
 def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
     maker = _Maker(study, dataset, method)
@@ -133,6 +144,7 @@ def of_study(study: Study) -> list[Job]:
     """All jobs but the closing ones (analyze, report, track)."""
     jobs = [of_dataset(study, dataset.id)[0] for dataset in (*study.config.datasets, *study.config.test_sets)]
     for dataset in study.config.datasets:
+        jobs += of_ranges(study, dataset.id)
         for method in study.methods:
             jobs += of_cell(study, dataset.id, method.id)
         jobs.append(of_dataset(study, dataset.id)[1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from regbench.orchestration import snakemake_log
-from regbench.orchestration.jobs import WHOLE_CELL, Job, of_cell, of_dataset
+from regbench.orchestration.jobs import WHOLE_CELL, Job, of_cell, of_dataset, of_ranges
 from regbench.study.job_specs import final_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
@@ -88,10 +88,12 @@ class _Look:
         datasets, cells = [], []
         for dataset in self.study.config.datasets:
             prepare, runtime = ((job, *self.state(job)) for job in of_dataset(self.study, dataset.id))
-            datasets += [prepare, runtime]
+            ranges = {job.detail: (job, *self.state(job)) for job in of_ranges(self.study, dataset.id)}
+            datasets += [prepare, *ranges.values(), runtime]
             data = self._checksum(dataset.id)
             for method in self.study.methods:
-                cells.append(self.cell(dataset.id, method.id, prepare, data))
+                before = [prepare, *(ranges[name] for name in (method.losses,) if name in ranges)]
+                cells.append(self.cell(dataset.id, method.id, before, data))
         for dataset in self.study.config.test_sets:
             job, _ = of_dataset(self.study, dataset.id)
             datasets.append((job, *self.state(job)))
@@ -101,7 +103,7 @@ class _Look:
         path = self.layout.manifest(dataset)
         return read_sealed(path)["data_sha256"] if path.is_file() else None
 
-    def cell(self, dataset: str, method: str, prepare: tuple[Job, State, str], data: str | None) -> Cell:
+    def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: str | None) -> Cell:
         cell = Cell(dataset, method)
         chosen: dict[int, dict[str, JsonValue]] = {}  # by search
         for job in of_cell(self.study, dataset, method):
@@ -119,7 +121,7 @@ class _Look:
             if job.rule == "transfer" and state == "done" and not self._transferred(job):
                 state, reason = "not started", OUTDATED
             cell.jobs.append((job, state, reason))
-        cell.state, cell.reason = _of_cell(cell, prepare)
+        cell.state, cell.reason = _of_cell(cell, before)
         return cell
 
     def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: str | None) -> tuple[State, str]:
@@ -215,8 +217,8 @@ def _why(event: snakemake_log.Event, words: str, rule: str) -> str:
     return reason + (f" (attempt {event.attempts})" if event.attempts > 1 else "")
 
 
-def _of_cell(cell: Cell, prepare: tuple[Job, State, str]) -> tuple[State, str]:
-    jobs = [prepare, *cell.jobs]
+def _of_cell(cell: Cell, before: list[tuple[Job, State, str]]) -> tuple[State, str]:
+    jobs = [*before, *cell.jobs]
     if all(state == "done" for _, state, _ in cell.jobs):
         return "done", ""
     for wanted in ("failed", "running", "stopped"):

@@ -20,6 +20,7 @@ class Size(NamedTuple):
 
 FIRST: Mapping[str, Size] = {
     "prepare": Size(4000, 60),
+    "lambda_range": Size(8000, 240),
     "propose": Size(2000, 10),
     "trial": Size(8000, 720),
     "select": Size(1000, 10),
@@ -34,7 +35,7 @@ FIRST: Mapping[str, Size] = {
     "track": Size(4000, 60),
 }
 # The rules whose work is done on the GPU, where the study uses one.
-ON_GPU = ("trial", "train", "cell", "cell_untrained", "evaluate", "transfer", "runtime")
+ON_GPU = ("lambda_range", "trial", "train", "cell", "cell_untrained", "evaluate", "transfer", "runtime")
 # Rules with the outputs of their own and all else of another; a site file names that other.
 ALIKE = {"evaluate_identity": "evaluate"}
 OF_STUDY = ("analyze", "report", "track")  # rules whose job is of no dataset

@@ -20,10 +20,10 @@ from regbench.report.summary_file import (
 )
 from regbench.statistics import spread
 from regbench.study.config import Component
-from regbench.study.job_specs import select_spec
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_sealed
+from regbench.tuning.range_files import selecting
 from regbench.tuning.trial_files import read_trials
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm", "nsd")
@@ -158,7 +158,7 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
         {"replicate": replicate, **trial}
         for replicate in replicates
         for trial in read_trials(
-            study.trial_files(dataset, method, replicate=replicate), select_spec(study, method, replicate)
+            study.trial_files(dataset, method, replicate=replicate), selecting(study, dataset, method, replicate)
         )
     ]
     return Tuning(

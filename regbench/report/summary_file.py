@@ -123,6 +123,7 @@ class Choice(TypedDict):
     edge: bool
     alike: NotRequired[list[float] | None]  # the ends of the lambdas that the trials do not tell apart
     flat: NotRequired[bool]  # whether these are more than half of the range
+    found: NotRequired[bool]  # whether the range was found before the first round
 
 
 class Baseline(TypedDict):

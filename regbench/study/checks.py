@@ -66,13 +66,6 @@ def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             )
         if _name_of(baseline) in CONTROLS:
             yield Mistake(f"baselines[{number}]", "the id is one of the rows that `controls` adds; choose another")
-    for similarity in ids["similarities"]:
-        for regularizer in ids["regularizers"]:
-            if not any(
-                rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
-                for rule in rules
-            ):
-                yield Mistake("lambdas", f"no rule gives a lambda for {similarity} x {regularizer}; add one")
 
 
 def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mistake]:
@@ -238,6 +231,7 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
             yield Mistake(f"equivalence.{name}", message)
     yield from _goal_checks(raw, check)
     yield from _pairing_checks(raw, check)
+    yield from _range_checks(raw, check)
     yield from _mask_checks(raw, check)
 
 
@@ -274,6 +268,39 @@ def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
                 yield Mistake(place, message)
         elif isinstance(name, str) and not name.startswith(SIMILARITY):
             yield Mistake(place, f"`{name}` is a similarity of the grid; write {SIMILARITY}{name}")
+
+
+def _range_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+    """Cells whose range of lambda cannot be found: by a similarity, or of a regularizer that `instance` cannot have."""
+    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
+    similarities = [_name_of(item) for item in _items(raw, "grid", "similarities")]
+    tuning, ids = raw.get("tuning"), [_name_of(item) for item in _items(raw, "grid", "regularizers")]
+    goal = tuning.get("objective") if isinstance(tuning, Mapping) else None
+    found = [(one, other) for one in similarities for other in ids if not _has_rule(rules, one, other)]
+    if isinstance(goal, str) and goal.startswith(SIMILARITY) and found:
+        yield Mistake(
+            "lambdas",
+            f"must have a rule for {found[0][0]} x {found[0][1]}, where trials are scored by a similarity "
+            f"(`tuning.objective: {goal}`): a similarity is best without a regularizer, so it finds no range",
+        )
+    for item in _items(raw, "grid", "regularizers"):
+        name, known = item.get("name") if isinstance(item, Mapping) else item, _name_of(item)
+        open_cells = [similarity for similarity in similarities if not _has_rule(rules, similarity, known)]
+        refused = check("pairing", name, {"model": "instance"}) if open_cells and isinstance(name, str) else ()
+        for _ in refused:
+            yield Mistake(
+                "lambdas",
+                f"must have a rule for {known}, such as {{regularizer: {known}, range: [0.001, 10]}}: a range is found "
+                f"by registrations of `instance`, which gives displacements, and `{name}` judges matrices",
+            )
+
+
+def _has_rule(rules: Sequence[Mapping[str, Any]], similarity: Any, regularizer: Any) -> bool:
+    """Whether a rule gives the lambda of a cell."""
+    return any(
+        rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
+        for rule in rules
+    )
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:

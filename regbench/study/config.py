@@ -46,7 +46,7 @@ SHORT = {
     "data": ("datasets",),
     "similarities": ("grid",),
     "regularizers": ("grid",),
-    "steps": ("training", "tuning", "seeds", "lambdas"),
+    "steps": ("training", "tuning", "seeds"),
 }
 PRUNE_AT = (0.25, 0.5)
 TOLERANCE_MM = 1.0  # that of `regbench.metrics.nsd`, which imports scipy
@@ -372,7 +372,10 @@ class Config(Strict):
         default=True,
         description="rows that say what a column is worth: each image with itself, and a sorting of intensities",
     )
-    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty)]
+    lambdas: Annotated[tuple[LambdaRule, ...], Field(max_length=MOST_PARTS)] = Field(
+        default=(),
+        description="of a cell that no rule names, a range is found before the first round (docs/tuning.md)",
+    )
     training: Training
     tuning: Tuning
     evaluation: Evaluation = Evaluation()

@@ -24,6 +24,7 @@ from regbench.study.specs import (
     NamedComponentSpec,
     PrepareSpec,
     ProposeSpec,
+    RangeSpec,
     SelectSpec,
     StudySpec,
     TimedBaselineSpec,
@@ -34,6 +35,9 @@ from regbench.study.specs import (
     TrialSpec,
 )
 from regbench.system.errors import UsageError
+
+# What it costs to find a range of lambda, the same in every cell: validation pairs, and powers of ten from 1e-6 to 1e3.
+RANGE_PAIRS, RANGE_DECADES = 4, (-6, 3)
 
 
 def objective_spec(study: Study) -> GoalSpec:
@@ -86,6 +90,34 @@ def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
     return tuple(dimensions.values())
 
 
+def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
+    """What a range of lambda that finds itself depends on, beside the data."""
+    grid = study.config.grid
+    losses = (
+        next(loss for loss in grid.similarities if loss.id == similarity),
+        next(loss for loss in grid.regularizers if loss.id == regularizer),
+    )
+    modules = [component_module("regbench.models", "instance")]
+    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    return RangeSpec(
+        similarity=_component(losses[0]),
+        regularizer=_component(losses[1]),
+        pairs=RANGE_PAIRS,
+        decades=RANGE_DECADES,
+        metrics=objective_spec(study).metrics,
+        nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
+        code=fingerprint("regbench.tuning.lambda_range", *modules),
+    )
+
+
+def _found_by(study: Study, method: str) -> RangeSpec | None:
+    """What finds the range of a cell, where the config gives none."""
+    cell = study.method(method)
+    if cell.similarity is None or cell.regularizer is None or not study.finds_range(method):
+        return None
+    return range_spec(study, cell.similarity.id, cell.regularizer.id)
+
+
 def propose_spec(study: Study, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> ProposeSpec:
     """What the proposals of a search (of one round of it) depend on, beside the trials of earlier rounds."""
     tuning = study.config.tuning
@@ -99,6 +131,7 @@ def propose_spec(study: Study, dataset: str, method: str, number: int | None = N
     return ProposeSpec(
         cell=f"{cell}/replicate{replicate}" if replicate else cell,
         range=rule.range if rule else None,
+        found_by=_found_by(study, method),
         # Of this round and those before it: rounds that are added later change no earlier one.
         trials=tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size),
         round_size=tuning.round_size,
@@ -189,6 +222,7 @@ def select_spec(study: Study, method: str, replicate: int = 0) -> SelectSpec:
         method=method,
         replicate=replicate,
         range=rule.range if rule else None,
+        found_by=_found_by(study, method),
         value=rule.value if rule else None,
         search=search_of(study, method),
         selection=selection_spec(study),

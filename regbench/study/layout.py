@@ -27,6 +27,17 @@ class Layout:
         """All that one of a cell's independent searches writes."""
         return Path(self.root, "tuning", dataset, method, f"replicate{replicate}")
 
+    def lambda_range(self, dataset: str, losses: str) -> Path:
+        """The range of lambda that was found for ``similarity.regularizer``, for all models of the study."""
+        return Path(self.root, "ranges", dataset, f"{losses}.json")
+
+    def lambda_range_state(self, dataset: str, losses: str) -> Path:
+        """What the search for it has registered so far."""
+        return Path(self.state, "ranges", dataset, f"{losses}.json")
+
+    def lambda_range_owner(self, dataset: str, losses: str) -> Path:
+        return Path(self.state, "ranges", dataset, f"{losses}.owner")
+
     def proposals(self, dataset: str, method: str, number: int | str, replicate: int | str = 0) -> Path:
         return Path(self.search(dataset, method, replicate), f"round{number}", "proposals.json")
 

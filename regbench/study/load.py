@@ -95,5 +95,5 @@ def _with_short_keys(schema: dict[str, Any]) -> None:
         for key in ("similarities", "regularizers")
     ]
     long = {"training": {"required": ["steps"]}, "tuning": {"required": ["steps", "trials"]}}
-    either.append(({"required": ["training", "tuning", "seeds", "lambdas"], "properties": long}, "steps"))
+    either.append(({"required": ["training", "tuning", "seeds"], "properties": long}, "steps"))
     schema["allOf"] = [{"oneOf": [form, {"required": [key]}]} for form, key in either]

@@ -45,6 +45,11 @@ class Method:
         return self.similarity is not None
 
     @property
+    def losses(self) -> str:
+        """Its similarity and regularizer in one name, such as ``lcc.grad_l2``; all models of a study share it."""
+        return f"{self.similarity.id}.{self.regularizer.id}" if self.similarity and self.regularizer else ""
+
+    @property
     def needs_training(self) -> bool:
         """Whether its model has weights; `instance` has none: it optimises each pair by itself."""
         return self.model is not None and self.model.name not in WITHOUT_WEIGHTS
@@ -239,7 +244,7 @@ class Study:
     def rounds(self, method: str) -> int:
         """How many rounds of trials a cell has; none where lambda is fixed."""
         rule = self.lambda_of(method)
-        if rule is None or rule.value is not None:
+        if not self.method(method).tuned or (rule is not None and rule.value is not None):
             return 0
         return -(-self.config.tuning.trials // self.config.tuning.round_size)
 
@@ -262,15 +267,23 @@ class Study:
         ]
 
     def lambda_of(self, method: str) -> LambdaRule | None:
-        """The rule of a cell: a range to search, or one value; None where there is no lambda.
-
-        Raises:
-            UsageError: if no rule names the cell.
-        """
+        """The rule of a cell: a range to search, or one value; None where there is no lambda, or its range is found."""
         cell = self.method(method)
         if cell.similarity is None or cell.regularizer is None:
             return None
         for rule in self.config.lambdas:
             if rule.similarity in ("*", cell.similarity.id) and rule.regularizer in ("*", cell.regularizer.id):
                 return rule
-        raise UsageError(f"lambdas: no rule gives a lambda for {method}; add one")
+        return None
+
+    def finds_range(self, method: str) -> bool:
+        """Whether the range of a cell's lambda is found before its first round: where no rule names it."""
+        return self.method(method).tuned and self.lambda_of(method) is None
+
+    @cached_property
+    def found_ranges(self) -> tuple[tuple[Component, Component], ...]:
+        """The similarities and regularizers whose range of lambda is found, once for all models, on each dataset."""
+        cells = [method for method in self.methods if self.finds_range(method.id)]
+        return tuple(
+            {m.losses: (m.similarity, m.regularizer) for m in cells if m.similarity and m.regularizer}.values()
+        )

@@ -23,7 +23,6 @@ SEEDS = [0, 1, 2, 3]
 TUNING = {"trials": 6, "round_size": 3}
 PARTS_OF_TRIAL = 3  # a trial is as long as a third of a training
 EQUIVALENCE = {"dice": 0.005}
-LAMBDAS = [{"range": [0.0001, 30.0]}]
 
 
 class Expanded(NamedTuple):
@@ -115,7 +114,6 @@ def _protocol(raw: Mapping[str, Any], steps: Any) -> Expanded:
         "tuning": _search(steps, tuning if isinstance(tuning, Mapping) else {}, seeds),
         "seeds": seeds,
         "equivalence": EQUIVALENCE,
-        "lambdas": LAMBDAS,
     }
     filled = Expanded({}, {})
     for name, section in sections.items():

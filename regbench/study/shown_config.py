@@ -14,6 +14,7 @@ ABSENT = object()
 # Defaults that the data complete.
 WORDS = {
     "splits": ": whom the data put there, else {train: rest, validation: 0.1, test: 0.2}",
+    "lambdas": ": ranges are found before the first round",
     "pairs": ": all ordered pairs of a split, up to `most_pairs`",
 }
 
@@ -38,7 +39,7 @@ def _mapping(values: Mapping[str, Any], place: Place, given: Any, origins: Mappi
 
 
 def _entry(key: str, value: Any, at: Place, given: Any, origins: Mapping[Place, str]) -> Iterator[str]:
-    mark = "" if given is not ABSENT else f"  # default{WORDS.get(key, '') if value == {} else ''}"
+    mark = "" if given is not ABSENT else f"  # default{WORDS.get(key, '') if not value else ''}"
     if at in origins:
         mark = f"  # from `{origins[at]}`" if origins[at] else "  # default"
     if isinstance(value, Mapping) and value:

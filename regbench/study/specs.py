@@ -125,12 +125,36 @@ class BudgetSpec(Spec):
     amount: float
 
 
+class RangeSpec(Spec):
+    """What a range of lambda that finds itself depends on, beside the data.
+
+    Attributes:
+        pairs: how many validation pairs are registered.
+        decades: first and last power of ten that is tried as lambda.
+        metrics: of the goal of the search; none where the data decide.
+    """
+
+    similarity: ComponentSpec
+    regularizer: ComponentSpec
+    pairs: int
+    decades: tuple[int, int]
+    metrics: tuple[str, ...]
+    nsd_tolerance_mm: float
+    code: str
+
+
 class SearchSpec(Spec):
-    """The space of a search, and whether its trials have noise."""
+    """The space of a search, and whether its trials have noise.
+
+    Attributes:
+        range: of lambda; None where it is fixed, or not found yet.
+        found_by: what finds the range.
+    """
 
     range: tuple[float, float] | None
     search: tuple[DimensionSpec, ...] = ()
     noisy: bool = False
+    found_by: RangeSpec | None = None
 
     @property
     def goal(self) -> GoalSpec:

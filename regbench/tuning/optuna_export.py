@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from regbench.study.goals import FOLDING, RANK
-from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.system.credentials import without_password
@@ -16,6 +15,7 @@ from regbench.system.files import digest
 from regbench.system.identity import Identity, identity, whose
 from regbench.system.ownership import owning
 from regbench.system.sqlite_birth import born_whole, file_of, url_of
+from regbench.tuning.range_files import proposing
 from regbench.tuning.sampler import directions, distributions, finished_trial, params
 from regbench.tuning.trial_files import read_trials
 from regbench.tuning.trial_results import Told, TrialResult, has_scores, metrics_of, point_of, told
@@ -100,8 +100,10 @@ def tuned_cells(study: Study) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]
         for method in study.methods:
             for replicate in study.replicates(method.id) if study.rounds(method.id) else ():
                 files = study.trial_files(dataset.id, method.id, replicate=replicate)
-                spec = propose_spec(study, dataset.id, method.id, replicate=replicate)
-                yield spec, read_trials([path for path in files if path.exists()], spec)
+                ended = [path for path in files if path.exists()]
+                if ended or not study.finds_range(method.id):  # else there is no range yet
+                    spec = proposing(study, dataset.id, method.id, replicate=replicate)
+                    yield spec, read_trials(ended, spec)
 
 
 def fill(study: Any, spec: ProposeSpec, results: Sequence[TrialResult]) -> None:

@@ -73,6 +73,7 @@ class Selection(TypedDict, total=False):
     noise_sd: float | None
     alike: list[float] | None
     flat: bool
+    found: bool  # whether the range is one that was found; left out where the config gave it
 
 
 def propose(spec: ProposeSpec, number: int, earlier: Sequence[TrialResult]) -> list[Proposal]:
@@ -209,6 +210,8 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
         "alike": None,
         "flat": False,
     }
+    if spec.found_by is not None:
+        selection["found"] = True
     if spec.value is not None or spec.range is None:
         return selection
     finished = [result for result in results if is_complete(result)]

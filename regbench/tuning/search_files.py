@@ -1,10 +1,10 @@
 """The two stages of a search that train nothing, from its files to its files: propose a round, choose the lambda."""
 
-from regbench.study.job_specs import propose_spec, select_spec
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import write_sealed
 from regbench.system.job_usage import clocked
+from regbench.tuning.range_files import proposing, selecting
 from regbench.tuning.rounds import affordable, propose, select
 from regbench.tuning.trial_files import read_proposals, read_trials
 from regbench.tuning.trial_results import TrialResult
@@ -15,7 +15,7 @@ def propose_round(study: Study, dataset: str, method: str, number: int, replicat
     """Write the proposals of one round; they depend on the trials of the rounds before it, and on no other file."""
     earlier = _results(study, dataset, method, replicate, before=number)
     with clocked("propose"):
-        proposals = propose(propose_spec(study, dataset, method, number, replicate), number, earlier)
+        proposals = propose(proposing(study, dataset, method, number, replicate), number, earlier)
     write_sealed(
         study.layout.proposals(dataset, method, number, replicate),
         [proposal.to_json() for proposal in proposals],
@@ -26,17 +26,17 @@ def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -
     """Write the lambda that the trials of a search support, and pack the state of its trials into one file."""
     lay = study.layout
     with clocked("select"):
-        chosen = select(select_spec(study, method, replicate), _results(study, dataset, method, replicate))
+        chosen = select(selecting(study, dataset, method, replicate), _results(study, dataset, method, replicate))
     put_together(lay.trial_state(dataset, method, replicate))
     write_sealed(lay.selected(dataset, method, replicate), chosen)
 
 
 def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
-    spec, results = select_spec(study, method, replicate), list[TrialResult]()
+    spec, results = selecting(study, dataset, method, replicate), list[TrialResult]()
     for number in range(study.rounds(method) if before is None else before):
         at = study.layout.proposals(dataset, method, number, replicate)
         proposed = read_proposals(at, spec)
-        paid = affordable(propose_spec(study, dataset, method, number, replicate), results, study.round_size(number))
+        paid = affordable(proposing(study, dataset, method, number, replicate), results, study.round_size(number))
         if len(proposed) != paid:
             raise RegbenchError(
                 f"`{at}` must propose the {paid} trials that the budget pays, but has {len(proposed)}. Delete it and "

@@ -1,10 +1,11 @@
 """Some trials of a round, from the proposals' file to the file of their results."""
 
 from regbench.data.cache import Dataset
-from regbench.study.job_specs import select_spec, trial_spec
+from regbench.study.job_specs import trial_spec
 from regbench.study.methods import Study
 from regbench.system.files import write_sealed
 from regbench.system.ownership import owning
+from regbench.tuning.range_files import selecting
 from regbench.tuning.trial import run_trials
 from regbench.tuning.trial_files import read_proposals
 
@@ -33,7 +34,9 @@ def run_batch(
         bar: show a progress bar.
     """
     lay = study.layout
-    proposals = read_proposals(lay.proposals(dataset, method, number, replicate), select_spec(study, method, replicate))
+    proposals = read_proposals(
+        lay.proposals(dataset, method, number, replicate), selecting(study, dataset, method, replicate)
+    )
     first, last = slots or (0, len(proposals) - 1)
     state = lay.trial_state(dataset, method, replicate)
     name = f"round{number}.trials{first}-{last}"

@@ -28,6 +28,7 @@ INTERFACE = {
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
+    "lambda-range": "CONFIG --dataset --similarity! --regularizer! --threads=1",
     "propose": "CONFIG --dataset --method! --replicate=0 --round!",
     "trial": "CONFIG --dataset --method! --replicate=0 --round! --threads=1 --slots",
     "select": "CONFIG --dataset --method! --replicate=0",

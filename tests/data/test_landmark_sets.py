@@ -131,7 +131,8 @@ def test_a_pair_with_neither_among_others_that_have_is_refused(tmp_path):
         splits = {"train": train, "validation": validation, "test": test}
         return opened(spec("table", {"path": str(tmp_path / "all.csv")}, splits=splits), tmp_path)
 
-    assert made(["s0", "s5"], ["s1", "s2"], ["s3", "s4"]).references("test") == ()
+    with pytest.raises(RegbenchError, match=r"subjects of test must have labels or landmarks"):
+        made(["s0", "s5"], ["s1", "s2"], ["s3", "s4"])
     assert made(["s3", "s4"], ["s1", "s2"], ["s0", "s5"]).references("test") == ("labels",)
     with pytest.raises(RegbenchError, match=r"subjects of test must have labels or landmarks.*`s4` has no labels"):
         made(["s3", "s6"], ["s1", "s2"], ["s0", "s5", "s4"])

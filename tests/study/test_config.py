@@ -79,7 +79,6 @@ def test_all_mistakes_at_once(tiny):
             {"lambdas": [{"similarity": "lc", "value": 1}]},
             "lambdas[0].similarity: `lc` is not in grid.similarities; did you",
         ),
-        ({"lambdas": [{"similarity": "lcc", "value": 1}]}, "lambdas: no rule gives a lambda for mse x grad_l2"),
         ({"models": [{"name": "voxelmorf"}]}, "models[0].name: `voxelmorf` is unknown; did you mean `voxelmorph`?"),
         ({"models": ["voxelmorph", "voxelmorph"]}, "models: 'voxelmorph' is given twice"),
         (

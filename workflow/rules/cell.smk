@@ -19,6 +19,16 @@ def cells_of_job(wildcards):
     ]
 
 
+def ranges_of_cells(wildcards):
+    """The ranges of their lambdas that no rule of the config gives."""
+    losses = [
+        STUDY.method(cell).losses
+        for cell in cells_of_job(wildcards)
+        if STUDY.finds_range(cell)
+    ]
+    return [LAYOUT.lambda_range(wildcards.dataset, names) for names in losses]
+
+
 def cells_spec(wildcards):
     """All that a job of whole cells depends on, as text."""
     made_of = job_specs.cells_spec(STUDY, wildcards.dataset, cells_of_job(wildcards))
@@ -62,6 +72,7 @@ ruleorder: cell_untrained > evaluate
 rule cell:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
+        ranges=ranges_of_cells,
     output:
         whole_cells(STUDY.config.seeds),
     log:

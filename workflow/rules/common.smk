@@ -76,6 +76,7 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     other="[A-Za-z0-9_-]+",
     method=r"[A-Za-z0-9_.-]+",
+    similarity="[A-Za-z0-9_-]+",
     regularizer="[A-Za-z0-9_-]+",
     seed="[0-9]+",
     replicate="[0-9]+",
@@ -117,7 +118,7 @@ def spec(kind, **given):
     names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
-        ids = {"dataset", "method", "other"}
+        ids = {"dataset", "method", "other", "similarity", "regularizer"}
         values = {name: wildcards[name] for name in names & ids}
         for name in names & {"seed", "replicate"}:
             values[name] = int(wildcards[name])
@@ -126,6 +127,13 @@ def spec(kind, **given):
         return canonical_json(spec_of(STUDY, **values, **given).to_json())
 
     return text
+
+
+def found_range(wildcards):
+    """The range of a cell's lambda, where no rule of the config gives it."""
+    if not STUDY.finds_range(wildcards.method):
+        return []
+    return [LAYOUT.lambda_range(wildcards.dataset, STUDY.method(wildcards.method).losses)]
 
 
 def trials(wildcards):

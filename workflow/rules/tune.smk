@@ -1,6 +1,30 @@
+# Once for all models of the study: `instance` registers a few validation pairs, no network is trained.
+rule lambda_range:
+    input:
+        manifest=LAYOUT.manifest("{dataset}"),
+    output:
+        LAYOUT.lambda_range("{dataset}", "{similarity}.{regularizer}"),
+    log:
+        LAYOUT.log("lambda_range/{dataset}/{similarity}.{regularizer}"),
+    priority: 2  # every trial waits for it
+    conda:
+        "../envs/regbench.yaml"
+    threads: 1
+    resources:
+        **needs("lambda_range"),
+    params:
+        config=CONFIG_FILE,
+        job=spec("range"),
+    shell:
+        "exec regbench lambda-range {params.config:q} --dataset {wildcards.dataset}"
+        " --similarity {wildcards.similarity} --regularizer {wildcards.regularizer}"
+        " --threads {threads} > {log:q} 2>&1"
+
+
 rule propose:
     input:
         trials,
+        found_range,
     output:
         LAYOUT.proposals("{dataset}", "{method}", "{round}", "{replicate}"),
     conda:
@@ -50,6 +74,7 @@ rule trial:
 rule select:
     input:
         trials,
+        found_range,
     output:
         LAYOUT.selected("{dataset}", "{method}", "{replicate}"),
     conda:

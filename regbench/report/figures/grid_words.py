@@ -9,6 +9,7 @@ from regbench.metrics import metric_of
 from regbench.report.standings import against_best
 from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, leading, number, verdicts_of
 from regbench.report.tables.column_titles import metric_title
+from regbench.study.goals import words
 
 FOLDING = ("ndv_percent", "fold_central_percent")  # the first that a study has
 COLUMNS = ("dataset", "model", "similarity", "regularizer", "method", "metric", "mean", "verdict")
@@ -68,7 +69,7 @@ def caption(summary: Summary, frame: pd.DataFrame) -> str:
     folding = " or ".join(dict.fromkeys(named(name).partition(",")[0] for name in frame["folding_metric"] if name))
     beside = f", and beside it {folding} in per cent" if folding else ""
     first = f"Study {summary['study']}: mean test {metrics} of each similarity (rows) and regularizer (columns)"
-    lines = [f"{first}{beside}; darker is more, a scale of its own for each map."]
+    lines = [f"{first}{beside}; {shades(frame)}, a scale of its own for each map."]
     signs = [f"{sign} {words}".strip() for sign, words in meanings(summary, frame)]
     if signs:
         lines.append(f"Marks are against the best of a panel: {', '.join(signs)}.")
@@ -79,6 +80,15 @@ def caption(summary: Summary, frame: pd.DataFrame) -> str:
         names = ", ".join(dict.fromkeys(models))
         lines.append(claim if len(claims) == 1 else f"{names}: {claim}")
     return " ".join(lines)
+
+
+def shades(frame: pd.DataFrame) -> str:
+    """What a dark cell says: the better score, and the more folding."""
+    metrics = list(dict.fromkeys(frame["metric"]))
+    if all(map(rising, metrics)):
+        return "darker is more"
+    falling = ", ".join(words(metric) for metric in metrics if not rising(metric))
+    return f"darker is more, but of {falling} less"
 
 
 def meanings(summary: Summary, frame: pd.DataFrame) -> Iterator[tuple[str, str]]:

@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from regbench.report.summary_file import MethodEntry, Summary, TrialEntry
 from regbench.report.tables.column_titles import metric_title
 from regbench.study.goals import RANK
-from regbench.study.job_specs import propose_spec
 from regbench.study.methods import Study
 from regbench.study.specs import ProposeSpec
 from regbench.system.plain_figures import plain_style
 from regbench.tuning.optuna_export import fill, goal_names
+from regbench.tuning.range_files import proposing
 from regbench.tuning.sampler import directions
 from regbench.tuning.space import dimensions
 from regbench.tuning.trial_files import check_entries
@@ -58,7 +58,7 @@ def search_plots(study: Study, entry: MethodEntry, replicate: int) -> tuple[str,
     with warnings.catch_warnings():
         # Optuna marks its matplotlib plots, and names of goals, as experimental; the pins fix which ones run.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        job = propose_spec(study, entry["dataset"], entry["method"])
+        job = proposing(study, entry["dataset"], entry["method"])
         check_entries(trials, job, study.layout.summary)
         results = cast("list[TrialResult]", trials)  # the entries of results that the summary keeps
         searched = optuna.create_study(directions=directions(job, results))

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regbench.report.figures.grid_figure import single_panels
-from regbench.report.figures.grid_words import caption, grid_frame, meanings
+from regbench.report.figures.grid_words import caption, grid_frame, meanings, shades
 from regbench.report.headline import headline
 from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
@@ -20,6 +20,7 @@ from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
 from regbench.system.files import read_json, write_text
 
+OF_TABLE, OF_FIGURE = "per_structure", "structures"  # which nothing without labels has
 OF_PAIR = "Fixed, moving and moved image, differences before and after, deformed grid and determinant of a test pair: "
 OF_SEARCH = "Optuna's plot of the score of each trial over what was searched: "
 OF_MORE = "Optuna's plot of the importance of what was searched, of its second goal, or of the Pareto front: "
@@ -70,10 +71,11 @@ def write_page(
         panels=[(alt, _inline(image, "svg+xml")) for alt, image in single_panels(grid)],
         legend=list(meanings(summary, grid)),
         grid_caption=caption(summary, grid),
+        shades=shades(grid),
         how_sure=how_sure(summary),
         rule=selection_rule(summary),
         tables=list(_tables(lay, summary)),
-        figures=[_figure(lay, name, led_by(summary)) for name in FIGURES],
+        figures=[_figure(lay, name, led_by(summary)) for name in FIGURES if name != OF_FIGURE or _labelled(summary)],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
             for number, (words, image) in enumerate(pairs, 1)
@@ -91,10 +93,16 @@ def write_page(
 
 def _tables(lay: Layout, summary: Summary) -> Iterable[tuple[str, str, Markup]]:
     """Name, title and HTML of each table that was written."""
-    for name in table_names(optional_tables(summary)):
+    names = [name for name in table_names(optional_tables(summary)) if name != OF_TABLE or _labelled(summary)]
+    for name in names:
         path = lay.tables / f"{name}.html"
         # `write_table` escaped it.
         yield name, TABLES[name], Markup(page_table(path.read_text("utf-8"), TABLES[name]))
+
+
+def _labelled(summary: Summary) -> bool:
+    """Whether any dataset has labels: else there are no structures to show."""
+    return any(manifest["labels"] for manifest in summary["datasets"].values())
 
 
 def _figure(lay: Layout, name: str, score: str) -> Picture:

@@ -56,7 +56,7 @@ def write_secondary(summary: Summary, folder: Path) -> None:
         folder / "selection", selection, lambda form: plain(selection, form, _choice_titles(summary)),
         f"Study {study}: the lambda of {_of_best(summary)}, and the same with NDV at most "
         f"{summary['ndv_limit_percent']:g} %; both rules were fixed before tuning. `edge`: the chosen lambda lies at "
-        "an end of its range.", study,
+        f"an end of its range.{found_ranges(summary)}", study,
     )  # fmt: skip
     tests = significance_table(summary)
     led = of_leading(tests[tests["family"] != "pairs"], summary)
@@ -77,6 +77,21 @@ def write_secondary(summary: Summary, folder: Path) -> None:
         "grand mean, with 95 % intervals (bootstrap of subjects); `share`: part of the variation between cells. Shown: "
         f"{led_by(summary)}; other metrics stand in the CSV.", study,
     )  # fmt: skip
+
+
+def found_ranges(summary: Summary) -> str:
+    """A sentence of the ranges that were found, not given; empty without any."""
+    ranges = {
+        f"{entry['dataset']} {entry['method'].partition('.')[2]} [{choice['range'][0]:g}, {choice['range'][1]:g}]"
+        for entry in summary["methods"]
+        if (choice := entry.get("selected")) and choice.get("found")
+    }
+    if not ranges:
+        return ""
+    return (
+        " The ranges of lambda were found before the first round, by registrations of validation pairs with `instance` "
+        f"at powers of ten: {', '.join(sorted(ranges))}."
+    )
 
 
 def structures_table(summary: Summary) -> pd.DataFrame:

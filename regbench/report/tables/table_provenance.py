@@ -32,6 +32,11 @@ def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, o
             for entry in summary["methods"]
             for run in entry["runs"]
         ],
+        "found_ranges": [
+            {"dataset": entry["dataset"], "method": entry["method"], "range": choice["range"]}
+            for entry in summary["methods"]
+            if (choice := entry.get("selected")) and choice.get("found")
+        ],
         "baselines": [
             {"dataset": entry["dataset"], "method": entry["method"], **entry["baseline"]}
             for entry in summary["methods"]

@@ -1,0 +1,81 @@
+"""Found ranges of lambda, from the prepared data to their file, and from the file into the specs of a search."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from regbench.data.cache import Dataset
+from regbench.study.job_specs import propose_spec, range_spec, select_spec
+from regbench.study.methods import Study
+from regbench.study.specs import ProposeSpec, RangeSpec, SearchSpec, SelectSpec
+from regbench.system.errors import RegbenchError
+from regbench.system.files import digest, read_json, read_sealed, write_json, write_sealed
+from regbench.system.job_usage import clocked
+from regbench.system.ownership import owning
+from regbench.tuning.lambda_range import find_range
+
+SpecT = TypeVar("SpecT", bound=SearchSpec)
+
+
+def find_lambda_range(study: Study, data: Dataset, similarity: str, regularizer: str) -> Path:
+    """Find and write the range of a similarity with a regularizer; what a killed job has registered is not done again.
+
+    Args:
+        study: with the cell.
+        data: prepared dataset of the study.
+        similarity: its id.
+        regularizer: its id.
+
+    Returns:
+        The file.
+    """
+    lay, cell = study.layout, f"{similarity}.{regularizer}"
+    spec = range_spec(study, similarity, regularizer)
+    state = lay.lambda_range_state(data.id, cell)
+    with owning(lay.lambda_range_owner(data.id, cell), f"lambda range of {cell}"), clocked("lambda_range"):
+        found = find_range(spec, data, study.config.training.device, _remembering(state, spec, data))
+        write_sealed(lay.lambda_range(data.id, cell), found)
+        state.unlink(missing_ok=True)
+    return lay.lambda_range(data.id, cell)
+
+
+def _remembering(state: Path, spec: RangeSpec, data: Dataset) -> Callable[[float, Callable[[], float]], float]:
+    """The Dice at a lambda: as `state` has it of this very search, or computed and kept there."""
+    key = digest({"spec": spec.to_json(), "data": data.checksum})
+    stored = read_json(state) if state.exists() else {}
+    scores: dict[str, float] = dict(stored["scores"]) if stored.get("digest") == key else {}
+
+    def score(lam: float, compute: Callable[[], float]) -> float:
+        name = f"{lam:g}"
+        if name not in scores:
+            scores[name] = compute()
+            write_json(state, {"digest": key, "scores": scores})
+        return scores[name]
+
+    return score
+
+
+def proposing(study: Study, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> ProposeSpec:
+    """The spec of a search's proposals with its range, which may be one that was found."""
+    return _with_range(study, dataset, method, propose_spec(study, dataset, method, number, replicate))
+
+
+def selecting(study: Study, dataset: str, method: str, replicate: int = 0) -> SelectSpec:
+    """The spec of the choice of lambda with its range, which may be one that was found."""
+    return _with_range(study, dataset, method, select_spec(study, method, replicate))
+
+
+def _with_range(study: Study, dataset: str, method: str, spec: SpecT) -> SpecT:
+    if spec.found_by is None or spec.range is not None:
+        return spec
+    path = study.layout.lambda_range(dataset, study.method(method).losses)
+    found = read_sealed(path)
+    ends = found.get("range") if isinstance(found, dict) else None
+    if not isinstance(ends, list) or not _is_range(ends):
+        raise RegbenchError(f"`{path}` must hold a range that rises, but has {ends}. Delete it and run again.")
+    return spec.model_copy(update={"range": (ends[0], ends[1])})
+
+
+def _is_range(ends: list[object]) -> bool:
+    numbers = [end for end in ends if isinstance(end, float)]
+    return len(ends) == len(numbers) == 2 and 0 < numbers[0] < numbers[1]

@@ -1,0 +1,134 @@
+"""Ranges of lambda that find themselves: their rule by hand, the recorded curves, and the files of a study."""
+
+import math
+
+import numpy as np
+import pytest
+from tiny_study import ROOT
+
+from regbench.data.prepare import prepare
+from regbench.data.prepared import load_prepared
+from regbench.orchestration.registries import check_component
+from regbench.study.job_specs import prepare_spec, propose_spec, select_spec
+from regbench.study.load import load
+from regbench.study.methods import Study
+from regbench.system.errors import RegbenchError, UsageError
+from regbench.system.files import read_json
+from regbench.tuning import lambda_range
+from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of
+from regbench.tuning.range_files import find_lambda_range, proposing, selecting
+from regbench.tuning.rounds import select
+
+
+def test_a_range_by_hand():
+    """Gain 0.4, a quarter lost at 0.7: half a decade below the best one, a quarter of a decade above it."""
+    curve = {-2: 0.4, -1: 0.6, 0: 0.8, 1: 0.4, 2: 0.3}
+    low, high = range_of(curve, 0.4)
+    assert low == 0.003  # 10 ** -0.5 / 100, rounded down
+    assert high == 6.0  # 10 ** 0.25 * 3 = 5.3, rounded up
+
+
+def test_of_a_plateau_the_larger_end_counts():
+    """Otherwise noise picks a lambda without effect, and the range ends before the fall."""
+    curve = {-6: 0.801, -5: 0.8, -4: 0.8, -3: 0.8, -2: 0.8, -1: 0.8, 0: 0.8, 1: 0.3}
+    low, high = range_of(curve, 0.3)
+    assert low == 0.0001
+    assert 3.0 < high < 30.0
+
+
+def test_where_nothing_is_gained_the_range_is_the_widest():
+    assert range_of({-1: 0.3, 0: 0.4, 1: 0.3}, 0.5) == (0.0001, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("peak", "tried"), [(0, range(-6, 4)), (-8, range(-9, 4)), (5, range(-6, 7)), (99, range(-6, 8))]
+)
+def test_the_grid_is_extended_while_the_best_is_at_its_end(peak, tried):
+    asked = []
+
+    def merit(exponent):
+        asked.append(exponent)
+        return -abs(exponent - peak)
+
+    assert list(curve_of(merit, (-6, 3))) == list(tried)
+    assert sorted(asked) == list(tried)
+
+
+def test_the_best_lambda_of_each_recorded_curve_is_inside():
+    """Of the curves of docs/tuning.md, at the powers of ten that a search would try of them."""
+    curves = read_json(ROOT / "benchmarks" / "results" / "tuning_curves.json")["cells"]
+    assert len(curves) == 12
+    for name, curve in curves.items():
+        places, dice = np.log10(curve["lam"]), curve["dice"]
+        tried = range(math.ceil(places[0] - 0.01), math.floor(places[-1] + 0.01) + 1)
+        low, high = range_of({k: float(np.interp(k, places, dice)) for k in tried}, dice[-1])  # so much lambda: none
+        best = curve["lam"][int(np.argmax(dice))]
+        assert low < best < high, name
+        assert 2 < math.log10(high / low) <= WIDEST * 2 + 2.5 + 0.7, name  # rounding to one digit included
+
+
+def test_pairs_are_spread():
+    pairs = [(f"f{k // 5}", f"m{k}") for k in range(30)]
+    assert len({fixed for fixed, _ in few_pairs(pairs, 4)}) == 4
+    assert few_pairs(pairs[:2], 4) == pairs[:2]
+
+
+@pytest.fixture
+def study(tiny):
+    del tiny["lambdas"]
+    made = Study(load(tiny, check_component))
+    prepare(prepare_spec(made, "brains"), made.layout.data("brains"))
+    return made
+
+
+def test_a_range_is_found_once_and_read_by_the_search(study, monkeypatch, tmp_path):
+    data = load_prepared(study, "brains")
+    calls, whole = [], lambda_range._score
+
+    def counted(*given):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(lambda_range, "_score", counted)
+    with pytest.raises(KeyboardInterrupt):
+        find_lambda_range(study, data, "mse", "grad_l2")
+    path = find_lambda_range(study, data, "mse", "grad_l2")
+    first, record = path.read_bytes(), read_json(path)
+    assert len(calls) == 1 + len(record["lam"])  # none of the three before the kill was done again
+    assert find_lambda_range(study, data, "mse", "grad_l2").read_bytes() == first
+    low, high = record["range"]
+    assert low < record["best"] < high
+    method = "voxelmorph.mse.grad_l2"
+    assert propose_spec(study, "brains", method).range is None
+    assert proposing(study, "brains", method).range == (low, high)
+    assert select(selecting(study, "brains", method), [])["found"] is True
+    path.write_text(path.read_text().replace(str(record["best"]), "7.0", 1))
+    with pytest.raises(RegbenchError, match=path.name):
+        proposing(study, "brains", method)
+
+
+def test_a_rule_that_is_given_wins(tiny):
+    tiny["lambdas"] = [{"similarity": "lcc", "range": [0.01, 1.0]}]
+    made = Study(load(tiny, check_component))
+    assert [f"{one.id}.{other.id}" for one, other in made.found_ranges] == ["mse.grad_l2"]
+    assert select_spec(made, "voxelmorph.lcc.grad_l2").range == (0.01, 1.0)
+    assert "found" not in select(select_spec(made, "voxelmorph.lcc.grad_l2"), [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"objective": "similarity.lcc"}, "lambdas: must have a rule for lcc x grad_l2, where trials are scored by"),
+        (None, "lambdas: must have a rule for affine_identity_l2"),
+    ],
+)
+def test_where_none_can_be_found_check_asks_for_it(tiny, changes, words):
+    del tiny["lambdas"]
+    if changes is None:
+        tiny |= {"models": ["affine"], "grid": {"similarities": ["lcc"], "regularizers": ["affine_identity_l2"]}}
+    else:
+        tiny["tuning"] |= changes
+    with pytest.raises(UsageError, match=words):
+        load(tiny, check_component)
