@@ -59,9 +59,9 @@ def jobs_killed(new: New) -> str:
     return f"{', '.join(killed)}; {same(bench, new.reference)}"
 
 
-@drill("`kill -9` of a whole cell's job (`one_job_per_cell`) at three random times", SAME)
+@drill("`kill -9` of a whole cell's job (`one_job_per: cell`) at three random times", SAME)
 def cell_killed(new: New) -> str:
-    bench, draw, hit = new(one_job_per_cell=True), random.Random(new.seed + 2), 0
+    bench, draw, hit = new(one_job_per="cell"), random.Random(new.seed + 2), 0
     for _ in range(3):
         head = bench.head()
         pids = wait(
