@@ -33,8 +33,8 @@ def lambda_range(
 ) -> None:
     """Find the range of lambda that two losses search.
 
-    These are a similarity and a regularizer of the grid. It registers a few validation pairs by `instance`, at one lambda a
-    decade.
+    These are a similarity and a regularizer of the grid. It registers a few validation pairs by `instance`, at one
+    lambda a decade.
     """
     from regbench.tuning.range_files import find_lambda_range
 
