@@ -215,8 +215,8 @@ def _landmarks(observed: Observed) -> Iterator[str]:
 
 
 def _counted(points: Mapping[str, NDArray[Any]], counts: Mapping[str, int], what: str) -> Iterator[str]:
-    found = [name for name, count in counts.items() if count]
-    if found:
+    counted = [name for name, count in counts.items() if count]
+    if counted:
         every = sum(map(len, points.values()))
         total = sum(counts.values())
-        yield f"{total} of {every} landmarks {what}: in {len(found)} of {len(points)} subjects (`{found[0]}`...)"
+        yield f"{total} of {every} landmarks {what}: in {len(counted)} of {len(points)} subjects (`{counted[0]}`...)"

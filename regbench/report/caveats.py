@@ -202,11 +202,11 @@ def _unmoved(scene: Scene) -> Iterator[str]:
     for entry in scene.entries:
         if entry["method"] != IDENTITY and moves_nothing(entry, scene):
             details.setdefault(words(scene.leading(entry)), []).append((_name(entry), _moved(entry)))
-    for score, found in details.items():
+    for score, sentences in details.items():
         yield from _sentence(
             lambda detail, score=score: f"it moves nothing: its {score} is that of no registration, {detail}",  # type: ignore[misc]
             f"methods move nothing: their {score} is that of no registration",
-            found,
+            sentences,
         )
 
 
@@ -235,14 +235,14 @@ def _below_identity(scene: Scene) -> Iterator[str]:
         worse = sign * score < sign * _of_identity(entry["dataset"], scene)
         if entry["method"] != IDENTITY and worse and not moves_nothing(entry, scene):
             details.setdefault(metric, []).append((_name(entry), f"{score:.{known.digits}f}"))
-    for metric, found in details.items():
+    for metric, sentences in details.items():
         where = "below" if metric_of(metric).direction == "higher" else "above"
         yield from _sentence(
             lambda _, metric=metric, where=where: (  # type: ignore[misc]
                 f"mean {words(metric)} is {where} identity: the registration did not work"
             ),
             f"methods have a mean {words(metric)} {where} identity: the registration did not work",
-            found,
+            sentences,
         )
 
 

@@ -28,6 +28,7 @@ PLACES = (
     ("baseline", "name", ("baselines",)),
 )
 SHORT_PLACES = (("name", ("similarities",)), ("name", ("regularizers",)))
+Raw = Mapping[str, Any]  # a config as YAML gave it: it may be wrong anywhere
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
@@ -42,7 +43,7 @@ def _name_of(item: Any) -> Any:
     return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
 
 
-def cross_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def cross_checks(raw: Raw) -> Iterator[Mistake]:
     """What no single field can know; on the raw mapping, so that it is reported beside all other mistakes."""
     ids = {kind: [_name_of(item) for item in _items(raw, "grid", kind)] for kind in ("similarities", "regularizers")}
     rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
@@ -80,7 +81,7 @@ def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mi
             return
 
 
-def _atlas_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def _atlas_checks(raw: Raw) -> Iterator[Mistake]:
     """An atlas of the training beside pairs that say what is trained."""
     training = raw.get("training")
     if not isinstance(training, Mapping) or training.get("atlas") is None:
@@ -96,7 +97,7 @@ def _atlas_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
             )
 
 
-def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def _replicate_checks(raw: Raw) -> Iterator[Mistake]:
     """Whether the seeds can be dealt to the searches."""
     tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
     count = tuning.get("replicates", 1) if isinstance(tuning, Mapping) else 1
@@ -105,7 +106,7 @@ def _replicate_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("tuning.replicates", words)
 
 
-def _transfer_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
     """Sets to test on that are not there, or that would test nothing."""
     trained, further = ([_id_of(item) for item in _items(raw, kind)] for kind in ("datasets", "test_sets"))
     tested = _items(raw, "evaluate_on")
@@ -135,13 +136,13 @@ def _id_of(item: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _parts(raw: Mapping[str, Any], kind: str) -> list[Any]:
+def _parts(raw: Raw, kind: str) -> list[Any]:
     """The components of a kind that a cell is made of."""
     path = {"similarity": ("grid", "similarities"), "regularizer": ("grid", "regularizers"), "model": ("models",)}[kind]
     return _items(raw, *path)
 
 
-def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
+def _searched(raw: Raw) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
     """(place, entry, kind, keyword) of each dimension that can be read."""
     for number, entry in enumerate(_items(raw, "tuning", "search")):
         if isinstance(entry, Mapping) and isinstance(entry.get("parameter"), str):
@@ -149,7 +150,7 @@ def _searched(raw: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], 
             yield f"tuning.search[{number}]", entry, kind, keyword
 
 
-def _dimension_checks(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def _dimension_checks(raw: Raw) -> Iterator[Mistake]:
     """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
     for place, entry, kind, keyword in _searched(raw):
         for part in ("similarity", "regularizer", "model"):
@@ -186,7 +187,7 @@ def _tried(entry: Mapping[str, Any]) -> list[Any]:
     return [value for value in (low, low + stride, low + (high - low) // stride * stride) if value <= high]
 
 
-def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def _search_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
     for place, entry, kind, keyword in _searched(raw):
         for name, given in _searched_parts(raw, entry, kind):
@@ -196,9 +197,7 @@ def _search_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
                 yield from (Mistake(f"{place}.parameter", message) for message in messages if message not in anyhow)
 
 
-def _searched_parts(
-    raw: Mapping[str, Any], entry: Mapping[str, Any], kind: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Name and parameters of the components that a dimension names; other forms have their own message."""
     if kind not in ("similarity", "regularizer", "model"):
         return
@@ -209,7 +208,7 @@ def _searched_parts(
             yield name, given
 
 
-def imported_names(raw: Mapping[str, Any]) -> list[str]:
+def imported_names(raw: Raw) -> list[str]:
     """What a config names as ``package.module:function``, each once; on the raw mapping."""
     items = (
         item.get(name_key) if isinstance(item, Mapping) else item
@@ -219,7 +218,7 @@ def imported_names(raw: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
 
 
-def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """What the components themselves say of their names and parameters; on the raw mapping too."""
     yield from _search_checks(raw, check)
     for kind, name_key, path in PLACES:
@@ -235,7 +234,7 @@ def component_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake
     yield from _mask_checks(raw, check)
 
 
-def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def _mask_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Losses that cannot count by the masks that the training names."""
     training = raw.get("training")
     settings = training if isinstance(training, Mapping) else {}
@@ -253,7 +252,7 @@ def _mask_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
                     yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
 
 
-def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def _goal_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Whether what trials are scored by is a metric, `rank`, or a similarity of the grid or of ours."""
     tuning = raw.get("tuning")
     if not isinstance(tuning, Mapping):
@@ -270,17 +269,17 @@ def _goal_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
             yield Mistake(place, f"`{name}` is a similarity of the grid; write {SIMILARITY}{name}")
 
 
-def _range_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def _range_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Cells whose range of lambda cannot be found: by a similarity, or of a regularizer that `instance` cannot have."""
     rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
     similarities = [_name_of(item) for item in _items(raw, "grid", "similarities")]
     tuning, ids = raw.get("tuning"), [_name_of(item) for item in _items(raw, "grid", "regularizers")]
     goal = tuning.get("objective") if isinstance(tuning, Mapping) else None
-    found = [(one, other) for one in similarities for other in ids if not _has_rule(rules, one, other)]
-    if isinstance(goal, str) and goal.startswith(SIMILARITY) and found:
+    without = [(one, other) for one in similarities for other in ids if not _has_rule(rules, one, other)]
+    if isinstance(goal, str) and goal.startswith(SIMILARITY) and without:
         yield Mistake(
             "lambdas",
-            f"must have a rule for {found[0][0]} x {found[0][1]}, where trials are scored by a similarity "
+            f"must have a rule for {without[0][0]} x {without[0][1]}, where trials are scored by a similarity "
             f"(`tuning.objective: {goal}`): a similarity is best without a regularizer, so it finds no range",
         )
     for item in _items(raw, "grid", "regularizers"):
@@ -317,7 +316,7 @@ def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checke
         yield Mistake(f"{where}.preprocessing" + (f".{setting}" if setting else ""), message)
 
 
-def _pairing_checks(raw: Mapping[str, Any], check: Checker) -> Iterator[Mistake]:
+def _pairing_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Regularizers that do not fit a model of the study."""
     for number, item in enumerate(_items(raw, "grid", "regularizers")):
         for model in _items(raw, "models"):

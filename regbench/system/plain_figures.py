@@ -18,13 +18,13 @@ def load_matplotlib() -> Any:
     A notebook's MPLBACKEND names a backend that this environment may not have. Of all files `matplotlibrc` matplotlib
     reads the one in the working folder first: while it is imported, that is the folder of its own defaults.
     """
-    found = find_spec("matplotlib")
-    assert found is not None  # a dependency
-    assert found.origin is not None
+    package = find_spec("matplotlib")
+    assert package is not None  # a dependency
+    assert package.origin is not None
     notebooks = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
     try:
-        with chdir(Path(found.origin).parent / "mpl-data"):
+        with chdir(Path(package.origin).parent / "mpl-data"):
             return import_module("matplotlib")
     finally:
         if notebooks is None:

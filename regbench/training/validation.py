@@ -228,8 +228,8 @@ def is_best(validations: Sequence[Validation], goal: Sequence[str]) -> bool:
 
 def out_of_patience(protocol: Training, validations: Sequence[Validation], goal: Sequence[str]) -> bool:
     """Whether so many validations after the best one brought no gain that the training ends."""
-    found = _merits(validations, goal)
-    best = validations[found.index(max(found))]["step"]
+    merits = _merits(validations, goal)
+    best = validations[merits.index(max(merits))]["step"]
     since = sum(entry["step"] > best for entry in validations)
     return protocol.patience is not None and since >= protocol.patience
 

@@ -33,8 +33,8 @@ def find_lambda_range(study: Study, data: Dataset, similarity: str, regularizer:
     spec = range_spec(study, similarity, regularizer)
     state = lay.lambda_range_state(data.id, cell)
     with owning(lay.lambda_range_owner(data.id, cell), f"lambda range of {cell}"), clocked("lambda_range"):
-        found = find_range(spec, data, study.config.training.device, _remembering(state, spec, data))
-        write_sealed(lay.lambda_range(data.id, cell), found)
+        lambda_range = find_range(spec, data, study.config.training.device, _remembering(state, spec, data))
+        write_sealed(lay.lambda_range(data.id, cell), lambda_range)
         state.unlink(missing_ok=True)
     return lay.lambda_range(data.id, cell)
 
@@ -69,8 +69,8 @@ def _with_range(study: Study, dataset: str, method: str, spec: SpecT) -> SpecT:
     if spec.found_by is None or spec.range is not None:
         return spec
     path = study.layout.lambda_range(dataset, study.method(method).losses)
-    found = read_sealed(path)
-    ends = found.get("range") if isinstance(found, dict) else None
+    stored = read_sealed(path)
+    ends = stored.get("range") if isinstance(stored, dict) else None
     if not isinstance(ends, list) or not _is_range(ends):
         raise RegbenchError(f"`{path}` must hold a range that rises, but has {ends}. Delete it and run again.")
     return spec.model_copy(update={"range": (ends[0], ends[1])})

@@ -157,9 +157,9 @@ def _curve(spec: SearchSpec, results: Sequence[TrialResult]) -> Curve | None:
     if not spec.noisy or len(results) < FEWEST:
         return None
     places = [shares(spec, point_of(result)) for result in results]
-    found = _merits(spec, results)
-    small = prior_size(metrics_of(spec.goal, results), found)
-    return smooth(np.array(places), found, [result.get("seed") for result in results], small=small)
+    merits = _merits(spec, results)
+    small = prior_size(metrics_of(spec.goal, results), merits)
+    return smooth(np.array(places), merits, [result.get("seed") for result in results], small=small)
 
 
 def affordable(spec: ProposeSpec, earlier: Sequence[TrialResult], slots: int) -> int:
@@ -222,15 +222,15 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
     chosen = candidates[0] if candidates else None
     if spec.search:
         selection["values"] = {} if chosen is None else chosen["values"]
-    found = _merits(spec, finished)
-    highest = max(zip(found, finished, strict=True), key=lambda one: (one[0], one[1]["lam"]), default=None)
+    merits = _merits(spec, finished)
+    highest = max(zip(merits, finished, strict=True), key=lambda one: (one[0], one[1]["lam"]), default=None)
     selection |= {
         "lam": None if chosen is None else chosen["lam"],
         "best": _about(ranked[0]) if ranked else None,
         "best_limited": _about(allowed[0]) if allowed else None,
         "best_trial": None if highest is None else _about(highest[1]),
         "edge": chosen is not None and _at_edge(chosen["lam"], *spec.range),
-        "front": [finished[k]["number"] for k in front(found, list(map(ndv_of, finished)))],
+        "front": [finished[k]["number"] for k in front(merits, list(map(ndv_of, finished)))],
         "reason": "" if chosen is not None else _no_choice(spec, results),
     }
     return selection if curve is None else selection | _identified(spec, finished, curve)

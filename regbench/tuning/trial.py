@@ -107,13 +107,13 @@ def _score(result: TrialResult, training: Fit, spec: TrialSpec, data: Dataset) -
     """Scores of the validation pairs; where their means are no numbers, the trial diverged."""
     by = scoring(spec, data)
     scores = validate(training.model, data, by)
-    found = means(scores)
-    if all(math.isfinite(value) for value in found.values()):
-        result["scores"] = found
+    scored = means(scores)
+    if all(math.isfinite(value) for value in scored.values()):
+        result["scores"] = scored
         result["pairs"] = {name: [_or_none(value) for value in values] for name, values in scores.items()}
         return
     # Where each pair is optimised there is no training whose loss would tell.
-    shown = ", ".join(f"{words(name)} {value:g}" for name, value in found.items())
+    shown = ", ".join(f"{words(name)} {value:g}" for name, value in scored.items())
     result["status"] = "diverged"
     result["reason"] = f"the scores of the validation pairs must be numbers, but got {shown}"
 
