@@ -57,7 +57,7 @@ def check(
     say_unused_uri(study)
     for folder in (Path(study.config.results), study.layout.root):
         check_folder(folder)
-    for dataset in study.config.datasets:
+    for dataset in (*study.config.datasets, *study.config.test_sets):
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")

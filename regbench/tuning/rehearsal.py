@@ -85,7 +85,7 @@ def rehearse_source(study: Study, dataset: str, source: Source) -> None:
     """
     splits, used = divide(prepare_spec(study, dataset), source)
     _check_goals(study, dataset, source.references(used["validation"]))
-    unlabelled = source.unlabelled.issuperset(splits["train"])
+    unlabelled = _is_trained(study, dataset) and source.unlabelled.issuperset(splits["train"])
     if unlabelled and _uses_labels(study):
         raise RegbenchError(
             f"training.dice_weight must be 0 for dataset `{dataset}`, whose training subjects have no labels. Leave it "
@@ -96,9 +96,16 @@ def rehearse_source(study: Study, dataset: str, source: Source) -> None:
 
 def _check_goals(study: Study, dataset: str, known: Sequence[str]) -> None:
     """Whether what trials are scored by can be measured on the validation pairs, where any cell is tuned."""
+    if not _is_trained(study, dataset):
+        return
     for goal in (objective_spec(study), selection_spec(study)):
         if fault := wrong_goal(goal.metrics or default_goal(known), known):
             raise RegbenchError(f"dataset `{dataset}`: {fault}")
+
+
+def _is_trained(study: Study, dataset: str) -> bool:
+    """Whether any run is trained on a dataset: none is on a test set."""
+    return all(known.id != dataset for known in study.config.test_sets)
 
 
 def _uses_labels(study: Study) -> bool:
@@ -133,7 +140,8 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
                     message = f"{key or _key(study, method, kind, tried[name])}: {tried[name]}"
                     wrong.setdefault(message, []).append(method.id)
     lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
-    lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
+    if _is_trained(study, dataset):
+        lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
     lines += [f"  {line}" for line in _of_masks(study, dataset, subjects, masked)]
     if lines:
         size = " x ".join(map(str, shape))

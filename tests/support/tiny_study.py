@@ -50,15 +50,17 @@ def verbs(raw: dict[str, Any], path: Path) -> list[list[str]]:
 
 
 def _verb(job: jobs.Job) -> str:
-    return "cell" if job.rule in jobs.WHOLE_CELL else job.rule
+    return "cell" if job.rule in jobs.WHOLE_CELL else job.rule.replace("_", "-")
 
 
 def _options(job: jobs.Job) -> list[str]:
     method, search = ["--method", job.method], ["--replicate", str(job.replicate)]
     number, slots = job.round.removeprefix("round"), job.detail.partition(".trials")[2].split("-")
     seed, threads = ["--seed", str(job.seed)], ["--threads", "1"]
+    similarity, _, regularizer = job.detail.partition(".")
     return {
         "prepare": threads,
+        "lambda-range": ["--similarity", similarity, "--regularizer", regularizer, *threads],
         "runtime": threads,
         "propose": [*method, *search, "--round", number],
         "trial": [*method, *search, "--round", number, "--slots", *slots, *threads],

@@ -22,7 +22,7 @@ from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
 from regbench.study.load import load  # noqa: E402
 from regbench.study.methods import Study  # noqa: E402
-from regbench.system.files import read_json, read_sealed  # noqa: E402
+from regbench.system.files import read_json  # noqa: E402
 from regbench.tracking import (  # noqa: E402
     mlflow_views,
     run_description,
@@ -129,11 +129,12 @@ def test_a_failed_method_is_told_with_its_reason():
     entry = {"dataset": "d", "model": "m", "metrics": {"dice": spread}, "runs": [{}], "pairs": 3, "rank": None}
     entry |= {"trials": [{}], "selected": {"range": [0.1, 1]}, "lam": None, "edge": False}
     entry |= {"reasons": ["diverged"], "failed_rows": 3}
-    assert run_description.method_paragraph(entry, "LCC", 2) == (
+    assert run_description.method_paragraph(entry, "LCC", 2, "dice") == (
         "**LCC** on d (m): the test failed. 1 trials between 0.1 and 1 chose no lambda. 3 failed rows: diverged"
     )
     entry |= {"lam": 1.0, "edge": True, "reasons": []}
-    assert run_description.method_paragraph(entry, "LCC", 2).endswith("chose lambda 1, at the edge of the range.")
+    told = run_description.method_paragraph(entry, "LCC", 2, "dice")
+    assert told.endswith("chose lambda 1, at the edge of the range.")
 
 
 def test_a_thumbnail_is_in_the_description_and_among_the_artifacts(study, client):
@@ -292,7 +293,7 @@ def test_a_study_that_is_not_tracked_says_what_to_do(tiny_file, tiny, capsys):
 
 def test_another_study_of_the_same_store_is_not_tracked_either(study, tmp_path, capsys):
     other = as_file(study, tmp_path, study="other")
-    Study(load(read_sealed(other))).layout.root.mkdir(exist_ok=True)
+    Study(load(read_json(other))).layout.root.mkdir(exist_ok=True)
     code, text = says(capsys, str(other))
     assert (code, "`regbench/other`" in text or "study `other` must be in MLflow" in text) == (1, True)
 

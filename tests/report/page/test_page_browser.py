@@ -182,19 +182,19 @@ def test_a_gallery_by_keyboard(opened, name):
 
 
 def test_a_picture_is_larger_than_a_phone(opened):
-    page = opened(390, "#figure-dice")
+    page = opened(390, "#figure-scores")
     page.wait_for_function("document.activeElement.className === 'close'")
-    assert page.locator("#figure-dice img").bounding_box()["width"] > 800
+    assert page.locator("#figure-scores img").bounding_box()["width"] > 800
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "it scrolls in its own box"
-    assert page.locator("#figure-dice .close").bounding_box()["y"] < 900
+    assert page.locator("#figure-scores .close").bounding_box()["y"] < 900
 
 
 def test_a_gallery_without_scripts(opened):
     page = opened(fragment="#figures", java_script_enabled=False)
-    page.locator("#figure-dice .enlarge").click()
-    assert page.locator("#figure-dice").bounding_box() == {"x": 0, "y": 0, "width": 1280, "height": 900}
-    page.locator("#figure-dice .close").click()
-    assert page.locator("#figure-dice").bounding_box()["width"] < 640
+    page.locator("#figure-scores .enlarge").click()
+    assert page.locator("#figure-scores").bounding_box() == {"x": 0, "y": 0, "width": 1280, "height": 900}
+    page.locator("#figure-scores .close").click()
+    assert page.locator("#figure-scores").bounding_box()["width"] < 640
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
