@@ -373,6 +373,7 @@ def test_an_unwritable_results_folder_is_named(tmp_path):
     assert "must be a folder that can be written" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_page_in_a_browser(finished, browser):
     page = browser.new_page(viewport={"width": 400, "height": 800})
     asked, wrong = [], []

@@ -59,7 +59,7 @@ def table_tests(checkout: Path) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize("blocks", ["all", "without a reference"])
+@pytest.mark.parametrize("blocks", ["all", pytest.param("without a reference", marks=pytest.mark.slow)])
 def test_the_example_passes_the_table_tests(checkout: Path, blocks: str) -> None:
     found = list(BLOCK.finditer((ROOT / "CONTRIBUTING.md").read_text()))
     assert [block["file"] for block in found] == [

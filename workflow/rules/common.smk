@@ -133,7 +133,9 @@ def found_range(wildcards):
     """The range of a cell's lambda, where no rule of the config gives it."""
     if not STUDY.finds_range(wildcards.method):
         return []
-    return [LAYOUT.lambda_range(wildcards.dataset, STUDY.method(wildcards.method).losses)]
+    return [
+        LAYOUT.lambda_range(wildcards.dataset, STUDY.method(wildcards.method).losses)
+    ]
 
 
 def trials(wildcards):
@@ -141,17 +143,3 @@ def trials(wildcards):
     before = int(wildcards["round"]) if "round" in wildcards.keys() else None
     cell = wildcards["dataset"], wildcards["method"]
     return STUDY.trial_files(*cell, before, int(wildcards["replicate"]))
-
-
-def chosen_lambda(wildcards):
-    """The choice that a seed trains with."""
-    replicate = STUDY.replicate_of(int(wildcards.seed))
-    return LAYOUT.selected(wildcards.dataset, wildcards.method, replicate)
-
-
-def run_files(wildcards):
-    """What a run's evaluation reads; only what is trained has a run."""
-    if not STUDY.method(wildcards.method).tuned:
-        return []
-    run = wildcards.dataset, wildcards.method, wildcards.seed
-    return [LAYOUT.run_record(*run), LAYOUT.checkpoint(*run)]

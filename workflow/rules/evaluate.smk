@@ -1,3 +1,11 @@
+def run_files(wildcards):
+    """What a run's evaluation reads; only what is trained has a run."""
+    if not STUDY.method(wildcards.method).tuned:
+        return []
+    run = wildcards.dataset, wildcards.method, wildcards.seed
+    return [LAYOUT.run_record(*run), LAYOUT.checkpoint(*run)]
+
+
 rule evaluate:
     input:
         manifest=LAYOUT.manifest("{dataset}"),

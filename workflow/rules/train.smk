@@ -1,3 +1,9 @@
+def chosen_lambda(wildcards):
+    """The choice that a seed trains with."""
+    replicate = STUDY.replicate_of(int(wildcards.seed))
+    return LAYOUT.selected(wildcards.dataset, wildcards.method, replicate)
+
+
 rule train:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
