@@ -69,20 +69,12 @@ def nsd(
 ) -> dict[int, float]:
     """Normalised surface distance of each label: the share of both surfaces that lies within a tolerance of the other.
 
-    Args:
-        fixed: ``(*S)`` integers.
-        moved: warped moving labels, same shape.
-        labels: the labels to compare; never 0.
-        spacing: mm per voxel of the fixed image along each axis.
-        tolerance_mm: distances up to it count as none; the voxels of both surfaces are counted, not weighted by area.
-        moving: the moving labels before the warp; without it, a label that is missing in `moved` counts as vanished.
+    Args, Raises: as for `hd95_mm`, and `tolerance_mm`, 0 or more: distances up to it count as none.
 
     Returns:
         Label to share in [0, 1]: NaN where the label is absent in `fixed` or, before the warp, in `moving`; 0 where it
-        vanished in the warp. As Metrics Reloaded and MONAI count; surface-distance weights by area.
-
-    Raises:
-        ValueError: if the tolerance is negative, or as `hd95_mm`.
+        vanished in the warp. The voxels of both surfaces are counted, as Metrics Reloaded and MONAI do;
+        surface-distance weights them by area.
 
     Reference:
         Nikolov et al. 2021, doi:10.2196/26151; Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.
