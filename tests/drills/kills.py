@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 
 from drilling import StudyFolder, must, same, wait
 from table import New, drill
@@ -12,32 +13,28 @@ SAME = "same tables and checkpoints"
 VERBS = ("prepare", "propose", "trial", "select", "train", "evaluate", "runtime", "analyze", "report", "track")
 
 
-@drill("`kill -9` of Snakemake at five random times", SAME)
-def head_killed(new: New) -> str:
-    bench, times, draw = new(), [], random.Random(new.seed)
-    for _ in range(5):
-        head, after = bench.head(), draw.uniform(2, 20)
+def _killed(new: New, times: int, seconds: tuple[int, int], kill: Callable[[int, int], None], seed: int) -> str:
+    """Heads that are killed at random times, one after the other, and a last one that ends the study."""
+    bench, draw, killed = new(), random.Random(seed), []
+    for _ in range(times):
+        head, after = bench.head(), draw.uniform(*seconds)
         time.sleep(after)
         if head.poll() is None:
-            os.kill(head.pid, signal.SIGKILL)  # its jobs live on, and the next head meets them
+            kill(head.pid, signal.SIGKILL)
         head.wait()
-        times.append(f"{after:.1f}")
+        killed.append(f"{after:.1f}")
     bench.finish()
-    return f"after {', '.join(times)} s; {same(bench, new.reference)}"
+    return f"after {', '.join(killed)} s; {same(bench, new.reference)}"
+
+
+@drill("`kill -9` of Snakemake at five random times", SAME)
+def head_killed(new: New) -> str:
+    return _killed(new, 5, (2, 20), os.kill, new.seed)  # its jobs live on, and the next head meets them
 
 
 @drill("`kill -9` of Snakemake and of all its jobs at three random times", SAME)
 def all_killed(new: New) -> str:
-    bench, times, draw = new(), [], random.Random(new.seed + 1)
-    for _ in range(3):
-        head, after = bench.head(), draw.uniform(5, 25)
-        time.sleep(after)
-        if head.poll() is None:
-            os.killpg(head.pid, signal.SIGKILL)
-        head.wait()
-        times.append(f"{after:.1f}")
-    bench.finish()
-    return f"after {', '.join(times)} s; {same(bench, new.reference)}"
+    return _killed(new, 3, (5, 25), os.killpg, new.seed + 1)
 
 
 @drill("`kill -9` of one job of each verb", SAME)
