@@ -28,6 +28,7 @@ ALIKE = 1e-6  # of mean scores
 LATE = 0.05  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
 GAIN = 0.01  # validation Dice for twice the steps; of another score this share
 DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, of more the end is not
+MICROSCOPIC = 0.05  # mm
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
 # Packages that no number of a training or a trial comes from.
 IDLE = ("dipy", "mlflow", "pandas", "picsl-greedy", "pyarrow", "pydantic", "simpleitk", "snakemake")
@@ -77,6 +78,7 @@ def caveats(
     return [
         *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
         *_by_similarity(goals),
+        *_microscopic(manifests),
         *_unused_masks(manifests, masks_used),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
@@ -194,6 +196,17 @@ def _by_similarity(goals: Mapping[str, Goals]) -> Iterator[str]:
                 f"{dataset}: lambda was chosen by {', '.join(map(words, names))} of validation pairs, not by labels or "
                 "landmarks: it favours the loss that it is, and a high similarity is no evidence of a registration "
                 "(Rohlfing 2012)"
+            )
+
+
+def _microscopic(manifests: Mapping[str, Manifest]) -> Iterator[str]:
+    """Datasets whose distances are below the digits of tables."""
+    for dataset, manifest in manifests.items():
+        side = min(manifest["spacing_mm"])
+        if side < MICROSCOPIC:
+            yield (
+                f"{dataset}: voxels of {side:g} mm are smaller than the digits of distances in tables, which have "
+                "hundredths of mm: read `rtre_percent`, metrics in voxels, or `analysis/rows.parquet`, which is exact"
             )
 
 
