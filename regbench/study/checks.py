@@ -275,12 +275,14 @@ def _range_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     similarities = [_name_of(item) for item in _items(raw, "grid", "similarities")]
     tuning, ids = raw.get("tuning"), [_name_of(item) for item in _items(raw, "grid", "regularizers")]
     goal = tuning.get("objective") if isinstance(tuning, Mapping) else None
+    if isinstance(goal, str) and base(goal) == RANK:
+        goal = next(iter(_items(raw, "tuning", "rank_by")), None)  # by which ranges are found
     without = [(one, other) for one in similarities for other in ids if not _has_rule(rules, one, other)]
     if isinstance(goal, str) and goal.startswith(SIMILARITY) and without:
         yield Mistake(
             "lambdas",
             f"must have a rule for {without[0][0]} x {without[0][1]}, where trials are scored by a similarity "
-            f"(`tuning.objective: {goal}`): a similarity is best without a regularizer, so it finds no range",
+            f"(`{goal}`): a similarity is best without a regularizer, so it finds no range",
         )
     for item in _items(raw, "grid", "regularizers"):
         name, known = item.get("name") if isinstance(item, Mapping) else item, _name_of(item)

@@ -12,10 +12,11 @@ from regbench.orchestration.registries import check_component
 from regbench.study.job_specs import prepare_spec, propose_spec, select_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
 from regbench.tuning import lambda_range
-from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of
+from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of, unit_at
 from regbench.tuning.range_files import find_lambda_range, proposing, selecting
 from regbench.tuning.rounds import select
 
@@ -34,6 +35,17 @@ def test_of_a_plateau_the_larger_end_counts():
     low, high = range_of(curve, 0.3)
     assert low == 0.0001
     assert 3.0 < high < 30.0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(
+    ("name", "factor"), [("displacement_l1", 0.5), ("grad_l1", 1.0), ("grad_l2", 1.0), ("bending", 4.0)]
+)
+def test_what_a_regularizer_weighs_at_half_the_resolution(name, factor, dims):
+    """In voxels of twice the side a displacement is half as long, its slope the same, its curvature twice."""
+    regularizer = ComponentSpec(name=name, parameters={})
+    assert unit_at(regularizer, (96,) * dims, 2) == pytest.approx(factor, rel=0.06)
+    assert unit_at(regularizer, (96,) * dims, 1) == 1.0
 
 
 def test_where_nothing_is_gained_the_range_is_the_widest():
@@ -121,6 +133,10 @@ def test_a_rule_that_is_given_wins(tiny):
     ("changes", "words"),
     [
         ({"objective": "similarity.lcc"}, "lambdas: must have a rule for lcc x grad_l2, where trials are scored by"),
+        (
+            {"objective": "rank", "rank_by": ["similarity.lcc", "dice"]},
+            r"for lcc x grad_l2, where trials are scored by a similarity \(`similarity.lcc`\)",
+        ),
         (None, "lambdas: must have a rule for affine_identity_l2"),
     ],
 )
