@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from regbench.report.summary_file import LambdaTransfer, MethodEntry, stored
+from regbench.report.summary_file import Choice, LambdaTransfer, MethodEntry, stored
 from regbench.study.goals import merits
 from regbench.tuning.smoothing import FEWEST, prior_size, smooth
 
@@ -24,33 +24,24 @@ def lambda_transfers(entries: Sequence[MethodEntry]) -> list[LambdaTransfer]:
 
 
 def _has_curve(entry: MethodEntry) -> bool:
-    trials = _scored(entry)
-    return len(trials) >= FEWEST and bool(_lambdas(entry)) and not any("values" in trial for trial in entry["trials"])
+    searched_more = any("values" in trial for trial in entry["trials"])
+    return bool(_choices(entry)) and len(_scored(entry)) >= FEWEST and not searched_more
 
 
-def _metrics(entry: MethodEntry) -> list[str]:
-    """What lambda was chosen by."""
-    choices = entry.get("searches") or ([entry["selected"]] if entry.get("selected") else [])
-    return choices[0]["metrics"] if choices else []
+def _choices(entry: MethodEntry) -> list[Choice]:
+    """Of the searches that chose a lambda; none of a lambda that the config fixed."""
+    return [choice for choice in entry.get("searches", []) if choice["lam"] is not None]
+
+
+def _lambdas(entry: MethodEntry) -> list[float]:
+    return [choice["lam"] for choice in _choices(entry) if choice["lam"] is not None]
 
 
 def _scored(entry: MethodEntry) -> list[tuple[float, float, int]]:
     """Lambda, merit (higher is better) and search of each trial that has a score."""
     scored = [trial for trial in entry["trials"] if trial["scores"]]
-    found = merits(_metrics(entry), [trial["scores"] for trial in scored]) if _metrics(entry) else []
-    return [(trial["lam"], merit, trial.get("replicate", 0)) for trial, merit in zip(scored, found, strict=False)]
-
-
-def _lambdas(entry: MethodEntry) -> list[float]:
-    """What the searches chose."""
-    choices = entry.get("searches") or ([entry["selected"]] if entry.get("selected") else [])
-    return [choice["lam"] for choice in choices if choice["lam"] is not None]
-
-
-def _range(entry: MethodEntry) -> tuple[float, float]:
-    choices = entry.get("searches") or [entry["selected"]]
-    low, high = choices[0]["range"]
-    return low, high
+    of_trials = merits(_choices(entry)[0]["metrics"], [trial["scores"] for trial in scored])
+    return [(trial["lam"], merit, trial.get("replicate", 0)) for trial, merit in zip(scored, of_trials, strict=True)]
 
 
 def _given_others(cell: MethodEntry, cells: Iterable[MethodEntry]) -> Iterable[LambdaTransfer]:
@@ -62,7 +53,7 @@ def _given_others(cell: MethodEntry, cells: Iterable[MethodEntry]) -> Iterable[L
 
 
 def _given(cell: MethodEntry, other: MethodEntry) -> LambdaTransfer:
-    low, high = _range(cell)
+    low, high = _choices(cell)[0]["range"]
     own, taken = _lambdas(cell), _lambdas(other)
     inside = all(low <= lam <= high for lam in taken)
     lost, sd = _lost(cell, own, taken) if inside else (np.nan, np.nan)
@@ -71,8 +62,8 @@ def _given(cell: MethodEntry, other: MethodEntry) -> LambdaTransfer:
         "method": cell["method"],
         "from_dataset": other["dataset"],
         "from_method": other["method"],
-        "lam": float(np.exp(np.mean(np.log(own)))),
-        "taken": float(np.exp(np.mean(np.log(taken)))),
+        "own": [min(own), max(own)],
+        "taken": [min(taken), max(taken)],
         "lost": stored(lost),
         "sd": stored(sd),
         "inside": inside,
@@ -81,7 +72,7 @@ def _given(cell: MethodEntry, other: MethodEntry) -> LambdaTransfer:
 
 def _lost(cell: MethodEntry, own: Sequence[float], taken: Sequence[float]) -> tuple[float, float]:
     """Height of the curve at the own lambdas less that at those taken, and its SD."""
-    low, high = _range(cell)
+    low, high = _choices(cell)[0]["range"]
     trials = _scored(cell)
 
     def places(lambdas: Iterable[float]) -> list[list[float]]:
@@ -91,7 +82,7 @@ def _lost(cell: MethodEntry, own: Sequence[float], taken: Sequence[float]) -> tu
     scores = [score for _, score, _ in trials]
     curve = smooth(
         places(lam for lam, _, _ in trials), scores, [str(r) for *_, r in trials], at=at,
-        small=prior_size(_metrics(cell), scores),
+        small=prior_size(_choices(cell)[0]["metrics"], scores),
     )  # fmt: skip
     weights = np.array([1 / len(own)] * len(own) + [-1 / len(taken)] * len(taken))
     variance = float(weights @ curve.covariance @ weights)

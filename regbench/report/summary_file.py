@@ -208,8 +208,8 @@ class LambdaTransfer(TypedDict):
     method: str
     from_dataset: str
     from_method: str
-    lam: float  # geometric means over the searches
-    taken: float
+    own: list[float]  # the lowest and the highest that its searches chose
+    taken: list[float]  # those of the other
     lost: float | None  # of the validation score
     sd: float | None
     inside: bool  # whether the lambdas taken lie in the range that the cell searched

@@ -95,13 +95,29 @@ def test_a_lambda_of_another_set_costs_what_the_curve_says():
              for one in lambda_transfers([here, there, instance, elsewhere])}  # fmt: skip
     assert len(found) == 8  # both ways between sets, and between models
     one = found["a", "net.lcc.bending", "b", "net.lcc.bending"]
-    assert (one["lam"], one["taken"]) == (pytest.approx(1.0), pytest.approx(0.1))
+    assert (one["own"], one["taken"]) == ([1.0, 1.0], [0.1, 0.1])
     assert one["lost"] == pytest.approx(0.05, abs=2e-3)
     assert 0 <= one["sd"] < 2e-3
     assert found["b", "net.lcc.bending", "a", "net.lcc.bending"]["lost"] == pytest.approx(0.05, abs=2e-3)
     assert found["a", "net.lcc.bending", "a", "instance.lcc.bending"]["lost"] == pytest.approx(0.05, abs=2e-3)
     outside = found["a", "instance.lcc.bending", "b", "instance.lcc.bending"]
     assert (outside["inside"], outside["lost"]) == (False, None)
+
+
+def test_several_searches_are_averaged_and_shown_by_their_ends():
+    """At 0.1 and at 10 the parabola is 0.05 lower than at 1, so on average half of that is lost."""
+    here = cell("a", "net", lam=1.0, curve=lambda place: 0.8 - 0.05 * place**2)
+    there = cell("b", "net", lam=1.0, curve=lambda place: 0.7 - 0.05 * place**2)
+    there["searches"].append({**there["searches"][0], "lam": 0.1})
+    (one,) = (entry for entry in lambda_transfers([here, there]) if entry["dataset"] == "a")
+    assert one["taken"] == [0.1, 1.0]
+    assert one["lost"] == pytest.approx(0.025, abs=2e-3)
+
+
+def test_a_fixed_lambda_has_no_curve_and_is_taken_by_none():
+    fixed = cell("a", "net", lam=1.0, curve=lambda place: 0.8)
+    fixed |= {"trials": [], "searches": []}
+    assert lambda_transfers([fixed, cell("b", "net", lam=0.1, curve=lambda place: 0.7 - place**2)]) == []
 
 
 def test_a_cell_that_searched_more_than_lambda_has_no_curve_of_lambda():

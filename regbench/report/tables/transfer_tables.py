@@ -50,8 +50,9 @@ def write_transfers(summary: Summary, folder: Path) -> None:
             folder / "lambda_transfer", lambdas, lambda form: _lambdas_shown(lambdas, form),
             f"Study {study}: what is lost when lambda is taken from another dataset or model: validation score at the "
             "cell's own lambda less that at the lambda taken, both off the smoothed curve of the cell's own trials, "
-            "± its SD (means over the searches; lambdas are geometric means). Positive: the own lambda is better. A "
-            "dash where the lambda taken lies outside of the range that the cell searched.", study,
+            "± its SD. Where several searches chose, the lowest and the highest lambda, and means over all. Positive: "
+            "the own lambda is better. A dash where the lambda taken lies outside of the range that the cell searched.",
+            study,
         )  # fmt: skip
 
 
@@ -98,18 +99,24 @@ def _against(row: Row, digits: int) -> str:
 
 def lambda_table(summary: Summary) -> pd.DataFrame:
     """One row a cell and a cell whose lambda it is given."""
-    names = ["dataset", "method", "from_dataset", "from_method", "lam", "taken", "lost", "sd", "inside"]
-    frame = pd.DataFrame(summary.get("lambda_transfers", []), columns=names)
-    frame = frame.astype({"lam": "float64", "taken": "float64", "lost": "float64", "sd": "float64"})
-    for name in ("lam", "taken"):
-        frame[name] = [float(f"{value:.3g}") for value in frame[name]]
-    return frame.round({"lost": MOST_DIGITS, "sd": MOST_DIGITS})
+    ends = ("own_low", "own_high", "taken_low", "taken_high")
+    rows = []
+    for entry in summary.get("lambda_transfers", []):
+        row: dict[str, object] = {name: entry[name] for name in ("dataset", "method", "from_dataset", "from_method")}
+        row |= {name: float(f"{lam:.3g}") for name, lam in zip(ends, (*entry["own"], *entry["taken"]), strict=True)}
+        row |= {name: round(number(entry[name]), MOST_DIGITS) for name in ("lost", "sd")}
+        rows.append(row | {"inside": entry["inside"]})
+    columns = ["dataset", "method", "from_dataset", "from_method", *ends, "lost", "sd", "inside"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*ends, "lost", "sd"), "float64"))
 
 
 def _lambdas_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
     text = plain(frame[["dataset", "method", "from_dataset", "from_method"]], form)
-    text[header("lambda", form)] = [escape(f"{value:g}", form) for value in frame["lam"]]
-    text[header("taken", form)] = [escape(f"{value:g}", form) for value in frame["taken"]]
+    for name, title in (("own", "lambda"), ("taken", "taken")):
+        ends = zip(frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+        text[header(title, form)] = [
+            escape(f"{low:g}" if low == high else f"{low:g} to {high:g}", form) for low, high in ends
+        ]
     text[header("lost", form)] = [
         escape(NONE if pd.isna(lost) else f"{lost:+.{MOST_DIGITS}f} ± {sd:.{MOST_DIGITS}f}", form)
         for lost, sd in zip(frame["lost"], frame["sd"], strict=True)
