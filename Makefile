@@ -18,7 +18,7 @@ quick: .venv/.main ## train, tune and evaluate the embedded study; prints the ta
 # One thread a process: small arrays gain nothing from a second, and the other processes lose a core.
 test test-all: export OMP_NUM_THREADS = 1
 
-test: .venv/.dev ## the default tests (8 minutes on 2 cores)
+test: .venv/.dev ## the default tests (12 minutes on 2 cores)
 	pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-all: .venv/.dev ## the long ones too
