@@ -28,7 +28,8 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
         other: prepared dataset whose test pairs are registered.
 
     Raises:
-        RegbenchError: if the images have another number of dimensions, or a size that the model does not take.
+        RegbenchError: if the images have another number of dimensions. Whether a model takes their size was tried when
+            they were prepared.
     """
     lay = study.layout
     shape = read_sealed(lay.manifest(dataset))["shape"]
@@ -39,17 +40,11 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
         )
     out = lay.transfer(dataset, method, other.id)
     with owning(lay.transfer_owner(dataset, method, other.id), f"evaluation of {method} on {other.id}"):
-        try:
-            with clocked("evaluate"):
-                frames = [
-                    rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, method, seed), out.parent)
-                    for seed in study.seeds(method)
-                ]
-        except ValueError as error:  # of the model or a loss, about the size of the images
-            raise RegbenchError(
-                f"evaluate_on: `{method}`, trained on `{dataset}`, must be able to register `{other.id}` of shape "
-                f"{other.shape}, but: {error}. Give that set another `preprocessing.shape`, or leave it out."
-            ) from error
+        with clocked("evaluate"):
+            frames = [
+                rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, method, seed), out.parent)
+                for seed in study.seeds(method)
+            ]
         rows = pd.concat(frames, ignore_index=True)
         rows.insert(1, TRAINED_ON, dataset)
         write_table(out, rows)

@@ -72,6 +72,14 @@ def test_another_number_of_dimensions_is_an_error(one_cell, tmp_path, capsys):
     assert "`others` must be of 2 dimensions" in capsys.readouterr().err
 
 
+def test_a_size_that_a_loss_does_not_take_is_refused_when_it_is_prepared(one_cell, tmp_path, capsys):
+    one_cell["test_sets"][0]["parameters"]["shape"] = [8, 32]  # below the window of lcc
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(one_cell))
+    with pytest.raises(SystemExit):
+        main(["prepare", str(tmp_path / "study.yaml"), "--dataset", "others"])
+    assert "does not fit dataset `others`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -232,6 +232,15 @@ def test_nothing_is_won_by_moving_the_mask_out(name: str, use: Any, shape: tuple
     assert out == pytest.approx(WORST.get(name, out), abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(32, 28), (28, 22, 20)])
+def test_a_mask_that_touches_the_edge_leaves_with_it(shape: tuple[int, ...]) -> None:
+    """Beyond the image there is no mask, though the image goes on there; half a side out, half of it is left."""
+    whole, u = torch.ones(1, 1, *shape), torch.zeros(1, len(shape), *shape)
+    for step, share in ((0, 1.0), (shape[0] // 2, 0.5), (2 * shape[0], 0.0)):
+        u[:, 0] = step
+        assert weighted(whole, u, Masks(None, whole)).mask.mean().item() == pytest.approx(share)
+
+
 @EACH
 def test_the_gradient_pulls_the_mask_back(name: str) -> None:
     """Where half of the mask has left, the loss falls on the way back."""

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from regbench.report.lambda_transfers import lambda_transfers
-from regbench.report.tables.transfer_tables import lambda_table, transfer_table, write_transfers
+from regbench.report.tables.transfer_tables import _transfers_shown, lambda_table, transfer_table, write_transfers
 from regbench.report.transfers import transfer_entries
 from regbench.study.load import load
 from regbench.study.methods import Study
@@ -74,6 +74,8 @@ def test_failed_rows_are_counted_and_a_cell_without_numbers_claims_nothing(study
     (entry,) = (one for one in entries if (one["trained_on"], one["method"]) == ("heads", names[0]))
     assert (entry["failed"], entry["means"]["dice"], entry["rank"]) == (24, None, None)
     assert entry["against_own"]["verdict"] == "undecided"
+    table = _transfers_shown(transfer_table({"transfers": entries}), "md")
+    assert list(table["Against own"])[2] == "undecided", "without an interval that nobody has"
 
 
 def cell(dataset, model, *, lam, curve, low=0.01, high=10.0):
