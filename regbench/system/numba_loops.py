@@ -97,8 +97,8 @@ def in_parts(
     and burns 5 ms of CPU time (median), longer than `lcc` at 64^3 takes: threads of another pool share their cores with
     them where no others are free. `concurrent.futures` takes 1.1 to 1.7 times as long for `lcc` and `bending` (2D,
     64^3, 96^3; medians of 31 calls in turn on two quiet cores). Numba's own `prange` runs on the same threads and is as
-    fast (0.8 to 1.1 times, two runs), but compiles each kernel once more (1 to 4 s of CPU time), and ends a forked child
-    of a process that has used it (SIGTERM), which a loader of data is.
+    fast (0.8 to 1.1 times, two runs), but compiles each kernel once more (1 to 4 s of CPU time), and ends a forked
+    child of a process that has used it (SIGTERM), which a loader of data is.
 
     The contract:
         - The calling thread takes a part too, and returns when all parts are done.
