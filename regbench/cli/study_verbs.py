@@ -102,7 +102,7 @@ def freeze(
         str | None, typer.Option(metavar="REASON", help="freeze a changed study anew; both promises are reported")
     ] = None,
 ) -> None:
-    """Write down what a study compares and how, before its results.
+    """Pre-register a study: write down what it compares.
 
     What is compared on which data, regions of equivalence, level, selection, budget and exclusions: all of the config
     that may change a number. The report says whether the study kept to it, and what changed.

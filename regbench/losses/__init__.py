@@ -11,8 +11,10 @@ from torch import Tensor
 from regbench.losses.affine import affine_identity_l1, affine_identity_l2
 from regbench.losses.bending import bending
 from regbench.losses.consistency import gradicon, inverse_consistency
+from regbench.losses.curvature import curvature
 from regbench.losses.dice import dice_loss
 from regbench.losses.displacement import displacement_l1, displacement_l2
+from regbench.losses.elastic import elastic
 from regbench.losses.gcc import gcc
 from regbench.losses.grad import grad_l1, grad_l2
 from regbench.losses.jacobian import jacobian
@@ -22,6 +24,7 @@ from regbench.losses.mi import mi, nmi
 from regbench.losses.mind import mind
 from regbench.losses.mse import mse
 from regbench.losses.ngf import ngf
+from regbench.losses.tv import tv
 
 __all__ = ["AFFINE_REGULARIZERS", "CONSISTENCIES", "REGULARIZERS", "SIMILARITIES", "dice_loss", "landmark_distance"]
 
@@ -39,6 +42,9 @@ REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
     "grad_l1": grad_l1,
     "grad_l2": grad_l2,
     "bending": bending,
+    "curvature": curvature,
+    "elastic": elastic,
+    "tv": tv,
     "displacement_l1": displacement_l1,
     "displacement_l2": displacement_l2,
     "jacobian": jacobian,
