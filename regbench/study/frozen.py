@@ -3,7 +3,8 @@
 Imports neither torch nor mlflow: the Snakefile reads this.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict, cast
 
@@ -13,7 +14,7 @@ from regbench import __version__
 from regbench.study.differences import differences
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import digest, read_sealed, write_sealed
+from regbench.system.files import canonical_json, read_sealed, write_sealed
 
 # Of the verdicts: all intervals of a metric and model hold together with 95 %; `regbench.statistics.verdicts.ALPHA`,
 # which imports scipy (a test compares them).
@@ -53,6 +54,11 @@ def promised(study: Study) -> dict[str, JsonValue]:
     return {"alpha": ALPHA} | {key: value for key, value in study.protocol.items() if key not in NOT_BOUND}
 
 
+def _sha256(promise: Mapping[str, JsonValue]) -> str:
+    """All 64 digits: of a digest that is cut short, its own author could find a second text."""
+    return hashlib.sha256(canonical_json(promise).encode()).hexdigest()
+
+
 def freeze(study: Study, reason: str | None = None) -> Registration:
     """Write down what a study promises.
 
@@ -67,7 +73,7 @@ def freeze(study: Study, reason: str | None = None) -> Registration:
         RegbenchError: if another promise is there and no reason is given; names what differs.
     """
     before, now = registrations(study), promised(study)
-    if before and before[-1]["sha256"] == digest(now):
+    if before and before[-1]["sha256"] == _sha256(now):
         return before[-1]
     if before and not (reason or "").strip():
         changed = "; ".join(differences(before[-1]["promised"], now))
@@ -78,7 +84,7 @@ def freeze(study: Study, reason: str | None = None) -> Registration:
     runs = list(study.runs())
     registration: Registration = {
         "frozen_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "sha256": digest(now),
+        "sha256": _sha256(now),
         "promised": now,
         "evaluated": sum(study.layout.pairs(*run).exists() for run in runs),
         "runs": len(runs),

@@ -1,6 +1,7 @@
 """A study promises what it compares before its results, and its report tells whether it kept to that."""
 
 import copy
+import hashlib
 import json
 
 import pytest
@@ -32,6 +33,8 @@ def test_a_study_that_keeps_to_its_promise(tiny):
     assert kept(study) is None
     registration = freeze(study)
     assert (registration["evaluated"], registration["runs"]) == (0, len(list(study.runs())))
+    text = json.dumps(registration["promised"], sort_keys=True, separators=(",", ":"))
+    assert registration["sha256"] == hashlib.sha256(text.encode()).hexdigest()
     before = study.layout.frozen.read_bytes()
     again = Study(load({**tiny, "description": "in other words", "one_job_per": "cell"}))
     assert freeze(again) == registration
