@@ -16,6 +16,7 @@ from regbench.losses.curvature import curvature
 from regbench.losses.dice import dice_loss
 from regbench.losses.displacement import displacement_l1, displacement_l2
 from regbench.losses.elastic import elastic
+from regbench.losses.features import features
 from regbench.losses.gcc import gcc
 from regbench.losses.grad import grad_l1, grad_l2
 from regbench.losses.huber import huber
@@ -26,6 +27,7 @@ from regbench.losses.mae import mae
 from regbench.losses.mi import mi, nmi
 from regbench.losses.mind import mind
 from regbench.losses.mse import mse
+from regbench.losses.multi_scale import multi_scale
 from regbench.losses.ngf import ngf
 from regbench.losses.ssim import ssim
 from regbench.losses.tv import tv
@@ -44,6 +46,8 @@ SIMILARITIES: Mapping[str, Callable[..., Tensor]] = {
     "ngf": ngf,
     "mind": mind,
     "ssim": ssim,
+    "multi_scale": multi_scale,
+    "features": features,
 }
 
 REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {

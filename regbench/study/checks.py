@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY
@@ -209,13 +210,20 @@ def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[t
 
 
 def imported_names(raw: Raw) -> list[str]:
-    """What a config names as ``package.module:function``, each once; on the raw mapping."""
+    """What a config names that is code, each once: ``package.module:function``, TorchScript; on the raw mapping."""
     items = (
         item.get(name_key) if isinstance(item, Mapping) else item
         for name_key, path in (*((key, path) for _, key, path in PLACES), *SHORT_PLACES)
         for item in _items(raw, *path)
     )
-    return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
+    names = [name for name in items if isinstance(name, str) and ":" in name]
+    return list(dict.fromkeys([*names, *_code_in_parameters(raw)]))
+
+
+def _code_in_parameters(raw: Raw) -> Iterator[str]:
+    for path in (("grid", "similarities"), ("similarities",)):
+        for item in _items(raw, *path):
+            yield from code_within(item.get("parameters") if isinstance(item, Mapping) else None)
 
 
 def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
