@@ -22,7 +22,7 @@ def pyramid(
     *,
     channels: tuple[int, ...] = (16, 32, 32, 32, 32),
     flow: Literal["full", "half", "quarter"] = "half",
-    norm: Literal["none", "instance"] = "instance",
+    norm: Literal["none", "instance"] = "none",
     diffeomorphic: bool = False,
     squarings: int = 5,
     affine: bool = False,
@@ -37,7 +37,8 @@ def pyramid(
         dims: 2 or 3.
         channels: of the encoder's levels, finest first; the image is halved between two. The decoder has the same.
         flow: the finest level at which a displacement is predicted; it is resampled linearly to the image's grid.
-        norm: `instance` normalises the features of each block over the voxels of an image.
+        norm: `instance` normalises the features of each block over the voxels of an image; the correlation is one of
+            directions of features, and needs none.
         diffeomorphic: each level predicts a stationary velocity field, which is integrated; the composition of
             diffeomorphic maps is one.
         squarings: steps of that integration.
@@ -67,7 +68,7 @@ class Pyramid(nn.Module):
     """See `pyramid`."""
 
     def __init__(
-        self, dims: int, channels: Sequence[int], level: int, squarings: int | None, *, norm: str = "instance"
+        self, dims: int, channels: Sequence[int], level: int, squarings: int | None, *, norm: str = "none"
     ) -> None:
         super().__init__()
         self.dims, self.depth, self.level, self.squarings = dims, len(channels) - 1, level, squarings

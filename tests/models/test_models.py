@@ -26,7 +26,7 @@ NETWORKS = {
     "lkunet diffeomorphic": ("lkunet", {"diffeomorphic": True, "flow": "quarter"}),
     "affine first": ("voxelmorph", {"affine": True}),
     "pyramid diffeomorphic": ("pyramid", {"diffeomorphic": True, "flow": "quarter"}),
-    "pyramid plain": ("pyramid", {"norm": "none", "flow": "full", "affine": True}),
+    "pyramid normalised, affine first": ("pyramid", {"norm": "instance", "flow": "full", "affine": True}),
 }
 
 
