@@ -139,11 +139,11 @@ def correlation(fixed: Tensor, moving: Tensor) -> Tensor:
     shape = fixed.shape[2:]
     fixed, moving = (F.normalize(features.float(), dim=1, eps=1e-3) for features in (fixed, moving))
     moving = F.pad(moving, [1, 1] * len(shape))
-    windows = (
-        moving[(..., *(slice(start, start + n) for start, n in zip(shift, shape, strict=True)))]
-        for shift in product(range(3), repeat=len(shape))
-    )
-    return torch.stack([(fixed * window).sum(1) for window in windows], 1)
+    maps = []
+    for shift in product(range(3), repeat=len(shape)):
+        window = (slice(start, start + n) for start, n in zip(shift, shape, strict=True))
+        maps.append((fixed * moving[(slice(None), slice(None), *window)]).sum(1))
+    return torch.stack(maps, 1)
 
 
 def _block(dims: int, inputs: int, outputs: int, *, stride: int = 1, normalise: bool = False) -> nn.Module:
