@@ -32,6 +32,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "list": study_verbs.list_components,
     "check": study_verbs.check,
     "plan": study_verbs.plan,
+    "freeze": study_verbs.freeze,
     "prepare": data_verbs.prepare,
     "inspect": data_verbs.inspect,
     "lambda-range": tuning_verbs.lambda_range,

@@ -1,7 +1,6 @@
 """A refined row from its evaluation to page, MLflow and `register`: the same networks, ranked apart, timed whole."""
 
 import copy
-import json
 import os
 
 import nibabel as nib
@@ -117,7 +116,7 @@ def test_register_gives_the_displacement_of_the_row(study, tmp_path):
     """From files, which `export-images` writes: the same network, objective and steps as in the table."""
     path, study = study
     images, out = tmp_path / "images", tmp_path / "out"
-    main(["export-images", str(path), "--out", str(images)])
+    main(["export-images", str(path), str(images)])
     main(["export", str(path), "--method", REFINED, "--seed", "0", "--prepared", "--out", str(tmp_path / "row")])
     fixed, moving = pd.read_csv(images / "pairs.csv").astype(str).to_numpy()[0]
     files = [str(images / "images" / f"{name}.nii.gz") for name in (fixed, moving)]
@@ -139,19 +138,19 @@ def test_instance_and_wrong_steps_are_refused(study, tmp_path, capsys):
     words = ["register", "--fixed", images[0], "--moving", images[1], "--out", str(tmp_path / "out")]
     for model, steps, expected in (
         ("instance", "5", "--refine must go with a trained network"),
-        ("instance", "0", "0 is not in the range"),
-        ("instance", "-3", "-3 is not in the range"),
+        ("instance", "0", "--refine': Input should be greater than or equal to 1"),
+        ("instance", "-3", "--refine': Input should be greater than or equal to 1"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main([*words, "--model", model, "--refine", steps])
         assert stopped.value.code == 2
-        assert expected in " ".join(capsys.readouterr().err.replace("│", " ").split())
+        assert expected in capsys.readouterr().err
 
 
 def test_mlflow_has_a_run_of_it(study):
     _, study = study
     items = {item.key: item for item in study_items(study)}
-    record = items[f"tiny/brains/{REFINED}"].record()
+    record = items[f"tiny/brains/{REFINED}"].make()
     assert record.params["model"] == "voxelmorph_refined"
     values = {metric[0]: metric[1] for metric in record.metrics}
     mean = float(rows_of(study, REFINED).groupby(["fixed", "moving"])["dice"].mean().mean())
@@ -169,12 +168,6 @@ def test_status_and_plan_know_it(study):
     assert plan["jobs"]["evaluate"] == 5
     assert plan["trials"] == 0
     assert plan["training_steps"] == 2 * study.config.training.steps
-    more = Study(load(json.loads(json.dumps(study.config.model_dump(mode="json"))) | {"study": "more"}))
-    raw = more.config.model_dump(mode="json")
-    raw["models"][0]["refine"]["steps"] = 500
-    assert [hours["unknown"] for hours in estimate(more)["hours"]] == [[]]
-    unknown = [hours["unknown"] for hours in estimate(Study(load(raw)))["hours"]]
-    assert unknown == [["evaluate refined by 500 steps", "transfer refined by 500 steps"]]
     # A network that is trained again makes the refined rows old.
     record = study.layout.run_record("brains", NETWORK, 1)
     time = record.stat()

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loss_references import MODES, Array, determinant_numpy, entropy, images, joint_loops, row_of
+from loss_references import (
+    MODES,
+    Array,
+    curvature_loops,
+    determinant_numpy,
+    elastic_energy,
+    entropy,
+    images,
+    joint_loops,
+    of_cells,
+    row_of,
+)
 from torch import Tensor
 
 from regbench.losses import REGULARIZERS, SIMILARITIES
@@ -291,6 +302,13 @@ def test_without_a_rule_masks_change_no_bit() -> None:
     assert torch.equal(plain(f, m, u).loss, plain(f, m, u, Masks(fixed, moving)).loss)
 
 
+WEIGHTED: dict[str, Callable[[Array, Array], float]] = {
+    "elastic": lambda u, w: of_cells(u, w, elastic_energy),
+    "tv": lambda u, w: of_cells(u, w, np.linalg.norm),
+    "curvature": curvature_loops,
+}
+
+
 def penalty_loops(name: str, u: Array, w: Array) -> float:
     """``u`` is ``(d, *S)``, ``w`` ``(*S)``."""
 
@@ -303,6 +321,8 @@ def penalty_loops(name: str, u: Array, w: Array) -> float:
         return float((w * np.abs(u) ** power).sum() / (d * w.sum()))
     if name == "jacobian":
         return float((w * np.maximum(0.9 - determinant_numpy(u), 0)).sum() / w.sum())
+    if name in WEIGHTED:
+        return WEIGHTED[name](u, w)
     if name.startswith("grad"):
         power = 1 if name.endswith("l1") else 2
         for axis in range(d):

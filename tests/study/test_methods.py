@@ -114,3 +114,25 @@ def test_a_refined_row_changes_no_other_job(tiny):
     timed = [timing_spec(study).to_json() for study in (plain, few)]
     assert "refined" not in timed[0]
     assert timed[1]["refined"]["voxelmorph.lcc.grad_l2"]["method"] == "voxelmorph_refined.lcc.grad_l2"
+
+
+FIXED, NETWORK = [{"value": 0.1}], ["voxelmorph"]
+
+
+@pytest.mark.parametrize(
+    ("models", "lambdas", "splits", "unneeded"),
+    [
+        (["instance"], FIXED, {}, ("train", "validation")),
+        (["instance"], FIXED, {"validation": 2, "test": 2}, ("train",)),
+        (["instance"], None, {"validation": 2, "test": 2}, ("train",)),
+        (["instance"], FIXED, {"train": 2, "validation": 2, "test": 2}, ()),
+        (["instance"], FIXED, {"folds": 3, "fold": 0}, ()),
+        (["instance", *NETWORK], FIXED, {"test": 2}, ()),
+        (NETWORK, None, {}, ()),
+    ],
+)
+def test_splits_that_no_job_looks_at_may_be_left_out(tiny, models, lambdas, splits, unneeded):
+    raw = {**tiny, "models": models, "datasets": [{**tiny["datasets"][0], "splits": splits}]}
+    raw |= {"lambdas": lambdas} if lambdas else {}
+    study = Study(load(raw))
+    assert study.unneeded_splits(study.config.datasets[0]) == unneeded

@@ -186,6 +186,50 @@ def bending_loops(u: Array) -> float:
     return float(total)
 
 
+def cell_slopes(u: Array, p: tuple[int, ...], steps: Array) -> Array | None:
+    """``[component, axis]`` forward differences of ``(d, *S)`` at a voxel, of mm by mm; None where one is missing."""
+    d = len(u)
+    if any(i + 1 >= n for i, n in zip(p, u.shape[1:], strict=True)):
+        return None
+    slopes = np.zeros((d, d))
+    for k, j in product(range(d), repeat=2):
+        q = tuple(i + (a == j) for a, i in enumerate(p))
+        slopes[k, j] = (u[(k, *q)] - u[(k, *p)]) * steps[k] / steps[j]
+    return slopes
+
+
+def of_cells(u: Array, w: Array | None, energy: Callable[[Array], float], steps: Array | None = None) -> float:
+    """Mean over voxels of an energy of the slopes there, by the weights of a voxel and of those ahead of it."""
+    values, weights = [], []
+    for p in np.ndindex(u.shape[1:]):
+        slopes = cell_slopes(u, p, np.ones(len(u)) if steps is None else steps)
+        if slopes is not None:
+            values.append(energy(slopes))
+            ahead = [tuple(i + (a == j) for a, i in enumerate(p)) for j in range(len(u))]
+            weights.append(1.0 if w is None else w[p] * np.prod([w[q] for q in ahead]))
+    return float(np.average(values, weights=weights))
+
+
+def elastic_energy(slopes: Array, mu: float = 1.0, lam: float = 1.0) -> float:
+    """Of one matrix, as the textbook has it."""
+    strain = (slopes + slopes.T) / 2
+    return float(mu * (strain * strain).sum() + lam / 2 * np.trace(strain) ** 2)
+
+
+def curvature_loops(u: Array, w: Array | None = None, steps: Array | None = None) -> float:
+    values, weights = [], []
+    h = np.ones(len(u)) if steps is None else steps
+    for p in np.ndindex(u.shape[1:]):
+        if any(i in (0, n - 1) for i, n in zip(p, u.shape[1:], strict=True)):
+            continue
+        around = [[tuple(i + s * (a == j) for a, i in enumerate(p)) for s in (-1, 1)] for j in range(len(u))]
+        for k in range(len(u)):
+            laplacian = sum((u[(k, *a)] + u[(k, *b)] - 2 * u[(k, *p)]) / h[j] ** 2 for j, (a, b) in enumerate(around))
+            values.append((h[k] * laplacian) ** 2)
+            weights.append(1.0 if w is None else w[p] * np.prod([w[a] * w[b] for a, b in around]))
+    return float(np.average(values, weights=weights))
+
+
 def determinant_numpy(u: Array) -> Array:
     """``u`` is ``(d, *S)``."""
     d = len(u)
