@@ -25,7 +25,7 @@ def small(dims, **given):
 def moving_much(model):
     """Heads of a trained network: displacements of voxels, that differ from place to place."""
     for head in model.heads:
-        torch.nn.init.normal_(head.weight, std=0.05)
+        torch.nn.init.normal_(head.weight, std=0.1)
     return model
 
 
