@@ -1,0 +1,91 @@
+"""What an audit says: one verdict a line, and the certificate that they make."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from regbench import __version__
+
+Kind = Literal["similarity", "regularizer", "affine_regularizer"]
+Verdict = Literal["pass", "note", "fail"]
+RAW = "raw intensities"  # the topic that a study whose images are scaled never meets
+WORDS: dict[Kind, str] = {
+    "similarity": "similarity",
+    "regularizer": "regularizer of displacements",
+    "affine_regularizer": "regularizer of matrices",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a certificate.
+
+    Attributes:
+        topic: what was looked at, in a word or two.
+        verdict: ``fail`` keeps the function out of a study; ``note`` is worth knowing.
+        seen: what was seen, a sentence.
+        numbers: the figures behind it, by name.
+    """
+
+    topic: str
+    verdict: Verdict
+    seen: str
+    numbers: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """All that an audit found.
+
+    Attributes:
+        name: of the function, as it was given.
+        kind: what it was audited as.
+        parameters: that were set.
+        adapter: lines that a config needs to name it; empty where it can be named as it is.
+        relative: the nearest relation to a loss of ours, a sentence.
+        findings: in the order of the probes.
+        environment: what the figures depend on.
+    """
+
+    name: str
+    kind: Kind
+    parameters: dict[str, JsonValue]
+    adapter: str
+    relative: str
+    findings: tuple[Finding, ...]
+    environment: tuple[tuple[str, str], ...]
+
+    @property
+    def may_enter(self) -> bool:
+        """Whether no line failed."""
+        return not any(finding.verdict == "fail" for finding in self.findings)
+
+    @property
+    def conclusion(self) -> str:
+        """Whether it may enter a study, and why not, a sentence."""
+        failed = list(dict.fromkeys(finding.topic for finding in self.findings if finding.verdict == "fail"))
+        notes = sum(finding.verdict == "note" for finding in self.findings)
+        if not failed:
+            return f"may enter a study ({notes} {'note' if notes == 1 else 'notes'})"
+        if failed == [RAW]:
+            return "may not enter a study of unscaled images: it fails on raw intensities; on images of order one it serves"
+        return f"may not enter a study: {', '.join(failed)}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """For programs."""
+        return {
+            "regbench": __version__,
+            "name": self.name,
+            "kind": self.kind,
+            "parameters": self.parameters,
+            "may_enter": self.may_enter,
+            "conclusion": self.conclusion,
+            "adapter": self.adapter or None,
+            "relative": self.relative,
+            "findings": [
+                {"topic": line.topic, "verdict": line.verdict, "seen": line.seen, "numbers": dict(line.numbers)}
+                for line in self.findings
+            ],
+            "environment": dict(self.environment),
+        }
