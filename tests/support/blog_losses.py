@@ -73,11 +73,7 @@ class BendPenalty(nn.Module):
 
     def forward(self, displacement: Tensor) -> Tensor:
         along, across = displacement.diff(dim=2), displacement.diff(dim=3)
-        return (
-            along.diff(dim=2).pow(2).mean()
-            + across.diff(dim=3).pow(2).mean()
-            + 2 * across.diff(dim=2).pow(2).mean()
-        )
+        return along.diff(dim=2).pow(2).mean() + across.diff(dim=3).pow(2).mean() + 2 * across.diff(dim=2).pow(2).mean()
 
 
 class IDloss(nn.Module):

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import JsonValue
@@ -28,6 +28,7 @@ DATA: Mapping[Kind, tuple[str, ...]] = {
     "regularizer": ("displacement",),
     "affine_regularizer": ("matrix",),
 }
+Asked = Literal["similarity", "regularizer"]  # of displacements or of matrices, as in a config
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -52,7 +53,7 @@ class Audited:
     function: object
 
 
-def resolve(name: str, kind: Kind | None = None, parameters: Mapping[str, JsonValue] | None = None) -> Audited:
+def resolve(name: str, kind: Asked | None = None, parameters: Mapping[str, JsonValue] | None = None) -> Audited:
     """Find what is to be audited, and what it is.
 
     Args:
@@ -72,23 +73,21 @@ def resolve(name: str, kind: Kind | None = None, parameters: Mapping[str, JsonVa
         known_names = [*SIMILARITIES, *REGULARIZERS, *AFFINE_REGULARIZERS]
         hint = did_you_mean(name, known_names)
         raise UsageError(f"`{name}` is no loss of ours; {hint} Name one of your own as package.module:function.")
-    if kind is not None and kind not in kinds:
+    if kind is not None and not kinds[0].endswith(kind):
         raise UsageError(f"`{name}` is a {WORDS[kinds[0]]}, but --as says {kind}. Leave it out.")
     bound = components.bind(OURS[kinds[0]], name, given)
     return Audited(name, kinds[0], given, lambda: bound, "", OURS[kinds[0]][name])
 
 
-def _of_somebody(name: str, kind: Kind | None, given: dict[str, JsonValue]) -> Audited:
+def _of_somebody(name: str, kind: Asked | None, given: dict[str, JsonValue]) -> Audited:
     target = components.imported(name)
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     if not callable(target):
         raise UsageError(f"`{name}` must be a function or a class of losses, but is {type(target).__name__}.")
-    make = partial(_instance, name, target, values) if isinstance(target, type) else lambda: _bound(target, values)
+    make = partial(_instance if isinstance(target, type) else _bound, name, target, values)
     first = make()
-    if not isinstance(target, type):
-        _check_keywords(name, target, values)
     count = _data_count(first)
-    decided = kind or _kind(name, count, make)
+    decided = _kind(name, kind, count, make)
     wanted = DATA[decided]
     if count is not None and count != len(wanted):
         raise UsageError(
@@ -108,7 +107,7 @@ def _instance(name: str, target: Callable[..., Any], values: Mapping[str, Any]) 
             f"`{name}` must be a class that its parameters make ({_shown(values) or 'none are set'}), but it "
             f"{raised(error)}.\n{_adapter_text(name, f'{_short(name)}(...)', ('fixed', 'moved'))}"
         ) from error
-    called = made if callable(made) else getattr(made, "loss", None)
+    called: Loss | None = made if callable(made) else getattr(made, "loss", None)
     if not callable(called):
         raise UsageError(
             f"an object of `{name}` must be callable (or have a method `loss`), but is not.\n"
@@ -117,8 +116,9 @@ def _instance(name: str, target: Callable[..., Any], values: Mapping[str, Any]) 
     return called
 
 
-def _bound(target: Loss, values: Mapping[str, Any]) -> Loss:
+def _bound(name: str, target: Loss, values: Mapping[str, Any]) -> Loss:
     """A function with its parameters; a module that stands in a file as it is, one copy a call of `make`."""
+    _check_keywords(name, target, values)
     loss = copy.deepcopy(target) if isinstance(target, nn.Module) else target
     return partial(loss, **values) if values else loss
 
@@ -163,10 +163,10 @@ def _data_count(loss: Loss) -> int | None:
     return len(_required(loss))
 
 
-def _kind(name: str, count: int | None, make: Callable[[], Loss]) -> Kind:
-    if count == 2:
+def _kind(name: str, asked: Asked | None, count: int | None, make: Callable[[], Loss]) -> Kind:
+    if asked == "similarity" or (asked is None and count == 2):
         return "similarity"
-    if count == 1:
+    if asked == "regularizer" or count == 1:
         return "affine_regularizer" if _judges_matrices(make) else "regularizer"
     got = "arguments that its signature does not tell" if count is None else f"{count} arguments"
     raise UsageError(

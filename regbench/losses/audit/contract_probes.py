@@ -31,7 +31,8 @@ def runs(bench: Bench) -> Iterator[Finding]:
         yield Finding("runs", "pass", "in 2D and 3D")
     for dims in bench.dims:
         if bench.shapes[dims] != SHAPES[dims][0]:
-            words = f"not on {_size(SHAPES[dims][0])}, where it {bench.errors[dims]}; audited on {_size(bench.shapes[dims])}"
+            sizes = [_size(shape) for shape in (SHAPES[dims][0], bench.shapes[dims])]
+            words = f"not on {sizes[0]}, where it {bench.errors[dims]}; audited on {sizes[1]}"
             yield Finding("sizes", "note", words)
     if bench.audited.kind == "similarity":
         yield from _channels(bench)
@@ -81,12 +82,10 @@ def repeatable(bench: Bench) -> Iterator[Finding]:
     inputs = single(bench.sample(dims))
     one, two = (bench.call(dims, inputs) for _ in range(2))
     same = one.value == two.value and (not one.differentiable or torch.equal(one.slope, two.slope))
-    with torch.random.fork_rng(devices=[]):
-        values = []
-        for seed in (1, 2):
-            torch.manual_seed(seed)
-            with torch.no_grad():
-                values.append(float(bench.loss(dims)(*(x.clone() for x in inputs))))  # type: ignore[arg-type]
+    values = []
+    for seed in (1, 2):
+        with quiet(seed), torch.no_grad():
+            values.append(float(bench.loss(dims)(*(tensor.clone() for tensor in inputs))))  # type: ignore[arg-type]
     if not same:
         words = f"two calls with one seed give {one.value:.9g} and {two.value:.9g}: a study could not be repeated"
         yield Finding("repeatable", "fail", words)
@@ -114,7 +113,7 @@ def batch(bench: Bench) -> Iterator[Finding]:
         words = "its value is the sum of its samples: lambda means another thing with another batch size"
         yield Finding("batch", "note", words, numbers)
     else:
-        words = f"its value, {joined.value:.5g}, is not the mean of its samples, {mean:.5g}: a batch counts as one image"
+        words = f"its value is {joined.value:.5g}, the mean of its samples {mean:.5g}: a batch counts as one image"
         yield Finding("batch", "note", words, numbers)
 
 

@@ -69,18 +69,19 @@ def _seconds(loss: Loss, inputs: Sequence[Tensor]) -> float:
 def _memory(loss: Loss, inputs: Sequence[Tensor]) -> int:
     """Bytes of torch's tensors beyond the inputs, at their largest."""
     leaves = [tensor.clone().requires_grad_() for tensor in inputs]
-    with quiet(), _Peak() as peak:
+    peak = _Peak()
+    with quiet(), peak:
         _pass(loss, leaves)
     return peak.largest
 
 
-class _Peak(TorchDispatchMode):
+class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
     """Follows each storage from its first use to its end."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types here
         self.known = weakref.WeakSet[Any]()
-        self.now = self.largest = 0
+        self.now, self.largest = 0, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

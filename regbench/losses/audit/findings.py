@@ -69,7 +69,7 @@ class Certificate:
         if not failed:
             return f"may enter a study ({notes} {'note' if notes == 1 else 'notes'})"
         if failed == [RAW]:
-            return "may not enter a study of unscaled images: it fails on raw intensities; on images of order one it serves"
+            return f"may not enter a study of unscaled images: it fails on {RAW}; on images of order one it serves"
         return f"may not enter a study: {', '.join(failed)}"
 
     def to_json(self) -> dict[str, JsonValue]:

@@ -1,6 +1,7 @@
 """Gradients: against finite differences, against float64 on easy and hard data, and in half precision."""
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf, isnan
 from typing import NamedTuple
 
 import torch
@@ -24,13 +25,13 @@ class Errors(NamedTuple):
     @property
     def text(self) -> str:
         """What is wrong."""
-        gradient = f"gradient wrong by {self.gradient:.1g}" if self.gradient == self.gradient else "gradient not a number"
+        gradient = "gradient not a number" if isnan(self.gradient) else f"gradient wrong by {self.gradient:.1g}"
         return gradient + (f", value by {self.value:.1g} of its range" if self.value > ROUGH else "")
 
     @property
     def worst(self) -> float:
         """The larger one; infinite where a number is none."""
-        return max(self.gradient, self.value) if self.gradient == self.gradient else torch.inf
+        return max(self.gradient, self.value) if not isnan(self.gradient) else inf
 
 
 def finite_differences(bench: Bench) -> Iterator[Finding]:
@@ -125,17 +126,15 @@ def half(bench: Bench) -> Iterator[Finding]:
         yield Finding("half precision", "pass", f"error {max(errors.values(), default=0.0):.1g}", tuple(errors.items()))
 
 
-def _note_half(
-    name: str, called: Outcome, exact: Outcome, errors: dict[str, float], refused: dict[str, str]
-) -> None:
+def _note_half(name: str, called: Outcome, exact: Outcome, errors: dict[str, float], refused: dict[str, str]) -> None:
     if called.error:
         refused[name] = called.error
     elif called.differentiable and exact.differentiable:
         error = _relative(called.slope, exact.slope)
-        if error == error:
-            errors[name] = error
-        else:
+        if isnan(error):
             refused[name] = "NaN"
+        else:
+            errors[name] = error
 
 
 def _compared(bench: Bench, topic: str, cases: dict[str, samples.Case]) -> Iterator[Finding]:
@@ -151,7 +150,8 @@ def _compared(bench: Bench, topic: str, cases: dict[str, samples.Case]) -> Itera
             elif not exact.differentiable:
                 words.append(f"{name}: no reference, for in float64 it {exact.error or 'has no gradient'}")
             else:
-                width = abs(exact.value - bench.exact(dims, same).value) or 1.0
+                ends = exact.value, bench.exact(dims, same).value
+                width = max(abs(ends[1] - ends[0]), 1e-3 * max(map(abs, ends))) or 1.0
                 value = max(abs(called.value - exact.value), _self_error(bench, dims, same)) / width
                 one = Errors(_relative(called.slope, exact.slope), value)
                 errors[name] = max(one, errors.get(name, one), key=lambda given: given.worst)
@@ -170,8 +170,9 @@ def _compared_fields(bench: Bench) -> Iterator[Finding]:
         "a thousandth of it": lambda u: 1e-3 * u,
     }
     if bench.of_matrices:
-        cases = {"a matrix": lambda matrix: matrix, "translations x 100": lambda matrix: _far(matrix)}
-    errors, words = {}, []
+        cases = {"a matrix": lambda matrix: matrix, "translations x 100": _far}
+    errors: dict[str, Errors] = {}
+    words: list[str] = []
     for dims in bench.dims:
         for name, change in cases.items():
             inputs = samples.single([change(bench.sample(dims)[0])])
@@ -194,11 +195,7 @@ def _far(matrix: Tensor) -> Tensor:
 
 def _precision(topic: str, errors: dict[str, Errors], words: list[str]) -> Finding:
     numbers = tuple((f"{name}: {key}", getattr(one, key)) for name, one in errors.items() for key in one._fields)
-    wrong = [
-        f"{name}: {one.text}"
-        for name, one in errors.items()
-        if not one.worst <= ROUGH
-    ]
+    wrong = [f"{name}: {one.text}" for name, one in errors.items() if not one.worst <= ROUGH]
     rough = [f"{name}: {one.worst:.1g}" for name, one in errors.items() if RIGHT < one.worst <= ROUGH]
     unknown = [line for line in words if "no reference" in line]
     broken = [line for line in words if line not in unknown]

@@ -11,7 +11,7 @@ from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.calls import value_of
 from regbench.losses.audit.findings import Finding
-from regbench.losses.audit.samples import Shape, single
+from regbench.losses.audit.samples import Shape
 
 SIZES = (2.0, 12.0)  # of ripples in voxels: the second folds, for those who see nothing but folds
 
@@ -26,14 +26,18 @@ def rest(bench: Bench) -> Iterator[Finding]:
             yield Finding("at rest", "fail", f"of no displacement it {called.error}")
             return
         if called.gradients[-1] is not None and not called.slope.isfinite().all():
-            yield Finding("at rest", "fail", f"the gradient at no displacement is not finite in {dims}D: there a training starts")
+            yield Finding(
+                "at rest", "fail", f"the gradient at no displacement is not finite in {dims}D: there a training starts"
+            )
             return
         if not torch.tensor(called.value).isfinite() or called.value > typical:
             words = f"no displacement costs {called.value:.4g}, more than a rough one ({typical:.4g})"
             yield Finding("at rest", "fail", words)
             return
         if abs(called.value) > 1e-6 * abs(typical):
-            yield Finding("at rest", "note", f"no displacement costs {called.value:.4g}: a constant that changes nothing")
+            yield Finding(
+                "at rest", "note", f"no displacement costs {called.value:.4g}: a constant that changes nothing"
+            )
             return
     yield Finding("at rest", "pass", "no displacement costs 0, with a finite gradient")
 
@@ -85,7 +89,9 @@ def axes(bench: Bench) -> Iterator[Finding]:
             words = f"not alike in a cube: what varies along axes 0 to {dims - 1} costs {shown}"
             yield Finding(topic, "note", words, numbers)
         else:
-            yield Finding(topic, "pass", f"all are seen, and alike: what varies along one costs {together[0]:.4g}", numbers)
+            yield Finding(
+                topic, "pass", f"all are seen, and alike: what varies along one costs {together[0]:.4g}", numbers
+            )
 
 
 def growth(bench: Bench) -> Iterator[Finding]:

@@ -98,7 +98,7 @@ def sentence(nearest: Mapping[int, Relation]) -> str:
 def _text(relation: Relation, dims: int) -> str:
     value, name = ("its square" if relation.squared else "it"), relation.candidate.text
     if relation.left > CLOSE:
-        return f"near none; the nearest is {name} ({relation.left:.0%} of its spread is left)"
+        return f"like none of ours; the nearest is {name} ({relation.left:.0%} of its spread is left)"
     factor = "" if abs(relation.factor - 1) < 1e-4 else f"{_number(relation.factor)} x "
     offset = f"{_number(relation.offset)} {'+' if relation.factor > 0 else '-'} " if relation.offset else ""
     if offset and relation.factor < 0:
@@ -204,5 +204,3 @@ def _images(shape: Shape, seed: int) -> list[Tensor]:
 
 def _by_relation(relation: Relation, *inputs: Tensor) -> Tensor:
     return relation.offset + relation.factor * relation.candidate.loss(*inputs)
-
-

@@ -42,7 +42,9 @@ def _background(images: tuple[Tensor, Tensor], level: float) -> tuple[Tensor, Te
     """A third of the image of one value, to within the rounding of float32 that an interpolation leaves."""
     size, rounding = images[0].shape[-1], torch.finfo(torch.float32).eps
     outside = torch.arange(size) >= size - size // 3
-    grounds = [level * (1 + rounding * torch.randn(image.shape, generator=random(9 + k))) for k, image in enumerate(images)]
+    grounds = [
+        level * (1 + rounding * torch.randn(image.shape, generator=random(9 + k))) for k, image in enumerate(images)
+    ]
     fixed, moved = (torch.where(outside, ground, image) for ground, image in zip(grounds, images, strict=True))
     return fixed, moved
 
@@ -86,8 +88,9 @@ def shifted(shape: Shape, axis: int, voxels: int, *, along: bool = False, seed: 
     if along:
         profile = texture((large[axis], 4), seed, rough=0.1, cells=7)[..., 0]
         image = profile.view([1, 1, *(large[k] if k == axis else 1 for k in range(len(shape)))]).expand(1, 1, *large)
-    window = [slice(voxels if k == axis else 0, (voxels if k == axis else 0) + size) for k, size in enumerate(shape)]
-    return image[(..., *window)].contiguous()
+    for k, size in enumerate(shape):
+        image = image.narrow(2 + k, voxels if k == axis else 0, size)
+    return image.contiguous()
 
 
 def coordinates(shape: Shape) -> list[Tensor]:
@@ -128,21 +131,25 @@ def wave(shape: Shape, refined: int, voxels: float = 1.0) -> Tensor:
         refined: how often the spacing is halved.
         voxels: size of the motion on the coarsest grid.
     """
-    step = 0.5**refined
-    fine = tuple(size * 2**refined for size in shape)
-    places = [(index + 0.5) * step * (2 * torch.pi / size) for index, size in zip(coordinates(fine), shape, strict=True)]
+    step, places = 0.5**refined, _angles(shape, refined)
     moves = [torch.sin(places[k] + 0.3) * torch.cos(places[k - 1] + k) for k in range(len(shape))]
     return voxels / step * torch.stack(moves)[None]
 
 
+def _angles(shape: Shape, refined: int) -> list[Tensor]:
+    """Once around the circle along each axis of a box, at the centres of its voxels."""
+    fine = tuple(size * 2**refined for size in shape)
+    return [
+        (index + 0.5) * 0.5**refined * (2 * torch.pi / size)
+        for index, size in zip(coordinates(fine), shape, strict=True)
+    ]
+
+
 def wave_pair(shape: Shape, refined: int) -> tuple[Tensor, Tensor]:
     """Two smooth images of one scene, on a grid or on one of half, ... of the spacing."""
-    step = 0.5**refined
-    fine = tuple(size * 2**refined for size in shape)
-    places = [(index + 0.5) * step * (2 * torch.pi / size) for index, size in zip(coordinates(fine), shape, strict=True)]
-    images = []
+    places, images = _angles(shape, refined), []
     for shift in (0.0, 0.5):
-        image = torch.zeros(fine, dtype=torch.double)
+        image = torch.zeros_like(places[0])
         for number, waves in enumerate(product(range(1, 4), repeat=len(shape))):
             angle = torch.stack([k * place for k, place in zip(waves, places, strict=True)]).sum(0)
             image += torch.sin(angle + number + shift * sum(waves)) / sum(waves)

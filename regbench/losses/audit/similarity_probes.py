@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-import torch
-from torch import Tensor
+import torch.nn.functional as F
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.calls import outcome, value_of
 from regbench.losses.audit.findings import Finding
-from regbench.losses.audit.samples import single
+from regbench.losses.audit.samples import Shape, single
 
 SAME = 1e-3  # as a part of the difference between identical and unrelated images
 SHIFTS = (0, 1, 2, 4)
@@ -31,21 +30,21 @@ def sign_and_range(bench: Bench) -> Iterator[Finding]:
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         width = values["unrelated"] - values["identical"]
         if not width > 1e-6 * max(map(abs, values.values())):
-            what = "identical images have no less than unrelated ones: it trains mismatch" if width < 0 else "the same"
+            what = "identical images cost more than unrelated ones: it trains mismatch, unless it is negated"
+            what = what if width < 0 else "identical images cost no less than unrelated ones"
             yield Finding("sign", "fail", f"{what} ({shown}); lower must be better", numbers)
             return
         if not values["identical"] < values["similar"] < values["unrelated"]:
             yield Finding("sign", "note", f"not in order: {shown}", numbers)
             return
-        inverted = (values["inverted"] - values["identical"]) / width
-        words = "an inverted image counts as identical" if abs(inverted) < 0.05 else "an inverted image is a mismatch"
+        match = values["inverted"] < values["similar"]
+        words = f"an inverted image counts as a {'match' if match else 'mismatch'}"
         yield Finding("sign", "pass", f"{shown}: {words}", numbers)
 
 
 def axes(bench: Bench) -> Iterator[Finding]:
     """A shift along each axis costs, the more the longer; a profile along one axis alone is seen."""
     for dims in bench.dims:
-        shape, loss = bench.shapes[dims], bench.loss(dims)
         curves = {axis: _curve(bench, dims, axis, along=False) for axis in range(dims)}
         profiles = {axis: _curve(bench, dims, axis, along=True) for axis in range(dims)}
         scale = max(abs(curve[-1] - curve[0]) for curve in curves.values()) or 1.0
@@ -59,7 +58,9 @@ def axes(bench: Bench) -> Iterator[Finding]:
         )
         topic = f"axes, {dims}D"
         if blind:
-            yield Finding(topic, "fail", f"axis {_listed(blind)} is not seen: a shift along it changes nothing", numbers)
+            yield Finding(
+                topic, "fail", f"axis {_listed(blind)} is not seen: a shift along it changes nothing", numbers
+            )
         elif uphill:
             words = f"a shift of one voxel along axis {_listed(uphill)} costs less than none: it descends away"
             yield Finding(topic, "fail", words, numbers)
@@ -68,7 +69,9 @@ def axes(bench: Bench) -> Iterator[Finding]:
             yield Finding(topic, "note", words, numbers)
         else:
             first = ", ".join(f"{value:.3g}" for value in curves[0])
-            yield Finding(topic, "pass", f"a shift along each one costs (0, 1, 2, 4 voxels along axis 0: {first})", numbers)
+            yield Finding(
+                topic, "pass", f"a shift along each one costs (0, 1, 2, 4 voxels along axis 0: {first})", numbers
+            )
 
 
 def invariance(bench: Bench) -> Iterator[Finding]:
@@ -174,12 +177,17 @@ def _translated(bench: Bench, dims: int) -> float:
     for shift in (0, 3):
         images = []
         for image in samples.pair(inner, seed=7):
-            ground = torch.full((1, 1, *shape), 0.1, dtype=torch.double)
-            place = [slice(size // 3 + shift, size // 3 + shift + side) for size, side in zip(shape, inner, strict=True)]
-            ground[(..., *place)] = image
+            pads = [pad for size, side in zip(shape, inner, strict=True) for pad in _pads(size, side, shift)]
+            ground = F.pad(image - 0.1, pads[::-1]) + 0.1
             images.append(ground)
         values.append(value_of(bench.loss(dims), *single(images)))
     return abs(values[1] - values[0]) / _width(bench, dims)
+
+
+def _pads(size: int, side: int, shift: int) -> tuple[int, int]:
+    """Voxels behind and before, as `torch.nn.functional.pad` reads them from the last axis."""
+    before = size // 3 + shift
+    return size - side - before, before
 
 
 def _reach(bench: Bench, dims: int) -> list[int]:
@@ -187,13 +195,21 @@ def _reach(bench: Bench, dims: int) -> list[int]:
     fixed, moved = bench.sample(dims)
     shape = bench.shapes[dims]
     other = moved.clone()
-    other[(0, 0, *(size // 2 for size in shape))] += 0.3
+    other.view(-1)[_middle(shape)] += 0.3
     before, after = (bench.itself_in_double(dims, [fixed, image]) for image in (moved, other))
     if not before.differentiable or not after.differentiable:
         return list(shape)
     change = (after.slope - before.slope).abs()[0, 0]
     places = (change > 1e-5 * change.max()).nonzero()
     return [int(extent) // 2 + 1 for extent in places.amax(0) - places.amin(0)]
+
+
+def _middle(shape: Shape) -> int:
+    """Index of the middle voxel in the flat image."""
+    place = 0
+    for size in shape:
+        place = place * size + size // 2
+    return place
 
 
 def _listed(words: list[str] | list[int]) -> str:
@@ -203,5 +219,3 @@ def _listed(words: list[str] | list[int]) -> str:
 def reach(bench: Bench) -> int:
     """The largest side of its window, in voxels."""
     return max(_reach(bench, bench.dims[0]))
-
-
