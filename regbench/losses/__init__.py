@@ -1,4 +1,8 @@
-"""What a registration is trained with: similarities of two images, regularizers of a displacement or of a matrix."""
+"""What a registration is trained with.
+
+Similarities of two images, regularizers of a displacement or of a matrix, consistencies of both directions'
+displacements, and what labels and landmarks add.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -6,18 +10,20 @@ from torch import Tensor
 
 from regbench.losses.affine import affine_identity_l1, affine_identity_l2
 from regbench.losses.bending import bending
+from regbench.losses.consistency import gradicon, inverse_consistency
 from regbench.losses.dice import dice_loss
 from regbench.losses.displacement import displacement_l1, displacement_l2
 from regbench.losses.gcc import gcc
 from regbench.losses.grad import grad_l1, grad_l2
 from regbench.losses.jacobian import jacobian
+from regbench.losses.landmarks import landmark_distance
 from regbench.losses.lcc import lcc
 from regbench.losses.mi import mi, nmi
 from regbench.losses.mind import mind
 from regbench.losses.mse import mse
 from regbench.losses.ngf import ngf
 
-__all__ = ["AFFINE_REGULARIZERS", "REGULARIZERS", "SIMILARITIES", "dice_loss"]
+__all__ = ["AFFINE_REGULARIZERS", "CONSISTENCIES", "REGULARIZERS", "SIMILARITIES", "dice_loss", "landmark_distance"]
 
 SIMILARITIES: Mapping[str, Callable[..., Tensor]] = {
     "lcc": lcc,
@@ -41,4 +47,9 @@ REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
 AFFINE_REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
     "affine_identity_l1": affine_identity_l1,
     "affine_identity_l2": affine_identity_l2,
+}
+
+CONSISTENCIES: Mapping[str, Callable[..., Tensor]] = {
+    "inverse_consistency": inverse_consistency,
+    "gradicon": gradicon,
 }
