@@ -22,7 +22,8 @@ def audit(
     ],
     *,
     kind: Annotated[
-        Literal["similarity", "regularizer"] | None, typer.Option("--as", help="what it is; default: by its signature")
+        Literal["similarity", "regularizer", "consistency"] | None,
+        typer.Option("--as", help="what it is; default: by its signature"),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="a parameter; several are possible")

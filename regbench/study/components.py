@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -93,8 +94,10 @@ def imported(name: str) -> Any:
     try:
         return getattr(import_module(module_name), function_name)
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        here = isinstance(error, ModuleNotFoundError) and any(Path().glob(f"{module_name.partition('.')[0]}*"))
         raise UsageError(
             f"`{name}` must be importable as package.module:function, but got: {type(error).__name__}: {error}"
+            + (". Python looks in this folder with PYTHONPATH=." if here else "")
         ) from error
 
 

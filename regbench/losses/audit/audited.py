@@ -11,7 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
-from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SIMILARITIES
 from regbench.losses.audit.calls import Loss, raised, value_of
 from regbench.losses.audit.findings import WORDS, Kind
 from regbench.losses.audit.samples import identity
@@ -22,13 +22,15 @@ OURS: Mapping[Kind, components.Registry] = {
     "similarity": SIMILARITIES,
     "regularizer": REGULARIZERS,
     "affine_regularizer": AFFINE_REGULARIZERS,
+    "consistency": CONSISTENCIES,
 }
 DATA: Mapping[Kind, tuple[str, ...]] = {
     "similarity": ("fixed", "moved"),
     "regularizer": ("displacement",),
     "affine_regularizer": ("matrix",),
+    "consistency": ("forward", "backward"),
 }
-Asked = Literal["similarity", "regularizer"]  # of displacements or of matrices, as in a config
+Asked = Literal["similarity", "regularizer", "consistency"]  # a regularizer is of displacements or of matrices
 BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -70,8 +72,7 @@ def resolve(name: str, kind: Asked | None = None, parameters: Mapping[str, JsonV
         return _of_somebody(name, kind, given)
     kinds = [known for known, registry in OURS.items() if name in registry]
     if not kinds:
-        known_names = [*SIMILARITIES, *REGULARIZERS, *AFFINE_REGULARIZERS]
-        hint = did_you_mean(name, known_names)
+        hint = did_you_mean(name, [known for registry in OURS.values() for known in registry])
         raise UsageError(f"`{name}` is no loss of ours; {hint} Name one of your own as package.module:function.")
     if kind is not None and not kinds[0].endswith(kind):
         raise UsageError(f"`{name}` is a {WORDS[kinds[0]]}, but --as says {kind}. Leave it out.")
@@ -92,7 +93,7 @@ def _of_somebody(name: str, kind: Asked | None, given: dict[str, JsonValue]) -> 
     if count is not None and count != len(wanted):
         raise UsageError(
             f"`{name}` takes {count} arguments ({', '.join(_required(first))}), but a {WORDS[decided]} takes "
-            f"{len(wanted)} ({', '.join(wanted)}).\n{_adapted(name, target, values, decided)}"
+            f"{len(wanted)} ({', '.join(wanted)}).\n{_adapted(name, target, values, decided, count)}"
         )
     adapter = "" if _fits(target, wanted) else _adapted(name, target, values, decided)
     return Audited(name, decided, given, make, adapter, target)
@@ -164,7 +165,9 @@ def _data_count(loss: Loss) -> int | None:
 
 
 def _kind(name: str, asked: Asked | None, count: int | None, make: Callable[[], Loss]) -> Kind:
-    if asked == "similarity" or (asked is None and count == 2):
+    if asked in ("similarity", "consistency"):
+        return asked
+    if asked is None and count == 2:
         return "similarity"
     if asked == "regularizer" or count == 1:
         return "affine_regularizer" if _judges_matrices(make) else "regularizer"
@@ -172,7 +175,7 @@ def _kind(name: str, asked: Asked | None, count: int | None, make: Callable[[], 
     raise UsageError(
         f"`{name}` must take two images (a similarity) or one displacement or matrix (a regularizer), but takes {got}. "
         "Say which it is by `--as similarity` or `--as regularizer`, or write an adapter:\n"
-        + _adapter_text(name, _short(name), ("fixed", "moved"))
+        + _adapter_text(name, _short(name), ("fixed", "moved"), ", ...")
     )
 
 
@@ -195,14 +198,15 @@ def _fits(target: object, wanted: tuple[str, ...]) -> bool:
     return by_position == [inspect.Parameter.POSITIONAL_ONLY] * len(wanted)
 
 
-def _adapted(name: str, target: object, values: Mapping[str, Any], kind: Kind) -> str:
-    """The lines that make a function a component."""
+def _adapted(name: str, target: object, values: Mapping[str, Any], kind: Kind, count: int | None = None) -> str:
+    """The lines that make a function a component, which may take more arguments than there are data."""
     short, wanted = _short(name), DATA[kind]
+    unused = ", None" * ((count or 0) - len(wanted))
     if isinstance(target, type):
         method = ".loss" if not issubclass(target, nn.Module) and "__call__" not in dir(target) else ""
-        return _adapter_text(name, f"{short}({_shown(values)}){method}", wanted)
+        return _adapter_text(name, f"{short}({_shown(values)}){method}", wanted, unused)
     more = f", {_shown(values)}" if values else ""
-    return _adapter_text(name, short, wanted, more)
+    return _adapter_text(name, short, wanted, unused + more)
 
 
 def _adapter_text(name: str, called: str, wanted: tuple[str, ...], more: str = "") -> str:

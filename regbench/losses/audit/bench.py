@@ -50,7 +50,14 @@ class Bench:
             return [samples.matrix(dims, seed)]
         if self.audited.kind == "similarity":
             return list(samples.pair(shape, seed))
-        return [samples.field(shape, seed)]
+        u = samples.field(shape, seed)
+        return self.judged(u, samples.field(shape, seed + 20) - u)
+
+    def judged(self, u: Tensor, back: Tensor | None = None) -> list[Tensor]:
+        """What is given of a displacement: it alone; or with a way back, which rests unless it is given."""
+        if self.audited.kind != "consistency":
+            return [u]
+        return [u, torch.zeros_like(u) if back is None else back]
 
     def call(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
         """In the type of the inputs."""

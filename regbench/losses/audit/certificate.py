@@ -4,12 +4,19 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
-from regbench.losses.audit import contract_probes, gradient_probes, matrix_probes, regularizer_probes, similarity_probes
+from regbench.losses.audit import (
+    consistency_probes,
+    contract_probes,
+    gradient_probes,
+    matrix_probes,
+    regularizer_probes,
+    similarity_probes,
+)
 from regbench.losses.audit.audited import Audited
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.cost import cost
 from regbench.losses.audit.findings import Certificate, Finding, Kind
-from regbench.losses.audit.relatives import relations, sentence
+from regbench.losses.audit.relatives import Relation, relations, rows, sentence
 
 Probe = Callable[[Bench], Iterator[Finding]]
 CONTRACT: tuple[Probe, ...] = (
@@ -22,31 +29,25 @@ QUICK: Mapping[Kind, tuple[Probe, ...]] = {
     "similarity": (similarity_probes.sign_and_range, similarity_probes.axes, gradient_probes.constants),
     "regularizer": (regularizer_probes.rest, regularizer_probes.translation, regularizer_probes.axes),
     "affine_regularizer": (matrix_probes.identity, matrix_probes.entries),
+    "consistency": (regularizer_probes.rest, consistency_probes.inverses, regularizer_probes.axes),
 }
+PRECISION: tuple[Probe, ...] = (
+    gradient_probes.finite_differences,
+    gradient_probes.order_one,
+    gradient_probes.half,
+)
 SLOW: Mapping[Kind, tuple[Probe, ...]] = {
     "similarity": (
         similarity_probes.invariance,
         similarity_probes.symmetry,
         similarity_probes.window,
         similarity_probes.resolution,
-        gradient_probes.finite_differences,
-        gradient_probes.order_one,
+        *PRECISION,
         gradient_probes.unscaled,
-        gradient_probes.half,
     ),
-    "regularizer": (
-        regularizer_probes.growth,
-        regularizer_probes.resolution,
-        gradient_probes.finite_differences,
-        gradient_probes.order_one,
-        gradient_probes.half,
-    ),
-    "affine_regularizer": (
-        matrix_probes.turned,
-        gradient_probes.finite_differences,
-        gradient_probes.order_one,
-        gradient_probes.half,
-    ),
+    "regularizer": (regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
+    "affine_regularizer": (matrix_probes.turned, *PRECISION),
+    "consistency": (consistency_probes.order, regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
 }
 
 
@@ -59,13 +60,13 @@ def audit(audited: Audited) -> Certificate:
     bench = Bench(audited)
     opened = _opened(bench)
     if _broken(opened):
-        return _certificate(audited, "", opened)
+        return _certificate(audited, {}, opened)
     window = similarity_probes.reach(bench) if audited.kind == "similarity" else None
     nearest = relations(bench, window)
     findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]))
     if not bench.of_matrices:
         findings += list(cost(bench, nearest))
-    return _certificate(audited, sentence(nearest), findings)
+    return _certificate(audited, nearest, findings)
 
 
 def quick(audited: Audited) -> list[Finding]:
@@ -89,7 +90,7 @@ def _asked(bench: Bench, probes: tuple[Probe, ...]) -> list[Finding]:
     return [finding for probe in probes for finding in probe(bench)]
 
 
-def _certificate(audited: Audited, relative: str, findings: list[Finding]) -> Certificate:
+def _certificate(audited: Audited, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:
     environment = {
         "torch": torch.__version__,
         "device": "cpu",
@@ -100,7 +101,8 @@ def _certificate(audited: Audited, relative: str, findings: list[Finding]) -> Ce
         audited.kind,
         dict(audited.parameters),
         audited.adapter,
-        relative,
+        sentence(nearest),
+        rows(nearest),
         tuple(findings),
         tuple(environment.items()),
     )

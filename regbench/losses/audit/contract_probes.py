@@ -1,11 +1,13 @@
 """What any loss owes a training: a scalar, dimensions, a gradient, arguments left alone, the same answer twice."""
 
+import inspect
 from collections.abc import Iterator
 
 import torch
 
+from regbench.losses.audit.audited import DATA
 from regbench.losses.audit.bench import Bench
-from regbench.losses.audit.calls import outcome, quiet, value_of
+from regbench.losses.audit.calls import outcome, value_of
 from regbench.losses.audit.findings import Finding
 from regbench.losses.audit.samples import SHAPES, single
 
@@ -15,7 +17,8 @@ def form(bench: Bench) -> Iterator[Finding]:
     if bench.audited.adapter:
         yield Finding("form", "note", "a config names it by an adapter of three lines")
     else:
-        yield Finding("form", "pass", "a config names it as it is")
+        masks = "" if _takes_mask(bench) else "; it takes no `mask`: not with training.mask"
+        yield Finding("form", "pass", f"a config names it as it is{masks}")
 
 
 def runs(bench: Bench) -> Iterator[Finding]:
@@ -42,12 +45,15 @@ def differentiable(bench: Bench) -> Iterator[Finding]:
     """Whether a gradient reaches the moved image or the displacement, and is finite."""
     for dims in bench.dims:
         called = bench.call(dims, single(bench.sample(dims)))
-        what = {"similarity": "the moved image"}.get(bench.audited.kind, "its argument")
+        data = DATA[bench.audited.kind]
+        what = f"`{data[-1]}`"
         if not torch.tensor(called.value).isfinite():
             yield Finding("value", "fail", f"{called.value} on ordinary data in {dims}D")
             return
         if called.gradients[-1] is None:
-            yield Finding("gradient", "fail", f"none reaches {what}: the value is detached from it")
+            other = called.gradients[0] is not None
+            why = f"it depends on `{data[0]}` alone" if other else "the value is detached"
+            yield Finding("gradient", "fail", f"none reaches {what}: {why}")
             return
         if not called.slope.isfinite().all():
             yield Finding("gradient", "fail", f"to {what} it is not finite on ordinary data in {dims}D")
@@ -55,8 +61,8 @@ def differentiable(bench: Bench) -> Iterator[Finding]:
         if called.slope.abs().max() == 0:
             yield Finding("gradient", "fail", f"to {what} it is 0 everywhere on ordinary data in {dims}D")
             return
-        if bench.audited.kind == "similarity" and called.gradients[0] is None:
-            yield Finding("gradient to the fixed image", "note", "there is none")
+        if called.gradients[0] is None:
+            yield Finding("gradient", "note", f"reaches {what} alone, not `{data[0]}`")
             return
     yield Finding("gradient", "pass", "reaches its arguments, and is finite")
 
@@ -66,12 +72,10 @@ def leaves_arguments_alone(bench: Bench) -> Iterator[Finding]:
     for dims in bench.dims:
         inputs = single(bench.sample(dims))
         copies = [tensor.clone() for tensor in inputs]
-        with quiet():
-            bench.loss(dims)(*inputs)
+        value_of(bench.loss(dims), *inputs)
         changed = [k for k, (one, two) in enumerate(zip(inputs, copies, strict=True)) if not torch.equal(one, two)]
         if changed:
-            names = {"similarity": ("the fixed image", "the moved image")}.get(bench.audited.kind, ("its argument",))
-            yield Finding("arguments", "fail", f"changes {names[changed[0]]} in place")
+            yield Finding("arguments", "fail", f"changes `{DATA[bench.audited.kind][changed[0]]}` in place")
             return
     yield Finding("arguments", "pass", "left as they were")
 
@@ -82,10 +86,7 @@ def repeatable(bench: Bench) -> Iterator[Finding]:
     inputs = single(bench.sample(dims))
     one, two = (bench.call(dims, inputs) for _ in range(2))
     same = one.value == two.value and (not one.differentiable or torch.equal(one.slope, two.slope))
-    values = []
-    for seed in (1, 2):
-        with quiet(seed), torch.no_grad():
-            values.append(float(bench.loss(dims)(*(tensor.clone() for tensor in inputs))))  # type: ignore[arg-type]
+    values = [value_of(bench.loss(dims), *(tensor.clone() for tensor in inputs), seed=seed) for seed in (1, 2)]
     if not same:
         words = f"two calls with one seed give {one.value:.9g} and {two.value:.9g}: a study could not be repeated"
         yield Finding("repeatable", "fail", words)
@@ -115,6 +116,11 @@ def batch(bench: Bench) -> Iterator[Finding]:
     else:
         words = f"its value is {joined.value:.5g}, the mean of its samples {mean:.5g}: a batch counts as one image"
         yield Finding("batch", "note", words, numbers)
+
+
+def _takes_mask(bench: Bench) -> bool:
+    function = bench.audited.function
+    return bench.of_matrices or (callable(function) and "mask" in inspect.signature(function).parameters)
 
 
 def _channels(bench: Bench) -> Iterator[Finding]:

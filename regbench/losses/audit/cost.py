@@ -3,6 +3,7 @@
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from regbench.losses.audit.samples import Shape, single
 SHAPES: Mapping[int, Shape] = {2: (192, 192), 3: (48, 48, 48)}
 REPEATS = 3
 LONG = 1.0  # seconds, after which a pass is not repeated
+MOST = 10_000  # bytes a voxel of a small image
 DEAR = 10.0  # times the time of the nearest of ours that are worth a note
 
 
@@ -29,13 +31,11 @@ def cost(bench: Bench, nearest: Mapping[int, Relation]) -> Iterator[Finding]:
         nearest: losses of ours.
     """
     for dims in bench.dims:
-        inputs = single(bench.data(SHAPES[dims], dims))
-        with torch.no_grad():
-            refused = outcome(bench.loss(dims), inputs).error
-        if refused:
-            continue
+        inputs = single(bench.data(_shape(bench, dims), dims))
         voxels = inputs[-1][0, 0].numel()
         seconds, size = _seconds(bench.loss(dims), inputs), _memory(bench.loss(dims), inputs)
+        if seconds is None or size is None:
+            continue
         numbers = [("ns a voxel", 1e9 * seconds / voxels), ("bytes a voxel", size / voxels)]
         words = f"{numbers[0][1]:.3g} ns and {numbers[1][1]:.3g} bytes a voxel, forward and backward"
         dear = False
@@ -43,36 +43,51 @@ def cost(bench: Bench, nearest: Mapping[int, Relation]) -> Iterator[Finding]:
             other = nearest[dims].candidate
             outcome(other.loss, inputs)  # compiles its loops
             ours, our_size = _seconds(other.loss, inputs), _memory(other.loss, inputs)
+            assert ours is not None  # as ours run
+            assert our_size is not None
             numbers += [("ns a voxel, nearest", 1e9 * ours / voxels), ("bytes a voxel, nearest", our_size / voxels)]
             words += f"; `{other.name}` {numbers[2][1]:.3g} ns and {numbers[3][1]:.3g} bytes"
             dear = seconds > DEAR * ours
         yield Finding(f"cost, {dims}D", "note" if dear else "pass", words, tuple(numbers))
 
 
-def _pass(loss: Loss, leaves: Sequence[Tensor]) -> None:
-    """Forward and backward."""
-    value = loss(*leaves)
-    assert isinstance(value, Tensor)  # as it was in the calls before
-    torch.autograd.grad(value.reshape(()), leaves, allow_unused=True)
+def _shape(bench: Bench, dims: int) -> Shape:
+    """A shape that is large enough to be timed; the smaller one for who would fill the memory with it."""
+    small = single(bench.sample(dims))
+    size = _memory(bench.loss(dims), small) or 0
+    return SHAPES[dims] if size <= MOST * small[-1][0, 0].numel() else bench.shapes[dims]
 
 
-def _seconds(loss: Loss, inputs: Sequence[Tensor]) -> float:
-    leaves, times = [tensor.clone().requires_grad_() for tensor in inputs], list[float]()
-    with quiet():
-        while len(times) < REPEATS and sum(times) < LONG:
+def _pass(loss: Loss, inputs: Sequence[Tensor], within: AbstractContextManager[object]) -> float | None:
+    """Seconds of a forward and a backward pass; None where it raises."""
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    data = [leaf.clone() for leaf in leaves]
+    try:
+        with quiet(), within:
             began = time.perf_counter()
-            _pass(loss, leaves)
-            times.append(time.perf_counter() - began)
+            value = loss(*data)
+            if isinstance(value, Tensor):
+                torch.autograd.grad(value.reshape(()), leaves, allow_unused=True)
+            return time.perf_counter() - began
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever a function of somebody else does
+        return None
+
+
+def _seconds(loss: Loss, inputs: Sequence[Tensor]) -> float | None:
+    """The fastest of some passes."""
+    times = list[float]()
+    while len(times) < REPEATS and sum(times) < LONG:
+        seconds = _pass(loss, inputs, nullcontext())
+        if seconds is None:
+            return None
+        times.append(seconds)
     return min(times)
 
 
-def _memory(loss: Loss, inputs: Sequence[Tensor]) -> int:
+def _memory(loss: Loss, inputs: Sequence[Tensor]) -> int | None:
     """Bytes of torch's tensors beyond the inputs, at their largest."""
-    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
     peak = _Peak()
-    with quiet(), peak:
-        _pass(loss, leaves)
-    return peak.largest
+    return None if _pass(loss, inputs, peak) is None else peak.largest
 
 
 class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here

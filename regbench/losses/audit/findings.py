@@ -1,19 +1,20 @@
 """What an audit says: one verdict a line, and the certificate that they make."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
 from regbench import __version__
 
-Kind = Literal["similarity", "regularizer", "affine_regularizer"]
+Kind = Literal["similarity", "regularizer", "affine_regularizer", "consistency"]
 Verdict = Literal["pass", "note", "fail"]
 RAW = "raw intensities"  # the topic that a study whose images are scaled never meets
 WORDS: dict[Kind, str] = {
     "similarity": "similarity",
     "regularizer": "regularizer of displacements",
     "affine_regularizer": "regularizer of matrices",
+    "consistency": "consistency of both directions",
 }
 
 
@@ -34,6 +35,28 @@ class Finding:
     numbers: tuple[tuple[str, float], ...] = ()
 
 
+class RelationRow(NamedTuple):
+    """``value = offset + factor * loss of ours``, or its square is.
+
+    Attributes:
+        dims: in which it was seen.
+        name: of the loss of ours.
+        parameters: of it, where they are not its defaults.
+        factor: times its value.
+        offset: beside it.
+        squared: whether the square of the value is meant.
+        left: what is left of the values' spread, as a part of it; an exact relation leaves less than 0.0001.
+    """
+
+    dims: int
+    name: str
+    parameters: dict[str, JsonValue]
+    factor: float
+    offset: float
+    squared: bool
+    left: float
+
+
 @dataclass(frozen=True)
 class Certificate:
     """All that an audit found.
@@ -44,6 +67,7 @@ class Certificate:
         parameters: that were set.
         adapter: lines that a config needs to name it; empty where it can be named as it is.
         relative: the nearest relation to a loss of ours, a sentence.
+        relations: the same for programs, one a number of dimensions.
         findings: in the order of the probes.
         environment: what the figures depend on.
     """
@@ -53,6 +77,7 @@ class Certificate:
     parameters: dict[str, JsonValue]
     adapter: str
     relative: str
+    relations: tuple[RelationRow, ...]
     findings: tuple[Finding, ...]
     environment: tuple[tuple[str, str], ...]
 
@@ -83,6 +108,7 @@ class Certificate:
             "conclusion": self.conclusion,
             "adapter": self.adapter or None,
             "relative": self.relative,
+            "relations": [relation._asdict() for relation in self.relations],
             "findings": [
                 {"topic": line.topic, "verdict": line.verdict, "seen": line.seen, "numbers": dict(line.numbers)}
                 for line in self.findings

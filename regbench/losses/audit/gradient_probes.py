@@ -43,7 +43,7 @@ def finite_differences(bench: Bench) -> Iterator[Finding]:
         if not called.differentiable:
             continue
         coarse = called.dtype != torch.float64
-        step = 1e-2 if coarse else 1e-5
+        step = 1e-2 if coarse else 1e-6
         for seed in range(2):
             towards = _direction(inputs[-1], seed)
             ends = [bench.itself_in_double(dims, [*inputs[:-1], inputs[-1] + s * step * towards]) for s in (1, -1)]
@@ -169,13 +169,15 @@ def _compared_fields(bench: Bench) -> Iterator[Finding]:
         "the same + 100 voxels": lambda u: u + 100,
         "a thousandth of it": lambda u: 1e-3 * u,
     }
+    if bench.audited.kind == "consistency":  # which a large translation carries out of the image
+        del cases["the same + 100 voxels"]
     if bench.of_matrices:
         cases = {"a matrix": lambda matrix: matrix, "translations x 100": _far}
     errors: dict[str, Errors] = {}
     words: list[str] = []
     for dims in bench.dims:
         for name, change in cases.items():
-            inputs = samples.single([change(bench.sample(dims)[0])])
+            inputs = samples.single([change(tensor) for tensor in bench.sample(dims)])
             called, exact = bench.call(dims, inputs), bench.exact(dims, inputs)
             if called.error or not called.differentiable:
                 words.append(f"{name}: {called.error or 'no gradient'}")
@@ -196,7 +198,7 @@ def _far(matrix: Tensor) -> Tensor:
 def _precision(topic: str, errors: dict[str, Errors], words: list[str]) -> Finding:
     numbers = tuple((f"{name}: {key}", getattr(one, key)) for name, one in errors.items() for key in one._fields)
     wrong = [f"{name}: {one.text}" for name, one in errors.items() if not one.worst <= ROUGH]
-    rough = [f"{name}: {one.worst:.1g}" for name, one in errors.items() if RIGHT < one.worst <= ROUGH]
+    rough = [f"{name}: off by {one.worst:.1g}" for name, one in errors.items() if RIGHT < one.worst <= ROUGH]
     unknown = [line for line in words if "no reference" in line]
     broken = [line for line in words if line not in unknown]
     if wrong or broken:

@@ -20,7 +20,7 @@ def rest(bench: Bench) -> Iterator[Finding]:
     """No displacement costs nothing, and has a finite gradient: a training starts there."""
     for dims in bench.dims:
         still = torch.zeros_like(bench.sample(dims)[0]).float()
-        called = bench.call(dims, [still])
+        called = bench.call(dims, bench.judged(still))
         typical = _typical(bench, dims)
         if called.error:
             yield Finding("at rest", "fail", f"of no displacement it {called.error}")
@@ -46,7 +46,7 @@ def translation(bench: Bench) -> Iterator[Finding]:
     """What a translation along each axis costs, and an affine map."""
     for dims in bench.dims:
         shape = bench.shapes[dims]
-        rests = value_of(bench.loss(dims), torch.zeros_like(bench.sample(dims)[0]).float())
+        rests = _cost(bench, torch.zeros_like(bench.sample(dims)[0]))
         costs = [_cost(bench, samples.translation(shape, k)) - rests for k in range(dims)]
         numbers = tuple((f"{dims}D, along axis {k}", cost) for k, cost in enumerate(costs))
         scale = max(map(abs, costs))
@@ -97,18 +97,19 @@ def axes(bench: Bench) -> Iterator[Finding]:
 def growth(bench: Bench) -> Iterator[Finding]:
     """Sign, and by which power the value grows with the displacement."""
     dims = bench.dims[0]
-    shape, loss = bench.shapes[dims], bench.loss(dims)
+    shape = bench.shapes[dims]
     u = samples.field(shape, 5)
-    rests = value_of(loss, torch.zeros_like(u).float())
-    one, two, four = (value_of(loss, (size * u).float()) - rests for size in (1, 2, 4))
-    smooth = value_of(loss, samples.field(shape, 5, rough=0.0).float()) - rests
+    rests = _cost(bench, torch.zeros_like(u))
+    one, two, four = (_cost(bench, size * u) - rests for size in (1, 2, 4))
+    plain = samples.field(shape, 5, rough=0.0)
+    smooth = _cost(bench, plain * (u.norm() / plain.norm())) - rests
     numbers = (("u", one), ("2 u", two), ("4 u", four), ("smooth u", smooth))
     lowest = min(one, two, four, smooth)
     if lowest < -1e-6 * max(map(abs, (one, two, four))):
         yield Finding("sign", "fail", f"a displacement costs {lowest:.4g} less than none: it rewards motion", numbers)
         return
-    if smooth > one:
-        words = f"a smooth displacement costs more ({smooth:.4g}) than a rough one ({one:.4g})"
+    if smooth > 1.05 * one:
+        words = f"a smooth displacement costs more ({smooth:.4g}) than a rough one of its size ({one:.4g})"
         yield Finding("sign", "note", words, numbers)
     else:
         yield Finding("sign", "pass", f"a rough displacement costs {one:.4g}, a smooth one {smooth:.4g}", numbers)
@@ -143,8 +144,8 @@ def resolution(bench: Bench) -> Iterator[Finding]:
 
 
 def _refined(bench: Bench, dims: int, shape: Shape, size: float) -> list[float]:
-    rests = value_of(bench.loss(dims), torch.zeros((1, dims, *shape)))
-    return [value_of(bench.loss(dims), samples.wave(shape, refined, size).float()) - rests for refined in range(3)]
+    rests = _cost(bench, torch.zeros((1, dims, *shape)))
+    return [_cost(bench, samples.wave(shape, refined, size)) - rests for refined in range(3)]
 
 
 def _takes_spacing(bench: Bench) -> bool:
@@ -155,7 +156,7 @@ def _takes_spacing(bench: Bench) -> bool:
 def _costs_of_ripples(bench: Bench, shape: Shape) -> tuple[list[float], dict[tuple[int, int], float]]:
     """The cost of a ripple along each axis, of all components alike; and of each component by itself."""
     dims, together, separate = len(shape), [0.0], {}
-    rests = value_of(bench.loss(dims), torch.zeros((1, dims, *shape)))
+    rests = _cost(bench, torch.zeros((1, dims, *shape)))
     for size in SIZES:
         ripples = {(k, axis): samples.ripple(shape, k, axis, size) for k in range(dims) for axis in range(dims)}
         separate = {place: _cost(bench, u) - rests for place, u in ripples.items()}
@@ -167,7 +168,7 @@ def _costs_of_ripples(bench: Bench, shape: Shape) -> tuple[list[float], dict[tup
 
 
 def _cost(bench: Bench, u: Tensor) -> float:
-    return value_of(bench.loss(u.shape[1]), u.float())
+    return value_of(bench.loss(u.shape[1]), *bench.judged(u.float()))
 
 
 def _typical(bench: Bench, dims: int) -> float:

@@ -13,6 +13,7 @@ from regbench.losses.audit import samples
 from regbench.losses.audit.audited import OURS
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.calls import in_double
+from regbench.losses.audit.findings import Kind, RelationRow
 from regbench.losses.audit.samples import Shape
 
 EXACT, CLOSE = 1e-4, 0.05  # what is left of the values' spread, as a part of it
@@ -30,6 +31,9 @@ VARIANTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "mi": ({"bins": 23, "intensity_range": (0, 1), "smooth": 1e-7},),
     "bending": ({"stencil": "central"},),
 }
+
+
+_KNOWN: dict[tuple[Kind, Shape, str], Values] = {}
 
 
 class Candidate(NamedTuple):
@@ -75,9 +79,9 @@ def relations(bench: Bench, window: int | None) -> dict[int, Relation]:
     """
     nearest = {}
     for dims in bench.dims:
-        values = [_values_of(bench, dims, shape) for shape in SHAPES[dims]]
-        known = list(_candidates(bench, window))
-        options = list(filter(None, (_relation(bench, dims, one, values) for one in known)))
+        theirs = [_theirs(bench, dims, shape) for shape in SHAPES[dims]]
+        known = _candidates(bench, window)
+        options = list(filter(None, (_relation(bench.audited.kind, dims, one, theirs) for one in known)))
         if options:
             nearest[dims] = min(options, key=lambda relation: relation.left)
             if nearest[dims].left <= EXACT and not nearest[dims].squared and nearest[dims].grown == 1:
@@ -89,10 +93,26 @@ def sentence(nearest: Mapping[int, Relation]) -> str:
     """The relation in words, of each dimension where they differ."""
     texts = {dims: _text(relation, dims) for dims, relation in nearest.items()}
     if not texts:
-        return "no loss of ours could be compared"
+        return ""
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "; ".join(f"in {dims}D {text}" for dims, text in texts.items())
+
+
+def rows(nearest: Mapping[int, Relation]) -> tuple[RelationRow, ...]:
+    """The relations, for programs."""
+    return tuple(
+        RelationRow(
+            dims,
+            relation.candidate.name,
+            dict(relation.candidate.parameters),
+            relation.factor,
+            relation.offset,
+            relation.squared,
+            relation.left,
+        )
+        for dims, relation in nearest.items()
+    )
 
 
 def _text(relation: Relation, dims: int) -> str:
@@ -137,28 +157,23 @@ def _forms(name: str, window: int | None) -> Iterator[Mapping[str, Any]]:
             yield {"window": window, **form}
 
 
-def _relation(bench: Bench, dims: int, candidate: Candidate, theirs: Sequence[Values]) -> Relation | None:
-    sizes = []
-    for shape, values in zip(SHAPES[dims], theirs, strict=True):
-        outcomes = [in_double(candidate.loss, inputs) for inputs in _many(bench, dims, shape)]
-        ours = np.array([called.value for called in outcomes])
-        if any(called.error for called in outcomes) or not np.isfinite([*ours, *values]).all():
-            return None
-        sizes.append((values, ours))
-    options = [_fitted(bench, candidate, sizes[0], sizes[1], squared) for squared in (False, True)]
-    return min(options, key=lambda relation: (relation.left > EXACT, relation.left))
+def _relation(kind: Kind, dims: int, candidate: Candidate, theirs: Sequence[Values]) -> Relation | None:
+    ours = [_ours(kind, dims, shape, candidate) for shape in SHAPES[dims]]
+    if not all(np.isfinite(values).all() for values in (*ours, *theirs)):
+        return None
+    options = [_fitted(kind, candidate, ours, theirs, squared) for squared in (False, True)]
+    return min(options, key=lambda relation: relation.left > EXACT)  # the square where it alone is exact
 
 
 def _fitted(
-    bench: Bench, candidate: Candidate, first: tuple[Values, Values], second: tuple[Values, Values], squared: bool
+    kind: Kind, candidate: Candidate, ours: Sequence[Values], theirs: Sequence[Values], squared: bool
 ) -> Relation:
-    ours, theirs = first[1], first[0] ** (2 if squared else 1)
-    free = bench.audited.kind == "similarity"
-    offset, factor = _line(ours, theirs, free=free)
-    spread = np.std(theirs) if free else np.sqrt(np.mean(theirs**2))
-    left = float(np.sqrt(np.mean((theirs - offset - factor * ours) ** 2)) / (spread or 1))
-    other = _line(second[1], second[0] ** (2 if squared else 1), free=free)[1]
-    grown = other / factor if factor else 1.0
+    first, second = (values ** (2 if squared else 1) for values in theirs)
+    free = kind == "similarity"
+    offset, factor = _line(ours[0], first, free=free)
+    spread = np.std(first) if free else np.sqrt(np.mean(first**2))
+    left = float(np.sqrt(np.mean((first - offset - factor * ours[0]) ** 2)) / (spread or 1))
+    grown = _line(ours[1], second, free=free)[1] / factor if factor else 1.0
     offset = 0.0 if abs(offset) < 1e-4 * max(abs(factor), 1e-12) else offset
     return Relation(candidate, factor, offset, squared, left, 1.0 if abs(grown - 1) < 1e-3 else grown)
 
@@ -172,25 +187,34 @@ def _line(ours: Values, theirs: Values, *, free: bool) -> tuple[float, float]:
     return float(theirs.mean() - factor * ours.mean()), factor
 
 
-def _values_of(bench: Bench, dims: int, shape: Shape) -> Values:
+def _theirs(bench: Bench, dims: int, shape: Shape) -> Values:
     """Values of the function on many data: in float64, or in float32 if it takes no other; NaN where it fails."""
     values = []
-    for inputs in _many(bench, dims, shape):
+    for inputs in _many(bench.audited.kind, dims, shape):
         called = bench.itself_in_double(dims, inputs)
-        if called.error:
-            called = bench.call(dims, samples.single(inputs))
-        values.append(called.value)
+        values.append((bench.call(dims, samples.single(inputs)) if called.error else called).value)
     return np.array(values)
 
 
-def _many(bench: Bench, dims: int, shape: Shape) -> Iterator[Sequence[Tensor]]:
+def _ours(kind: Kind, dims: int, shape: Shape, candidate: Candidate) -> Values:
+    """Values of a candidate, which an audit of several functions computes once."""
+    key = kind, shape, candidate.text
+    if key not in _KNOWN:
+        values = [in_double(candidate.loss, inputs).value for inputs in _many(kind, dims, shape)]
+        _KNOWN[key] = np.array(values)
+    return _KNOWN[key]
+
+
+def _many(kind: Kind, dims: int, shape: Shape) -> Iterator[Sequence[Tensor]]:
     """Smooth and rough ones, near and far."""
-    if bench.of_matrices:
-        yield from ([samples.matrix(dims, seed, 0.1 * (seed + 1))] for seed in range(8))
-    elif bench.audited.kind == "similarity":
-        yield from (_images(shape, seed) for seed in range(8))
-    else:
-        yield from ([samples.field(shape, seed, rough=ROUGH[seed % 4], cells=3 + seed // 2)] for seed in range(8))
+    fields = [samples.field(shape, seed, rough=ROUGH[seed % 4], cells=3 + seed // 2) for seed in range(16)]
+    for seed in range(8):
+        if kind == "affine_regularizer":
+            yield [samples.matrix(dims, seed, 0.1 * (seed + 1))]
+        elif kind == "similarity":
+            yield _images(shape, seed)
+        else:
+            yield fields[seed::8] if kind == "consistency" else fields[seed : seed + 1]
 
 
 def _images(shape: Shape, seed: int) -> list[Tensor]:

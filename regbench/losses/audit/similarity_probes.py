@@ -201,6 +201,8 @@ def _reach(bench: Bench, dims: int) -> list[int]:
         return list(shape)
     change = (after.slope - before.slope).abs()[0, 0]
     places = (change > 1e-5 * change.max()).nonzero()
+    if not len(places):
+        return [1] * dims
     return [int(extent) // 2 + 1 for extent in places.amax(0) - places.amin(0)]
 
 

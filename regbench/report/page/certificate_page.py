@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from regbench import __version__
 from regbench.losses.audit.findings import WORDS, Certificate, Finding
+from regbench.report.page.certainty import marked
 from regbench.system.files import write_text
 
 PREFIX = "shift "  # of the figures that make the picture
@@ -49,15 +51,12 @@ def write_page(certificate: Certificate, path: Path) -> None:
     )
     page = environment.get_template("certificate.html.j2").render(
         certificate=certificate,
+        marked=lambda sentence: Markup(marked(sentence)),
         kind=WORDS[certificate.kind],
         counts=[(word, sum(line.verdict == word for line in certificate.findings)) for word in TITLES],
         groups=[
             (title, [line for line in certificate.findings if line.verdict == verdict])
-            for verdict, title in (
-                ("fail", "What keeps it out"),
-                ("note", "Worth knowing"),
-                ("pass", "As it should be"),
-            )
+            for verdict, title in TITLES.items()
         ],
         pictures=list(_pictures(certificate.findings)),
         size=(WIDTH, HEIGHT, EDGE),
