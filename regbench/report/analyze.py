@@ -131,7 +131,7 @@ def goals_of(study: Study, references: Mapping[str, Sequence[str]]) -> Goals:
         references: of its manifest.
     """
     objective, selection = (
-        list(goal.metrics or default_goal(references["validation"]))
+        list(goal.metrics or default_goal(references["validation"] or references["test"]))
         for goal in (objective_spec(study), selection_spec(study))
     )
     declared = objective_spec(study).metrics

@@ -68,9 +68,8 @@ def _judges(study: Study, metrics: Iterable[str]) -> Iterator[NamedComponentSpec
 def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
     """What the prepared arrays depend on."""
     section = study.dataset(dataset)
-    return PrepareSpec.of(
-        section, fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
-    )
+    code = fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
+    return PrepareSpec.of(section, code, study.unneeded_splits(section))
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from regbench.study.config import Component, Config, LambdaRule
-from regbench.study.data_config import DatasetConfig
+from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.layout import CONTROLS, IDENTITY, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
@@ -142,6 +142,17 @@ class Study:
         if name not in known:
             raise UsageError(f"dataset `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
         return known[name]
+
+    def unneeded_splits(self, dataset: DatasetConfig) -> tuple[str, ...]:
+        """The splits that the config leaves out and no job looks at: one pair with a fixed lambda is a study too.
+
+        Train, where every cell is optimised pair by pair; validation too, where no lambda is searched.
+        """
+        splits, cells = dataset.splits, [method for method in self.methods if method.tuned]
+        if isinstance(dataset, OnlyTested) or splits.folds is not None or any(cell.needs_training for cell in cells):
+            return ()
+        searched = any(self.rounds(cell.id) for cell in cells)
+        return tuple(name for name in ("train", "validation")[: 1 if searched else 2] if splits.part(name) is None)
 
     @cached_property
     def methods(self) -> tuple[Method, ...]:

@@ -24,7 +24,12 @@ def differences(study: Study, dataset: str, stored: PrepareSpec, *, by_hand: boo
         by_hand: compare the code that prepared them too. Snakemake compares it before it sends a job, which would pay
             70 ms at its start for the same answer (measured), and whose node may have another Python.
     """
-    wanted = prepare_spec(study, dataset) if by_hand else PrepareSpec.of(study.dataset(dataset), stored.code)
+    section = study.dataset(dataset)
+    wanted = (
+        prepare_spec(study, dataset)
+        if by_hand
+        else PrepareSpec.of(section, stored.code, study.unneeded_splits(section))
+    )
     return [*_clauses(stored.to_json(), wanted.to_json())]
 
 

@@ -75,6 +75,7 @@ class PrepareSpec(Spec):
 
     Attributes:
         pair_list: digest of the file of ``pairs.list``; empty where there is none.
+        unneeded: splits that the study makes no use of and the config leaves out: they may be empty.
     """
 
     id: str
@@ -87,13 +88,15 @@ class PrepareSpec(Spec):
     code: str
     pair_list: str = ""
     only_tested: bool = False
+    unneeded: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, dataset: DatasetConfig, code: str) -> Self:
+    def of(cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = ()) -> Self:
         """The spec of a dataset of the config."""
         return cls(
             **dataset.model_dump(mode="json"),
             code=code,
+            unneeded=unneeded,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
             only_tested=isinstance(dataset, OnlyTested),
         )

@@ -45,7 +45,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     spec, manifest = prepare_spec(study, dataset), study.layout.manifest(dataset)
     if manifest.is_file() and is_of(spec, stored := read_sealed(manifest)):
         masked = tuple(stored.get("masked", ()))
-        _check_goals(study, dataset, stored["references"]["validation"])
+        _check_goals(study, dataset, stored["references"][_judged_on(spec)])
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
         return [
             *_counted(spec, stored["pairs"]),
@@ -83,8 +83,9 @@ def rehearse_source(study: Study, dataset: str, source: Source) -> None:
     Raises:
         RegbenchError: if `tuning.objective` is not to be had, or as `rehearse`.
     """
-    splits, used = divide(prepare_spec(study, dataset), source)
-    _check_goals(study, dataset, source.references(used["validation"]))
+    spec = prepare_spec(study, dataset)
+    splits, used = divide(spec, source)
+    _check_goals(study, dataset, source.references(used[_judged_on(spec)]))
     unlabelled = _is_trained(study, dataset) and source.unlabelled.issuperset(splits["train"])
     if unlabelled and _uses_labels(study):
         raise RegbenchError(
@@ -94,8 +95,13 @@ def rehearse_source(study: Study, dataset: str, source: Source) -> None:
     rehearse(study, dataset, source.shape, source.ids, source.masked)
 
 
+def _judged_on(spec: PrepareSpec) -> str:
+    """The split whose pairs tell what the study is for: where nothing is searched, there may be test pairs alone."""
+    return "test" if "validation" in spec.unneeded else "validation"
+
+
 def _check_goals(study: Study, dataset: str, known: Sequence[str]) -> None:
-    """Whether what trials are scored by can be measured on the validation pairs, where any cell is tuned."""
+    """Whether what trials are scored by can be measured on these pairs, where any cell is tuned."""
     if not _is_trained(study, dataset):
         return
     for goal in (objective_spec(study), selection_spec(study)):

@@ -66,3 +66,25 @@ def test_a_tracking_uri_of_the_environment_is_not_used_in_silence(tiny, tracking
     assert bool(said) == bool(words)
     assert "secret" not in said
     assert not words or f"runs go to sqlite:///{study.config.results}/mlflow.db" in said
+
+
+FIXED, NETWORK = [{"value": 0.1}], ["voxelmorph"]
+
+
+@pytest.mark.parametrize(
+    ("models", "lambdas", "splits", "unneeded"),
+    [
+        (["instance"], FIXED, {}, ("train", "validation")),
+        (["instance"], FIXED, {"validation": 2, "test": 2}, ("train",)),
+        (["instance"], None, {"validation": 2, "test": 2}, ("train",)),
+        (["instance"], FIXED, {"train": 2, "validation": 2, "test": 2}, ()),
+        (["instance"], FIXED, {"folds": 3, "fold": 0}, ()),
+        (["instance", *NETWORK], FIXED, {"test": 2}, ()),
+        (NETWORK, None, {}, ()),
+    ],
+)
+def test_splits_that_no_job_looks_at_may_be_left_out(tiny, models, lambdas, splits, unneeded):
+    raw = {**tiny, "models": models, "datasets": [{**tiny["datasets"][0], "splits": splits}]}
+    raw |= {"lambdas": lambdas} if lambdas else {}
+    study = Study(load(raw))
+    assert study.unneeded_splits(study.config.datasets[0]) == unneeded
