@@ -32,10 +32,10 @@ def audit(
     as_json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="write it as JSON too")] = None,
     as_html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="write it as one page too")] = None,
 ) -> None:
-    """Certify a similarity or a regularizer: what it sees, where it breaks, whether it may enter a study.
+    """Say of any loss what it sees and where it breaks.
 
-    To name package.module:function is leave to import it, which runs its code. Exit status: 0 it may enter, 1 it may
-    not, 2 it could not be audited.
+    And whether it may enter a study. To name package.module:function is leave to import it, which runs its code. Exit
+    status: 0 it may enter, 1 it may not, 2 it could not be audited.
     """
     from regbench.losses.audit.audited import resolve
     from regbench.losses.audit.certificate import audit as certify

@@ -50,7 +50,7 @@ def check(
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
-    study = load_study(config_file, written_by_head=False)
+    study = load_study(config_file, written_by_head=False, audit=True)
     if show_whole:
         print(whole_config(read_yaml(config_file), study.config))
     for words in notes_on_own_losses(study):

@@ -19,7 +19,7 @@ def inverses(bench: Bench) -> Iterator[Finding]:
         there_and_back = max(_cost(bench, u, -u) for u in pairs)
         there_and_there = min(_cost(bench, u, u) for u in pairs)
         numbers = ((f"{dims}D, there and back", there_and_back), (f"{dims}D, there and there", there_and_there))
-        topic = f"inverses, {dims}D"
+        topic = f"inverses in {dims}D"
         if not there_and_back <= 1e-6 * rough:
             words = f"a translation of 3 voxels there and back costs {there_and_back:.4g}, and should cost nothing"
             yield Finding(topic, "fail", words, numbers)

@@ -48,7 +48,7 @@ def cost(bench: Bench, nearest: Mapping[int, Relation]) -> Iterator[Finding]:
             numbers += [("ns a voxel, nearest", 1e9 * ours / voxels), ("bytes a voxel, nearest", our_size / voxels)]
             words += f"; `{other.name}` {numbers[2][1]:.3g} ns and {numbers[3][1]:.3g} bytes"
             dear = seconds > DEAR * ours
-        yield Finding(f"cost, {dims}D", "note" if dear else "pass", words, tuple(numbers))
+        yield Finding(f"cost in {dims}D", "note" if dear else "pass", words, tuple(numbers))
 
 
 def _shape(bench: Bench, dims: int) -> Shape:

@@ -37,7 +37,7 @@ def entries(bench: Bench) -> Iterator[Finding]:
                 costs[row, column] = value_of(bench.loss(dims), changed) - rests
         blind = [place for place, cost in costs.items() if not cost > 0]
         numbers = tuple((f"{dims}D, row {row}, column {column}", cost) for (row, column), cost in costs.items())
-        topic = f"entries, {dims}D"
+        topic = f"entries in {dims}D"
         if blind:
             row, column = blind[0]
             words = f"the entry in row {row}, column {column} is not seen ({len(blind)} of {len(costs)} are not)"

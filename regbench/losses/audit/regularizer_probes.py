@@ -52,14 +52,14 @@ def translation(bench: Bench) -> Iterator[Finding]:
         scale = max(map(abs, costs))
         together = _cost(bench, torch.stack([samples.translation(shape, k) for k in range(dims)]).sum(0)) - rests
         numbers = (*numbers, (f"{dims}D, along all axes", together))
-        topic = f"translation, {dims}D"
+        topic = f"translation in {dims}D"
         shown = ", ".join(f"{cost:.4g}" for cost in costs)
         if scale <= 1e-6 * _typical(bench, dims):
             affine = _cost(bench, _affine(shape)) - rests
             none = abs(affine) <= 1e-6 * _typical(bench, dims)
             words = f"costs nothing; an affine map {'neither' if none else f'costs {affine:.4g}'}"
             yield Finding(topic, "pass", words, (*numbers, ("affine map", affine)))
-        elif together < min(costs) / 2 or max(costs) - min(costs) > 1e-4 * scale:
+        elif abs(together) < min(map(abs, costs)) / 2 or max(costs) - min(costs) > 1e-4 * scale:
             words = f"of 3 voxels costs {shown} along axes 0 to {dims - 1}, and {together:.4g} along all at once"
             yield Finding(topic, "fail", f"{words}: components are compared with each other", numbers)
         else:
@@ -79,7 +79,7 @@ def axes(bench: Bench) -> Iterator[Finding]:
             *((f"{dims}D, all components along axis {axis}", cost) for axis, cost in enumerate(together)),
             *((f"{dims}D, component {k} along axis {axis}", cost) for (k, axis), cost in separate.items()),
         )
-        topic, shown = f"axes, {dims}D", ", ".join(f"{cost:.4g}" for cost in together)
+        topic, shown = f"axes in {dims}D", ", ".join(f"{cost:.4g}" for cost in together)
         if blind:
             words = f"axis {_listed(blind)} is not seen: what varies along axes 0 to {dims - 1} costs {shown}"
             yield Finding(topic, "fail", words, numbers)
@@ -129,7 +129,7 @@ def resolution(bench: Bench) -> Iterator[Finding]:
         if not min(values) > 0:  # as of what sees folds alone
             values = _refined(bench, dims, shape, 6.0)
         numbers = tuple((f"spacing / {2**k}", value) for k, value in enumerate(values))
-        topic = f"resolution, {dims}D"
+        topic = f"resolution in {dims}D"
         if not min(values) > 0:
             yield Finding(topic, "note", "nothing to say: a smooth motion costs nothing", numbers)
             continue

@@ -56,7 +56,7 @@ def axes(bench: Bench) -> Iterator[Finding]:
             for axis, curve in curves.items()
             for shift, value in zip(SHIFTS, curve, strict=True)
         )
-        topic = f"axes, {dims}D"
+        topic = f"axes in {dims}D"
         if blind:
             yield Finding(
                 topic, "fail", f"axis {_listed(blind)} is not seen: a shift along it changes nothing", numbers
