@@ -33,6 +33,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "audit": loss_verbs.audit,
     "check": study_verbs.check,
     "plan": study_verbs.plan,
+    "freeze": study_verbs.freeze,
     "prepare": data_verbs.prepare,
     "inspect": data_verbs.inspect,
     "lambda-range": tuning_verbs.lambda_range,

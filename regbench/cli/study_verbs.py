@@ -97,6 +97,27 @@ def plan(
     print(json.dumps(needed, indent=1) if as_json else pilot.text(needed, study, metric, width))
 
 
+def freeze(
+    config_file: ConfigFile,
+    *,
+    again: Annotated[
+        str | None, typer.Option(metavar="REASON", help="freeze a changed study anew; both promises are reported")
+    ] = None,
+) -> None:
+    """Pre-register a study: write down what it compares.
+
+    What is compared on which data, regions of equivalence, level, selection, budget and exclusions: all of the config
+    that may change a number. The report says whether the study kept to it, and what changed.
+    """
+    from regbench.study import frozen
+
+    study = load_study(config_file, written_by_head=False)
+    registration = frozen.freeze(study, again)
+    done = f"{registration['evaluated']} of {registration['runs']} runs evaluated by then"
+    print(f"{registration['sha256']}  study `{study.name}`, frozen at {registration['frozen_at']}, {done}")
+    print(f"{study.layout.frozen}: give the number to others, who can compare it later")
+
+
 def schema(
     *,
     check: Annotated[bool, typer.Option("--check", help="write nothing; fail if the file is out of date")] = False,

@@ -14,6 +14,7 @@ from regbench.report.method_entries import method_entry
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
 from regbench.report.transfers import transfer_entries
+from regbench.study.frozen import kept, not_kept
 from regbench.study.goals import default_goal, is_higher_better, leading
 from regbench.study.job_specs import objective_spec, selection_spec
 from regbench.study.layout import IDENTITY
@@ -102,6 +103,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             masks_used=study.uses_masks,
         ),
     }
+    if (registration := kept(study)) is not None:
+        summary["frozen"] = registration
+        summary["warnings"] = [*not_kept(registration), *summary["warnings"]]
     if study.uses_masks:
         training, evaluation = study.config.training, study.config.evaluation
         summary["masks"] = {

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from regbench.study.frozen import Kept
 from regbench.study.goals import words
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
@@ -375,6 +376,7 @@ class Summary(TypedDict):
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
+    frozen: NotRequired[Kept]  # of studies that were pre-registered
     warnings: list[str]
 
 

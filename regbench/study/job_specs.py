@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from regbench.study.config import Component
 from regbench.study.fingerprint import component_module, fingerprint
+from regbench.study.frozen import registrations
 from regbench.study.goals import RANK, SIMILARITY, base, is_limited
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
@@ -318,7 +319,8 @@ def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
 
 def study_spec(study: Study, stage: str) -> StudySpec:
     """What a stage over the whole study (analyze, report) depends on, beside its input files."""
-    return StudySpec(config=study.protocol, code=fingerprint(f"regbench.{stage}"))
+    frozen = tuple(one["sha256"] for one in registrations(study)) if stage == "report.analyze" else ()
+    return StudySpec(config=study.protocol, code=fingerprint(f"regbench.{stage}"), frozen=frozen)
 
 
 def track_spec(study: Study) -> TrackSpec:

@@ -54,6 +54,11 @@ class Layout:
         return self.root / "identity.json"
 
     @property
+    def frozen(self) -> Path:
+        """What the study promised before its results were known."""
+        return self.root / "frozen.json"
+
+    @property
     def state(self) -> Path:
         """What must survive a kill, and who is at work: nothing of it is a result."""
         return self.root / "state"

@@ -325,7 +325,12 @@ class TrackSpec(Spec):
 
 
 class StudySpec(Spec):
-    """What a stage over the whole study depends on, beside its input files."""
+    """What a stage over the whole study depends on, beside its input files.
+
+    Attributes:
+        frozen: digests of its registrations, for the stage that reports whether they were kept.
+    """
 
     config: Parameters
     code: str
+    frozen: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ INTERFACE = {
     "audit": "NAME --as --set --threads=1 --json --html",
     "check": "CONFIG --show",
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
+    "freeze": "CONFIG --again",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
     "lambda-range": "CONFIG --dataset --similarity! --regularizer! --threads=1",

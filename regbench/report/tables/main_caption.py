@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from regbench.metrics import SIMILARITY, metric_of
 from regbench.report.summary_file import Manifest, Summary, all_verdicts, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
+from regbench.study.frozen import sentences
 from regbench.study.goals import words
 
 
@@ -22,8 +23,14 @@ def protocol(summary: Summary) -> str:
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
         f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
         f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
-        f"{by_masks(summary)}"
+        f"{by_masks(summary)}{_registered(summary)}"
     )
+
+
+def _registered(summary: Summary) -> str:
+    """Whether the study keeps to what it promised; empty where it promised nothing."""
+    registration = summary.get("frozen")
+    return "" if registration is None else f" {' '.join(sentences(registration))}"
 
 
 def _scored_by(manifest: Manifest) -> str:
