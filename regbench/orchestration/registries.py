@@ -13,6 +13,7 @@ from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.losses.audit.own_components import own_mistakes, own_notes
 from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
@@ -51,6 +52,17 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     if kind in special:
         return special[kind]()
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
+
+
+def check_and_audit(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """As `check_component`; and the quick half of an audit of what users wrote themselves, which calls it."""
+    return check_component(kind, name, given) or own_mistakes(kind, name, given)
+
+
+def notes_on_own_losses(study: Study) -> list[str]:
+    """What is worth knowing of the losses that a study names as ``package.module:function``."""
+    parts = (("similarity", study.config.grid.similarities), ("regularizer", study.config.grid.regularizers))
+    return [words for kind, losses in parts for loss in losses for words in own_notes(kind, loss.name, loss.parameters)]
 
 
 def check_installed(study: Study) -> None:
