@@ -48,7 +48,9 @@ def audit(
     if ":" in name:
         components.allow([name])
     device.set_up(threads)
-    certificate = certify(resolve(name, kind, _parameters(settings or [])))
+    parameters = _parameters(settings or [])
+    components.allow(components.code_within(parameters))
+    certificate = certify(resolve(name, kind, parameters))
     if as_json is not None:
         write_json(as_json, certificate.to_json())
     if as_html is not None:
