@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from regbench.study.data_config import NAMES, Part, SplitConfig
+from regbench.study.data_config import FEWEST_FOLDS, NAMES, Part, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
@@ -47,6 +47,7 @@ def split(
     given, where = given or {}, f"dataset `{dataset}`: splits"
     shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:
+        _check_folds(wanted.folds, list(groups.values()), least, where)
         splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
     else:
         splits = _fixed(ids, wanted, given, needed, where)
@@ -146,6 +147,19 @@ def _folds(shuffled: Sequence[str], folds: int, fold: int, groups: Mapping[str, 
     splits: Splits = {"train": [], "validation": sorted(parts[(fold + 1) % folds]), "test": sorted(parts[fold])}
     splits["train"] = sorted(name for name in shuffled if name not in splits["validation"] + splits["test"])
     return splits
+
+
+def _check_folds(folds: int, groups: Sequence[str], least: int, where: str) -> None:
+    """Whether each fold can have the subjects that a pair needs."""
+    whole = len(set(groups))
+    most = min(len(groups) // least, whole)
+    if folds > most:
+        of = "" if whole == len(groups) else f" in {whole} groups, which stay together"
+        advice = f"Take at most {most}" if most >= FEWEST_FOLDS else "Write train, validation and test"
+        raise RegbenchError(
+            f"{where}.folds must leave {least} subject{'s' if least > 1 else ''} to each, but got {folds} folds of "
+            f"{len(groups)} subjects{of}. {advice}, or give more subjects."
+        )
 
 
 def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:

@@ -9,11 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.pooling import FOLD
 from regbench.report.summary_file import ComparisonEntry, Families, Noise, Scope, stored
 from regbench.statistics import (
     Comparison,
     Family,
+    Folds,
     Scores,
+    common_fold_noise,
     common_noise,
     judge,
     membership,
@@ -54,28 +57,30 @@ def study_verdicts(
         trained: whether a seed changes the numbers.
         region: half width of practical equivalence, in the metric's unit.
     """
-    scores, subjects, groups = collect(rows[rows["method"].isin({*methods, "identity"})], metric)
+    rows = rows[rows["method"].isin({*methods, "identity"})]
+    scores, subjects, groups = collect(rows, metric)
+    folds = _folds_of(rows, subjects)
     noise = noise_of([scores[name] for name in methods], subjects, groups)
     counts = noise["noise"]
     runs, searches = counts["seeds"], counts["replicates"]
     drawn = trained or searches > 1
     compared = {name: replace(scores[name], drawn=drawn) for name in methods}
-    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {})
+    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {}, folds=folds)
     pairs = judge(compared, family)
     known = common_noise(compared, family)
-    borrowed = replace(family, borrowed=known.df)
+    borrowed = _lent(family, known.df, common_fold_noise(compared, family).df)
     units = searches if searches > 1 else runs
     scope = _scope(trained, runs, searches)
     against_identity = list[Comparison]()
     if "identity" in scores:
         unmoved = {"identity": replace(scores["identity"], drawn=False)}
         # What a seed does to all cells alike is in each of these differences: the cells say it once, not K times.
-        own = replace(family, borrowed=0.0)
+        own = _lent(family, 0.0, 0.0)
         against_identity = judge({**compared, **unmoved}, own, [(name, "identity") for name in compared])
     return {
         "region": region,
         "scope": scope,
-        "claim": claim(scope, runs, searches),
+        "claim": claim(scope, runs, searches) + (pooled_claim(folds) if folds else ""),
         "pairs": records(pairs),
         "similarity": _judged_levels(compared, cells, "similarity", borrowed),
         "regularizer": _judged_levels(compared, cells, "regularizer", borrowed),
@@ -85,6 +90,20 @@ def study_verdicts(
         "sd": noise["sd"],
         "noise": {**counts, "df_runs": known.df + units - 1 if units > 1 and drawn else None},
     }
+
+
+def _folds_of(rows: pd.DataFrame, subjects: NDArray[Any]) -> Folds | None:
+    """The fold that tested each case; None of rows that are not pooled."""
+    if FOLD not in rows:
+        return None
+    fold_of = dict(zip(zip(rows["fixed"], rows["moving"], strict=True), rows[FOLD], strict=True))
+    return Folds(np.array([fold_of[fixed, moving] for fixed, moving in subjects], dtype=object))
+
+
+def _lent(family: Family, runs: float, folds: float) -> Family:
+    """The family with so many degrees of freedom of the noise of runs and of folds from a larger one."""
+    pooled = None if family.folds is None else family.folds._replace(borrowed=folds)
+    return replace(family, borrowed=runs, folds=pooled)
 
 
 def collect(
@@ -181,6 +200,16 @@ def claim(scope: Scope, runs: int, searches: int = 1) -> str:
     }[scope]
 
 
+def pooled_claim(folds: Folds) -> str:
+    """What the verdicts on pooled folds hold for, beside that of any one."""
+    count = len(set(folds.of_cases))
+    return (
+        f" Pooled over {count} folds, each trained by itself and tested on other subjects: intervals also carry how "
+        "far the folds differ, corrected for the subjects that their trainings share (Nadeau and Bengio 2003). What "
+        "all folds share no fold can tell: claims hold for trainings on subjects of this study."
+    )
+
+
 def records(comparisons: Sequence[Comparison]) -> list[ComparisonEntry]:
     """Comparisons as JSON has them: None for what is no number."""
     return [cast("ComparisonEntry", _record(comparison)) for comparison in comparisons]
@@ -188,4 +217,5 @@ def records(comparisons: Sequence[Comparison]) -> list[ComparisonEntry]:
 
 def _record(comparison: Comparison) -> dict[str, object]:
     values = comparison._asdict().items()
-    return {name: stored(value) if isinstance(value, float) else value for name, value in values}
+    record = {name: stored(value) if isinstance(value, float) else value for name, value in values}
+    return record if comparison.se_folds else {name: value for name, value in record.items() if name != "se_folds"}

@@ -134,6 +134,14 @@ class Baseline(TypedDict):
     software: dict[str, str]
 
 
+class PooledCounts(TypedDict):
+    """What the folds of a pooled row had in all, and the seeds of each."""
+
+    folds: int
+    trials: int
+    seeds: int
+
+
 class MethodEntry(TypedDict):
     """A row of the main table: a method on a dataset."""
 
@@ -163,6 +171,7 @@ class MethodEntry(TypedDict):
     values: NotRequired[dict[str, Value]]
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]
+    pooled: NotRequired[PooledCounts]  # of a row of several folds, whose trials and trainings stand in theirs
 
 
 class ComparisonEntry(TypedDict):
@@ -177,6 +186,7 @@ class ComparisonEntry(TypedDict):
     high: float | None
     se_subjects: float | None
     se_runs: float | None
+    se_folds: NotRequired[float | None]  # of pooled folds
     df: float | None
     n: int
     subjects: int
@@ -375,6 +385,7 @@ class Summary(TypedDict):
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
+    pools: NotRequired[dict[str, list[str]]]  # the folds of each pooled dataset, where there are any
     warnings: list[str]
 
 
@@ -382,6 +393,12 @@ def load_summary(study: Study) -> Summary:
     """The summary of a study that was analysed."""
     summary: Summary = read_sealed(study.layout.summary)
     return summary
+
+
+def foremost(summary: Summary) -> list[str]:
+    """The datasets that pictures and sentences tell of: pooled folds for themselves stand in the tables alone."""
+    folds = {fold for pool in summary.get("pools", {}).values() for fold in pool}
+    return [name for name in summary["goals"] if name not in folds]
 
 
 def all_verdicts(summary: Summary) -> Iterator[tuple[str, str, str, Verdicts]]:
@@ -405,8 +422,8 @@ def leading(summary: Summary, dataset: str) -> str:
 def led_by(summary: Summary) -> str:
     """The leading metrics in words: ``Dice``, or ``Dice (brains) and TRE (lungs)``."""
     named: dict[str, list[str]] = {}
-    for dataset, goals in summary["goals"].items():
-        named.setdefault(words(goals["leading"]), []).append(dataset)
+    for dataset in foremost(summary):
+        named.setdefault(words(leading(summary, dataset)), []).append(dataset)
     return next(iter(named)) if len(named) == 1 else " and ".join(f"{n} ({', '.join(of)})" for n, of in named.items())
 
 

@@ -92,7 +92,7 @@ class PrepareSpec(Spec):
     def of(cls, dataset: DatasetConfig, code: str) -> Self:
         """The spec of a dataset of the config."""
         return cls(
-            **dataset.model_dump(mode="json"),
+            **dataset.model_dump(mode="json", exclude={"fold_of"}),
             code=code,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
             only_tested=isinstance(dataset, OnlyTested),

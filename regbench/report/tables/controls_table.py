@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.report.summary_file import MethodEntry, Summary, number
+from regbench.report.summary_file import MethodEntry, Summary, foremost, number
 from regbench.report.tables.column_titles import METRIC_TITLES
 from regbench.report.tables.main_caption import by_masks
 from regbench.report.tables.main_table import MAIN
@@ -89,7 +89,7 @@ def caption(summary: Summary) -> str:
         "the best that a column can say on these data. control_sort gives each fixed voxel the moving voxel of the "
         "same intensity rank, wherever that lies (Rohlfing 2012, doi:10.1109/TMI.2011.2163944): what it improves is no "
         "evidence of a registration.",
-        *(_sentence(summary, dataset) for dataset in summary["datasets"]),
+        *(_sentence(summary, dataset) for dataset in foremost(summary)),
         "Means over test pairs (the median where cases are infinite). Similarities (lower is better) after "
         "registration; a trained method has the one that it was trained with. Self-displacement: mean length of what a "
         "trained method does to an image and itself, for which nothing is right. Beside the controls: no registration, "

@@ -52,7 +52,7 @@ def main_table(summary: Summary) -> pd.DataFrame:
         row: dict[str, object] = {label: entry[label] for label in LABELS}
         row["model"] = entry["model"] or entry["method"]
         row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
-        row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
+        row |= _counts(entry)
         verdicts = {name: standing.get((*key, name)) for name in judged}
         row |= {
             "failed": entry["failed_rows"],
@@ -98,6 +98,13 @@ def _lambda(entry: MethodEntry) -> dict[str, float | None]:
     lams = [lam for lam in entry.get("lams") or () if lam is not None]
     ends = {"lambda_low": min(lams), "lambda_high": max(lams)} if len(lams) > 1 else {}
     return {"lambda": entry["lam"], **ends}
+
+
+def _counts(entry: MethodEntry) -> dict[str, object]:
+    """Trials, seeds and pairs of an entry; of pooled folds the trials of all, and the seeds of each."""
+    of_folds = entry.get("pooled")
+    trials, seeds = (of_folds["trials"], of_folds["seeds"]) if of_folds else (len(entry["trials"]), len(entry["runs"]))
+    return {"trials": trials, "seeds": max(seeds, 1), "pairs": entry["pairs"]}
 
 
 def _any_infinite(summary: Summary, name: str) -> bool:
