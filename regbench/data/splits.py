@@ -29,8 +29,8 @@ def split(
         ids: all subjects.
         wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
             ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
-            ``fold`` (fold k is the test, the next one the validation, the others train). ``seed`` for the draw. With
-            none of these, `DEFAULT` holds for the splits that are not given.
+            ``fold`` (fold k is the test, the next one the validation, the others train; whom the authors put into
+            validation or test is in no fold). ``seed`` for the draw. With none of these, `DEFAULT` holds for the splits that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
@@ -47,8 +47,10 @@ def split(
     given, where = given or {}, f"dataset `{dataset}`: splits"
     shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:
-        _check_folds(wanted.folds, list(groups.values()), least, where)
-        splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
+        held_out = {groups[name] for name, split in given.items() if split != "train"}
+        dealt = [name for name in shuffled if groups.get(name) not in held_out]
+        _check_folds(wanted.folds, [groups[name] for name in dealt], least, where)
+        splits = _folds(dealt, wanted.folds, wanted.fold, groups)
     else:
         splits = _fixed(ids, wanted, given, needed, where)
         _draw(splits, shuffled, wanted, groups=groups, given=given, least=least, where=where)

@@ -16,6 +16,7 @@ from regbench.statistics import (
     Family,
     Folds,
     Scores,
+    Spreads,
     common_fold_noise,
     common_noise,
     judge,
@@ -60,7 +61,7 @@ def study_verdicts(
     rows = rows[rows["method"].isin({*methods, "identity"})]
     scores, subjects, groups = collect(rows, metric)
     folds = _folds_of(rows, subjects)
-    noise = noise_of([scores[name] for name in methods], subjects, groups)
+    noise = noise_of([scores[name] for name in methods], subjects, groups, folds)
     counts = noise["noise"]
     runs, searches = counts["seeds"], counts["replicates"]
     drawn = trained or searches > 1
@@ -129,19 +130,28 @@ def collect(
     return scores, subjects, dict(zip(rows["seed"], searches, strict=True))
 
 
-def noise_of(scores: Collection[Scores], subjects: NDArray[Any], groups: Mapping[Hashable, Hashable]) -> Noise:
+def noise_of(
+    scores: Collection[Scores],
+    subjects: NDArray[Any],
+    groups: Mapping[Hashable, Hashable],
+    folds: Folds | None = None,
+) -> Noise:
     """What the noise of a difference of two methods is made of; those with most runs tell it.
 
     Args:
         scores: of the methods that are compared.
         subjects: one or two of each case.
         groups: the search that each run belongs to.
+        folds: of cases that are pooled: each fold is taken by itself, then their mean.
     """
     searches = len({groups[run] for one in scores for run in one.runs})
     runs = max(len(one.runs) for one in scores)
     repeated = [one for one in scores if len(one.runs) == runs]
     by_run = [groups[run] for run in repeated[0].runs] if searches > 1 else None
-    parts = spreads(np.stack([one.values for one in repeated]), cast("list[Any] | None", by_run))
+    values = np.stack([one.values for one in repeated])
+    of_folds = [folds.of_cases == name for name in dict.fromkeys(folds.of_cases)] if folds else [...]
+    each = [spreads(values[..., chosen], cast("list[Any] | None", by_run)) for chosen in of_folds]
+    parts = Spreads(*(root_mean_square([getattr(one, name) for one in each]) for name in Spreads._fields))
     return {
         "shares": {name: stored(value) for name, value in parts.shares.items()},
         "sd": {name: stored(value) for name, value in parts._asdict().items()},
@@ -152,6 +162,12 @@ def noise_of(scores: Collection[Scores], subjects: NDArray[Any], groups: Mapping
             "pairs": len(subjects),
         },
     }
+
+
+def root_mean_square(numbers: Sequence[float]) -> float:
+    """Of those that are known; one alone stays as it is, and of none it is NaN."""
+    known = [number for number in numbers if not np.isnan(number)]
+    return known[0] if len(known) == 1 else float(np.sqrt(np.mean(np.square(known)))) if known else float("nan")
 
 
 def _judged_levels(

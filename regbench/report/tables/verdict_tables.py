@@ -13,9 +13,10 @@ from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
 
-Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs"]
+Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "se_folds", "df", "n", "subjects", "runs"]
 COUNTS: tuple[Measure, ...] = ("n", "subjects", "runs")
-NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", "df", *COUNTS)
+OF_FOLDS: Measure = "se_folds"  # of studies that pool some
+NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", OF_FOLDS, "df", *COUNTS)
 DRAWN: tuple[Literal["seeds", "replicates", "subjects", "pairs"], ...] = ("seeds", "replicates", "subjects", "pairs")
 PARTS = ("subject", "seed", "tuning", "residual")
 
@@ -45,18 +46,19 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
 
 def verdicts_table(summary: Summary) -> pd.DataFrame:
     """One row a comparison, of every metric and family."""
+    numbers = [name for name in NUMBERS if name != OF_FOLDS or "pools" in summary]
     rows = [
         {"dataset": dataset, "model": model, "metric": metric, "family": family}
         | {"a": one["a"], "verdict": one["verdict"], "b": one["b"]}
-        | {name: _rounded(one[name], name, metric) for name in NUMBERS}
+        | {name: _rounded(one.get(name), name, metric) for name in numbers}
         | {"reason": one.get("reason") or "", "would_decide": needed(one)}
         for dataset, model, metric, verdicts in all_verdicts(summary)
         for family in FAMILIES
         for one in verdicts[family]
     ]
-    columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *NUMBERS, "reason", "would_decide"]
+    columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *numbers, "reason", "would_decide"]
     # Where nothing could be judged, a column holds no number at all.
-    kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in NUMBERS}
+    kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in numbers}
     return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
