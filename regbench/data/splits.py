@@ -30,7 +30,8 @@ def split(
         wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
             ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
             ``fold`` (fold k is the test, the next one the validation, the others train; whom the authors put into
-            validation or test is in no fold). ``seed`` for the draw. With none of these, `DEFAULT` holds for the splits that are not given.
+            validation or test is in no fold). ``seed`` for the draw. With none of these, `DEFAULT` holds for the splits
+            that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.

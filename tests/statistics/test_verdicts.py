@@ -436,7 +436,7 @@ def test_a_constant_metric_claims_nothing():
 
 
 def by_hand(difference, folds):
-    """Nadeau and Bengio's variance of a mean over folds, of k of which each trains with k - 2; and the subjects' own."""
+    """Nadeau and Bengio's variance of a mean over k folds, each of which trains with k - 2, and its freedom."""
     names = sorted(set(folds))
     k = len(names)
     means = []

@@ -32,7 +32,7 @@ def _folds(summary: Summary) -> str:
     sentences = [
         f" Rows of {pool} are of the test pairs of {len(folds)} folds ({folds[0]} to {folds[-1]}), in which each "
         "subject is tested once: mean and SD over all of them, the SD over seeds of that mean, the lambdas of all "
-        "folds, the trials of all. Rows of a fold, and their verdicts, are of its own trainings and test subjects alone."
+        "folds, the trials of all. Rows of a fold, and their verdicts, are of its own trainings and subjects alone."
         for pool, folds in summary.get("pools", {}).items()
     ]
     return "".join(sentences)
