@@ -96,7 +96,7 @@ class FoldSetting(NamedTuple):
 
 def fold_settings() -> Iterator[FoldSetting]:
     """Three to ten folds; training sets without effect, and with a quarter and half of that of a seed."""
-    sizes = ((3, 12, 12, 2, 4), (5, 20, 12, 2, 6), (5, 50, 20, 4, 12), (10, 40, 12, 1, 4), (10, 60, 20, 3, 8))
+    sizes = ((3, 12, 12, 2, 4), (5, 20, 12, 2, 4), (5, 50, 20, 4, 6), (10, 40, 12, 1, 4), (10, 60, 12, 3, 4))
     for noise, share in product(("networks", "calmer"), (0.0, 0.25, 0.5)):
         for size in sizes:
             yield FoldSetting(noise, share * {"networks": NETWORKS, "calmer": CALMER}[noise]["cell"], *size)

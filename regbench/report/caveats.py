@@ -84,6 +84,7 @@ def caveats(
         *_few_trainings(ranked),
         *_unfinished(scene, steps),
         *_edges(ranked),
+        *_found_at_end(ranked),
         *_flat(ranked),
         *_unmoved(scene),
         *_below_identity(scene),
@@ -151,6 +152,20 @@ def _edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
     yield from _sentence(
         lambda detail: f"lambda {detail.replace(' in ', ' is at the edge of its range ')}; widen it",
         "lambdas are at the edge of their range; widen it",
+        list(dict.fromkeys(details)),
+    )
+
+
+def _found_at_end(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    """Ranges that were found, whose best lambda is the last that was tried: beyond it may be better ones."""
+    details = [
+        (f"{entry['dataset']}/{entry['method'].partition('.')[2]}", f"[{chosen['range'][0]:g}, {chosen['range'][1]:g}]")
+        for entry in entries
+        if entry.get("range_at_end") and (chosen := entry.get("selected"))
+    ]
+    yield from _sentence(
+        lambda detail: f"its range of lambda, {detail}, was found where the search for it ended; give one in `lambdas`",
+        "ranges of lambda were found where the search for them ended; give them in `lambdas`",
         list(dict.fromkeys(details)),
     )
 
@@ -366,7 +381,10 @@ def _few_trainings(entries: Sequence[MethodEntry]) -> Iterator[str]:
 
 def _few_subjects(manifests: Mapping[str, Manifest]) -> Iterator[str]:
     for dataset, manifest in manifests.items():
-        subjects = {name for pair in manifest.get("pairs", {}).get("test", ()) for name in pair}
+        pairs = [set(pair) for pair in manifest.get("pairs", {}).get("test", ())]
+        # One that is in each pair, an atlas, is no sample.
+        atlas = set[str].intersection(*pairs) if len(pairs) > 1 else set[str]()
+        subjects = set[str]().union(*pairs) - atlas
         if 0 < len(subjects) < FEW_SUBJECTS:
             yield (
                 f"{dataset}: {len(subjects)} test subjects: what they vary by is known badly; take {FEW_SUBJECTS} or "

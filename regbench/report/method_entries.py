@@ -23,7 +23,7 @@ from regbench.study.config import Component
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_sealed
-from regbench.tuning.range_files import selecting
+from regbench.tuning.range_files import is_at_end, selecting
 from regbench.tuning.trial_files import read_trials
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm", "nsd")
@@ -70,6 +70,8 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
         entry["selected"], entry["searches"] = tuning.choices[0], tuning.choices
         entry["edge"] = any(choice["edge"] for choice in tuning.choices)
+        if is_at_end(study, dataset, method.id):
+            entry["range_at_end"] = True
         if values := tuning.choices[0].get("values"):
             entry["values"] = values
         entry["trials"] = tuning.trials

@@ -81,7 +81,7 @@ def study_verdicts(
     return {
         "region": region,
         "scope": scope,
-        "claim": claim(scope, runs, searches) + (pooled_claim(folds) if folds else ""),
+        "claim": claim(scope, runs, searches) + (pooled_claim(folds) if folds else "") + atlas_claim(subjects),
         "pairs": records(pairs),
         "similarity": _judged_levels(compared, cells, "similarity", borrowed),
         "regularizer": _judged_levels(compared, cells, "regularizer", borrowed),
@@ -149,7 +149,7 @@ def noise_of(
     repeated = [one for one in scores if len(one.runs) == runs]
     by_run = [groups[run] for run in repeated[0].runs] if searches > 1 else None
     values = np.stack([one.values for one in repeated])
-    of_folds = [folds.of_cases == name for name in dict.fromkeys(folds.of_cases)] if folds else [...]
+    of_folds = [folds.of_cases == name for name in dict.fromkeys(folds.of_cases)] if folds else [slice(None)]
     each = [spreads(values[..., chosen], cast("list[Any] | None", by_run)) for chosen in of_folds]
     parts = Spreads(*(root_mean_square([getattr(one, name) for one in each]) for name in Spreads._fields))
     return {
@@ -223,6 +223,25 @@ def pooled_claim(folds: Folds) -> str:
         f" Pooled over {count} folds, each trained by itself and tested on other subjects: intervals also carry how "
         "far the folds differ, corrected for the subjects that their trainings share (Nadeau and Bengio 2003). What "
         "all folds share no fold can tell: claims hold for trainings on subjects of this study."
+    )
+
+
+def atlas_claim(subjects: NDArray[Any]) -> str:
+    """That the verdicts hold for one atlas alone, where each test pair has it; else empty.
+
+    Args:
+        subjects: ``(cases, 2)``, fixed and moving of each.
+    """
+    pairs = [{str(name) for name in pair} for pair in subjects]
+    shared = set.intersection(*pairs) if len(pairs) > 1 else set()
+    if len(shared) != 1 or subjects.ndim != 2:
+        return ""
+    (atlas,) = shared
+    roles = [role for role, column in zip(("fixed", "moving"), subjects.T, strict=True) if set(column) == {atlas}]
+    place = f"the {roles[0]} image" if roles else "one image"
+    return (
+        f" {atlas} is {place} of every test pair: claims hold for this atlas alone, and it is not counted among the "
+        "test subjects."
     )
 
 

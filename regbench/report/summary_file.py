@@ -168,6 +168,7 @@ class MethodEntry(TypedDict):
     selected: NotRequired[Choice]  # of the first search; these keys are of tuned methods alone
     searches: NotRequired[list[Choice]]
     lams: NotRequired[list[float | None]]  # of all searches
+    range_at_end: NotRequired[bool]  # the search for its range found its best lambda at the end of what was tried
     values: NotRequired[dict[str, Value]]
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, MaskUse, Pruner, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
@@ -132,6 +132,8 @@ class RangeSpec(Spec):
         pairs: how many validation pairs are registered.
         decades: first and last power of ten that is tried as lambda.
         metrics: of the goal of the search; none where the data decide.
+        mask: what the losses count by, as `training.mask`.
+        mask_regularizer: whether the regularizer does too.
     """
 
     similarity: ComponentSpec
@@ -140,6 +142,8 @@ class RangeSpec(Spec):
     decades: tuple[int, int]
     metrics: tuple[str, ...]
     nsd_tolerance_mm: float
+    mask: MaskUse = "none"
+    mask_regularizer: bool = False
     code: str
 
 

@@ -75,6 +75,21 @@ def test_an_edge_says_the_range():
     assert "2 lambdas" in warned(cell(searches=searches))[0]
 
 
+def test_a_range_that_was_found_at_the_end_of_what_was_tried_is_said_once_for_all_models():
+    (text,) = warned(cell(range_at_end=True), cell("n.lcc.bending", range_at_end=True))
+    assert text == (
+        "brains/lcc.bending: its range of lambda, [0.01, 1], was found where the search for it ended; give one in "
+        "`lambdas`"
+    )
+    (text,) = warned(cell(range_at_end=True), cell("m.mse.bending", range_at_end=True))
+    assert text.startswith("2 ranges of lambda were found where the search for them ended; give them in `lambdas`: br")
+
+
+def test_an_atlas_is_not_counted_as_a_test_subject():
+    to_atlas = {"brains": {**SPACING["brains"], "pairs": {"test": [["atlas", f"s{k}"] for k in range(5)]}}}
+    assert any("5 test subjects" in text for text in warned(cell(), manifests=to_atlas))
+
+
 def test_no_lambda_is_at_no_edge():
     """Where every trial diverged there is none; its rows say why."""
     assert not [text for text in warned(cell(selected={"lam": None, "range": [1, 2], "edge": True})) if "edge" in text]

@@ -500,3 +500,25 @@ def test_false_claims_of_pooled_folds_are_rare_where_training_sets_matter():
             wrong[name] += any(c.verdict in ("better", "worse") for c in judge(scores, Family(cases, folds=folds)))
     assert wrong["plain"] > 2 * wrong["pooled"]
     assert wrong["pooled"] <= 0.1 * 150
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([("atlas", "a"), ("atlas", "b"), ("atlas", "c")], "atlas is the fixed image of every test pair"),
+        ([("a", "atlas"), ("b", "atlas"), ("c", "atlas")], "atlas is the moving image of every test pair"),
+        ([("a", "atlas"), ("atlas", "b"), ("c", "atlas")], "atlas is one image of every test pair"),
+        ([("a", "b"), ("b", "c"), ("c", "a")], ""),
+    ],
+)
+def test_claims_on_pairs_with_an_atlas_hold_for_it_alone(pairs, words):
+    rows = pd.DataFrame(
+        {"method": name, "seed": seed, "fixed": fixed, "moving": moving, "dice": 0.1 * seed + number / 7}
+        for name in ("u.lcc.l1", "u.lcc.l2")
+        for seed in (0, 1)
+        for number, (fixed, moving) in enumerate(pairs)
+    )
+    found = study_verdicts(rows, "dice", ["u.lcc.l1", "u.lcc.l2"], cells=CELLS, trained=True)
+    assert words in found["claim"]
+    assert ("for this atlas alone" in found["claim"]) is bool(words)
+    assert found["noise"]["subjects"] == 3

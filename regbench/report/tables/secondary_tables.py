@@ -83,6 +83,7 @@ def found_ranges(summary: Summary) -> str:
     """A sentence of the ranges that were found, not given; empty without any."""
     ranges = {
         f"{entry['dataset']} {entry['method'].partition('.')[2]} [{choice['range'][0]:g}, {choice['range'][1]:g}]"
+        + (" (the best of these lambdas was the last that was tried)" if entry.get("range_at_end") else "")
         for entry in summary["methods"]
         if (choice := entry.get("selected")) and choice.get("found")
     }
