@@ -5,9 +5,10 @@ is read back.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from regbench.metrics.definitions import metric_of
 from regbench.study.goals import words
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # scipy, which a reader need not load
     from regbench.statistics.power import Needs
     from regbench.statistics.verdicts import Verdict
 
+MICROSCOPIC = 0.05  # mm: of smaller voxels, hundredths of a mm say nothing
 Scope = Literal["tuning", "lambdas", "networks", "fixed"]  # what the verdicts are claims about
 Kind = Literal["model", "similarity", "regularizer"]
 KINDS: tuple[Kind, ...] = ("model", "similarity", "regularizer")
@@ -426,6 +428,24 @@ def led_by(summary: Summary) -> str:
     for dataset in foremost(summary):
         named.setdefault(words(leading(summary, dataset)), []).append(dataset)
     return next(iter(named)) if len(named) == 1 else " and ".join(f"{n} ({', '.join(of)})" for n, of in named.items())
+
+
+def digits_of(summary: Summary, metric: str) -> int:
+    """The digits of a metric in the tables of a study: lengths have more where voxels are of micrometres.
+
+    All numbers of a column have the same: of a voxel's side its hundredths, where that is below `MICROSCOPIC`.
+    """
+    known = metric_of(metric)
+    sides = [side for manifest in summary["datasets"].values() for side in manifest.get("spacing_mm", ())]
+    if known.unit != "mm" or not sides or min(sides) >= MICROSCOPIC:
+        return known.digits
+    return known.digits + math.ceil(-math.log10(min(sides)))
+
+
+def finer_digits(summary: Summary, metrics: Iterable[str]) -> dict[str, int]:
+    """Those metrics that have more digits in this study than anywhere else."""
+    digits = {name: digits_of(summary, name) for name in metrics}
+    return {name: count for name, count in digits.items() if count != metric_of(name).digits}
 
 
 def number(value: float | None) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import metric_of
+from regbench.metrics import metric_of, printed
 from regbench.report.standings import against_best
 from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, foremost, leading, number, verdicts_of
 from regbench.report.tables.column_titles import metric_title
@@ -150,7 +150,7 @@ def named(metric: str) -> str:
 
 
 def number_text(value: float, metric: str) -> str:
-    return "" if np.isnan(value) else f"{value:.{metric_of(metric).digits}f}"
+    return "" if np.isnan(value) else printed(value, metric)
 
 
 def percent_text(value: float) -> str:
