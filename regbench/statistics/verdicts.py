@@ -24,6 +24,7 @@ Verdict = Literal["better", "worse", "equal", "undecided"]
 Run = Hashable
 ALPHA = 0.05
 TIED = 1e-12  # of the scores' size: a smaller standard error is rounding
+LEAST_RATIO = 1 / 3  # of test to training subjects, that of five folds: simulated (docs/statistics.md)
 NAN = float("nan")
 UNKNOWN = Prior(NAN, 0.0)
 
@@ -284,7 +285,8 @@ def _fold_noise(of_folds: Floats, known: Prior) -> tuple[float, float]:
 
     The folds' training sets share subjects, so their means vary together, and no estimate of it is without bias (Bengio
     and Grandvalet 2004). Nadeau and Bengio's: the variance from fold to fold, times 1 / k + test subjects / training
-    subjects. What all folds share moves them alike, so no fold tells it.
+    subjects. That ratio is not taken below `LEAST_RATIO`: of more folds it falls, while what their trainings share
+    grows. What all folds share moves them alike, so no fold tells it.
 
     Args:
         of_folds: ``(k,)``, the mean difference of each fold.
@@ -297,7 +299,7 @@ def _fold_noise(of_folds: Floats, known: Prior) -> tuple[float, float]:
     if k < 3:
         return 0.0, 0.0
     between, df = moderated(float(of_folds.var(ddof=1)), k - 1, known)
-    return (1 / k + 1 / (k - 2)) * between, df
+    return (1 / k + max(1 / (k - 2), LEAST_RATIO)) * between, df
 
 
 def _joint_df(*parts: tuple[float, float]) -> float:
