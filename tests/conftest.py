@@ -16,6 +16,11 @@ from regbench.system import numba_loops
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole studies first: one process then runs them all, and their common study once; what is stolen is the end."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> dict[str, Any]:
     """A sound raw config whose results go to a folder of the test."""

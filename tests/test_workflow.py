@@ -176,6 +176,7 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_cell_as_one_job(finished, tmp_path):
     """Another number of jobs, killed once on the way; the same tables and checkpoints, and nothing left to do."""
     models = [*TINY["models"], "instance"]
@@ -262,6 +263,7 @@ def test_a_change_re_runs_exactly_what_depends_on_it(copied, changes, expected):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(finished, tmp_path):
     """kill -9 of Snakemake and all its children, then the same command: same table, nothing doubled in MLflow."""
     config = study(tmp_path)

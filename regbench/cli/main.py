@@ -19,7 +19,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from regbench import __version__
-from regbench.cli import data_verbs, result_verbs, run_verbs, study_verbs, tuning_verbs
+from regbench.cli import data_verbs, loss_verbs, result_verbs, run_verbs, study_verbs, tuning_verbs
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
@@ -30,8 +30,10 @@ BEGAN = time.monotonic()
 Verb = Callable[..., None]
 VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "list": study_verbs.list_components,
+    "audit": loss_verbs.audit,
     "check": study_verbs.check,
     "plan": study_verbs.plan,
+    "freeze": study_verbs.freeze,
     "prepare": data_verbs.prepare,
     "inspect": data_verbs.inspect,
     "lambda-range": tuning_verbs.lambda_range,

@@ -38,10 +38,10 @@ def check(
 ) -> None:
     """Report every mistake of a config at once; run nothing.
 
-    What a config names as package.module:function is imported, and said before. Where the data are on this machine, it
-    opens them too: headers and splits, but no voxels.
+    What a config names as package.module:function is imported, and said before; a loss of your own is audited in short.
+    Where the data are on this machine, it opens them too: headers and splits, but no voxels.
     """
-    from regbench.orchestration.registries import check_installed
+    from regbench.orchestration.registries import check_installed, notes_on_own_losses
     from regbench.study.checks import imported_names
     from regbench.study.shown_config import whole_config
     from regbench.study.yaml_file import read_yaml
@@ -50,9 +50,11 @@ def check(
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
-    study = load_study(config_file, written_by_head=False)
+    study = load_study(config_file, written_by_head=False, audit=True)
     if show_whole:
         print(whole_config(read_yaml(config_file), study.config))
+    for words in notes_on_own_losses(study):
+        print(f"note: {words}", file=sys.stderr, flush=True)
     check_installed(study)
     say_unused_uri(study)
     for folder in (Path(study.config.results), study.layout.root):
@@ -96,6 +98,27 @@ def plan(
     metric, width = pilot.wish(to_decide)
     needed = pilot.to_decide(study, metric, width, measured or [])
     print(json.dumps(needed, indent=1) if as_json else pilot.text(needed, study, metric, width))
+
+
+def freeze(
+    config_file: ConfigFile,
+    *,
+    again: Annotated[
+        str | None, typer.Option(metavar="REASON", help="freeze a changed study anew; both promises are reported")
+    ] = None,
+) -> None:
+    """Pre-register a study: write down what it compares.
+
+    What is compared on which data, regions of equivalence, level, selection, budget and exclusions: all of the config
+    that may change a number. The report says whether the study kept to it, and what changed.
+    """
+    from regbench.study import frozen
+
+    study = load_study(config_file, written_by_head=False)
+    registration = frozen.freeze(study, again)
+    done = f"{registration['evaluated']} of {registration['runs']} runs evaluated by then"
+    print(f"{registration['sha256']}  study `{study.name}`, frozen at {registration['frozen_at']}, {done}")
+    print(f"{study.layout.frozen}: give the number to others, who can compare it later")
 
 
 def schema(

@@ -73,7 +73,7 @@ def warnings(data: Dataset) -> Iterable[str]:
         yield f"in less than half of the subjects: label {', '.join(rare)}. Such labels count in few pairs."
     if max(data.spacing_mm) > 3 * min(data.spacing_mm):
         yield f"voxels are {data.spacing_mm} mm, far from cubes. Consider preprocessing.spacing_mm."
-    if len(data.split("train")) < 10:
+    if len(data.split("train")) < 10 and "train" not in data.spec.unneeded:
         yield f"only {len(data.split('train'))} subjects to train on."
     ranges = [np.ptp(data.record(name)["range"]) for name in data.subjects if "range" in data.record(name)]
     if ranges and max(ranges) > 100 * min(ranges) and not _scaled(data):
@@ -195,7 +195,7 @@ def _pairs(data: Dataset) -> list[str]:
         if pairs:
             second = pairs[1] if len(pairs) > 1 else ("-", "-")
             rows.append((part, str(len(pairs)), *pairs[0], *second))
-        elif part == "train":
+        elif part == "train" and data.split(part):
             rows.append((part, "any two", "-", "-", "-", "-"))
     return [*_table(rows), ""]
 

@@ -142,7 +142,7 @@ def divide(spec: PrepareSpec, source: Source) -> tuple[Splits, Pairs]:
     atlas = atlas_of(spec.pairs, spec.splits, source, spec.id)
     ids = [name for name in source.ids if name != atlas]
     given: Mapping[str, str] = source.given
-    needed: tuple[str, ...] = NAMES
+    needed = tuple(name for name in NAMES if name not in spec.unneeded)
     if spec.only_tested:  # whoever the data's authors trained with
         of_test = spec.splits.test == "given"
         given, needed = {name: key for name, key in given.items() if of_test and key == "test"}, ("test",)

@@ -10,6 +10,7 @@ from regbench.system.names import nfc
 
 # Of a dataset without splits, for those that the data do not give.
 DEFAULT: Mapping[str, Part] = {"train": "rest", "validation": 0.1, "test": 0.2}
+ALL_TESTED: Mapping[str, Part] = {"test": "rest"}  # where nothing is trained nor searched
 Splits = dict[str, list[str]]
 
 
@@ -44,7 +45,8 @@ def split(
     groups = {name: (groups or {}).get(name, name) for name in ids}
     if wanted.folds is None and not any(map(wanted.part, NAMES)):
         given_keys = set((given or {}).values())
-        wanted = wanted.model_copy(update={key: part for key, part in DEFAULT.items() if key not in given_keys})
+        default = DEFAULT if "validation" in needed else ALL_TESTED
+        wanted = wanted.model_copy(update={key: part for key, part in default.items() if key not in given_keys})
     given, where = given or {}, f"dataset `{dataset}`: splits"
     shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:

@@ -56,7 +56,7 @@ def mi(
         Wells et al. 1996, doi:10.1016/S1361-8415(01)80004-9.
     """
     score = partial(_mutual, smooth)
-    return _from_histogram(score, Settings(bins, sigma, intensity_range), 0, (mask, expected), (fixed, moved))
+    return from_histogram(score, Settings(bins, sigma, intensity_range), 0, (mask, expected), (fixed, moved))
 
 
 def nmi(
@@ -92,7 +92,7 @@ def nmi(
     Reference:
         Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0.
     """
-    return _from_histogram(_normalised, Settings(bins, sigma, intensity_range), 1, (mask, expected), (fixed, moved))
+    return from_histogram(_normalised, Settings(bins, sigma, intensity_range), 1, (mask, expected), (fixed, moved))
 
 
 def _mutual(smooth: float, joint: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def _plogp(p: Tensor) -> Tensor:
     return torch.where(empty, 0, p * torch.where(empty, 1, p).log()).sum((-1, -2))
 
 
-def _from_histogram(
+def from_histogram(
     score: Score, settings: Settings, worst: float, masked: tuple[Tensor | None, Tensor | None],
     images: tuple[Tensor, Tensor],
 ) -> Tensor:  # fmt: skip

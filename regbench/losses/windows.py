@@ -1,6 +1,7 @@
-"""Sums over a box around each voxel, axis by axis; plain torch, differentiable."""
+"""Sums over a window around each voxel, axis by axis; plain torch, differentiable."""
 
-from typing import Any
+from math import exp
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -87,3 +88,62 @@ def window_counts(size: int, side: int, like: Tensor) -> Tensor:
     """How many voxels of the window around each voxel of an axis lie in the image; ``(size,)``."""
     place, radius = torch.arange(size, device=like.device, dtype=like.dtype), side // 2
     return place.clamp_max(radius) + (size - 1 - place).clamp_max(radius) + 1
+
+
+Kernel = Literal["box", "gaussian", "triangular"]
+Lines = tuple[tuple[float, ...], ...]  # of the weights of a window along each axis: a voxel's weight is their product
+
+
+def kernel_lines(kernel: Kernel, sides: tuple[int, ...], sigma: float | None) -> Lines | None:
+    """Weights along each axis, 1 at the centre; None for a box, in which all are 1.
+
+    Args:
+        kernel: ``gaussian`` falls as ``exp(-d^2 / (2 sigma^2))``, ``triangular`` as ``1 - |d| / (side // 2 + 1)``.
+        sides: odd side of the window along each axis, beyond which every weight is 0.
+        sigma: of the Gaussian, in voxels; None for a third of each side.
+
+    Raises:
+        ValueError: if sigma is not positive, or given for another kernel.
+    """
+    if sigma is not None and (kernel != "gaussian" or not 0 < sigma < float("inf")):
+        raise ValueError(
+            f"sigma must be positive and belong to `kernel: gaussian`, but got {sigma} with {kernel}. Leave it out, or "
+            "choose that kernel."
+        )
+    if kernel == "box":
+        return None
+    lines = []
+    for side in sides:
+        places = range(-(side // 2), side // 2 + 1)
+        if kernel == "triangular":
+            lines.append(tuple(1 - abs(d) / (side // 2 + 1) for d in places))
+        else:
+            width = side / 3 if sigma is None else sigma
+            lines.append(tuple(exp(-(d**2) / (2 * width**2)) for d in places))
+    return tuple(lines)
+
+
+def weighted_sum(padded: Tensor, sides: tuple[int, ...], lines: Lines | None) -> Tensor:
+    """`window_sum`, each voxel by its weight in the window; by products with banded matrices.
+
+    Args:
+        padded: ``(..., *S)``; float64, whose products autocast leaves alone.
+        sides: of the window along each axis of S, in voxels.
+        lines: of the window; None for a box.
+    """
+    if lines is None:
+        return window_sum(padded, sides)
+    for axis, line in enumerate(lines, start=padded.ndim - len(lines)):
+        padded = _weighted_along(padded, axis, torch.tensor(line, dtype=padded.dtype, device=padded.device))
+    return padded
+
+
+def _weighted_along(image: Tensor, axis: int, line: Tensor) -> Tensor:
+    size = image.shape[axis]
+    count = size - len(line) + 1
+    place = torch.arange(size, device=image.device) - torch.arange(count, device=image.device).view(-1, 1)
+    inside = (place >= 0) & (place < len(line))
+    matrix = torch.where(inside, line[place.clamp(0, len(line) - 1)], 0)
+    if axis == image.ndim - 1:
+        return image @ matrix.mT
+    return (matrix @ image.flatten(axis + 1)).view(*image.shape[:axis], count, *image.shape[axis + 1 :])

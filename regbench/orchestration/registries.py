@@ -13,12 +13,13 @@ from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
 from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.losses.audit.own_components import own_mistakes, own_notes
 from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
 from regbench.study import components
 from regbench.study.goals import RANK
-from regbench.study.methods import Study
+from regbench.study.methods import WITHOUT_WEIGHTS, Study
 from regbench.system.errors import UsageError, did_you_mean
 
 REGISTRIES: Mapping[str, components.Registry] = {
@@ -36,7 +37,8 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
     The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``; ``masked similarity``
-    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names.
+    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names; ``refined`` whether
+    there is a network's displacement to refine.
     """
     if kind in ("masked similarity", "masked regularizer"):
         return _masked(kind.removeprefix("masked "), name, given["use"])
@@ -44,11 +46,23 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         "pairing": lambda: _pairing(name, given["model"]),
         "equivalence": lambda: _equivalence(name, given["width"]),
         "goal": lambda: _goal(name),
+        "refined": lambda: _refined(name),
         "preprocessing": lambda: preprocess.mistakes(DATASETS, name, given),
     }
     if kind in special:
         return special[kind]()
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
+
+
+def check_and_audit(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """As `check_component`; and the quick half of an audit of what users wrote themselves, which calls it."""
+    return check_component(kind, name, given) or own_mistakes(kind, name, given)
+
+
+def notes_on_own_losses(study: Study) -> list[str]:
+    """What is worth knowing of the losses that a study names as ``package.module:function``."""
+    parts = (("similarity", study.config.grid.similarities), ("regularizer", study.config.grid.regularizers))
+    return [words for kind, losses in parts for loss in losses for words in own_notes(kind, loss.name, loss.parameters)]
 
 
 def check_installed(study: Study) -> None:
@@ -151,6 +165,15 @@ def _goal(name: str) -> list[tuple[str, str]]:
     return (
         [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]
     )
+
+
+def _refined(model: str) -> list[tuple[str, str]]:
+    """Only the displacement of a network can be refined; a user's own functions are not judged."""
+    if model in WITHOUT_WEIGHTS:
+        return [("", f"`{model}` has no network to begin from: it optimises each pair anyway; leave `refine` out")]
+    if model in AFFINE_MODELS:
+        return [("", f"`{model}` gives a matrix, and what is refined is a displacement; leave `refine` out")]
+    return []
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

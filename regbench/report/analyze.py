@@ -16,6 +16,7 @@ from regbench.report.pooling import merged_warnings, pooled_manifest, pooled_row
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
 from regbench.report.transfers import transfer_entries
+from regbench.study.frozen import kept, not_kept
 from regbench.study.goals import default_goal, is_higher_better, leading
 from regbench.study.job_specs import objective_spec, selection_spec
 from regbench.study.layout import IDENTITY
@@ -63,9 +64,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     """
     lay = study.layout
     known = (*study.methods, *study.controls)
-    tuned = [method for method in known if method.tuned]
-    cells = {method.id: _cell(method) for method in tuned}
-    trained = {method.model.id: method.needs_training for method in tuned if method.model}
+    compared = [method for method in known if method.cell]
+    cells = {method.id: _cell(method) for method in compared}
+    trained = {method.model.id: method.has_weights for method in compared if method.model}
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}
@@ -123,6 +124,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     }
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
+    if (registration := kept(study)) is not None:
+        summary["frozen"] = registration
+        summary["warnings"] = [*not_kept(registration), *summary["warnings"]]
     if study.uses_masks:
         training, evaluation = study.config.training, study.config.evaluation
         summary["masks"] = {
@@ -152,7 +156,7 @@ def goals_of(study: Study, references: Mapping[str, Sequence[str]]) -> Goals:
         references: of its manifest.
     """
     objective, selection = (
-        list(goal.metrics or default_goal(references["validation"]))
+        list(goal.metrics or default_goal(references["validation"] or references["test"]))
         for goal in (objective_spec(study), selection_spec(study))
     )
     declared = objective_spec(study).metrics

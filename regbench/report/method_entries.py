@@ -79,6 +79,10 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once
+    if method.refine is not None:
+        _add_network(entry, study, method.trained_as)
+        steps, rate = method.refine.steps, method.refine.learning_rate
+        entry["refined"] = {"method": method.trained_as, "steps": steps, "learning_rate": rate}
     return entry
 
 
@@ -101,11 +105,14 @@ def pooled_entry(
         entry["similarities"] = _similarities(study, rows)
     if "baseline" in first:
         entry["baseline"] = first["baseline"]
-    if method.tuned:
+    if "refined" in first:
+        entry["refined"] = first["refined"]
+    if "lams" in first:
         lams = [lam for one in folds for lam in one.get("lams", [])]
         entry["lams"], entry["lam"] = lams, _geometric_mean(lams)
         entry["edge"] = any(one["edge"] for one in folds)
-        entry["trained"] = method.needs_training
+    if "trained" in first:
+        entry["trained"] = first["trained"]
     trials, seeds = sum(len(one["trials"]) for one in folds), max(len(one["runs"]) for one in folds)
     entry["pooled"] = {"folds": len(folds), "trials": trials, "seeds": max(seeds, 1)}
     return entry
@@ -115,6 +122,16 @@ def _similarities(study: Study, rows: pd.DataFrame) -> dict[str, float | None]:
     """The mean of each similarity of the grid, as far as the rows have it."""
     columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
     return {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
+
+
+def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
+    """To a refined row, the lambdas and networks of the row that trained them; the search is that row's alone."""
+    dataset = entry["dataset"]
+    tuning = Tuning(_choices(study, dataset, trained_as), [])
+    entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
+    if values := tuning.choices[0].get("values"):
+        entry["values"] = values
+    entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as)]
 
 
 def metrics_of(rows: pd.DataFrame, leading: str = "") -> dict[str, MetricSpread]:
@@ -203,9 +220,15 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
         )
     ]
     return Tuning(
-        [read_sealed(study.layout.selected(dataset, method, replicate)) for replicate in replicates],
+        _choices(study, dataset, method),
         [cast("TrialEntry", {key: trial[key] for key in OF_TRIAL if key in trial}) for trial in trials],
     )
+
+
+def _choices(study: Study, dataset: str, method: str) -> list[Choice]:
+    """What each search of a cell chose."""
+    paths = (study.layout.selected(dataset, method, replicate) for replicate in study.replicates(method))
+    return [read_sealed(path) for path in paths]
 
 
 def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from regbench.metrics.definitions import metric_of
+from regbench.study.frozen import Kept
 from regbench.study.goals import words
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
@@ -144,6 +145,14 @@ class PooledCounts(TypedDict):
     seeds: int
 
 
+class Refinement(TypedDict):
+    """How a row refines each pair, and the method that trained its networks."""
+
+    method: str
+    steps: int
+    learning_rate: float
+
+
 class MethodEntry(TypedDict):
     """A row of the main table: a method on a dataset."""
 
@@ -175,6 +184,7 @@ class MethodEntry(TypedDict):
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]
     pooled: NotRequired[PooledCounts]  # of a row of several folds, whose trials and trainings stand in theirs
+    refined: NotRequired[Refinement]
 
 
 class ComparisonEntry(TypedDict):
@@ -389,6 +399,7 @@ class Summary(TypedDict):
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
     pools: NotRequired[dict[str, list[str]]]  # the folds of each pooled dataset, where there are any
+    frozen: NotRequired[Kept]  # of studies that were pre-registered
     warnings: list[str]
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
@@ -73,6 +74,17 @@ def find(registry: Registry, name: str) -> Callable[..., Any]:
         return registry[name]
     if ":" not in name:
         raise UsageError(f"`{name}` is unknown; {did_you_mean(name, registry)}")
+    function = imported(name)
+    _check_shape(registry, name, function)
+    return function  # type: ignore[no-any-return]  # of a module that nobody knows
+
+
+def imported(name: str) -> Any:
+    """What ``package.module:function`` names, of whatever shape; it must be allowed.
+
+    Raises:
+        UsageError: if it is not allowed or cannot be imported.
+    """
     module_name, _, function_name = name.partition(":")
     if not _allowed & {name, module_name}:
         raise UsageError(
@@ -80,13 +92,13 @@ def find(registry: Registry, name: str) -> Callable[..., Any]:
             f"If you trust it: --allow {module_name}"
         )
     try:
-        function = getattr(import_module(module_name), function_name)
+        return getattr(import_module(module_name), function_name)
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
+        here = isinstance(error, ModuleNotFoundError) and any(Path().glob(f"{module_name.partition('.')[0]}*"))
         raise UsageError(
             f"`{name}` must be importable as package.module:function, but got: {type(error).__name__}: {error}"
+            + (". Python looks in this folder with PYTHONPATH=." if here else "")
         ) from error
-    _check_shape(registry, name, function)
-    return function  # type: ignore[no-any-return]  # of a module that nobody knows
 
 
 def _check_shape(registry: Registry, name: str, function: object) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from regbench.study.config import Component
 from regbench.study.fingerprint import component_module, fingerprint
+from regbench.study.frozen import registrations
 from regbench.study.goals import RANK, SIMILARITY, base, is_limited
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
@@ -28,6 +29,7 @@ from regbench.study.specs import (
     SelectSpec,
     StudySpec,
     TimedBaselineSpec,
+    TimedRefinementSpec,
     TimingSpec,
     TrackSpec,
     TrainSpec,
@@ -68,9 +70,8 @@ def _judges(study: Study, metrics: Iterable[str]) -> Iterator[NamedComponentSpec
 def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
     """What the prepared arrays depend on."""
     section = study.dataset(dataset)
-    return PrepareSpec.of(
-        section, fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
-    )
+    code = fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
+    return PrepareSpec.of(section, code, study.unneeded_splits(section))
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
@@ -262,6 +263,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         similarities=tuple(judges.values()),
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
+        refine=row.refine,
     )
 
 
@@ -285,8 +287,14 @@ def timing_spec(study: Study) -> TimingSpec:
         for method in study.timed_baselines()
         if method.baseline
     }
+    refined = {
+        method.trained_as: TimedRefinementSpec(method=method.id, refine=method.refine)
+        for method in study.methods
+        if method.refine is not None
+    }
     code = fingerprint("regbench.evaluation.timing")
-    return TimingSpec(training_device=study.config.training.device, baselines=baselines, code=code)
+    device = study.config.training.device
+    return TimingSpec(training_device=device, baselines=baselines, code=code, refined=refined)
 
 
 def final_spec(study: Study, method: str, seed: int) -> TrainSpec:
@@ -321,7 +329,8 @@ def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
 
 def study_spec(study: Study, stage: str) -> StudySpec:
     """What a stage over the whole study (analyze, report) depends on, beside its input files."""
-    return StudySpec(config=study.protocol, code=fingerprint(f"regbench.{stage}"))
+    frozen = tuple(one["sha256"] for one in registrations(study)) if stage == "report.analyze" else ()
+    return StudySpec(config=study.protocol, code=fingerprint(f"regbench.{stage}"), frozen=frozen)
 
 
 def track_spec(study: Study) -> TrackSpec:

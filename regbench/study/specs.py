@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import TOLERANCE_MM, Kind, MaskUse, Pruner, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, MaskUse, Pruner, Refine, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
@@ -75,6 +75,7 @@ class PrepareSpec(Spec):
 
     Attributes:
         pair_list: digest of the file of ``pairs.list``; empty where there is none.
+        unneeded: splits that the study makes no use of and the config leaves out: they may be empty.
     """
 
     id: str
@@ -87,13 +88,15 @@ class PrepareSpec(Spec):
     code: str
     pair_list: str = ""
     only_tested: bool = False
+    unneeded: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, dataset: DatasetConfig, code: str) -> Self:
+    def of(cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = ()) -> Self:
         """The spec of a dataset of the config."""
         return cls(
             **dataset.model_dump(mode="json", exclude={"fold_of"}),
             code=code,
+            unneeded=unneeded,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
             only_tested=isinstance(dataset, OnlyTested),
         )
@@ -263,6 +266,7 @@ class EvaluateSpec(Spec):
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
         similarities: of which each row has the value after registration.
         objective: what the study is for: its first metric tells the best, the median and the worst pair.
+        refine: how each pair is refined from the network's displacement on.
     """
 
     method: str
@@ -276,6 +280,7 @@ class EvaluateSpec(Spec):
     nsd_tolerance_mm: float = TOLERANCE_MM
     objective: GoalSpec = GoalSpec()
     mask: Literal["none", "fixed"] = "none"
+    refine: Refine | None = None
 
 
 class TimedBaselineSpec(ComponentSpec):
@@ -285,12 +290,24 @@ class TimedBaselineSpec(ComponentSpec):
     code: str
 
 
+class TimedRefinementSpec(Spec):
+    """A refined row whose time is measured: of its network and of what comes after it."""
+
+    method: str
+    refine: Refine
+
+
 class TimingSpec(Spec):
-    """What the timing depends on, beside the data and the checkpoints."""
+    """What the timing depends on, beside the data and the checkpoints.
+
+    Attributes:
+        refined: by the row that trained their networks.
+    """
 
     training_device: str
     baselines: dict[str, TimedBaselineSpec]
     code: str
+    refined: dict[str, TimedRefinementSpec] = {}
 
 
 class CellSpec(Spec):
@@ -326,7 +343,12 @@ class TrackSpec(Spec):
 
 
 class StudySpec(Spec):
-    """What a stage over the whole study depends on, beside its input files."""
+    """What a stage over the whole study depends on, beside its input files.
+
+    Attributes:
+        frozen: digests of its registrations, for the stage that reports whether they were kept.
+    """
 
     config: Parameters
     code: str
+    frozen: tuple[str, ...] = ()

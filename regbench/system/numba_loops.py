@@ -94,9 +94,11 @@ def in_parts(
     """``kernel(start, stop, *scratch(), *arguments)`` over ``range(count)``, cut among as many threads as torch uses.
 
     The threads are torch's own, of GNU's OpenMP (`_gomp`). After an operation of torch each waits for work in a loop
-    and burns 5 ms of CPU time (median), longer than `lcc` at 64^3 takes: threads of another pool, as of
-    `concurrent.futures`, would share their cores with them where no others are free. (The two were timed on a busy
-    machine only, where both wait: medians of 112 and 107 ms at 64^3, 69 and 65 ms at 96^3.)
+    and burns 5 ms of CPU time (median), longer than `lcc` at 64^3 takes: threads of another pool share their cores with
+    them where no others are free. `concurrent.futures` takes 1.1 to 1.7 times as long for `lcc` and `bending` (2D,
+    64^3, 96^3; medians of 31 calls in turn on two quiet cores). Numba's own `prange` runs on the same threads and is as
+    fast (0.8 to 1.1 times, two runs), but compiles each kernel once more (1 to 4 s of CPU time), and ends a forked
+    child of a process that has used it (SIGTERM), which a loader of data is.
 
     The contract:
         - The calling thread takes a part too, and returns when all parts are done.

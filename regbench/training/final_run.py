@@ -71,7 +71,8 @@ def train(
         record = _record(spec, data)
         with clocked("train"):
             training = fit(spec, data, state_path=state_path, save_every=save_every, log_path=folder / LIVE, bar=bar)
-            scores = validate(training.model, data, scoring(spec, data))
+            # Where nothing is trained and no lambda is searched, a study may have test pairs alone.
+            scores = validate(training.model, data, scoring(spec, data)) if data.pairs("validation") else {}
         record |= {
             "status": training.status,
             "reason": training.reason,

@@ -24,8 +24,10 @@ from regbench.system.files import write_sealed
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
     "list": "",
+    "audit": "NAME --as --set --threads=1 --json --html",
     "check": "CONFIG --show",
     "plan": "CONFIG --at-once=1 --measured --to-decide --json",
+    "freeze": "CONFIG --again",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
     "lambda-range": "CONFIG --dataset --similarity! --regularizer! --threads=1",

@@ -14,6 +14,7 @@ from regbench.data.subject import Source
 from regbench.orchestration.registries import check_component
 from regbench.study.data_config import NAMES, PairsConfig, SplitConfig
 from regbench.study.load import load
+from regbench.study.methods import Study
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import digest
@@ -180,6 +181,13 @@ def test_splits_that_are_not_needed_may_be_left_out():
         split(IDS, {"test": 3}, "d", needed=("train", "test"))
 
 
+def test_without_training_and_search_all_subjects_are_tested():
+    chosen = split(IDS, {}, "d", needed=("test",))
+    assert chosen == {"train": [], "validation": [], "test": sorted(IDS)}
+    assert split(IDS[:2], {}, "d", needed=("test",))["test"] == sorted(IDS[:2])
+    assert len(split(IDS, {}, "d", needed=("validation", "test"))["train"]) > 0
+
+
 def test_mistakes_of_data_stand_beside_all_others():
     raw = {**TINY, "training": {"steps": 0}}
     raw["datasets"] = [
@@ -212,8 +220,12 @@ def test_every_dataset_of_the_docs_is_sound():
     text = (ROOT / "docs" / "data.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
     found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
-    assert len(found) == 13
+    assert len(found) == 14
     load({**TINY, "datasets": found}, check_component)
+    (whole,) = (
+        Study(load(block, check_component)) for block in blocks if isinstance(block, dict) and "models" in block
+    )
+    assert whole.unneeded_splits(whole.config.datasets[0]) == ("train", "validation")
 
 
 @given(count=st.integers(6, 60), groups=st.integers(1, 4), seed=st.integers(0, 5))

@@ -112,8 +112,13 @@ def stopped(new: New) -> str:
 
 
 def _training(bench: StudyFolder) -> list[int]:
-    """The trainings that run, some seconds after the first began its steps."""
-    wait(300, lambda: list((bench.root / "runs").rglob("live.jsonl")), "no training began", every=0.05)
+    """The trainings that run, when all of them have begun their steps: before that there is no state to keep."""
+
+    def begun() -> list[int]:
+        running = bench.running("train")
+        return running if len(list((bench.root / "runs").rglob("live.jsonl"))) >= len(running) else []
+
+    wait(300, begun, "no training began", every=0.05)
     time.sleep(1)
     return bench.running("train")
 

@@ -91,6 +91,8 @@ def main() -> int:
         width = max(map(len, DRILLS))
         print("\n".join(f"{name:<{width}}  {DRILLS[name].done}" for name in names))
         return 0
+    # A shell starts a background process with SIGINT ignored, and children inherit that: no Ctrl-C would reach them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="regbench-drills-"))).resolve()
     reference = StudyFolder(folder / "reference", study_of(TINY))

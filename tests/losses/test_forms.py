@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from loss_references import images
+from loss_references import HISTOGRAMS, images
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -18,6 +18,8 @@ SIMILAR: dict[str, Loss] = dict(SIMILARITIES) | {
     "lcc zero": partial(SIMILARITIES["lcc"], window=5, border="zero", eps=1e-3),
     "lcc signed": partial(SIMILARITIES["lcc"], window=(1, 5, 3)[-2:], signed=True),
     "lcc clamp": partial(SIMILARITIES["lcc"], window=5, denominator="clamp", eps=0.5),
+    "lcc gaussian": partial(SIMILARITIES["lcc"], windows=(3, 5), kernel="gaussian"),
+    "ssim": partial(SIMILARITIES["ssim"], window=3),
     "mind": partial(SIMILARITIES["mind"], radius=1, dilation=1),
     "mi with ends": partial(SIMILARITIES["mi"], intensity_range=(0.2, 0.7), smooth=1e-7),
 }
@@ -40,7 +42,7 @@ def with_gradients(loss: Loss, inputs: list[Tensor]) -> list[Tensor]:
     return [value.detach(), *torch.autograd.grad(value, leaves)]
 
 
-@pytest.mark.parametrize("name", ["mi", "nmi", "mi with ends"])
+@pytest.mark.parametrize("name", [*sorted(HISTOGRAMS), "mi with ends"])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("voxels", [1, 150, 1000])
 def test_the_histogram_in_parts_is_the_whole_one(
@@ -65,7 +67,7 @@ def test_the_histogram_in_parts_is_the_whole_one(
 @EACH
 def test_second_derivatives(name: str) -> None:
     loss, inputs = loss_and_inputs(name, (5, 6))
-    if name in {"mi", "nmi", "mi with ends"}:
+    if name in {*HISTOGRAMS, "mi with ends"}:
         loss = partial(loss, intensity_range=(-0.5, 1.5))
     leaves = [x[:1, : x.shape[1]].clone().requires_grad_() for x in inputs]
     assert torch.autograd.gradgradcheck(loss, leaves, atol=1e-4)

@@ -10,7 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loss_references import MODES, Array, determinant_numpy, entropy, images, joint_loops, row_of
+from loss_references import (
+    HISTOGRAMS,
+    MODES,
+    Array,
+    correlation_ratio_of,
+    curvature_loops,
+    determinant_numpy,
+    elastic_energy,
+    entropy,
+    huber_loops,
+    images,
+    joint_loops,
+    of_cells,
+    row_of,
+    ssim_loops,
+)
 from torch import Tensor
 
 from regbench.losses import REGULARIZERS, SIMILARITIES
@@ -132,8 +147,13 @@ def mind_masked(f: Array, m: Array, w: Array) -> float:
 LOOPS = {
     "lcc": lcc_masked, "gcc": gcc_masked, "mi": mi_masked, "nmi": nmi_masked, "ngf": ngf_masked, "mind": mind_masked,
     "mse": lambda f, m, w: float((w * (f - m) ** 2).sum() / w.sum()),
+    "mae": lambda f, m, w: float((w * np.abs(f - m)).sum() / w.sum()), "huber": huber_loops, "ssim": ssim_loops,
+    "correlation_ratio": lambda f, m, w: correlation_ratio_of(joint_masked(f, m, w)),
 }  # fmt: skip
-WORST = {"lcc": 1, "gcc": 2, "mse": 1, "mi": 0, "nmi": 1, "ngf": 1, "mind": 1}
+WORST = {
+    "lcc": 1, "gcc": 2, "mse": 1, "mae": 1, "huber": 0.095, "mi": 0, "nmi": 1, "correlation_ratio": 1, "ngf": 1,
+    "mind": 1, "ssim": 2,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -147,7 +167,11 @@ def test_is_its_weighted_formula(name: str, shape: tuple[int, ...]) -> None:
     assert single == pytest.approx(expected, rel=2e-3 if name == "mind" else 2e-5)
 
 
-@pytest.mark.parametrize("options", [{"signed": True}, {"border": "zero"}, {"denominator": "clamp"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{"signed": True}, {"border": "zero"}, {"denominator": "clamp"}, {"kernel": "gaussian"}, {"kernel": "triangular"}],
+    ids=str,
+)
 def test_variants_of_lcc_with_ones_are_unmasked(options: dict[str, Any]) -> None:
     f, m = (x.double() for x in images((9, 10)))
     ones = torch.ones(1, 1, 9, 10)
@@ -161,7 +185,7 @@ def test_gradients_to_the_weights(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     f, m = (torch.rand(shape, dtype=torch.double, requires_grad=True) for _ in range(2))
     w = (0.2 + 0.8 * torch.rand(shape, dtype=torch.double)).requires_grad_()
-    ends = {"intensity_range": (-0.5, 1.5)} if name in {"mi", "nmi"} else {}
+    ends = {"intensity_range": (-0.5, 1.5)} if name in HISTOGRAMS else {}
     expected = 2 * w.detach().flatten(1).sum(1)
     assert torch.autograd.gradcheck(lambda a, b, c: small(name, **ends)(a, b, mask=c, expected=expected), (f, m, w))
 
@@ -246,7 +270,7 @@ def test_the_gradient_pulls_the_mask_back(name: str) -> None:
     """Where half of the mask has left, the loss falls on the way back."""
     f, m, fixed, moving = scene((32, 28), 3)
     score = objective(*specs(name), 1.0, MaskRule("both")).dissimilarity
-    step = torch.tensor(11.5, requires_grad=True)
+    step = torch.tensor(12.5, requires_grad=True)
     u = torch.stack([step.expand(32, 28), torch.zeros(32, 28)])[None]
     (slope,) = torch.autograd.grad(score(f, m, u, Masks(fixed, moving)), step)
     assert slope > 0
@@ -291,6 +315,13 @@ def test_without_a_rule_masks_change_no_bit() -> None:
     assert torch.equal(plain(f, m, u).loss, plain(f, m, u, Masks(fixed, moving)).loss)
 
 
+WEIGHTED: dict[str, Callable[[Array, Array], float]] = {
+    "elastic": lambda u, w: of_cells(u, w, elastic_energy),
+    "tv": lambda u, w: of_cells(u, w, np.linalg.norm),
+    "curvature": curvature_loops,
+}
+
+
 def penalty_loops(name: str, u: Array, w: Array) -> float:
     """``u`` is ``(d, *S)``, ``w`` ``(*S)``."""
 
@@ -303,6 +334,8 @@ def penalty_loops(name: str, u: Array, w: Array) -> float:
         return float((w * np.abs(u) ** power).sum() / (d * w.sum()))
     if name == "jacobian":
         return float((w * np.maximum(0.9 - determinant_numpy(u), 0)).sum() / w.sum())
+    if name in WEIGHTED:
+        return WEIGHTED[name](u, w)
     if name.startswith("grad"):
         power = 1 if name.endswith("l1") else 2
         for axis in range(d):

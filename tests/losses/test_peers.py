@@ -1,6 +1,7 @@
 """A documented parameter gives the number of MONAI and of VoxelMorph (neurite) exactly."""
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import monai.losses
@@ -35,6 +36,24 @@ def test_monai_lncc(shape: tuple[int, ...]) -> None:
         lambda f, m: 1 + theirs(m, f),
         list(images(shape)),
     )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("kernel", "scale"), [("gaussian", 1), ("triangular", 3)])
+def test_monai_kernels(shape: tuple[int, ...], kernel: str, scale: int) -> None:
+    """Its triangle has sum 1, ours 1 at the centre: along each axis sums are three times as large."""
+    theirs = monai.losses.LocalNormalizedCrossCorrelationLoss(
+        len(shape), kernel_size=5, kernel_type=kernel, smooth_dr=1e-3
+    )  # fmt: skip
+    lcc = partial(SIMILARITIES["lcc"], window=5, border="zero", denominator="clamp")
+    eps = 1e-3 * scale ** len(shape)
+    agree(lambda f, m: lcc(f, m, kernel=kernel, eps=eps), lambda f, m: 1 + theirs(m, f), list(images(shape)), 1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_monai_ssim(shape: tuple[int, ...]) -> None:
+    theirs = monai.losses.SSIMLoss(len(shape), win_size=7, kernel_sigma=1.5)
+    agree(SIMILARITIES["ssim"], lambda f, m: theirs(m, f), list(images(shape)), 1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

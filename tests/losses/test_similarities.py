@@ -6,14 +6,29 @@ from typing import Any
 
 import pytest
 import torch
-from loss_references import CASES, gcc_two_pass, images, lcc_loops, lcc_two_pass, mse_plain, row_of
+from loss_references import (
+    CASES,
+    HISTOGRAMS,
+    box,
+    correlation_ratio_loops,
+    gaussian,
+    gcc_two_pass,
+    images,
+    lcc_loops,
+    lcc_two_pass,
+    lcc_weighted_loops,
+    mse_plain,
+    row_of,
+    triangle,
+)
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from regbench.losses import SIMILARITIES
 
 SHAPES = [(5, 6), (5, 6, 7)]
 # Of an absolute value it need not be: torch takes its slope at NaN for 0.
-NAN_IN_GRADIENT = {"lcc", "gcc", "mse", "mi", "nmi", "ngf", "mind"}
+NAN_IN_GRADIENT = {"lcc", "gcc", "mse", "mi", "nmi", "ngf", "mind", "ssim", "correlation_ratio"}
 EACH = pytest.mark.parametrize("name", SIMILARITIES)
 
 
@@ -50,6 +65,97 @@ def test_variants_of_lcc_are_their_formulas(shape: tuple[int, ...], border: str,
     assert found.item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("border", ["valid", "zero"])
+@pytest.mark.parametrize(
+    ("kernel", "sigma", "line"),
+    [("box", None, box), ("triangular", None, triangle), ("gaussian", 1.2, gaussian(1.2)),
+     ("gaussian", None, gaussian(5 / 3))],
+)  # fmt: skip
+def test_kernels_of_lcc_are_their_formulas(
+    shape: tuple[int, ...], border: str, kernel: str, sigma: float | None, line: Any
+) -> None:
+    f, m = (x.double() for x in images(shape))
+    for signed in (False, True):
+        found = SIMILARITIES["lcc"](f, m, window=5, border=border, kernel=kernel, sigma=sigma, signed=signed)
+        arrays = (f[0, 0].numpy(), m[0, 0].numpy())
+        expected = lcc_weighted_loops(*arrays, side=5, eps=1e-5, zero=border == "zero", line=line, signed=signed)
+        assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_wide_gaussian_is_a_box() -> None:
+    f, m = images((20, 23))
+    wide = SIMILARITIES["lcc"](f, m, kernel="gaussian", sigma=1e4)
+    assert wide.item() == pytest.approx(SIMILARITIES["lcc"](f, m).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 9, 8), (1, 1, 7, 6, 8)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_several_windows_are_a_mean(shape: tuple[int, ...], masked: bool) -> None:
+    torch.manual_seed(0)
+    f, m = torch.rand((2, *shape), dtype=torch.double).unbind()
+    more: dict[str, Any] = {"kernel": "triangular", "signed": True}
+    if masked:
+        more |= {"mask": torch.rand(shape[0], 1, *shape[2:]) > 0.3, "expected": torch.tensor(60.0)}
+    each = [SIMILARITIES["lcc"](f, m, window=side, **more) for side in (3, 5)]
+    found = SIMILARITIES["lcc"](f, m, windows=(3, 5), **more)
+    assert found.item() == pytest.approx(torch.stack(each).mean().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(12, 13), (11, 10, 12)])
+@pytest.mark.parametrize("kernel", ["gaussian", "box"])
+@pytest.mark.parametrize("case", CASES)
+def test_ssim_is_that_of_scikit_image(shape: tuple[int, ...], kernel: str, case: str) -> None:
+    """By population covariances; its Gaussian ends at 3.5 sigma, here 3 voxels away."""
+    f, m = (x.double() for x in images(shape, case))
+    data_range = 4000.0 if case == "raw CT" else 1.0
+    given = {"gaussian_weights": True, "sigma": 0.9} if kernel == "gaussian" else {"win_size": 7}
+    expected = structural_similarity(
+        f[0, 0].numpy(), m[0, 0].numpy(), data_range=data_range, use_sample_covariance=False, **given
+    )  # fmt: skip
+    sigma = 0.9 if kernel == "gaussian" else None
+    found = SIMILARITIES["ssim"](f, m, kernel=kernel, sigma=sigma, data_range=data_range)
+    assert 1 - found.item() == pytest.approx(expected, rel=1e-7)  # at an offset of 1000 theirs has lost digits
+
+
+def test_ssim_sees_contrast_and_offset() -> None:
+    f, _ = images((20, 21))
+    for other in (f + 0.2, 0.5 * f, 1 - f):
+        assert SIMILARITIES["ssim"](f, other).item() > 0.05
+        assert SIMILARITIES["lcc"](f, other).item() < 0.01
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_both_directions_of_the_correlation_ratio(shape: tuple[int, ...]) -> None:
+    f, m = (x.double() for x in images(shape))
+    ratio = SIMILARITIES["correlation_ratio"]
+    one, two, both = (ratio(f, m, given=given).item() for given in ("fixed", "moved", "both"))
+    assert one == pytest.approx(correlation_ratio_loops(f[0, 0].numpy(), m[0, 0].numpy()), rel=1e-9)
+    assert two == pytest.approx(correlation_ratio_loops(m[0, 0].numpy(), f[0, 0].numpy()), rel=1e-9)
+    assert both == pytest.approx((one + two) / 2, rel=1e-12)
+    assert ratio(m, f, given="both").item() == pytest.approx(both, rel=1e-12)
+
+
+def test_the_correlation_ratio_asks_for_a_function() -> None:
+    """A parabola of I is a function of I, and I none of it."""
+    f, m = images((40, 41))
+    parabola = (2 * f - 1).square()
+    ratio = SIMILARITIES["correlation_ratio"]
+    assert ratio(f, f).item() < 0.02
+    assert ratio(f, parabola).item() < 0.05
+    assert ratio(f, parabola, given="moved").item() > 3 * ratio(f, parabola).item()
+    assert ratio(f, m.flip(2)).item() > 0.5
+
+
+def test_huber_is_that_of_torch_and_has_two_ends() -> None:
+    f, m = images((12, 13))
+    found = SIMILARITIES["huber"](f, m, delta=0.07)
+    assert found.item() == pytest.approx(torch.nn.functional.huber_loss(m, f, delta=0.07).item(), rel=1e-6)
+    assert SIMILARITIES["huber"](f, m, delta=1e3).item() == pytest.approx(SIMILARITIES["mse"](f, m).item() / 2)
+    tiny = SIMILARITIES["huber"](f, m, delta=1e-6).item() / 1e-6
+    assert tiny == pytest.approx(SIMILARITIES["mae"](f, m).item(), rel=1e-3)
+
+
 def test_window_of_one_number_for_each_axis() -> None:
     f, m = (x.double() for x in images((7, 9)))
     flat = SIMILARITIES["lcc"](f, m, window=(1, 5))
@@ -63,7 +169,7 @@ def test_gradients_to_both_images(name: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     f, m = (torch.rand(shape, dtype=torch.double, requires_grad=True) for _ in range(2))
     # The image's own minimum and maximum are constants by definition; finite differences would move them.
-    fixed_range = {"intensity_range": (-0.5, 1.5)} if name in {"mi", "nmi"} else {}
+    fixed_range = {"intensity_range": (-0.5, 1.5)} if name in HISTOGRAMS else {}
     assert torch.autograd.gradcheck(small(name, **fixed_range), (f, m))
 
 
@@ -138,6 +244,9 @@ def test_a_dim_voxel_on_a_dark_ground_is_texture(shape: tuple[int, ...], signed:
         ("mi", {}),
         ("mi", {"intensity_range": (0.25, 0.75), "smooth": 1e-7, "bins": 23}),
         ("nmi", {}),
+        ("correlation_ratio", {"given": "both"}),
+        ("lcc", {"kernel": "gaussian", "sigma": 2.0}),
+        ("ssim", {}),
     ],
     ids=str,
 )
@@ -185,7 +294,7 @@ def test_constant_images(name: str, shape: tuple[int, ...], level: float) -> Non
         if row.constant is not None:
             assert value.item() == pytest.approx(row.constant, abs=1e-5)
             # The histogram's is the rounding of a logarithm of 1.
-            limit = 1e-5 if name in {"mi", "nmi"} else 1e-6
+            limit = 1e-5 if name in HISTOGRAMS else 1e-6
             assert all(gradient.abs().max() <= limit for gradient in gradients)
 
 
@@ -198,7 +307,9 @@ def test_range_and_identical_images(name: str, case: str) -> None:
     same, other = SIMILARITIES[name](f, f).item(), SIMILARITIES[name](f, m).item()
     assert low <= same < other <= high
     # Windows without contrast match nothing, not even themselves.
-    if name in {"gcc", "mse", "mind"} or (name == "lcc" and case not in {"low contrast", "zero background"}):
+    if name in {"gcc", "mse", "mae", "huber", "mind", "ssim"} or (
+        name == "lcc" and case not in {"low contrast", "zero background"}
+    ):
         assert same == pytest.approx(0, abs=1e-4)
 
 
@@ -246,7 +357,7 @@ def test_mask_gradients(name: str) -> None:
     torch.manual_seed(0)
     f, m = (torch.rand(2, 2, 5, 6, dtype=torch.double, requires_grad=True) for _ in range(2))
     mask = torch.rand(2, 1, 5, 6) > 0.3
-    ends = {"intensity_range": (-0.5, 1.5)} if name in {"mi", "nmi"} else {}
+    ends = {"intensity_range": (-0.5, 1.5)} if name in HISTOGRAMS else {}
     assert torch.autograd.gradcheck(small(name, mask=mask, **ends), (f, m))
 
 
@@ -257,7 +368,7 @@ def test_mask_gradients(name: str) -> None:
 def test_a_diverged_image_is_seen(name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
     """A training whose loss is not finite ends with a row in the table: neither an exception nor a number will do."""
     for value, more in ((torch.nan, {}), (torch.inf, {}), (torch.nan, {"intensity_range": (0.0, 1.0)})):
-        if more and name not in {"mi", "nmi"}:
+        if more and name not in HISTOGRAMS:
             continue
         f, m = (x.to(device, dtype) for x in images(shape))
         m.view(-1)[7] = value
@@ -301,6 +412,16 @@ def test_shapes_must_agree(name: str) -> None:
         ("nmi", {"sigma": 0.04}, "sigma at least 0.05"),
         ("ngf", {"edge": 0.0}, "edge"),
         ("mind", {"radius": 9}, "21 voxels|23 voxels"),
+        ("lcc", {"sigma": 2.0}, "sigma must be positive and belong to `kernel: gaussian`"),
+        ("lcc", {"sigma": 0.0, "kernel": "gaussian"}, "sigma must be positive"),
+        ("lcc", {"windows": ()}, "windows must hold sides"),
+        ("lcc", {"windows": (3, 5), "window": 7}, "stand without `window`"),
+        ("lcc", {"windows": (3, 13)}, "fit into the image"),
+        ("ssim", {"window": 13}, "fit into the image"),
+        ("ssim", {"kernel": "box", "sigma": 1.0}, "sigma must be positive and belong"),
+        ("ssim", {"data_range": 0.0}, "data_range"),
+        ("huber", {"delta": 0.0}, "delta must be positive"),
+        ("correlation_ratio", {"bins": 1}, "bins"),
     ],
 )
 def test_mistakes_are_explained(name: str, given: dict[str, Any], message: str) -> None:

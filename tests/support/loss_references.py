@@ -65,6 +65,39 @@ def lcc_two_pass(
     return 1 - ratio.mean()
 
 
+def box(_: int, __: int) -> float:
+    return 1.0
+
+
+def triangle(d: int, radius: int) -> float:
+    return 1 - abs(d) / (radius + 1)
+
+
+def gaussian(sigma: float) -> Callable[[int, int], float]:
+    return lambda d, _: float(np.exp(-0.5 * (d / sigma) ** 2))
+
+
+def lcc_weighted_loops(
+    f: Array, m: Array, *, side: int, eps: float, zero: bool, line: Callable[[int, int], float], signed: bool = False
+) -> float:
+    """Voxel by voxel, window by window, each voxel of a window by its weight."""
+    r, total = side // 2, 0.0
+    for p in np.ndindex(f.shape):
+        a, b, w = [], [], []
+        for offset in product(range(-r, r + 1), repeat=f.ndim):
+            q = tuple(i + o for i, o in zip(p, offset, strict=True))
+            inside = all(0 <= i < n for i, n in zip(q, f.shape, strict=True))
+            if inside or zero:
+                a.append(f[q] if inside else 0.0)
+                b.append(m[q] if inside else 0.0)
+                w.append(np.prod([line(o, r) for o in offset]))
+        x, y, weights = np.array(a) - np.average(a, weights=w), np.array(b) - np.average(b, weights=w), np.array(w)
+        c = float((weights * x * y).sum())
+        v = float((weights * x * x).sum()) * float((weights * y * y).sum()) + eps
+        total += c / v**0.5 if signed else c * c / v
+    return 1 - total / f.size
+
+
 def lcc_loops(f: Array, m: Array, *, side: int, eps: float, zero: bool, signed: bool) -> float:
     """Voxel by voxel, window by window."""
     r, total = side // 2, 0.0
@@ -119,6 +152,50 @@ def mi_loops(f: Array, m: Array, bins: int = 32, sigma: float = 0.5) -> float:
 def nmi_loops(f: Array, m: Array, bins: int = 32, sigma: float = 0.5) -> float:
     joint = joint_loops(f, m, bins, sigma, None)
     return 2 - (entropy(joint.sum(0)) + entropy(joint.sum(1))) / entropy(joint)
+
+
+def correlation_ratio_of(joint: Array) -> float:
+    """One minus the share of the variance along the last axis that the bins of the first explain."""
+    place = np.arange(joint.shape[1])
+    whole = (joint.sum(0) * place).sum()
+    variance = (joint.sum(0) * (place - whole) ** 2).sum()
+    within = sum(row.sum() * np.average((place - np.average(place, weights=row)) ** 2, weights=row) for row in joint)
+    return float(within / variance)
+
+
+def correlation_ratio_loops(f: Array, m: Array, bins: int = 32, sigma: float = 0.5) -> float:
+    return correlation_ratio_of(joint_loops(f, m, bins, sigma, None))
+
+
+def ssim_loops(
+    f: Array, m: Array, w: Array | None = None, *, side: int = 3, line: Callable[[int, int], float] | None = None
+) -> float:
+    """Window by window, of those that lie in the image."""
+    r, total, weight = side // 2, 0.0, 0.0
+    fall = line or gaussian(1.5)
+    for p in np.ndindex(f.shape):
+        if any(i < r or i + r >= n for i, n in zip(p, f.shape, strict=True)):
+            continue
+        a, b, k = [], [], []
+        for offset in product(range(-r, r + 1), repeat=f.ndim):
+            q = tuple(i + o for i, o in zip(p, offset, strict=True))
+            a.append(f[q])
+            b.append(m[q])
+            k.append(np.prod([fall(o, r) for o in offset]) * (1.0 if w is None else w[q]))
+        own = 1.0 if w is None else w[p]
+        if own == 0:
+            continue
+        ma, mb = np.average(a, weights=k), np.average(b, weights=k)
+        va, vb = np.average((a - ma) ** 2, weights=k), np.average((b - mb) ** 2, weights=k)
+        c = np.average((a - ma) * (b - mb), weights=k)
+        score = (2 * ma * mb + 1e-4) * (2 * c + 9e-4) / ((ma**2 + mb**2 + 1e-4) * (va + vb + 9e-4))
+        total, weight = total + own * score, weight + own
+    return float(1 - total / weight)
+
+
+def huber_loops(f: Array, m: Array, w: Array | None = None, delta: float = 0.1) -> float:
+    x = np.abs(f - m)
+    return float(np.average(np.where(x <= delta, x**2 / 2, delta * (x - delta / 2)), weights=w))
 
 
 def ngf_loops(f: Array, m: Array, edge: float = 0.01) -> float:
@@ -186,6 +263,50 @@ def bending_loops(u: Array) -> float:
     return float(total)
 
 
+def cell_slopes(u: Array, p: tuple[int, ...], steps: Array) -> Array | None:
+    """``[component, axis]`` forward differences of ``(d, *S)`` at a voxel, of mm by mm; None where one is missing."""
+    d = len(u)
+    if any(i + 1 >= n for i, n in zip(p, u.shape[1:], strict=True)):
+        return None
+    slopes = np.zeros((d, d))
+    for k, j in product(range(d), repeat=2):
+        q = tuple(i + (a == j) for a, i in enumerate(p))
+        slopes[k, j] = (u[(k, *q)] - u[(k, *p)]) * steps[k] / steps[j]
+    return slopes
+
+
+def of_cells(u: Array, w: Array | None, energy: Callable[[Array], float], steps: Array | None = None) -> float:
+    """Mean over voxels of an energy of the slopes there, by the weights of a voxel and of those ahead of it."""
+    values, weights = [], []
+    for p in np.ndindex(u.shape[1:]):
+        slopes = cell_slopes(u, p, np.ones(len(u)) if steps is None else steps)
+        if slopes is not None:
+            values.append(energy(slopes))
+            ahead = [tuple(i + (a == j) for a, i in enumerate(p)) for j in range(len(u))]
+            weights.append(1.0 if w is None else w[p] * np.prod([w[q] for q in ahead]))
+    return float(np.average(values, weights=weights))
+
+
+def elastic_energy(slopes: Array, mu: float = 1.0, lam: float = 1.0) -> float:
+    """Of one matrix, as the textbook has it."""
+    strain = (slopes + slopes.T) / 2
+    return float(mu * (strain * strain).sum() + lam / 2 * np.trace(strain) ** 2)
+
+
+def curvature_loops(u: Array, w: Array | None = None, steps: Array | None = None) -> float:
+    values, weights = [], []
+    h = np.ones(len(u)) if steps is None else steps
+    for p in np.ndindex(u.shape[1:]):
+        if any(i in (0, n - 1) for i, n in zip(p, u.shape[1:], strict=True)):
+            continue
+        around = [[tuple(i + s * (a == j) for a, i in enumerate(p)) for s in (-1, 1)] for j in range(len(u))]
+        for k in range(len(u)):
+            laplacian = sum((u[(k, *a)] + u[(k, *b)] - 2 * u[(k, *p)]) / h[j] ** 2 for j, (a, b) in enumerate(around))
+            values.append((h[k] * laplacian) ** 2)
+            weights.append(1.0 if w is None else w[p] * np.prod([w[a] * w[b] for a, b in around]))
+    return float(np.average(values, weights=weights))
+
+
 def determinant_numpy(u: Array) -> Array:
     """``u`` is ``(d, *S)``."""
     d = len(u)
@@ -217,12 +338,20 @@ SIMILARITY_ROWS = {
     "lcc": Row(partial(lcc_loops, side=3, eps=1e-5, zero=False, signed=False), 0, 1, 1, 1e-6, {"window": 3}),
     "gcc": Row(lambda f, m: 1 - np.corrcoef(f.ravel(), m.ravel())[0, 1], 0, 2, 1, 1e-6),
     "mse": Row(lambda f, m: float(np.mean((f - m) ** 2)), 0, limit=1e-6),
+    "mae": Row(lambda f, m: float(np.mean(np.abs(f - m))), 0, limit=1e-6),
+    "huber": Row(huber_loops, 0, limit=1e-6),
     "mi": Row(mi_loops, -log(32), 0, 0, 3e-6),
     "nmi": Row(nmi_loops, 0, 1, 1, 3e-6),
+    "correlation_ratio": Row(correlation_ratio_loops, 0, 1, 1, 3e-6),
     "ngf": Row(ngf_loops, 0, 1, 1),
     # Its ratios see the rounding of the images themselves, not of the sums.
     "mind": Row(partial(mind_loops, radius=1, dilation=1), 0, 1, limit=2e-2, small={"radius": 1, "dilation": 1}),
+    "ssim": Row(ssim_loops, 0, 2, small={"window": 3}),
 }
+
+
+# With a joint histogram, whose ends are constants in the gradient.
+HISTOGRAMS = {"mi", "nmi", "correlation_ratio"}
 
 
 def row_of(name: str) -> Row:

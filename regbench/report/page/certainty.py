@@ -29,14 +29,25 @@ def how_sure(summary: Summary) -> list[tuple[str, str]]:
     judged = list(_judged(summary))
     test = "; ".join(_test(summary, dataset) for dataset in foremost(summary))
     if not judged:
-        return [("Seeds", str(len(summary["seeds"]))), ("Test", test)]
+        return [("Seeds", str(len(summary["seeds"]))), ("Test", test), *_registered(summary)]
     return [
         ("Seeds", _counts(judged, lambda noise: noise["seeds"])),
         ("Searches of each lambda", _counts(judged, lambda noise: noise["replicates"])),
         ("Test", test),
         ("Equal within", _regions(summary)),
         ("Holds for", "; ".join(_scopes(judged))),
+        *_registered(summary),
     ]
+
+
+def _registered(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Whether the study keeps to what it promised before, where it did."""
+    registration = summary.get("frozen")
+    if registration is not None:
+        changed = len(registration["changed"])
+        number = f", {changed} key{'s' if changed > 1 else ''} changed since" if changed else ", kept"
+        late = f", with {registration['evaluated']} runs evaluated" if registration["evaluated"] else ""
+        yield "Pre-registered", f"{registration['frozen_at']}{late}{number}"
 
 
 def marked(sentence: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from regbench.metrics import SIMILARITY, metric_of
 from regbench.report.summary_file import Manifest, Summary, all_verdicts, foremost, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
+from regbench.study.frozen import sentences
 from regbench.study.goals import words
 
 
@@ -22,20 +23,40 @@ def protocol(summary: Summary) -> str:
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
         f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
-        f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
-        f"{by_masks(summary)}{_folds(summary)}"
+        f"{_replicates(summary)}, then {summary['steps']} training steps.{_refined(summary)}{_labels(summary)}"
+        f"{_unscored(summary)}{by_masks(summary)}{_folds(summary)}{_registered(summary)}"
     )
 
 
 def _folds(summary: Summary) -> str:
     """What the rows of pooled folds are, and those of the folds."""
-    sentences = [
+    parts = [
         f" Rows of {pool} are of the test pairs of {len(folds)} folds ({folds[0]} to {folds[-1]}), in which each "
         "subject is tested once: mean and SD over all of them, the SD over seeds of that mean, the lambdas of all "
         "folds, the trials of all. Rows of a fold, and their verdicts, are of its own trainings and subjects alone."
         for pool, folds in summary.get("pools", {}).items()
     ]
-    return "".join(sentences)
+    return "".join(parts)
+
+
+def _refined(summary: Summary) -> str:
+    """What stands behind the refined rows."""
+    settings = {
+        entry["model"]: (refined["method"].partition(".")[0], refined["steps"], refined["learning_rate"])
+        for entry in summary["methods"]
+        if (refined := entry.get("refined"))
+    }
+    return "".join(
+        f" {model}: the trained networks of {network}, each test pair refined by {steps} steps of Adam ({rate:g}) down "
+        "the objective of their training; nothing is trained or searched for it, and it is ranked apart."
+        for model, (network, steps, rate) in settings.items()
+    )
+
+
+def _registered(summary: Summary) -> str:
+    """Whether the study keeps to what it promised; empty where it promised nothing."""
+    registration = summary.get("frozen")
+    return "" if registration is None else f" {' '.join(sentences(registration))}"
 
 
 def _scored_by(manifest: Manifest) -> str:

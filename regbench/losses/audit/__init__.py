@@ -1,0 +1,1 @@
+"""A certificate for any similarity or regularizer: what it sees, what it does not, and where it breaks."""

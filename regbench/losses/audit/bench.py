@@ -1,0 +1,92 @@
+"""A function on the bench: in which dimensions and on which shapes it runs, and what it is held against."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from regbench.losses.audit import samples
+from regbench.losses.audit.audited import Audited
+from regbench.losses.audit.calls import Loss, Outcome, in_double, outcome
+from regbench.losses.audit.samples import SHAPES, Shape
+
+Relative = Callable[..., Tensor]  # in float64, of any images: what the function is exactly
+
+
+class Bench:
+    """One function under audit, with what several probes ask of it."""
+
+    def __init__(self, audited: Audited) -> None:
+        self.audited = audited
+        self.errors: dict[int, str] = {}
+        self.shapes: dict[int, Shape] = {}
+        self.relatives: dict[int, Relative] = {}
+        self._losses: dict[int, Loss] = {}
+        for dims in (2, 3):
+            self._try(dims)
+
+    @property
+    def dims(self) -> list[int]:
+        """In which it runs."""
+        return list(self.shapes)
+
+    def loss(self, dims: int) -> Loss:
+        """The function, one object for each number of dimensions."""
+        return self._losses.setdefault(dims, self.audited.make())
+
+    @cached_property
+    def of_matrices(self) -> bool:
+        """Whether it judges affine maps."""
+        return self.audited.kind == "affine_regularizer"
+
+    def sample(self, dims: int, seed: int = 0) -> list[Tensor]:
+        """Ordinary data of float64: two images, a displacement or a matrix."""
+        return self.data(self.shapes[dims], dims, seed)
+
+    def data(self, shape: Shape, dims: int, seed: int = 0) -> list[Tensor]:
+        """As `sample`, on any shape."""
+        if self.of_matrices:
+            return [samples.matrix(dims, seed)]
+        if self.audited.kind == "similarity":
+            return list(samples.pair(shape, seed))
+        u = samples.field(shape, seed)
+        return self.judged(u, samples.field(shape, seed + 20) - u)
+
+    def judged(self, u: Tensor, back: Tensor | None = None) -> list[Tensor]:
+        """What is given of a displacement: it alone; or with a way back, which rests unless it is given."""
+        if self.audited.kind != "consistency":
+            return [u]
+        return [u, torch.zeros_like(u) if back is None else back]
+
+    def call(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+        """In the type of the inputs."""
+        return outcome(self.loss(dims), inputs)
+
+    def exact(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+        """In float64: by what it is exactly, a formula of ours that keeps its digits; or by the function itself."""
+        relative = self.relatives.get(dims)
+        return in_double(relative if relative is not None else self._in_double(dims), inputs)
+
+    def itself_in_double(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+        """In float64, by the function itself."""
+        return in_double(self._in_double(dims), inputs)
+
+    def _in_double(self, dims: int) -> Loss:
+        """The function with its own constants in float64."""
+        loss = self.audited.make()
+        module = loss if isinstance(loss, torch.nn.Module) else getattr(loss, "func", None)
+        if isinstance(module, torch.nn.Module):
+            module.double()
+        return loss
+
+    def _try(self, dims: int) -> None:
+        """The smallest shape that it takes; or what it says against the first."""
+        for shape in SHAPES[dims]:
+            called = outcome(self.audited.make(), samples.single(self.data(shape, dims)))
+            if not called.error:
+                self.shapes[dims] = shape
+                return
+            self.errors.setdefault(dims, called.error)
+            if "returns" in called.error or self.of_matrices:
+                return

@@ -1,0 +1,108 @@
+"""The whole audit, and the quick half of it that a config's check asks."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from regbench.losses.audit import (
+    consistency_probes,
+    contract_probes,
+    gradient_probes,
+    matrix_probes,
+    regularizer_probes,
+    similarity_probes,
+)
+from regbench.losses.audit.audited import Audited
+from regbench.losses.audit.bench import Bench
+from regbench.losses.audit.cost import cost
+from regbench.losses.audit.findings import Certificate, Finding, Kind
+from regbench.losses.audit.relatives import Relation, relations, rows, sentence
+
+Probe = Callable[[Bench], Iterator[Finding]]
+CONTRACT: tuple[Probe, ...] = (
+    contract_probes.leaves_arguments_alone,
+    contract_probes.repeatable,
+    contract_probes.batch,
+)
+# What decides within a second whether a study may use it.
+QUICK: Mapping[Kind, tuple[Probe, ...]] = {
+    "similarity": (similarity_probes.sign_and_range, similarity_probes.axes, gradient_probes.constants),
+    "regularizer": (regularizer_probes.rest, regularizer_probes.translation, regularizer_probes.axes),
+    "affine_regularizer": (matrix_probes.identity, matrix_probes.entries),
+    "consistency": (regularizer_probes.rest, consistency_probes.inverses, regularizer_probes.axes),
+}
+PRECISION: tuple[Probe, ...] = (
+    gradient_probes.finite_differences,
+    gradient_probes.order_one,
+    gradient_probes.half,
+)
+SLOW: Mapping[Kind, tuple[Probe, ...]] = {
+    "similarity": (
+        similarity_probes.invariance,
+        similarity_probes.symmetry,
+        similarity_probes.window,
+        similarity_probes.resolution,
+        *PRECISION,
+        gradient_probes.unscaled,
+    ),
+    "regularizer": (regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
+    "affine_regularizer": (matrix_probes.turned, *PRECISION),
+    "consistency": (consistency_probes.order, regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
+}
+
+
+def audit(audited: Audited) -> Certificate:
+    """The certificate of a function: everything that the probes see.
+
+    Args:
+        audited: as `resolve` makes it.
+    """
+    bench = Bench(audited)
+    opened = _opened(bench)
+    if _broken(opened):
+        return _certificate(audited, {}, opened)
+    window = similarity_probes.reach(bench) if audited.kind == "similarity" else None
+    nearest = relations(bench, window)
+    findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]))
+    if not bench.of_matrices:
+        findings += list(cost(bench, nearest))
+    return _certificate(audited, nearest, findings)
+
+
+def quick(audited: Audited) -> list[Finding]:
+    """The half that a config's check asks: what would make a training wrong, without raw intensities and cost."""
+    bench = Bench(audited)
+    opened = _opened(bench)
+    return opened if _broken(opened) else opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT))
+
+
+def _opened(bench: Bench) -> list[Finding]:
+    """Whether it can be called at all, and differentiated."""
+    findings = [*contract_probes.form(bench), *contract_probes.runs(bench)]
+    return findings if _broken(findings) else findings + list(contract_probes.differentiable(bench))
+
+
+def _broken(findings: list[Finding]) -> bool:
+    return any(finding.verdict == "fail" for finding in findings)
+
+
+def _asked(bench: Bench, probes: tuple[Probe, ...]) -> list[Finding]:
+    return [finding for probe in probes for finding in probe(bench)]
+
+
+def _certificate(audited: Audited, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:
+    environment = {
+        "torch": torch.__version__,
+        "device": "cpu",
+        "threads": str(torch.get_num_threads()),
+    }
+    return Certificate(
+        audited.name,
+        audited.kind,
+        dict(audited.parameters),
+        audited.adapter,
+        sentence(nearest),
+        rows(nearest),
+        tuple(findings),
+        tuple(environment.items()),
+    )
