@@ -322,7 +322,7 @@ def test_few_families_of_equal_methods_hold_a_false_claim(tails):
 
 
 def says(a, b, word):
-    return Comparison(a, b, word, "", *[0.0] * 6, 8, 8, 1, None)
+    return Comparison(a, b, word, "", *[0.0] * 7, 8, 8, 1, None)
 
 
 def test_a_rank_is_an_interval():
