@@ -26,7 +26,12 @@ CONTRACT: tuple[Probe, ...] = (
 )
 # What decides within a second whether a study may use it.
 QUICK: Mapping[Kind, tuple[Probe, ...]] = {
-    "similarity": (similarity_probes.sign_and_range, similarity_probes.axes, gradient_probes.constants),
+    "similarity": (
+        similarity_probes.sign_and_range,
+        similarity_probes.identical,
+        similarity_probes.axes,
+        gradient_probes.constants,
+    ),
     "regularizer": (regularizer_probes.rest, regularizer_probes.translation, regularizer_probes.axes),
     "affine_regularizer": (matrix_probes.identity, matrix_probes.entries),
     "consistency": (regularizer_probes.rest, consistency_probes.inverses, regularizer_probes.axes),
@@ -45,7 +50,12 @@ SLOW: Mapping[Kind, tuple[Probe, ...]] = {
         *PRECISION,
         gradient_probes.unscaled,
     ),
-    "regularizer": (regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
+    "regularizer": (
+        regularizer_probes.checkerboard,
+        regularizer_probes.growth,
+        regularizer_probes.resolution,
+        *PRECISION,
+    ),
     "affine_regularizer": (matrix_probes.turned, *PRECISION),
     "consistency": (consistency_probes.order, regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
 }
