@@ -1,6 +1,7 @@
 """The whole audit, and the quick half of it that a config's check asks."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import torch
 
@@ -18,7 +19,16 @@ from regbench.losses.audit.cost import cost
 from regbench.losses.audit.findings import Certificate, Finding, Kind
 from regbench.losses.audit.relatives import Relation, relations, rows, sentence
 
-Probe = Callable[[Bench], Iterator[Finding]]
+
+class Probe(Protocol):
+    """Looks at one thing."""
+
+    __name__: str
+
+    def __call__(self, bench: Bench, /) -> Iterator[Finding]:
+        """What it sees."""
+
+
 CONTRACT: tuple[Probe, ...] = (
     contract_probes.leaves_arguments_alone,
     contract_probes.repeatable,
@@ -61,20 +71,24 @@ SLOW: Mapping[Kind, tuple[Probe, ...]] = {
 }
 
 
-def audit(audited: Audited) -> Certificate:
+def audit(audited: Audited, watch: Callable[[str], None] | None = None) -> Certificate:
     """The certificate of a function: everything that the probes see.
 
     Args:
         audited: as `resolve` makes it.
+        watch: is given the name of each probe before it begins.
     """
+    watch = watch or (lambda _: None)
     bench = Bench(audited)
     opened = _opened(bench)
     if _broken(opened):
         return _certificate(audited, {}, opened)
     window = similarity_probes.reach(bench) if audited.kind == "similarity" else None
+    watch("relatives")
     nearest = relations(bench, window)
-    findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]))
+    findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]), watch)
     if not bench.of_matrices:
+        watch("cost")
         findings += list(cost(bench, nearest))
     return _certificate(audited, nearest, findings)
 
@@ -96,8 +110,12 @@ def _broken(findings: list[Finding]) -> bool:
     return any(finding.verdict == "fail" for finding in findings)
 
 
-def _asked(bench: Bench, probes: tuple[Probe, ...]) -> list[Finding]:
-    return [finding for probe in probes for finding in probe(bench)]
+def _asked(bench: Bench, probes: tuple[Probe, ...], watch: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    findings = []
+    for probe in probes:
+        watch(probe.__name__.replace("_", " "))
+        findings += list(probe(bench))
+    return findings
 
 
 def _certificate(audited: Audited, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:

@@ -100,7 +100,7 @@ def axes(bench: Bench) -> Iterator[Finding]:
 
 
 def checkerboard(bench: Bench) -> Iterator[Finding]:
-    """What it costs if every voxel moves against its neighbours, which central differences do not see; even at the border."""
+    """What it costs if voxels move against their neighbours, which central differences see at the border at most."""
     for dims in bench.dims:
         shape, size = bench.shapes[dims], SIZES[-1]
         places = samples.coordinates(shape)
