@@ -56,6 +56,7 @@ SLOW: Mapping[Kind, tuple[Probe, ...]] = {
         similarity_probes.invariance,
         similarity_probes.symmetry,
         similarity_probes.window,
+        similarity_probes.border,
         similarity_probes.resolution,
         *PRECISION,
         gradient_probes.unscaled,

@@ -123,7 +123,12 @@ def half(bench: Bench) -> Iterator[Finding]:
     if words:
         yield Finding("half precision", "note", "; ".join(words) + " (a study gives float32)", tuple(errors.items()))
     else:
-        yield Finding("half precision", "pass", f"error {max(errors.values(), default=0.0):.1g}", tuple(errors.items()))
+        yield Finding(
+            "half precision",
+            "pass",
+            f"16 bits are off by {max(errors.values(), default=0.0):.1g}",
+            tuple(errors.items()),
+        )
 
 
 def _note_half(name: str, called: Outcome, exact: Outcome, errors: dict[str, float], refused: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from math import isfinite
 
+import torch
 import torch.nn.functional as F
 
 from regbench.losses.audit import samples
@@ -152,6 +153,24 @@ def window(bench: Bench) -> Iterator[Finding]:
     else:
         words = f"{side} voxels; an image of {size} is smaller, and gives {called.value:.4g} without a word"
         yield Finding("window", "note", words, numbers)
+
+
+def border(bench: Bench) -> Iterator[Finding]:
+    """Whether two images without any content cost the same on any size: where zeros pad them, their edges correlate."""
+    dims = bench.dims[0]
+    shape = bench.shapes[dims]
+    large = tuple(2 * size for size in shape)
+    values = [
+        bench.itself_in_double([torch.full((1, 1, *size), level) for level in (0.7, 0.3)]).value
+        for size in (shape, large)
+    ]
+    numbers = (("constant images", values[0]), ("twice the size", values[1]))
+    if max(_reach(bench, dims)) > 1 and abs(values[1] - values[0]) > 0.01 * _width(bench, dims):
+        sizes = [" x ".join(map(str, size)) for size in (shape, large)]
+        words = f"two constant images cost {values[0]:.3g} on {sizes[0]} voxels, {values[1]:.3g} on {sizes[1]}"
+        yield Finding("border", "note", f"{words}: the border counts as content, as where zeros pad an image", numbers)
+    else:
+        yield Finding("border", "pass", "does not count as content", numbers)
 
 
 def resolution(bench: Bench) -> Iterator[Finding]:

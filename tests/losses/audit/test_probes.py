@@ -77,6 +77,11 @@ def test_the_window_is_measured(name: str, parameters: dict[str, object], side: 
     assert similarity_probes.reach(Bench(of(name, **parameters))) == side
 
 
+@pytest.mark.parametrize(("border", "verdict"), [("zero", "note"), ("valid", "pass")])
+def test_a_border_of_zeros_is_seen(border: str, verdict: str) -> None:
+    assert [line.verdict for line in similarity_probes.border(Bench(of("lcc", border=border)))] == [verdict]
+
+
 def test_a_global_loss_sees_the_whole_image() -> None:
     assert [line.seen for line in similarity_probes.window(Bench(of("gcc")))] == ["the whole image"]
 
