@@ -75,7 +75,9 @@ def evaluate(
     name, lay = dataset_of(study, dataset), study.layout
     owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
     folder = run or lay.run(name, method, seed)
-    evaluate_run(study, method, seed, prepared_data(study, name, config_file), folder=folder, owner=owner)
+    source = run or lay.run(name, study.method(method).trained_as, seed)
+    data = prepared_data(study, name, config_file)
+    evaluate_run(study, method, seed, data, folder=folder, owner=owner, run=source)
 
 
 def transfer(
@@ -151,7 +153,9 @@ def export(
         raise UsageError(f"--method must name a method that registers, but `{method}` moves nothing")
     folder = lay.run(name, method, seed)
     target = Target(out or folder / "displacements", not prepared, form, overwrite or out is None)
-    print("\n".join(write(evaluate_spec(study, method, seed), prepared_data(study, name, config_file), folder, target)))
+    run, rows = lay.run(name, row.trained_as, seed), lay.pairs(name, method, seed)
+    spec, data = evaluate_spec(study, method, seed), prepared_data(study, name, config_file)
+    print("\n".join(write(spec, data, run, rows, target)))
 
 
 def evaluate_fields(
@@ -212,6 +216,12 @@ def register(
     similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
     regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
     lam: Annotated[float, typer.Option(parser=number, help="weight of the regularizer of `instance`")] = 1.0,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS", min=1, help="refine the network's displacement by the objective that it was trained with"
+        ),
+    ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
@@ -222,11 +232,13 @@ def register(
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
     from regbench.evaluation.register_files import Output, model_for, register_files
     from regbench.study import components
+    from regbench.study.config import Refine
     from regbench.system import device as devices
 
     components.allow([similarity, regularizer, *(allow or [])])
     take_device(device, threads)
-    network, preparation = model_for(model, fixed, similarity, regularizer, lam)
+    settings = None if refine is None else Refine(steps=refine)
+    network, preparation = model_for(model, fixed, similarity, regularizer, lam, refine=settings)
     if intensity is not None:
         preparation = preparation._replace(intensity=intensity, by_modality={}, modalities=None)
     if colour is not None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from regbench.data.cache import Dataset
 from regbench.evaluation.controls import CONTROLS, control_pairs, no_displacement
 from regbench.evaluation.measure import Measured, Registered, measure, metric_names
+from regbench.evaluation.refined_run import load_row
 from regbench.evaluation.slices import Slices, chosen, slices, write_panels
 from regbench.losses import SIMILARITIES
 from regbench.losses.objective import MaskRule, Objective, objective
@@ -27,7 +28,6 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json
 from regbench.system.job_usage import clocked_items
 from regbench.system.parquet import read_table, write_table
-from regbench.training.checkpoint import load_run
 
 SOFTWARE = "software"  # column of a baseline's rows: versions as JSON
 INVERSE = "inverse_consistency_mm"
@@ -99,7 +99,7 @@ def registrations(spec: EvaluateSpec, data: Dataset, model: nn.Module | None) ->
 
 def _run(folder: Path, data: Dataset, spec: EvaluateSpec) -> tuple[_Run, nn.Module | None]:
     """What a run's rows have in common, and its model; no model where the run is not complete."""
-    record, model = load_run(folder)
+    record, model = load_row(folder, spec.refine)
     if record["status"] != "complete":
         model = None
     similarity, regularizer = (ComponentSpec.from_json(record["job"][kind]) for kind in ("similarity", "regularizer"))

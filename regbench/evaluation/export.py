@@ -13,15 +13,14 @@ from regbench.data.nifti import write_displacement, write_nifti, write_vectors
 from regbench.data.space import displacement_to_native
 from regbench.evaluation.as_evaluated import AsEvaluated
 from regbench.evaluation.evaluate import Failed, registrations
+from regbench.evaluation.refined_run import load_row
 from regbench.models.predict import device_of
 from regbench.spatial.itk import ras_to_lps, to_mm
-from regbench.study.layout import PAIRS
 from regbench.study.specs import EvaluateSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import check_folder, check_free, write_text
 from regbench.system.names import file_name
-from regbench.training.checkpoint import load_run
 
 
 class Target(NamedTuple):
@@ -40,7 +39,7 @@ class Target(NamedTuple):
     overwrite: bool = False
 
 
-def export(spec: EvaluateSpec, data: Dataset, folder: Path, target: Target) -> list[str]:
+def export(spec: EvaluateSpec, data: Dataset, run: Path, rows: Path, target: Target) -> list[str]:
     """Write the displacement of each test pair as float32 NIfTI, registered as the evaluation registers it.
 
     What can be known of the target is checked first. Each displacement is compared with the rows of the evaluation.
@@ -48,7 +47,8 @@ def export(spec: EvaluateSpec, data: Dataset, folder: Path, target: Target) -> l
     Args:
         spec: of the evaluation.
         data: prepared dataset.
-        folder: of the run; of a baseline, the folder of its rows.
+        run: folder of the run; a baseline has none.
+        rows: file of the evaluation's rows; may be missing.
         target: where the files go.
 
     Returns:
@@ -62,21 +62,21 @@ def export(spec: EvaluateSpec, data: Dataset, folder: Path, target: Target) -> l
     _check_target(target.folder, [place.path for place in places.values()], overwrite=target.overwrite)
     model, where = None, devices.describe(torch.device("cpu"))
     if spec.baseline is None:
-        record, model = load_run(folder)
+        record, model = load_row(run, spec.refine)
         if model is None or record["status"] != "complete":
-            raise RegbenchError(f"run `{folder}` must be complete, but is {record['status']}: {record['reason']}")
+            raise RegbenchError(f"run `{run}` must be complete, but is {record['status']}: {record['reason']}")
         where = devices.describe(device_of(model))
-    rows = AsEvaluated(folder / PAIRS, list(data.labels), spec.mask)
+    evaluated = AsEvaluated(rows, list(data.labels), spec.mask)
     failed = []
     for registration in registrations(spec, data, model):
         if isinstance(registration, Failed):
             failed.append(f"failed: {registration.fixed}, {registration.moving}: {registration.reason}")
             continue
-        rows.compare(registration)
+        evaluated.compare(registration)
         places[registration.fixed, registration.moving].write(registration.displacement)
     if len(failed) == len(places):
         raise RegbenchError("\n".join(failed))
-    return [f"{len(places) - len(failed)} displacements in {target.folder}", *failed, *rows.sentences(where)]
+    return [f"{len(places) - len(failed)} displacements in {target.folder}", *failed, *evaluated.sentences(where)]
 
 
 class _Place:

@@ -19,14 +19,17 @@ from regbench.data.readers.subject_files import labels_on_image
 from regbench.data.space import Space, displacement_to_native
 from regbench.evaluation.file_pair import Placed, plane, read_pair, spaces
 from regbench.losses.objective import objective
+from regbench.models import AFFINE_MODELS
 from regbench.models.predict import build_model, mask_use, register
+from regbench.models.refined import refined
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps, to_mm
+from regbench.study.config import Refine
 from regbench.study.specs import ComponentSpec
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import CHECKPOINT, check_folder, check_free
 from regbench.system.names import file_name
-from regbench.training.checkpoint import model_of, read_checkpoint
+from regbench.training.checkpoint import model_of, objective_of, read_checkpoint
 
 Array = NDArray[Any]
 PLAIN = Preparation()
@@ -48,7 +51,9 @@ class Output(NamedTuple):
 PLAIN_OUTPUT = Output()
 
 
-def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: float) -> tuple[nn.Module, Preparation]:
+def model_for(
+    name: str, fixed: Path, similarity: str, regularizer: str, lam: float, *, refine: Refine | None = None
+) -> tuple[nn.Module, Preparation]:
     """The model that `name` means, and how it wants its images.
 
     Args:
@@ -57,12 +62,18 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         similarity: of `instance`.
         regularizer: of `instance`.
         lam: of `instance`.
+        refine: how the displacement of a network is refined, by the objective that it was trained with.
 
     Raises:
-        RegbenchError: if there is no such model, or it has other dimensions.
+        RegbenchError: if there is no such model, or it has other dimensions, or no displacement to refine.
+        UsageError: if `instance` should be refined.
     """
     dims = len(ImageFile(fixed).header.shape)
     if name == "instance":
+        if refine is not None:
+            raise UsageError(
+                "--refine must go with a trained network, but `instance` is optimised anyway; leave it out"
+            )
         compare, penalise = (ComponentSpec(name=part, parameters={}) for part in (similarity, regularizer))
         return build_model(ComponentSpec(name=name, parameters={}), dims, objective(compare, penalise, lam)), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
@@ -72,7 +83,11 @@ def model_for(name: str, fixed: Path, similarity: str, regularizer: str, lam: fl
         raise RegbenchError(f"`{path}` must hold weights, but its training failed. Give another.")
     if stored.dims != dims:
         raise RegbenchError(f"`{fixed}` must have the {stored.dims} dimensions of `{path}`, but has {dims}.")
-    return model, stored.preparation
+    if refine is None:
+        return model, stored.preparation
+    if stored.model.name in AFFINE_MODELS:
+        raise RegbenchError(f"`{path}` must give displacements to be refined, but is of model `{stored.model.name}`.")
+    return refined(model, stored.model, objective_of(stored), refine), stored.preparation
 
 
 def register_files(

@@ -24,25 +24,28 @@ from regbench.system.parquet import read_table
 LOG = logging.getLogger(__name__)
 
 
-def evaluate_run(study: Study, method: str, seed: int, data: Dataset, *, folder: Path, owner: Path) -> None:
-    """Write the rows of a run into its folder, by one process at a time.
+def evaluate_run(
+    study: Study, method: str, seed: int, data: Dataset, *, folder: Path, owner: Path, run: Path | None = None
+) -> None:
+    """Write the rows of a run, by one process at a time.
 
     Args:
         study: with the run.
-        method: id of the method; one without a lambda needs no run in `folder`.
+        method: id of the method; one without a lambda needs no run.
         seed: of the run.
         data: the prepared dataset.
-        folder: of the run.
+        folder: of the rows.
         owner: file that says which process evaluates it.
+        run: folder of the run; `folder` unless given.
     """
     spec = evaluate_spec(study, method, seed)
     with owning(owner, f"evaluation of {method}, seed {seed},"):
-        run = folder if study.method(method).tuned else None
+        source = (run or folder) if study.method(method).cell else None
         if spec.baseline is not None and spec.baseline.name == "fields":
             for line in _survey(spec.baseline, data):
                 LOG.info("%s: %s", method, line)
         with clocked("evaluate"):
-            evaluate(spec, data, run, folder / PAIRS)
+            evaluate(spec, data, source, folder / PAIRS)
 
 
 def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, within: Within = "none") -> str:

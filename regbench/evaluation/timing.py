@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,17 +18,18 @@ import torch
 
 from regbench.data.cache import Dataset, Pair
 from regbench.data.nifti import displacement_name, write_displacement
+from regbench.evaluation.refined_run import load_row
 from regbench.metrics import TIMED
 from regbench.models.classical import BASELINES
-from regbench.models.predict import device_of, has_weights, register
+from regbench.models.predict import device_of, optimises, register
 from regbench.study.components import bind
+from regbench.study.config import Refine
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import RUN, digest, read_sealed, write_sealed
 from regbench.system.job_usage import status_kib
 from regbench.system.parquet import write_table
-from regbench.training.checkpoint import load_run
 
 WARM_UP, WARM_SECONDS = 3, 0.1  # calls that are discarded: these, or fewer where those after the first take so long
 PAIRS, FEW = 10, 3  # that a network is timed on, of one seed; what takes longer, and memory
@@ -80,33 +81,42 @@ def runtime(spec: TimingSpec, data: Dataset, runs: list[Path], state: Path, out:
         made_of = {"baseline": baseline.to_json(), "device": name}
         timed(f"{method}.seed{baseline.seed}", made_of, partial(_time_baseline, baseline, data, base))
     done = set[str]()
-    for folder in runs:
+    for folder, method, refine in _rows_of_runs(spec, runs):
         record = read_sealed(folder / RUN)
-        if record["status"] != "complete":
-            continue
-        base = {"dataset": data.id, "method": record["method"], "seed": record["seed"]}
+        base = {"dataset": data.id, "method": method, "seed": record["seed"]}
         base |= {"parameters": record["parameters"], "training_seconds": record["seconds"]}
-        if record["method"] in done:
+        if method in done:
             rows.append({**base, **dict(zip(("fixed", "moving"), data.pairs("test")[0], strict=True))})
             continue
-        done.add(record["method"])
-        _, model = load_run(folder)
+        done.add(method)
+        _, model = load_row(folder, refine)
         assert model is not None  # a run that is complete has one
         device = device_of(model)
         name = devices.describe(device)
         made_of = {"checkpoint": record["checkpoint_sha256"], "device": name}
+        made_of |= {} if refine is None else {"refine": refine.model_dump()}
         measure = partial(_time, model, data, device, {**base, "device": name})
-        timed(f"{record['method']}.seed{record['seed']}", made_of, measure)
+        timed(f"{method}.seed{record['seed']}", made_of, measure)
     # JSON has no NaN: what comes back is None, and a column of nothing else would be no number.
     write_table(out, pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(TIMED, float)))
     write_sealed(together, finished)  # of ten thousand runs, one file and not as many
     shutil.rmtree(state, ignore_errors=True)
 
 
+def _rows_of_runs(spec: TimingSpec, runs: list[Path]) -> Iterator[tuple[Path, str, Refine | None]]:
+    """The rows of the runs that are complete, each with the folder of its run; refined ones behind the others."""
+    complete = {folder: record for folder in runs if (record := read_sealed(folder / RUN))["status"] == "complete"}
+    for folder, record in complete.items():
+        yield folder, record["method"], None
+    for folder, record in complete.items():
+        if (refined := spec.refined.get(record["method"])) is not None:
+            yield folder, refined.method, refined.refine
+
+
 def _time(model: torch.nn.Module, data: Dataset, device: torch.device, base: TimedRow) -> list[TimedRow]:
     """Time, pipeline and memory of a model; an optimisation takes long enough to measure all three of one."""
     rows = []
-    network = has_weights(model)
+    network = not optimises(model)
     pairs = data.pairs("test")[: PAIRS if network else FEW]
     _warm_up(partial(_once, model, data, *pairs[0]))
     for number, (fixed, moving) in enumerate(pairs):

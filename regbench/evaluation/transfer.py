@@ -38,11 +38,11 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
             f"evaluate_on: `{other.id}` must be of {len(shape)} dimensions, as `{dataset}` is, on which the runs were "
             f"trained, but has {len(other.shape)}. Leave it out."
         )
-    out = lay.transfer(dataset, method, other.id)
+    out, run_of = lay.transfer(dataset, method, other.id), study.method(method).trained_as
     with owning(lay.transfer_owner(dataset, method, other.id), f"evaluation of {method} on {other.id}"):
         with clocked("evaluate"):
             frames = [
-                rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, method, seed), out.parent)
+                rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, run_of, seed), out.parent)
                 for seed in study.seeds(method)
             ]
         rows = pd.concat(frames, ignore_index=True)

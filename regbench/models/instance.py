@@ -1,6 +1,6 @@
 """No network: the displacement of each pair is optimised directly, coarse to fine, with the objective itself."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -53,21 +53,29 @@ def instance(
     return Instance(dims, objective, levels, (learning_rate, grid, squarings if diffeomorphic else 0))
 
 
-class Instance(nn.Module):
-    """See `instance`."""
+class Optimisation(nn.Module):
+    """A model that optimises each pair by the objective of its method."""
 
-    def __init__(
-        self, dims: int, objective: Objective, levels: list[tuple[int, int]], settings: tuple[float, int, int]
-    ) -> None:
+    def __init__(self, objective: Objective) -> None:
         super().__init__()
-        self.dims, self.objective, self.levels = dims, objective, levels
-        self.rate, self.grid, self.squarings = settings
-        self.register_buffer("place", torch.empty(0), persistent=False)  # so that `.to(device)` moves something
+        self.objective = objective
 
     @property
     def mask_use(self) -> MaskUse:
         """Which masks of a pair `forward` must be given."""
         return self.objective.rule.use
+
+
+class Instance(Optimisation):
+    """See `instance`."""
+
+    def __init__(
+        self, dims: int, objective: Objective, levels: list[tuple[int, int]], settings: tuple[float, int, int]
+    ) -> None:
+        super().__init__(objective)
+        self.dims, self.levels = dims, levels
+        self.rate, self.grid, self.squarings = settings
+        self.register_buffer("place", torch.empty(0), persistent=False)  # so that `.to(device)` moves something
 
     def forward(self, fixed: Tensor, moving: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``, and the masks that count."""
@@ -87,18 +95,32 @@ class Instance(nn.Module):
         assert field is not None  # the finest level always runs
         return self._displacement(field, fixed.shape[2:])
 
-    @torch.enable_grad()
     def _level(self, fixed: Tensor, moving: Tensor, masks: Masks, start: Tensor, steps: int) -> Tensor:
-        field = start.detach().clone().requires_grad_()
-        optimiser = Adam([field])
-        for _ in range(steps):
-            loss = self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]), masks).loss
-            # The loss is a mean over the batch: undone, each pair is registered as if it were alone.
-            (field.grad,) = torch.autograd.grad(loss * len(field), [field])
-            optimiser.step(self.rate)
-        return field.detach()
+        def loss_of(field: Tensor) -> Tensor:
+            return self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]), masks).loss
+
+        return optimised(start, loss_of, steps=steps, learning_rate=self.rate)
 
     def _displacement(self, field: Tensor, shape: Sequence[int]) -> Tensor:
         if self.squarings:
             field = integrate(field, squarings=self.squarings)
         return resize_displacement(field, shape)
+
+
+@torch.enable_grad()
+def optimised(start: Tensor, loss_of: Callable[[Tensor], Tensor], *, steps: int, learning_rate: float) -> Tensor:
+    """A field after some steps of Adam down a loss.
+
+    Args:
+        start: ``(B, d, *G)``; left as it is.
+        loss_of: of a field, a mean over the batch.
+        steps: of Adam.
+        learning_rate: of Adam, in voxels of the field's own grid.
+    """
+    field = start.detach().clone().requires_grad_()
+    optimiser = Adam([field])
+    for _ in range(steps):
+        # The loss is a mean over the batch: undone, each pair is registered as if it were alone.
+        (field.grad,) = torch.autograd.grad(loss_of(field) * len(field), [field])
+        optimiser.step(learning_rate)
+    return field.detach()

@@ -15,14 +15,14 @@ from regbench.losses.masks import Masks, needed
 from regbench.losses.objective import Terms
 from regbench.metrics import displacement_mm
 from regbench.models import AFFINE_MODELS, MODELS
-from regbench.models.instance import Instance
+from regbench.models.instance import Optimisation
 from regbench.spatial.registration import parts
 from regbench.study.components import bind, find
 from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec
 
 TOGETHER = 2**17  # voxels of the pairs that are optimised side by side
-SELF_PAIRS = {True: 8, False: 2}  # how many images meet themselves: of a network a pass each, else an optimisation
+SELF_PAIRS, FEW = 8, 2  # how many images meet themselves: of a network a pass each, else an optimisation
 ALL_MODELS = {**MODELS, **AFFINE_MODELS}
 
 
@@ -69,7 +69,7 @@ def register(model: nn.Module, fixed: Any, moving: Any, masks: tuple[Any, Any] =
 
 def mask_use(model: nn.Module) -> MaskUse:
     """Which masks a registration needs: a network saw them in its training alone."""
-    return model.mask_use if isinstance(model, Instance) else "none"
+    return model.mask_use if isinstance(model, Optimisation) else "none"
 
 
 def masks_of(pairs: Sequence[tuple[Any, Any]], use: MaskUse) -> Masks:
@@ -93,7 +93,8 @@ def self_displacements(model: nn.Module, data: Dataset, *, masked: bool = False)
         data: prepared dataset.
         masked: the mean is over the inside of the subject's mask.
     """
-    fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[: SELF_PAIRS[has_weights(model)]]
+    count = FEW if optimises(model) else SELF_PAIRS
+    fixed = list(dict.fromkeys(name for name, _ in data.pairs("test")))[:count]
     lengths = {}
     for name in fixed:
         image, mask = data.images((name,))[0], data.mask(name)
@@ -118,6 +119,11 @@ def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any], 
 def has_weights(model: nn.Module) -> bool:
     """Whether a model has weights to train; `instance` has none."""
     return next(model.parameters(), None) is not None
+
+
+def optimises(model: nn.Module) -> bool:
+    """Whether each pair is optimised, which takes long: by a model without weights, or after a network."""
+    return isinstance(model, Optimisation) or not has_weights(model)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -72,7 +72,7 @@ class Calibration:
     steps: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds a step, by method
     around: list[float] = field(default_factory=list)  # seconds of a training job around its steps
     beside: list[float] = field(default_factory=list)  # seconds a training of a job that does a cell, beside its steps
-    jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by rule
+    jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by `_kind`
 
     # Asked for once all is added.
     @cached_property
@@ -140,7 +140,7 @@ def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calib
         except RegbenchError:
             continue  # of an older regbench, or no study
         same = {entry.id for entry in other.config.datasets if _data(entry) in map(_data, study.config.datasets)}
-        for dataset, method in ((d, m) for d in same for m in other.methods if m.tuned):
+        for dataset, method in ((d, m) for d in same for m in other.methods if m.cell):
             _measure(study, other, dataset, method.id, by_device)
     return by_device
 
@@ -155,7 +155,7 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
     if _key(study, method) != _key(other, method):
         return
     for seed in other.seeds(method)[:SAMPLE]:
-        path = layout.run_record(dataset, method, seed)
+        path = layout.run_record(dataset, other.method(method).trained_as, seed)
         if not path.is_file():
             continue
         record = read_sealed(path)
@@ -192,7 +192,7 @@ def _add(calibration: Calibration, study: Study, job: Job, training: float, seco
             calibration.beside.append(max(seconds - a_step * steps, 0.0) / trainings)
     if seconds is None or job.rule == CELL:
         return
-    calibration.jobs[job.rule].append(seconds)
+    calibration.jobs[_kind(study, job)].append(seconds)
     if job.rule == "train" and whole_length:
         calibration.steps[key].append(a_step)
         calibration.around.append(max(seconds - training, 0.0))
@@ -200,22 +200,28 @@ def _add(calibration: Calibration, study: Study, job: Job, training: float, seco
 
 def _timed(study: Study) -> Counter[str]:
     """How many methods of each dataset are timed."""
-    methods = [method for method in study.methods if method.tuned] + study.timed_baselines()
+    methods = [method for method in study.methods if method.cell] + study.timed_baselines()
     return Counter({dataset.id: len(methods) for dataset in study.config.datasets})
 
 
 def _key(study: Study, method: str) -> str:
     """What the time of a step depends on, beside data and device; empty where the study has no such method."""
-    if method not in {known.id for known in study.methods} or not study.method(method).tuned:
+    if method not in {known.id for known in study.methods} or not study.method(method).cell:
         return ""
     spec = final_spec(study, method, 0)
-    return canonical_json(
-        spec.model_dump(
-            mode="json",
-            include={"model": True, "similarity": True, "regularizer": True, "training": True},
-            exclude={"training": WITHOUT_EFFECT_ON_TIME},
-        )
+    made_of = spec.model_dump(
+        mode="json",
+        include={"model": True, "similarity": True, "regularizer": True, "training": True},
+        exclude={"training": WITHOUT_EFFECT_ON_TIME},
     )
+    refine = study.method(method).refine
+    return canonical_json(made_of if refine is None else {**made_of, "refine": refine.model_dump()})
+
+
+def _kind(study: Study, job: Job) -> str:
+    """The rule of a job; refined rows take many times as long, by their steps."""
+    refine = study.method(job.method).refine if job.method else None
+    return job.rule if refine is None else f"{job.rule} refined by {refine.steps} steps"
 
 
 def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[Job], at_once: int) -> Hours:
@@ -228,7 +234,7 @@ def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[J
         seconds, measured = _seconds(study, calibration, job)
         guessed |= set() if measured else {job.method}
         if seconds is None:
-            unknown.add(job.rule)
+            unknown.add(_kind(study, job))
             continue
         hours[job.rule] += seconds / 3600
         one_process = job.rule in WHOLE_CELL  # does its cells one after the other
@@ -252,7 +258,7 @@ def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | 
             trainings, steps = _trainings(study, job.method)
             return a_step * steps + calibration.beside_mean * trainings, bool(of_method)
         return a_step * _steps(study, job) + calibration.around_mean, bool(of_method)
-    of_rule = calibration.jobs.get(job.rule)
+    of_rule = calibration.jobs.get(_kind(study, job))
     if not of_rule:
         return None, True
     return float(np.mean(of_rule)) * (_timed(study)[job.dataset] if job.rule == "runtime" else 1), True

@@ -85,7 +85,7 @@ def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
     maker = _Maker(study, dataset, method)
     yield from maker.whole_cell() if study.one_job(method) else maker.stages()
-    for other in study.tested_elsewhere(dataset) if study.method(method).tuned else ():
+    for other in study.tested_elsewhere(dataset) if study.method(method).cell else ():
         yield maker.job("transfer", other, _TRANSFER, _TRANSFER_OWNER, other=other)
 
 

@@ -66,7 +66,7 @@ def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] 
     lay = study.layout
     others = sorted(path for path in Path(study.config.results).glob("*") if path != lay.root)
     folders = list(measured) or [lay.root, *others]
-    models = {model.id for model in study.config.models}
+    models = {method.model.id for method in study.methods if method.model}
     cells = len(study.config.grid.similarities) * len(study.config.grid.regularizers)
     needed = [
         _needed((str(folder), dataset, model), entry, width, cells)

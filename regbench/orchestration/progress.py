@@ -83,6 +83,7 @@ class _Look:
         note = self.layout.head_note
         log = read_json(note).get("log") if str(note) in self.files else None
         self.events = snakemake_log.events(Path(log)) if log else {}
+        self.trained: dict[tuple[str, str], set[int]] = {}  # seeds whose run is trained, by dataset and method
 
     def progress(self) -> Progress:
         datasets, cells = [], []
@@ -122,6 +123,7 @@ class _Look:
                 state, reason = "not started", OUTDATED
             cell.jobs.append((job, state, reason))
         cell.state, cell.reason = _of_cell(cell, before)
+        self.trained[dataset, method] = set(cell.records)
         return cell
 
     def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: str | None) -> tuple[State, str]:
@@ -158,15 +160,22 @@ class _Look:
 
     def _evaluated(self, cell: Cell, job: Job) -> bool:
         """Whether the rows are of the run that lies there; a run that is trained again makes its rows old."""
-        if not self.study.method(job.method).tuned:
+        known = self.study.method(job.method)
+        if not known.cell:
             return True
-        record = f"{job.output.rpartition('/')[0]}/{RUN}"  # beside the rows
+        record, trained = f"{job.output.rpartition('/')[0]}/{RUN}", set(cell.records)  # beside the rows
+        if not known.tuned:  # its network's row stands before it
+            record = str(self.layout.run_record(job.dataset, known.trained_as, job.seed))
+            trained = self.trained[job.dataset, known.trained_as]
+        if job.seed not in trained:
+            return False
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
-        return job.seed in cell.records and rows_time >= run_time
+        return rows_time >= run_time
 
     def _transferred(self, job: Job) -> bool:
         """Whether rows on other data are of the runs that lie there."""
-        records = (self.layout.run_record(job.dataset, job.method, seed) for seed in self.study.seeds(job.method))
+        run_of = self.study.method(job.method).trained_as
+        records = (self.layout.run_record(job.dataset, run_of, seed) for seed in self.study.seeds(job.method))
         rows_time = os.stat(job.output).st_mtime_ns  # noqa: PTH116  twice as fast
         return all(str(path) in self.files and path.stat().st_mtime_ns <= rows_time for path in records)
 

@@ -19,7 +19,7 @@ from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
 from regbench.study import components
 from regbench.study.goals import RANK
-from regbench.study.methods import Study
+from regbench.study.methods import WITHOUT_WEIGHTS, Study
 from regbench.system.errors import UsageError, did_you_mean
 
 REGISTRIES: Mapping[str, components.Registry] = {
@@ -37,7 +37,8 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
     The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``; ``masked similarity``
-    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names.
+    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names; ``refined`` whether
+    there is a network's displacement to refine.
     """
     if kind in ("masked similarity", "masked regularizer"):
         return _masked(kind.removeprefix("masked "), name, given["use"])
@@ -45,6 +46,7 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
         "pairing": lambda: _pairing(name, given["model"]),
         "equivalence": lambda: _equivalence(name, given["width"]),
         "goal": lambda: _goal(name),
+        "refined": lambda: _refined(name),
         "preprocessing": lambda: preprocess.mistakes(DATASETS, name, given),
     }
     if kind in special:
@@ -169,6 +171,15 @@ def _goal(name: str) -> list[tuple[str, str]]:
     return (
         [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]
     )
+
+
+def _refined(model: str) -> list[tuple[str, str]]:
+    """Only the displacement of a network can be refined; a user's own functions are not judged."""
+    if model in WITHOUT_WEIGHTS:
+        return [("", f"`{model}` has no network to begin from: it optimises each pair anyway; leave `refine` out")]
+    if model in AFFINE_MODELS:
+        return [("", f"`{model}` gives a matrix, and what is refined is a displacement; leave `refine` out")]
+    return []
 
 
 def _pairing(regularizer: str, model: str) -> list[tuple[str, str]]:

@@ -62,9 +62,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     """
     lay = study.layout
     known = (*study.methods, *study.controls)
-    tuned = [method for method in known if method.tuned]
-    cells = {method.id: _cell(method) for method in tuned}
-    trained = {method.model.id: method.needs_training for method in tuned if method.model}
+    compared = [method for method in known if method.cell]
+    cells = {method.id: _cell(method) for method in compared}
+    trained = {method.model.id: method.has_weights for method in compared if method.model}
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}

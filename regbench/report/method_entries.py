@@ -73,7 +73,21 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once
+    if method.refine is not None:
+        _add_network(entry, study, method.trained_as)
+        steps, rate = method.refine.steps, method.refine.learning_rate
+        entry["refined"] = {"method": method.trained_as, "steps": steps, "learning_rate": rate}
     return entry
+
+
+def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
+    """To a refined row, the lambdas and networks of the row that trained them; the search is that row's alone."""
+    dataset = entry["dataset"]
+    tuning = Tuning(_choices(study, dataset, trained_as), [])
+    entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
+    if values := tuning.choices[0].get("values"):
+        entry["values"] = values
+    entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as)]
 
 
 def metrics_of(rows: pd.DataFrame, leading: str = "") -> dict[str, MetricSpread]:
@@ -162,9 +176,15 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
         )
     ]
     return Tuning(
-        [read_sealed(study.layout.selected(dataset, method, replicate)) for replicate in replicates],
+        _choices(study, dataset, method),
         [cast("TrialEntry", {key: trial[key] for key in OF_TRIAL if key in trial}) for trial in trials],
     )
+
+
+def _choices(study: Study, dataset: str, method: str) -> list[Choice]:
+    """What each search of a cell chose."""
+    paths = (study.layout.selected(dataset, method, replicate) for replicate in study.replicates(method))
+    return [read_sealed(path) for path in paths]
 
 
 def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:

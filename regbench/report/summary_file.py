@@ -135,6 +135,14 @@ class Baseline(TypedDict):
     software: dict[str, str]
 
 
+class Refinement(TypedDict):
+    """How a row refines each pair, and the method that trained its networks."""
+
+    method: str
+    steps: int
+    learning_rate: float
+
+
 class MethodEntry(TypedDict):
     """A row of the main table: a method on a dataset."""
 
@@ -164,6 +172,7 @@ class MethodEntry(TypedDict):
     values: NotRequired[dict[str, Value]]
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]
+    refined: NotRequired[Refinement]
 
 
 class ComparisonEntry(TypedDict):

@@ -32,15 +32,15 @@ def transfer_entries(study: Study, rows: pd.DataFrame, transfers: pd.DataFrame) 
         transfers: of its runs on other data.
     """
     own = rows[rows["dataset"].isin(set(transfers["dataset"]))].assign(**{TRAINED_ON: lambda frame: frame["dataset"]})
-    tuned = {method.id: method for method in study.methods if method.tuned and method.model}
-    every = pd.concat([own[own["method"].isin(tuned)], transfers], ignore_index=True)
+    cells = {method.id: method for method in study.methods if method.cell and method.model}
+    every = pd.concat([own[own["method"].isin(cells)], transfers], ignore_index=True)
     entries: list[TransferEntry] = []
     for tested in study.config.evaluate_on:
         part = every[every["dataset"] == tested]
-        for model in dict.fromkeys(method.model.id for method in tuned.values() if method.model):
-            names = [name for name, method in tuned.items() if method.model and method.model.id == model]
+        for model in dict.fromkeys(method.model.id for method in cells.values() if method.model):
+            names = [name for name, method in cells.items() if method.model and method.model.id == model]
             of_model = part[part["method"].isin(names)]
-            trained = tuned[names[0]].needs_training
+            trained = cells[names[0]].has_weights
             shown = tuple(dict.fromkeys([*objective_spec(study).metrics, *SHOWN]))
             entries += _of_model(of_model, (tested, model), shown, trained=trained, regions=study.config.equivalence)
     return entries

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import RANK, SIMILARITY, base
-from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.layout import CONTROLS, IDENTITY, REFINED
 from regbench.study.mistakes import Mistake, readable
 from regbench.system.errors import did_you_mean
 
@@ -60,6 +60,7 @@ def cross_checks(raw: Raw) -> Iterator[Mistake]:
     yield from _replicate_checks(raw)
     yield from _atlas_checks(raw)
     yield from _transfer_checks(raw)
+    yield from _refined_ids(raw)
     for number, baseline in enumerate(_items(raw, "baselines")):
         if _name_of(baseline) == IDENTITY:
             yield Mistake(
@@ -67,6 +68,21 @@ def cross_checks(raw: Raw) -> Iterator[Mistake]:
             )
         if _name_of(baseline) in CONTROLS:
             yield Mistake(f"baselines[{number}]", "the id is one of the rows that `controls` adds; choose another")
+
+
+def _refined_ids(raw: Raw) -> Iterator[Mistake]:
+    """Models that are called as the refined rows of another."""
+    models = _items(raw, "models")
+    refined = {f"{_name_of(item)}{REFINED}" for item in models if _is_refined(item)}
+    for number, item in enumerate(models):
+        if _name_of(item) in refined:
+            yield Mistake(
+                f"models[{number}]", f"the refined rows of a model have the id `{_name_of(item)}`; choose another"
+            )
+
+
+def _is_refined(item: Any) -> bool:
+    return isinstance(item, Mapping) and item.get("refine") is not None
 
 
 def _hidden_rule(rules: Sequence[Mapping[str, Any]], number: int) -> Iterator[Mistake]:
@@ -232,6 +248,10 @@ def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     yield from _pairing_checks(raw, check)
     yield from _range_checks(raw, check)
     yield from _mask_checks(raw, check)
+    for number, item in enumerate(_items(raw, "models")):
+        if _is_refined(item) and isinstance(item.get("name"), str):
+            for _, message in check("refined", item["name"], {}):
+                yield Mistake(f"models[{number}].refine", message)
 
 
 def _mask_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:

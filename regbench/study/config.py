@@ -81,6 +81,22 @@ Components = Annotated[
 ]
 
 
+class Refine(Strict):
+    """Instance optimisation from a network's displacement on, by the objective that the network was trained with."""
+
+    steps: Steps = Field(description="of Adam, for each pair")
+    learning_rate: Positive = Field(default=0.1, description="of Adam, in voxels of a grid of every second voxel")
+
+
+class Model(Component):
+    """A model of the study; with `refine` a second row takes its trained networks and refines each pair."""
+
+    refine: Refine | None = Field(default=None, description="optimise each pair from the network's displacement on")
+
+
+Models = Annotated[tuple[Model, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)]
+
+
 class Grid(Strict):
     """Every similarity with every regularizer: one cell each."""
 
@@ -361,7 +377,7 @@ class Config(Strict):
         description="datasets and test sets on whose test pairs the runs of all other datasets are evaluated too, "
         "without training",
     )
-    models: Components
+    models: Models
     grid: Grid
     baselines: Annotated[tuple[Component, ...], AfterValidator(distinct)] = Field(
         default=(),
@@ -396,7 +412,8 @@ class Config(Strict):
     @model_validator(mode="after")
     def _of_a_size(self) -> "Config":
         grid = len(self.grid.similarities) * len(self.grid.regularizers)
-        cells = len(self.datasets) * (len(self.models) * grid + len(self.baselines))
+        models = len(self.models) + sum(model.refine is not None for model in self.models)
+        cells = len(self.datasets) * (models * grid + len(self.baselines))
         for what, count, most in (
             ("runs (datasets x methods x seeds)", cells * len(self.seeds), MOST_RUNS),
             ("trials (cells x replicates x trials)", cells * self.tuning.replicates * self.tuning.trials, MOST_TRIALS),

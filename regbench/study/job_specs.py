@@ -29,6 +29,7 @@ from regbench.study.specs import (
     SelectSpec,
     StudySpec,
     TimedBaselineSpec,
+    TimedRefinementSpec,
     TimingSpec,
     TrackSpec,
     TrainSpec,
@@ -260,6 +261,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         similarities=tuple(judges.values()),
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
+        refine=row.refine,
     )
 
 
@@ -283,8 +285,14 @@ def timing_spec(study: Study) -> TimingSpec:
         for method in study.timed_baselines()
         if method.baseline
     }
+    refined = {
+        method.trained_as: TimedRefinementSpec(method=method.id, refine=method.refine)
+        for method in study.methods
+        if method.refine is not None
+    }
     code = fingerprint("regbench.evaluation.timing")
-    return TimingSpec(training_device=study.config.training.device, baselines=baselines, code=code)
+    device = study.config.training.device
+    return TimingSpec(training_device=device, baselines=baselines, code=code, refined=refined)
 
 
 def final_spec(study: Study, method: str, seed: int) -> TrainSpec:

@@ -7,6 +7,7 @@ from regbench.system.files import CHECKPOINT, HISTORY, MANIFEST, RUN
 
 IDENTITY = "identity"  # the method of no registration: one row of every table
 CONTROLS = ("control_self", "control_sort")  # of `regbench.evaluation.controls`: rows that say what a table is worth
+REFINED = "_refined"  # behind the id of a model: its rows with each pair refined
 PAIRS = "pairs.parquet"  # a run's rows
 PANELS = "panels.npz"  # slices for the figures, beside a run's rows
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, LambdaRule
+from regbench.study.config import Component, Config, LambdaRule, Model, Refine
 from regbench.study.data_config import DatasetConfig, OnlyTested
-from regbench.study.layout import CONTROLS, IDENTITY, Layout
+from regbench.study.layout import CONTROLS, IDENTITY, REFINED, Layout
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
 
@@ -30,7 +30,11 @@ NO_NUMBER: Mapping[str, bool | set[str]] = {
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table: model + similarity + regularizer, or a baseline; `identity` and controls have none."""
+    """One row of the table: model + similarity + regularizer, or a baseline; `identity` and controls have none.
+
+    Attributes:
+        refine: how each pair is refined from the displacement of a network on that another method trained.
+    """
 
     id: str
     model: Component | None = None
@@ -38,11 +42,24 @@ class Method:
     regularizer: Component | None = None
     baseline: Component | None = None
     control: bool = False
+    refine: Refine | None = None
+
+    @property
+    def cell(self) -> bool:
+        """Whether it is a similarity with a regularizer; no registration, baselines and controls are none."""
+        return self.similarity is not None
 
     @property
     def tuned(self) -> bool:
-        """Whether it has a lambda, seeds and runs; no registration, baselines and controls have none."""
-        return self.similarity is not None
+        """Whether it has a lambda, searches and runs of its own; a refined row has those of its network's row."""
+        return self.cell and self.refine is None
+
+    @property
+    def trained_as(self) -> str:
+        """The method whose runs it takes: itself, or of a refined row the row of its network."""
+        if self.refine is None or self.model is None:
+            return self.id
+        return f"{self.model.id.removesuffix(REFINED)}.{self.losses}"
 
     @property
     def losses(self) -> str:
@@ -51,6 +68,11 @@ class Method:
 
     @property
     def needs_training(self) -> bool:
+        """Whether it trains weights; `instance` has none, and a refined row takes those of its network's row."""
+        return self.has_weights and self.refine is None
+
+    @property
+    def has_weights(self) -> bool:
         """Whether its model has weights; `instance` has none: it optimises each pair by itself."""
         return self.model is not None and self.model.name not in WITHOUT_WEIGHTS
 
@@ -120,7 +142,7 @@ class Study:
         """(dataset, method, tested set): the cells whose runs are evaluated on other data than they were trained on."""
         for dataset in self.config.datasets:
             for method in self.methods:
-                for other in self.tested_elsewhere(dataset.id) if method.tuned else ():
+                for other in self.tested_elsewhere(dataset.id) if method.cell else ():
                     yield dataset.id, method.id, other
 
     def tested_elsewhere(self, dataset: str) -> list[str]:
@@ -156,11 +178,15 @@ class Study:
 
     @cached_property
     def methods(self) -> tuple[Method, ...]:
-        """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config."""
+        """`identity` first, then baselines, then every model x similarity x regularizer, in the order of the config.
+
+        The refined rows of a model stand behind its own, as those of another model.
+        """
         baselines = [Method(baseline.id, baseline=baseline) for baseline in self.config.baselines]
         cells = [
-            Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer)
-            for model in self.config.models
+            Method(f"{model.id}.{similarity.id}.{regularizer.id}", model, similarity, regularizer, refine=refine)
+            for entry in self.config.models
+            for model, refine in _rows(entry)
             for similarity in self.config.grid.similarities
             for regularizer in self.config.grid.regularizers
         ]
@@ -189,9 +215,9 @@ class Study:
     def seeds(self, method: str) -> tuple[int, ...]:
         """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one a search."""
         known = self.method(method)
-        if not known.tuned:
+        if not known.cell:
             return self.config.seeds[:1]
-        return self.config.seeds if known.needs_training else self.config.seeds[:: self._seeds_of_search]
+        return self.config.seeds if known.has_weights else self.config.seeds[:: self._seeds_of_search]
 
     def replicates(self, method: str) -> range:
         """The independent searches of a cell; each has its own lambda and its own share of the seeds."""
@@ -298,3 +324,10 @@ class Study:
         return tuple(
             {m.losses: (m.similarity, m.regularizer) for m in cells if m.similarity and m.regularizer}.values()
         )
+
+
+def _rows(model: Model) -> Iterator[tuple[Component, Refine | None]]:
+    """A model as its rows name it, and how they are refined."""
+    yield model, None
+    if model.refine is not None:
+        yield model.model_copy(update={"id": f"{model.id}{REFINED}"}), model.refine

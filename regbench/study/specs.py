@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Refine, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
@@ -262,6 +262,7 @@ class EvaluateSpec(Spec):
         controls: rows that the evaluation of `identity` brings along, with the similarities that judge them.
         similarities: of which each row has the value after registration.
         objective: what the study is for: its first metric tells the best, the median and the worst pair.
+        refine: how each pair is refined from the network's displacement on.
     """
 
     method: str
@@ -275,6 +276,7 @@ class EvaluateSpec(Spec):
     nsd_tolerance_mm: float = TOLERANCE_MM
     objective: GoalSpec = GoalSpec()
     mask: Literal["none", "fixed"] = "none"
+    refine: Refine | None = None
 
 
 class TimedBaselineSpec(ComponentSpec):
@@ -284,12 +286,24 @@ class TimedBaselineSpec(ComponentSpec):
     code: str
 
 
+class TimedRefinementSpec(Spec):
+    """A refined row whose time is measured: of its network and of what comes after it."""
+
+    method: str
+    refine: Refine
+
+
 class TimingSpec(Spec):
-    """What the timing depends on, beside the data and the checkpoints."""
+    """What the timing depends on, beside the data and the checkpoints.
+
+    Attributes:
+        refined: by the row that trained their networks.
+    """
 
     training_device: str
     baselines: dict[str, TimedBaselineSpec]
     code: str
+    refined: dict[str, TimedRefinementSpec] = {}
 
 
 class CellSpec(Spec):

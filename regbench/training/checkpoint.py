@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
 from regbench.data.preprocessing.preparation import Preparation, StoredScaling
-from regbench.losses.objective import MaskRule, objective
+from regbench.losses.objective import MaskRule, Objective, objective
 from regbench.models.predict import build_model
 from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec, TrainSpec
@@ -118,6 +118,18 @@ def load_checkpoint(path: Path) -> nn.Module | None:
     return model_of(read_checkpoint(path), path)
 
 
+def objective_of(stored: Checkpoint) -> Objective:
+    """The objective that the model of a checkpoint was trained with.
+
+    Raises:
+        RegbenchError: if the checkpoint has no lambda.
+    """
+    if stored.lam is None:
+        raise RegbenchError("a checkpoint must have a lambda, but its search found none. Give another.")
+    rule = MaskRule(stored.mask, stored.mask_regularizer)
+    return objective(stored.similarity, stored.regularizer, stored.lam, rule)
+
+
 def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:
     """The model of a checkpoint that was read.
 
@@ -131,9 +143,7 @@ def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:
     if stored.weights is None or stored.lam is None:
         return None
     try:
-        terms = objective(
-            stored.similarity, stored.regularizer, stored.lam, MaskRule(stored.mask, stored.mask_regularizer)
-        )
+        terms = objective_of(stored)
         with torch.device("meta"):  # without memory: a file may name a model of any size
             empty = build_model(stored.model, stored.dims, terms)
         _check_sizes(stored.weights, {name: values.shape for name, values in empty.state_dict().items()})

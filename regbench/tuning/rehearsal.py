@@ -21,6 +21,7 @@ from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
 from regbench.losses.objective import objective
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
+from regbench.models.refined import check_refinable
 from regbench.spatial.registration import parts
 from regbench.study.components import bind
 from regbench.study.goals import default_goal
@@ -34,6 +35,7 @@ from regbench.tuning.space import Point
 
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
 Shape = tuple[int, ...]
+Attempt = Callable[[TrainSpec, Shape], None]
 
 
 def first_look(study: Study, dataset: str) -> list[str]:
@@ -146,6 +148,8 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
                     message = f"{key or _key(study, method, kind, tried[name])}: {tried[name]}"
                     wrong.setdefault(message, []).append(method.id)
     lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
+    if not lines:  # else a model that fails would be named twice
+        lines += [f"  {line}" for line in _without_displacement(study, shape)]
     if _is_trained(study, dataset):
         lines += [f"  {line}" for line in _of_training(study, dataset, shape, subjects)]
     lines += [f"  {line}" for line in _of_masks(study, dataset, subjects, masked)]
@@ -155,6 +159,16 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
             f"study `{study.name}` does not fit dataset `{dataset}`, whose prepared images have {size} voxels; nothing "
             "was prepared:\n" + "\n".join(lines)
         )
+
+
+def _without_displacement(study: Study, shape: Shape) -> Iterator[str]:
+    """Models that are refined, and whose regularizer sees something other than a displacement."""
+    for number, model in enumerate(study.config.models):
+        method = next((m for m in study.methods if m.model == model and m.refine is None), None)
+        if model.refine is not None and method is not None:
+            spec = train_spec(study, method.id, seed=0, steps=1).model_copy(update={"lam": 1.0})
+            if fault := _tried(_penalised, spec, shape):
+                yield f"models[{number}].refine: `{model.name}`: {fault}"
 
 
 def _specs(study: Study, method: Method) -> Iterator[tuple[str, TrainSpec]]:
@@ -199,16 +213,17 @@ def _parts(spec: TrainSpec) -> list[tuple[str, str]]:
 
 def _fault(kind: str, spec: TrainSpec, shape: Shape) -> str:
     """What a component says against the shape; empty if nothing."""
-    attempt = {"similarity": _similarity, "regularizer": _regularizer, "model": _model}[kind]
+    return _tried({"similarity": _similarity, "regularizer": _regularizer, "model": _model}[kind], spec, shape)
+
+
+def _tried(attempt: Attempt, spec: TrainSpec, shape: Shape) -> str:
     small = torch.Size(shape).numel() <= SMALL
     fault = _raised(attempt, spec, shape, nullcontext() if small else FakeTensorMode())
     # A user's own function may look at values, which shapes alone have not: what torch says then is no fault.
     return fault.partition(": ")[2] if small or fault.startswith("ValueError: ") else ""
 
 
-def _raised(
-    attempt: Callable[[TrainSpec, Shape], None], spec: TrainSpec, shape: Shape, mode: AbstractContextManager[object]
-) -> str:
+def _raised(attempt: Attempt, spec: TrainSpec, shape: Shape, mode: AbstractContextManager[object]) -> str:
     """Type and words of what an attempt raised; empty if nothing."""
     try:
         with torch.random.fork_rng(devices=[]), mode:
@@ -231,6 +246,12 @@ def _regularizer(spec: TrainSpec, shape: Shape) -> None:
     bind(known, spec.regularizer.name, spec.regularizer.parameters)(
         torch.zeros((1, len(shape), *last), dtype=torch.float64)
     )
+
+
+def _penalised(spec: TrainSpec, shape: Shape) -> None:
+    image = torch.zeros((1, 1, *shape))
+    output = parts(build_model(spec.model, len(shape))(image, torch.zeros_like(image)))
+    check_refinable(output)
 
 
 def _model(spec: TrainSpec, shape: Shape) -> None:

@@ -25,6 +25,8 @@ NETWORKS = {
     "normalised": ("voxelmorph", {"norm": "instance"}),
     "lkunet diffeomorphic": ("lkunet", {"diffeomorphic": True, "flow": "quarter"}),
     "affine first": ("voxelmorph", {"affine": True}),
+    "pyramid diffeomorphic": ("pyramid", {"diffeomorphic": True, "flow": "quarter"}),
+    "pyramid normalised, affine first": ("pyramid", {"norm": "instance", "flow": "full", "affine": True}),
 }
 
 
@@ -260,6 +262,9 @@ def test_a_diffeomorphic_network_inverts_where_the_field_is_smooth(shape):
         ("voxelmorph", {"encoder": (4, 4), "decoder": (4, 4, -1)}, "decoder must have numbers of channels from 1"),
         ("lkunet", {"channels": 0}, "channels must be at least 1, but got 0"),
         ("lkunet", {"kernel": -1}, "kernel must be odd, from 1, but got -1"),
+        ("pyramid", {"channels": (8, 0, 8)}, "channels must have entries, each at least 1"),
+        ("pyramid", {"channels": ()}, "channels must have entries, each at least 1"),
+        ("pyramid", {"channels": (8, 8), "flow": "quarter"}, "more than 2 levels for flow `quarter`"),
         ("affine", {"channels": (8, 0)}, "channels must have entries, each at least 1"),
     ],
 )

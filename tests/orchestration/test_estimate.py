@@ -139,3 +139,24 @@ def test_disk_grows_with_steps_and_seeds(tiny):
     longer = {**tiny["training"], "steps": 10_004}
     assert of_runs(training=longer) - of_runs() == pytest.approx(4 * (28 * 10_000 + 75 * (1000 - 4)))
     assert of_runs(seeds=[0, 1, 2, 3]) > 1.7 * of_runs()
+
+
+def test_refined_rows_are_measured_by_their_steps(tiny):
+    """No training, no trial and no weights of their own; evaluations that say nothing of shorter or longer ones."""
+
+    def study(steps, name):
+        return Study(load({**tiny, "study": name, "models": [{**tiny["models"][0], "refine": {"steps": steps}}]}))
+
+    plain, refined = estimate(Study(load(tiny))), estimate(study(50, "refined"))
+    for key in ("trials", "searches", "training_steps", "trial_steps"):
+        assert plain[key] == refined[key]
+    assert refined["jobs"]["evaluate"] == plain["jobs"]["evaluate"] + 4
+    assert refined["jobs"]["train"] == plain["jobs"]["train"]
+    assert refined["mlflow_runs"] == plain["mlflow_runs"] + 2
+    make(study(50, "pilot"))
+    (cpu,) = estimate(study(50, "more"))["hours"]
+    assert cpu["unknown"] == []
+    assert cpu["by_rule"]["evaluate"] * 3600 == pytest.approx(9 * 30)
+    (cpu,) = estimate(study(500, "more"))["hours"]
+    assert cpu["unknown"] == ["evaluate refined by 500 steps"]
+    assert cpu["by_rule"]["evaluate"] * 3600 == pytest.approx(5 * 30)

@@ -86,6 +86,32 @@ def test_all_mistakes_at_once(tiny):
             "models[0].parameters.flow: `voxelmorph`",
         ),
         ({"training": {"steps": 5, "learning_rate": float("inf")}}, "training.learning_rate"),
+        (
+            {"models": [{"name": "voxelmorph", "refine": {"steps": 0}}]},
+            "models[0].refine.steps: input should be greater",
+        ),
+        (
+            {"models": [{"name": "voxelmorph", "refine": {"steps": -5}}]},
+            "models[0].refine.steps: input should be greater",
+        ),
+        ({"models": [{"name": "voxelmorph", "refine": {}}]}, "models[0].refine.steps: is required"),
+        (
+            {"models": [{"name": "voxelmorph", "refine": {"steps": 5, "learning_rate": 0}}]},
+            "models[0].refine.learning_rate: input should be greater than 0",
+        ),
+        ({"models": [{"name": "instance", "refine": {"steps": 5}}]}, "models[0].refine: `instance` has no network"),
+        ({"models": [{"name": "affine", "refine": {"steps": 5}}]}, "models[0].refine: `affine` gives a matrix"),
+        (
+            {
+                "models": [
+                    {"name": "voxelmorph", "refine": {"steps": 5}},
+                    {"name": "lkunet", "id": "voxelmorph_refined"},
+                ]
+            },
+            "models[1]: the refined rows of a model have the id `voxelmorph_refined`; choose another",
+        ),
+        ({"baselines": [{"name": "sitk_demons", "refine": {"steps": 5}}]}, "baselines[0].refine: unknown key"),
+        ({"refine": {"steps": 5}}, "refine: unknown key"),
         ({"tracking": {"uri": 5}}, "tracking.uri: input should be a valid string, but got 5"),
         ({"datasets": "brains"}, "datasets:"),
     ],

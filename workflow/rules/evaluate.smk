@@ -1,8 +1,9 @@
 def run_files(wildcards):
-    """What a run's evaluation reads; only what is trained has a run."""
-    if not STUDY.method(wildcards.method).tuned:
+    """What a run's evaluation reads; only a cell has a run, and a refined row that of its network."""
+    method = STUDY.method(wildcards.method)
+    if not method.cell:
         return []
-    run = wildcards.dataset, wildcards.method, wildcards.seed
+    run = wildcards.dataset, method.trained_as, wildcards.seed
     return [LAYOUT.run_record(*run), LAYOUT.checkpoint(*run)]
 
 
@@ -46,6 +47,11 @@ if STUDY.config.controls:
             method=IDENTITY,
 
 
+def trained(wildcards):
+    """The dataset and the method of the runs that a row takes."""
+    return wildcards.dataset, STUDY.method(wildcards.method).trained_as
+
+
 # The runs of a cell on the test pairs of other data; nothing is trained.
 rule transfer:
     input:
@@ -55,8 +61,8 @@ rule transfer:
             file
             for seed in STUDY.seeds(wildcards.method)
             for file in (
-                LAYOUT.run_record(wildcards.dataset, wildcards.method, seed),
-                LAYOUT.checkpoint(wildcards.dataset, wildcards.method, seed),
+                LAYOUT.run_record(*trained(wildcards), seed),
+                LAYOUT.checkpoint(*trained(wildcards), seed),
             )
         ],
     output:

@@ -22,8 +22,22 @@ def protocol(summary: Summary) -> str:
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
         f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
-        f"{_replicates(summary)}, then {summary['steps']} training steps.{_labels(summary)}{_unscored(summary)}"
-        f"{by_masks(summary)}{_registered(summary)}"
+        f"{_replicates(summary)}, then {summary['steps']} training steps.{_refined(summary)}{_labels(summary)}"
+        f"{_unscored(summary)}{by_masks(summary)}{_registered(summary)}"
+    )
+
+
+def _refined(summary: Summary) -> str:
+    """What stands behind the refined rows."""
+    settings = {
+        entry["model"]: (refined["method"].partition(".")[0], refined["steps"], refined["learning_rate"])
+        for entry in summary["methods"]
+        if (refined := entry.get("refined"))
+    }
+    return "".join(
+        f" {model}: the trained networks of {network}, each test pair refined by {steps} steps of Adam ({rate:g}) down "
+        "the objective of their training; nothing is trained or searched for it, and it is ranked apart."
+        for model, (network, steps, rate) in settings.items()
     )
 
 

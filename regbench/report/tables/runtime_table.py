@@ -20,7 +20,8 @@ def write_runtime(rows: pd.DataFrame, summary: Summary, folder: Path, config: Ma
         "quartiles over the first test pairs (`pairs` says how many; memory: of the first three) of one seed: others "
         "differ in the values of weights, and no time depends on these. Pipeline: the same call from the prepared "
         "images on disk to the written NIfTI displacement. A baseline is timed as a whole, on the CPU threads that its "
-        "row names; fields from files have no time. Training: wall time of a final training, median over seeds; "
+        "row names; fields from files have no time. A refined row has the time of its "
+        "network and of the refinement of a pair. Training: wall time of a final training, median over seeds; "
         "others may have shared the machine. Memory is the peak above what was held before: "
         "allocated on a GPU, resident on a CPU (of a program that a baseline starts, too)."
     )
