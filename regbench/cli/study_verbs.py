@@ -41,7 +41,7 @@ def check(
     What a config names as package.module:function is imported, and said before; a loss of your own is audited in short.
     Where the data are on this machine, it opens them too: headers and splits, but no voxels.
     """
-    from regbench.orchestration.registries import check_installed, notes_on_own_losses
+    from regbench.orchestration.registries import AuditingCheck, check_installed
     from regbench.study.checks import imported_names
     from regbench.study.shown_config import whole_config
     from regbench.study.yaml_file import read_yaml
@@ -50,10 +50,11 @@ def check(
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
-    study = load_study(config_file, written_by_head=False, audit=True)
+    checker = AuditingCheck()
+    study = load_study(config_file, written_by_head=False, checker=checker)
     if show_whole:
         print(whole_config(read_yaml(config_file), study.config))
-    for words in notes_on_own_losses(study):
+    for words in checker.notes:
         print(f"note: {words}", file=sys.stderr, flush=True)
     check_installed(study)
     say_unused_uri(study)
