@@ -58,15 +58,21 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
 
 
-def check_and_audit(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """As `check_component`; and the quick half of an audit of what users wrote themselves, which calls it."""
-    return check_component(kind, name, given) or own_mistakes(kind, name, given)
+class AuditingCheck:
+    """As `check_component`; and the quick half of an audit of the losses that users wrote themselves, which calls them.
 
+    Attributes:
+        notes: what is worth knowing of those that do not fail.
+    """
 
-def notes_on_own_losses(study: Study) -> list[str]:
-    """What is worth knowing of the losses that a study names as ``package.module:function``."""
-    parts = (("similarity", study.config.grid.similarities), ("regularizer", study.config.grid.regularizers))
-    return [words for kind, losses in parts for loss in losses for words in own_notes(kind, loss.name, loss.parameters)]
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def __call__(self, kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Mistakes in a component of a config."""
+        mistakes = check_component(kind, name, given) or own_mistakes(kind, name, given)
+        self.notes += [] if mistakes else [note for note in own_notes(kind, name, given) if note not in self.notes]
+        return mistakes
 
 
 def check_installed(study: Study) -> None:

@@ -111,6 +111,8 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
         decades=RANGE_DECADES,
         metrics=objective_spec(study).metrics,
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
+        mask=study.config.training.mask,
+        mask_regularizer=study.config.training.mask_regularizer,
         code=fingerprint("regbench.tuning.lambda_range", *modules),
     )
 
