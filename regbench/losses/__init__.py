@@ -21,6 +21,7 @@ from regbench.losses.gcc import gcc
 from regbench.losses.grad import grad_l1, grad_l2
 from regbench.losses.huber import huber
 from regbench.losses.jacobian import jacobian
+from regbench.losses.lambda_conversion import convert_lambda
 from regbench.losses.landmarks import landmark_distance
 from regbench.losses.lcc import lcc
 from regbench.losses.mae import mae
@@ -32,7 +33,15 @@ from regbench.losses.ngf import ngf
 from regbench.losses.ssim import ssim
 from regbench.losses.tv import tv
 
-__all__ = ["AFFINE_REGULARIZERS", "CONSISTENCIES", "REGULARIZERS", "SIMILARITIES", "dice_loss", "landmark_distance"]
+__all__ = [
+    "AFFINE_REGULARIZERS",
+    "CONSISTENCIES",
+    "REGULARIZERS",
+    "SIMILARITIES",
+    "convert_lambda",
+    "dice_loss",
+    "landmark_distance",
+]
 
 SIMILARITIES: Mapping[str, Callable[..., Tensor]] = {
     "lcc": lcc,
