@@ -49,7 +49,9 @@ def audit(
     if ":" in name:
         components.allow([name])
     device.set_up(threads)
-    certificate = certify(resolve(name, kind, _parameters(settings or [])), _progress if bar() else None)
+    parameters = _parameters(settings or [])
+    components.allow(components.code_within(parameters))
+    certificate = certify(resolve(name, kind, parameters), _progress if bar() else None)
     if bar():
         _progress("")
     if as_json is not None:

@@ -122,6 +122,10 @@ def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) 
     known = [dataset.id for dataset in study.config.datasets]
     if given is None and len(known) == 1:
         return known[0]
+    for pool in study.pools:
+        if given == pool.id:
+            names = ", ".join(f"`{fold}`" for fold in pool.folds)
+            raise UsageError(f"--dataset must name one fold, but `{given}` is pooled from {names}. Name one of these.")
     known += [dataset.id for dataset in study.config.test_sets if only_tested]
     if given is None or given not in known:
         hint = did_you_mean(given or "", known)
@@ -160,6 +164,12 @@ def say_unused_uri(study: "Study") -> None:
     """One line where the environment names a tracking server that the study does not use."""
     if words := study.unused_uri(os.environ):
         print(words, file=sys.stderr, flush=True)
+
+
+def say_pools(study: "Study") -> None:
+    """A line for each dataset whose folds are pooled."""
+    for pool in study.pools:
+        print(f"folds   {pool.words}")
 
 
 def take_device(name: str, threads: int) -> None:

@@ -194,6 +194,11 @@ def register(
     labels: Annotated[
         Path | None, typer.Option(help="label map on the grid of the moving image, to warp it too")
     ] = None,
+    fixed_mask: Annotated[
+        Path | None,
+        typer.Option(help="mask on the grid of the fixed image, by which `instance` (or the study's run of it) counts"),
+    ] = None,
+    moving_mask: Annotated[Path | None, typer.Option(help="mask on the grid of the moving image")] = None,
     intensity: Annotated[
         Literal["percentile", "minmax", "zscore", "none"] | None,
         typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
@@ -230,7 +235,8 @@ def register(
     """Register two image files."""
     if lam < 0:
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
-    from regbench.evaluation.register_files import Output, model_for, register_files
+    from regbench.evaluation.register_files import Beside, Output, model_for, register_files
+    from regbench.orchestration.registries import check_component
     from regbench.study import components
     from regbench.study.config import Refine
     from regbench.system import device as devices
@@ -238,7 +244,11 @@ def register(
     components.allow([similarity, regularizer, *(allow or [])])
     take_device(device, threads)
     settings = None if refine is None else Refine(steps=refine)
-    network, preparation = model_for(model, fixed, similarity, regularizer, lam, refine=settings)
+    beside = Beside(labels, fixed_mask, moving_mask)
+    if model == "instance" and beside.mask_use != "none":
+        for _, message in check_component("masked similarity", similarity, {"use": beside.mask_use}):
+            raise UsageError(f"--similarity must count by masks, but {message}")
+    network, preparation = model_for(model, fixed, similarity, regularizer, lam, refine=settings, masks=beside.mask_use)
     if intensity is not None:
         preparation = preparation._replace(intensity=intensity, by_modality={}, modalities=None)
     if colour is not None:
@@ -254,7 +264,7 @@ def register(
         out,
         preparation=preparation,
         by=by,
-        labels=labels,
+        beside=beside,
         output=Output(itk, overwrite),
     )
     print("\n".join(str(path) for path in written))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_unused_uri
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -63,6 +63,7 @@ def check(
     for dataset in (*study.config.datasets, *study.config.test_sets):
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
+    say_pools(study)
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 
@@ -90,6 +91,8 @@ def plan(
     if to_decide is None:
         estimated = estimate(study, at_once=at_once, measured=measured or [])
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
+        if not as_json:
+            say_pools(study)
         return
     from regbench.orchestration import pilot
 
@@ -142,8 +145,11 @@ def status(config_file: ConfigFile, *, as_json: AsJson = False) -> None:
     """
     from regbench.orchestration import status as study_status
 
-    now = study_status.status(load_study(config_file, check=False))
+    study = load_study(config_file, check=False)
+    now = study_status.status(study)
     print(json.dumps(now, indent=1) if as_json else study_status.text(now))
+    if not as_json:
+        say_pools(study)
 
 
 def show(config_file: ConfigFile) -> None:

@@ -4,10 +4,13 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from math import prod
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
@@ -30,6 +33,7 @@ REGISTRIES: Mapping[str, components.Registry] = {
     "baseline": BASELINES,
 }
 
+MOST_VOXELS = 2**22  # of an image that is made only to ask a loss; a larger one is a shape without memory
 MOST_WEIGHTS = 2**29  # of a model: with gradients and Adam's moments they take 8 GiB
 
 
@@ -110,6 +114,8 @@ def _said(kind: str, name: str, parameters: str) -> list[tuple[str, str]]:
         try:
             _call(kind, name, given, dims)
         except (ValueError, TypeError, ArithmeticError, RuntimeError, IndexError) as error:
+            if isinstance(error, RuntimeError) and any(components.code_within(given)):
+                return []  # an encoder, that may ask for another shape than this one
             said.append(str(error))
         else:
             return []
@@ -126,13 +132,23 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
         if (weights := sum(values.numel() for values in built.parameters())) > MOST_WEIGHTS:
             raise ValueError(f"must have at most {MOST_WEIGHTS} weights, but has {weights}; make its layers smaller")
         return
-    # With room for any window that is asked for.
-    sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]
-    side = 8 + max(64, *(size for size in sizes if isinstance(size, int) and size < 1000), 0)
+    side = 8 + max(64, *(size for size in _numbers(given) if size < 1000), 0)  # with room for any window
+    levels = given.get("levels", 3) if name == "multi_scale" else 1
+    side *= 2 ** (min(levels, 5) - 1) if isinstance(levels, int) and levels > 0 else 1  # on the coarsest grid too
     shape = (1, 1 if kind == "similarity" else dims, *[side] * dims)
     if name in AFFINE_REGULARIZERS:
         shape = (1, dims, dims + 1)
-    bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+    with nullcontext() if prod(shape) < MOST_VOXELS else FakeTensorMode():
+        bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """Whole numbers at any depth."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(inner)
 
 
 def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
@@ -165,8 +181,10 @@ def _goal(name: str) -> list[tuple[str, str]]:
     """What trials are scored by: a metric of single pairs, or a similarity."""
     if name.startswith(SIMILARITY):
         part = name.removeprefix(SIMILARITY)
-        unknown = part not in SIMILARITIES
-        return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")] if unknown else []
+        if part not in SIMILARITIES:
+            return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")]
+        lacks = [message for _, message in components.mistakes(SIMILARITIES, part, {})]
+        return [("", f"{message}: name the id of a similarity of the grid that has it") for message in lacks]
     known = [*GOALS, RANK, *(f"{SIMILARITY}{part}" for part in SIMILARITIES)]
     return (
         [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]

@@ -1,7 +1,7 @@
 """The entry of a method in the summary: its scores, its failures, and the searches and trainings behind them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ from regbench.study.config import Component
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.system.files import read_sealed
-from regbench.tuning.range_files import selecting
+from regbench.tuning.range_files import is_at_end, selecting
 from regbench.tuning.trial_files import read_trials
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm", "nsd")
@@ -40,9 +40,13 @@ class Tuning(NamedTuple):
     @property
     def lam(self) -> float | None:
         """The lambda that was chosen; of several searches the geometric mean of their choices."""
-        lams = [choice["lam"] for choice in self.choices]
-        known = [lam for lam in lams if lam is not None]
-        return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
+        return _geometric_mean([choice["lam"] for choice in self.choices])
+
+
+def _geometric_mean(lams: Sequence[float | None]) -> float | None:
+    """Of the lambdas that are known; one alone stays as it is."""
+    known = [lam for lam in lams if lam is not None]
+    return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
 
 
 def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
@@ -55,10 +59,10 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         rows: of that method on that dataset, one row a seed and pair.
         leading: the metric that it is ranked by.
     """
-    entry = _evaluated((study, dataset), method, rows, leading)
+    labels = read_sealed(study.layout.manifest(dataset))["labels"]
+    entry = _evaluated((dataset, labels), method, rows, leading)
     if method.control or method.id == IDENTITY:
-        columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
-        entry["similarities"] = {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
+        entry["similarities"] = _similarities(study, rows)
     if method.baseline:
         entry["baseline"] = _baseline(method.baseline, rows)
     if method.tuned:
@@ -66,6 +70,8 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
         entry["selected"], entry["searches"] = tuning.choices[0], tuning.choices
         entry["edge"] = any(choice["edge"] for choice in tuning.choices)
+        if is_at_end(study, dataset, method.id):
+            entry["range_at_end"] = True
         if values := tuning.choices[0].get("values"):
             entry["values"] = values
         entry["trials"] = tuning.trials
@@ -78,6 +84,44 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         steps, rate = method.refine.steps, method.refine.learning_rate
         entry["refined"] = {"method": method.trained_as, "steps": steps, "learning_rate": rate}
     return entry
+
+
+def pooled_entry(
+    study: Study, dataset: tuple[str, Mapping[str, str]], rows: pd.DataFrame, leading: str, folds: Sequence[MethodEntry]
+) -> MethodEntry:
+    """The entry of a method on the test pairs of all folds, its rank not yet known.
+
+    Args:
+        study: with the method.
+        dataset: id of the pool, and its labels.
+        rows: of the method in all folds (`regbench.report.pooling.pooled_rows`).
+        leading: the metric that it is ranked by.
+        folds: its entry of each fold: their trials and trainings stay there.
+    """
+    first = folds[0]
+    method = study.method(first["method"])
+    entry = _evaluated(dataset, method, rows, leading)
+    if "similarities" in first:
+        entry["similarities"] = _similarities(study, rows)
+    if "baseline" in first:
+        entry["baseline"] = first["baseline"]
+    if "refined" in first:
+        entry["refined"] = first["refined"]
+    if "lams" in first:
+        lams = [lam for one in folds for lam in one.get("lams", [])]
+        entry["lams"], entry["lam"] = lams, _geometric_mean(lams)
+        entry["edge"] = any(one["edge"] for one in folds)
+    if "trained" in first:
+        entry["trained"] = first["trained"]
+    trials, seeds = sum(len(one["trials"]) for one in folds), max(len(one["runs"]) for one in folds)
+    entry["pooled"] = {"folds": len(folds), "trials": trials, "seeds": max(seeds, 1)}
+    return entry
+
+
+def _similarities(study: Study, rows: pd.DataFrame) -> dict[str, float | None]:
+    """The mean of each similarity of the grid, as far as the rows have it."""
+    columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
+    return {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
 
 
 def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
@@ -125,9 +169,9 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
     }
 
 
-def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
+def _evaluated(place: tuple[str, Mapping[str, str]], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
     """What the rows alone tell."""
-    study, dataset = place
+    dataset, labels = place
     by_case = rows.groupby(["fixed", "moving"], sort=False)
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (component.id if component else None for component in components)
@@ -150,7 +194,7 @@ def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, lea
         "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
         "metrics": metrics_of(rows, leading),
         "dice30": dice30(by_case["dice"].mean().to_list()) if "dice" in rows else None,
-        "structures": _structures(rows, read_sealed(study.layout.manifest(dataset))["labels"]),
+        "structures": _structures(rows, labels),
     }
 
 

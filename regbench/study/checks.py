@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
@@ -125,13 +126,14 @@ def _replicate_checks(raw: Raw) -> Iterator[Mistake]:
 def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
     """Sets to test on that are not there, or that would test nothing."""
     trained, further = ([_id_of(item) for item in _items(raw, kind)] for kind in ("datasets", "test_sets"))
-    tested = _items(raw, "evaluate_on")
+    tested, pools = _items(raw, "evaluate_on"), _pool_of_folds(raw)
     for number, name in enumerate(tested):
         if isinstance(name, str) and name not in (*trained, *further):
             known = [one for one in (*trained, *further) if one]
             yield Mistake(f"evaluate_on[{number}]", f"no dataset or test set `{name}`; {did_you_mean(name, known)}")
-        elif [name] == trained:
-            words = f"the runs of `{name}` are evaluated on it anyway, and no other dataset is trained; leave it out"
+        elif isinstance(name, str) and all(pools.get(other, other) == pools.get(name, name) for other in trained):
+            own = pools.get(name, name)
+            words = f"the runs of `{own}` are evaluated on it anyway, and no other dataset is trained; leave it out"
             yield Mistake(f"evaluate_on[{number}]", words)
     for number, name in enumerate(further):
         if name and name in trained:
@@ -144,6 +146,12 @@ def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
         for key in splits if isinstance(splits, Mapping) else ():
             if key in ("train", "validation", "folds", "fold"):
                 yield Mistake(f"test_sets[{number}].splits.{key}", "a test set has no split but `test`; leave it out")
+
+
+def _pool_of_folds(raw: Raw) -> dict[Any, Any]:
+    """What the datasets that are folds are pooled in."""
+    items = [item for item in _items(raw, "datasets") if isinstance(item, Mapping) and item.get("fold_of")]
+    return {_id_of(item): item["fold_of"] for item in items}
 
 
 def _id_of(item: Any) -> str:
@@ -225,13 +233,20 @@ def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[t
 
 
 def imported_names(raw: Raw) -> list[str]:
-    """What a config names as ``package.module:function``, each once; on the raw mapping."""
+    """What a config names that is code, each once: ``package.module:function``, TorchScript; on the raw mapping."""
     items = (
         item.get(name_key) if isinstance(item, Mapping) else item
         for name_key, path in (*((key, path) for _, key, path in PLACES), *SHORT_PLACES)
         for item in _items(raw, *path)
     )
-    return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
+    names = [name for name in items if isinstance(name, str) and ":" in name]
+    return list(dict.fromkeys([*names, *_code_in_parameters(raw)]))
+
+
+def _code_in_parameters(raw: Raw) -> Iterator[str]:
+    for path in (("grid", "similarities"), ("similarities",)):
+        for item in _items(raw, *path):
+            yield from code_within(item.get("parameters") if isinstance(item, Mapping) else None)
 
 
 def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:

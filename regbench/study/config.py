@@ -40,6 +40,7 @@ from regbench.study.config_values import (
 )
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.goals import RANK, base, is_limited
+from regbench.study.pools import wrong_pools
 
 # Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
 SHORT = {
@@ -420,4 +421,10 @@ class Config(Strict):
         ):
             if count > most:
                 raise ValueError(f"must have at most {most} {what}, but has {count}; make several studies of it")
+        return self
+
+    @model_validator(mode="after")
+    def _pooled(self) -> "Config":
+        if wrong := list(wrong_pools(self.datasets, [other.id for other in self.test_sets])):
+            raise ValueError("; ".join(wrong))
         return self

@@ -5,9 +5,11 @@ has changed, the code of its stage included. Imports neither torch nor mlflow: t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
+from regbench.study.components import Parameters
 from regbench.study.config import Component
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.study.frozen import registrations
@@ -37,6 +39,8 @@ from regbench.study.specs import (
     TrialSpec,
 )
 from regbench.system.errors import UsageError
+from regbench.system.files import file_sha256
+from regbench.system.names import given_path
 
 # What it costs to find a range of lambda, the same in every cell: validation pairs, and powers of ten from 1e-6 to 1e3.
 RANGE_PAIRS, RANGE_DECADES = 4, (-6, 3)
@@ -99,7 +103,7 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
         next(loss for loss in grid.regularizers if loss.id == regularizer),
     )
     modules = [component_module("regbench.models", "instance")]
-    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
     return RangeSpec(
         similarity=_component(losses[0]),
         regularizer=_component(losses[1]),
@@ -107,6 +111,8 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
         decades=RANGE_DECADES,
         metrics=objective_spec(study).metrics,
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
+        mask=study.config.training.mask,
+        mask_regularizer=study.config.training.mask_regularizer,
         code=fingerprint("regbench.tuning.lambda_range", *modules),
     )
 
@@ -211,7 +217,7 @@ def _parts(study: Study, method: str) -> tuple[_Parts, list[str]]:
         raise UsageError(f"`{method}` has nothing to train")
     losses = (cell.similarity, cell.regularizer)
     modules = [component_module("regbench.models", cell.model.name)]
-    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
     similarity, regularizer = map(_component, losses)
     return {"model": _component(cell.model), "similarity": similarity, "regularizer": regularizer}, modules
 
@@ -248,7 +254,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
     brings = method == IDENTITY and study.config.controls
     if brings:
         judges |= {part.id: _named(part) for part in study.config.grid.similarities}
-    modules += [component_module("regbench.losses", judge.name) for judge in judges.values()]
+    modules += [module for judge in judges.values() for module in _loss_modules(judge.name, judge.parameters)]
     return EvaluateSpec(
         method=method,
         seed=seed,
@@ -337,10 +343,37 @@ def track_spec(study: Study) -> TrackSpec:
     return TrackSpec(uri=study.shown_uri, models=models, code=fingerprint("regbench.tracking"))
 
 
+def _loss_modules(name: str, given: Parameters) -> list[str]:
+    """The modules that define a loss, and what its parameters name: another similarity, an encoder."""
+    modules = [component_module("regbench.losses", name)]
+    inner, encoder = given.get("similarity"), given.get("encoder")
+    if isinstance(inner, str):
+        modules += _loss_modules(inner, _inner(given))
+    if isinstance(encoder, str) and ":" in encoder:
+        modules.append(component_module("regbench.losses", encoder))
+    return modules
+
+
+def _inner(given: Parameters) -> Parameters:
+    inner = given.get("parameters")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _pinned(given: Parameters) -> Parameters:
+    """Parameters with the checksum of the file of weights that they name: other weights are another job."""
+    pinned, encoder = dict(given), given.get("encoder")
+    if isinstance(encoder, str) and ":" not in encoder:
+        with suppress(OSError):  # not on this machine; who uses it says so
+            pinned.setdefault("sha256", file_sha256(given_path(encoder)))
+    if isinstance(given.get("similarity"), str) and _inner(given):
+        pinned["parameters"] = dict(_pinned(_inner(given)))
+    return pinned
+
+
 def _named(component: Component) -> NamedComponentSpec:
-    return NamedComponentSpec(id=component.id, name=component.name, parameters=component.parameters)
+    return NamedComponentSpec(id=component.id, name=component.name, parameters=_pinned(component.parameters))
 
 
 def _component(component: Component) -> ComponentSpec:
     # The id names folders and rows; it changes no number, and the folder already says it.
-    return ComponentSpec(name=component.name, parameters=component.parameters)
+    return ComponentSpec(name=component.name, parameters=_pinned(component.parameters))

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from regbench.study.config import Component, Config, LambdaRule, Model, Refine
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED, Layout
+from regbench.study.pools import Pool, pools_of
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
 
@@ -146,8 +147,14 @@ class Study:
                     yield dataset.id, method.id, other
 
     def tested_elsewhere(self, dataset: str) -> list[str]:
-        """The other data on which the runs of a dataset are evaluated too."""
-        return [other for other in self.config.evaluate_on if other != dataset]
+        """The other data on which the runs of a dataset are evaluated too; no other fold, which it trained with."""
+        known = next((pool.folds for pool in self.pools if dataset in pool.folds), (dataset,))
+        return [other for other in self.config.evaluate_on if other not in known]
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """The folds whose test pairs are pooled."""
+        return pools_of(self.config.datasets)
 
     @property
     def uses_masks(self) -> bool:

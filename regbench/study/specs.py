@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Refine, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, MaskUse, Pruner, Refine, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
@@ -94,7 +94,7 @@ class PrepareSpec(Spec):
     def of(cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = ()) -> Self:
         """The spec of a dataset of the config."""
         return cls(
-            **dataset.model_dump(mode="json"),
+            **dataset.model_dump(mode="json", exclude={"fold_of"}),
             code=code,
             unneeded=unneeded,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
@@ -135,6 +135,8 @@ class RangeSpec(Spec):
         pairs: how many validation pairs are registered.
         decades: first and last power of ten that is tried as lambda.
         metrics: of the goal of the search; none where the data decide.
+        mask: what the losses count by, as `training.mask`.
+        mask_regularizer: whether the regularizer does too.
     """
 
     similarity: ComponentSpec
@@ -143,6 +145,8 @@ class RangeSpec(Spec):
     decades: tuple[int, int]
     metrics: tuple[str, ...]
     nsd_tolerance_mm: float
+    mask: MaskUse = "none"
+    mask_regularizer: bool = False
     code: str
 
 

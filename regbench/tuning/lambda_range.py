@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regbench.data.cache import Dataset
 from regbench.losses import REGULARIZERS
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import TOGETHER, build_model
 from regbench.study.components import bind
 from regbench.study.goals import FOLDING, default_goal, is_higher_better
@@ -228,7 +228,8 @@ def _instance(spec: RangeSpec, dims: int, lam: float, shrink: int) -> torch.nn.M
         "diffeomorphic": False,
     }
     component = ComponentSpec(name="instance", parameters=parameters)
-    return build_model(component, dims, objective(spec.similarity, spec.regularizer, lam))
+    rule = MaskRule(spec.mask, spec.mask_regularizer)
+    return build_model(component, dims, objective(spec.similarity, spec.regularizer, lam, rule))
 
 
 def _score(model: torch.nn.Module, data: Dataset, by: Scoring) -> float:

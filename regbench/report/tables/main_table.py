@@ -9,7 +9,16 @@ import pandas as pd
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.standings import Standing, rank_intervals, standings
-from regbench.report.summary_file import LABELS, STATISTICS, MethodEntry, Summary, all_verdicts, number
+from regbench.report.summary_file import (
+    LABELS,
+    STATISTICS,
+    MethodEntry,
+    Summary,
+    all_verdicts,
+    digits_of,
+    finer_digits,
+    number,
+)
 from regbench.report.tables import main_caption
 from regbench.report.tables.main_table_text import as_text, pieces, rules
 from regbench.report.tables.table_format import exact, write_table
@@ -46,17 +55,18 @@ def main_table(summary: Summary) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
     tuned, standing, intervals = searched(summary), standings(summary), rank_intervals(summary)
     judged = {metric for _, _, metric, _ in all_verdicts(summary)}
+    digits = {name: digits_of(summary, name) for name in main_metrics(summary)}
     infinite = [name for name in main_metrics(summary) if name in OF_SURFACES or _any_infinite(summary, name)]
     for entry in summary["methods"]:
         key = entry["dataset"], entry["method"]
         row: dict[str, object] = {label: entry[label] for label in LABELS}
         row["model"] = entry["model"] or entry["method"]
         row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
-        row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
+        row |= _counts(entry)
         verdicts = {name: standing.get((*key, name)) for name in judged}
         row |= {
             "failed": entry["failed_rows"],
-            **_scores(entry, main_metrics(summary), infinite, verdicts),
+            **_scores(entry, digits, infinite, verdicts),
             "rank": entry["rank"],
         }
         if judged:
@@ -69,27 +79,27 @@ def main_table(summary: Summary) -> pd.DataFrame:
 
 
 def _scores(
-    entry: MethodEntry, metrics: Sequence[str], infinite: Collection[str], verdicts: Mapping[str, Standing | None]
+    entry: MethodEntry, metrics: Mapping[str, int], infinite: Collection[str], verdicts: Mapping[str, Standing | None]
 ) -> dict[str, object]:
     """The columns of a method's metrics.
 
     Args:
         entry: of the method.
-        metrics: of the table.
+        metrics: of the table, with their digits.
         infinite: metrics that are infinite in a case of any method.
         verdicts: of the method against the best, by metric.
     """
     columns: dict[str, object] = {}
-    for name in metrics:
+    for name, digits in metrics.items():
         spread = entry["metrics"].get(name)
         if spread:
-            columns |= {f"{name}_{statistic}": _round(spread[statistic], name) for statistic in STATISTICS}
+            columns |= {f"{name}_{statistic}": round(number(spread[statistic]), digits) for statistic in STATISTICS}
             if name in infinite:
                 columns[f"{name}_infinite"] = spread["infinite"]
             if name in verdicts:
                 columns[f"{name}_verdict"] = verdicts[name]
         if name == "dice" and spread:
-            columns["dice30"] = _round(entry["dice30"], "dice30")
+            columns["dice30"] = round(number(entry["dice30"]), metric_of("dice30").digits)
     return columns
 
 
@@ -98,6 +108,13 @@ def _lambda(entry: MethodEntry) -> dict[str, float | None]:
     lams = [lam for lam in entry.get("lams") or () if lam is not None]
     ends = {"lambda_low": min(lams), "lambda_high": max(lams)} if len(lams) > 1 else {}
     return {"lambda": entry["lam"], **ends}
+
+
+def _counts(entry: MethodEntry) -> dict[str, object]:
+    """Trials, seeds and pairs of an entry; of pooled folds the trials of all, and the seeds of each."""
+    of_folds = entry.get("pooled")
+    trials, seeds = (of_folds["trials"], of_folds["seeds"]) if of_folds else (len(entry["trials"]), len(entry["runs"]))
+    return {"trials": trials, "seeds": max(seeds, 1), "pairs": entry["pairs"]}
 
 
 def _any_infinite(summary: Summary, name: str) -> bool:
@@ -114,9 +131,11 @@ def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> 
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
     frame, tuned, metrics = main_table(summary), searched(summary), main_metrics(summary)
     controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
+    finer = finer_digits(summary, metrics)
     write_table(
-        folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned), caption(summary), summary["study"],
-        ruled=rules(frame, controls), pieces=pieces(frame, metrics, tuned, controls),
+        folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned, finer), caption(summary),
+        summary["study"],
+        ruled=rules(frame, controls), pieces=pieces(frame, metrics, (tuned, finer), controls),
     )  # fmt: skip
     write_text(folder / "main_long.csv", csv_table(_long(frame, metrics)))
     verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
@@ -153,7 +172,3 @@ def _long(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     }  # fmt: skip
     long["verdict"] = [words[key] for key in zip(long["dataset"], long["method"], long["metric"], strict=True)]
     return long.drop(columns="column")
-
-
-def _round(value: float | None, metric: str) -> float:
-    return round(number(value), metric_of(metric).digits)

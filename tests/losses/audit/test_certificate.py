@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from loss_references import row_of
 
 from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SIMILARITIES
 from regbench.losses.audit import cost
@@ -102,13 +103,13 @@ def test_the_blogs_formulas_are_seen_through(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_ours_pass_the_quick_half(name: str) -> None:
-    assert [finding for finding in quick(resolve(name)) if finding.verdict == "fail"] == []
+    assert [finding for finding in quick(resolve(name, None, row_of(name).needs)) if finding.verdict == "fail"] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_ours_may_enter_a_study(name: str) -> None:
-    result = certificate(name)
+    result = certificate(name, **row_of(name).needs)
     assert [finding for finding in result.findings if finding.verdict == "fail"] == []
     assert result.conclusion.startswith("may enter a study")
     assert not result.adapter
