@@ -78,9 +78,14 @@ def value_of(loss: Loss, *inputs: Tensor, seed: int = 0) -> float:
 
 
 def in_double(loss: Loss, inputs: Sequence[Tensor]) -> Outcome:
-    """The call in float64; constants that a function makes by itself are of float64 too."""
+    """The call in float64; where constants that a function makes keep it from that, they are made of float64 too."""
+    doubles = [tensor.double() for tensor in inputs]
+    plain = outcome(loss, doubles)
+    if not plain.error and plain.dtype == torch.float64:
+        return plain
     with default_type(torch.float64):
-        return outcome(loss, [tensor.double() for tensor in inputs])
+        made = outcome(loss, doubles)
+    return plain if made.error else made
 
 
 def no_scalar(value: object) -> str:

@@ -26,9 +26,13 @@ def runs(bench: Bench) -> Iterator[Finding]:
     if not bench.dims:
         yield Finding("runs", "fail", f"in neither 2D nor 3D: {next(iter(bench.errors.values()))}")
         return
+    pairs = zip(*(bench.sample(bench.dims[0], seed) for seed in range(2)), strict=True)
+    of_two = bench.call(single([torch.cat(tensors) for tensors in pairs]))
     if bench.shape_of_value:
         words = f"returns a tensor of shape {bench.shape_of_value}, and a training takes scalars"
-        if bench.adapter:
+        if of_two.error:
+            yield Finding("scalar", "fail", f"{words}; of a batch of two it {of_two.error}")
+        elif bench.adapter:
             yield Finding("scalar", "note", f"{words}; its adapter makes it one")
         else:
             yield Finding("scalar", "fail", f"{words}: end it with `.squeeze()`")
