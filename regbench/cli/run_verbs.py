@@ -33,23 +33,23 @@ def train(
     lam: Annotated[
         float | None, typer.Option(parser=number, help="weight of the regularizer; default: what `select` chose")
     ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=NUMBER", help="with --lam: weight of a further term; several are possible"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; default: its place in the study")] = None,
     save_every: SaveEvery = 300,
 ) -> None:
     """Train one model."""
-    from regbench.study.job_specs import final_spec
     from regbench.training import final_run
-    from regbench.tuning.chosen_run import ChosenRun, chosen_run
+    from regbench.tuning.chosen_run import chosen_run, run_at
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
     name, lay = dataset_of(study, dataset), study.layout
-    if lam is None:
-        run = chosen_run(study, name, method, seed)
-    elif 0 < lam < float("inf"):
-        run = ChosenRun(final_spec(study, method, seed).model_copy(update={"lam": lam}))
-    else:
-        raise UsageError(f"--lam must be a positive number, but got {lam:g}")
+    if lam is None and weight:
+        raise UsageError("--weight must stand beside --lam: without it both are what `select` chose")
+    run = chosen_run(study, name, method, seed) if lam is None else run_at(study, method, seed, lam, weight or ())
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
     data = prepared_data(study, name, config_file)
@@ -238,7 +238,7 @@ def register(
     from regbench.evaluation.register_files import Beside, Output, model_for, register_files
     from regbench.orchestration.registries import check_component
     from regbench.study import components
-    from regbench.study.config import Refine
+    from regbench.study.grid_config import Refine
     from regbench.system import device as devices
 
     components.allow([similarity, regularizer, *(allow or [])])

@@ -24,7 +24,8 @@ from regbench.models.predict import build_model, mask_use, register
 from regbench.models.refined import refined
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps, to_mm
-from regbench.study.config import MaskUse, Refine
+from regbench.study.config import MaskUse
+from regbench.study.grid_config import Refine
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import CHECKPOINT, check_folder, check_free

@@ -38,6 +38,7 @@ __all__ = [
     "CONSISTENCIES",
     "REGULARIZERS",
     "SIMILARITIES",
+    "SUPERVISIONS",
     "convert_lambda",
     "dice_loss",
     "landmark_distance",
@@ -79,4 +80,10 @@ AFFINE_REGULARIZERS: Mapping[str, Callable[..., Tensor]] = {
 CONSISTENCIES: Mapping[str, Callable[..., Tensor]] = {
     "inverse_consistency": inverse_consistency,
     "gradicon": gradicon,
+}
+
+# Terms of what is known of the training subjects: further terms of an objective, by the names of `study.terms`.
+SUPERVISIONS: Mapping[str, Callable[..., Tensor]] = {
+    "dice": dice_loss,
+    "landmark_distance": landmark_distance,
 }

@@ -91,6 +91,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         goals,
         steps=(study.config.tuning.steps, study.config.training.steps),
         masks_used=study.uses_masks,
+        fairness=study.config.tuning.fairness,
     )
     for pool, method in product(study.pools, known):
         folds = pd.concat([by_method[fold, method.id] for fold in pool.folds], ignore_index=True)
@@ -122,6 +123,9 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         "comparisons": {dataset: compare_methods(part, cells, goals[dataset]) for dataset, part in by_dataset.items()},
         "warnings": merged_warnings(warnings, study.pools),
     }
+    if any(entry.get("terms") for entry in entries):
+        tuning = study.config.tuning
+        summary["budget"] = {"fairness": tuning.fairness, "trials": tuning.trials}
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
     if (registration := kept(study)) is not None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from regbench.data.remarks import unused_masks
 from regbench.metrics import SIMILARITY, metric_of, printed
+from regbench.report.objectives import by_count, weights_searched
 from regbench.report.summary_file import (
     Choice,
     Goals,
@@ -20,6 +21,7 @@ from regbench.report.summary_file import (
 from regbench.study.goals import is_higher_better, words
 from regbench.system.files import digest
 from regbench.system.provenance import Environment
+from regbench.tuning.rounds import at_edge
 
 IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number
@@ -62,6 +64,7 @@ def caveats(
     *,
     steps: tuple[int, int] | None = None,
     masks_used: bool = False,
+    fairness: str = "trials",
 ) -> list[str]:
     """The warnings of a study.
 
@@ -71,6 +74,7 @@ def caveats(
         goals: by dataset.
         steps: of a trial and of a training.
         masks_used: whether a training or an evaluation counts by masks.
+        fairness: what cells have the same of, as `tuning.fairness` says.
     """
     ranked = [entry for entry in entries if not entry.get("control")]
     scene = Scene(ranked, manifests, goals)
@@ -81,7 +85,9 @@ def caveats(
         *_few_subjects(manifests),
         *_few_trainings(ranked),
         *_unfinished(scene, steps),
+        *_unequal(ranked, fairness),
         *_edges(ranked),
+        *_weights_at_edges(ranked),
         *_found_at_end(ranked),
         *_flat(ranked),
         *_unmoved(scene),
@@ -138,6 +144,40 @@ def _sentence(one: Callable[[str], str], many: str, details: Sequence[Detail]) -
         yield f"{details[0][0]}: {one(details[0][1])}"
     elif details:
         yield f"{len(details)} {many}: " + _named([f"{name} ({text})" if text else name for name, text in details])
+
+
+def _unequal(entries: Sequence[MethodEntry], fairness: str) -> Iterator[str]:
+    """Cells that had more weights to search, or more forward passes a step, than others with the same budget."""
+    tuned = [entry for entry in entries if entry["trials"]]
+    counts = by_count(tuned, list(map(weights_searched, tuned)))
+    if counts and fairness == "trials":
+        yield (
+            f"cells search different numbers of weights with the same number of trials ({counts}): more weights are a "
+            "handicap; `tuning.fairness: trials_per_weight` gives each weight its trials"
+        )
+    trained = [entry for entry in entries if entry.get("trained")]
+    passes = by_count(trained, [entry.get("passes", 1) for entry in trained])
+    if passes:
+        yield (
+            f"cells have different numbers of forward passes a step with the same number of steps ({passes}): where "
+            "both directions are registered, a training saw each of its pairs twice"
+        )
+
+
+def _weights_at_edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    details = [
+        (_name(entry), f"{term['id']} {weight:g} in [{term['range'][0]:g}, {term['range'][1]:g}]")
+        for entry in entries
+        if entry["trials"]
+        for term in entry.get("terms", ())
+        for weight in term["weights"]
+        if term["range"] is not None and weight is not None and at_edge(weight, *term["range"])
+    ]
+    yield from _sentence(
+        lambda detail: f"the weight of {detail.replace(' in ', ' is at the edge of its range ')}; widen it",
+        "weights are at the edge of their range; widen it",
+        list(dict.fromkeys(details)),
+    )
 
 
 def _edges(entries: Sequence[MethodEntry]) -> Iterator[str]:

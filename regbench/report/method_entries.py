@@ -16,12 +16,14 @@ from regbench.report.summary_file import (
     MetricSpread,
     RunEntry,
     StructureScores,
+    TermEntry,
     TrialEntry,
 )
 from regbench.statistics import spread
-from regbench.study.config import Component
+from regbench.study.grid_config import Component
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
+from regbench.study.terms import WEIGHT
 from regbench.system.files import read_sealed
 from regbench.tuning.range_files import is_at_end, selecting
 from regbench.tuning.trial_files import read_trials
@@ -44,9 +46,31 @@ class Tuning(NamedTuple):
 
 
 def _geometric_mean(lams: Sequence[float | None]) -> float | None:
-    """Of the lambdas that are known; one alone stays as it is."""
+    """Of the lambdas, or other weights, that are known; one alone stays as it is."""
     known = [lam for lam in lams if lam is not None]
     return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
+
+
+def _terms(method: Method, choices: Sequence[Choice]) -> list[TermEntry]:
+    """The terms behind the first of a method's regularizer."""
+    if method.regularizer is None:
+        return []
+    entries: list[TermEntry] = []
+    for term in method.regularizer.further:
+        chosen = [choice.get("values", {}).get(f"{WEIGHT}{term.id}") for choice in choices]
+        fixed = term.weight if isinstance(term.weight, float) else None
+        weights = [float(weight) if isinstance(weight, float | int) else fixed for weight in chosen]
+        entries.append(
+            {
+                "id": term.id,
+                "name": term.name,
+                "behind": method.regularizer.first.name,
+                "range": None if term.searched is None else list(term.searched),
+                "weight": fixed if fixed is not None else _geometric_mean(weights),
+                "weights": weights,
+            }
+        )
+    return entries
 
 
 def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
@@ -74,6 +98,10 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
             entry["range_at_end"] = True
         if values := tuning.choices[0].get("values"):
             entry["values"] = values
+        if terms := _terms(method, tuning.choices):
+            entry["terms"] = terms
+        if (passes := study.passes(method.id)) > 1:
+            entry["passes"] = passes
         entry["trials"] = tuning.trials
         entry["runs"] = [_run(study, dataset, method.id, seed) for seed in study.seeds(method.id)]
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
@@ -111,11 +139,26 @@ def pooled_entry(
         lams = [lam for one in folds for lam in one.get("lams", [])]
         entry["lams"], entry["lam"] = lams, _geometric_mean(lams)
         entry["edge"] = any(one["edge"] for one in folds)
+    if "terms" in first:
+        entry["terms"] = _pooled_terms([one["terms"] for one in folds])
+    if "passes" in first:
+        entry["passes"] = first["passes"]
     if "trained" in first:
         entry["trained"] = first["trained"]
     trials, seeds = sum(len(one["trials"]) for one in folds), max(len(one["runs"]) for one in folds)
     entry["pooled"] = {"folds": len(folds), "trials": trials, "seeds": max(seeds, 1)}
     return entry
+
+
+def _pooled_terms(folds: Sequence[Sequence[TermEntry]]) -> list[TermEntry]:
+    """The terms of a cell with the weights that the searches of all folds chose."""
+    pooled: list[TermEntry] = []
+    for of_term in zip(*folds, strict=True):
+        weights = [weight for term in of_term for weight in term["weights"]]
+        term = of_term[0].copy()
+        term["weights"], term["weight"] = weights, _geometric_mean(weights)
+        pooled.append(term)
+    return pooled
 
 
 def _similarities(study: Study, rows: pd.DataFrame) -> dict[str, float | None]:
@@ -131,6 +174,8 @@ def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
     entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
     if values := tuning.choices[0].get("values"):
         entry["values"] = values
+    if terms := _terms(study.method(trained_as), tuning.choices):
+        entry["terms"] = terms
     entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as)]
 
 

@@ -137,6 +137,31 @@ class Baseline(TypedDict):
     software: dict[str, str]
 
 
+class TermEntry(TypedDict):
+    """A further term of a cell's objective.
+
+    Attributes:
+        behind: name of the first term, which lambda weighs.
+        range: of a weight that was searched; None where it is fixed.
+        weight: the fixed one, or what was chosen: of several searches the geometric mean; None where none was.
+        weights: what each search chose; all the same where it is fixed.
+    """
+
+    id: str
+    name: str
+    behind: str
+    range: list[float] | None
+    weight: float | None
+    weights: list[float | None]
+
+
+class BudgetEntry(TypedDict):
+    """What cells have the same of, as the config says."""
+
+    fairness: str
+    trials: int  # of a search; with `trials_per_weight` for each weight that it has
+
+
 class PooledCounts(TypedDict):
     """What the folds of a pooled row had in all, and the seeds of each."""
 
@@ -181,6 +206,8 @@ class MethodEntry(TypedDict):
     lams: NotRequired[list[float | None]]  # of all searches
     range_at_end: NotRequired[bool]  # the search for its range found its best lambda at the end of what was tried
     values: NotRequired[dict[str, Value]]
+    terms: NotRequired[list[TermEntry]]  # behind the first of a regularizer that has several
+    passes: NotRequired[int]  # forward passes of a step, where there is more than one
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]
     pooled: NotRequired[PooledCounts]  # of a row of several folds, whose trials and trainings stand in theirs
@@ -398,6 +425,7 @@ class Summary(TypedDict):
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
+    budget: NotRequired[BudgetEntry]  # where regularizers have several terms
     pools: NotRequired[dict[str, list[str]]]  # the folds of each pooled dataset, where there are any
     frozen: NotRequired[Kept]  # of studies that were pre-registered
     warnings: list[str]

@@ -9,9 +9,10 @@ import pandas as pd
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.summary_file import Summary, all_verdicts, finer_digits
-from regbench.report.tables.main_table import main_table, searched
-from regbench.report.tables.main_table_text import emphasis, lambdas, rank_of, score
+from regbench.report.tables.main_table import beside_lambda, main_table
+from regbench.report.tables.main_table_text import emphasis, lambdas, rank_of, score, weight
 from regbench.report.tables.table_format import NONE, Row, rows_of
+from regbench.study.terms import WEIGHT
 
 WIDTH = 120
 WARNINGS = 3  # that are printed; of more, the number
@@ -42,7 +43,7 @@ def terminal_table(summary: Summary) -> str:
         if f"{name}_mean" in frame and frame[f"{name}_median"].notna().any()
     ]
     while True:
-        text = _table(frame, names, searched(summary), finer_digits(summary, names)).to_string(index=False)
+        text = _table(frame, names, beside_lambda(summary), finer_digits(summary, names)).to_string(index=False)
         if len(names) < 2 or max(map(len, text.splitlines())) <= WIDTH:
             return text
         names.pop()
@@ -80,6 +81,8 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str], fine
         shown = shown.drop(columns="dataset")
     rows = rows_of(frame)
     shown.insert(list(shown).index("regularizer") + 1, "lambda", [lambdas(row, "-") for row in rows])
+    for name in (name for name in tuned if name.startswith(WEIGHT)):
+        shown[name] = [weight(row, name, "-") for row in rows]
     for name in names:
         verdicts = frame.get(f"{name}_verdict", pd.Series(np.nan, frame.index))
         signs = zip(emphasis(frame, name), verdicts, strict=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from regbench.study.components import Parameters
-from regbench.study.config import Component
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.study.frozen import registrations
 from regbench.study.goals import RANK, SIMILARITY, base, is_limited
+from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.study.specs import (
@@ -30,6 +30,7 @@ from regbench.study.specs import (
     RangeSpec,
     SelectSpec,
     StudySpec,
+    TermSpec,
     TimedBaselineSpec,
     TimedRefinementSpec,
     TimingSpec,
@@ -38,6 +39,7 @@ from regbench.study.specs import (
     TransferSpec,
     TrialSpec,
 )
+from regbench.study.terms import WEIGHT
 from regbench.system.errors import UsageError
 from regbench.system.files import file_sha256
 from regbench.system.names import given_path
@@ -79,11 +81,15 @@ def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
-    """What is searched in a cell beside lambda."""
+    """What is searched in a cell beside lambda: weights of further terms first."""
     cell = study.method(method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         return ()
-    dimensions: dict[str, DimensionSpec] = {}
+    dimensions = {
+        name: DimensionSpec(name=name, range=term.searched, scale="log")
+        for term in cell.regularizer.further
+        if term.searched is not None and (name := f"{WEIGHT}{term.id}")
+    }
     for entry in study.config.tuning.search:
         named = ((entry.model, cell.model), (entry.similarity, cell.similarity), (entry.regularizer, cell.regularizer))
         idle = entry.parameter.startswith("training.") and not cell.needs_training
@@ -100,7 +106,7 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
     grid = study.config.grid
     losses = (
         next(loss for loss in grid.similarities if loss.id == similarity),
-        next(loss for loss in grid.regularizers if loss.id == regularizer),
+        next(loss.first for loss in grid.regularizers if loss.id == regularizer),  # which lambda weighs
     )
     modules = [component_module("regbench.models", "instance")]
     modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
@@ -134,20 +140,21 @@ def propose_spec(study: Study, dataset: str, method: str, number: int | None = N
     seed = study.tuning_seed(replicate)
     repeats = tuning.repeats if noisy else 0
     pruned = tuning.pruner != "none" and noisy
-    steps = tuning.steps if tuning.budget != "trials" else 0
+    steps = tuning.steps * study.passes(method) if tuning.budget != "trials" else 0
+    most, share = study.trials(method), study.trials(method) / tuning.trials
     return ProposeSpec(
         cell=f"{cell}/replicate{replicate}" if replicate else cell,
         range=rule.range if rule else None,
         found_by=_found_by(study, method),
         # Of this round and those before it: rounds that are added later change no earlier one.
-        trials=tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size),
+        trials=most if number is None else min(most, (number + 1) * tuning.round_size),
         round_size=tuning.round_size,
         sampler=tuning.sampler,
         seed=seed,
         search=search_of(study, method),
         objective=objective_spec(study),
         ndv_limit_percent=tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
-        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount),
+        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount * share),
         code=fingerprint("regbench.tuning.rounds"),
         noisy=noisy,
         repeats=repeats,
@@ -208,18 +215,30 @@ class _Parts(TypedDict):
     model: ComponentSpec
     similarity: ComponentSpec
     regularizer: ComponentSpec
+    terms: tuple[TermSpec, ...]
 
 
 def _parts(study: Study, method: str) -> tuple[_Parts, list[str]]:
-    """Model, similarity and regularizer of a cell, and the modules that define them."""
+    """Model, similarity and terms of a cell, and the modules that define them."""
     cell = study.method(method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         raise UsageError(f"`{method}` has nothing to train")
-    losses = (cell.similarity, cell.regularizer)
+    further = cell.regularizer.further
+    losses = (cell.similarity, cell.regularizer.first, *further)
     modules = [component_module("regbench.models", cell.model.name)]
     modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
-    similarity, regularizer = map(_component, losses)
-    return {"model": _component(cell.model), "similarity": similarity, "regularizer": regularizer}, modules
+    modules += [component_module("regbench.losses", "dice")] * study.uses_dice
+    terms = tuple(
+        TermSpec(**_named(term).model_dump(), weight=term.weight if isinstance(term.weight, float) else None)
+        for term in further
+    )
+    parts: _Parts = {
+        "model": _component(cell.model),
+        "similarity": _component(cell.similarity),
+        "regularizer": _component(cell.regularizer.first),
+        "terms": terms,
+    }
+    return parts, modules
 
 
 def select_spec(study: Study, method: str, replicate: int = 0) -> SelectSpec:

@@ -72,8 +72,10 @@ def json_schema() -> dict[str, Any]:
     schema = Config.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     # A bare name is short for a component without parameters; the validator knows, the schema must say.
-    component = schema["$defs"]["Component"]
-    schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
+    either = [{"required": ["name"]}, {"required": ["terms"]}]
+    for kind, more in (("Component", {}), ("Model", {}), ("Term", {}), ("Regularizer", {"oneOf": either})):
+        long = {**schema["$defs"][kind], **more, "title": f"{kind}WithParameters"}
+        schema["$defs"][kind] = {"anyOf": [{"type": "string"}, long]}
     _with_short_keys(schema)
     return schema
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from regbench.metrics import SIMILARITY, metric_of
+from regbench.report.objectives import caption_of
 from regbench.report.summary_file import Manifest, Summary, all_verdicts, foremost, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
 from regbench.study.frozen import sentences
@@ -22,9 +23,9 @@ def protocol(summary: Summary) -> str:
     return (
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
+        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials {_trials_of(summary)}"
         f"{_replicates(summary)}, then {summary['steps']} training steps.{_refined(summary)}{_labels(summary)}"
-        f"{_unscored(summary)}{by_masks(summary)}{_folds(summary)}{_registered(summary)}"
+        f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_folds(summary)}{_registered(summary)}"
     )
 
 
@@ -51,6 +52,12 @@ def _refined(summary: Summary) -> str:
         "the objective of their training; nothing is trained or searched for it, and it is ranked apart."
         for model, (network, steps, rate) in settings.items()
     )
+
+
+def _trials_of(summary: Summary) -> str:
+    """What has the same number of trials."""
+    budget = summary.get("budget")
+    return "in every cell" if budget is None or budget["fairness"] == "trials" else "for every weight that is searched"
 
 
 def _registered(summary: Summary) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
+from regbench.report.objectives import weight_names, weights_searched
 from regbench.report.standings import Standing, rank_intervals, standings
 from regbench.report.summary_file import (
     LABELS,
@@ -24,9 +25,11 @@ from regbench.report.tables.main_table_text import as_text, pieces, rules
 from regbench.report.tables.table_format import exact, write_table
 from regbench.report.tables.table_provenance import provenance_of
 from regbench.report.tables.verdict_tables import to_decide
+from regbench.study.terms import WEIGHT
 from regbench.system.escaping import csv_table
 from regbench.system.files import write_json, write_text
 
+SEARCHED = "weights_searched"
 OF_SURFACES = ("hd95_mm", "assd_mm")
 MAIN = (
     "dice",
@@ -53,7 +56,8 @@ def main_metrics(summary: Summary) -> tuple[str, ...]:
 def main_table(summary: Summary) -> pd.DataFrame:
     """One row a method: lambda, counts, mean, SD over cases and over seeds, and verdict of each metric; rounded."""
     rows: list[dict[str, object]] = []
-    tuned, standing, intervals = searched(summary), standings(summary), rank_intervals(summary)
+    weights, standing, intervals = weight_names(summary["methods"]), standings(summary), rank_intervals(summary)
+    tuned = [name for name in searched(summary) if name not in weights]
     judged = {metric for _, _, metric, _ in all_verdicts(summary)}
     digits = {name: digits_of(summary, name) for name in main_metrics(summary)}
     infinite = [name for name in main_metrics(summary) if name in OF_SURFACES or _any_infinite(summary, name)]
@@ -61,7 +65,7 @@ def main_table(summary: Summary) -> pd.DataFrame:
         key = entry["dataset"], entry["method"]
         row: dict[str, object] = {label: entry[label] for label in LABELS}
         row["model"] = entry["model"] or entry["method"]
-        row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
+        row |= _lambda(entry) | _weights(entry, weights) | {name: entry.get("values", {}).get(name) for name in tuned}
         row |= _counts(entry)
         verdicts = {name: standing.get((*key, name)) for name in judged}
         row |= {
@@ -110,6 +114,17 @@ def _lambda(entry: MethodEntry) -> dict[str, float | None]:
     return {"lambda": entry["lam"], **ends}
 
 
+def _weights(entry: MethodEntry, names: Sequence[str]) -> dict[str, float | None]:
+    """The weight of each further term as `_lambda` has it, and how many weights were searched; empty without terms."""
+    columns: dict[str, float | None] = {}
+    of_term = {f"{WEIGHT}{term['id']}": term for term in entry.get("terms", ())}
+    for name in names:
+        chosen = [weight for weight in of_term[name]["weights"] if weight is not None] if name in of_term else []
+        columns[name] = of_term[name]["weight"] if name in of_term else None
+        columns |= {f"{name}_low": min(chosen), f"{name}_high": max(chosen)} if len(chosen) > 1 else {}
+    return columns | ({SEARCHED: weights_searched(entry)} if names else {})
+
+
 def _counts(entry: MethodEntry) -> dict[str, object]:
     """Trials, seeds and pairs of an entry; of pooled folds the trials of all, and the seeds of each."""
     of_folds = entry.get("pooled")
@@ -127,9 +142,15 @@ def searched(summary: Summary) -> list[str]:
     return list(dict.fromkeys(name for entry in summary["methods"] for name in entry.get("values", {})))
 
 
+def beside_lambda(summary: Summary) -> list[str]:
+    """The columns of weights, and of what else was searched, that stand behind lambda."""
+    weights = weight_names(summary["methods"])
+    return [*weights, *([SEARCHED] if weights else []), *(name for name in searched(summary) if name not in weights)]
+
+
 def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
-    frame, tuned, metrics = main_table(summary), searched(summary), main_metrics(summary)
+    frame, tuned, metrics = main_table(summary), beside_lambda(summary), main_metrics(summary)
     controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
     finer = finer_digits(summary, metrics)
     write_table(

@@ -7,7 +7,9 @@ import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.standings import rank_text
+from regbench.report.tables.column_titles import TITLES
 from regbench.report.tables.table_format import NONE, Form, Piece, Row, Score, cell, escape, header, plain, rows_of
+from regbench.study.terms import WEIGHT
 
 WIDE = 100  # characters of a row, from which LaTeX has a table a model
 COLUMNS = 5  # metrics that fit the width of a text
@@ -30,7 +32,7 @@ def as_text(
         frame: of `main_table`.
         metrics: its metrics, in their order.
         form: for which texts are escaped.
-        tuned: what was searched beside lambda.
+        tuned: columns of weights, and of what else was searched.
         finer: metrics with more digits than usual.
 
     Returns:
@@ -39,7 +41,8 @@ def as_text(
     shown = _names(frame, form)
     shown[header("lambda", form)] = [escape(lambdas(row), form) for row in rows_of(frame)]
     for name in tuned:
-        shown[escape(name, form)] = [escape(_value(value), form) for value in frame[name]]
+        texts = [weight(row, name) if name.startswith(WEIGHT) else _value(row[name]) for row in rows_of(frame)]
+        shown[header(name, form) if name in TITLES else escape(name, form)] = [escape(text, form) for text in texts]
     for name in metrics:
         if f"{name}_mean" not in frame:
             continue
@@ -141,8 +144,13 @@ def rank_of(row: Row, dash: str = "-") -> str:
 
 def lambdas(row: Row, dash: str = NONE) -> str:
     """The lambda of a row; the range where several searches chose."""
-    ends = [row.get(f"lambda_{end}") for end in ("low", "high")]
-    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row["lambda"]]
+    return weight(row, "lambda", dash)
+
+
+def weight(row: Row, name: str, dash: str = NONE) -> str:
+    """The weight of a row by the name of its column; the range where several searches chose."""
+    ends = [row.get(f"{name}_{end}") for end in ("low", "high")]
+    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row[name]]
     texts = [f"{float(value):.3g}" for value in values if value is not None and np.isfinite(value)]
     return dash.join(dict.fromkeys(texts)) or NONE
 
