@@ -54,7 +54,7 @@ INTERFACE = {
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
     "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --colour"
     " --fixed-modality --moving-modality --by=header --itk --overwrite"
-    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
+    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --refine --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
 REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]
