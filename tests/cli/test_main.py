@@ -52,8 +52,8 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --fixed-mask --moving-mask --intensity --colour"
-    " --fixed-modality --moving-modality --by=header --itk --overwrite"
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --fixed-mask --moving-mask --intensity"
+    " --colour --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --refine --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
