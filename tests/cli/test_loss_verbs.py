@@ -54,6 +54,7 @@ def test_a_loss_that_may_not(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["nothing"], "`nothing` is no loss of ours"),
+        (["dice"], "`dice` judges labels or landmarks"),
         (["odd_losses:of_three"], "takes 3 arguments"),
         (["mse", "--set", "unmatched"], "--set must be KEY=VALUE"),
         (["mse", "--set", "unmatched=1", "--set", "unmatched=2"], "each KEY once"),

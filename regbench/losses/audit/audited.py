@@ -11,7 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
-from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SIMILARITIES
+from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SIMILARITIES, SUPERVISIONS
 from regbench.losses.audit.calls import Loss, raised, value_of
 from regbench.losses.audit.findings import WORDS, Kind
 from regbench.losses.audit.samples import identity
@@ -70,6 +70,8 @@ def resolve(name: str, kind: Asked | None = None, parameters: Mapping[str, JsonV
     given = dict(parameters or {})
     if ":" in name:
         return _of_somebody(name, kind, given)
+    if name in SUPERVISIONS:
+        raise UsageError(f"`{name}` judges labels or landmarks: audit is for losses of images and of displacements.")
     kinds = [known for known, registry in OURS.items() if name in registry]
     if not kinds:
         hint = did_you_mean(name, [known for registry in OURS.values() for known in registry])
