@@ -70,11 +70,14 @@ def along_shift(name: str, fixed: Tensor, moving: Tensor, shifts: np.ndarray) ->
     return values, slopes
 
 
+DRAWN = ("lcc", "gcc", "mse", "mi", "nmi", "ngf", "mind")
+
+
 def draw_shift() -> None:
     shifts = np.arange(-12, 12.01, 0.5) + 0.01  # off the grid, where linear interpolation has a kink
     fig, axes = plt.subplots(2, 4, figsize=(11, 5.4), layout="constrained")
     flat = axes.ravel()
-    for axis, name in zip(flat, SIMILARITIES, strict=False):
+    for axis, name in zip(flat, DRAWN, strict=False):
         for (_, (fixed, moving)), colour in zip(pairs().items(), (SAME, OTHER), strict=True):
             values, slopes = along_shift(name, fixed, moving, shifts)
             axis.plot(shifts, values, color=colour, lw=1.6)

@@ -1,12 +1,13 @@
 """Time and memory of the losses beside those of VoxelMorph (neurite), MONAI and the plain formula.
 
-    python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW]
+    python benchmarks/losses.py [--json FILE] [--quick] [--threads 2] [--only ROW] [--terms]
 
 Ours runs with the compiled loops, where Numba serves, and by its formula. Each row runs in a fresh process, on
 the same tensors, the competitors in turn, so that what else the machine does hits all alike and no row inherits the
 heap of another; medians of time by the clock and of CPU time. Everything runs twice: with glibc as it is (buffers over
 32 MB are mapped anew for each call, and page faults decide) and with the heap kept (mallopt). Peers that are not
-installed are left out. `--memory` measures the extra peak of resident memory instead.
+installed are left out. `--memory` measures the extra peak of resident memory instead; `--terms` what every loss costs
+at 96^3, forward and backward, beside the forward pass of the network (`voxelmorph`), all in one process and in turn.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,7 +30,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses import REGULARIZERS, SIMILARITIES
+from regbench.losses import CONSISTENCIES, REGULARIZERS, SIMILARITIES, landmark_distance
+from regbench.models import MODELS
 from regbench.spatial import jacobian_determinant
 from regbench.system import numba_loops
 
@@ -219,6 +222,53 @@ def _status(key: str) -> int:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith(key))
 
 
+def terms() -> dict[str, tuple[Loss, list[Tensor]]]:
+    """Every loss by its defaults, and its dearer forms, with 96^3 inputs; the last one has the gradient."""
+    images, fields = inputs((1, 1, 96, 96, 96), 2), inputs((2, 3, 96, 96, 96), 1)[0].split(1)
+    points = 90 * torch.rand(1, 300, 3)
+    forms: dict[str, dict[str, object]] = {
+        "lcc, gaussian": {"kernel": "gaussian"},
+        "lcc, triangular": {"kernel": "triangular"},
+        "lcc, windows 3, 5, 9": {"windows": (3, 5, 9)},
+        "correlation_ratio, both": {"given": "both"},
+        "multi_scale of lcc": {"similarity": "lcc"},
+        "multi_scale of mi": {"similarity": "mi"},
+        "jacobian, digital": {"scheme": "digital"},
+        "jacobian, digital, margin 0.5": {"scheme": "digital", "margin": 0.5},
+        "jacobian, digital, log": {"scheme": "digital", "measure": "log"},
+        "tv, by component": {"vectorial": False},
+    }
+    known = {**SIMILARITIES, **REGULARIZERS, **CONSISTENCIES}
+    names = [name for name in known if name not in ("multi_scale", "features")]
+    table: dict[str, tuple[Loss, list[Tensor]]] = {}
+    for label in [*names, *forms]:
+        name = label.partition(",")[0].partition(" of")[0]
+        given = images if name in SIMILARITIES else list(fields) if name in CONSISTENCIES else [0.3 * fields[0]]
+        table[label] = (partial(known[name], **forms.get(label, {})), given)
+    table["landmark_distance, 300"] = (lambda u: landmark_distance(u, points, points + 1), [fields[0]])
+    return table
+
+
+def time_terms(quick: bool, threads: int) -> dict[str, object]:
+    """Median CPU milliseconds of the network's forward pass, and of each loss as a multiple of it."""
+    torch.set_num_threads(threads)
+    network, (fixed, moving) = MODELS["voxelmorph"](3), inputs((1, 1, 96, 96, 96), 2)
+    taken: dict[str, list[float]] = {"forward": []} | {label: [] for label in terms()}
+    for turn_number in range(4 if quick else 8):
+        start = time.process_time()
+        with torch.no_grad():
+            network(fixed, moving)
+        times = {"forward": time.process_time() - start}
+        times |= {label: once(loss, given, forward_only=False)[1] for label, (loss, given) in terms().items()}
+        for label, seconds in times.items():
+            taken[label] += [seconds] if turn_number else []  # the first compiles
+    medians = {label: 1000 * statistics.median(times) for label, times in taken.items()}
+    ratios = {label: medians[label] / medians["forward"] for label in medians if label != "forward"}
+    for label, ratio in sorted(ratios.items(), key=lambda row: row[1]):
+        print(f"{label:34s}{ratio:8.3f}", flush=True)
+    return {"forward_ms": medians["forward"], "ratios": ratios}
+
+
 def keep_heap() -> None:
     """glibc: map nothing, trim nothing, so that freed memory stays paged in."""
     libc = ctypes.CDLL("libc.so.6")
@@ -233,6 +283,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only what takes under a minute")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    parser.add_argument("--terms", action="store_true", help="every loss beside the forward pass of the network")
     parser.add_argument("--row", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -245,7 +296,9 @@ def main() -> None:
     result: dict[str, object] = {"torch": torch.__version__, "threads": given.threads, "cpus": os.cpu_count()}
     result["compiled"] = numba_loops.available()  # else `regbench` is by formula
     print("regbench: compiled loops" if result["compiled"] else "regbench: by formula, for Numba does not serve here")
-    if given.memory:
+    if given.terms:
+        result["terms"] = time_terms(given.quick, given.threads)
+    elif given.memory:
         result["memory_mb"] = memory_table()
     else:
         for regime in ("default", "heap kept"):

@@ -1,18 +1,21 @@
 """How often are verdicts wrong, and how often do they decide? On made-up studies, and on repetitions of a real one.
 
     python benchmarks/verdicts.py --studies 400            # simulation; docs/verdicts_simulated.csv
+    python benchmarks/verdicts.py --folds --studies 400    # pooled folds; docs/verdicts_folds_simulated.csv
     python benchmarks/verdicts.py --rows A.parquet B.parquet ...  # claims of one study held against another's
 
 A made-up study has the noise that was measured on the networks of `configs/quick.yaml`: what a pair does to all
 methods, what a subject and a pair do to one method, what a seed does to all cells alike and to one cell. *False
 better/worse*: a family (all pairs of methods) with such a claim though no two methods differ. *False equal*: a family
 that calls two methods equal that differ by the whole region. *Decided*: the share of pairs, three regions apart, that
-are told apart.
+are told apart. In studies of pooled folds each fold has trainings of its own, and each training subject adds its part
+to what a training set does to a method: folds that share subjects share these parts.
 """
 
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations, product
 from multiprocessing import Pool
 from pathlib import Path
@@ -22,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.report.study_verdicts import collect
-from regbench.statistics import Family, Scores, judge
+from regbench.statistics import Family, Folds, Scores, judge
 
 ROOT = Path(__file__).parent
 DOCS = ROOT.parent / "docs"
@@ -77,6 +80,71 @@ def draw(random: np.random.Generator, setting: Setting, truth: np.ndarray) -> tu
         moved = sd["cell"] * scale[number] * noise(seeds, 1) + sd["rest"] * noise(seeds, len(pairs))
         scores[str(number)] = Scores(mean + alike + own + moved, tuple(range(seeds)))
     return scores, pairs
+
+
+class FoldSetting(NamedTuple):
+    """One kind of study of pooled folds; `training_set`: SD of what its training set does to a method."""
+
+    noise: str
+    training_set: float
+    folds: int
+    subjects: int
+    pairs: int  # of a fold
+    seeds: int
+    methods: int
+
+
+def fold_settings() -> Iterator[FoldSetting]:
+    """Three to ten folds; training sets without effect, and with a quarter and half of that of a seed."""
+    sizes = ((3, 12, 12, 2, 4), (5, 20, 12, 2, 4), (5, 50, 20, 4, 6), (10, 40, 12, 1, 4), (10, 60, 12, 3, 4))
+    for noise, share in product(("networks", "calmer"), (0.0, 0.25, 0.5)):
+        for size in sizes:
+            yield FoldSetting(noise, share * {"networks": NETWORKS, "calmer": CALMER}[noise]["cell"], *size)
+
+
+def draw_folds(random: np.random.Generator, setting: FoldSetting, truth: np.ndarray) -> tuple[dict[str, Scores], Any]:
+    """Scores of a made-up study, and its family with the folds."""
+    sd = {"networks": NETWORKS, "calmer": CALMER}[setting.noise]
+    noise, seeds, people = random.standard_normal, setting.seeds, setting.subjects
+    fold_of = random.permutation(np.arange(people) % setting.folds)
+    parts = []
+    for fold in range(setting.folds):
+        members = np.flatnonzero(fold_of == fold)
+        every = np.array([pair for pair in product(members, repeat=2) if pair[0] != pair[1]])
+        parts.append(every[random.permutation(len(every))[: setting.pairs]])
+    pairs = np.concatenate(parts)
+    of_cases = fold_of[pairs[:, 0]]
+    # Fold f is tested, f + 1 validates, the others train.
+    trains = np.array([[p not in (f, (f + 1) % setting.folds) for p in fold_of] for f in range(setting.folds)])
+    weights = trains / np.sqrt(trains.sum(axis=1, keepdims=True))  # so that the SD of a training set is that asked for
+    alike = 0.05 * noise(len(pairs)) + (sd["seed"] * noise((seeds, setting.folds)))[:, of_cases]
+    scores = {}
+    for number, mean in enumerate(truth):
+        fixed, moving = noise((2, people)) * sd["subject"] / np.sqrt(2)
+        own = fixed[pairs[:, 0]] + moving[pairs[:, 1]] + sd["pair"] * noise(len(pairs))
+        moved = (sd["cell"] * noise((seeds, setting.folds)))[:, of_cases] + sd["rest"] * noise((seeds, len(pairs)))
+        trained = setting.training_set * (weights @ noise(people))[of_cases]
+        scores[str(number)] = Scores(mean + alike + own + moved + trained, tuple(range(seeds)))
+    return scores, Family(pairs, region=REGION, folds=Folds(of_cases))
+
+
+def simulate_folds(task: tuple[FoldSetting, int]) -> dict[str, Any]:
+    """Rates of a setting over many studies; `without_folds` are those of intervals that do not know of folds."""
+    setting, studies = task
+    random = np.random.default_rng([7, *(ord(letter) for letter in "".join(map(str, setting)))])
+    odd = np.arange(setting.methods) % 2
+    wrong = {"false_better_or_worse": 0, "false_equal": 0, "without_folds": 0}
+    decided = []
+    for _ in range(studies):
+        scores, family = draw_folds(random, setting, np.zeros(setting.methods))
+        for name, judged in (("false_better_or_worse", family), ("without_folds", replace(family, folds=None))):
+            wrong[name] += any(c.verdict in ("better", "worse") for c in judge(scores, judged))
+        scores, family = draw_folds(random, setting, REGION * odd)
+        wrong["false_equal"] += any(c.verdict == "equal" and (int(c.a) + int(c.b)) % 2 for c in judge(scores, family))
+        scores, family = draw_folds(random, setting, APART * REGION * odd)
+        decided += [c.verdict in ("better", "worse") for c in judge(scores, family) if (int(c.a) + int(c.b)) % 2]
+    rates = {name: count / studies for name, count in wrong.items()} | {"decided": float(np.mean(decided))}
+    return setting._asdict() | {name: round(value, 3) for name, value in rates.items()}
 
 
 def simulate(task: tuple[Setting, int]) -> dict[str, Any]:
@@ -158,16 +226,19 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400, help="made-up studies a setting")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rows", type=Path, nargs="+", help="rows.parquet of repetitions of one study")
+    parser.add_argument("--folds", action="store_true", help="studies of pooled folds")
     options = parser.parse_args()
     if options.rows:
         found = held_against(options.rows, REGION)
         (ROOT / "results" / "verdicts.json").write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found, indent=1))
         return
+    run, asked = (simulate_folds, fold_settings()) if options.folds else (simulate, settings())
     with Pool(options.processes) as pool:
-        rows = pool.map(simulate, [(setting, options.studies) for setting in settings()], chunksize=1)
+        rows = pool.map(run, [(setting, options.studies) for setting in asked], chunksize=1)
     frame = pd.DataFrame(rows)
-    frame.to_csv(DOCS / "verdicts_simulated.csv", index=False, lineterminator="\n")
+    name = "verdicts_folds_simulated" if options.folds else "verdicts_simulated"
+    frame.to_csv(DOCS / f"{name}.csv", index=False, lineterminator="\n")
     print(frame.to_string(index=False))
 
 

@@ -279,7 +279,7 @@ MUTANTS = [
         ("one subject of two", ".prod(2)", "[:, :, 0]"),
         ("sum for product", ".prod(2)", ".sum(2)"),
         ("one-sided level", "[(1 - level) / 2, (1 + level) / 2]", "[1 - level, level]"),
-        ("atlas resampled", "if len(set(column.tolist())) > 1]", "]"),
+        ("atlas resampled", "if name not in atlas]", "]"),
     ),
     *of(
         "statistics/ranks.py",

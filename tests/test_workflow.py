@@ -1,14 +1,17 @@
 """The whole job as a user runs it: tiny studies through Snakemake."""
 
+import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import zipfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -201,6 +204,46 @@ def test_a_cell_as_one_job(finished, tmp_path):
     for path in (finished[0] / "results/tiny/runs").rglob("checkpoint.pt"):
         assert (tmp_path / path.relative_to(finished[0])).read_bytes() == path.read_bytes()
     assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
+
+
+@pytest.mark.slow
+def test_regularizers_of_several_terms(tmp_path):
+    """Fixed and searched weights, a consistency, and a + in the id: from the config to tables, page and MLflow."""
+    terms = [
+        "grad_l2",
+        {"name": "jacobian", "id": "jac", "weight": {"range": [0.01, 100]}},
+        {"name": "gradicon", "weight": 0.1},
+        {"name": "dice", "weight": 0.5},
+    ]
+    grid = {"similarities": ["lcc"], "regularizers": ["grad_l2", {"id": "grad+jac", "terms": terms}]}
+    tuning = {**TINY["tuning"], "trials": 3, "fairness": "trials_per_weight"}
+    config = study(tmp_path, grid=grid, tuning=tuning, seeds=[0])
+    done = snakemake(tmp_path, config, cores=1)
+    assert done.returncode == 0, done.stderr
+    root, cell = tmp_path / "results/tiny", "voxelmorph.lcc.grad+jac"
+    table = pd.read_csv(root / "tables/main.csv").set_index("method")
+    chosen = json.loads((root / f"tuning/brains/{cell}/replicate0/selected.json").read_text())
+    assert table.loc[cell, "weight.jac"] == chosen["values"]["weight.jac"]
+    assert table.loc[cell, ["weight.gradicon", "weight.dice"]].tolist() == [0.1, 0.5]
+    assert table.loc[["voxelmorph.lcc.grad_l2", cell], "weights_searched"].tolist() == [1, 2]
+    assert table.loc[["voxelmorph.lcc.grad_l2", cell], "trials"].tolist() == [3, 6]
+    page = (root / "report.html").read_text()
+    assert "\u03bb grad_l2 + w(jac in [0.01, 100]) jacobian + 0.1 gradicon + 0.5 dice" in page
+    assert "4 training steps are 8 forward passes" in page
+    history = pd.read_parquet(root / f"runs/brains/{cell}/seed0/history.parquet")
+    total = history["similarity"] + chosen["lam"] * history["regularizer"]
+    for name, weight in (("jac", chosen["values"]["weight.jac"]), ("gradicon", 0.1), ("dice", 0.5)):
+        total += weight * history[f"term.{name}"]
+    assert history["loss"].to_numpy() == pytest.approx(total.to_numpy(), rel=1e-5)
+    with closing(sqlite3.connect(tmp_path / "results/mlflow.db")) as store:
+        curves = {key for (key,) in store.execute("SELECT DISTINCT key FROM metrics WHERE key LIKE 'train/term%'")}
+    assert curves == {"train/term.jac", "train/term.gradicon", "train/term.dice"}
+    again = snakemake(tmp_path, config, "-n", cores=1)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # Another weight runs the trainings that depend on it, and no other.
+    terms[2]["weight"] = 0.2
+    changed = snakemake(tmp_path, study(tmp_path, grid=grid, tuning=tuning, seeds=[0]), "-n", cores=1)
+    assert planned(changed.stdout + changed.stderr)["train"] == 1
 
 
 def test_a_dry_run_needs_no_cores(tmp_path):

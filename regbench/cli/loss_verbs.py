@@ -1,12 +1,13 @@
 """Verbs about losses: audit."""
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from regbench.cli.options import Threads
+from regbench.cli.options import Threads, bar
 from regbench.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def audit(
     if ":" in name:
         components.allow([name])
     device.set_up(threads)
-    certificate = certify(resolve(name, kind, _parameters(settings or [])))
+    parameters = _parameters(settings or [])
+    components.allow(components.code_within(parameters))
+    certificate = certify(resolve(name, kind, parameters), _progress if bar() else None)
+    if bar():
+        _progress("")
     if as_json is not None:
         write_json(as_json, certificate.to_json())
     if as_html is not None:
@@ -56,6 +61,11 @@ def audit(
     print(text(certificate, shutil.get_terminal_size((120, 40)).columns))
     if not certificate.may_enter:
         raise typer.Exit(1)
+
+
+def _progress(probe: str) -> None:
+    """One line that the next one overwrites."""
+    print(f"\r{probe:<30}\r", end="", file=sys.stderr, flush=True)
 
 
 def _parameters(settings: list[str]) -> "dict[str, JsonValue]":

@@ -13,6 +13,7 @@ from regbench.system.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from regbench.data.cache import Dataset
+    from regbench.study.checks import Checker
     from regbench.study.methods import Study
 
 LONGEST_SHOWN = 200  # letters of a value in a message
@@ -72,14 +73,16 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, for programs")]
 
 
-def load_study(path: Path, *, check: bool = True, written_by_head: bool = True, audit: bool = False) -> "Study":
+def load_study(
+    path: Path, *, check: bool = True, written_by_head: bool = True, checker: "Checker | None" = None
+) -> "Study":
     """Read the config of a study, and what it says is to be done.
 
     Args:
         path: its file.
         check: ask the components about their parameters too; takes longer.
         written_by_head: take the `config.json` in the study's own folder as checked: the head does so before it writes.
-        audit: call the users' own losses too, and refuse those that could train nothing right.
+        checker: asks the components; `check_component` unless given.
 
     Raises:
         UsageError: names every mistake.
@@ -100,9 +103,9 @@ def load_study(path: Path, *, check: bool = True, written_by_head: bool = True, 
             study = Study(load(raw))
             if SEAL in raw and not by_hand(study, path):
                 return study
-    from regbench.orchestration.registries import check_and_audit, check_component
+    from regbench.orchestration.registries import check_component
 
-    return Study(load(raw, check_and_audit if audit else check_component, where=str(path)))
+    return Study(load(raw, checker or check_component, where=str(path)))
 
 
 def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) -> str:
@@ -119,6 +122,10 @@ def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) 
     known = [dataset.id for dataset in study.config.datasets]
     if given is None and len(known) == 1:
         return known[0]
+    for pool in study.pools:
+        if given == pool.id:
+            names = ", ".join(f"`{fold}`" for fold in pool.folds)
+            raise UsageError(f"--dataset must name one fold, but `{given}` is pooled from {names}. Name one of these.")
     known += [dataset.id for dataset in study.config.test_sets if only_tested]
     if given is None or given not in known:
         hint = did_you_mean(given or "", known)
@@ -157,6 +164,12 @@ def say_unused_uri(study: "Study") -> None:
     """One line where the environment names a tracking server that the study does not use."""
     if words := study.unused_uri(os.environ):
         print(words, file=sys.stderr, flush=True)
+
+
+def say_pools(study: "Study") -> None:
+    """A line for each dataset whose folds are pooled."""
+    for pool in study.pools:
+        print(f"folds   {pool.words}")
 
 
 def take_device(name: str, threads: int) -> None:

@@ -33,23 +33,23 @@ def train(
     lam: Annotated[
         float | None, typer.Option(parser=number, help="weight of the regularizer; default: what `select` chose")
     ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID=NUMBER", help="with --lam: weight of a further term; several are possible"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder of the run; default: its place in the study")] = None,
     save_every: SaveEvery = 300,
 ) -> None:
     """Train one model."""
-    from regbench.study.job_specs import final_spec
     from regbench.training import final_run
-    from regbench.tuning.chosen_run import ChosenRun, chosen_run
+    from regbench.tuning.chosen_run import chosen_run, run_at
 
     study = load_study(config_file)
     take_device(study.config.training.device, threads)
     name, lay = dataset_of(study, dataset), study.layout
-    if lam is None:
-        run = chosen_run(study, name, method, seed)
-    elif 0 < lam < float("inf"):
-        run = ChosenRun(final_spec(study, method, seed).model_copy(update={"lam": lam}))
-    else:
-        raise UsageError(f"--lam must be a positive number, but got {lam:g}")
+    if lam is None and weight:
+        raise UsageError("--weight must stand beside --lam: without it both are what `select` chose")
+    run = chosen_run(study, name, method, seed) if lam is None else run_at(study, method, seed, lam, weight or ())
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
     data = prepared_data(study, name, config_file)
@@ -194,6 +194,11 @@ def register(
     labels: Annotated[
         Path | None, typer.Option(help="label map on the grid of the moving image, to warp it too")
     ] = None,
+    fixed_mask: Annotated[
+        Path | None,
+        typer.Option(help="mask on the grid of the fixed image, by which `instance` (or the study's run of it) counts"),
+    ] = None,
+    moving_mask: Annotated[Path | None, typer.Option(help="mask on the grid of the moving image")] = None,
     intensity: Annotated[
         Literal["percentile", "minmax", "zscore", "none"] | None,
         typer.Option(help="scaling of the images; default: as in the checkpoint's study, `percentile` for `instance`"),
@@ -230,15 +235,20 @@ def register(
     """Register two image files."""
     if lam < 0:
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
-    from regbench.evaluation.register_files import Output, model_for, register_files
+    from regbench.evaluation.register_files import Beside, Output, model_for, register_files
+    from regbench.orchestration.registries import check_component
     from regbench.study import components
-    from regbench.study.config import Refine
+    from regbench.study.grid_config import Refine
     from regbench.system import device as devices
 
     components.allow([similarity, regularizer, *(allow or [])])
     take_device(device, threads)
     settings = None if refine is None else Refine(steps=refine)
-    network, preparation = model_for(model, fixed, similarity, regularizer, lam, refine=settings)
+    beside = Beside(labels, fixed_mask, moving_mask)
+    if model == "instance" and beside.mask_use != "none":
+        for _, message in check_component("masked similarity", similarity, {"use": beside.mask_use}):
+            raise UsageError(f"--similarity must count by masks, but {message}")
+    network, preparation = model_for(model, fixed, similarity, regularizer, lam, refine=settings, masks=beside.mask_use)
     if intensity is not None:
         preparation = preparation._replace(intensity=intensity, by_modality={}, modalities=None)
     if colour is not None:
@@ -254,7 +264,7 @@ def register(
         out,
         preparation=preparation,
         by=by,
-        labels=labels,
+        beside=beside,
         output=Output(itk, overwrite),
     )
     print("\n".join(str(path) for path in written))

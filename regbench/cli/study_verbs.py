@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_unused_uri
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -41,7 +41,7 @@ def check(
     What a config names as package.module:function is imported, and said before; a loss of your own is audited in short.
     Where the data are on this machine, it opens them too: headers and splits, but no voxels.
     """
-    from regbench.orchestration.registries import check_installed, notes_on_own_losses
+    from regbench.orchestration.registries import AuditingCheck, check_installed
     from regbench.study.checks import imported_names
     from regbench.study.shown_config import whole_config
     from regbench.study.yaml_file import read_yaml
@@ -50,10 +50,11 @@ def check(
 
     for name in imported_names(read_yaml(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
-    study = load_study(config_file, written_by_head=False, audit=True)
+    checker = AuditingCheck()
+    study = load_study(config_file, written_by_head=False, checker=checker)
     if show_whole:
         print(whole_config(read_yaml(config_file), study.config))
-    for words in notes_on_own_losses(study):
+    for words in checker.notes:
         print(f"note: {words}", file=sys.stderr, flush=True)
     check_installed(study)
     say_unused_uri(study)
@@ -62,6 +63,7 @@ def check(
     for dataset in (*study.config.datasets, *study.config.test_sets):
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
+    say_pools(study)
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 
@@ -89,6 +91,8 @@ def plan(
     if to_decide is None:
         estimated = estimate(study, at_once=at_once, measured=measured or [])
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
+        if not as_json:
+            say_pools(study)
         return
     from regbench.orchestration import pilot
 
@@ -141,8 +145,11 @@ def status(config_file: ConfigFile, *, as_json: AsJson = False) -> None:
     """
     from regbench.orchestration import status as study_status
 
-    now = study_status.status(load_study(config_file, check=False))
+    study = load_study(config_file, check=False)
+    now = study_status.status(study)
     print(json.dumps(now, indent=1) if as_json else study_status.text(now))
+    if not as_json:
+        say_pools(study)
 
 
 def show(config_file: ConfigFile) -> None:

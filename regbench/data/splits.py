@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from regbench.study.data_config import NAMES, Part, SplitConfig
+from regbench.study.data_config import FEWEST_FOLDS, NAMES, Part, SplitConfig
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.names import nfc
 
@@ -30,8 +30,9 @@ def split(
         ids: all subjects.
         wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
             ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
-            ``fold`` (fold k is the test, the next one the validation, the others train). ``seed`` for the draw. With
-            none of these, `DEFAULT` holds for the splits that are not given.
+            ``fold`` (fold k is the test, the next one the validation, the others train; whom the authors put into
+            validation or test is in no fold). ``seed`` for the draw. With none of these, `DEFAULT` holds for the splits
+            that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
@@ -49,7 +50,10 @@ def split(
     given, where = given or {}, f"dataset `{dataset}`: splits"
     shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:
-        splits = _folds(shuffled, wanted.folds, wanted.fold, groups)
+        held_out = {groups[name] for name, split in given.items() if split != "train"}
+        dealt = [name for name in shuffled if groups.get(name) not in held_out]
+        _check_folds(wanted.folds, [groups[name] for name in dealt], least, where)
+        splits = _folds(dealt, wanted.folds, wanted.fold, groups)
     else:
         splits = _fixed(ids, wanted, given, needed, where)
         _draw(splits, shuffled, wanted, groups=groups, given=given, least=least, where=where)
@@ -148,6 +152,19 @@ def _folds(shuffled: Sequence[str], folds: int, fold: int, groups: Mapping[str, 
     splits: Splits = {"train": [], "validation": sorted(parts[(fold + 1) % folds]), "test": sorted(parts[fold])}
     splits["train"] = sorted(name for name in shuffled if name not in splits["validation"] + splits["test"])
     return splits
+
+
+def _check_folds(folds: int, groups: Sequence[str], least: int, where: str) -> None:
+    """Whether each fold can have the subjects that a pair needs."""
+    whole = len(set(groups))
+    most = min(len(groups) // least, whole)
+    if folds > most:
+        of = "" if whole == len(groups) else f" in {whole} groups, which stay together"
+        advice = f"Take at most {most}" if most >= FEWEST_FOLDS else "Write train, validation and test"
+        raise RegbenchError(
+            f"{where}.folds must leave {least} subject{'s' if least > 1 else ''} to each, but got {folds} folds of "
+            f"{len(groups)} subjects{of}. {advice}, or give more subjects."
+        )
 
 
 def _check(splits: Splits, groups: Mapping[str, str], where: str) -> None:

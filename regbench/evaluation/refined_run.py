@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import nn
 
 from regbench.models.refined import refined
-from regbench.study.config import Refine
+from regbench.study.grid_config import Refine
 from regbench.system.files import CHECKPOINT
 from regbench.training.checkpoint import RunRecord, load_run, objective_of, read_checkpoint
 

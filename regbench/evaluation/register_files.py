@@ -15,16 +15,17 @@ from regbench.data.preprocessing.intensity import normalise
 from regbench.data.preprocessing.preparation import Preparation, StoredScaling
 from regbench.data.preprocessing.resample import resample
 from regbench.data.readers.image_file import ImageFile, stem
-from regbench.data.readers.subject_files import labels_on_image
+from regbench.data.readers.subject_files import labels_on_image, mask_on_image
 from regbench.data.space import Space, displacement_to_native
 from regbench.evaluation.file_pair import Placed, plane, read_pair, spaces
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, objective
 from regbench.models import AFFINE_MODELS
 from regbench.models.predict import build_model, mask_use, register
 from regbench.models.refined import refined
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.itk import ras_to_lps, to_mm
-from regbench.study.config import Refine
+from regbench.study.config import MaskUse
+from regbench.study.grid_config import Refine
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import CHECKPOINT, check_folder, check_free
@@ -48,11 +49,39 @@ class Output(NamedTuple):
     overwrite: bool = False
 
 
+class Beside(NamedTuple):
+    """Files beside the two images, each on the grid of its image; None of what there is not.
+
+    Attributes:
+        labels: of the moving image, warped by nearest neighbour.
+        fixed_mask: for a model that optimises each pair by it.
+        moving_mask: the same.
+    """
+
+    labels: Path | None = None
+    fixed_mask: Path | None = None
+    moving_mask: Path | None = None
+
+    @property
+    def mask_use(self) -> MaskUse:
+        """Which masks there are."""
+        uses: dict[tuple[bool, bool], MaskUse] = {(True, True): "both", (True, False): "fixed", (False, True): "moving"}
+        return uses.get((self.fixed_mask is not None, self.moving_mask is not None), "none")
+
+
 PLAIN_OUTPUT = Output()
+NOTHING = Beside()
 
 
 def model_for(
-    name: str, fixed: Path, similarity: str, regularizer: str, lam: float, *, refine: Refine | None = None
+    name: str,
+    fixed: Path,
+    similarity: str,
+    regularizer: str,
+    lam: float,
+    *,
+    refine: Refine | None = None,
+    masks: MaskUse = "none",
 ) -> tuple[nn.Module, Preparation]:
     """The model that `name` means, and how it wants its images.
 
@@ -63,6 +92,7 @@ def model_for(
         regularizer: of `instance`.
         lam: of `instance`.
         refine: how the displacement of a network is refined, by the objective that it was trained with.
+        masks: by which the similarity of `instance` counts.
 
     Raises:
         RegbenchError: if there is no such model, or it has other dimensions, or no displacement to refine.
@@ -75,7 +105,8 @@ def model_for(
                 "--refine must go with a trained network, but `instance` is optimised anyway; leave it out"
             )
         compare, penalise = (ComponentSpec(name=part, parameters={}) for part in (similarity, regularizer))
-        return build_model(ComponentSpec(name=name, parameters={}), dims, objective(compare, penalise, lam)), PLAIN
+        terms = objective(compare, penalise, lam, MaskRule(masks))
+        return build_model(ComponentSpec(name=name, parameters={}), dims, terms), PLAIN
     path = Path(name) / CHECKPOINT if Path(name).is_dir() else Path(name)
     stored = read_checkpoint(path)
     model = model_of(stored, path)
@@ -98,7 +129,7 @@ def register_files(
     *,
     preparation: Preparation = PLAIN,
     by: Literal["header", "centre"] = "header",
-    labels: Path | None = None,
+    beside: Beside = NOTHING,
     output: Output = PLAIN_OUTPUT,
 ) -> list[Path]:
     """Register two image files of any size and spacing.
@@ -113,7 +144,7 @@ def register_files(
         out: folder of the files.
         preparation: how the images become what the model sees.
         by: how the images lie to each other: as their headers say, or middle on middle where headers mean nothing.
-        labels: label map of the moving image, on its grid, warped by nearest neighbour.
+        beside: labels and masks of the images; masks for a model that optimises each pair by them, and no other.
         output: how the files are written.
 
     Returns:
@@ -122,25 +153,27 @@ def register_files(
 
     Raises:
         RegbenchError: if a file cannot be read or written, or they do not fit together; names it.
-        UsageError: if files are in the way.
+        UsageError: if files are in the way, or masks are not those that the model counts by.
     """
-    if (use := mask_use(model)) != "none":
-        raise RegbenchError(
-            f"`register` takes no masks, but the model optimises each pair by masks (`training.mask: {use}`). Register "
-            "the pair in a study, or give a model that counts by none."
-        )
+    _check_masks(mask_use(model), beside)
     scalings = preparation.scalings()
     target, source = read_pair(fixed, moving, by, preparation.colour)
+    labels = beside.labels
     label_map = None if labels is None else labels_on_image(labels, moving, source.header)[0]
-    inputs = [fixed, moving, *([] if labels is None else [labels])]
+    inside = [
+        None if path is None else mask_on_image(path, part.path, part.header)
+        for path, part in ((beside.fixed_mask, target), (beside.moving_mask, source))
+    ]
+    inputs = [fixed, moving, *(path for path in beside if path is not None)]
     written = _outputs(out, target, source, labels=labels is not None, itk=output.itk)
     _check_outputs(out, written, inputs, target)
     check_free(out, written, overwrite=output.overwrite)
     places = spaces((target, source), preparation)
     parts = zip((target, source), places, scalings, strict=True)
     images = [_prepared(part, place, scaling) for part, place, scaling in parts]
+    masks = [_mask_on_grid(*part) for part in zip(inside, beside[1:], places, strict=True)]
     try:
-        found = register(model, images[0], images[1])
+        found = register(model, images[0], images[1], (masks[0], masks[1]))
     except (ValueError, RegbenchError) as error:  # of a loss or a model that needs larger images
         raise RegbenchError(
             f"`{fixed}` must be large enough for the model and its losses, but on its grid of {images[0].shape}: "
@@ -209,6 +242,37 @@ def _prepared(part: Placed, space: Space, scaling: StoredScaling) -> Array:
     except ValueError as error:
         raise RegbenchError(f"`{part.path}`: {error}.") from error
     return resample(image, space, order=1, fill=float(image.min()))
+
+
+def _check_masks(use: MaskUse, beside: Beside) -> None:
+    """Whether the masks are those that a model counts by.
+
+    Raises:
+        UsageError: if one is missing, or would have no effect; names the option.
+    """
+    for role, path in (("fixed", beside.fixed_mask), ("moving", beside.moving_mask)):
+        counts = use in (role, "both")
+        if counts and path is None:
+            raise UsageError(
+                f"the model optimises each pair by masks (`training.mask: {use}`), so that of the {role} image must be "
+                f"known, but is not. Give `--{role}-mask`."
+            )
+        if path is not None and not counts:
+            why = "networks see masks in their training alone" if use == "none" else f"the model counts by `{use}`"
+            raise UsageError(f"`--{role}-mask` must be of a mask that counts, but {why}. Leave it out.")
+
+
+def _mask_on_grid(inside: Array | None, path: Path | None, space: Space) -> Array | None:
+    """A mask as the model sees it."""
+    if inside is None:
+        return None
+    mask: Array = resample(inside, space, order=0)
+    if not mask.any():
+        raise RegbenchError(
+            f"`{path}`: the mask must have voxels where the fixed image lies, but all {int(inside.sum())} lie outside. "
+            "Check the headers, or leave the mask out."
+        )
+    return mask
 
 
 def _write(path: Path, values: Array, header: Header) -> None:

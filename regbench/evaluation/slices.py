@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regbench.metrics import metric_of
+from regbench.metrics import metric_of, printed
 from regbench.metrics.determinants import central_determinant
 from regbench.study.goals import words
 from regbench.system.errors import RegbenchError
@@ -98,7 +98,7 @@ def _digest(arrays: Mapping[str, Array]) -> str:
     return sum_of_all.hexdigest()
 
 
-def _score(value: object, metric: str) -> str:
+def _score(value: Any, metric: str) -> str:
     """``Dice 0.712``, ``TRE 2.31 mm``."""
     known = metric_of(metric)
-    return f"{words(metric)} {value:.{known.digits}f}{'' if known.unit == '1' else f' {known.unit}'}"
+    return f"{words(metric)} {printed(value, metric)}{'' if known.unit == '1' else f' {known.unit}'}"

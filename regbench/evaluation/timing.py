@@ -23,7 +23,7 @@ from regbench.metrics import TIMED
 from regbench.models.classical import BASELINES
 from regbench.models.predict import device_of, optimises, register
 from regbench.study.components import bind
-from regbench.study.config import Refine
+from regbench.study.grid_config import Refine
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError

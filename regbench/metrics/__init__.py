@@ -12,6 +12,7 @@ from regbench.metrics.definitions import (
     TIMED,
     Metric,
     metric_of,
+    printed,
     widest_difference,
 )
 from regbench.metrics.digital import Digital, digital_percent, nd_points_percent, ndv_percent
@@ -64,6 +65,7 @@ __all__ = [
     "nd_points_percent",
     "ndv_percent",
     "nsd",
+    "printed",
     "sdlogj",
     "sdlogj_l2r",
     "surface_metrics",

@@ -170,6 +170,13 @@ def metric_of(name: str) -> Metric:
     return METRICS[name]
 
 
+def printed(value: float, metric: str) -> str:
+    """A number in a sentence or picture: with the metric's digits; of a length below them with three figures."""
+    known = metric_of(metric)
+    text = f"{value:.{known.digits}f}"
+    return f"{value:.3g}" if known.unit == "mm" and 0 < abs(value) < 5 * 10.0**-known.digits else text
+
+
 # One number for many cases, or of another quantity in every cell: no two methods are compared by it.
 _INCOMPARABLE = ("dice30", "similarity_before", "similarity_after", *TIMED)
 COMPARABLE = tuple(name for name in METRICS if name not in _INCOMPARABLE)

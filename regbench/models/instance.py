@@ -29,6 +29,8 @@ def instance(
 ) -> nn.Module:
     """Instance optimisation: no training; Adam on the field of each pair, multi-resolution, the same objective.
 
+    Where the objective needs both directions, the fields of both are optimised together.
+
     Args:
         dims: 2 or 3.
         objective: similarity plus lambda times regularizer of the method; given by the study, not a parameter.
@@ -63,7 +65,7 @@ class Optimisation(nn.Module):
     @property
     def mask_use(self) -> MaskUse:
         """Which masks of a pair `forward` must be given."""
-        return self.objective.rule.use
+        return self.objective.mask_use
 
 
 class Instance(Optimisation):
@@ -88,16 +90,19 @@ class Instance(Optimisation):
                 shrunk(image, mask, shrink) for image, mask in zip((fixed, moving), masks, strict=True)
             )
             coarse = [max(-(-n // self.grid), 2) for n in coarse_fixed.shape[2:]]
-            if field is None:
-                field = fixed.new_zeros((len(fixed), self.dims, *coarse))
+            if field is None:  # of the other direction too, where the objective needs it, behind the first
+                fields = len(fixed) * (2 if self.objective.two_way else 1)
+                field = fixed.new_zeros((fields, self.dims, *coarse))
             start, inside = resize_displacement(field, coarse), Masks(fixed_mask, moving_mask)
             field = self._level(coarse_fixed, coarse_moving, inside, start, steps)
         assert field is not None  # the finest level always runs
-        return self._displacement(field, fixed.shape[2:])
+        return self._displacement(field[: len(fixed)], fixed.shape[2:])
 
     def _level(self, fixed: Tensor, moving: Tensor, masks: Masks, start: Tensor, steps: int) -> Tensor:
         def loss_of(field: Tensor) -> Tensor:
-            return self.objective(fixed, moving, self._displacement(field, fixed.shape[2:]), masks).loss
+            # The field of the other direction lies behind the first, where the objective needs it.
+            displacement, *backward = torch.split(self._displacement(field, fixed.shape[2:]), len(fixed))
+            return self.objective(fixed, moving, displacement, masks, backward=next(iter(backward), None)).loss
 
         return optimised(start, loss_of, steps=steps, learning_rate=self.rate)
 

@@ -8,7 +8,7 @@ from regbench.losses.objective import Objective
 from regbench.models.instance import NO_MASKS, Optimisation, optimised
 from regbench.spatial.displacement import compose, integrate, resize_displacement
 from regbench.spatial.registration import Registration, parts
-from regbench.study.config import Refine
+from regbench.study.grid_config import Refine
 from regbench.study.specs import ComponentSpec
 
 GRID, SQUARINGS = 2, 5  # spacing of what is added, in voxels, and its integration, as those of `instance`
@@ -44,7 +44,7 @@ class Refined(Optimisation):
 
     Args:
         network: whose regularizer sees a displacement.
-        objective: similarity plus lambda times regularizer of its training.
+        objective: of its training; where that needs both directions, both are refined together.
         settings: steps and learning rate.
         squarings: steps of the integration of v as a velocity, so that a diffeomorphic network gives a diffeomorphic
             map; 0 for a displacement.
@@ -64,16 +64,22 @@ class Refined(Optimisation):
             ValueError: if the network's regularizer sees something other than a displacement.
         """
         with torch.no_grad():
-            start = parts(self.network(fixed, moving))
-        check_refinable(start)
+            starts = [parts(self.network(fixed, moving))]
+            if self.objective.two_way:
+                starts.append(parts(self.network(moving, fixed)))
+        check_refinable(starts[0])
 
         def loss_of(field: Tensor) -> Tensor:
-            return self.objective(fixed, moving, self._changed(start, field), masks).loss
+            # The field of the other direction lies behind the first, where the objective needs it.
+            fields = torch.split(field, len(fixed))
+            output, *backward = (self._changed(start, part) for start, part in zip(starts, fields, strict=True))
+            return self.objective(fixed, moving, output, masks, backward=next(iter(backward), None)).loss
 
         grid = [max(-(-n // GRID), 2) for n in fixed.shape[2:]]
-        field = fixed.new_zeros((len(fixed), len(grid), *grid))
+        field = fixed.new_zeros((len(fixed) * len(starts), len(grid), *grid))
         steps, rate = self.settings.steps, self.settings.learning_rate
-        return self._changed(start, optimised(field, loss_of, steps=steps, learning_rate=rate))
+        changed = optimised(field, loss_of, steps=steps, learning_rate=rate)[: len(fixed)]
+        return self._changed(starts[0], changed)
 
     def _changed(self, start: Registration, field: Tensor) -> Registration:
         if self.squarings:

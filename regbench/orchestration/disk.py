@@ -41,7 +41,7 @@ def files(study: Study, jobs: Iterable[Job]) -> Inodes:
         rounds = study.rounds(job.method) if job.rule in ("select", *WHOLE_CELL) else 0
         if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
             searches, runs = len(study.replicates(job.method)), len(study.seeds(job.method))
-            of_search = 1 + (rounds > 0) + sum(1 + len(study.batches(n)) for n in range(rounds))
+            of_search = 1 + (rounds > 0) + sum(1 + len(study.batches(job.method, n)) for n in range(rounds))
             number += 1 + searches * of_search + runs * 5
             logs.add(job.log)
         else:
@@ -67,7 +67,7 @@ def disk(study: Study) -> dict[str, float | None]:
             curve = min(CURVE, study.config.tuning.steps) if method.needs_training else 0
             trial = 2 * (TRIAL_POINT * curve + 60 * pairs["validation"] + 600)  # its file, its state
             trial += LIVE_HEADER + LIVE_POINT * curve
-            trials = study.config.tuning.replicates * study.config.tuning.trials * (study.rounds(method.id) > 0)
+            trials = study.config.tuning.replicates * study.trials(method.id) * (study.rounds(method.id) > 0)
             sizes["tuning"] = (sizes["tuning"] or 0) + trial * trials
     return sizes
 

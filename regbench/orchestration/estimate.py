@@ -58,6 +58,8 @@ class Estimate(TypedDict):
     ranges: int
     training_steps: int
     trial_steps: int
+    training_passes: int  # forward passes: a step in both directions has two
+    trial_passes: int
     mlflow_runs: int
     slurm_start_hours: float
     disk_bytes: dict[str, float | None]
@@ -104,7 +106,13 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
     counts = processes(jobs) + Counter(closing)
     cells = [method for _ in study.config.datasets for method in study.methods if method.tuned]
     searches = sum(study.rounds(method.id) > 0 for method in cells) * study.config.tuning.replicates
-    trials = searches * study.config.tuning.trials
+    searched = [method.id for method in cells if study.rounds(method.id)]
+    trials = study.config.tuning.replicates * sum(map(study.trials, searched))
+    trial_steps = {
+        name: study.config.tuning.replicates * study.trials(name) * study.config.tuning.steps
+        for name in searched
+        if study.method(name).needs_training
+    }
     runs = list(study.runs())
     trained = [run for run in runs if study.method(run[1]).needs_training]
     calibration = calibrations(study, measured)
@@ -116,11 +124,9 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "searches": searches,
         "ranges": len(study.found_ranges) * len(study.config.datasets),
         "training_steps": len(trained) * study.config.training.steps,
-        "trial_steps": sum(
-            study.config.tuning.replicates * study.config.tuning.trials * study.config.tuning.steps
-            for method in cells
-            if study.rounds(method.id) and method.needs_training
-        ),
+        "trial_steps": len(study.config.datasets) * sum(trial_steps.values()),
+        "training_passes": study.config.training.steps * sum(study.passes(run[1]) for run in trained),
+        "trial_passes": len(study.config.datasets) * sum(study.passes(name) * n for name, n in trial_steps.items()),
         "mlflow_runs": (len(list(study.tuned_runs())) + trials + len(study.methods) * len(study.config.datasets) + 1)
         * study.config.tracking.enabled,
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
@@ -211,7 +217,13 @@ def _key(study: Study, method: str) -> str:
     spec = final_spec(study, study.method(method).trained_as, 0)
     made_of = spec.model_dump(
         mode="json",
-        include={"model": True, "similarity": True, "regularizer": True, "training": True},
+        include={
+            "model": True,
+            "similarity": True,
+            "regularizer": True,
+            "training": True,
+            "terms": {"__all__": {"name", "parameters"}},
+        },
         exclude={"training": WITHOUT_EFFECT_ON_TIME},
     )
     refine = study.method(method).refine
@@ -266,7 +278,7 @@ def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | 
 
 def _trainings(study: Study, method: str) -> tuple[int, int]:
     """How many trainings a cell has, trials among them, and how many steps these take in all."""
-    trials = study.config.tuning.trials if study.rounds(method) else 0
+    trials = study.trials(method) if study.rounds(method) else 0
     seeds = len(study.seeds(method))
     return trials + seeds, trials * study.config.tuning.steps + seeds * study.config.training.steps
 
@@ -289,6 +301,11 @@ def text(answer: Estimate) -> str:
         )
     lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in answer["jobs"].items()))
     lines.append(f"steps   {answer['trial_steps']:,} in trials, {answer['training_steps']:,} in final trainings")
+    if (answer["trial_passes"], answer["training_passes"]) != (answer["trial_steps"], answer["training_steps"]):
+        lines.append(
+            f"passes  {answer['trial_passes']:,} in trials, {answer['training_passes']:,} in final trainings: a step "
+            "that registers both directions has two forward passes"
+        )
     for entry in answer["hours"]:
         rules = ", ".join(f"{rule} {duration(3600 * hours)}" for rule, hours in entry["by_rule"].items())
         lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']} ({rules})")

@@ -126,7 +126,7 @@ class _Maker:
         search = f"replicate{replicate}"
         for number in range(self.study.rounds(self.method)):
             yield self.job("propose", f"{search}/round{number}", _PROPOSALS, replicate=replicate, n=number)
-            for first, last in self.study.batches(number):
+            for first, last in self.study.batches(self.method, number):
                 name = f"round{number}.trials{first}-{last}"
                 yield self.job(
                     "trial", f"{search}/{name}", _TRIALS, _TRIAL,

@@ -4,44 +4,53 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from math import prod
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data import DATASETS
 from regbench.data.embedded import grid_limits
 from regbench.data.preprocessing import preprocess
-from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
+from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SIMILARITIES, SUPERVISIONS
 from regbench.losses.audit.own_components import own_mistakes, own_notes
+from regbench.losses.objective import judged_shapes
 from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
 from regbench.study import components
 from regbench.study.goals import RANK
-from regbench.study.methods import WITHOUT_WEIGHTS, Study
+from regbench.study.methods import Study
+from regbench.study.terms import WITHOUT_WEIGHTS
 from regbench.system.errors import UsageError, did_you_mean
 
 REGISTRIES: Mapping[str, components.Registry] = {
     "similarity": SIMILARITIES,
     "regularizer": {**REGULARIZERS, **AFFINE_REGULARIZERS},
+    "consistency": CONSISTENCIES,
+    "supervision": SUPERVISIONS,
     "model": {**MODELS, **AFFINE_MODELS},
     "dataset": DATASETS,
     "baseline": BASELINES,
 }
 
+MOST_VOXELS = 2**22  # of an image that is made only to ask a loss; a larger one is a shape without memory
 MOST_WEIGHTS = 2**29  # of a model: with gradients and Adam's moments they take 8 GiB
 
 
 def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Mistakes in a component of a config; what `regbench.study.load.load` asks.
 
-    The kind ``pairing`` asks whether the regularizer `name` fits the model ``given["model"]``; ``masked similarity``
-    and ``masked regularizer`` whether a component takes the masks that ``given["use"]`` names; ``refined`` whether
-    there is a network's displacement to refine.
+    The kind ``term`` takes a regularizer, a consistency or a supervision; ``pairing`` asks whether the regularizer
+    `name` fits the model ``given["model"]``; ``masked similarity`` and ``masked term`` whether a component takes the
+    masks that ``given["use"]`` names; ``refined`` whether there is a network's displacement to refine.
     """
-    if kind in ("masked similarity", "masked regularizer"):
-        return _masked(kind.removeprefix("masked "), name, given["use"])
+    if kind in ("masked similarity", "masked term"):
+        return _masked(_kind(kind.removeprefix("masked "), name), name, given["use"])
+    kind = _kind(kind, name)
     special: dict[str, Callable[[], list[tuple[str, str]]]] = {
         "pairing": lambda: _pairing(name, given["model"]),
         "equivalence": lambda: _equivalence(name, given["width"]),
@@ -51,18 +60,35 @@ def check_component(kind: str, name: str, given: Mapping[str, Any]) -> list[tupl
     }
     if kind in special:
         return special[kind]()
+    if kind == "regularizer" and name not in REGISTRIES[kind] and ":" not in name:
+        known = [*REGISTRIES["regularizer"], *CONSISTENCIES, *SUPERVISIONS]
+        return [("", f"`{name}` is unknown; {did_you_mean(name, known)}")]
     return components.mistakes(REGISTRIES[kind], name, given) or _refused(kind, name, given)
 
 
-def check_and_audit(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """As `check_component`; and the quick half of an audit of what users wrote themselves, which calls it."""
-    return check_component(kind, name, given) or own_mistakes(kind, name, given)
+def _kind(kind: str, name: str) -> str:
+    """The kind of a term: that of the registry which has it; a function of one's own is a regularizer."""
+    if kind != "term":
+        return kind
+    return next((of for of in ("consistency", "supervision") if name in REGISTRIES[of]), "regularizer")
 
 
-def notes_on_own_losses(study: Study) -> list[str]:
-    """What is worth knowing of the losses that a study names as ``package.module:function``."""
-    parts = (("similarity", study.config.grid.similarities), ("regularizer", study.config.grid.regularizers))
-    return [words for kind, losses in parts for loss in losses for words in own_notes(kind, loss.name, loss.parameters)]
+class AuditingCheck:
+    """As `check_component`; and the quick half of an audit of the losses that users wrote themselves, which calls them.
+
+    Attributes:
+        notes: what is worth knowing of those that do not fail.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def __call__(self, kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Mistakes in a component of a config."""
+        of = _kind(kind, name)
+        mistakes = check_component(kind, name, given) or own_mistakes(of, name, given)
+        self.notes += [] if mistakes else [note for note in own_notes(of, name, given) if note not in self.notes]
+        return mistakes
 
 
 def check_installed(study: Study) -> None:
@@ -91,7 +117,7 @@ def _refused(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, 
         return []
     if kind == "dataset":
         return grid_limits.mistakes(name, REGISTRIES[kind][name], given)
-    if kind not in ("similarity", "regularizer", "model"):
+    if kind not in ("similarity", "regularizer", "consistency", "supervision", "model"):
         return []
     return _said(kind, name, json.dumps(given, default=str))
 
@@ -104,6 +130,8 @@ def _said(kind: str, name: str, parameters: str) -> list[tuple[str, str]]:
         try:
             _call(kind, name, given, dims)
         except (ValueError, TypeError, ArithmeticError, RuntimeError, IndexError) as error:
+            if isinstance(error, RuntimeError) and any(components.code_within(given)):
+                return []  # an encoder, that may ask for another shape than this one
             said.append(str(error))
         else:
             return []
@@ -120,13 +148,22 @@ def _call(kind: str, name: str, given: Mapping[str, Any], dims: int) -> None:
         if (weights := sum(values.numel() for values in built.parameters())) > MOST_WEIGHTS:
             raise ValueError(f"must have at most {MOST_WEIGHTS} weights, but has {weights}; make its layers smaller")
         return
-    # With room for any window that is asked for.
-    sizes = [size for value in given.values() for size in (value if isinstance(value, list | tuple) else [value])]
-    side = 8 + max(64, *(size for size in sizes if isinstance(size, int) and size < 1000), 0)
-    shape = (1, 1 if kind == "similarity" else dims, *[side] * dims)
-    if name in AFFINE_REGULARIZERS:
-        shape = (1, dims, dims + 1)
-    bound(*[torch.zeros(shape, dtype=torch.float64)] * (2 if kind == "similarity" else 1))
+    side = 8 + max(64, *(size for size in _numbers(given) if size < 1000), 0)  # with room for any window
+    levels = given.get("levels", 3) if name == "multi_scale" else 1
+    side *= 2 ** (min(levels, 5) - 1) if isinstance(levels, int) and levels > 0 else 1  # on the coarsest grid too
+    image = (1, 1, *[side] * dims)
+    shapes = [image] * 2 if kind == "similarity" else judged_shapes(name, image[2:])
+    with nullcontext() if max(map(prod, shapes)) < MOST_VOXELS else FakeTensorMode():
+        bound(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
+
+
+def _numbers(value: Any) -> Iterator[int]:
+    """Whole numbers at any depth."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(inner)
 
 
 def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
@@ -135,6 +172,8 @@ def _masked(kind: str, name: str, use: str) -> list[tuple[str, str]]:
         takes = inspect.signature(components.find(REGISTRIES[kind], name)).parameters
     except (UsageError, TypeError, ValueError):
         return []  # which has its own message
+    if kind == "supervision":
+        return []  # which counts labels and landmarks, wherever they are
     wanted = ["mask", *(["expected"] if kind == "similarity" and use in ("moving", "both") else [])]
     missing_keywords = [key for key in wanted if key not in takes]
     if not missing_keywords:
@@ -159,8 +198,10 @@ def _goal(name: str) -> list[tuple[str, str]]:
     """What trials are scored by: a metric of single pairs, or a similarity."""
     if name.startswith(SIMILARITY):
         part = name.removeprefix(SIMILARITY)
-        unknown = part not in SIMILARITIES
-        return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")] if unknown else []
+        if part not in SIMILARITIES:
+            return [("", f"`{part}` is no similarity; {did_you_mean(part, SIMILARITIES)}")]
+        lacks = [message for _, message in components.mistakes(SIMILARITIES, part, {})]
+        return [("", f"{message}: name the id of a similarity of the grid that has it") for message in lacks]
     known = [*GOALS, RANK, *(f"{SIMILARITY}{part}" for part in SIMILARITIES)]
     return (
         [] if name in GOALS else [("", f"`{name}` is nothing that trials are scored by; {did_you_mean(name, known)}")]

@@ -1,6 +1,7 @@
 """From rows to a summary: seeds are averaged first, then cases; what failed is counted, not hidden."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow as pa
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
 from regbench.report.lambda_transfers import lambda_transfers
-from regbench.report.method_entries import method_entry
+from regbench.report.method_entries import method_entry, pooled_entry
+from regbench.report.pooling import merged_warnings, pooled_manifest, pooled_rows, with_pools
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
 from regbench.report.transfers import transfer_entries
@@ -68,15 +70,39 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
     by_dataset = {str(dataset): part for dataset, part in rows.groupby("dataset", sort=False)}
-    manifests: dict[str, Manifest] = {
+    by_dataset |= {pool.id: pooled_rows(rows, pool) for pool in study.pools}
+    by_dataset = {name: by_dataset[name] for name in with_pools(study)}
+    prepared: dict[str, Manifest] = {
         dataset.id: read_sealed(lay.manifest(dataset.id)) for dataset in study.config.datasets
     }
+    pooled = {pool.id: pooled_manifest(pool, prepared) for pool in study.pools}
+    manifests = {name: (prepared | pooled)[name] for name in with_pools(study)}
     goals = {name: goals_of(study, manifest["references"]) for name, manifest in manifests.items()}
-    entries = [
-        method_entry(study, dataset.id, method, by_method[dataset.id, method.id], goals[dataset.id]["leading"])
+    by_key = {
+        (dataset.id, method.id): method_entry(
+            study, dataset.id, method, by_method[dataset.id, method.id], goals[dataset.id]["leading"]
+        )
         for dataset in study.config.datasets
         for method in known
-    ]
+    }
+    warnings = caveats(
+        list(by_key.values()),
+        prepared,
+        goals,
+        steps=(study.config.tuning.steps, study.config.training.steps),
+        masks_used=study.uses_masks,
+        fairness=study.config.tuning.fairness,
+    )
+    for pool, method in product(study.pools, known):
+        folds = pd.concat([by_method[fold, method.id] for fold in pool.folds], ignore_index=True)
+        by_key[pool.id, method.id] = pooled_entry(
+            study,
+            (pool.id, manifests[pool.id]["labels"]),
+            pooled_rows(folds, pool),
+            goals[pool.id]["leading"],
+            [by_key[fold, method.id] for fold in pool.folds],
+        )
+    entries = [by_key[dataset, method.id] for dataset in manifests for method in known]
     summary: Summary = {
         "study": study.name,
         "description": study.config.description,
@@ -95,14 +121,13 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells, goals[dataset]) for dataset, part in by_dataset.items()},
-        "warnings": caveats(
-            entries,
-            manifests,
-            goals,
-            steps=(study.config.tuning.steps, study.config.training.steps),
-            masks_used=study.uses_masks,
-        ),
+        "warnings": merged_warnings(warnings, study.pools),
     }
+    if any(entry.get("terms") for entry in entries):
+        tuning = study.config.tuning
+        summary["budget"] = {"fairness": tuning.fairness, "trials": tuning.trials}
+    if study.pools:
+        summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
     if (registration := kept(study)) is not None:
         summary["frozen"] = registration
         summary["warnings"] = [*not_kept(registration), *summary["warnings"]]

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from regbench.data.remarks import unused_masks
-from regbench.metrics import SIMILARITY, metric_of
+from regbench.metrics import SIMILARITY, metric_of, printed
+from regbench.report.objectives import by_count, weights_searched
 from regbench.report.summary_file import (
     Choice,
     Goals,
@@ -20,6 +21,7 @@ from regbench.report.summary_file import (
 from regbench.study.goals import is_higher_better, words
 from regbench.system.files import digest
 from regbench.system.provenance import Environment
+from regbench.tuning.rounds import at_edge
 
 IDENTITY = "identity"
 NAMED = 6  # methods that a warning names; of more it gives the number
@@ -28,7 +30,6 @@ ALIKE = 1e-6  # of mean scores
 LATE = 0.05  # of the fall of the training similarity: more of it in the second half is no end (docs/training.md)
 GAIN = 0.01  # validation Dice for twice the steps; of another score this share
 DOUBLINGS = (0.3, 2.0)  # from a trial to a training: of less nothing is seen, of more the end is not
-MICROSCOPIC = 0.05  # mm
 FEW_SEEDS, FEW_SUBJECTS = 3, 6
 # Packages that no number of a training or a trial comes from.
 IDLE = ("dipy", "mlflow", "pandas", "picsl-greedy", "pyarrow", "pydantic", "simpleitk", "snakemake")
@@ -63,6 +64,7 @@ def caveats(
     *,
     steps: tuple[int, int] | None = None,
     masks_used: bool = False,
+    fairness: str = "trials",
 ) -> list[str]:
     """The warnings of a study.
 
@@ -72,18 +74,21 @@ def caveats(
         goals: by dataset.
         steps: of a trial and of a training.
         masks_used: whether a training or an evaluation counts by masks.
+        fairness: what cells have the same of, as `tuning.fairness` says.
     """
     ranked = [entry for entry in entries if not entry.get("control")]
     scene = Scene(ranked, manifests, goals)
     return [
         *(f"{dataset}: {remark}" for dataset, manifest in manifests.items() for remark in manifest.get("remarks", ())),
         *_by_similarity(goals),
-        *_microscopic(manifests),
         *_unused_masks(manifests, masks_used),
         *_few_subjects(manifests),
         *_few_trainings(ranked),
         *_unfinished(scene, steps),
+        *_unequal(ranked, fairness),
         *_edges(ranked),
+        *_weights_at_edges(ranked),
+        *_found_at_end(ranked),
         *_flat(ranked),
         *_unmoved(scene),
         *_below_identity(scene),
@@ -141,6 +146,40 @@ def _sentence(one: Callable[[str], str], many: str, details: Sequence[Detail]) -
         yield f"{len(details)} {many}: " + _named([f"{name} ({text})" if text else name for name, text in details])
 
 
+def _unequal(entries: Sequence[MethodEntry], fairness: str) -> Iterator[str]:
+    """Cells that had more weights to search, or more forward passes a step, than others with the same budget."""
+    tuned = [entry for entry in entries if entry["trials"]]
+    counts = by_count(tuned, list(map(weights_searched, tuned)))
+    if counts and fairness == "trials":
+        yield (
+            f"cells search different numbers of weights with the same number of trials ({counts}): more weights are a "
+            "handicap; `tuning.fairness: trials_per_weight` gives each weight its trials"
+        )
+    trained = [entry for entry in entries if entry.get("trained")]
+    passes = by_count(trained, [entry.get("passes", 1) for entry in trained])
+    if passes:
+        yield (
+            f"cells have different numbers of forward passes a step with the same number of steps ({passes}): where "
+            "both directions are registered, a training saw each of its pairs twice"
+        )
+
+
+def _weights_at_edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    details = [
+        (_name(entry), f"{term['id']} {weight:g} in [{term['range'][0]:g}, {term['range'][1]:g}]")
+        for entry in entries
+        if entry["trials"]
+        for term in entry.get("terms", ())
+        for weight in term["weights"]
+        if term["range"] is not None and weight is not None and at_edge(weight, *term["range"])
+    ]
+    yield from _sentence(
+        lambda detail: f"the weight of {detail.replace(' in ', ' is at the edge of its range ')}; widen it",
+        "weights are at the edge of their range; widen it",
+        list(dict.fromkeys(details)),
+    )
+
+
 def _edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
     details = [
         (_name(entry), f"{chosen['lam']:g} in [{chosen['range'][0]:g}, {chosen['range'][1]:g}]")
@@ -151,6 +190,20 @@ def _edges(entries: Sequence[MethodEntry]) -> Iterator[str]:
     yield from _sentence(
         lambda detail: f"lambda {detail.replace(' in ', ' is at the edge of its range ')}; widen it",
         "lambdas are at the edge of their range; widen it",
+        list(dict.fromkeys(details)),
+    )
+
+
+def _found_at_end(entries: Sequence[MethodEntry]) -> Iterator[str]:
+    """Ranges that were found, whose best lambda is the last that was tried: beyond it may be better ones."""
+    details = [
+        (f"{entry['dataset']}/{entry['method'].partition('.')[2]}", f"[{chosen['range'][0]:g}, {chosen['range'][1]:g}]")
+        for entry in entries
+        if entry.get("range_at_end") and (chosen := entry.get("selected"))
+    ]
+    yield from _sentence(
+        lambda detail: f"its range of lambda, {detail}, was found where the search for it ended; give one in `lambdas`",
+        "ranges of lambda were found where the search for them ended; give them in `lambdas`",
         list(dict.fromkeys(details)),
     )
 
@@ -199,17 +252,6 @@ def _by_similarity(goals: Mapping[str, Goals]) -> Iterator[str]:
             )
 
 
-def _microscopic(manifests: Mapping[str, Manifest]) -> Iterator[str]:
-    """Datasets whose distances are below the digits of tables."""
-    for dataset, manifest in manifests.items():
-        side = min(manifest["spacing_mm"])
-        if side < MICROSCOPIC:
-            yield (
-                f"{dataset}: voxels of {side:g} mm are smaller than the digits of distances in tables, which have "
-                "hundredths of mm: read `rtre_percent`, metrics in voxels, or `analysis/rows.parquet`, which is exact"
-            )
-
-
 def _unmoved(scene: Scene) -> Iterator[str]:
     details: dict[str, list[Detail]] = {}
     for entry in scene.entries:
@@ -247,7 +289,7 @@ def _below_identity(scene: Scene) -> Iterator[str]:
         score = _mean(entry, metric)
         worse = sign * score < sign * _of_identity(entry["dataset"], scene)
         if entry["method"] != IDENTITY and worse and not moves_nothing(entry, scene):
-            details.setdefault(metric, []).append((_name(entry), f"{score:.{known.digits}f}"))
+            details.setdefault(metric, []).append((_name(entry), printed(score, metric)))
     for metric, sentences in details.items():
         where = "below" if metric_of(metric).direction == "higher" else "above"
         yield from _sentence(
@@ -303,7 +345,7 @@ def _late(entry: MethodEntry) -> float | None:
 def _signed(gain: float, metric: str) -> str:
     """A gain in the direction of its metric: of TRE a gain is less."""
     sign = 1 if is_higher_better(metric) else -1
-    return f"{sign * gain:+.{metric_of(metric).digits}f}"
+    return ("+" if sign * gain >= 0 else "") + printed(sign * gain, metric)
 
 
 def _validated(entries: Sequence[MethodEntry], metric: str) -> float:
@@ -366,7 +408,10 @@ def _few_trainings(entries: Sequence[MethodEntry]) -> Iterator[str]:
 
 def _few_subjects(manifests: Mapping[str, Manifest]) -> Iterator[str]:
     for dataset, manifest in manifests.items():
-        subjects = {name for pair in manifest.get("pairs", {}).get("test", ()) for name in pair}
+        pairs = [set(pair) for pair in manifest.get("pairs", {}).get("test", ())]
+        # One that is in each pair, an atlas, is no sample.
+        atlas = set[str].intersection(*pairs) if len(pairs) > 1 else set[str]()
+        subjects = set[str]().union(*pairs) - atlas
         if 0 < len(subjects) < FEW_SUBJECTS:
             yield (
                 f"{dataset}: {len(subjects)} test subjects: what they vary by is known badly; take {FEW_SUBJECTS} or "

@@ -5,7 +5,7 @@ from typing import Literal
 
 from regbench.metrics import metric_of
 from regbench.report.standings import against_best
-from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, leading, verdicts_of
+from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, foremost, leading, verdicts_of
 from regbench.report.verdict_clauses import CONVERSE, Relations, clauses, listed, subject
 from regbench.study import goals
 
@@ -35,12 +35,17 @@ def headline(summary: Summary) -> list[str]:
     """
     if "verdicts" not in summary:
         return []
-    groups = dict.fromkeys((entry["dataset"], entry["model"]) for entry in summary["methods"] if entry["similarity"])
+    told = foremost(summary)
+    groups = dict.fromkeys(
+        (entry["dataset"], entry["model"])
+        for entry in summary["methods"]
+        if entry["similarity"] and entry["dataset"] in told
+    )
     return [_paragraph(summary, dataset, model) for dataset, model in groups]
 
 
 def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
-    several = len({entry["dataset"] for entry in summary["methods"]}) > 1
+    several = len(foremost(summary)) > 1
     where = f"On `{dataset}` with `{model}`" if several else f"With `{model}`"
     cells = _Cells(summary, dataset, model)
     metrics = verdicts_of(summary, dataset, model)

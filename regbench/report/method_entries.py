@@ -1,7 +1,7 @@
 """The entry of a method in the summary: its scores, its failures, and the searches and trainings behind them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -16,14 +16,16 @@ from regbench.report.summary_file import (
     MetricSpread,
     RunEntry,
     StructureScores,
+    TermEntry,
     TrialEntry,
 )
 from regbench.statistics import spread
-from regbench.study.config import Component
+from regbench.study.grid_config import Component
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
+from regbench.study.terms import WEIGHT
 from regbench.system.files import read_sealed
-from regbench.tuning.range_files import selecting
+from regbench.tuning.range_files import is_at_end, selecting
 from regbench.tuning.trial_files import read_trials
 
 OF_LABEL = ("dice", "hd95_mm", "assd_mm", "nsd")
@@ -40,9 +42,35 @@ class Tuning(NamedTuple):
     @property
     def lam(self) -> float | None:
         """The lambda that was chosen; of several searches the geometric mean of their choices."""
-        lams = [choice["lam"] for choice in self.choices]
-        known = [lam for lam in lams if lam is not None]
-        return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
+        return _geometric_mean([choice["lam"] for choice in self.choices])
+
+
+def _geometric_mean(lams: Sequence[float | None]) -> float | None:
+    """Of the lambdas, or other weights, that are known; one alone stays as it is."""
+    known = [lam for lam in lams if lam is not None]
+    return lams[0] if len(lams) == 1 or not known else float(f"{np.exp(np.mean(np.log(known))):.6g}")
+
+
+def _terms(method: Method, choices: Sequence[Choice]) -> list[TermEntry]:
+    """The terms behind the first of a method's regularizer."""
+    if method.regularizer is None:
+        return []
+    entries: list[TermEntry] = []
+    for term in method.regularizer.further:
+        chosen = [choice.get("values", {}).get(f"{WEIGHT}{term.id}") for choice in choices]
+        fixed = term.weight if isinstance(term.weight, float) else None
+        weights = [float(weight) if isinstance(weight, float | int) else fixed for weight in chosen]
+        entries.append(
+            {
+                "id": term.id,
+                "name": term.name,
+                "behind": method.regularizer.first.name,
+                "range": None if term.searched is None else list(term.searched),
+                "weight": fixed if fixed is not None else _geometric_mean(weights),
+                "weights": weights,
+            }
+        )
+    return entries
 
 
 def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
@@ -55,10 +83,10 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         rows: of that method on that dataset, one row a seed and pair.
         leading: the metric that it is ranked by.
     """
-    entry = _evaluated((study, dataset), method, rows, leading)
+    labels = read_sealed(study.layout.manifest(dataset))["labels"]
+    entry = _evaluated((dataset, labels), method, rows, leading)
     if method.control or method.id == IDENTITY:
-        columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
-        entry["similarities"] = {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
+        entry["similarities"] = _similarities(study, rows)
     if method.baseline:
         entry["baseline"] = _baseline(method.baseline, rows)
     if method.tuned:
@@ -66,8 +94,14 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
         entry["selected"], entry["searches"] = tuning.choices[0], tuning.choices
         entry["edge"] = any(choice["edge"] for choice in tuning.choices)
+        if is_at_end(study, dataset, method.id):
+            entry["range_at_end"] = True
         if values := tuning.choices[0].get("values"):
             entry["values"] = values
+        if terms := _terms(method, tuning.choices):
+            entry["terms"] = terms
+        if (passes := study.passes(method.id)) > 1:
+            entry["passes"] = passes
         entry["trials"] = tuning.trials
         entry["runs"] = [_run(study, dataset, method.id, seed) for seed in study.seeds(method.id)]
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
@@ -80,6 +114,59 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
     return entry
 
 
+def pooled_entry(
+    study: Study, dataset: tuple[str, Mapping[str, str]], rows: pd.DataFrame, leading: str, folds: Sequence[MethodEntry]
+) -> MethodEntry:
+    """The entry of a method on the test pairs of all folds, its rank not yet known.
+
+    Args:
+        study: with the method.
+        dataset: id of the pool, and its labels.
+        rows: of the method in all folds (`regbench.report.pooling.pooled_rows`).
+        leading: the metric that it is ranked by.
+        folds: its entry of each fold: their trials and trainings stay there.
+    """
+    first = folds[0]
+    method = study.method(first["method"])
+    entry = _evaluated(dataset, method, rows, leading)
+    if "similarities" in first:
+        entry["similarities"] = _similarities(study, rows)
+    if "baseline" in first:
+        entry["baseline"] = first["baseline"]
+    if "refined" in first:
+        entry["refined"] = first["refined"]
+    if "lams" in first:
+        lams = [lam for one in folds for lam in one.get("lams", [])]
+        entry["lams"], entry["lam"] = lams, _geometric_mean(lams)
+        entry["edge"] = any(one["edge"] for one in folds)
+    if "terms" in first:
+        entry["terms"] = _pooled_terms([one["terms"] for one in folds])
+    if "passes" in first:
+        entry["passes"] = first["passes"]
+    if "trained" in first:
+        entry["trained"] = first["trained"]
+    trials, seeds = sum(len(one["trials"]) for one in folds), max(len(one["runs"]) for one in folds)
+    entry["pooled"] = {"folds": len(folds), "trials": trials, "seeds": max(seeds, 1)}
+    return entry
+
+
+def _pooled_terms(folds: Sequence[Sequence[TermEntry]]) -> list[TermEntry]:
+    """The terms of a cell with the weights that the searches of all folds chose."""
+    pooled: list[TermEntry] = []
+    for of_term in zip(*folds, strict=True):
+        weights = [weight for term in of_term for weight in term["weights"]]
+        term = of_term[0].copy()
+        term["weights"], term["weight"] = weights, _geometric_mean(weights)
+        pooled.append(term)
+    return pooled
+
+
+def _similarities(study: Study, rows: pd.DataFrame) -> dict[str, float | None]:
+    """The mean of each similarity of the grid, as far as the rows have it."""
+    columns = {part.id: f"{SIMILARITY}{part.id}" for part in study.config.grid.similarities}
+    return {name: float(rows[column].mean()) for name, column in columns.items() if column in rows}
+
+
 def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
     """To a refined row, the lambdas and networks of the row that trained them; the search is that row's alone."""
     dataset = entry["dataset"]
@@ -87,6 +174,8 @@ def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
     entry["lam"], entry["lams"] = tuning.lam, [choice["lam"] for choice in tuning.choices]
     if values := tuning.choices[0].get("values"):
         entry["values"] = values
+    if terms := _terms(study.method(trained_as), tuning.choices):
+        entry["terms"] = terms
     entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as)]
 
 
@@ -125,9 +214,9 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
     }
 
 
-def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
+def _evaluated(place: tuple[str, Mapping[str, str]], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
     """What the rows alone tell."""
-    study, dataset = place
+    dataset, labels = place
     by_case = rows.groupby(["fixed", "moving"], sort=False)
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (component.id if component else None for component in components)
@@ -150,7 +239,7 @@ def _evaluated(place: tuple[Study, str], method: Method, rows: pd.DataFrame, lea
         "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
         "metrics": metrics_of(rows, leading),
         "dice30": dice30(by_case["dice"].mean().to_list()) if "dice" in rows else None,
-        "structures": _structures(rows, read_sealed(study.layout.manifest(dataset))["labels"]),
+        "structures": _structures(rows, labels),
     }
 
 

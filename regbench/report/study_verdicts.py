@@ -9,11 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.pooling import FOLD
 from regbench.report.summary_file import ComparisonEntry, Families, Noise, Scope, stored
 from regbench.statistics import (
     Comparison,
     Family,
+    Folds,
     Scores,
+    Spreads,
+    common_fold_noise,
     common_noise,
     judge,
     membership,
@@ -54,28 +58,30 @@ def study_verdicts(
         trained: whether a seed changes the numbers.
         region: half width of practical equivalence, in the metric's unit.
     """
-    scores, subjects, groups = collect(rows[rows["method"].isin({*methods, "identity"})], metric)
-    noise = noise_of([scores[name] for name in methods], subjects, groups)
+    rows = rows[rows["method"].isin({*methods, "identity"})]
+    scores, subjects, groups = collect(rows, metric)
+    folds = _folds_of(rows, subjects)
+    noise = noise_of([scores[name] for name in methods], subjects, groups, folds)
     counts = noise["noise"]
     runs, searches = counts["seeds"], counts["replicates"]
     drawn = trained or searches > 1
     compared = {name: replace(scores[name], drawn=drawn) for name in methods}
-    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {})
+    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {}, folds=folds)
     pairs = judge(compared, family)
     known = common_noise(compared, family)
-    borrowed = replace(family, borrowed=known.df)
+    borrowed = _lent(family, known.df, common_fold_noise(compared, family).df)
     units = searches if searches > 1 else runs
     scope = _scope(trained, runs, searches)
     against_identity = list[Comparison]()
     if "identity" in scores:
         unmoved = {"identity": replace(scores["identity"], drawn=False)}
         # What a seed does to all cells alike is in each of these differences: the cells say it once, not K times.
-        own = replace(family, borrowed=0.0)
+        own = _lent(family, 0.0, 0.0)
         against_identity = judge({**compared, **unmoved}, own, [(name, "identity") for name in compared])
     return {
         "region": region,
         "scope": scope,
-        "claim": claim(scope, runs, searches),
+        "claim": claim(scope, runs, searches) + (pooled_claim(folds) if folds else "") + atlas_claim(subjects),
         "pairs": records(pairs),
         "similarity": _judged_levels(compared, cells, "similarity", borrowed),
         "regularizer": _judged_levels(compared, cells, "regularizer", borrowed),
@@ -85,6 +91,20 @@ def study_verdicts(
         "sd": noise["sd"],
         "noise": {**counts, "df_runs": known.df + units - 1 if units > 1 and drawn else None},
     }
+
+
+def _folds_of(rows: pd.DataFrame, subjects: NDArray[Any]) -> Folds | None:
+    """The fold that tested each case; None of rows that are not pooled."""
+    if FOLD not in rows:
+        return None
+    fold_of = dict(zip(zip(rows["fixed"], rows["moving"], strict=True), rows[FOLD], strict=True))
+    return Folds(np.array([fold_of[fixed, moving] for fixed, moving in subjects], dtype=object))
+
+
+def _lent(family: Family, runs: float, folds: float) -> Family:
+    """The family with so many degrees of freedom of the noise of runs and of folds from a larger one."""
+    pooled = None if family.folds is None else family.folds._replace(borrowed=folds)
+    return replace(family, borrowed=runs, folds=pooled)
 
 
 def collect(
@@ -110,19 +130,28 @@ def collect(
     return scores, subjects, dict(zip(rows["seed"], searches, strict=True))
 
 
-def noise_of(scores: Collection[Scores], subjects: NDArray[Any], groups: Mapping[Hashable, Hashable]) -> Noise:
+def noise_of(
+    scores: Collection[Scores],
+    subjects: NDArray[Any],
+    groups: Mapping[Hashable, Hashable],
+    folds: Folds | None = None,
+) -> Noise:
     """What the noise of a difference of two methods is made of; those with most runs tell it.
 
     Args:
         scores: of the methods that are compared.
         subjects: one or two of each case.
         groups: the search that each run belongs to.
+        folds: of cases that are pooled: each fold is taken by itself, then their mean.
     """
     searches = len({groups[run] for one in scores for run in one.runs})
     runs = max(len(one.runs) for one in scores)
     repeated = [one for one in scores if len(one.runs) == runs]
     by_run = [groups[run] for run in repeated[0].runs] if searches > 1 else None
-    parts = spreads(np.stack([one.values for one in repeated]), cast("list[Any] | None", by_run))
+    values = np.stack([one.values for one in repeated])
+    of_folds = [folds.of_cases == name for name in dict.fromkeys(folds.of_cases)] if folds else [slice(None)]
+    each = [spreads(values[..., chosen], cast("list[Any] | None", by_run)) for chosen in of_folds]
+    parts = Spreads(*(root_mean_square([getattr(one, name) for one in each]) for name in Spreads._fields))
     return {
         "shares": {name: stored(value) for name, value in parts.shares.items()},
         "sd": {name: stored(value) for name, value in parts._asdict().items()},
@@ -133,6 +162,12 @@ def noise_of(scores: Collection[Scores], subjects: NDArray[Any], groups: Mapping
             "pairs": len(subjects),
         },
     }
+
+
+def root_mean_square(numbers: Sequence[float]) -> float:
+    """Of those that are known; one alone stays as it is, and of none it is NaN."""
+    known = [number for number in numbers if not np.isnan(number)]
+    return known[0] if len(known) == 1 else float(np.sqrt(np.mean(np.square(known)))) if known else float("nan")
 
 
 def _judged_levels(
@@ -181,6 +216,35 @@ def claim(scope: Scope, runs: int, searches: int = 1) -> str:
     }[scope]
 
 
+def pooled_claim(folds: Folds) -> str:
+    """What the verdicts on pooled folds hold for, beside that of any one."""
+    count = len(set(folds.of_cases))
+    return (
+        f" Pooled over {count} folds, each trained by itself and tested on other subjects: intervals also carry how "
+        "far the folds differ, corrected for the subjects that their trainings share (Nadeau and Bengio 2003). What "
+        "all folds share no fold can tell: claims hold for trainings on subjects of this study."
+    )
+
+
+def atlas_claim(subjects: NDArray[Any]) -> str:
+    """That the verdicts hold for one atlas alone, where each test pair has it; else empty.
+
+    Args:
+        subjects: ``(cases, 2)``, fixed and moving of each.
+    """
+    pairs = [{str(name) for name in pair} for pair in subjects]
+    shared = set.intersection(*pairs) if len(pairs) > 1 else set()
+    if len(shared) != 1 or subjects.ndim != 2:
+        return ""
+    (atlas,) = shared
+    roles = [role for role, column in zip(("fixed", "moving"), subjects.T, strict=True) if set(column) == {atlas}]
+    place = f"the {roles[0]} image" if roles else "one image"
+    return (
+        f" {atlas} is {place} of every test pair: claims hold for this atlas alone, and it is not counted among the "
+        "test subjects."
+    )
+
+
 def records(comparisons: Sequence[Comparison]) -> list[ComparisonEntry]:
     """Comparisons as JSON has them: None for what is no number."""
     return [cast("ComparisonEntry", _record(comparison)) for comparison in comparisons]
@@ -188,4 +252,5 @@ def records(comparisons: Sequence[Comparison]) -> list[ComparisonEntry]:
 
 def _record(comparison: Comparison) -> dict[str, object]:
     values = comparison._asdict().items()
-    return {name: stored(value) if isinstance(value, float) else value for name, value in values}
+    record = {name: stored(value) if isinstance(value, float) else value for name, value in values}
+    return record if comparison.se_folds else {name: value for name, value in record.items() if name != "se_folds"}

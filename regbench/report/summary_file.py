@@ -5,9 +5,10 @@ is read back.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
+from regbench.metrics.definitions import metric_of
 from regbench.study.frozen import Kept
 from regbench.study.goals import words
 from regbench.study.methods import Study
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # scipy, which a reader need not load
     from regbench.statistics.power import Needs
     from regbench.statistics.verdicts import Verdict
 
+MICROSCOPIC = 0.05  # mm: of smaller voxels, hundredths of a mm say nothing
 Scope = Literal["tuning", "lambdas", "networks", "fixed"]  # what the verdicts are claims about
 Kind = Literal["model", "similarity", "regularizer"]
 KINDS: tuple[Kind, ...] = ("model", "similarity", "regularizer")
@@ -135,6 +137,39 @@ class Baseline(TypedDict):
     software: dict[str, str]
 
 
+class TermEntry(TypedDict):
+    """A further term of a cell's objective.
+
+    Attributes:
+        behind: name of the first term, which lambda weighs.
+        range: of a weight that was searched; None where it is fixed.
+        weight: the fixed one, or what was chosen: of several searches the geometric mean; None where none was.
+        weights: what each search chose; all the same where it is fixed.
+    """
+
+    id: str
+    name: str
+    behind: str
+    range: list[float] | None
+    weight: float | None
+    weights: list[float | None]
+
+
+class BudgetEntry(TypedDict):
+    """What cells have the same of, as the config says."""
+
+    fairness: str
+    trials: int  # of a search; with `trials_per_weight` for each weight that it has
+
+
+class PooledCounts(TypedDict):
+    """What the folds of a pooled row had in all, and the seeds of each."""
+
+    folds: int
+    trials: int
+    seeds: int
+
+
 class Refinement(TypedDict):
     """How a row refines each pair, and the method that trained its networks."""
 
@@ -169,9 +204,13 @@ class MethodEntry(TypedDict):
     selected: NotRequired[Choice]  # of the first search; these keys are of tuned methods alone
     searches: NotRequired[list[Choice]]
     lams: NotRequired[list[float | None]]  # of all searches
+    range_at_end: NotRequired[bool]  # the search for its range found its best lambda at the end of what was tried
     values: NotRequired[dict[str, Value]]
+    terms: NotRequired[list[TermEntry]]  # behind the first of a regularizer that has several
+    passes: NotRequired[int]  # forward passes of a step, where there is more than one
     trained: NotRequired[bool]
     made_by: NotRequired[list[MadeBy]]
+    pooled: NotRequired[PooledCounts]  # of a row of several folds, whose trials and trainings stand in theirs
     refined: NotRequired[Refinement]
 
 
@@ -187,6 +226,7 @@ class ComparisonEntry(TypedDict):
     high: float | None
     se_subjects: float | None
     se_runs: float | None
+    se_folds: NotRequired[float | None]  # of pooled folds
     df: float | None
     n: int
     subjects: int
@@ -385,6 +425,8 @@ class Summary(TypedDict):
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
+    budget: NotRequired[BudgetEntry]  # where regularizers have several terms
+    pools: NotRequired[dict[str, list[str]]]  # the folds of each pooled dataset, where there are any
     frozen: NotRequired[Kept]  # of studies that were pre-registered
     warnings: list[str]
 
@@ -393,6 +435,12 @@ def load_summary(study: Study) -> Summary:
     """The summary of a study that was analysed."""
     summary: Summary = read_sealed(study.layout.summary)
     return summary
+
+
+def foremost(summary: Summary) -> list[str]:
+    """The datasets that pictures and sentences tell of: pooled folds for themselves stand in the tables alone."""
+    folds = {fold for pool in summary.get("pools", {}).values() for fold in pool}
+    return [name for name in summary["goals"] if name not in folds]
 
 
 def all_verdicts(summary: Summary) -> Iterator[tuple[str, str, str, Verdicts]]:
@@ -416,9 +464,27 @@ def leading(summary: Summary, dataset: str) -> str:
 def led_by(summary: Summary) -> str:
     """The leading metrics in words: ``Dice``, or ``Dice (brains) and TRE (lungs)``."""
     named: dict[str, list[str]] = {}
-    for dataset, goals in summary["goals"].items():
-        named.setdefault(words(goals["leading"]), []).append(dataset)
+    for dataset in foremost(summary):
+        named.setdefault(words(leading(summary, dataset)), []).append(dataset)
     return next(iter(named)) if len(named) == 1 else " and ".join(f"{n} ({', '.join(of)})" for n, of in named.items())
+
+
+def digits_of(summary: Summary, metric: str) -> int:
+    """The digits of a metric in the tables of a study: lengths have more where voxels are of micrometres.
+
+    All numbers of a column have the same: of a voxel's side its hundredths, where that is below `MICROSCOPIC`.
+    """
+    known = metric_of(metric)
+    sides = [side for manifest in summary["datasets"].values() for side in manifest.get("spacing_mm", ())]
+    if known.unit != "mm" or not sides or min(sides) >= MICROSCOPIC:
+        return known.digits
+    return known.digits + math.ceil(-math.log10(min(sides)))
+
+
+def finer_digits(summary: Summary, metrics: Iterable[str]) -> dict[str, int]:
+    """Those metrics that have more digits in this study than anywhere else."""
+    digits = {name: digits_of(summary, name) for name in metrics}
+    return {name: count for name, count in digits.items() if count != metric_of(name).digits}
 
 
 def number(value: float | None) -> float:

@@ -1,17 +1,18 @@
 """The main table in the width of a terminal, and the headline, for `regbench show`."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
-from regbench.report.summary_file import Summary, all_verdicts
-from regbench.report.tables.main_table import main_table, searched
-from regbench.report.tables.main_table_text import emphasis, lambdas, rank_of, score
+from regbench.report.summary_file import Summary, all_verdicts, finer_digits
+from regbench.report.tables.main_table import beside_lambda, main_table
+from regbench.report.tables.main_table_text import emphasis, lambdas, rank_of, score, weight
 from regbench.report.tables.table_format import NONE, Row, rows_of
+from regbench.study.terms import WEIGHT
 
 WIDTH = 120
 WARNINGS = 3  # that are printed; of more, the number
@@ -42,7 +43,7 @@ def terminal_table(summary: Summary) -> str:
         if f"{name}_mean" in frame and frame[f"{name}_median"].notna().any()
     ]
     while True:
-        text = _table(frame, names, searched(summary)).to_string(index=False)
+        text = _table(frame, names, beside_lambda(summary), finer_digits(summary, names)).to_string(index=False)
         if len(names) < 2 or max(map(len, text.splitlines())) <= WIDTH:
             return text
         names.pop()
@@ -74,19 +75,22 @@ def closing(summary: Summary) -> str:
     return "\n".join(lines + [textwrap.fill(paragraph, WIDTH) for paragraph in headline(summary)])
 
 
-def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> pd.DataFrame:
+def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str], finer: Mapping[str, int]) -> pd.DataFrame:
     shown = frame[["dataset", "model", "similarity", "regularizer", *tuned]].astype(object)
     if frame["dataset"].nunique() == 1:
         shown = shown.drop(columns="dataset")
     rows = rows_of(frame)
     shown.insert(list(shown).index("regularizer") + 1, "lambda", [lambdas(row, "-") for row in rows])
+    for name in (name for name in tuned if name.startswith(WEIGHT)):
+        shown[name] = [weight(row, name, "-") for row in rows]
     for name in names:
         verdicts = frame.get(f"{name}_verdict", pd.Series(np.nan, frame.index))
         signs = zip(emphasis(frame, name), verdicts, strict=True)
         # A metric that was not judged has no signs: without one would read as worse.
         known = verdicts.notna().any()
         marks = [(MARKS.get(strong) or MARKS.get(str(verdict), "")) if known else "" for strong, verdict in signs]
-        cells = [_cell(row, name, with_sd=name == names[0]) for row in rows]
+        digits = finer.get(name, metric_of(name).digits)
+        cells = [_cell(row, name, digits, with_sd=name == names[0]) for row in rows]
         wide = max(map(len, cells))
         sign = 2 * any(marks)
         shown[METRICS_SHOWN.get(name, name)] = [
@@ -98,9 +102,9 @@ def _table(frame: pd.DataFrame, names: Sequence[str], tuned: Sequence[str]) -> p
     return shown.where(shown.notna(), NONE)
 
 
-def _cell(row: Row, name: str, *, with_sd: bool) -> str:
+def _cell(row: Row, name: str, digits: int, *, with_sd: bool) -> str:
     """``0.681 ± 0.029 (0.012)``; of the metrics after the first without the SD over pairs."""
-    value, digits = score(row, name), metric_of(name).digits
+    value = score(row, name)
     if value.infinite:
         count = f"{value.infinite} infinite"
         return count if not np.isfinite(value.median) else f"{value.median:.{digits}f}, {count}"

@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+import pandas as pd
+
 from regbench.evaluation.slices import read_panels
 from regbench.report.figures.comparison_figures import scores_figure, speed_figure, structures_figure
 from regbench.report.figures.grid_figure import verdict_grid
@@ -14,6 +16,7 @@ from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
 from regbench.report.figures.tuning_plots import search_plots, searches
 from regbench.report.page.write_page import write_page
 from regbench.report.parallel import in_parallel
+from regbench.report.pooling import pooled_rows
 from regbench.report.summary_file import Summary, load_summary
 from regbench.report.tables.controls_table import write_controls
 from regbench.report.tables.main_table import write_main
@@ -37,19 +40,21 @@ def report(study: Study, *, processes: int = 1) -> None:
     lay = study.layout
     summary = load_summary(study)
     rows = read_table(lay.rows)
+    # Those of a pool stand in the files once, as rows of its folds.
+    with_pools = pd.concat([rows, *(pooled_rows(rows, pool) for pool in study.pools)], ignore_index=True)
     protocol = study.protocol
     ranks = {(entry["dataset"], entry["method"]): entry["rank"] for entry in summary["methods"]}
     best_runs = [run for run in study.tuned_runs() if (ranks[run[:2]] or 0) <= CURVES]
     histories = {run: read_table(lay.history(*run)) for run in best_runs}
-    best = [(entry["dataset"], entry["method"]) for entry in summary["methods"] if entry["rank"] == 1]
+    best = [(e["dataset"], e["method"]) for e in summary["methods"] if e["rank"] == 1 and "pooled" not in e]
     shown = {f"{d} / {m}": read_panels(lay.panels(d, m, study.seeds(m)[0])) for d, m in best}
     spacing = {f"{d} / {m}": tuple(summary["datasets"][d]["spacing_mm"]) for d, m in best}
     drawn = searches(study, summary)
     figures: dict[str, Callable[[], object]] = {
         "panels": partial(panels_figure, shown, spacing, lay.figures),
         "lambda": partial(lambda_figure, summary, lay.figures),
-        "structures": partial(structures_figure, summary, rows, lay.figures),
-        "scores": partial(scores_figure, summary, rows, lay.figures),
+        "structures": partial(structures_figure, summary, with_pools, lay.figures),
+        "scores": partial(scores_figure, summary, with_pools, lay.figures),
         "verdict_grid": partial(verdict_grid, summary, lay.figures),
         "pareto": partial(pareto_figure, summary, lay.figures),
         "critical_difference": partial(difference_figure, summary, lay.figures),
@@ -80,6 +85,8 @@ def thumbnails(study: Study, summary: Summary) -> None:
     """Write one small picture of each method: the median test pair of its first seed."""
     lay = study.layout
     for entry in summary["methods"]:
+        if "pooled" in entry:
+            continue
         dataset, method = entry["dataset"], entry["method"]
         seed = study.config.seeds[0] if entry.get("control") else study.seeds(method)[0]
         stored = read_panels(lay.panels(dataset, method, seed))

@@ -21,11 +21,22 @@ from regbench.statistics.ranks import (
 )
 from regbench.statistics.spread import Spread, case_scores, pooled_sd, spread
 from regbench.statistics.two_way import TwoWay, two_way
-from regbench.statistics.verdicts import Comparison, Family, Scores, common_noise, judge, rank_intervals, scores_of
+from regbench.statistics.verdicts import (
+    Comparison,
+    Family,
+    Folds,
+    Scores,
+    common_fold_noise,
+    common_noise,
+    judge,
+    rank_intervals,
+    scores_of,
+)
 
 __all__ = [
     "Comparison",
     "Family",
+    "Folds",
     "Friedman",
     "RankStability",
     "Scores",
@@ -36,6 +47,7 @@ __all__ = [
     "case_ranks",
     "case_scores",
     "cliques",
+    "common_fold_noise",
     "common_noise",
     "compare",
     "critical_difference",

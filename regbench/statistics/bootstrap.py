@@ -24,8 +24,8 @@ def bootstrap_means(
         values: ``(n,)`` or ``(n, k)``, finite.
         generator: the source of the draws; its state moves on.
         subjects: None to draw cases; ``(n,)`` to draw subjects with all their cases; ``(n, 2)``, the two subjects of a
-            pair, to draw subjects and weight each pair by the product of its subjects' counts. A column with a single
-            subject (an atlas) is no sample and is ignored.
+            pair, to draw subjects and weight each pair by the product of its subjects' counts. A subject of every pair
+            (an atlas) is no sample and is ignored.
         resamples: number of draws.
 
     Returns:
@@ -77,6 +77,8 @@ def _groups(cases: int, subjects: ArrayLike | None) -> NDArray[np.intp]:
     given = given[:, None] if given.ndim == 1 else given
     if given.ndim != 2 or len(given) != cases:
         raise ValueError(f"subjects must be one or two a case for {cases} cases, but got shape {given.shape}")
-    sampled = [column for column in given.T if len(set(column.tolist())) > 1] or [given[:, 0]]
-    _, numbers = np.unique(np.stack(sampled, 1), return_inverse=True)
+    shared = set.intersection(*(set(case) for case in given.tolist())) if given.shape[1] > 1 else set()
+    atlas = shared if len(shared) == 1 else set()
+    sampled = [[name for name in case if name not in atlas] for case in given.tolist()]
+    _, numbers = np.unique(np.array(sampled, dtype=given.dtype), return_inverse=True)
     return numbers.reshape(cases, -1)

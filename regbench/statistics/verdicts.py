@@ -2,14 +2,15 @@
 
 A difference of two methods moves when other subjects are drawn, when the trainings are repeated with other seeds, and
 when lambda is searched for again. Its interval carries all of them, crossed: the variance over subjects plus that over
-runs, with degrees of freedom by Satterthwaite, as min F' has it for persons and items. Intervals are simultaneous over
-the comparisons of a family. docs/statistics.md explains the choice and has the simulations behind it.
+runs, with degrees of freedom by Satterthwaite, as min F' has it for persons and items. Where several folds are pooled,
+that of their training sets, which share subjects, is added. Intervals are simultaneous over the comparisons of a
+family. docs/statistics.md explains the choice and has the simulations behind it.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,7 @@ Verdict = Literal["better", "worse", "equal", "undecided"]
 Run = Hashable
 ALPHA = 0.05
 TIED = 1e-12  # of the scores' size: a smaller standard error is rounding
+LEAST_RATIO = 1 / 3  # of test to training subjects, that of five folds: simulated (docs/statistics.md)
 NAN = float("nan")
 UNKNOWN = Prior(NAN, 0.0)
 
@@ -54,11 +56,24 @@ class Comparison(NamedTuple):
     high: float
     se_subjects: float
     se_runs: float
+    se_folds: float  # 0 where nothing is pooled
     df: float
     n: int
     subjects: int
     runs: int
     needs: Needs | None
+
+
+class Folds(NamedTuple):
+    """Cases that are pooled over the folds of a cross-validation: each fold has trainings of its own.
+
+    Attributes:
+        of_cases: ``(cases,)``, the fold that tests each case; of k folds each trains with k - 2.
+        borrowed: as that of `Family`, of the noise from fold to fold.
+    """
+
+    of_cases: NDArray[Any]
+    borrowed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,7 @@ class Family:
         alpha: chance that any statement of the family is false.
         groups: the search that each run belongs to: runs of one search share its lambda. Without it each is its own.
         borrowed: degrees of freedom that the methods' common noise is worth, where a larger family tells it better.
+        folds: of cases that are pooled; None where all were tested by the trainings of one split.
     """
 
     subjects: ArrayLike
@@ -80,6 +96,15 @@ class Family:
     alpha: float = ALPHA
     groups: Mapping[Run, Hashable] = field(default_factory=dict)
     borrowed: float | None = None
+    folds: Folds | None = None
+
+
+class _Shared(NamedTuple):
+    """What the comparisons of a family share: the noise of all methods, and the level of the intervals."""
+
+    runs: Prior
+    folds: Prior
+    level: float
 
 
 class _Difference(NamedTuple):
@@ -119,13 +144,14 @@ def judge(
 
     Reference:
         Clark 1973 (min F'), doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Schuirmann
-        1987, doi:10.1007/BF01068419 (equivalence by an interval).
+        1987, doi:10.1007/BF01068419 (equivalence by an interval); Nadeau and Bengio 2003,
+        doi:10.1023/A:1024068626366 (training sets that overlap).
     """
     chosen = list(combinations(scores, 2)) if pairs is None else list(pairs)
-    known = common_noise(scores, family)
     level = 1 - family.alpha / (2 * max(len(chosen), 1))
+    shared = _Shared(common_noise(scores, family), common_fold_noise(scores, family), level)
     member = membership(family.subjects)
-    return [_compare((a, b), scores, family, (known, level), member) for a, b in chosen]
+    return [_compare((a, b), scores, family, shared, member) for a, b in chosen]
 
 
 def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
@@ -151,10 +177,30 @@ def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
     complete = np.isfinite(stacked).all(axis=(0, 1)) if len(stacked) > 1 else np.zeros(0, bool)
     if not complete.any():
         return UNKNOWN
-    estimate = prior(stacked[:, :, complete].mean(axis=2))
-    if family.borrowed is None:
+    return _borrowing(stacked[:, :, complete].mean(axis=2), family.borrowed)
+
+
+def common_fold_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
+    """The noise from fold to fold that the methods share; unknown where nothing is pooled."""
+    whole = [one.values.mean(axis=0) for one in scores.values() if not _empty(one)]
+    table = np.stack(whole) if family.folds is not None and len(whole) > 1 else np.empty((0, 0))
+    complete = np.isfinite(table).all(axis=0) if len(table) else np.zeros(0, bool)
+    if family.folds is None or not complete.any():
+        return UNKNOWN
+    return _borrowing(_by_fold(table[:, complete], family.folds.of_cases[complete]), family.folds.borrowed)
+
+
+def _borrowing(means: Floats, borrowed: float | None) -> Prior:
+    """What ``(methods, draws)`` say of the common variance, its degrees of freedom from a larger family if given."""
+    estimate = prior(means)
+    if borrowed is None:
         return estimate
-    return Prior(estimate.variance, min(family.borrowed, float((len(stacked) - 1) * (stacked.shape[1] - 1))))
+    return Prior(estimate.variance, min(borrowed, float((len(means) - 1) * (means.shape[1] - 1))))
+
+
+def _by_fold(values: Floats, folds: NDArray[Any]) -> Floats:
+    """``(..., folds)``: the means over the cases of each fold, from ``(..., cases)``."""
+    return np.stack([values[..., folds == fold].mean(axis=-1) for fold in dict.fromkeys(folds)], axis=-1)
 
 
 def _units(values: Floats, runs: Sequence[Run], family: Family) -> Floats:
@@ -169,12 +215,11 @@ def _compare(
     names: tuple[str, str],
     scores: Mapping[str, Scores],
     family: Family,
-    shared: tuple[Prior, float],
+    shared: _Shared,
     member: NDArray[np.bool_],
 ) -> Comparison:
-    known, level = shared
     one, two = (scores[name] for name in names)
-    nothing = Comparison(*names, "undecided", "", NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, None)
+    nothing = Comparison(*names, "undecided", "", NAN, NAN, NAN, NAN, NAN, NAN, NAN, 0, 0, 0, None)
     failed = [_failed(name, scores[name]) for name in names if _empty(scores[name])]
     if failed:
         return nothing._replace(reason="; ".join(failed))
@@ -184,27 +229,35 @@ def _compare(
     reason = _unfit(first, second)
     if reason:
         return nothing._replace(reason=reason)
-    difference = _difference((one, first), (two, second), family, known)
+    difference = _difference((one, first), (two, second), family, shared.runs)
     noise = subject_noise(difference.cases, member[:, known_cases])
     mean = float(difference.cases.mean())
     nothing = nothing._replace(difference=mean, subjects=noise.subjects, runs=difference.units)
     by_subject, by_run = float(noise.variance[0]), difference.variance
+    by_fold, df_folds = 0.0, 0.0
+    if family.folds is not None:
+        of_folds = _by_fold(difference.cases, family.folds.of_cases[known_cases])
+        by_fold, df_folds = _fold_noise(of_folds, shared.folds)
     reason = _no_spread(noise, TIED * max(float(np.abs(first).max()), float(np.abs(second).max())))
     if reason:
         return nothing._replace(reason=reason)
-    df = (by_subject + by_run) ** 2 / (by_subject**2 / noise.df + (by_run**2 / difference.df if by_run else 0.0))
-    half = float(stdtrit(df, level)) * float(np.sqrt(by_subject + by_run))
+    parts = ((by_subject, noise.df), (by_run, difference.df), (by_fold, df_folds))
+    total = by_subject + by_run + by_fold
+    df = _joint_df(*parts)
+    half = float(stdtrit(df, shared.level)) * float(np.sqrt(total))
     verdict, why = _verdict(mean, half, family)
     judged = nothing._replace(
         verdict=verdict, reason=why, low=mean - half, high=mean + half, df=float(df),
-        se_subjects=float(np.sqrt(by_subject)), se_runs=float(np.sqrt(by_run)),
+        se_subjects=float(np.sqrt(by_subject)), se_runs=float(np.sqrt(by_run)), se_folds=float(np.sqrt(by_fold)),
     )  # fmt: skip
     if verdict != "undecided":
         return judged
     target = abs(mean) if family.region is None else max(abs(mean), family.region - abs(mean))
     return judged._replace(
         needs=needs(
-            target, level, subjects=(by_subject, noise.df, noise.subjects, nothing.n),
+            target, shared.level,
+            # Subjects that are added are tested in one fold and trained with in the others.
+            subjects=(by_subject + by_fold, _joint_df(parts[0], parts[2]), noise.subjects, nothing.n),
             runs=(by_run, difference.df, difference.units) if by_run else None,
             unit="searches" if family.groups else "seeds",
         )
@@ -225,6 +278,34 @@ def _no_spread(noise: SubjectNoise, tied: float) -> str:
     if noise.df == 0:
         return f"{noise.subjects} subject{'' if noise.subjects == 1 else 's'}: too few to judge by"
     return "the same difference in every case: no spread to judge by" if np.sqrt(noise.variance[0]) <= tied else ""
+
+
+def _fold_noise(of_folds: Floats, known: Prior) -> tuple[float, float]:
+    """Variance of the mean over folds that comes from their training sets, and its degrees of freedom.
+
+    The folds' training sets share subjects, so their means vary together, and no estimate of it is without bias (Bengio
+    and Grandvalet 2004). Nadeau and Bengio's: the variance from fold to fold, times 1 / k + test subjects / training
+    subjects. That ratio is not taken below `LEAST_RATIO`: of more folds it falls, while what their trainings share
+    grows. What all folds share moves them alike, so no fold tells it.
+
+    Args:
+        of_folds: ``(k,)``, the mean difference of each fold.
+        known: variance from fold to fold that all pairs of methods share.
+
+    Reference:
+        Nadeau and Bengio 2003, doi:10.1023/A:1024068626366; Bengio and Grandvalet 2004, JMLR 5:1089-1105.
+    """
+    k = len(of_folds)
+    if k < 3:
+        return 0.0, 0.0
+    between, df = moderated(float(of_folds.var(ddof=1)), k - 1, known)
+    return (1 / k + max(1 / (k - 2), LEAST_RATIO)) * between, df
+
+
+def _joint_df(*parts: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of variances (Satterthwaite)."""
+    total = sum(part for part, _ in parts)
+    return float(total**2 / sum(part**2 / free for part, free in parts if part))
 
 
 def _empty(one: Scores) -> bool:

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
 from regbench.study.mistakes import Mistake, readable
+from regbench.study.term_checks import as_mapping, entries, first_rule, id_of_regularizer, places, term_checks
 from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
@@ -21,22 +23,13 @@ TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  #
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
-    ("regularizer", "name", ("grid", "regularizers")),
     ("model", "name", ("models",)),
     ("dataset", "source", ("datasets",)),
     ("dataset", "source", ("test_sets",)),
     ("baseline", "name", ("baselines",)),
 )
-SHORT_PLACES = (("name", ("similarities",)), ("name", ("regularizers",)))
 Raw = Mapping[str, Any]  # a config as YAML gave it: it may be wrong anywhere
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
-
-
-def _items(raw: Any, *path: str) -> list[Any]:
-    """The list at `path` of a config that may be wrong anywhere; empty where there is none."""
-    for part in path:
-        raw = raw.get(part) if isinstance(raw, Mapping) else None
-    return list(raw) if isinstance(raw, list | tuple) else []
 
 
 def _name_of(item: Any) -> Any:
@@ -45,8 +38,11 @@ def _name_of(item: Any) -> Any:
 
 def cross_checks(raw: Raw) -> Iterator[Mistake]:
     """What no single field can know; on the raw mapping, so that it is reported beside all other mistakes."""
-    ids = {kind: [_name_of(item) for item in _items(raw, "grid", kind)] for kind in ("similarities", "regularizers")}
-    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
+    ids = {
+        "similarities": [_name_of(item) for item in entries(raw, "grid", "similarities")],
+        "regularizers": [id_of_regularizer(item) for item in entries(raw, "grid", "regularizers")],
+    }
+    rules = [rule for rule in entries(raw, "lambdas") if isinstance(rule, Mapping)]
     for number, rule in enumerate(rules):
         for field, kind in (("similarity", "similarities"), ("regularizer", "regularizers")):
             name = rule.get(field, "*")
@@ -56,12 +52,13 @@ def cross_checks(raw: Raw) -> Iterator[Mistake]:
                     f"lambdas[{number}].{field}", f"`{name}` is not in grid.{kind}; {did_you_mean(name, known)}"
                 )
         yield from _hidden_rule(rules, number)
+    yield from term_checks(raw)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
     yield from _atlas_checks(raw)
     yield from _transfer_checks(raw)
     yield from _refined_ids(raw)
-    for number, baseline in enumerate(_items(raw, "baselines")):
+    for number, baseline in enumerate(entries(raw, "baselines")):
         if _name_of(baseline) == IDENTITY:
             yield Mistake(
                 f"baselines[{number}]", "`identity` is always in the table; leave it out or choose another id"
@@ -72,7 +69,7 @@ def cross_checks(raw: Raw) -> Iterator[Mistake]:
 
 def _refined_ids(raw: Raw) -> Iterator[Mistake]:
     """Models that are called as the refined rows of another."""
-    models = _items(raw, "models")
+    models = entries(raw, "models")
     refined = {f"{_name_of(item)}{REFINED}" for item in models if _is_refined(item)}
     for number, item in enumerate(models):
         if _name_of(item) in refined:
@@ -102,7 +99,7 @@ def _atlas_checks(raw: Raw) -> Iterator[Mistake]:
     training = raw.get("training")
     if not isinstance(training, Mapping) or training.get("atlas") is None:
         return
-    for number, dataset in enumerate(_items(raw, "datasets")):
+    for number, dataset in enumerate(entries(raw, "datasets")):
         pairs = dataset.get("pairs") if isinstance(dataset, Mapping) else None
         given = [key for key in ("list", "rule") if isinstance(pairs, Mapping) and pairs.get(key) is not None]
         if given:
@@ -115,7 +112,7 @@ def _atlas_checks(raw: Raw) -> Iterator[Mistake]:
 
 def _replicate_checks(raw: Raw) -> Iterator[Mistake]:
     """Whether the seeds can be dealt to the searches."""
-    tuning, seeds = raw.get("tuning"), _items(raw, "seeds")
+    tuning, seeds = raw.get("tuning"), entries(raw, "seeds")
     count = tuning.get("replicates", 1) if isinstance(tuning, Mapping) else 1
     if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
         words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
@@ -124,14 +121,15 @@ def _replicate_checks(raw: Raw) -> Iterator[Mistake]:
 
 def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
     """Sets to test on that are not there, or that would test nothing."""
-    trained, further = ([_id_of(item) for item in _items(raw, kind)] for kind in ("datasets", "test_sets"))
-    tested = _items(raw, "evaluate_on")
+    trained, further = ([_id_of(item) for item in entries(raw, kind)] for kind in ("datasets", "test_sets"))
+    tested, pools = entries(raw, "evaluate_on"), _pool_of_folds(raw)
     for number, name in enumerate(tested):
         if isinstance(name, str) and name not in (*trained, *further):
             known = [one for one in (*trained, *further) if one]
             yield Mistake(f"evaluate_on[{number}]", f"no dataset or test set `{name}`; {did_you_mean(name, known)}")
-        elif [name] == trained:
-            words = f"the runs of `{name}` are evaluated on it anyway, and no other dataset is trained; leave it out"
+        elif isinstance(name, str) and all(pools.get(other, other) == pools.get(name, name) for other in trained):
+            own = pools.get(name, name)
+            words = f"the runs of `{own}` are evaluated on it anyway, and no other dataset is trained; leave it out"
             yield Mistake(f"evaluate_on[{number}]", words)
     for number, name in enumerate(further):
         if name and name in trained:
@@ -139,11 +137,17 @@ def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
             yield Mistake(f"test_sets[{number}].id", words)
         elif name and name not in tested:
             yield Mistake(f"test_sets[{number}]", f"`{name}` is never tested; name it in `evaluate_on`")
-    for number, item in enumerate(_items(raw, "test_sets")):
+    for number, item in enumerate(entries(raw, "test_sets")):
         splits = item.get("splits") if isinstance(item, Mapping) else None
         for key in splits if isinstance(splits, Mapping) else ():
             if key in ("train", "validation", "folds", "fold"):
                 yield Mistake(f"test_sets[{number}].splits.{key}", "a test set has no split but `test`; leave it out")
+
+
+def _pool_of_folds(raw: Raw) -> dict[Any, Any]:
+    """What the datasets that are folds are pooled in."""
+    items = [item for item in entries(raw, "datasets") if isinstance(item, Mapping) and item.get("fold_of")]
+    return {_id_of(item): item["fold_of"] for item in items}
 
 
 def _id_of(item: Any) -> str:
@@ -152,15 +156,17 @@ def _id_of(item: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _parts(raw: Raw, kind: str) -> list[Any]:
-    """The components of a kind that a cell is made of."""
-    path = {"similarity": ("grid", "similarities"), "regularizer": ("grid", "regularizers"), "model": ("models",)}[kind]
-    return _items(raw, *path)
+def _parts(raw: Raw, kind: str) -> list[tuple[str, Any]]:
+    """(id, component) of a kind that a cell is made of; of a regularizer the term that lambda weighs."""
+    if kind == "regularizer":
+        return [(place.regularizer, place.term) for place in places(raw) if place.first]
+    path = {"similarity": ("grid", "similarities"), "model": ("models",)}[kind]
+    return [(str(_name_of(item)), item) for item in entries(raw, *path)]
 
 
 def _searched(raw: Raw) -> Iterator[tuple[str, Mapping[str, Any], str, str]]:
     """(place, entry, kind, keyword) of each dimension that can be read."""
-    for number, entry in enumerate(_items(raw, "tuning", "search")):
+    for number, entry in enumerate(entries(raw, "tuning", "search")):
         if isinstance(entry, Mapping) and isinstance(entry.get("parameter"), str):
             kind, _, keyword = entry["parameter"].partition(".")
             yield f"tuning.search[{number}]", entry, kind, keyword
@@ -170,7 +176,7 @@ def _dimension_checks(raw: Raw) -> Iterator[Mistake]:
     """Names of components that are not there, numbers that no training has, and dimensions declared twice."""
     for place, entry, kind, keyword in _searched(raw):
         for part in ("similarity", "regularizer", "model"):
-            known, name = [str(_name_of(item)) for item in _parts(raw, part)], entry.get(part, "*")
+            known, name = [str(known) for known, _ in _parts(raw, part)], entry.get(part, "*")
             if isinstance(name, str) and name not in ("*", *known):
                 yield Mistake(f"{place}.{part}", f"`{name}` is not in this study; {did_you_mean(name, known)}")
         if kind == "training" and keyword not in TUNABLE:
@@ -207,9 +213,10 @@ def _search_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Whether each component that a dimension names has the keyword, and takes both ends of the range."""
     for place, entry, kind, keyword in _searched(raw):
         for name, given in _searched_parts(raw, entry, kind):
-            anyhow = [message for parameter, message in check(kind, name, given) if parameter != keyword]
+            of = "term" if kind == "regularizer" else kind
+            anyhow = [message for parameter, message in check(of, name, given) if parameter != keyword]
             for value in _tried(entry):
-                messages = [message for _, message in check(kind, name, {**given, keyword: value})]
+                messages = [message for _, message in check(of, name, {**given, keyword: value})]
                 yield from (Mistake(f"{place}.parameter", message) for message in messages if message not in anyhow)
 
 
@@ -217,29 +224,40 @@ def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[t
     """Name and parameters of the components that a dimension names; other forms have their own message."""
     if kind not in ("similarity", "regularizer", "model"):
         return
-    for item in _parts(raw, kind):
-        part = item if isinstance(item, Mapping) else {"name": item}
+    for known, item in _parts(raw, kind):
+        part = as_mapping(item)
         name, given = part.get("name"), part.get("parameters", {})
-        if entry.get(kind, "*") in ("*", _name_of(item)) and isinstance(name, str) and isinstance(given, Mapping):
+        if entry.get(kind, "*") in ("*", known) and isinstance(name, str) and isinstance(given, Mapping):
             yield name, given
 
 
 def imported_names(raw: Raw) -> list[str]:
-    """What a config names as ``package.module:function``, each once; on the raw mapping."""
-    items = (
+    """What a config names that is code, each once: ``package.module:function``, TorchScript; on the raw mapping."""
+    items = [
         item.get(name_key) if isinstance(item, Mapping) else item
-        for name_key, path in (*((key, path) for _, key, path in PLACES), *SHORT_PLACES)
-        for item in _items(raw, *path)
-    )
-    return list(dict.fromkeys(name for name in items if isinstance(name, str) and ":" in name))
+        for name_key, path in (*((key, path) for _, key, path in PLACES), ("name", ("similarities",)))
+        for item in entries(raw, *path)
+    ]
+    items += [place.name for place in (*places(raw), *places(raw, ("regularizers",)))]
+    names = [name for name in items if isinstance(name, str) and ":" in name]
+    return list(dict.fromkeys([*names, *_code_in_parameters(raw)]))
+
+
+def _code_in_parameters(raw: Raw) -> Iterator[str]:
+    for path in (("grid", "similarities"), ("similarities",)):
+        for item in entries(raw, *path):
+            yield from code_within(item.get("parameters") if isinstance(item, Mapping) else None)
 
 
 def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """What the components themselves say of their names and parameters; on the raw mapping too."""
     yield from _search_checks(raw, check)
     for kind, name_key, path in PLACES:
-        for number, item in enumerate(_items(raw, *path)):
+        for number, item in enumerate(entries(raw, *path)):
             yield from _entry_checks(f"{'.'.join(path)}[{number}]", kind, name_key, item, check)
+    for place in places(raw):
+        item = place.name if set(place.term) == {"name"} else place.term
+        yield from _entry_checks(place.key, "term", "name", item, check) if place.name else ()
     regions = raw.get("equivalence")
     for name, width in regions.items() if isinstance(regions, Mapping) else ():
         for _, message in check("equivalence", str(name), {"width": width}):
@@ -248,7 +266,7 @@ def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     yield from _pairing_checks(raw, check)
     yield from _range_checks(raw, check)
     yield from _mask_checks(raw, check)
-    for number, item in enumerate(_items(raw, "models")):
+    for number, item in enumerate(entries(raw, "models")):
         if _is_refined(item) and isinstance(item.get("name"), str):
             for _, message in check("refined", item["name"], {}):
                 yield Mistake(f"models[{number}].refine", message)
@@ -261,15 +279,14 @@ def _mask_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     use = settings.get("mask", "none")
     if use not in ("fixed", "moving", "both"):
         return
-    asked = [("similarity", "similarities", f"training.mask: {use}")]
+    similarities = enumerate(map(as_mapping, entries(raw, "grid", "similarities")))
+    asked = [(f"grid.similarities[{k}]", "similarity", item.get("name")) for k, item in similarities]
     if settings.get("mask_regularizer") is True:
-        asked.append(("regularizer", "regularizers", "training.mask_regularizer"))
-    for kind, key, why in asked:
-        for number, item in enumerate(_items(raw, "grid", key)):
-            name = item.get("name") if isinstance(item, Mapping) else item
-            if isinstance(name, str):
-                for _, message in check(f"masked {kind}", name, {"use": use}):
-                    yield Mistake(f"grid.{key}[{number}]", f"{message} (`{why}`)")
+        asked += [(place.key, "term", place.name) for place in places(raw)]
+    for key, kind, name in asked:
+        why = f"training.mask: {use}" if kind == "similarity" else "training.mask_regularizer"
+        for _, message in check(f"masked {kind}", name, {"use": use}) if name and isinstance(name, str) else ():
+            yield Mistake(key, f"{message} (`{why}`)")
 
 
 def _goal_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
@@ -277,10 +294,10 @@ def _goal_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     tuning = raw.get("tuning")
     if not isinstance(tuning, Mapping):
         return
-    ids = [str(_name_of(item)) for item in _items(raw, "grid", "similarities")]
+    ids = [str(_name_of(item)) for item in entries(raw, "grid", "similarities")]
     named = [(f"tuning.{key}", goal) for key in ("objective", "selection") if isinstance(goal := tuning.get(key), str)]
     metrics = [(place, base(goal)) for place, goal in named if base(goal) != RANK]
-    metrics += [(f"tuning.rank_by[{k}]", name) for k, name in enumerate(_items(raw, "tuning", "rank_by"))]
+    metrics += [(f"tuning.rank_by[{k}]", name) for k, name in enumerate(entries(raw, "tuning", "rank_by"))]
     for place, name in metrics:
         if isinstance(name, str) and name.removeprefix(SIMILARITY) not in ids:
             for _, message in check("goal", name, {}):
@@ -291,37 +308,29 @@ def _goal_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
 
 def _range_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Cells whose range of lambda cannot be found: by a similarity, or of a regularizer that `instance` cannot have."""
-    rules = [rule for rule in _items(raw, "lambdas") if isinstance(rule, Mapping)]
-    similarities = [_name_of(item) for item in _items(raw, "grid", "similarities")]
-    tuning, ids = raw.get("tuning"), [_name_of(item) for item in _items(raw, "grid", "regularizers")]
+    similarities = [_name_of(item) for item in entries(raw, "grid", "similarities")]
+    weighed = [place for place in places(raw) if place.first]
+    tuning, ids = raw.get("tuning"), [place.regularizer for place in weighed]
     goal = tuning.get("objective") if isinstance(tuning, Mapping) else None
     if isinstance(goal, str) and base(goal) == RANK:
-        goal = next(iter(_items(raw, "tuning", "rank_by")), None)  # by which ranges are found
-    without = [(one, other) for one in similarities for other in ids if not _has_rule(rules, one, other)]
+        goal = next(iter(entries(raw, "tuning", "rank_by")), None)  # by which ranges are found
+    without = [(one, other) for one in similarities for other in ids if first_rule(raw, one, other) is None]
     if isinstance(goal, str) and goal.startswith(SIMILARITY) and without:
         yield Mistake(
             "lambdas",
             f"must have a rule for {without[0][0]} x {without[0][1]}, where trials are scored by a similarity "
             f"(`{goal}`): a similarity is best without a regularizer, so it finds no range",
         )
-    for item in _items(raw, "grid", "regularizers"):
-        name, known = item.get("name") if isinstance(item, Mapping) else item, _name_of(item)
-        open_cells = [similarity for similarity in similarities if not _has_rule(rules, similarity, known)]
-        refused = check("pairing", name, {"model": "instance"}) if open_cells and isinstance(name, str) else ()
+    for place in weighed:
+        name, known = place.name, place.regularizer
+        open_cells = [similarity for similarity in similarities if first_rule(raw, similarity, known) is None]
+        refused = check("pairing", name, {"model": "instance"}) if open_cells and name else ()
         for _ in refused:
             yield Mistake(
                 "lambdas",
                 f"must have a rule for {known}, such as {{regularizer: {known}, range: [0.001, 10]}}: a range is found "
                 f"by registrations of `instance`, which gives displacements, and `{name}` judges matrices",
             )
-
-
-def _has_rule(rules: Sequence[Mapping[str, Any]], similarity: Any, regularizer: Any) -> bool:
-    """Whether a rule gives the lambda of a cell."""
-    return any(
-        rule.get("similarity", "*") in ("*", similarity) and rule.get("regularizer", "*") in ("*", regularizer)
-        for rule in rules
-    )
 
 
 def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checker) -> Iterator[Mistake]:
@@ -340,9 +349,8 @@ def _entry_checks(where: str, kind: str, name_key: str, item: Any, check: Checke
 
 def _pairing_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     """Regularizers that do not fit a model of the study."""
-    for number, item in enumerate(_items(raw, "grid", "regularizers")):
-        for model in _items(raw, "models"):
-            name, other = (part.get("name") if isinstance(part, Mapping) else part for part in (item, model))
-            if isinstance(name, str) and isinstance(other, str):
-                for _, message in check("pairing", name, {"model": other}):
-                    yield Mistake(f"grid.regularizers[{number}]", message)
+    for place in places(raw):
+        for model in map(as_mapping, entries(raw, "models")):
+            if place.name and isinstance(other := model.get("name"), str):
+                for _, message in check("pairing", place.name, {"model": other}):
+                    yield Mistake(place.key, message)

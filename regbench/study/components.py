@@ -9,7 +9,7 @@ checkpoint, a record of a run) is refused before anything is imported.
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,24 @@ _allowed: set[str] = set()  # modules, and functions of modules, that this proce
 def allow(names: Iterable[str]) -> None:
     """Let this process import modules, or functions named ``package.module:function``, that the user trusts."""
     _allowed.update(names)
+
+
+def allowed(name: str) -> bool:
+    """Whether this process may import ``package.module:function``, or load a file that is code."""
+    return bool(_allowed & {name, name.partition(":")[0]})
+
+
+def code_within(given: object) -> Iterator[str]:
+    """What the parameters of a component name that is code: `encoder`, and a `similarity` of the user's own.
+
+    Args:
+        given: the parameters, whatever a config has there.
+    """
+    if isinstance(given, Mapping):
+        encoder, similarity = given.get("encoder"), given.get("similarity")
+        yield from [encoder] if isinstance(encoder, str) else []
+        yield from [similarity] if isinstance(similarity, str) and ":" in similarity else []
+        yield from code_within(given.get("parameters"))
 
 
 def shown(value: object) -> str:
@@ -86,7 +104,7 @@ def imported(name: str) -> Any:
         UsageError: if it is not allowed or cannot be imported.
     """
     module_name, _, function_name = name.partition(":")
-    if not _allowed & {name, module_name}:
+    if not allowed(name):
         raise UsageError(
             f"`{name}` must be allowed before it is imported, because it is code that a file names. "
             f"If you trust it: --allow {module_name}"

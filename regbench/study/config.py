@@ -4,7 +4,6 @@ Imports neither torch nor mlflow: Snakemake parses this in every job. `regbench.
 read, and `regbench.study.checks` knows what no single section can.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -16,9 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from regbench.study.components import Parameters
 from regbench.study.config_values import (
-    LONGEST_ID,
     LONGEST_TEXT,
     MOST_PARTS,
     MOST_RUNS,
@@ -40,6 +37,8 @@ from regbench.study.config_values import (
 )
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.goals import RANK, base, is_limited
+from regbench.study.grid_config import Component, Grid, Models
+from regbench.study.pools import wrong_pools
 
 # Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
 SHORT = {
@@ -56,52 +55,8 @@ Kind = Literal["float", "int", "choice"]  # of a dimension
 MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a training counts by
 Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
-
-
-class Component(Strict):
-    """A registered name, or `package.module:function`, with parameters; a bare name is short for one without any."""
-
-    name: str = Field(description="a name that `regbench list` shows, or package.module:function")
-    id: Id = Field(default="", description="what tables and folders call it; the name unless given")
-    parameters: Parameters = Field(default_factory=dict)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short_form(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            value = {"name": value}
-        if isinstance(value, dict) and isinstance(value.get("name"), str) and "id" not in value:
-            words = re.sub(r"[^A-Za-z0-9_-]+", "_", value["name"]).strip("_")
-            value = {**value, "id": words[-LONGEST_ID:].strip("_") or "component"}
-        return value
-
-
-Components = Annotated[
-    tuple[Component, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
-]
-
-
-class Refine(Strict):
-    """Instance optimisation from a network's displacement on, by the objective that the network was trained with."""
-
-    steps: Steps = Field(description="of Adam, for each pair")
-    learning_rate: Positive = Field(default=0.1, description="of Adam, in voxels of a grid of every second voxel")
-
-
-class Model(Component):
-    """A model of the study; with `refine` a second row takes its trained networks and refines each pair."""
-
-    refine: Refine | None = Field(default=None, description="optimise each pair from the network's displacement on")
-
-
-Models = Annotated[tuple[Model, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)]
-
-
-class Grid(Strict):
-    """Every similarity with every regularizer: one cell each."""
-
-    similarities: Components
-    regularizers: Components
+Directions = Literal["one", "both"]  # in which a training registers each of its pairs
+Fairness = Literal["trials", "trials_per_weight"]
 
 
 class LambdaRule(Strict):
@@ -151,7 +106,13 @@ class Training(Strict):
     )
     atlas_is: Literal["moving", "fixed"] = Field(default="moving", description="which half")
     augmentation: Augmentation = Augmentation()
-    dice_weight: NotNegative = Field(default=0.0, description="of a soft Dice loss of the training labels; 0 is none")
+    dice_weight: NotNegative = Field(
+        default=0.0, description="of a soft Dice loss of the training labels, in every cell with a network; 0 is none"
+    )
+    directions: Directions = Field(
+        default="one",
+        description="both: each step registers the pair in both directions and averages over them; two forward passes",
+    )
     mask: MaskUse = Field(
         default="none",
         description="weigh the similarity by the fixed mask, by the moving mask warped with its image, or by both",
@@ -278,7 +239,14 @@ class Tuning(Strict):
     budget: Literal["trials", "steps", "seconds"] = Field(
         default="trials", description="what every cell has the same of; `trials` is then the most of them"
     )
-    budget_amount: Positive | None = Field(default=None, description="of steps or seconds, for each cell")
+    budget_amount: Positive | None = Field(
+        default=None, description="of steps (forward passes: a step in both directions has two) or seconds, a cell"
+    )
+    fairness: Fairness = Field(
+        default="trials",
+        description="what is equal in cells that search more weights than lambda: trials (and budget), or "
+        "trials_per_weight: so many for each weight that the cell searches",
+    )
     pruner: Pruner = Field(default="none", description="ends a trial by what finished rounds reached at the same step")
     prune_at: tuple[Annotated[Number, Field(gt=0, lt=1)], ...] = Field(
         default=PRUNE_AT, max_length=MOST_PARTS, description="shares of a trial's steps at which it is judged"
@@ -414,10 +382,18 @@ class Config(Strict):
         grid = len(self.grid.similarities) * len(self.grid.regularizers)
         models = len(self.models) + sum(model.refine is not None for model in self.models)
         cells = len(self.datasets) * (models * grid + len(self.baselines))
-        for what, count, most in (
+        weights = max(1 + sum(term.searched is not None for term in one.further) for one in self.grid.regularizers)
+        most = self.tuning.trials * (weights if self.tuning.fairness == "trials_per_weight" else 1)
+        for what, count, limit in (
             ("runs (datasets x methods x seeds)", cells * len(self.seeds), MOST_RUNS),
-            ("trials (cells x replicates x trials)", cells * self.tuning.replicates * self.tuning.trials, MOST_TRIALS),
+            ("trials (cells x replicates x trials)", cells * self.tuning.replicates * most, MOST_TRIALS),
         ):
-            if count > most:
-                raise ValueError(f"must have at most {most} {what}, but has {count}; make several studies of it")
+            if count > limit:
+                raise ValueError(f"must have at most {limit} {what}, but has {count}; make several studies of it")
+        return self
+
+    @model_validator(mode="after")
+    def _pooled(self) -> "Config":
+        if wrong := list(wrong_pools(self.datasets, [other.id for other in self.test_sets])):
+            raise ValueError("; ".join(wrong))
         return self

@@ -112,6 +112,10 @@ Id = Annotated[
     str,
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=LONGEST_ID, description="letters, digits, _ and -"),
 ]
+JoinedId = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+-]*$", max_length=LONGEST_ID, description="letters, digits, _, - and +"),
+]
 
 
 class Strict(BaseModel):

@@ -19,7 +19,7 @@ from regbench.study.components import Parameters
 from regbench.study.config_values import MOST_TRIALS, Id, Strict
 
 NAMES = ("train", "validation", "test")
-MOST_FOLDS = 10_000
+FEWEST_FOLDS, MOST_FOLDS = 3, 10_000  # test, validation and training are a fold at least
 
 
 def _part(value: Any) -> Any:
@@ -48,11 +48,14 @@ class SplitConfig(Strict):
     validation: Part | None = None
     test: Part | None = None
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of the draw")
-    folds: Annotated[int, Field(ge=3, le=MOST_FOLDS)] | None = Field(
-        default=None, description="parts of about one size; no train, validation or test beside it"
+    folds: Annotated[int, Field(ge=FEWEST_FOLDS, le=MOST_FOLDS)] | None = Field(
+        default=None,
+        description="parts of about one size; no train, validation or test beside it. Without `fold` all of them run",
     )
     fold: Annotated[int, Field(ge=0, lt=MOST_FOLDS)] | None = Field(
-        default=None, validate_default=True, description="which part is the test, from 0; the next is the validation"
+        default=None,
+        validate_default=True,
+        description="which part is the test, from 0; the next is the validation. Unless given, each is in turn",
     )
 
     def part(self, name: str) -> Part | None:
@@ -161,7 +164,10 @@ class DatasetConfig(Strict):
     splits: SplitConfig = Field(
         default=SplitConfig(),
         description="train, validation, test: a count, a share such as 0.2, a list of subjects, `given` or `rest`; "
-        "or folds and fold; seed of the draw",
+        "or folds (and fold, to run one alone); seed of the draw",
+    )
+    fold_of: Id | None = Field(
+        default=None, description="what its test pairs are pooled in; `splits: {folds: k}` without `fold` writes it"
     )
     pairs: PairsConfig = Field(
         default=PairsConfig(), description="how many pairs of a split are used, and which: a list or a rule"

@@ -19,7 +19,16 @@ _NOT_FOLLOWED = frozenset(
     f"regbench.{name}"
     for name in (
         *("losses", "models", "models.classical", "data"),
-        *("study.components", "study.config", "study.load", "study.checks", "study.mistakes", "study.yaml_file"),
+        *(
+            "study.components",
+            "study.config",
+            "study.grid_config",
+            "study.load",
+            "study.checks",
+            "study.term_checks",
+            "study.mistakes",
+            "study.yaml_file",
+        ),
         *("study.layout", "system.errors", "system.files", "system.job_usage"),
         *("training.training_log", "tuning.trial_store"),
     )

@@ -5,13 +5,15 @@ has changed, the code of its stage included. Imports neither torch nor mlflow: t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
-from regbench.study.config import Component
+from regbench.study.components import Parameters
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.study.frozen import registrations
 from regbench.study.goals import RANK, SIMILARITY, base, is_limited
+from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.study.specs import (
@@ -28,6 +30,7 @@ from regbench.study.specs import (
     RangeSpec,
     SelectSpec,
     StudySpec,
+    TermSpec,
     TimedBaselineSpec,
     TimedRefinementSpec,
     TimingSpec,
@@ -36,7 +39,10 @@ from regbench.study.specs import (
     TransferSpec,
     TrialSpec,
 )
+from regbench.study.terms import WEIGHT
 from regbench.system.errors import UsageError
+from regbench.system.files import file_sha256
+from regbench.system.names import given_path
 
 # What it costs to find a range of lambda, the same in every cell: validation pairs, and powers of ten from 1e-6 to 1e3.
 RANGE_PAIRS, RANGE_DECADES = 4, (-6, 3)
@@ -75,11 +81,15 @@ def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
-    """What is searched in a cell beside lambda."""
+    """What is searched in a cell beside lambda: weights of further terms first."""
     cell = study.method(method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         return ()
-    dimensions: dict[str, DimensionSpec] = {}
+    dimensions = {
+        name: DimensionSpec(name=name, range=term.searched, scale="log")
+        for term in cell.regularizer.further
+        if term.searched is not None and (name := f"{WEIGHT}{term.id}")
+    }
     for entry in study.config.tuning.search:
         named = ((entry.model, cell.model), (entry.similarity, cell.similarity), (entry.regularizer, cell.regularizer))
         idle = entry.parameter.startswith("training.") and not cell.needs_training
@@ -96,10 +106,10 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
     grid = study.config.grid
     losses = (
         next(loss for loss in grid.similarities if loss.id == similarity),
-        next(loss for loss in grid.regularizers if loss.id == regularizer),
+        next(loss.first for loss in grid.regularizers if loss.id == regularizer),  # which lambda weighs
     )
     modules = [component_module("regbench.models", "instance")]
-    modules += [component_module("regbench.losses", loss.name) for loss in losses]
+    modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
     return RangeSpec(
         similarity=_component(losses[0]),
         regularizer=_component(losses[1]),
@@ -107,6 +117,8 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
         decades=RANGE_DECADES,
         metrics=objective_spec(study).metrics,
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
+        mask=study.config.training.mask,
+        mask_regularizer=study.config.training.mask_regularizer,
         code=fingerprint("regbench.tuning.lambda_range", *modules),
     )
 
@@ -128,20 +140,21 @@ def propose_spec(study: Study, dataset: str, method: str, number: int | None = N
     seed = study.tuning_seed(replicate)
     repeats = tuning.repeats if noisy else 0
     pruned = tuning.pruner != "none" and noisy
-    steps = tuning.steps if tuning.budget != "trials" else 0
+    steps = tuning.steps * study.passes(method) if tuning.budget != "trials" else 0
+    most, share = study.trials(method), study.trials(method) / tuning.trials
     return ProposeSpec(
         cell=f"{cell}/replicate{replicate}" if replicate else cell,
         range=rule.range if rule else None,
         found_by=_found_by(study, method),
         # Of this round and those before it: rounds that are added later change no earlier one.
-        trials=tuning.trials if number is None else min(tuning.trials, (number + 1) * tuning.round_size),
+        trials=most if number is None else min(most, (number + 1) * tuning.round_size),
         round_size=tuning.round_size,
         sampler=tuning.sampler,
         seed=seed,
         search=search_of(study, method),
         objective=objective_spec(study),
         ndv_limit_percent=tuning.ndv_limit_percent if tuning.constraint == "ndv" else None,
-        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount),
+        budget=None if tuning.budget_amount is None else _budget(tuning.budget, tuning.budget_amount * share),
         code=fingerprint("regbench.tuning.rounds"),
         noisy=noisy,
         repeats=repeats,
@@ -202,20 +215,32 @@ class _Parts(TypedDict):
     model: ComponentSpec
     similarity: ComponentSpec
     regularizer: ComponentSpec
+    terms: tuple[TermSpec, ...]
 
 
 def _parts(study: Study, method: str) -> tuple[_Parts, list[str]]:
-    """Model, similarity and regularizer of a cell, and the modules that define them."""
+    """Model, similarity and terms of a cell, and the modules that define them."""
     cell = study.method(method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         raise UsageError(f"`{method}` has nothing to train")
     if cell.refine is not None:
         raise UsageError(f"`{method}` trains nothing: it takes the networks of `{cell.trained_as}`; name that method")
-    losses = (cell.similarity, cell.regularizer)
+    further = cell.regularizer.further
+    losses = (cell.similarity, cell.regularizer.first, *further)
     modules = [component_module("regbench.models", cell.model.name)]
-    modules += [component_module("regbench.losses", loss.name) for loss in losses]
-    similarity, regularizer = map(_component, losses)
-    return {"model": _component(cell.model), "similarity": similarity, "regularizer": regularizer}, modules
+    modules += [module for loss in losses for module in _loss_modules(loss.name, loss.parameters)]
+    modules += [component_module("regbench.losses", "dice")] * study.uses_dice
+    terms = tuple(
+        TermSpec(**_named(term).model_dump(), weight=term.weight if isinstance(term.weight, float) else None)
+        for term in further
+    )
+    parts: _Parts = {
+        "model": _component(cell.model),
+        "similarity": _component(cell.similarity),
+        "regularizer": _component(cell.regularizer.first),
+        "terms": terms,
+    }
+    return parts, modules
 
 
 def select_spec(study: Study, method: str, replicate: int = 0) -> SelectSpec:
@@ -250,7 +275,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
     brings = method == IDENTITY and study.config.controls
     if brings:
         judges |= {part.id: _named(part) for part in study.config.grid.similarities}
-    modules += [component_module("regbench.losses", judge.name) for judge in judges.values()]
+    modules += [module for judge in judges.values() for module in _loss_modules(judge.name, judge.parameters)]
     return EvaluateSpec(
         method=method,
         seed=seed,
@@ -339,10 +364,37 @@ def track_spec(study: Study) -> TrackSpec:
     return TrackSpec(uri=study.shown_uri, models=models, code=fingerprint("regbench.tracking"))
 
 
+def _loss_modules(name: str, given: Parameters) -> list[str]:
+    """The modules that define a loss, and what its parameters name: another similarity, an encoder."""
+    modules = [component_module("regbench.losses", name)]
+    inner, encoder = given.get("similarity"), given.get("encoder")
+    if isinstance(inner, str):
+        modules += _loss_modules(inner, _inner(given))
+    if isinstance(encoder, str) and ":" in encoder:
+        modules.append(component_module("regbench.losses", encoder))
+    return modules
+
+
+def _inner(given: Parameters) -> Parameters:
+    inner = given.get("parameters")
+    return inner if isinstance(inner, dict) else {}
+
+
+def _pinned(given: Parameters) -> Parameters:
+    """Parameters with the checksum of the file of weights that they name: other weights are another job."""
+    pinned, encoder = dict(given), given.get("encoder")
+    if isinstance(encoder, str) and ":" not in encoder:
+        with suppress(OSError):  # not on this machine; who uses it says so
+            pinned.setdefault("sha256", file_sha256(given_path(encoder)))
+    if isinstance(given.get("similarity"), str) and _inner(given):
+        pinned["parameters"] = dict(_pinned(_inner(given)))
+    return pinned
+
+
 def _named(component: Component) -> NamedComponentSpec:
-    return NamedComponentSpec(id=component.id, name=component.name, parameters=component.parameters)
+    return NamedComponentSpec(id=component.id, name=component.name, parameters=_pinned(component.parameters))
 
 
 def _component(component: Component) -> ComponentSpec:
     # The id names folders and rows; it changes no number, and the folder already says it.
-    return ComponentSpec(name=component.name, parameters=component.parameters)
+    return ComponentSpec(name=component.name, parameters=_pinned(component.parameters))

@@ -36,7 +36,8 @@ def load(
     config = None
     # The seal is of a study's own `config.json`, which `load_study` holds to it.
     bare = {key: value for key, value in raw.items() if key != SEAL}
-    raw, origins = expanded(plain(bare, mistakes), mistakes, look=check is not None)
+    long_form = expanded(plain(bare, mistakes), mistakes, look=check is not None)
+    raw = long_form.raw
     if trusted:
         components.allow(imported_names(raw))
     named = {mistake.key for mistake in mistakes}  # whose values were replaced: what else is said of them is of that
@@ -56,7 +57,7 @@ def load(
     if not any(mistake.message.startswith(TOO_MANY) for mistake in mistakes):  # of which each would be compared
         mistakes += list(cross_checks(raw))
         mistakes += list(component_checks(raw, check)) if check is not None else []
-    mistakes = list(dict.fromkeys(as_written(mistake, origins) for mistake in mistakes))
+    mistakes = list(dict.fromkeys(as_written(mistake, long_form) for mistake in mistakes))
     if mistakes or config is None:
         shown = [f"  {key}: {message}" for key, message in mistakes[:MOST_SHOWN]]
         more = [f"  and {len(mistakes) - MOST_SHOWN} more"] if len(mistakes) > MOST_SHOWN else []
@@ -71,8 +72,10 @@ def json_schema() -> dict[str, Any]:
     schema = Config.model_json_schema(mode="validation")
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     # A bare name is short for a component without parameters; the validator knows, the schema must say.
-    component = schema["$defs"]["Component"]
-    schema["$defs"]["Component"] = {"anyOf": [{"type": "string"}, {**component, "title": "ComponentWithParameters"}]}
+    either = [{"required": ["name"]}, {"required": ["terms"]}]
+    for kind, more in (("Component", {}), ("Model", {}), ("Term", {}), ("Regularizer", {"oneOf": either})):
+        long = {**schema["$defs"][kind], **more, "title": f"{kind}WithParameters"}
+        schema["$defs"][kind] = {"anyOf": [{"type": "string"}, long]}
     _with_short_keys(schema)
     return schema
 

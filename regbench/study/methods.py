@@ -11,13 +11,15 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from regbench.study.config import Component, Config, LambdaRule, Model, Refine
+from regbench.study.config import Config, LambdaRule
 from regbench.study.data_config import DatasetConfig, OnlyTested
+from regbench.study.grid_config import Component, Model, Refine, Regularizer
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED, Layout
+from regbench.study.pools import Pool, pools_of
+from regbench.study.terms import WITHOUT_WEIGHTS, passes
 from regbench.system.credentials import without_password
 from regbench.system.errors import UsageError, did_you_mean
 
-WITHOUT_WEIGHTS = frozenset({"instance"})  # models
 MLFLOW_URI = "MLFLOW_TRACKING_URI"  # of the environment
 # Keys of a config that change no number: where things lie, who is told, how the work is cut into jobs.
 NO_NUMBER: Mapping[str, bool | set[str]] = {
@@ -39,7 +41,7 @@ class Method:
     id: str
     model: Component | None = None
     similarity: Component | None = None
-    regularizer: Component | None = None
+    regularizer: Regularizer | None = None
     baseline: Component | None = None
     control: bool = False
     refine: Refine | None = None
@@ -75,6 +77,11 @@ class Method:
     def has_weights(self) -> bool:
         """Whether its model has weights; `instance` has none: it optimises each pair by itself."""
         return self.model is not None and self.model.name not in WITHOUT_WEIGHTS
+
+    @property
+    def weights(self) -> int:
+        """How many weights a search of its lambda has: lambda, and those of further terms that have a range."""
+        return 1 + sum(term.searched is not None for term in self.regularizer.further) if self.regularizer else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,13 +153,25 @@ class Study:
                     yield dataset.id, method.id, other
 
     def tested_elsewhere(self, dataset: str) -> list[str]:
-        """The other data on which the runs of a dataset are evaluated too."""
-        return [other for other in self.config.evaluate_on if other != dataset]
+        """The other data on which the runs of a dataset are evaluated too; no other fold, which it trained with."""
+        known = next((pool.folds for pool in self.pools if dataset in pool.folds), (dataset,))
+        return [other for other in self.config.evaluate_on if other not in known]
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """The folds whose test pairs are pooled."""
+        return pools_of(self.config.datasets)
 
     @property
     def uses_masks(self) -> bool:
         """Whether a training or an evaluation counts by masks."""
         return self.config.training.mask != "none" or self.config.evaluation.mask != "none"
+
+    @property
+    def uses_dice(self) -> bool:
+        """Whether the training has a weight for the overlap of labels, or searches one."""
+        searched = any(entry.parameter == "training.dice_weight" for entry in self.config.tuning.search)
+        return searched or self.config.training.dice_weight > 0
 
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset or test set called `name`.
@@ -283,16 +302,27 @@ class Study:
         rule = self.lambda_of(method)
         if not self.method(method).tuned or (rule is not None and rule.value is not None):
             return 0
-        return -(-self.config.tuning.trials // self.config.tuning.round_size)
+        return -(-self.trials(method) // self.config.tuning.round_size)
 
-    def round_size(self, number: int) -> int:
-        """Trials in a round: all the same but the last, which has what is left."""
+    def trials(self, method: str) -> int:
+        """How many trials each search of a cell may have; with `trials_per_weight` so many for each of its weights."""
         tuning = self.config.tuning
-        return min(tuning.round_size, tuning.trials - number * tuning.round_size)
+        return tuning.trials * (self.method(method).weights if tuning.fairness == "trials_per_weight" else 1)
 
-    def batches(self, number: int) -> list[tuple[int, int]]:
+    def passes(self, method: str) -> int:
+        """How often a step of a cell runs its network."""
+        regularizer = self.method(method).regularizer
+        names = [] if regularizer is None else [regularizer.first.name, *(term.name for term in regularizer.further)]
+        return passes(self.config.training.directions, names)
+
+    def round_size(self, method: str, number: int) -> int:
+        """Trials in a round: all the same but the last, which has what is left."""
+        size = self.config.tuning.round_size
+        return min(size, self.trials(method) - number * size)
+
+    def batches(self, method: str, number: int) -> list[tuple[int, int]]:
         """(first, last) slot of each job of a round."""
-        size, step = self.round_size(number), self.config.tuning.trials_per_job
+        size, step = self.round_size(method, number), self.config.tuning.trials_per_job
         return [(first, min(first + step, size) - 1) for first in range(0, size, step)]
 
     def trial_files(self, dataset: str, method: str, before: int | None = None, replicate: int = 0) -> list[Path]:
@@ -300,7 +330,7 @@ class Study:
         return [
             self.layout.trials(dataset, method, number, slots, replicate)
             for number in range(self.rounds(method) if before is None else before)
-            for slots in self.batches(number)
+            for slots in self.batches(method, number)
         ]
 
     def lambda_of(self, method: str) -> LambdaRule | None:
@@ -318,7 +348,7 @@ class Study:
         return self.method(method).tuned and self.lambda_of(method) is None
 
     @cached_property
-    def found_ranges(self) -> tuple[tuple[Component, Component], ...]:
+    def found_ranges(self) -> tuple[tuple[Component, Regularizer], ...]:
         """The similarities and regularizers whose range of lambda is found, once for all models, on each dataset."""
         cells = [method for method in self.methods if self.finds_range(method.id)]
         return tuple(

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from regbench.study.components import as_yaml_reads, shown
 from regbench.study.config import SHORT, Config
+from regbench.study.grid_config import NUMBER, RANGE
 from regbench.system.errors import did_you_mean
 
 TOO_MANY = "must have at most "
@@ -21,7 +22,8 @@ class Mistake(NamedTuple):
 
 
 def _key(location: tuple[Any, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    named = (part for part in location if part not in (NUMBER, RANGE))
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in named)
     return text.lstrip(".") or "(whole file)"
 
 

@@ -5,16 +5,17 @@
 A config that writes `training`, `tuning` and `seeds` itself is taken as it is.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from regbench.study.config import SHORT
 from regbench.study.config_values import MOST_PARTS
 from regbench.study.data_kind import assumed, dataset_of
+from regbench.study.folds import Place, unfolded
 from regbench.study.mistakes import Mistake
 from regbench.system.errors import RegbenchError
 
-Place = tuple[str | int, ...]  # of a key in a config
 # What `data` leaves out. Pairs grow with the square of the subjects: beyond these a trial takes longer than it tells.
 MOST_PAIRS = {"validation": 20, "test": 100}
 # What `steps` leaves out. Claims are to hold when somebody repeats the study with other seeds: several searches a cell,
@@ -31,10 +32,12 @@ class Expanded(NamedTuple):
     Attributes:
         raw: the long form.
         origins: places of the long form that were filled in, with the short key that they come from; "" is a default.
+        written: of entries of lists whose folds were written out, their number as the user wrote it.
     """
 
     raw: dict[str, Any]
     origins: dict[Place, str]
+    written: dict[tuple[str, int], int]
 
 
 def expanded(raw: Mapping[str, Any], mistakes: list[Mistake], *, look: bool = True) -> Expanded:
@@ -62,13 +65,17 @@ def expanded(raw: Mapping[str, Any], mistakes: list[Mistake], *, look: bool = Tr
             filled = _protocol(raw, raw["steps"])
             origins |= filled.origins
             long |= filled.raw
-    return Expanded(long, origins)
+    folds = unfolded(long, mistakes)
+    return Expanded(folds.raw, origins | folds.origins, folds.written)
 
 
-def as_written(mistake: Mistake, origins: Mapping[Place, str]) -> Mistake:
+def as_written(mistake: Mistake, long_form: Expanded) -> Mistake:
     """A mistake of the long form by the key that the user wrote."""
-    for place, short in origins.items():
-        if not short:
+    if entry := re.match(r"(\w+)\[(\d+)\]", mistake.key):
+        number = long_form.written.get((entry[1], int(entry[2])), int(entry[2]))
+        mistake = Mistake(f"{entry[1]}[{number}]{mistake.key[entry.end() :]}", mistake.message)
+    for place, short in long_form.origins.items():
+        if short not in SHORT:
             continue
         long = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
         if mistake.key == long or mistake.key.startswith((f"{long}.", f"{long}[")):
@@ -115,7 +122,7 @@ def _protocol(raw: Mapping[str, Any], steps: Any) -> Expanded:
         "seeds": seeds,
         "equivalence": EQUIVALENCE,
     }
-    filled = Expanded({}, {})
+    filled = Expanded({}, {}, {})
     for name, section in sections.items():
         given = raw.get(name, {} if isinstance(section, dict) and name != "equivalence" else None)
         if given is None:

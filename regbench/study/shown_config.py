@@ -6,8 +6,9 @@ from typing import Any
 import yaml
 
 from regbench.study.config import Config
+from regbench.study.folds import Place
 from regbench.study.plain import plain
-from regbench.study.short_form import Place, expanded
+from regbench.study.short_form import expanded
 
 WIDTH = 10_000  # letters of a value: one line each
 ABSENT = object()

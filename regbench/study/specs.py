@@ -9,8 +9,10 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, JsonValue, StrictInt, ValidationError
 
 from regbench.study.components import Parameters
-from regbench.study.config import TOLERANCE_MM, Kind, Pruner, Refine, Sampler, Scale, Training
+from regbench.study.config import TOLERANCE_MM, Kind, MaskUse, Pruner, Sampler, Scale, Training
 from regbench.study.data_config import DatasetConfig, OnlyTested, PairsConfig, SplitConfig
+from regbench.study.grid_config import Refine
+from regbench.study.terms import CURVE, TERMS, WITHOUT_WEIGHTS, passes
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256
 from regbench.system.names import given_path
@@ -56,6 +58,12 @@ class NamedComponentSpec(ComponentSpec):
     id: str
 
 
+class TermSpec(NamedComponentSpec):
+    """A further term of an objective, with its weight; None where a search has not given it yet."""
+
+    weight: float | None = None
+
+
 class GoalSpec(Spec):
     """What scores are compared by.
 
@@ -94,7 +102,7 @@ class PrepareSpec(Spec):
     def of(cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = ()) -> Self:
         """The spec of a dataset of the config."""
         return cls(
-            **dataset.model_dump(mode="json"),
+            **dataset.model_dump(mode="json", exclude={"fold_of"}),
             code=code,
             unneeded=unneeded,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
@@ -135,6 +143,8 @@ class RangeSpec(Spec):
         pairs: how many validation pairs are registered.
         decades: first and last power of ten that is tried as lambda.
         metrics: of the goal of the search; none where the data decide.
+        mask: what the losses count by, as `training.mask`.
+        mask_regularizer: whether the regularizer does too.
     """
 
     similarity: ComponentSpec
@@ -143,6 +153,8 @@ class RangeSpec(Spec):
     decades: tuple[int, int]
     metrics: tuple[str, ...]
     nsd_tolerance_mm: float
+    mask: MaskUse = "none"
+    mask_regularizer: bool = False
     code: str
 
 
@@ -172,7 +184,7 @@ class ProposeSpec(SearchSpec):
         cell: name of the search, of which its random numbers are made.
         trials: of this round and those before it.
         repeats: slots of a round that train the best points again, from `training_seed` on.
-        steps: of a trial, where the budget is in steps.
+        steps: forward passes of a trial, where the budget is in steps.
         rungs: steps at which a trial is judged by `pruner`.
     """
 
@@ -217,6 +229,7 @@ class TrainSpec(Spec):
     """What one training depends on, beside the data; without `lam` until a search or a user has given it.
 
     Attributes:
+        terms: of its objective behind similarity and regularizer.
         objective: what its validations are compared by.
         scored: what else its validation pairs are scored by, as the choice of lambda needs it.
     """
@@ -232,6 +245,7 @@ class TrainSpec(Spec):
     objective: GoalSpec = GoalSpec()
     scored: GoalSpec = GoalSpec()
     nsd_tolerance_mm: float = TOLERANCE_MM
+    terms: tuple[TermSpec, ...] = ()
 
     @property
     def weight(self) -> float:
@@ -245,6 +259,22 @@ class TrainSpec(Spec):
                 f"a training of `{self.method}` must have a lambda, but has none. Run `select`, or give one."
             )
         return self.lam
+
+    @property
+    def further(self) -> tuple[TermSpec, ...]:
+        """All terms behind similarity and regularizer; `dice_weight` of the training is short for one."""
+        dice = 0.0 if self.model.name in WITHOUT_WEIGHTS else self.training.dice_weight
+        return (*self.terms, TermSpec(id="dice", name="dice", parameters={}, weight=dice)) if dice else self.terms
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """What the curves of its objective are called: the loss, then all that it is the weighted sum of."""
+        return (*TERMS, *(f"{CURVE}{term.id}" for term in self.further))
+
+    @property
+    def passes(self) -> int:
+        """How often a step runs the network."""
+        return passes(self.training.directions, (self.regularizer.name, *(term.name for term in self.further)))
 
 
 class TrialSpec(TrainSpec):

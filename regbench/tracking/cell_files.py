@@ -9,6 +9,7 @@ import pandas as pd
 
 from regbench.report.summary_file import Choice, Value
 from regbench.study.methods import Method
+from regbench.study.terms import WEIGHT
 from regbench.system.files import LIVE, RUN, read_sealed
 from regbench.system.ownership import alive
 from regbench.tracking.study_files import StudyFiles
@@ -78,7 +79,10 @@ class CellFiles:
     def params(self) -> dict[str, str]:
         """What varies, and nothing else: the Compare page shows the first params that differ."""
         parts = {"model": self.method.model, "reg": self.method.regularizer, "sim": self.method.similarity}
-        return {name: part.id if part else "none" for name, part in parts.items()} | {"dataset": self.dataset}
+        further = self.method.regularizer.further if self.method.regularizer else ()
+        fixed = {f"{WEIGHT}{term.id}": f"{term.weight:g}" for term in further if isinstance(term.weight, float)}
+        named = {name: part.id if part else "none" for name, part in parts.items()}
+        return named | {"dataset": self.dataset} | fixed
 
     @property
     def lam(self) -> float | None:
@@ -134,7 +138,7 @@ class CellFiles:
         state = lay.trial_state(dataset, method, replicate)
         for number in range(study.rounds(method)):
             proposals = lay.proposals(dataset, method, number, replicate)
-            for first, last in study.batches(number):
+            for first, last in study.batches(method, number):
                 path = lay.trials(dataset, method, number, (first, last), replicate)
                 if path.exists():
                     for trial in _ended_trials(path, *version(path)[1:]):

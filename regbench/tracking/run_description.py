@@ -2,9 +2,9 @@
 
 from urllib.parse import quote
 
-from regbench.metrics import metric_of
+from regbench.metrics import metric_of, printed
 from regbench.report.headline import headline
-from regbench.report.summary_file import MethodEntry, Summary
+from regbench.report.summary_file import MethodEntry, Summary, number
 from regbench.study.goals import words
 from regbench.system.escaping import markdown
 
@@ -51,7 +51,7 @@ def method_paragraph(entry: MethodEntry, title: str, peers: int, leading: str) -
     if leading in metrics:
         known, spread = metric_of(leading), metrics[leading]
         unit = "" if known.unit == "1" else f" {known.unit}"
-        numbers = f"{spread['mean']:.{known.digits}f} ± {spread['sd'] or 0:.{known.digits}f}{unit}"
+        numbers = f"{printed(number(spread['mean']), leading)} ± {printed(spread['sd'] or 0, leading)}{unit}"
         score = f"test {words(leading)} {numbers} {over}"
     text = f"**{title}** on {entry['dataset']}{model}: {score}"
     if entry["rank"] is not None:
@@ -81,7 +81,6 @@ def table_row(entry: MethodEntry) -> str:
     spreads = {name: spread for name, spread in entry["metrics"].items() if spread["mean"] is not None}
     if not spreads:
         return ""
-    digits = {name: metric_of(name).digits for name in spreads}
-    cells = [f"{one['mean']:.{digits[name]}f} ± {one['sd'] or 0:.{digits[name]}f}" for name, one in spreads.items()]
+    cells = [f"{printed(number(one['mean']), name)} ± {printed(one['sd'] or 0, name)}" for name, one in spreads.items()]
     lines = (list(spreads), ["---"] * len(spreads), cells)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -14,7 +14,7 @@ from regbench.system.parquet import read_table
 from regbench.tracking.cell_files import CellFiles, version
 from regbench.tracking.mlflow_run import Item, Metric, Record
 from regbench.tracking.run_description import NOTE
-from regbench.tracking.training_records import curve, ended, finite, origin_tags, unfinished
+from regbench.tracking.training_records import curve, ended, finite, origin_tags, unfinished, weights_of
 from regbench.training import training_log
 
 
@@ -86,6 +86,7 @@ def _finished(cell: CellFiles, seed: int) -> Record:
     if log is not None and log.header["training"] != digest_of_run:
         log = None
     record = _from_first_step(cell, seed, run["lam"])
+    record.params |= weights_of(run["job"].get("terms", ()))
     record.tags |= cell.study_files.verdicts.get((cell.dataset, cell.method.id), {})
     record.tags |= origin_tags(run["environment"], run["data_sha256"])
     record.tags["checkpoint_sha256"] = run["checkpoint_sha256"] or "none"

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from regbench.study.terms import WEIGHT
 from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import modified_ms
 from regbench.tracking.mlflow_run import Metric, Record
@@ -53,6 +55,11 @@ def curve(steps: Sequence[float], terms: Mapping[str, Sequence[float | None]]) -
         if name != "step"
         for step, value in zip(steps, values, strict=True)
     )
+
+
+def weights_of(terms: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The params of the weights of further terms, as a run's job and the summary have them."""
+    return {f"{WEIGHT}{term['id']}": f"{term['weight']:g}" for term in terms if term.get("weight") is not None}
 
 
 def origin_tags(environment: Environment, data_sha256: str) -> dict[str, str]:

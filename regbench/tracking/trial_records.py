@@ -5,6 +5,7 @@ from functools import partial
 from typing import NotRequired, TypedDict
 
 from regbench.report.summary_file import Value
+from regbench.study.terms import WEIGHT
 from regbench.system.escaping import markdown
 from regbench.system.files import digest, read_sealed
 from regbench.tracking.cell_files import BegunTrial, CellFiles, version
@@ -65,7 +66,7 @@ def _record(cell: CellFiles, trial: BegunTrial) -> Record:
 def _from_first_step(cell: CellFiles, trial: BegunTrial, log: training_log.Log | None) -> Record:
     """The record of a trial with all that is known when it begins."""
     search = f" · search {trial.replicate + 1}" if cell.study.config.tuning.replicates > 1 else ""
-    values = {name.rpartition(".")[2]: _text(value) for name, value in trial.values.items() if name != "lam"}
+    values = {_short(name): _text(value) for name, value in trial.values.items() if name != "lam"}
     tags = {"stage": "trial", "trial": str(trial.number), "lambda": f"{trial.lam:g}", NOTE: "one trial of the tuning"}
     tags |= {} if log is None else origin_tags(log.header["environment"], log.header["data_sha256"])
     return Record(
@@ -76,6 +77,11 @@ def _from_first_step(cell: CellFiles, trial: BegunTrial, log: training_log.Log |
         cell.tags | cell.search_tag(trial.replicate) | tags,
         data=cell.study_files.data(cell.dataset, "training"),
     )
+
+
+def _short(name: str) -> str:
+    """What a searched value is called: a keyword by itself; a weight keeps its word, the id of a term says nothing."""
+    return name if name.startswith(WEIGHT) else name.rpartition(".")[2]
 
 
 def _text(value: Value) -> str:

@@ -1,6 +1,7 @@
 """Random changes of training pairs; the draws depend on seed and step alone, so a resumed training repeats them."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
     """Flip, move and recolour a batch.
 
     Args:
-        batch: images ``(B, 1, *S)`` and, or not, one-hot labels ``(B, L, *S)`` and masks ``(B, 1, *S)``.
+        batch: images ``(B, 1, *S)`` and, or not, one-hot labels ``(B, L, *S)``, masks ``(B, 1, *S)`` and landmarks
+            ``(B, N, d)`` in voxels.
         wanted: section `augmentation` of the config.
         random: of this step.
 
@@ -26,26 +28,43 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
     if wanted == Augmentation():
         return batch
     axes = [2 + axis for axis in wanted.flips if random.random() < 0.5]
-    fixed, fixed_maps = _half(batch.fixed, (batch.fixed_labels, batch.fixed_mask), wanted, random)
-    moving, moving_maps = _half(batch.moving, (batch.moving_labels, batch.moving_mask), wanted, random)
-    fixed_labels, moving_labels, fixed_mask, moving_mask = (
-        None if values is None else values.flip(axes)
-        for values in (fixed_maps[0], moving_maps[0], fixed_maps[1], moving_maps[1])
+    fixed, *of_fixed = _half(batch.fixed, (batch.fixed_labels, batch.fixed_mask, batch.fixed_points), wanted, random)
+    moving, *of_moving = _half(
+        batch.moving, (batch.moving_labels, batch.moving_mask, batch.moving_points), wanted, random
     )
-    return Batch(fixed.flip(axes), moving.flip(axes), fixed_labels, moving_labels, fixed_mask, moving_mask)
+    maps = (
+        None if values is None else values.flip(axes)
+        for values in (of_fixed[0], of_moving[0], of_fixed[1], of_moving[1])
+    )
+    points = (
+        None if values is None else _mirrored(values, axes, batch.fixed.shape[2:])
+        for values in (of_fixed[2], of_moving[2])
+    )
+    return Batch(fixed.flip(axes), moving.flip(axes), *maps, *points)
+
+
+def _mirrored(points: Tensor, axes: Sequence[int], shape: Sequence[int]) -> Tensor:
+    """Landmarks ``(B, N, d)`` of an image that is mirrored along `axes` of its tensor."""
+    last = torch.tensor([size - 1 for size in shape], dtype=points.dtype, device=points.device)
+    turned = torch.tensor([2 + axis in axes for axis in range(len(shape))], device=points.device)
+    return torch.where(turned, last - points, points)
 
 
 def _half(
-    image: Tensor, maps: tuple[Tensor | None, Tensor | None], wanted: Augmentation, random: Generator
-) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
-    """The image, and its labels and its mask, which are moved alike and keep their values."""
-    labels, mask = maps
+    image: Tensor,
+    known: tuple[Tensor | None, Tensor | None, Tensor | None],
+    wanted: Augmentation,
+    random: Generator,
+) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """The image, and its labels, mask and landmarks, which are moved alike and keep their values."""
+    labels, mask, points = known
     if wanted.rotation_degrees or wanted.scaling or wanted.translation_voxels:
         matrices = _matrices(len(image), image.ndim - 2, wanted, random).to(image.device)
         displacement = affine_displacement(matrices, image.shape[2:])
         image = warp(image, displacement)
         labels = None if labels is None else warp(labels, displacement, mode="nearest")
         mask = None if mask is None else warp(mask, displacement, mode="nearest", padding="zeros")
+        points = None if points is None else _before(matrices, points, image.shape[2:])
     if wanted.gamma:
         exponent = torch.from_numpy(np.exp(random.uniform(-wanted.gamma, wanted.gamma, len(image))))
         # The sign is kept: z-scored images have negative intensities.
@@ -53,7 +72,19 @@ def _half(
     if wanted.noise:
         noise = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
         image = image + wanted.noise * noise.to(image.device)
-    return image, (labels, mask)
+    return image, labels, mask, points
+
+
+def _before(matrices: Tensor, points: Tensor, shape: Sequence[int]) -> Tensor:
+    """Where the image that is warped by affine maps shows points ``(B, N, d)`` of the image before.
+
+    The warp pulls: what is at p then was at ``A (p - c) + c + t`` before (`affine_displacement`).
+    """
+    dims = len(shape)
+    linear, shift = matrices[:, :, :dims].to(points), matrices[:, :, dims].to(points)
+    centre = torch.tensor([(size - 1) / 2 for size in shape], dtype=points.dtype, device=points.device)
+    inverse: Tensor = torch.linalg.inv(linear)
+    return centre + (points - centre - shift[:, None]) @ inverse.mT
 
 
 def _matrices(count: int, dims: int, wanted: Augmentation, random: Generator) -> Tensor:

@@ -12,8 +12,9 @@ from regbench.data.cache import Dataset
 from regbench.data.preprocessing.preparation import Preparation, StoredScaling
 from regbench.losses.objective import MaskRule, Objective, objective
 from regbench.models.predict import build_model
-from regbench.study.config import MaskUse
-from regbench.study.specs import ComponentSpec, TrainSpec
+from regbench.study.config import Directions, MaskUse
+from regbench.study.specs import ComponentSpec, TermSpec, TrainSpec
+from regbench.study.terms import SUPERVISED
 from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.errors import RegbenchError
@@ -40,6 +41,8 @@ class Checkpoint(BaseModel):
     weights: dict[str, Tensor] | None  # None where the run failed before it had any
     mask: MaskUse = "none"
     mask_regularizer: bool = False
+    terms: tuple[TermSpec, ...] = ()
+    directions: Directions = "one"
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -65,7 +68,8 @@ def write_checkpoint(path: Path, spec: TrainSpec, data: Dataset, weights: Weight
         "dims": len(data.shape),
         "preparation": data.preparation,
         "weights": weights,
-        **spec.training.model_dump(include={"mask", "mask_regularizer"}, exclude_defaults=True),
+        **({"terms": [term.to_json() for term in spec.terms]} if spec.terms else {}),
+        **spec.training.model_dump(include={"mask", "mask_regularizer", "directions"}, exclude_defaults=True),
     }
     # Through a file object: torch.save writes the name of a path into the file.
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -86,6 +90,7 @@ class RunRecord(TypedDict):
     validation: dict[str, float]  # means over the validation pairs
     parameters: NotRequired[int]
     seconds: NotRequired[float]
+    forward_passes: NotRequired[int]  # where a step has more than one
     validations: NotRequired[list[Validation]]
     second_half: NotRequired[dict[str, float] | None]
     checkpoint_sha256: NotRequired[str]  # once the checkpoint lies beside it
@@ -119,7 +124,7 @@ def load_checkpoint(path: Path) -> nn.Module | None:
 
 
 def objective_of(stored: Checkpoint) -> Objective:
-    """The objective that the model of a checkpoint was trained with.
+    """The objective that the model of a checkpoint was trained with, as far as a pair alone tells it: by no labels.
 
     Raises:
         RegbenchError: if the checkpoint has no lambda.
@@ -127,7 +132,8 @@ def objective_of(stored: Checkpoint) -> Objective:
     if stored.lam is None:
         raise RegbenchError("a checkpoint must have a lambda, but its search found none. Give another.")
     rule = MaskRule(stored.mask, stored.mask_regularizer)
-    return objective(stored.similarity, stored.regularizer, stored.lam, rule)
+    terms = [term for term in stored.terms if term.name not in SUPERVISED]
+    return objective(stored.similarity, stored.regularizer, stored.lam, rule, terms=terms, directions=stored.directions)
 
 
 def model_of(stored: Checkpoint, path: Path) -> nn.Module | None:

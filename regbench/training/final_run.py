@@ -78,6 +78,8 @@ def train(
             "reason": training.reason,
             "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
             "seconds": training.seconds,
+            # What the declared budget counts, where it is not the steps.
+            **({"forward_passes": spec.passes * len(training.history["loss"])} if spec.passes > 1 else {}),
             "validations": training.validations,
             "second_half": second_half(training.history["similarity"]),
             "validation": means(scores),
@@ -105,7 +107,7 @@ def _write(record: RunRecord, spec: TrainSpec, data: Dataset, folder: Path, trai
     if record["reason"]:
         LOG.warning("%s, seed %d: %s", spec.method, spec.seed, record["reason"])
     write_checkpoint(folder / CHECKPOINT, spec, data, None if training is None else training.model.state_dict())
-    frame = pd.DataFrame(training.history if training else {"loss": [], "similarity": [], "regularizer": []})
+    frame = pd.DataFrame(training.history if training else {name: [] for name in spec.term_names})
     frame.insert(0, "step", np.arange(1, len(frame) + 1))
     frame.attrs = {LIVE: run_log(folder)}
     write_table(folder / HISTORY, frame)

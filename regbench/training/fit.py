@@ -10,16 +10,17 @@ from torch import nn
 from tqdm import tqdm
 
 from regbench.data.cache import Dataset
-from regbench.losses.objective import MaskRule, objective
+from regbench.losses.objective import MaskRule, Objective, objective
 from regbench.models.predict import build_model, has_weights
 from regbench.study.specs import TrainSpec
+from regbench.study.terms import TERMS
 from regbench.system import device as devices
 from regbench.system import provenance
 from regbench.system.errors import InterruptedTrainingError
 from regbench.system.files import digest
 from regbench.training.pruning import PruneSpec, RungReport
 from regbench.training.resume import StateFile, stoppable
-from regbench.training.state import TERMS, Status
+from regbench.training.state import Status
 from regbench.training.trainer import Trainer
 from regbench.training.training_log import POINTS, LogHeader, LogWriter, training_digest
 from regbench.training.validation import Validation
@@ -81,8 +82,7 @@ def fit(
     torch.manual_seed(spec.seed)
     protocol, steps = spec.training, spec.training.steps
     device = devices.choose(protocol.device)
-    rule = MaskRule(protocol.mask, protocol.mask_regularizer)
-    objective_of = objective(spec.similarity, spec.regularizer, spec.weight, rule)
+    objective_of = objective_at(spec)
     model = build_model(spec.model, len(data.shape), objective_of).to(device)
     header = _header(spec, data, device)
     if not has_weights(model):
@@ -125,7 +125,16 @@ def fit(
         model.load_state_dict(state.best)
     status: Status = "complete" if state.status == "running" else state.status
     seconds = time.monotonic() - began
-    return Fit(model, state.history(), state.validations, state.reports, status, state.reason, seconds)
+    return Fit(model, state.history(spec.term_names), state.validations, state.reports, status, state.reason, seconds)
+
+
+def objective_at(spec: TrainSpec) -> Objective:
+    """The objective of a training at its lambda and weights."""
+    protocol = spec.training
+    rule = MaskRule(protocol.mask, protocol.mask_regularizer)
+    return objective(
+        spec.similarity, spec.regularizer, spec.weight, rule, terms=spec.further, directions=protocol.directions
+    )
 
 
 def _without_training(model: nn.Module, log_path: Path | None, header: LogHeader) -> Fit:
@@ -142,7 +151,7 @@ def _header(spec: TrainSpec, data: Dataset, device: torch.device) -> LogHeader:
         "lam": spec.lam,
         "seed": spec.seed,
         "steps": spec.training.steps,
-        "terms": list(TERMS),
+        "terms": list(spec.term_names),
         "data_sha256": data.checksum,
         "environment": provenance.environment(devices.describe(device)),
     }

@@ -1,5 +1,6 @@
 """All that changes from step to step of a training, so that a killed one goes on, and the guard against divergence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
@@ -8,11 +9,11 @@ from torch import Tensor, nn
 
 from regbench.losses.objective import Terms
 from regbench.models.adam import Adam
+from regbench.study.specs import TrainSpec
 from regbench.training.precision import Precision
 from regbench.training.pruning import RungReport
 from regbench.training.validation import Validation
 
-TERMS = ("loss", "similarity", "regularizer")
 Status = Literal["running", "complete", "diverged", "pruned"]
 Weights = dict[str, Tensor]
 
@@ -48,7 +49,7 @@ class TrainingState:
 
     Attributes:
         step: steps done.
-        terms: ``(3,)`` a step, on the device: reading a number each step would make a GPU wait.
+        terms: ``(n,)`` a step, the loss and its terms, on the device: reading a number each step would make a GPU wait.
         good: the last weights that were finite together with the loss.
         best: the weights of the best validation, where the protocol keeps them.
         status: ``complete`` once early stopping ended it.
@@ -68,18 +69,18 @@ class TrainingState:
 
     def record(self, terms: Terms) -> None:
         """Count a step and keep its terms."""
-        self.terms.append(torch.stack([term.detach().float() for term in terms]))
+        self.terms.append(torch.stack([term.detach().float() for term in terms.values()]))
         self.step += 1
 
     def end(self, status: Status, reason: str = "") -> None:
         """Let no further step follow."""
         self.status, self.reason = status, reason
 
-    def history(self) -> dict[str, list[float]]:
-        """Each term at each step before the first that is not finite."""
+    def history(self, names: Sequence[str]) -> dict[str, list[float]]:
+        """Each term, by its name, at each step before the first that is not finite."""
         values = torch.stack(self.terms).cpu().double()
         values = values[: int(values.isfinite().all(1).cummin(0).values.sum())]
-        return {name: values[:, k].tolist() for k, name in enumerate(TERMS)}
+        return {name: values[:, k].tolist() for k, name in enumerate(names)}
 
     def to_dict(self, model: nn.Module, optimiser: Adam, precision: Precision) -> StoredState:
         """All that the rest of the training depends on, for `torch.save`."""
@@ -135,21 +136,21 @@ def has_finite_weights(model: nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for value in model.parameters())
 
 
-def divergence(state: TrainingState, model: nn.Module, latest: Tensor, steps: int, lam: float) -> str:
+def divergence(state: TrainingState, model: nn.Module, latest: Tensor, spec: TrainSpec) -> str:
     """Why a training diverged, with its first bad step; empty where the latest terms and the weights are finite.
 
     Args:
         state: of the training.
         model: its model.
-        latest: ``(n, 3)``, the terms since the last look, on the CPU.
-        steps: of the whole training.
-        lam: weight of the regularizer.
+        latest: ``(steps, n)``, the terms since the last look, on the CPU.
+        spec: of the training.
     """
     if latest.isfinite().all() and has_finite_weights(model):
         return ""
     values = torch.stack(state.terms).cpu()
     bad = (~values.isfinite().all(1)).nonzero()
     first = int(bad[0]) if len(bad) else state.step - 1
-    terms = ", ".join(f"{name} {float(value):g}" for name, value in zip(TERMS, values[first], strict=True))
+    terms = ", ".join(f"{name} {float(value):g}" for name, value in zip(spec.term_names, values[first], strict=True))
     what = "loss" if len(bad) else "weights"
-    return f"{what} not finite at step {first + 1} of {steps}: {terms}, lambda {lam:g}; last good weights kept"
+    where = f"{what} not finite at step {first + 1} of {spec.training.steps}: {terms}, lambda {spec.weight:g}"
+    return f"{where}; last good weights kept"

@@ -1,6 +1,5 @@
 """What the loop of a training calls: a batch, a forward pass, a step down, and the looks at how it goes."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from regbench.data.cache import Dataset
-from regbench.losses.objective import Terms, supervision
+from regbench.losses.objective import Objective, Terms
 from regbench.models.adam import Adam
 from regbench.models.predict import device_of
 from regbench.study.specs import TrainSpec
 from regbench.system.device import compiled
 from regbench.training.augment import augment
-from regbench.training.batches import Batch, Batches
+from regbench.training.batches import Batch, Batches, needs_of
 from regbench.training.precision import Precision
 from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
@@ -32,7 +31,7 @@ class Trainer:
         spec: TrainSpec,
         data: Dataset,
         model: nn.Module,
-        objective: Callable[..., Terms],
+        objective: Objective,
         *,
         prune: PruneSpec | None = None,
     ) -> None:
@@ -42,13 +41,13 @@ class Trainer:
             spec: of the training, with its lambda.
             data: prepared dataset.
             model: with weights, on the device that it is trained on.
-            objective: ``(fixed, moving, output of the model, masks) -> Terms``.
+            objective: of its pairs.
             prune: what the training is held against at its rungs.
         """
         protocol, device = spec.training, device_of(model)
         self.spec, self.data, self.model, self.objective, self.device = spec, data, model, objective, device
         self.network = compiled(model, device) if protocol.compile else model
-        self.batches = Batches(data, protocol, spec.seed, device)
+        self.batches = Batches(data, protocol, spec.seed, device, known=needs_of(spec.further))
         self.optimiser = Adam(model.parameters(), weight_decay=protocol.weight_decay)
         self.rate = SCHEDULES[protocol.schedule]
         self.precision = Precision(protocol.precision, device)
@@ -63,14 +62,11 @@ class Trainer:
         return augment(self.batches[self.state.step], self.spec.training.augmentation, random)
 
     def forward(self, batch: Batch) -> Terms:
-        """The objective of a batch; with the overlap of labels where training is semi-supervised."""
+        """The objective of a batch, of which the network registers both directions where the objective needs them."""
         with self.precision.autocast():
             output = self.network(batch.fixed, batch.moving)
-        terms = self.objective(batch.fixed, batch.moving, output, batch.masks)
-        if batch.fixed_labels is None or batch.moving_labels is None:
-            return terms
-        overlap = supervision(output, batch.fixed_labels, batch.moving_labels)
-        return terms._replace(loss=terms.loss + self.spec.training.dice_weight * overlap)
+            backward = self.network(batch.moving, batch.fixed) if self.objective.two_way else None
+        return self.objective(batch.fixed, batch.moving, output, batch.masks, backward=backward, known=batch.known)
 
     def descend(self, loss: Tensor) -> None:
         """Backward pass and step of the optimiser; no step where gradients overflowed."""
@@ -94,7 +90,7 @@ class Trainer:
             self.log.add(state.step, latest.double().tolist())
             if self.log.due() or state.step == steps:
                 self.write_log()
-        reason = divergence(state, self.model, latest, steps, self.spec.weight)
+        reason = divergence(state, self.model, latest, self.spec)
         if reason:
             self.model.load_state_dict(state.good)
             state.end("diverged", reason)

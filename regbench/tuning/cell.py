@@ -65,7 +65,7 @@ def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = 
     for replicate in study.replicates(method):
         for number in range(study.rounds(method)):
             propose_round(study, dataset, method, number, replicate)
-            for slots in study.batches(number):
+            for slots in study.batches(method, number):
                 run_batch(study, dataset, method, data, replicate=replicate, number=number, slots=slots, bar=bar)
         choose_lambda(study, dataset, method, replicate)
 

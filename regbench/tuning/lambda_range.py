@@ -15,12 +15,11 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from regbench.data.cache import Dataset
-from regbench.losses import REGULARIZERS
-from regbench.losses.objective import objective
+from regbench.losses.objective import MaskRule, bound_term, objective
 from regbench.models.predict import TOGETHER, build_model
-from regbench.study.components import bind
 from regbench.study.goals import FOLDING, default_goal, is_higher_better
 from regbench.study.specs import ComponentSpec, RangeSpec
+from regbench.study.terms import TWO_WAY
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError
 from regbench.training.validation import Scoring, means, validate, wrong_goal
@@ -191,9 +190,10 @@ def unit_at(regularizer: ComponentSpec, shape: Sequence[int], shrink: int) -> fl
     """
     if shrink == 1:
         return 1.0
-    penalise = bind(REGULARIZERS, regularizer.name, regularizer.parameters)
+    penalise = bound_term(regularizer)
+    count = 2 if regularizer.name in TWO_WAY else 1  # displacements that it judges
     coarse = [size // shrink for size in shape]
-    of_coarse, of_whole = (float(penalise(_probe(grid))) for grid in (coarse, shape))
+    of_coarse, of_whole = (float(penalise(*[_probe(grid)] * count)) for grid in (coarse, shape))
     return of_coarse / of_whole if of_whole > 0 and of_coarse > 0 else 1.0
 
 
@@ -228,7 +228,8 @@ def _instance(spec: RangeSpec, dims: int, lam: float, shrink: int) -> torch.nn.M
         "diffeomorphic": False,
     }
     component = ComponentSpec(name="instance", parameters=parameters)
-    return build_model(component, dims, objective(spec.similarity, spec.regularizer, lam))
+    rule = MaskRule(spec.mask, spec.mask_regularizer)
+    return build_model(component, dims, objective(spec.similarity, spec.regularizer, lam, rule))
 
 
 def _score(model: torch.nn.Module, data: Dataset, by: Scoring) -> float:

@@ -55,6 +55,13 @@ def _remembering(state: Path, spec: RangeSpec, data: Dataset) -> Callable[[float
     return score
 
 
+def is_at_end(study: Study, dataset: str, method: str) -> bool:
+    """Whether the best lambda of the search for a cell's range is the last that was tried; False of a given range."""
+    if not study.finds_range(method):
+        return False
+    return bool(read_sealed(study.layout.lambda_range(dataset, study.method(method).losses))["at_end"])
+
+
 def proposing(study: Study, dataset: str, method: str, number: int | None = None, replicate: int = 0) -> ProposeSpec:
     """The spec of a search's proposals with its range, which may be one that was found."""
     return _with_range(study, dataset, method, propose_spec(study, dataset, method, number, replicate))

@@ -4,38 +4,44 @@ Of volumes shapes alone are computed (torch's fake tensors), which costs no memo
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import JsonValue
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from regbench.data.cache import load
 from regbench.data.prepare import divide, is_of, open_source
 from regbench.data.remarks import unused_masks, without_split
 from regbench.data.room import check_room
 from regbench.data.subject import Source
-from regbench.losses import AFFINE_REGULARIZERS, REGULARIZERS, SIMILARITIES
-from regbench.losses.objective import objective
+from regbench.losses import SIMILARITIES
+from regbench.losses.objective import bound_term, judged_shapes
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
 from regbench.models.refined import check_refinable
 from regbench.spatial.registration import parts
 from regbench.study.components import bind
 from regbench.study.goals import default_goal
+from regbench.study.grid_config import Regularizer
 from regbench.study.job_specs import objective_spec, prepare_spec, search_of, selection_spec, train_spec
 from regbench.study.methods import Method, Study
-from regbench.study.specs import DimensionSpec, PrepareSpec, TrainSpec
+from regbench.study.specs import ComponentSpec, DimensionSpec, PrepareSpec, TrainSpec
+from regbench.study.terms import SUPERVISED, WEIGHT
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import read_sealed
+from regbench.training.fit import objective_at
 from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
+TRAINING = "training."  # before a number of the training, in what is searched
 SMALL = 2**17  # voxels: an image of which zeros are computed, which is faster than to follow their shapes
 Shape = tuple[int, ...]
-Attempt = Callable[[TrainSpec, Shape], None]
 
 
 def first_look(study: Study, dataset: str) -> list[str]:
@@ -48,6 +54,7 @@ def first_look(study: Study, dataset: str) -> list[str]:
     if manifest.is_file() and is_of(spec, stored := read_sealed(manifest)):
         masked = tuple(stored.get("masked", ()))
         _check_goals(study, dataset, stored["references"][_judged_on(spec)])
+        _check_prepared(study, dataset)
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
         return [
             *_counted(spec, stored["pairs"]),
@@ -65,6 +72,16 @@ def first_look(study: Study, dataset: str) -> list[str]:
     rehearse_source(study, dataset, source)
     masks = _masks_left_out(study, len(source.masked), len(source.ids))
     return [*_counted(spec, pairs), *source.remarks, *without_split(source, splits, pairs), *masks]
+
+
+def _check_prepared(study: Study, dataset: str) -> None:
+    """Whether the training subjects of a dataset that is prepared have what terms must know of them."""
+    if not _has_networks(study, dataset):
+        return
+    data = load(study.layout.data(dataset))
+    unlabelled = [name for name in data.subjects if not data.labels or not data.record(name).get("labelled", True)]
+    landmarked = [name for name in data.subjects if data.landmarks(name) is not None]
+    _check_known(study, dataset, data.split("train"), unlabelled, landmarked)
 
 
 def _counted(spec: PrepareSpec, pairs: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
@@ -88,12 +105,8 @@ def rehearse_source(study: Study, dataset: str, source: Source) -> None:
     spec = prepare_spec(study, dataset)
     splits, used = divide(spec, source)
     _check_goals(study, dataset, source.references(used[_judged_on(spec)]))
-    unlabelled = _is_trained(study, dataset) and source.unlabelled.issuperset(splits["train"])
-    if unlabelled and _uses_labels(study):
-        raise RegbenchError(
-            f"training.dice_weight must be 0 for dataset `{dataset}`, whose training subjects have no labels. Leave it "
-            "out, or add labels."
-        )
+    if _has_networks(study, dataset):
+        _check_known(study, dataset, splits["train"], source.unlabelled, source.landmarked)
     rehearse(study, dataset, source.shape, source.ids, source.masked)
 
 
@@ -116,9 +129,45 @@ def _is_trained(study: Study, dataset: str) -> bool:
     return all(known.id != dataset for known in study.config.test_sets)
 
 
-def _uses_labels(study: Study) -> bool:
-    searched = any(entry.parameter == "training.dice_weight" for entry in study.config.tuning.search)
-    return searched or study.config.training.dice_weight > 0
+def _has_networks(study: Study, dataset: str) -> bool:
+    """Whether any network is trained on a dataset."""
+    return _is_trained(study, dataset) and any(method.needs_training for method in study.methods)
+
+
+def _check_known(
+    study: Study, dataset: str, names: Sequence[str], unlabelled: Collection[str], landmarked: Collection[str]
+) -> None:
+    """Whether the training subjects have what terms must know of them.
+
+    Args:
+        study: with the terms.
+        dataset: its id, for the message.
+        names: of the training subjects.
+        unlabelled: subjects without labels.
+        landmarked: subjects with landmarks.
+
+    Raises:
+        RegbenchError: listing each term that has nothing to work by, with its key.
+    """
+    none = {
+        "labels": set(unlabelled).issuperset(names),
+        "landmarks": len(set(landmarked).intersection(names)) < 2,
+    }
+    terms = [
+        (f"grid.regularizers[{number}].terms[{place}]", term.name)
+        for number, regularizer in enumerate(study.config.grid.regularizers)
+        for place, term in enumerate(regularizer.terms)
+    ]
+    if study.uses_dice:
+        terms.append(("training.dice_weight", "dice"))
+    lines = [
+        f"  {key}: `{name}` must have {what} of the training subjects of dataset `{dataset}`, but "
+        f"{'they have none' if what == 'labels' else 'fewer than two have any'}; leave it out, or add {what}"
+        for key, name in terms
+        if (what := SUPERVISED.get(name, "")) and none[what]
+    ]
+    if lines:
+        raise RegbenchError(f"study `{study.name}` does not fit its data; nothing was prepared:\n" + "\n".join(lines))
 
 
 def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...], masked: tuple[str, ...]) -> None:
@@ -140,12 +189,12 @@ def rehearse(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]
         if not method.tuned:
             continue
         for key, spec in _specs(study, method):
-            for kind, part in _parts(spec):
-                name = f"{kind} {part}"
+            for part in _parts(spec):
+                name = f"{part.kind} {part.component.to_json()} {part.beside}"
                 if name not in tried:
-                    tried[name] = _fault(kind, spec, shape)
+                    tried[name] = _fault(part, spec, shape)
                 if tried[name]:
-                    message = f"{key or _key(study, method, kind, tried[name])}: {tried[name]}"
+                    message = f"{key or _key(study, method, part, tried[name])}: {tried[name]}"
                     wrong.setdefault(message, []).append(method.id)
     lines = [f"  {message} (cells: {', '.join(dict.fromkeys(cells))})" for message, cells in wrong.items()]
     if not lines:  # else a model that fails would be named twice
@@ -167,7 +216,7 @@ def _without_displacement(study: Study, shape: Shape) -> Iterator[str]:
         method = next((m for m in study.methods if m.model == model and m.refine is None), None)
         if model.refine is not None and method is not None:
             spec = train_spec(study, method.id, seed=0, steps=1).model_copy(update={"lam": 1.0})
-            if fault := _tried(_penalised, spec, shape):
+            if fault := _tried(partial(_penalised, spec, shape), shape):
                 yield f"models[{number}].refine: `{model.name}`: {fault}"
 
 
@@ -175,14 +224,14 @@ def _specs(study: Study, method: Method) -> Iterator[tuple[str, TrainSpec]]:
     """The training of a cell as it is written, and at each end of each dimension; with the key of the dimension."""
     spec = train_spec(study, method.id, seed=0, steps=1).model_copy(update={"lam": 1.0})
     searched = search_of(study, method.id)
-    if not any(dimension.name.partition(".")[0] != "training" for dimension in searched):
-        yield "", spec
-    for dimension in searched:
+    of_components = [dimension for dimension in searched if not dimension.name.startswith((TRAINING, WEIGHT))]
+    if not of_components:
+        yield "", Point(1.0, _first(searched)).apply(spec)
+    for dimension in of_components:
         number = next(k for k, entry in enumerate(study.config.tuning.search) if entry.parameter == dimension.name)
-        if not dimension.name.startswith("training."):
-            for value in _ends(dimension):
-                values = {**_first(searched), dimension.name: value}
-                yield f"tuning.search[{number}] ({dimension.name} = {value})", Point(1.0, values).apply(spec)
+        for value in _ends(dimension):
+            values = {**_first(searched), dimension.name: value}
+            yield f"tuning.search[{number}] ({dimension.name} = {value})", Point(1.0, values).apply(spec)
 
 
 def _first(searched: tuple[DimensionSpec, ...]) -> dict[str, JsonValue]:
@@ -201,33 +250,55 @@ def _ends(dimension: DimensionSpec) -> list[JsonValue]:
     return [int(low), int(low) + (int(high) - int(low)) // step * step]
 
 
-def _parts(spec: TrainSpec) -> list[tuple[str, str]]:
-    """Kind and identity of what is tried of a training."""
-    model, similarity = str(spec.model.to_json()), str(spec.similarity.to_json())
+class _Part(NamedTuple):
+    """A component of a training that is tried.
+
+    Attributes:
+        kind: similarity, term or model.
+        component: with its parameters.
+        place: of a term, in its regularizer.
+        beside: what else its fault depends on.
+    """
+
+    kind: str
+    component: ComponentSpec
+    place: int = 0
+    beside: str = ""
+
+
+def _parts(spec: TrainSpec) -> list[_Part]:
+    """What is tried of a training."""
+    terms = (spec.regularizer, *(ComponentSpec(name=term.name, parameters=term.parameters) for term in spec.terms))
+    coarser = spec.model.name == "instance"  # which has coarser levels
     return [
-        ("similarity", similarity),
-        ("regularizer", str(spec.regularizer.to_json())),
-        ("model", f"{model} {similarity}" if spec.model.name == "instance" else model),  # which has coarser levels
+        _Part("similarity", spec.similarity),
+        *(_Part("term", term, place) for place, term in enumerate(terms)),
+        _Part("model", spec.model, beside=str([spec.similarity, *terms]) if coarser else ""),
     ]
 
 
-def _fault(kind: str, spec: TrainSpec, shape: Shape) -> str:
+def _fault(part: _Part, spec: TrainSpec, shape: Shape) -> str:
     """What a component says against the shape; empty if nothing."""
-    return _tried({"similarity": _similarity, "regularizer": _regularizer, "model": _model}[kind], spec, shape)
+    attempts: dict[str, Callable[[], None]] = {
+        "similarity": lambda: _similarity(part.component, shape),
+        "term": lambda: _term(part.component, shape),
+        "model": lambda: _model(spec, shape),
+    }
+    return _tried(attempts[part.kind], shape)
 
 
-def _tried(attempt: Attempt, spec: TrainSpec, shape: Shape) -> str:
+def _tried(attempt: Callable[[], None], shape: Shape) -> str:
     small = torch.Size(shape).numel() <= SMALL
-    fault = _raised(attempt, spec, shape, nullcontext() if small else FakeTensorMode())
+    fault = _raised(attempt, nullcontext() if small else FakeTensorMode())
     # A user's own function may look at values, which shapes alone have not: what torch says then is no fault.
     return fault.partition(": ")[2] if small or fault.startswith("ValueError: ") else ""
 
 
-def _raised(attempt: Attempt, spec: TrainSpec, shape: Shape, mode: AbstractContextManager[object]) -> str:
+def _raised(attempt: Callable[[], None], mode: AbstractContextManager[object]) -> str:
     """Type and words of what an attempt raised; empty if nothing."""
     try:
         with torch.random.fork_rng(devices=[]), mode:
-            attempt(spec, shape)
+            attempt()
     except RegbenchError as error:  # in which the objective of a model names its loss
         return f"ValueError: {error}"
     except (ValueError, TypeError, RuntimeError, IndexError, ArithmeticError) as error:
@@ -235,17 +306,14 @@ def _raised(attempt: Attempt, spec: TrainSpec, shape: Shape, mode: AbstractConte
     return ""
 
 
-def _similarity(spec: TrainSpec, shape: Shape) -> None:
+def _similarity(component: ComponentSpec, shape: Shape) -> None:
     image = torch.zeros((1, 1, *shape), dtype=torch.float64)  # which needs no compiled loop
-    bind(SIMILARITIES, spec.similarity.name, spec.similarity.parameters)(image, torch.zeros_like(image))
+    bind(SIMILARITIES, component.name, component.parameters)(image, torch.zeros_like(image))
 
 
-def _regularizer(spec: TrainSpec, shape: Shape) -> None:
-    known = {**REGULARIZERS, **AFFINE_REGULARIZERS}
-    last = (len(shape) + 1,) if spec.regularizer.name in AFFINE_REGULARIZERS else shape
-    bind(known, spec.regularizer.name, spec.regularizer.parameters)(
-        torch.zeros((1, len(shape), *last), dtype=torch.float64)
-    )
+def _term(component: ComponentSpec, shape: Shape) -> None:
+    judged = [torch.zeros(sizes, dtype=torch.float64) for sizes in judged_shapes(component.name, shape)]
+    bound_term(component)(*judged)
 
 
 def _penalised(spec: TrainSpec, shape: Shape) -> None:
@@ -255,7 +323,7 @@ def _penalised(spec: TrainSpec, shape: Shape) -> None:
 
 
 def _model(spec: TrainSpec, shape: Shape) -> None:
-    model = build_model(spec.model, len(shape), objective(spec.similarity, spec.regularizer, spec.weight))
+    model = build_model(spec.model, len(shape), objective_at(spec))
     if isinstance(model, Instance):
         model.levels = [(shrink, 1) for shrink, _ in model.levels]  # one step shows what a hundred would
     image = torch.zeros((1, 1, *shape))
@@ -264,20 +332,22 @@ def _model(spec: TrainSpec, shape: Shape) -> None:
         raise ValueError(f"its displacement must be {(1, len(shape), *shape)}, but got {tuple(displacement.shape)}")
 
 
-def _key(study: Study, method: Method, kind: str, message: str) -> str:
+def _key(study: Study, method: Method, part: _Part, message: str) -> str:
     """Where the config has a component, and the parameter that its message names."""
     grid = study.config.grid
     places = {
         "similarity": ("grid.similarities", grid.similarities, method.similarity),
-        "regularizer": ("grid.regularizers", grid.regularizers, method.regularizer),
+        "term": ("grid.regularizers", grid.regularizers, method.regularizer),
         "model": ("models", study.config.models, method.model),
     }
-    path, components, component = places[kind]
+    path, components, component = places[part.kind]
     assert component is not None  # a cell has all three
-    number = [entry.id for entry in components].index(component.id)
-    given: Mapping[str, object] = component.parameters
+    key = f"{path}[{[entry.id for entry in components].index(component.id)}]"
+    if isinstance(component, Regularizer) and component.terms:
+        key += f".terms[{part.place}]"
+    given: Mapping[str, object] = part.component.parameters
     named = next((f".parameters.{key}" for key in given if re.search(rf"\b{re.escape(key)}\b", message)), "")
-    return f"{path}[{number}]{named}: `{component.name}`"
+    return f"{key}{named}: `{part.component.name}`"
 
 
 def _of_training(study: Study, dataset: str, shape: Shape, subjects: tuple[str, ...]) -> Iterator[str]:

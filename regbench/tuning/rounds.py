@@ -229,7 +229,7 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
         "best": _about(ranked[0]) if ranked else None,
         "best_limited": _about(allowed[0]) if allowed else None,
         "best_trial": None if highest is None else _about(highest[1]),
-        "edge": chosen is not None and _at_edge(chosen["lam"], *spec.range),
+        "edge": chosen is not None and at_edge(chosen["lam"], *spec.range),
         "front": [finished[k]["number"] for k in front(merits, list(map(ndv_of, finished)))],
         "reason": "" if chosen is not None else _no_choice(spec, results),
     }
@@ -275,6 +275,7 @@ def _identified(spec: SelectSpec, finished: Sequence[TrialResult], curve: Curve)
     }
 
 
-def _at_edge(lam: float, low: float, high: float) -> bool:
+def at_edge(lam: float, low: float, high: float) -> bool:
+    """Whether a weight stands at an end of the range that it was searched in."""
     position = math.log(lam / low) / math.log(high / low)
     return not EDGE < position < 1 - EDGE

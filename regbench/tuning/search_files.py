@@ -36,13 +36,15 @@ def _results(study: Study, dataset: str, method: str, replicate: int, before: in
     for number in range(study.rounds(method) if before is None else before):
         at = study.layout.proposals(dataset, method, number, replicate)
         proposed = read_proposals(at, spec)
-        paid = affordable(proposing(study, dataset, method, number, replicate), results, study.round_size(number))
+        paid = affordable(
+            proposing(study, dataset, method, number, replicate), results, study.round_size(method, number)
+        )
         if len(proposed) != paid:
             raise RegbenchError(
                 f"`{at}` must propose the {paid} trials that the budget pays, but has {len(proposed)}. Delete it and "
                 "run again."
             )
-        for first, last in study.batches(number):
+        for first, last in study.batches(method, number):
             path = study.layout.trials(dataset, method, number, (first, last), replicate)
             found = read_trials([path], spec)
             wanted = [proposal.number for proposal in proposed[first : last + 1]]

@@ -1,13 +1,14 @@
 """The space that a cell is searched in: lambda, and a value for each further dimension that the study declares."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import JsonValue
 
-from regbench.study.specs import DimensionSpec, SearchSpec, TrainSpec
+from regbench.study.specs import DimensionSpec, SearchSpec, TermSpec, TrainSpec
+from regbench.study.terms import WEIGHT
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 LAMBDA = "lam"
@@ -43,14 +44,23 @@ class Point:
         return {LAMBDA: self.lam, **self.values}
 
     def apply(self, spec: SpecT) -> SpecT:
-        """The training at this point: its lambda, and each value in the component or the protocol that it names."""
-        changed = spec.model_copy(update={LAMBDA: self.lam})
+        """The training at this point: its lambda, and each value in the term, component or protocol that it names."""
+        changed = spec.model_copy(update={LAMBDA: self.lam, "terms": self._weighted(spec.terms)})
         for name, value in self.values.items():
             kind, _, key = name.partition(".")
+            if name.startswith(WEIGHT):
+                continue
             part = getattr(changed, kind)
             update = {key: value} if kind == "training" else {"parameters": {**part.parameters, key: value}}
             changed = changed.model_copy(update={kind: part.model_copy(update=update)})
         return changed
+
+    def _weighted(self, terms: Sequence[TermSpec]) -> tuple[TermSpec, ...]:
+        """The terms with the weights that are searched."""
+        weights = {name.removeprefix(WEIGHT): value for name, value in self.values.items() if name.startswith(WEIGHT)}
+        return tuple(
+            term.model_copy(update={"weight": weights[term.id]}) if term.id in weights else term for term in terms
+        )
 
 
 def at_choice(spec: SpecT, choice: Mapping[str, JsonValue]) -> SpecT:

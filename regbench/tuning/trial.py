@@ -97,8 +97,8 @@ def run_trial(
     if result["status"] != "complete":
         LOG.warning("%s, trial %d: %s", spec.method, proposal.number, result["reason"])
     if spec.cost is not None:
-        # Where each pair is optimised there are no steps, and a trial counts as a whole one.
-        steps = len(training.history["loss"]) or spec.training.steps
+        # Forward passes; where each pair is optimised there are no steps, and a trial counts as a whole one.
+        steps = (len(training.history["loss"]) or spec.training.steps) * spec.passes
         result["cost"] = time.monotonic() - began if spec.cost == "seconds" else steps
     return result
 

@@ -93,3 +93,8 @@ def test_check_notes_what_is_worth_knowing(
     shown = capsys.readouterr()
     assert "note: `odd_losses:total`: batch: its value is the sum of its samples" in shown.err
     assert "is sound" in shown.out
+
+
+def test_an_encoder_on_the_command_line_may_be_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["audit", "features", "--set", "encoder=loss_references:edges"])
+    assert "`features` may enter a study" in capsys.readouterr().out

@@ -177,5 +177,7 @@ def test_a_training_by_hand_is_refused_too(study_of, tmp_path):
 
 def test_soft_dice_needs_labels(study_of, tiny, tmp_path):
     tiny["training"]["dice_weight"] = 0.1
-    with pytest.raises(RegbenchError, match=r"training.dice_weight must be 0 for dataset `brains`"):
+    with pytest.raises(
+        RegbenchError, match=r"training.dice_weight: `dice` must have labels of the training .*`brains`"
+    ):
         first_look(study_of(bare_folder(tmp_path / "landmarked")), "brains")

@@ -121,7 +121,6 @@ def test_whom_the_authors_hold_out_is_never_trained_on():
         ({"seed": 1.5}, {"seed": "integer"}),
         ({"seed": None, "train": 3}, {"seed": "integer"}),
         ({"folds": 2, "fold": 0}, {"folds": "greater than or equal to 3"}),
-        ({"folds": 4}, {"fold": "from 0 to 3"}),
         ({"folds": 4, "fold": 4}, {"fold": "from 0 to 3"}),
         ({"folds": "4", "fold": -1}, {"folds": "integer", "fold": "greater than or equal to 0"}),
         ({"fold": 1}, {"fold": "needs `folds`"}),
@@ -270,3 +269,21 @@ def test_more_pairs_than_the_most_are_drawn():
     assert pairs({"test": 100}) == pairs({}, test=100)
     assert len(pairs({"test": 1000})) == len(pairs({})) == 380
     assert len(pairs({"test": 100}, test=150)) == 150
+
+
+def test_more_folds_than_pairs_of_subjects_are_refused_with_the_most_that_fit():
+    with pytest.raises(
+        RegbenchError, match=r"must leave 2 subjects to each, but got 9 folds of 15 subjects\. Take at most 7"
+    ):
+        split([f"s{k}" for k in range(15)], {"folds": 9, "fold": 0}, "d")
+    with pytest.raises(RegbenchError, match=r"4 folds of 8 subjects in 2 groups, which stay together\. Write train"):
+        split(
+            [f"s{k}" for k in range(8)], {"folds": 4, "fold": 0}, "d", groups={f"s{k}": f"g{k % 2}" for k in range(8)}
+        )
+
+
+def test_no_fold_has_a_subject_that_the_authors_hold_out():
+    for fold in range(3):
+        splits = split(IDS, {"folds": 3, "fold": fold}, "d", given={"s01": "test", "s02": "validation", "s03": "train"})
+        placed = {name for names in splits.values() for name in names}
+        assert placed == set(IDS) - {"s01", "s02"}

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from regbench.cli.main import main
-from regbench.evaluation.register_files import Output, register_files
+from regbench.evaluation.register_files import Beside, Output, register_files
 from regbench.system.errors import RegbenchError
 
 
@@ -60,7 +60,7 @@ def test_slices_of_any_plane(tmp_path, axis):
     turned = upright.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
     moving = nifti(tmp_path / "m.nii.gz", np.asarray(turned.dataobj), turned.affine)
     labels = nifti(tmp_path / "l.nii.gz", (scene[place] > 50).astype(np.uint8), affine)
-    field, moved, _, warped = register_files(Constant(), fixed, moving, tmp_path / "out", labels=labels)
+    field, moved, _, warped = register_files(Constant(), fixed, moving, tmp_path / "out", beside=Beside(labels))
     for path, expected in ((moved, scene[place]), (warped, scene[place] > 50)):
         stored = nib.load(path)
         np.testing.assert_allclose(np.asarray(stored.dataobj).reshape(expected.shape), expected, atol=1e-4)
@@ -200,5 +200,5 @@ def test_labels_of_any_type_are_written_in_one_that_nifti_has(tmp_path, kind):
     fixed = nifti(tmp_path / "f.nii.gz", picture((22, 24)))
     labels = (picture((22, 24)) > 50).astype(kind) * 100
     nib.save(nib.Nifti1Image(labels, np.eye(4), dtype=labels.dtype), tmp_path / "l.nii.gz")
-    *_, warped = register_files(Constant(), fixed, fixed, tmp_path / "o", labels=tmp_path / "l.nii.gz")
+    *_, warped = register_files(Constant(), fixed, fixed, tmp_path / "o", beside=Beside(tmp_path / "l.nii.gz"))
     np.testing.assert_array_equal(np.asarray(nib.load(warped).dataobj), labels)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from regbench.evaluation.register_files import register_files
+from regbench.evaluation.register_files import Beside, register_files
 from regbench.system.errors import RegbenchError
 
 STEPS = st.sampled_from([1.0, 1.0, 1.0, 2.0, 0.5])
@@ -110,7 +110,7 @@ def test_register(fixed, moving, labels, turn):
             write(folder / "labels.nii", (values.transpose(turn), columns, *rest))
         paths = [folder / f"{file}.nii" for file in ("fixed", "moving")]
         try:
-            written = register_files(Still(), *paths, folder / "out", labels=folder / "labels.nii")
+            written = register_files(Still(), *paths, folder / "out", beside=Beside(folder / "labels.nii"))
         except RegbenchError as error:
             assert any(f"{file}.nii" in str(error) for file in ("fixed", "moving", "labels"))  # noqa: PT017
             assert not (folder / "out").exists()

@@ -1,5 +1,7 @@
 """Two files become a displacement, whatever their sizes, spacings and orientations."""
 
+import re
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from scipy.ndimage import gaussian_filter
 from regbench.cli.main import main
 from regbench.data.preprocessing.preparation import Preparation
 from regbench.evaluation.file_pair import read_pair
-from regbench.evaluation.register_files import Output, model_for, register_files
+from regbench.evaluation.register_files import Beside, Output, model_for, register_files
+from regbench.losses.masks import Masks
+from regbench.losses.objective import MaskRule, objective
 from regbench.models.predict import build_model
 from regbench.study.specs import ComponentSpec
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, UsageError
 from regbench.training.checkpoint import FORMAT, load_checkpoint, read_checkpoint
 
 SHIFT = 3.0  # mm
@@ -50,7 +54,7 @@ def _shift(*mm):
 
 def test_headers_are_kept_and_the_moved_image_lies_on_the_fixed_one(files, tmp_path):
     fixed, moving, labels = files
-    written = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", labels=labels)
+    written = register_files(Constant(SHIFT), fixed, moving, tmp_path / "out", beside=Beside(labels))
     names = [path.name for path in written]
     assert names == ["disp_f_m.nii.gz", "moved_m.nii.gz", "jacobian_m.nii.gz", "moved_labels_m.nii.gz"]
     for path in written:
@@ -293,3 +297,83 @@ def test_a_cut_off_checkpoint_has_a_clear_error(tmp_path):
         (tmp_path / "cut.pt").write_bytes(whole[:length])
         with pytest.raises(RegbenchError, match=r"cut\.pt"):
             load_checkpoint(tmp_path / "cut.pt")
+
+
+# Masks.
+
+
+@pytest.fixture
+def masked_pair(tmp_path):
+    """Two files of a disc that is shifted, noise around it, and masks of the discs; (images, masks)."""
+    random = np.random.default_rng(0)
+    images, masks = [], []
+    for name, centre in (("fixed", 15.0), ("moving", 18.0)):
+        x, y = np.mgrid[:32, :32]
+        inside = (x - centre) ** 2 + (y - 16.0) ** 2 < 64
+        values = np.where(inside, np.cos((x - centre) / 3) + np.sin((y - 16) / 4), 4 * random.random((32, 32)))
+        for of, array, kind in ((images, values, np.float32), (masks, inside, np.uint8)):
+            of.append(tmp_path / f"{name}_{kind.__name__}.nii.gz")
+            nib.save(nib.Nifti1Image(array[..., None].astype(kind), np.diag([2.0, 2, 2, 1])), of[-1])
+    return images, masks
+
+
+def tensor_of(path):
+    """``(1, 1, *S)`` of a 2D file."""
+    return torch.from_numpy(np.asarray(nib.load(path).dataobj, dtype=np.float32))[None, None, ..., 0]
+
+
+@pytest.mark.parametrize(("use", "given"), [("none", (0, 0)), ("fixed", (1, 0)), ("moving", (0, 1)), ("both", (1, 1))])
+def test_instance_counts_by_the_masks_that_are_given(masked_pair, tmp_path, use, given):
+    images, masks = masked_pair
+    beside = Beside(None, *(mask if there else None for mask, there in zip(masks, given, strict=True)))
+    model, preparation = model_for("instance", images[0], "mse", "grad_l2", 0.1, masks=beside.mask_use)
+    plain = preparation._replace(intensity="none", orientation="keep")
+    written = register_files(model, *images, tmp_path / "out", preparation=plain, beside=beside)
+    found = np.asarray(nib.load(written[0]).dataobj).squeeze()
+    arrays = [
+        torch.from_numpy(np.asarray(nib.load(path).dataobj, dtype=np.float32))[None, None, ..., 0] for path in images
+    ]
+    weights = [
+        torch.from_numpy(np.asarray(nib.load(path).dataobj, dtype=np.float32))[None, None, ..., 0] if there else None
+        for path, there in zip(masks, given, strict=True)
+    ]
+    none = ComponentSpec(name="mse", parameters={}), ComponentSpec(name="grad_l2", parameters={})
+    own = build_model(ComponentSpec(name="instance", parameters={}), 2, objective(*none, 0.1, MaskRule(use)))
+    u = own(*arrays, Masks(*weights))[0].detach().numpy()
+    np.testing.assert_allclose(np.moveaxis(found, -1, 0), u, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("use", "given", "words"),
+    [
+        ("both", (1, 0), "that of the moving image must be known, but is not. Give `--moving-mask`"),
+        ("fixed", (1, 1), "`--moving-mask` must be of a mask that counts, but the model counts by `fixed`"),
+        (
+            "none",
+            (1, 0),
+            "`--fixed-mask` must be of a mask that counts, but networks see masks in their training",
+        ),
+    ],
+)
+def test_masks_must_be_those_that_the_model_counts_by(masked_pair, tmp_path, use, given, words):
+    images, masks = masked_pair
+    beside = Beside(None, *(mask if there else None for mask, there in zip(masks, given, strict=True)))
+    model = model_for("instance", images[0], "mse", "grad_l2", 0.1, masks=use)[0] if use != "none" else Constant(0.0)
+    with pytest.raises(UsageError, match=re.escape(words)):
+        register_files(model, *images, tmp_path / "out", beside=beside)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_of_another_grid_or_of_nothing_names_its_file(masked_pair, tmp_path):
+    images, masks = masked_pair
+    model = model_for("instance", images[0], "mse", "grad_l2", 0.1, masks="fixed")[0]
+    for name, array, words in (
+        ("small", np.ones((16, 32, 1), np.uint8), "small.nii.gz"),
+        ("empty", np.zeros((32, 32, 1), np.uint8), "must have voxels inside"),
+        ("three", np.arange(1024, dtype=np.uint8).reshape(32, 32, 1) % 3, "0 outside and one other integer"),
+    ):
+        path = tmp_path / f"{name}.nii.gz"
+        nib.save(nib.Nifti1Image(array, np.diag([2.0, 2, 2, 1])), path)
+        with pytest.raises(RegbenchError, match=words):
+            register_files(model, *images, tmp_path / "out", beside=Beside(fixed_mask=path))
+    assert masks

@@ -19,11 +19,14 @@ from loss_references import (
     determinant_numpy,
     elastic_energy,
     entropy,
+    features_loops,
     huber_loops,
     images,
     joint_loops,
+    multi_scale_loops,
     of_cells,
     row_of,
+    small,
     ssim_loops,
 )
 from torch import Tensor
@@ -38,10 +41,6 @@ SHAPES = [(7, 8), (6, 7, 6)]
 TAKES = [name for name, function in SIMILARITIES.items() if "expected" in inspect.signature(function).parameters]
 EACH = pytest.mark.parametrize("name", TAKES)
 MASKED = {name: function for name, function in REGULARIZERS.items() if "mask" in inspect.signature(function).parameters}
-
-
-def small(name: str, **more: Any) -> Callable[..., Tensor]:
-    return partial(SIMILARITIES[name], **{**row_of(name).small, **more})
 
 
 def pair_and_mask(shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -148,11 +147,12 @@ LOOPS = {
     "lcc": lcc_masked, "gcc": gcc_masked, "mi": mi_masked, "nmi": nmi_masked, "ngf": ngf_masked, "mind": mind_masked,
     "mse": lambda f, m, w: float((w * (f - m) ** 2).sum() / w.sum()),
     "mae": lambda f, m, w: float((w * np.abs(f - m)).sum() / w.sum()), "huber": huber_loops, "ssim": ssim_loops,
+    "multi_scale": multi_scale_loops, "features": features_loops,
     "correlation_ratio": lambda f, m, w: correlation_ratio_of(joint_masked(f, m, w)),
 }  # fmt: skip
 WORST = {
     "lcc": 1, "gcc": 2, "mse": 1, "mae": 1, "huber": 0.095, "mi": 0, "nmi": 1, "correlation_ratio": 1, "ngf": 1,
-    "mind": 1, "ssim": 2,
+    "mind": 1, "ssim": 2, "multi_scale": 1, "features": 1,
 }  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def scene(shape: tuple[int, ...], shift: int) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def specs(name: str) -> tuple[ComponentSpec, ComponentSpec]:
-    given = {"window": 5} if name == "lcc" else {}
+    given = {"window": 5} if name == "lcc" else dict(row_of(name).needs)
     return ComponentSpec(name=name, parameters=given), ComponentSpec(name="grad_l2", parameters={})
 
 

@@ -12,7 +12,7 @@ from regbench.models.predict import build_model, mask_use, optimises, register
 from regbench.models.refined import Refined, refined
 from regbench.spatial import compose, identity_grid
 from regbench.spatial.registration import Registration, parts
-from regbench.study.config import Refine
+from regbench.study.grid_config import Refine
 from regbench.study.specs import ComponentSpec
 
 SHAPES = [(20, 27), (11, 14, 9)]

@@ -141,6 +141,20 @@ def test_disk_grows_with_steps_and_seeds(tiny):
     assert of_runs(seeds=[0, 1, 2, 3]) > 1.7 * of_runs()
 
 
+def test_forward_passes_and_trials_of_several_weights_are_counted(tiny):
+    terms = ["grad_l2", {"name": "jacobian", "weight": {"range": [0.1, 1]}}, {"name": "gradicon", "weight": 1}]
+    tiny["grid"] = {"similarities": ["lcc"], "regularizers": ["grad_l2", {"id": "sum", "terms": terms}]}
+    tiny["tuning"] |= {"fairness": "trials_per_weight"}
+    answer = estimate(Study(load(tiny)))
+    assert (answer["trials"], answer["searches"]) == (4 + 8, 2)
+    assert (answer["trial_steps"], answer["trial_passes"]) == (3 * (4 + 8), 3 * (4 + 2 * 8))
+    assert (answer["training_steps"], answer["training_passes"]) == (4 * 2 * 2, 4 * 2 * (1 + 2))
+    assert "passes  60 in trials, 24 in final trainings: a step that registers both directions" in text(answer)
+    tiny["grid"]["regularizers"] = ["grad_l2"]
+    tiny["tuning"] |= {"fairness": "trials"}
+    assert "passes" not in text(estimate(Study(load(tiny))))
+
+
 def test_refined_rows_are_measured_by_their_steps(tiny):
     """No training, no trial and no weights of their own; evaluations that say nothing of shorter or longer ones."""
 

@@ -48,15 +48,6 @@ def test_a_sound_study_has_none():
     assert warned(cell(), cell("m.mse.bending")) == []
 
 
-@pytest.mark.parametrize(("side", "words"), [(0.05, ""), (0.0005, "brains: voxels of 0.0005 mm are smaller than")])
-def test_distances_in_micrometres_are_below_the_digits_of_tables(side, words):
-    small = {"brains": {**SPACING["brains"], "spacing_mm": [side, 2 * side]}}
-    moved = {"dice": {"mean": 0.7}, "displacement_mm": {"mean": side}}
-    (text, *more) = [*warned(cell(metrics=moved), manifests=small), ""]
-    assert text.startswith(words)
-    assert bool(more) is bool(words)
-
-
 def test_controls_are_warned_of_nothing():
     control = cell("control_sort", 0.02, runs=[], trials=[], trained=False)
     assert warned(cell(), {**control, "control": True}) == []
@@ -73,6 +64,21 @@ def test_an_edge_says_the_range():
     )
     searches = [chosen, {**chosen, "edge": False, "lam": 0.3}, {**chosen, "lam": 0.99}]
     assert "2 lambdas" in warned(cell(searches=searches))[0]
+
+
+def test_a_range_that_was_found_at_the_end_of_what_was_tried_is_said_once_for_all_models():
+    (text,) = warned(cell(range_at_end=True), cell("n.lcc.bending", range_at_end=True))
+    assert text == (
+        "brains/lcc.bending: its range of lambda, [0.01, 1], was found where the search for it ended; give one in "
+        "`lambdas`"
+    )
+    (text,) = warned(cell(range_at_end=True), cell("m.mse.bending", range_at_end=True))
+    assert text.startswith("2 ranges of lambda were found where the search for them ended; give them in `lambdas`: br")
+
+
+def test_an_atlas_is_not_counted_as_a_test_subject():
+    to_atlas = {"brains": {**SPACING["brains"], "pairs": {"test": [["atlas", f"s{k}"] for k in range(5)]}}}
+    assert any("5 test subjects" in text for text in warned(cell(), manifests=to_atlas))
 
 
 def test_no_lambda_is_at_no_edge():
@@ -180,7 +186,7 @@ def test_one_training_claims_nothing_and_few_claim_little():
 
 
 def test_few_test_subjects():
-    few = {"brains": {**SPACING["brains"], "pairs": {"test": [["a", "b"], ["b", "a"], ["c", "a"]]}}}
+    few = {"brains": {**SPACING["brains"], "pairs": {"test": [["a", "b"], ["b", "c"], ["c", "a"]]}}}
     (text,) = warned(cell(), manifests=few)
     assert text.startswith("brains: 3 test subjects")
 

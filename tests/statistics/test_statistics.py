@@ -195,6 +195,14 @@ def test_an_atlas_is_no_sample():
     np.testing.assert_array_equal(of_pairs, bootstrap_means(values, rng(1), resamples=99))
 
 
+def test_an_atlas_is_no_sample_in_whatever_column():
+    """As a pair list may have it: fixed in some pairs, moving in others."""
+    pairs = np.array([["atlas", "a"], ["b", "atlas"], ["atlas", "c"], ["d", "atlas"]], dtype=object)
+    values = rng(9).normal(size=4)
+    of_pairs = bootstrap_means(values, rng(1), subjects=pairs, resamples=99)
+    np.testing.assert_array_equal(of_pairs, bootstrap_means(values, rng(1), subjects=list("abcd"), resamples=99))
+
+
 def coverage(clustered):
     """How often a 90 % interval holds the true mean 0 when four cases share each subject's deviation."""
     generator, subjects, held = rng(10), np.repeat(np.arange(25), 4), 0

@@ -15,6 +15,7 @@ from regbench.report.study_verdicts import GridCell, study_verdicts
 from regbench.statistics import (
     Comparison,
     Family,
+    Folds,
     Scores,
     common_noise,
     judge,
@@ -321,7 +322,7 @@ def test_few_families_of_equal_methods_hold_a_false_claim(tails):
 
 
 def says(a, b, word):
-    return Comparison(a, b, word, "", *[0.0] * 6, 8, 8, 1, None)
+    return Comparison(a, b, word, "", *[0.0] * 7, 8, 8, 1, None)
 
 
 def test_a_rank_is_an_interval():
@@ -429,3 +430,96 @@ def test_a_constant_metric_claims_nothing():
     rows = rows_of().assign(dice=0.5)
     found = study_verdicts(rows, "dice", list(CELLS), cells=CELLS, trained=True, region=0.005)
     assert {c["verdict"] for c in found["pairs"]} == {"undecided"}
+
+
+# Folds that are pooled.
+
+
+def by_hand(difference, folds):
+    """Nadeau and Bengio's variance of a mean over k folds, of which each trains with k - 2, and its freedom."""
+    names = sorted(set(folds))
+    k = len(names)
+    means = []
+    for name in names:
+        chosen = [value for value, fold in zip(difference, folds, strict=True) if fold == name]
+        means.append(sum(chosen) / len(chosen))
+    centre = sum(means) / k
+    between = sum((mean - centre) ** 2 for mean in means) / (k - 1)
+    ratio = {3: 1, 4: 1 / 2, 5: 1 / 3, 10: 1 / 3}[k]  # tested over trained with; of ten folds that of five
+    return (1 / k + ratio) * between, k - 1
+
+
+@pytest.mark.parametrize("folds", [3, 4, 5, 10])
+def test_pooled_folds_carry_the_variance_of_nadeau_and_bengio(folds):
+    random = np.random.default_rng(folds)
+    cases = [f"s{number}" for number in range(4 * folds)]
+    of_cases = np.array([f"fold{number % folds}" for number in range(len(cases))], dtype=object)
+    one, two = random.normal(size=(2, 3, len(cases)))
+    scores = {"a": Scores(one, (0, 1, 2)), "b": Scores(two, (0, 1, 2))}
+    (found,) = judge(scores, Family(cases, folds=Folds(of_cases)))
+    (without,) = judge(scores, Family(cases))
+    difference = (one - two).mean(axis=0)
+    variance, df = by_hand(difference, list(of_cases))
+    assert (without.se_folds, found.se_folds) == (0, pytest.approx(math.sqrt(variance)))
+    assert (found.se_subjects, found.se_runs) == (without.se_subjects, without.se_runs)
+    parts = [(found.se_subjects**2, len(cases) - 1), (found.se_runs**2, 2), (variance, df)]
+    total = sum(part for part, _ in parts)
+    free = total**2 / sum(part**2 / of for part, of in parts)
+    assert found.df == pytest.approx(free)
+    assert found.high - found.difference == pytest.approx(student.ppf(0.975, free) * math.sqrt(total))
+
+
+def test_the_noise_from_fold_to_fold_is_drawn_towards_that_of_all_methods():
+    random = np.random.default_rng(1)
+    cases = [f"s{number}" for number in range(40)]
+    of_cases = np.array([number % 5 for number in range(40)], dtype=object)
+    scores = {name: Scores(random.normal(size=(2, 40)), (0, 1)) for name in "abcdef"}
+    found = judge(scores, Family(cases, folds=Folds(of_cases)))
+    alone = judge(scores, Family(cases, folds=Folds(of_cases, borrowed=0.0)))
+    spread, own = (np.std([one.se_folds for one in of]) for of in (found, alone))
+    assert spread < 0.7 * own
+    assert all(one.df > other.df for one, other in zip(found, alone, strict=True))
+
+
+def test_false_claims_of_pooled_folds_are_rare_where_training_sets_matter():
+    """Each of 30 subjects adds its part to a training set; intervals that know no folds claim too much."""
+    random = np.random.default_rng(0)
+    fold_of = np.arange(30) % 5
+    trains = np.array([[p not in (f, (f + 1) % 5) for p in fold_of] for f in range(5)])
+    cases = np.array([f"s{number}" for number in range(30)], dtype=object)
+    wrong = {"pooled": 0, "plain": 0}
+    for _ in range(150):
+        scores = {}
+        for name in "abcd":
+            trained = 0.012 * (trains / np.sqrt(trains.sum(axis=1, keepdims=True))) @ random.normal(size=30)
+            runs = 0.012 * random.normal(size=(3, 5))
+            scores[name] = Scores(
+                0.01 * random.normal(size=30) + (trained + runs)[:, fold_of] + 0.004 * random.normal(size=(3, 30)),
+                (0, 1, 2),
+            )
+        for name, folds in (("pooled", Folds(fold_of.astype(object))), ("plain", None)):
+            wrong[name] += any(c.verdict in ("better", "worse") for c in judge(scores, Family(cases, folds=folds)))
+    assert wrong["plain"] > 2 * wrong["pooled"]
+    assert wrong["pooled"] <= 0.1 * 150
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([("atlas", "a"), ("atlas", "b"), ("atlas", "c")], "atlas is the fixed image of every test pair"),
+        ([("a", "atlas"), ("b", "atlas"), ("c", "atlas")], "atlas is the moving image of every test pair"),
+        ([("a", "atlas"), ("atlas", "b"), ("c", "atlas")], "atlas is one image of every test pair"),
+        ([("a", "b"), ("b", "c"), ("c", "a")], ""),
+    ],
+)
+def test_claims_on_pairs_with_an_atlas_hold_for_it_alone(pairs, words):
+    rows = pd.DataFrame(
+        {"method": name, "seed": seed, "fixed": fixed, "moving": moving, "dice": 0.1 * seed + number / 7}
+        for name in ("u.lcc.l1", "u.lcc.l2")
+        for seed in (0, 1)
+        for number, (fixed, moving) in enumerate(pairs)
+    )
+    found = study_verdicts(rows, "dice", ["u.lcc.l1", "u.lcc.l2"], cells=CELLS, trained=True)
+    assert words in found["claim"]
+    assert ("for this atlas alone" in found["claim"]) is bool(words)
+    assert found["noise"]["subjects"] == 3

@@ -83,7 +83,7 @@ def work(study, draw=None, replicate=0):
         at = lay.proposals("brains", METHOD, number, replicate)
         proposals = propose(propose_spec(study, "brains", METHOD, number, replicate), number, earlier)
         write_sealed(at, [proposal.to_json() for proposal in proposals])
-        jobs = study.batches(number)
+        jobs = study.batches(METHOD, number)
         if draw:
             draw.shuffle(jobs)
             jobs += [job for job in jobs if draw.random() < 0.4]  # run again: the output was lost

@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regbench.losses import SIMILARITIES
+from regbench.study import components
+
 Array = NDArray[np.float64]
+components.allow(["loss_references"])
 
 
 def images(shape: tuple[int, ...], case: str = "unit", seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -314,6 +318,52 @@ def determinant_numpy(u: Array) -> Array:
     return np.linalg.det(gradient + np.eye(d))
 
 
+def edges(image: Tensor, /) -> Tensor:
+    """An encoder: means of neighbours and rectified differences along each axis, on the grid of the image."""
+    parts = [image]
+    for axis in range(2, image.ndim):
+        step = image - image.roll(1, axis)
+        parts += [torch.tanh(step), (image + image.roll(1, axis)) / 2]
+    return torch.cat(parts, 1)
+
+
+def features_loops(f: Array, m: Array, w: Array | None = None) -> float:
+    """Of `edges`; voxel by voxel, each with its neighbour before, around the end."""
+    total = weight = 0.0
+    f, m = (x if w is None else np.where(w > 0, x, 0) for x in (f, m))
+    for p in np.ndindex(f.shape):
+        seen = []
+        for x in (f, m):
+            parts = [x[p]]
+            for axis in range(x.ndim):
+                q = tuple(i - (k == axis) for k, i in enumerate(p))
+                parts += [np.tanh(x[p] - x[q]), (x[p] + x[q]) / 2]
+            seen.append(np.array(parts))
+        own = 1.0 if w is None else w[p]
+        total, weight = total + own * ((seen[0] - seen[1]) ** 2).mean(), weight + own
+    return float(total / weight)
+
+
+def blocks(x: Array, factor: int, w: Array) -> tuple[Array, Array]:
+    """Means of blocks by weights, and the mean weight of each."""
+    shape = [-(-n // factor) for n in x.shape]
+    means, weights = np.zeros(shape), np.zeros(shape)
+    for p in np.ndindex(*shape):
+        part = tuple(slice(factor * i, factor * (i + 1)) for i in p)
+        weights[p] = w[part].mean()
+        means[p] = np.average(x[part], weights=w[part]) if w[part].sum() > 0 else 0
+    return means, weights
+
+
+def multi_scale_loops(f: Array, m: Array, w: Array | None = None) -> float:
+    """Of squared differences, on three grids."""
+    inner, total = np.ones(f.shape) if w is None else w, 0.0
+    for factor in (1, 2, 4):
+        (one, weights), (two, _) = (blocks(x, factor, inner) for x in (f, m))
+        total += np.average((one - two) ** 2, weights=weights) / 3
+    return float(total)
+
+
 class Row(NamedTuple):
     """What the table tests know of one similarity; by default they ask what every similarity must do.
 
@@ -324,6 +374,7 @@ class Row(NamedTuple):
         constant: value where an image is constant, with gradient 0; None: any finite one.
         limit: error of float32 against float64, relative.
         small: parameters with which it is defined on images of 5 x 6 voxels.
+        needs: parameters that it has no default for.
     """
 
     loops: Callable[[Array, Array], float] | None = None
@@ -332,6 +383,7 @@ class Row(NamedTuple):
     constant: float | None = None
     limit: float = 1e-5
     small: Mapping[str, Any] = {}
+    needs: Mapping[str, Any] = {}
 
 
 SIMILARITY_ROWS = {
@@ -346,6 +398,9 @@ SIMILARITY_ROWS = {
     "ngf": Row(ngf_loops, 0, 1, 1),
     # Its ratios see the rounding of the images themselves, not of the sums.
     "mind": Row(partial(mind_loops, radius=1, dilation=1), 0, 1, limit=2e-2, small={"radius": 1, "dilation": 1}),
+    "multi_scale": Row(multi_scale_loops, 0, limit=1e-6, needs={"similarity": "mse"}),
+    # Its encoder adds neighbours in float32.
+    "features": Row(features_loops, 0, limit=2e-4, needs={"encoder": "loss_references:edges"}),
     "ssim": Row(ssim_loops, 0, 2, small={"window": 3}),
 }
 
@@ -356,3 +411,13 @@ HISTOGRAMS = {"mi", "nmi", "correlation_ratio"}
 
 def row_of(name: str) -> Row:
     return SIMILARITY_ROWS.get(name, Row())
+
+
+def complete(name: str, **more: Any) -> Callable[..., Tensor]:
+    """A similarity by its defaults, with what it has none for."""
+    return partial(SIMILARITIES[name], **row_of(name).needs, **more)
+
+
+def small(name: str, **more: Any) -> Callable[..., Tensor]:
+    """The same for small images."""
+    return complete(name, **{**row_of(name).small, **more})

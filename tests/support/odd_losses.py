@@ -62,6 +62,10 @@ def root(fixed: Tensor, moved: Tensor, /) -> Tensor:
     return (fixed - moved).square().mean().sqrt()
 
 
+def decibel(fixed: Tensor, moved: Tensor, /) -> Tensor:
+    return 10 * (fixed - moved).square().mean().log10()
+
+
 def one_axis(fixed: Tensor, moved: Tensor, /) -> Tensor:
     return (fixed.diff(dim=-1) - moved.diff(dim=-1)).square().mean()
 
@@ -97,6 +101,24 @@ def lengths(displacement: Tensor, /) -> Tensor:
     return torch.stack(slopes).sum((0, 2)).sqrt().mean()
 
 
+def central(displacement: Tensor, /) -> Tensor:
+    dims = displacement.ndim - 2
+    return torch.stack([torch.gradient(displacement, dim=2 + axis)[0].square().mean() for axis in range(dims)]).mean()
+
+
+def skew(displacement: Tensor, /) -> Tensor:
+    """The first axis counts twice."""
+    dims = displacement.ndim - 2
+    slopes = [displacement.diff(dim=2 + axis).square().mean() for axis in range(dims)]
+    return torch.stack([slopes[0], *slopes]).mean()
+
+
+def multiples_of_four(displacement: Tensor, /) -> Tensor:
+    if any(size % 4 for size in displacement.shape[2:]):
+        raise ValueError("sides must be multiples of 4")
+    return displacement.square().mean()
+
+
 def one_component(displacement: Tensor, /) -> Tensor:
     dims = displacement.ndim - 2
     return torch.stack([displacement[:, :1].diff(dim=2 + axis).square().mean() for axis in range(dims)]).mean()
@@ -114,6 +136,19 @@ class Needs(nn.Module):
 
     def forward(self, fixed: Tensor, moved: Tensor) -> Tensor:
         return self.window * (fixed - moved).square().mean()
+
+
+class Remembering(nn.Module):
+    """Makes its weights for the first shape that it sees, as many keep a grid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: Tensor | None = None
+
+    def forward(self, fixed: Tensor, moved: Tensor) -> Tensor:
+        if self.weights is None:
+            self.weights = torch.ones(fixed.shape[2:])
+        return (self.weights * (fixed - moved).square()).mean()
 
 
 class OfMethod:

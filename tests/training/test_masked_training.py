@@ -135,7 +135,8 @@ def test_a_run_by_masks_comes_back_as_it_was_trained(study, masked_data, tmp_pat
         assert (loaded.mask_use, loaded.objective.rule.regularizer) == ("both", True)
         image = next((tmp_path / "files" / "images").iterdir())
         with pytest.raises(
-            RegbenchError, match=r"`register` takes no masks, but the model optimises each pair by masks"
+            RegbenchError,
+            match=r"the model optimises each pair by masks \(`training.mask: both`\), so that of the fixed",
         ):
             register_files(loaded, image, image, tmp_path / "out")
     evaluate(evaluation_of(one, method, 0), masked_data, tmp_path / "run", tmp_path / "rows.parquet")

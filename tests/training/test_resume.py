@@ -1,7 +1,6 @@
 """A killed training goes on and ends the same to the bit; the options of training do what they say."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from specs import at
+from trainings import stop_at, weights
 
 from regbench.models.predict import build_model
 from regbench.study.config import Augmentation
@@ -23,7 +23,6 @@ from regbench.training.batches import Batch, Batches
 from regbench.training.fit import fit
 from regbench.training.resume import StateFile
 from regbench.training.schedule import constant
-from regbench.training.trainer import Trainer
 from regbench.training.validation import scoring, validate
 
 METHOD = "voxelmorph.lcc.grad_l2"
@@ -36,22 +35,6 @@ def make(tiny):
         return train_spec(Study(load_config(tiny)), METHOD, seed=0, steps=steps)
 
     return job
-
-
-def weights(model):
-    return torch.cat([value.detach().cpu().flatten() for value in model.state_dict().values()])
-
-
-def stop_at(monkeypatch, step):
-    """SIGTERM while the training is at `step`."""
-    batch = Trainer.batch
-
-    def stopping(self):
-        if self.state.step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return batch(self)
-
-    monkeypatch.setattr(Trainer, "batch", stopping)
 
 
 @pytest.mark.parametrize(

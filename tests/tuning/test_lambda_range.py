@@ -4,12 +4,19 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from masked_study import masked, masked_folder
 from tiny_study import ROOT
 
 from regbench.data.prepare import prepare
 from regbench.data.prepared import load_prepared
+from regbench.losses.masks import Masks
+from regbench.losses.objective import MaskRule, objective
+from regbench.metrics import dice
+from regbench.models.instance import Instance
 from regbench.orchestration.registries import check_component
-from regbench.study.job_specs import prepare_spec, propose_spec, select_spec
+from regbench.spatial import warp_labels
+from regbench.study.job_specs import prepare_spec, propose_spec, range_spec, select_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec
@@ -148,3 +155,39 @@ def test_where_none_can_be_found_check_asks_for_it(tiny, changes, words):
         tiny["tuning"] |= changes
     with pytest.raises(UsageError, match=words):
         load(tiny, check_component)
+
+
+def score_by_hand(data, pairs, spec, rule):
+    """Mean Dice of the pairs, each registered by an optimisation with the masks of a rule."""
+    scores = []
+    for names in pairs:
+        pair = data.pair(*names)
+        model = Instance(
+            2, objective(spec.similarity, spec.regularizer, 1.0, rule),
+            list(zip(lambda_range.SHRINK, lambda_range.STEPS, strict=True)), (0.3, 2, 0),
+        )  # fmt: skip
+        images = [torch.from_numpy(np.array(one))[None, None] for one in (pair.fixed, pair.moving)]
+        masks = [torch.from_numpy(np.array(one, np.float32))[None, None] for one in (pair.fixed_mask, pair.moving_mask)]
+        field = model(*images, Masks(*masks))[0]
+        moved = warp_labels(torch.from_numpy(np.array(pair.moving_labels)), field)
+        labels = [
+            label for label in data.labels if (pair.fixed_labels == label).any() and (pair.moving_labels == label).any()
+        ]
+        scores.append(np.mean(list(dice(torch.from_numpy(np.array(pair.fixed_labels)), moved, labels).values())))
+    return float(np.mean(scores))
+
+
+def test_a_range_is_found_by_the_masks_that_the_training_counts_by(study, tiny, tmp_path):
+    folder = masked_folder(load_prepared(study, "brains"), tmp_path / "files", spoiled=True)
+    found = {}
+    for mask in ("none", "both"):
+        made = Study(load(masked({**tiny, "results": str(tmp_path / mask)}, folder, mask=mask), check_component))
+        prepare(prepare_spec(made, "brains"), made.layout.data("brains"))
+        data = load_prepared(made, "brains")
+        spec = range_spec(made, "mse", "grad_l2").model_copy(update={"decades": (0, 0)})
+        record = lambda_range.find_range(spec, data, "cpu", lambda _, compute: compute())
+        found[mask] = record["scores"][record["lam"].index(1.0)]
+        by_hand = score_by_hand(data, record["pairs"], spec, MaskRule(mask))
+        assert found[mask] == pytest.approx(by_hand, abs=2e-3)
+        assert ("mask" in spec.to_json()) is (mask == "both")
+    assert found["both"] > found["none"] + 0.01

@@ -75,9 +75,9 @@ def cores():
 wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     other="[A-Za-z0-9_-]+",
-    method=r"[A-Za-z0-9_.-]+",
+    method=r"[A-Za-z0-9_.+-]+",
     similarity="[A-Za-z0-9_-]+",
-    regularizer="[A-Za-z0-9_-]+",
+    regularizer="[A-Za-z0-9_+-]+",
     seed="[0-9]+",
     replicate="[0-9]+",
     round="[0-9]+",

@@ -36,7 +36,7 @@ def entry(name: str, image: Path, *, label: Path | None = None, landmarks: Path 
             points = read_landmarks(landmarks, len(header.shape))
             if suffix(image) in SLICES:  # whose rows are counted from the top, while the array runs up
                 points[:, 1] = header.shape[1] - 1 - points[:, 1]
-        inside = None if mask is None else _mask_on_image(mask, image, header, same_affine)
+        inside = None if mask is None else mask_on_image(mask, image, header, same_affine=same_affine)
         return Volume(header, voxels, labels, points, tuple(notes), inside)
 
     parts = {"image": image, "label": label, "landmarks": landmarks, "mask": mask}
@@ -72,8 +72,18 @@ def _on_image(path: Path, image_path: Path, image: Header, same_affine: bool) ->
     return labels, (ROUNDED,) if ROUNDED in header.notes else ()
 
 
-def _mask_on_image(path: Path, image_path: Path, image: Header, same_affine: bool) -> NDArray[np.uint8]:
-    """1 inside and 0 outside on the array of an image."""
+def mask_on_image(path: Path, image_path: Path, image: Header, *, same_affine: bool = True) -> NDArray[np.uint8]:
+    """1 inside and 0 outside on the array of an image.
+
+    Args:
+        path: of the mask.
+        image_path: of the image, for messages.
+        image: its header.
+        same_affine: the mask must lie where the image lies, not only have its shape.
+
+    Raises:
+        RegbenchError: if it cannot be read, is no mask, or does not fit the image; names both files.
+    """
     file = ImageFile(path, labels=True)
     values, header = file.stored()
     inside = mask_of(values, str(path), file.step)

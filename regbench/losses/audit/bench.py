@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.audited import Audited
-from regbench.losses.audit.calls import Loss, Outcome, in_double, outcome
+from regbench.losses.audit.calls import Loss, Outcome, in_double, outcome, value_of
 from regbench.losses.audit.samples import SHAPES, Shape
 
 Relative = Callable[..., Tensor]  # in float64, of any images: what the function is exactly
@@ -22,7 +22,7 @@ class Bench:
         self.errors: dict[int, str] = {}
         self.shapes: dict[int, Shape] = {}
         self.relatives: dict[int, Relative] = {}
-        self._losses: dict[int, Loss] = {}
+        self._losses: dict[Shape, Loss] = {}
         for dims in (2, 3):
             self._try(dims)
 
@@ -31,9 +31,12 @@ class Bench:
         """In which it runs."""
         return list(self.shapes)
 
-    def loss(self, dims: int) -> Loss:
-        """The function, one object for each number of dimensions."""
-        return self._losses.setdefault(dims, self.audited.make())
+    def loss(self, shape: Sequence[int]) -> Loss:
+        """The function, one object for each shape of its data: what a class keeps of one is not handed to another."""
+        key = tuple(shape)
+        if key not in self._losses:
+            self._losses[key] = self.audited.make()
+        return self._losses[key]
 
     @cached_property
     def of_matrices(self) -> bool:
@@ -59,20 +62,27 @@ class Bench:
             return [u]
         return [u, torch.zeros_like(u) if back is None else back]
 
-    def call(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+    def call(self, inputs: Sequence[Tensor]) -> Outcome:
         """In the type of the inputs."""
-        return outcome(self.loss(dims), inputs)
+        return outcome(self.loss(inputs[0].shape), inputs)
 
-    def exact(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+    def value(self, *inputs: Tensor, seed: int = 0) -> float:
+        """The value alone, in float32; NaN where the call fails."""
+        return value_of(self.loss(inputs[0].shape), *samples.single(inputs), seed=seed)
+
+    def exact(self, inputs: Sequence[Tensor]) -> Outcome:
         """In float64: by what it is exactly, a formula of ours that keeps its digits; or by the function itself."""
-        relative = self.relatives.get(dims)
-        return in_double(relative if relative is not None else self._in_double(dims), inputs)
+        relative = self.relatives.get(self._dims_of(inputs[0]))
+        return self.itself_in_double(inputs) if relative is None else in_double(relative, inputs)
 
-    def itself_in_double(self, dims: int, inputs: Sequence[Tensor]) -> Outcome:
+    def itself_in_double(self, inputs: Sequence[Tensor]) -> Outcome:
         """In float64, by the function itself."""
-        return in_double(self._in_double(dims), inputs)
+        return in_double(self._in_double(), inputs)
 
-    def _in_double(self, dims: int) -> Loss:
+    def _dims_of(self, tensor: Tensor) -> int:
+        return tensor.shape[1] if self.of_matrices else tensor.ndim - 2
+
+    def _in_double(self) -> Loss:
         """The function with its own constants in float64."""
         loss = self.audited.make()
         module = loss if isinstance(loss, torch.nn.Module) else getattr(loss, "func", None)

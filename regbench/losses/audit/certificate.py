@@ -1,6 +1,7 @@
 """The whole audit, and the quick half of it that a config's check asks."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import torch
 
@@ -18,7 +19,16 @@ from regbench.losses.audit.cost import cost
 from regbench.losses.audit.findings import Certificate, Finding, Kind
 from regbench.losses.audit.relatives import Relation, relations, rows, sentence
 
-Probe = Callable[[Bench], Iterator[Finding]]
+
+class Probe(Protocol):
+    """Looks at one thing."""
+
+    __name__: str
+
+    def __call__(self, bench: Bench, /) -> Iterator[Finding]:
+        """What it sees."""
+
+
 CONTRACT: tuple[Probe, ...] = (
     contract_probes.leaves_arguments_alone,
     contract_probes.repeatable,
@@ -26,7 +36,12 @@ CONTRACT: tuple[Probe, ...] = (
 )
 # What decides within a second whether a study may use it.
 QUICK: Mapping[Kind, tuple[Probe, ...]] = {
-    "similarity": (similarity_probes.sign_and_range, similarity_probes.axes, gradient_probes.constants),
+    "similarity": (
+        similarity_probes.sign_and_range,
+        similarity_probes.identical,
+        similarity_probes.axes,
+        gradient_probes.constants,
+    ),
     "regularizer": (regularizer_probes.rest, regularizer_probes.translation, regularizer_probes.axes),
     "affine_regularizer": (matrix_probes.identity, matrix_probes.entries),
     "consistency": (regularizer_probes.rest, consistency_probes.inverses, regularizer_probes.axes),
@@ -41,30 +56,40 @@ SLOW: Mapping[Kind, tuple[Probe, ...]] = {
         similarity_probes.invariance,
         similarity_probes.symmetry,
         similarity_probes.window,
+        similarity_probes.border,
         similarity_probes.resolution,
         *PRECISION,
         gradient_probes.unscaled,
     ),
-    "regularizer": (regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
+    "regularizer": (
+        regularizer_probes.checkerboard,
+        regularizer_probes.growth,
+        regularizer_probes.resolution,
+        *PRECISION,
+    ),
     "affine_regularizer": (matrix_probes.turned, *PRECISION),
     "consistency": (consistency_probes.order, regularizer_probes.growth, regularizer_probes.resolution, *PRECISION),
 }
 
 
-def audit(audited: Audited) -> Certificate:
+def audit(audited: Audited, watch: Callable[[str], None] | None = None) -> Certificate:
     """The certificate of a function: everything that the probes see.
 
     Args:
         audited: as `resolve` makes it.
+        watch: is given the name of each probe before it begins.
     """
+    watch = watch or (lambda _: None)
     bench = Bench(audited)
     opened = _opened(bench)
     if _broken(opened):
         return _certificate(audited, {}, opened)
     window = similarity_probes.reach(bench) if audited.kind == "similarity" else None
+    watch("relatives")
     nearest = relations(bench, window)
-    findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]))
+    findings = opened + _asked(bench, (*QUICK[audited.kind], *CONTRACT, *SLOW[audited.kind]), watch)
     if not bench.of_matrices:
+        watch("cost")
         findings += list(cost(bench, nearest))
     return _certificate(audited, nearest, findings)
 
@@ -86,8 +111,12 @@ def _broken(findings: list[Finding]) -> bool:
     return any(finding.verdict == "fail" for finding in findings)
 
 
-def _asked(bench: Bench, probes: tuple[Probe, ...]) -> list[Finding]:
-    return [finding for probe in probes for finding in probe(bench)]
+def _asked(bench: Bench, probes: tuple[Probe, ...], watch: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    findings = []
+    for probe in probes:
+        watch(probe.__name__.replace("_", " "))
+        findings += list(probe(bench))
+    return findings
 
 
 def _certificate(audited: Audited, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
-from regbench.losses.audit.calls import value_of
 from regbench.losses.audit.findings import Finding
 
 
@@ -45,4 +44,4 @@ def order(bench: Bench) -> Iterator[Finding]:
 
 
 def _cost(bench: Bench, u: Tensor, v: Tensor) -> float:
-    return value_of(bench.loss(u.shape[1]), u.float(), v.float())
+    return bench.value(u, v)

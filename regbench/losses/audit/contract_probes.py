@@ -44,7 +44,7 @@ def runs(bench: Bench) -> Iterator[Finding]:
 def differentiable(bench: Bench) -> Iterator[Finding]:
     """Whether a gradient reaches the moved image or the displacement, and is finite."""
     for dims in bench.dims:
-        called = bench.call(dims, single(bench.sample(dims)))
+        called = bench.call(single(bench.sample(dims)))
         data = DATA[bench.audited.kind]
         what = f"`{data[-1]}`"
         if not torch.tensor(called.value).isfinite():
@@ -72,7 +72,7 @@ def leaves_arguments_alone(bench: Bench) -> Iterator[Finding]:
     for dims in bench.dims:
         inputs = single(bench.sample(dims))
         copies = [tensor.clone() for tensor in inputs]
-        value_of(bench.loss(dims), *inputs)
+        value_of(bench.loss(inputs[0].shape), *inputs)
         changed = [k for k, (one, two) in enumerate(zip(inputs, copies, strict=True)) if not torch.equal(one, two)]
         if changed:
             yield Finding("arguments", "fail", f"changes `{DATA[bench.audited.kind][changed[0]]}` in place")
@@ -84,9 +84,9 @@ def repeatable(bench: Bench) -> Iterator[Finding]:
     """Whether two calls give the same, with the same random numbers and without."""
     dims = bench.dims[0]
     inputs = single(bench.sample(dims))
-    one, two = (bench.call(dims, inputs) for _ in range(2))
+    one, two = (bench.call(inputs) for _ in range(2))
     same = one.value == two.value and (not one.differentiable or torch.equal(one.slope, two.slope))
-    values = [value_of(bench.loss(dims), *(tensor.clone() for tensor in inputs), seed=seed) for seed in (1, 2)]
+    values = [bench.value(*(tensor.clone() for tensor in inputs), seed=seed) for seed in (1, 2)]
     if not same:
         words = f"two calls with one seed give {one.value:.9g} and {two.value:.9g}: a study could not be repeated"
         yield Finding("repeatable", "fail", words)
@@ -100,8 +100,8 @@ def batch(bench: Bench) -> Iterator[Finding]:
     """Whether the value of a batch is the mean of its samples."""
     dims, count = bench.dims[0], 3
     sets = [bench.sample(dims, seed) for seed in range(count)]
-    separate = [value_of(bench.loss(dims), *single(inputs)) for inputs in sets]
-    joined = outcome(bench.loss(dims), single([torch.cat(tensors) for tensors in zip(*sets, strict=True)]))
+    separate = [bench.value(*inputs) for inputs in sets]
+    joined = bench.call(single([torch.cat(tensors) for tensors in zip(*sets, strict=True)]))
     if joined.error:
         yield Finding("batch", "fail", f"a batch of {count} {joined.error}")
         return

@@ -33,7 +33,7 @@ def cost(bench: Bench, nearest: Mapping[int, Relation]) -> Iterator[Finding]:
     for dims in bench.dims:
         inputs = single(bench.data(_shape(bench, dims), dims))
         voxels = inputs[-1][0, 0].numel()
-        seconds, size = _seconds(bench.loss(dims), inputs), _memory(bench.loss(dims), inputs)
+        seconds, size = _seconds(bench.loss(inputs[0].shape), inputs), _memory(bench.loss(inputs[0].shape), inputs)
         if seconds is None or size is None:
             continue
         numbers = [("ns a voxel", 1e9 * seconds / voxels), ("bytes a voxel", size / voxels)]
@@ -54,7 +54,7 @@ def cost(bench: Bench, nearest: Mapping[int, Relation]) -> Iterator[Finding]:
 def _shape(bench: Bench, dims: int) -> Shape:
     """A shape that is large enough to be timed; the smaller one for who would fill the memory with it."""
     small = single(bench.sample(dims))
-    size = _memory(bench.loss(dims), small) or 0
+    size = _memory(bench.loss(small[0].shape), small) or 0
     return SHAPES[dims] if size <= MOST * small[-1][0, 0].numel() else bench.shapes[dims]
 
 

@@ -39,14 +39,14 @@ def finite_differences(bench: Bench) -> Iterator[Finding]:
     worst, coarse = 0.0, False
     for dims in bench.dims:
         inputs = bench.sample(dims)
-        called = bench.itself_in_double(dims, inputs)
+        called = bench.itself_in_double(inputs)
         if not called.differentiable:
             continue
         coarse = called.dtype != torch.float64
         step = 1e-2 if coarse else 1e-6
         for seed in range(2):
             towards = _direction(inputs[-1], seed)
-            ends = [bench.itself_in_double(dims, [*inputs[:-1], inputs[-1] + s * step * towards]) for s in (1, -1)]
+            ends = [bench.itself_in_double([*inputs[:-1], inputs[-1] + s * step * towards]) for s in (1, -1)]
             slope = (ends[0].value - ends[1].value) / (2 * step)
             worst = max(worst, abs(slope - float((called.slope * towards).sum())) / float(called.slope.norm() or 1))
     limits = (3e-2, 0.2) if coarse else (RIGHT, 0.05)
@@ -77,10 +77,10 @@ def constants(bench: Bench) -> Iterator[Finding]:
     errors: dict[str, float] = {}
     broken: dict[str, str] = {}
     for dims in bench.dims:
-        typical = bench.call(dims, samples.single(bench.sample(dims)))
+        typical = bench.call(samples.single(bench.sample(dims)))
         for name, change in samples.CONSTANT.items():
             images = samples.single(change(samples.pair(bench.shapes[dims])))
-            called, exact = bench.call(dims, images), bench.exact(dims, images)
+            called, exact = bench.call(images), bench.exact(images)
             if called.error or not _finite(called):
                 gradient = "not finite" if called.differentiable else "missing"
                 broken.setdefault(name, called.error or f"the value is {called.value:.3g}, the gradient {gradient}")
@@ -112,18 +112,23 @@ def half(bench: Bench) -> Iterator[Finding]:
         for dtype in HALF:
             name = str(dtype).removeprefix("torch.")
             rounded = [tensor.to(dtype) for tensor in bench.sample(dims)]
-            exact = bench.call(dims, [tensor.float() for tensor in rounded])
-            _note_half(f"{name} tensors", bench.call(dims, rounded), exact, errors, refused)
+            exact = bench.call([tensor.float() for tensor in rounded])
+            _note_half(f"{name} tensors", bench.call(rounded), exact, errors, refused)
             if bench.audited.kind == "similarity":
                 bright = samples.single([255 * image for image in bench.sample(dims)])
-                called = outcome(bench.loss(dims), bright, torch.autocast("cpu", dtype=dtype))
-                _note_half(f"0..255 under {name} autocast", called, bench.exact(dims, bright), errors, refused)
+                called = outcome(bench.loss(bright[0].shape), bright, torch.autocast("cpu", dtype=dtype))
+                _note_half(f"0..255 under {name} autocast", called, bench.exact(bright), errors, refused)
     wrong = [f"{name}: wrong by {error:.1g}" for name, error in errors.items() if error > ROUGH]
     words = [*wrong, *(f"{name}: {error}" for name, error in refused.items())]
     if words:
         yield Finding("half precision", "note", "; ".join(words) + " (a study gives float32)", tuple(errors.items()))
     else:
-        yield Finding("half precision", "pass", f"error {max(errors.values(), default=0.0):.1g}", tuple(errors.items()))
+        yield Finding(
+            "half precision",
+            "pass",
+            f"16 bits are off by {max(errors.values(), default=0.0):.1g}",
+            tuple(errors.items()),
+        )
 
 
 def _note_half(name: str, called: Outcome, exact: Outcome, errors: dict[str, float], refused: dict[str, str]) -> None:
@@ -144,23 +149,23 @@ def _compared(bench: Bench, topic: str, cases: dict[str, samples.Case]) -> Itera
         for name, change in cases.items():
             images = samples.single(change(samples.pair(bench.shapes[dims])))
             same = [images[0], images[0]]
-            called, exact = bench.call(dims, images), bench.exact(dims, images)
+            called, exact = bench.call(images), bench.exact(images)
             if called.error or not called.differentiable:
                 words.append(f"{name}: {called.error or 'no gradient'}")
             elif not exact.differentiable:
                 words.append(f"{name}: no reference, for in float64 it {exact.error or 'has no gradient'}")
             else:
-                ends = exact.value, bench.exact(dims, same).value
+                ends = exact.value, bench.exact(same).value
                 width = max(abs(ends[1] - ends[0]), 1e-3 * max(map(abs, ends))) or 1.0
-                value = max(abs(called.value - exact.value), _self_error(bench, dims, same)) / width
+                value = max(abs(called.value - exact.value), _self_error(bench, same)) / width
                 one = Errors(_relative(called.slope, exact.slope), value)
                 errors[name] = max(one, errors.get(name, one), key=lambda given: given.worst)
     yield _precision(topic, errors, words)
 
 
-def _self_error(bench: Bench, dims: int, same: Sequence[Tensor]) -> float:
+def _self_error(bench: Bench, same: Sequence[Tensor]) -> float:
     """Of the value of an image with itself, which cancellation throws far out of its range."""
-    return abs(bench.call(dims, same).value - bench.exact(dims, same).value)
+    return abs(bench.call(same).value - bench.exact(same).value)
 
 
 def _compared_fields(bench: Bench) -> Iterator[Finding]:
@@ -178,7 +183,7 @@ def _compared_fields(bench: Bench) -> Iterator[Finding]:
     for dims in bench.dims:
         for name, change in cases.items():
             inputs = samples.single([change(tensor) for tensor in bench.sample(dims)])
-            called, exact = bench.call(dims, inputs), bench.exact(dims, inputs)
+            called, exact = bench.call(inputs), bench.exact(inputs)
             if called.error or not called.differentiable:
                 words.append(f"{name}: {called.error or 'no gradient'}")
             elif not exact.differentiable:

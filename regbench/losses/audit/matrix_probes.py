@@ -6,15 +6,14 @@ import torch
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
-from regbench.losses.audit.calls import value_of
 from regbench.losses.audit.findings import Finding
 
 
 def identity(bench: Bench) -> Iterator[Finding]:
     """The identity costs nothing, and has a finite gradient."""
     for dims in bench.dims:
-        called = bench.call(dims, [samples.identity(dims).float()])
-        far, near = (value_of(bench.loss(dims), samples.matrix(dims, 1, size).float()) for size in (0.5, 0.05))
+        called = bench.call([samples.identity(dims).float()])
+        far, near = (bench.value(samples.matrix(dims, 1, size)) for size in (0.5, 0.05))
         if not (called.value <= near <= far):
             words = f"the identity costs {called.value:.4g}, maps near it {near:.4g}, maps far from it {far:.4g}"
             yield Finding("at rest", "fail", words)
@@ -28,13 +27,13 @@ def identity(bench: Bench) -> Iterator[Finding]:
 def entries(bench: Bench) -> Iterator[Finding]:
     """Every entry of a matrix is seen, and all alike."""
     for dims in bench.dims:
-        rests = value_of(bench.loss(dims), samples.identity(dims).float())
+        rests = bench.value(samples.identity(dims))
         costs = {}
         for row in range(dims):
             for column in range(dims + 1):
                 changed = samples.identity(dims).float()
                 changed[0, row, column] += 0.25
-                costs[row, column] = value_of(bench.loss(dims), changed) - rests
+                costs[row, column] = bench.value(changed) - rests
         blind = [place for place, cost in costs.items() if not cost > 0]
         numbers = tuple((f"{dims}D, row {row}, column {column}", cost) for (row, column), cost in costs.items())
         topic = f"entries in {dims}D"
@@ -53,7 +52,7 @@ def turned(bench: Bench) -> Iterator[Finding]:
     """Both ways from the identity cost the same."""
     dims = bench.dims[0]
     change = samples.matrix(dims, 2) - samples.identity(dims)
-    ends = [value_of(bench.loss(dims), (samples.identity(dims) + sign * change).float()) for sign in (1, -1)]
+    ends = [bench.value(samples.identity(dims) + sign * change) for sign in (1, -1)]
     numbers = (("plus", ends[0]), ("minus", ends[1]))
     if torch.isclose(torch.tensor(ends[0]), torch.tensor(ends[1]), rtol=1e-4):
         yield Finding("symmetry", "pass", "a change and its opposite cost the same", numbers)

@@ -27,7 +27,7 @@ def own_notes(kind: str, name: str, given: Mapping[str, Any]) -> list[str]:
 
 
 def _said(kind: str, name: str, given: Mapping[str, Any], verdict: Verdict) -> list[str]:
-    if ":" not in name or kind not in ("similarity", "regularizer"):
+    if ":" not in name or kind not in ("similarity", "regularizer", "term"):
         return []
     findings = _findings("similarity" if kind == "similarity" else "regularizer", name, json.dumps(given, default=str))
     return [f"{finding.topic}: {finding.seen}" for finding in findings if finding.verdict == verdict]

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from inspect import signature
-from math import log2
+from math import isfinite, log2
 
 import torch
 from torch import Tensor
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
-from regbench.losses.audit.calls import value_of
 from regbench.losses.audit.findings import Finding
 from regbench.losses.audit.samples import Shape
 
@@ -20,7 +19,7 @@ def rest(bench: Bench) -> Iterator[Finding]:
     """No displacement costs nothing, and has a finite gradient: a training starts there."""
     for dims in bench.dims:
         still = torch.zeros_like(bench.sample(dims)[0]).float()
-        called = bench.call(dims, bench.judged(still))
+        called = bench.call(bench.judged(still))
         typical = _typical(bench, dims)
         if called.error:
             yield Finding("at rest", "fail", f"of no displacement it {called.error}")
@@ -53,6 +52,9 @@ def translation(bench: Bench) -> Iterator[Finding]:
         together = _cost(bench, torch.stack([samples.translation(shape, k) for k in range(dims)]).sum(0)) - rests
         numbers = (*numbers, (f"{dims}D, along all axes", together))
         topic = f"translation in {dims}D"
+        if not all(map(isfinite, (*costs, together))):
+            yield Finding(topic, "fail", "what a translation costs is not finite", numbers)
+            continue
         shown = ", ".join(f"{cost:.4g}" for cost in costs)
         if scale <= 1e-6 * _typical(bench, dims):
             affine = _cost(bench, _affine(shape)) - rests
@@ -80,7 +82,10 @@ def axes(bench: Bench) -> Iterator[Finding]:
             *((f"{dims}D, component {k} along axis {axis}", cost) for (k, axis), cost in separate.items()),
         )
         topic, shown = f"axes in {dims}D", ", ".join(f"{cost:.4g}" for cost in together)
-        if blind:
+        if not isfinite(sum((*together, *separate.values()))):
+            words = f"what a displacement of {' x '.join(map(str, shape))} voxels costs is not finite"
+            yield Finding(topic, "fail", words, numbers)
+        elif blind:
             words = f"axis {_listed(blind)} is not seen: what varies along axes 0 to {dims - 1} costs {shown}"
             yield Finding(topic, "fail", words, numbers)
         elif mute:
@@ -92,6 +97,24 @@ def axes(bench: Bench) -> Iterator[Finding]:
             yield Finding(
                 topic, "pass", f"all are seen, and alike: what varies along one costs {together[0]:.4g}", numbers
             )
+
+
+def checkerboard(bench: Bench) -> Iterator[Finding]:
+    """What it costs if voxels move against their neighbours, which central differences see at the border at most."""
+    for dims in bench.dims:
+        shape, size = bench.shapes[dims], SIZES[-1]
+        places = samples.coordinates(shape)
+        bump = torch.stack([torch.sin(torch.pi * (p + 0.5) / n) for p, n in zip(places, shape, strict=True)]).prod(0)
+        board = (size * bump * (2 * (torch.stack(places).sum(0) % 2) - 1)).expand(1, dims, *shape).clone()
+        wave = bump * torch.stack([samples.ripple(shape, k, 0, size) for k in range(dims)]).sum(0)
+        rests = _cost(bench, torch.zeros_like(board))
+        cost, other = _cost(bench, board) - rests, _cost(bench, wave) - rests
+        numbers = ((f"{dims}D, checkerboard", cost), (f"{dims}D, wave of 7 voxels", other))
+        if not cost > other:
+            words = f"costs {cost:.4g} in {dims}D, less than a wave ({other:.4g}): it escapes central differences"
+            yield Finding("checkerboard", "note", words, numbers)
+            return
+    yield Finding("checkerboard", "pass", "costs more than a wave", numbers)
 
 
 def growth(bench: Bench) -> Iterator[Finding]:
@@ -130,6 +153,11 @@ def resolution(bench: Bench) -> Iterator[Finding]:
             values = _refined(bench, dims, shape, 6.0)
         numbers = tuple((f"spacing / {2**k}", value) for k, value in enumerate(values))
         topic = f"resolution in {dims}D"
+        if not isfinite(sum(values)):
+            yield Finding(
+                topic, "note", f"not measured: it takes no displacement of {' x '.join(map(str, shape))} voxels"
+            )
+            continue
         if not min(values) > 0:
             yield Finding(topic, "note", "nothing to say: a smooth motion costs nothing", numbers)
             continue
@@ -168,7 +196,7 @@ def _costs_of_ripples(bench: Bench, shape: Shape) -> tuple[list[float], dict[tup
 
 
 def _cost(bench: Bench, u: Tensor) -> float:
-    return value_of(bench.loss(u.shape[1]), *bench.judged(u.float()))
+    return bench.value(*bench.judged(u))
 
 
 def _typical(bench: Bench, dims: int) -> float:

@@ -191,8 +191,8 @@ def _theirs(bench: Bench, dims: int, shape: Shape) -> Values:
     """Values of the function on many data: in float64, or in float32 if it takes no other; NaN where it fails."""
     values = []
     for inputs in _many(bench.audited.kind, dims, shape):
-        called = bench.itself_in_double(dims, inputs)
-        values.append((bench.call(dims, samples.single(inputs)) if called.error else called).value)
+        called = bench.itself_in_double(inputs)
+        values.append((bench.call(samples.single(inputs)) if called.error else called).value)
     return np.array(values)
 
 

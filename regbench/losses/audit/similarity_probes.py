@@ -1,12 +1,15 @@
 """What a similarity of two images sees: sign, axes, invariances, symmetry, its window, the grid."""
 
+import itertools
 from collections.abc import Iterator
+from math import isfinite
 
+import torch
 import torch.nn.functional as F
 
 from regbench.losses.audit import samples
 from regbench.losses.audit.bench import Bench
-from regbench.losses.audit.calls import outcome, value_of
+from regbench.losses.audit.calls import outcome
 from regbench.losses.audit.findings import Finding
 from regbench.losses.audit.samples import Shape, single
 
@@ -17,7 +20,7 @@ SHIFTS = (0, 1, 2, 4)
 def sign_and_range(bench: Bench) -> Iterator[Finding]:
     """Identical images have the least value, unrelated ones a larger one."""
     for dims in bench.dims[:1]:
-        shape, loss = bench.shapes[dims], bench.loss(dims)
+        shape = bench.shapes[dims]
         fixed, similar = samples.pair(shape)
         pairs = {
             "identical": fixed,
@@ -25,9 +28,12 @@ def sign_and_range(bench: Bench) -> Iterator[Finding]:
             "unrelated": samples.texture(shape, 50),
             "inverted": 1 - fixed,
         }
-        values = {name: value_of(loss, *single([fixed, moved])) for name, moved in pairs.items()}
+        values = {name: bench.value(fixed, moved) for name, moved in pairs.items()}
         numbers = tuple(values.items())
         shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        if not all(map(isfinite, values.values())):
+            yield Finding("sign", "fail", f"not finite: {shown}", numbers)
+            return
         width = values["unrelated"] - values["identical"]
         if not width > 1e-6 * max(map(abs, values.values())):
             what = "identical images cost more than unrelated ones: it trains mismatch, unless it is negated"
@@ -40,6 +46,18 @@ def sign_and_range(bench: Bench) -> Iterator[Finding]:
         match = values["inverted"] < values["similar"]
         words = f"an inverted image counts as a {'match' if match else 'mismatch'}"
         yield Finding("sign", "pass", f"{shown}: {words}", numbers)
+
+
+def identical(bench: Bench) -> Iterator[Finding]:
+    """The gradient for an image with itself, where a registration of an image with itself starts."""
+    for dims in bench.dims:
+        fixed = bench.sample(dims)[0].float()
+        called = bench.call([fixed, fixed])
+        if called.error or (called.differentiable and not called.slope.isfinite().all()):
+            words = called.error or "the gradient is not finite"
+            yield Finding("identical images", "fail", f"of an image with itself in {dims}D: {words}")
+            return
+    yield Finding("identical images", "pass", "an image with itself has a finite gradient")
 
 
 def axes(bench: Bench) -> Iterator[Finding]:
@@ -57,7 +75,9 @@ def axes(bench: Bench) -> Iterator[Finding]:
             for shift, value in zip(SHIFTS, curve, strict=True)
         )
         topic = f"axes in {dims}D"
-        if blind:
+        if not all(map(isfinite, itertools.chain(*curves.values(), *profiles.values()))):
+            yield Finding(topic, "fail", "the value of a texture and its shifted self is not finite", numbers)
+        elif blind:
             yield Finding(
                 topic, "fail", f"axis {_listed(blind)} is not seen: a shift along it changes nothing", numbers
             )
@@ -77,9 +97,9 @@ def axes(bench: Bench) -> Iterator[Finding]:
 def invariance(bench: Bench) -> Iterator[Finding]:
     """Changes of intensity, and a translation of both images, that leave the value as it was."""
     dims = bench.dims[0]
-    shape, loss = bench.shapes[dims], bench.loss(dims)
+    shape = bench.shapes[dims]
     fixed, moved = samples.pair(shape)
-    plain, width = value_of(loss, *single([fixed, moved])), _width(bench, dims)
+    plain, width = bench.value(fixed, moved), _width(bench, dims)
     changed = {
         "an offset of one image": (fixed, moved + 0.5),
         "a scale of one image": (fixed, 0.5 * moved),
@@ -87,7 +107,7 @@ def invariance(bench: Bench) -> Iterator[Finding]:
         "low contrast (x 0.01) of both": (0.01 * fixed, 0.01 * moved),
         "a gamma of one image": (fixed, moved**3),
     }
-    shares = {name: abs(value_of(loss, *single(images)) - plain) / width for name, images in changed.items()}
+    shares = {name: abs(bench.value(*images) - plain) / width for name, images in changed.items()}
     shares["a translation of both images"] = _translated(bench, dims)
     numbers = tuple(shares.items())
     same = [name for name, share in shares.items() if share <= SAME]
@@ -103,7 +123,7 @@ def symmetry(bench: Bench) -> Iterator[Finding]:
     """Whether the two images may change places."""
     dims = bench.dims[0]
     fixed, moved = samples.pair(bench.shapes[dims])
-    one, two = value_of(bench.loss(dims), *single([fixed, moved])), value_of(bench.loss(dims), *single([moved, fixed]))
+    one, two = bench.value(fixed, moved), bench.value(moved, fixed)
     numbers = (("f(a, b)", one), ("f(b, a)", two))
     if abs(one - two) <= 1e-5 * _width(bench, dims):
         yield Finding("symmetry", "pass", "f(a, b) = f(b, a)", numbers)
@@ -135,15 +155,34 @@ def window(bench: Bench) -> Iterator[Finding]:
         yield Finding("window", "note", words, numbers)
 
 
+def border(bench: Bench) -> Iterator[Finding]:
+    """Whether two images without any content cost the same on any size: where zeros pad them, their edges correlate."""
+    dims = bench.dims[0]
+    shape = bench.shapes[dims]
+    large = tuple(2 * size for size in shape)
+    values = [
+        bench.itself_in_double([torch.full((1, 1, *size), level) for level in (0.7, 0.3)]).value
+        for size in (shape, large)
+    ]
+    numbers = (("constant images", values[0]), ("twice the size", values[1]))
+    if max(_reach(bench, dims)) > 1 and abs(values[1] - values[0]) > 0.01 * _width(bench, dims):
+        sizes = [" x ".join(map(str, size)) for size in (shape, large)]
+        words = f"two constant images cost {values[0]:.3g} on {sizes[0]} voxels, {values[1]:.3g} on {sizes[1]}"
+        yield Finding("border", "note", f"{words}: the border counts as content, as where zeros pad an image", numbers)
+    else:
+        yield Finding("border", "pass", "does not count as content", numbers)
+
+
 def resolution(bench: Bench) -> Iterator[Finding]:
     """One scene at a spacing, and at half of it."""
     dims = bench.dims[0]
     shape = tuple(size // 2 * 2 for size in bench.shapes[dims])
-    loss = bench.loss(dims)
-    coarse, fine = (value_of(loss, *single(samples.wave_pair(shape, refined))) for refined in (0, 1))
+    coarse, fine = (bench.value(*samples.wave_pair(shape, refined)) for refined in (0, 1))
     width = _width(bench, dims)
     numbers = (("coarse", coarse), ("half the spacing", fine))
-    if not abs(fine - coarse) <= 0.02 * width:
+    if not isfinite(coarse + fine):
+        yield Finding("resolution", "note", f"not measured: one scene has {coarse:.4g}, and {fine:.4g} on a finer grid")
+    elif not abs(fine - coarse) <= 0.02 * width:
         words = f"one scene has {coarse:.4g}, and {fine:.4g} at half the spacing: another number on another grid"
         yield Finding("resolution", "note", words, numbers)
     else:
@@ -151,10 +190,10 @@ def resolution(bench: Bench) -> Iterator[Finding]:
 
 
 def _curve(bench: Bench, dims: int, axis: int, *, along: bool) -> list[float]:
-    shape, loss = bench.shapes[dims], bench.loss(dims)
+    shape = bench.shapes[dims]
     fixed = samples.shifted(shape, axis, 0, along=along)
     moved = [samples.shifted(shape, axis, voxels, along=along) for voxels in SHIFTS]
-    return [value_of(loss, *single([fixed, image])) for image in moved]
+    return [bench.value(fixed, image) for image in moved]
 
 
 def _seen(curve: list[float], scale: float) -> bool:
@@ -165,7 +204,7 @@ def _width(bench: Bench, dims: int) -> float:
     """What identical and unrelated images differ by."""
     shape = bench.shapes[dims]
     fixed, other = samples.texture(shape, 0), samples.texture(shape, 50)
-    values = [value_of(bench.loss(dims), *single([fixed, moved])) for moved in (fixed, other)]
+    values = [bench.value(fixed, moved) for moved in (fixed, other)]
     return abs(values[1] - values[0]) or 1.0
 
 
@@ -180,7 +219,7 @@ def _translated(bench: Bench, dims: int) -> float:
             pads = [pad for size, side in zip(shape, inner, strict=True) for pad in _pads(size, side, shift)]
             ground = F.pad(image - 0.1, pads[::-1]) + 0.1
             images.append(ground)
-        values.append(value_of(bench.loss(dims), *single(images)))
+        values.append(bench.value(*images))
     return abs(values[1] - values[0]) / _width(bench, dims)
 
 
@@ -196,7 +235,7 @@ def _reach(bench: Bench, dims: int) -> list[int]:
     shape = bench.shapes[dims]
     other = moved.clone()
     other.view(-1)[_middle(shape)] += 0.3
-    before, after = (bench.itself_in_double(dims, [fixed, image]) for image in (moved, other))
+    before, after = (bench.itself_in_double([fixed, image]) for image in (moved, other))
     if not before.differentiable or not after.differentiable:
         return list(shape)
     change = (after.slope - before.slope).abs()[0, 0]

@@ -16,7 +16,7 @@ from regbench.report.figures.figure_style import (
     series_colour,
     series_marker,
 )
-from regbench.report.summary_file import Manifest, MethodEntry, Summary, number
+from regbench.report.summary_file import Manifest, MethodEntry, Summary, foremost, leading, number
 from regbench.report.tables.column_titles import metric_title
 from regbench.study.goals import NEEDS
 from regbench.system.escaping import pictured
@@ -53,8 +53,8 @@ def scores_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
 def _led(summary: Summary) -> dict[str, list[str]]:
     """The datasets of each leading metric."""
     datasets: dict[str, list[str]] = {}
-    for dataset, goals in summary["goals"].items():
-        datasets.setdefault(goals["leading"], []).append(dataset)
+    for dataset in foremost(summary):
+        datasets.setdefault(leading(summary, dataset), []).append(dataset)
     return datasets
 
 
@@ -82,8 +82,8 @@ def structures_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> Non
     """Box plot of the Dice of each structure: no registration against the best method of each dataset."""
     best = {entry["dataset"]: entry["method"] for entry in reversed(summary["methods"]) if entry["rank"] == 1}
     panels = [
-        _structure_panel(dataset, manifest, rows[rows["dataset"] == dataset], best.get(dataset))
-        for dataset, manifest in summary["datasets"].items()
+        _structure_panel(dataset, summary["datasets"][dataset], rows[rows["dataset"] == dataset], best.get(dataset))
+        for dataset in foremost(summary)
     ]
     frame = pd.concat([panel.scores for panel in panels], ignore_index=True)
     most = max(len(panel.names) for panel in panels)
@@ -141,7 +141,7 @@ def _boxes(axis: Axes, scores: pd.DataFrame, methods: Sequence[str], labels: Seq
 
 def speed_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
     """Mean test score against the median time of a registration; differs between repetitions, as times do."""
-    led = {dataset: metric for metric, datasets in _led(summary).items() for dataset in datasets}
+    led = {dataset: leading(summary, dataset) for dataset in summary["goals"]}
     means = {(e["dataset"], e["method"]): _mean(e, led[e["dataset"]]) for e in summary["methods"]}
     timed = rows.dropna(subset=["inference_seconds"]).groupby(["dataset", "method"], sort=False)
     frame = timed["inference_seconds"].median().mul(1000).round(3).rename("inference_ms").reset_index()

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import metric_of
+from regbench.metrics import metric_of, printed
 from regbench.report.standings import against_best
-from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, leading, number, verdicts_of
+from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, foremost, leading, number, verdicts_of
 from regbench.report.tables.column_titles import metric_title
 from regbench.study.goals import words
 
@@ -17,9 +17,9 @@ COLUMNS = ("dataset", "model", "similarity", "regularizer", "method", "metric", 
 
 def grid_frame(summary: Summary) -> pd.DataFrame:
     """One row a cell: its score, its verdict against the best of its model and dataset, and its folding."""
-    rows = []
+    rows, shown = [], foremost(summary)
     for entry in summary["methods"]:
-        if entry["similarity"] is None:
+        if entry["similarity"] is None or entry["dataset"] not in shown:
             continue
         judged = verdicts_of(summary, entry["dataset"], entry["model"])
         led = leading(summary, entry["dataset"])
@@ -150,7 +150,7 @@ def named(metric: str) -> str:
 
 
 def number_text(value: float, metric: str) -> str:
-    return "" if np.isnan(value) else f"{value:.{metric_of(metric).digits}f}"
+    return "" if np.isnan(value) else printed(value, metric)
 
 
 def percent_text(value: float) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from regbench.report.figures.figure_style import COLOURS, drawing, save, series_colour
-from regbench.report.summary_file import PairedTests, Ranks, Stability, Summary, leading, led_by
+from regbench.report.summary_file import PairedTests, Ranks, Stability, Summary, foremost, leading, led_by
 
 
 def difference_figure(summary: Summary, folder: Path) -> None:
@@ -65,8 +65,8 @@ def stability_figure(summary: Summary, folder: Path) -> None:
 
 def _by_leading(summary: Summary) -> Iterator[tuple[str, PairedTests]]:
     """The tests by the leading metric of each dataset and model."""
-    for dataset, models in summary["comparisons"].items():
-        for model, metrics in models.items():
+    for dataset in foremost(summary):
+        for model, metrics in summary["comparisons"].get(dataset, {}).items():
             if leading(summary, dataset) in metrics:
                 yield f"{dataset}, {model}", metrics[leading(summary, dataset)]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from regbench.metrics import metric_of
-from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts, leading
+from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts, foremost, leading
 from regbench.study.goals import words
 from regbench.system.escaping import hypertext
 
@@ -27,7 +27,7 @@ def how_sure(summary: Summary) -> list[tuple[str, str]]:
         Word and text.
     """
     judged = list(_judged(summary))
-    test = "; ".join(_test(summary, dataset) for dataset in summary["datasets"])
+    test = "; ".join(_test(summary, dataset) for dataset in foremost(summary))
     if not judged:
         return [("Seeds", str(len(summary["seeds"]))), ("Test", test), *_registered(summary)]
     return [
@@ -57,8 +57,8 @@ def marked(sentence: str) -> str:
 
 def _judged(summary: Summary) -> Iterator[OfModel]:
     """Model, and the verdicts by the metric that it is ranked by."""
-    for dataset, models in summary.get("verdicts", {}).items():
-        for model, metrics in models.items():
+    for dataset in foremost(summary):
+        for model, metrics in summary.get("verdicts", {}).get(dataset, {}).items():
             for metric in [name for name in (leading(summary, dataset), *metrics) if name in metrics][:1]:
                 yield model, metrics[metric]
 
@@ -78,7 +78,8 @@ def _test(summary: Summary, dataset: str) -> str:
     subjects, pairs = manifest.get("splits", {}).get("test"), manifest.get("pairs", {}).get("test")
     counts = [f"{len(subjects)} subjects"] if subjects else []
     counts += [f"{len(pairs)} pairs"] if pairs else []
-    where = f" ({dataset})" if len(summary["datasets"]) > 1 else ""
+    counts += [f"{len(pool)} folds"] if (pool := summary.get("pools", {}).get(dataset)) else []
+    where = f" ({dataset})" if len(foremost(summary)) > 1 else ""
     return f"{' in '.join(counts) or 'unknown'}{where}"
 
 

@@ -84,7 +84,7 @@ def write_page(
         provenance=json.dumps(provenance, indent=1, sort_keys=True),
         commit=provenance["tables_made_by"]["git_commit"] or "unknown",
         dirty=provenance["tables_made_by"]["git_dirty"],
-        traces=[_trace(summary["study"], entry) for entry in summary["methods"]],
+        traces=[_trace(summary["study"], entry) for entry in summary["methods"] if "pooled" not in entry],
         tracking=tracking,
         config=lay.config,
     )

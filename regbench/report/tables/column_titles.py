@@ -21,6 +21,7 @@ METRIC_TITLES = {
 }
 TITLES = {
     "lambda": "λ",
+    "weights_searched": "Weights searched",
     "a": "a",
     "b": "b",
     "n": "n",

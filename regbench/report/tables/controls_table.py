@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
-from regbench.report.summary_file import MethodEntry, Summary, number
+from regbench.report.summary_file import MethodEntry, Summary, digits_of, foremost, number
 from regbench.report.tables.column_titles import METRIC_TITLES
 from regbench.report.tables.main_caption import by_masks
 from regbench.report.tables.main_table import MAIN
@@ -34,7 +34,7 @@ def write_controls(summary: Summary, folder: Path) -> None:
     shown = _foremost(frame, summary)
     last = int(shown["method"].isin(_controls(summary)).sum())
     write_table(
-        folder / "controls", frame, lambda form: _shown(shown, form), caption(summary), summary["study"],
+        folder / "controls", frame, lambda form: _shown(shown, form, summary), caption(summary), summary["study"],
         ruled=(0, last if shown["dataset"].nunique() == 1 else 0),
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def controls_table(summary: Summary) -> pd.DataFrame:
         similarities = _similarities(entry)
         row |= {f"similarity_{name}": similarities.get(name, np.nan) for name in _names(summary)}
         rows.append(row)
-    digits = {name: METRICS[name].digits if name in METRICS else SIMILARITY_DIGITS for name in list(rows[0])[2:]}
+    digits = {name: _digits(summary, name) for name in list(rows[0])[2:]}
     return pd.DataFrame(rows).astype(dict.fromkeys(digits, float)).round(digits)
 
 
@@ -89,7 +89,7 @@ def caption(summary: Summary) -> str:
         "the best that a column can say on these data. control_sort gives each fixed voxel the moving voxel of the "
         "same intensity rank, wherever that lies (Rohlfing 2012, doi:10.1109/TMI.2011.2163944): what it improves is no "
         "evidence of a registration.",
-        *(_sentence(summary, dataset) for dataset in summary["datasets"]),
+        *(_sentence(summary, dataset) for dataset in foremost(summary)),
         "Means over test pairs (the median where cases are infinite). Similarities (lower is better) after "
         "registration; a trained method has the one that it was trained with. Self-displacement: mean length of what a "
         "trained method does to an image and itself, for which nothing is right. Beside the controls: no registration, "
@@ -119,7 +119,11 @@ def _foremost(frame: pd.DataFrame, summary: Summary) -> pd.DataFrame:
     return frame[printed].reset_index(drop=True)
 
 
-def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+def _digits(summary: Summary, column: str) -> int:
+    return digits_of(summary, column) if column in METRICS else SIMILARITY_DIGITS
+
+
+def _shown(frame: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
     text = plain(frame[["dataset", "method"]], form).set_axis(
         [header(name, form) for name in ("dataset", "method")], axis=1
     )
@@ -127,7 +131,7 @@ def _shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
         known = METRICS.get(name)
         if (known and name not in SHOWN) or frame[name].isna().all():
             continue
-        digits = known.digits if known else SIMILARITY_DIGITS
+        digits = _digits(summary, name)
         title = header(name, form) if known else escape(f"{name.replace('_', ' ', 1)} {ARROWS['lower']}", form)
         cells = [NONE if np.isnan(value) else f"{value:.{digits}f}" for value in frame[name]]
         text[title] = [escape(cell, form) for cell in cells]

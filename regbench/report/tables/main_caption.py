@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 
 from regbench.metrics import SIMILARITY, metric_of
-from regbench.report.summary_file import Manifest, Summary, all_verdicts, led_by
+from regbench.report.objectives import caption_of
+from regbench.report.summary_file import Manifest, Summary, all_verdicts, foremost, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
 from regbench.study.frozen import sentences
 from regbench.study.goals import words
@@ -17,14 +18,26 @@ def protocol(summary: Summary) -> str:
         f"{name}: {'x'.join(str(n) for n in manifest['shape'])} voxels of "
         f"{' x '.join(f'{mm:g}' for mm in manifest['spacing_mm'])} mm, {_scored_by(manifest)}"
         for name, manifest in summary["datasets"].items()
+        if name in foremost(summary)
     )
     return (
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials in every cell"
+        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials {_trials_of(summary)}"
         f"{_replicates(summary)}, then {summary['steps']} training steps.{_refined(summary)}{_labels(summary)}"
-        f"{_unscored(summary)}{by_masks(summary)}{_registered(summary)}"
+        f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_folds(summary)}{_registered(summary)}"
     )
+
+
+def _folds(summary: Summary) -> str:
+    """What the rows of pooled folds are, and those of the folds."""
+    parts = [
+        f" Rows of {pool} are of the test pairs of {len(folds)} folds ({folds[0]} to {folds[-1]}), in which each "
+        "subject is tested once: mean and SD over all of them, the SD over seeds of that mean, the lambdas of all "
+        "folds, the trials of all. Rows of a fold, and their verdicts, are of its own trainings and subjects alone."
+        for pool, folds in summary.get("pools", {}).items()
+    ]
+    return "".join(parts)
 
 
 def _refined(summary: Summary) -> str:
@@ -39,6 +52,12 @@ def _refined(summary: Summary) -> str:
         "the objective of their training; nothing is trained or searched for it, and it is ranked apart."
         for model, (network, steps, rate) in settings.items()
     )
+
+
+def _trials_of(summary: Summary) -> str:
+    """What has the same number of trials."""
+    budget = summary.get("budget")
+    return "in every cell" if budget is None or budget["fairness"] == "trials" else "for every weight that is searched"
 
 
 def _registered(summary: Summary) -> str:
@@ -58,8 +77,8 @@ def selection_rule(summary: Summary) -> str:
     """What lambda was chosen by, of each dataset where they differ."""
     limit = f" with NDV at most {summary['ndv_limit_percent']:g} %" if summary["limited"] else ""
     rules: dict[str, list[str]] = {}
-    for dataset, goals in summary["goals"].items():
-        names = [words(metric) for metric in goals["selection"]]
+    for dataset in foremost(summary):
+        names = [words(metric) for metric in summary["goals"][dataset]["selection"]]
         rule = f"best validation {names[0]}" if len(names) == 1 else f"best mean rank (geometric) by {', '.join(names)}"
         rules.setdefault(rule + limit, []).append(dataset)
     if len(rules) == 1:
@@ -78,7 +97,7 @@ def _labels(summary: Summary) -> str:
 
 def _unscored(summary: Summary) -> str:
     """That a similarity stands where labels or landmarks should."""
-    chosen = [name for name, goals in summary["goals"].items() if any(map(_is_similarity, goals["selection"]))]
+    chosen = [n for n in foremost(summary) if any(map(_is_similarity, summary["goals"][n]["selection"]))]
     if not chosen:
         return ""
     return (
@@ -137,7 +156,8 @@ def _marks(summary: Summary) -> Iterator[str]:
         "verdicts leave open."
     )
     yield regions(summary)
-    claims = {(dataset, model): verdicts["claim"] for dataset, model, _, verdicts in judged}
+    told = foremost(summary)
+    claims = {(dataset, model): verdicts["claim"] for dataset, model, _, verdicts in judged if dataset in told}
     if len(set(claims.values())) == 1:
         yield next(iter(claims.values()))
     else:

@@ -8,16 +8,28 @@ import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
+from regbench.report.objectives import weight_names, weights_searched
 from regbench.report.standings import Standing, rank_intervals, standings
-from regbench.report.summary_file import LABELS, STATISTICS, MethodEntry, Summary, all_verdicts, number
+from regbench.report.summary_file import (
+    LABELS,
+    STATISTICS,
+    MethodEntry,
+    Summary,
+    all_verdicts,
+    digits_of,
+    finer_digits,
+    number,
+)
 from regbench.report.tables import main_caption
 from regbench.report.tables.main_table_text import as_text, pieces, rules
 from regbench.report.tables.table_format import exact, write_table
 from regbench.report.tables.table_provenance import provenance_of
 from regbench.report.tables.verdict_tables import to_decide
+from regbench.study.terms import WEIGHT
 from regbench.system.escaping import csv_table
 from regbench.system.files import write_json, write_text
 
+SEARCHED = "weights_searched"
 OF_SURFACES = ("hd95_mm", "assd_mm")
 MAIN = (
     "dice",
@@ -44,19 +56,21 @@ def main_metrics(summary: Summary) -> tuple[str, ...]:
 def main_table(summary: Summary) -> pd.DataFrame:
     """One row a method: lambda, counts, mean, SD over cases and over seeds, and verdict of each metric; rounded."""
     rows: list[dict[str, object]] = []
-    tuned, standing, intervals = searched(summary), standings(summary), rank_intervals(summary)
+    weights, standing, intervals = weight_names(summary["methods"]), standings(summary), rank_intervals(summary)
+    tuned = [name for name in searched(summary) if name not in weights]
     judged = {metric for _, _, metric, _ in all_verdicts(summary)}
+    digits = {name: digits_of(summary, name) for name in main_metrics(summary)}
     infinite = [name for name in main_metrics(summary) if name in OF_SURFACES or _any_infinite(summary, name)]
     for entry in summary["methods"]:
         key = entry["dataset"], entry["method"]
         row: dict[str, object] = {label: entry[label] for label in LABELS}
         row["model"] = entry["model"] or entry["method"]
-        row |= _lambda(entry) | {name: entry.get("values", {}).get(name) for name in tuned}
-        row |= {"trials": len(entry["trials"]), "seeds": max(len(entry["runs"]), 1), "pairs": entry["pairs"]}
+        row |= _lambda(entry) | _weights(entry, weights) | {name: entry.get("values", {}).get(name) for name in tuned}
+        row |= _counts(entry)
         verdicts = {name: standing.get((*key, name)) for name in judged}
         row |= {
             "failed": entry["failed_rows"],
-            **_scores(entry, main_metrics(summary), infinite, verdicts),
+            **_scores(entry, digits, infinite, verdicts),
             "rank": entry["rank"],
         }
         if judged:
@@ -69,27 +83,27 @@ def main_table(summary: Summary) -> pd.DataFrame:
 
 
 def _scores(
-    entry: MethodEntry, metrics: Sequence[str], infinite: Collection[str], verdicts: Mapping[str, Standing | None]
+    entry: MethodEntry, metrics: Mapping[str, int], infinite: Collection[str], verdicts: Mapping[str, Standing | None]
 ) -> dict[str, object]:
     """The columns of a method's metrics.
 
     Args:
         entry: of the method.
-        metrics: of the table.
+        metrics: of the table, with their digits.
         infinite: metrics that are infinite in a case of any method.
         verdicts: of the method against the best, by metric.
     """
     columns: dict[str, object] = {}
-    for name in metrics:
+    for name, digits in metrics.items():
         spread = entry["metrics"].get(name)
         if spread:
-            columns |= {f"{name}_{statistic}": _round(spread[statistic], name) for statistic in STATISTICS}
+            columns |= {f"{name}_{statistic}": round(number(spread[statistic]), digits) for statistic in STATISTICS}
             if name in infinite:
                 columns[f"{name}_infinite"] = spread["infinite"]
             if name in verdicts:
                 columns[f"{name}_verdict"] = verdicts[name]
         if name == "dice" and spread:
-            columns["dice30"] = _round(entry["dice30"], "dice30")
+            columns["dice30"] = round(number(entry["dice30"]), metric_of("dice30").digits)
     return columns
 
 
@@ -98,6 +112,24 @@ def _lambda(entry: MethodEntry) -> dict[str, float | None]:
     lams = [lam for lam in entry.get("lams") or () if lam is not None]
     ends = {"lambda_low": min(lams), "lambda_high": max(lams)} if len(lams) > 1 else {}
     return {"lambda": entry["lam"], **ends}
+
+
+def _weights(entry: MethodEntry, names: Sequence[str]) -> dict[str, float | None]:
+    """The weight of each further term as `_lambda` has it, and how many weights were searched; empty without terms."""
+    columns: dict[str, float | None] = {}
+    of_term = {f"{WEIGHT}{term['id']}": term for term in entry.get("terms", ())}
+    for name in names:
+        chosen = [weight for weight in of_term[name]["weights"] if weight is not None] if name in of_term else []
+        columns[name] = of_term[name]["weight"] if name in of_term else None
+        columns |= {f"{name}_low": min(chosen), f"{name}_high": max(chosen)} if len(chosen) > 1 else {}
+    return columns | ({SEARCHED: weights_searched(entry)} if names else {})
+
+
+def _counts(entry: MethodEntry) -> dict[str, object]:
+    """Trials, seeds and pairs of an entry; of pooled folds the trials of all, and the seeds of each."""
+    of_folds = entry.get("pooled")
+    trials, seeds = (of_folds["trials"], of_folds["seeds"]) if of_folds else (len(entry["trials"]), len(entry["runs"]))
+    return {"trials": trials, "seeds": max(seeds, 1), "pairs": entry["pairs"]}
 
 
 def _any_infinite(summary: Summary, name: str) -> bool:
@@ -110,13 +142,21 @@ def searched(summary: Summary) -> list[str]:
     return list(dict.fromkeys(name for entry in summary["methods"] for name in entry.get("values", {})))
 
 
+def beside_lambda(summary: Summary) -> list[str]:
+    """The columns of weights, and of what else was searched, that stand behind lambda."""
+    weights = weight_names(summary["methods"])
+    return [*weights, *([SEARCHED] if weights else []), *(name for name in searched(summary) if name not in weights)]
+
+
 def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
     """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
-    frame, tuned, metrics = main_table(summary), searched(summary), main_metrics(summary)
+    frame, tuned, metrics = main_table(summary), beside_lambda(summary), main_metrics(summary)
     controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
+    finer = finer_digits(summary, metrics)
     write_table(
-        folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned), caption(summary), summary["study"],
-        ruled=rules(frame, controls), pieces=pieces(frame, metrics, tuned, controls),
+        folder / "main", frame, lambda form: as_text(frame, metrics, form, tuned, finer), caption(summary),
+        summary["study"],
+        ruled=rules(frame, controls), pieces=pieces(frame, metrics, (tuned, finer), controls),
     )  # fmt: skip
     write_text(folder / "main_long.csv", csv_table(_long(frame, metrics)))
     verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
@@ -153,7 +193,3 @@ def _long(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     }  # fmt: skip
     long["verdict"] = [words[key] for key in zip(long["dataset"], long["method"], long["metric"], strict=True)]
     return long.drop(columns="column")
-
-
-def _round(value: float | None, metric: str) -> float:
-    return round(number(value), metric_of(metric).digits)

@@ -1,27 +1,39 @@
 """The main table as text: mean, spreads and marks of a metric in one column; columns that say nothing are left out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.standings import rank_text
+from regbench.report.tables.column_titles import TITLES
 from regbench.report.tables.table_format import NONE, Form, Piece, Row, Score, cell, escape, header, plain, rows_of
+from regbench.study.terms import WEIGHT
 
 WIDE = 100  # characters of a row, from which LaTeX has a table a model
 COLUMNS = 5  # metrics that fit the width of a text
 GROUP = ["dataset", "model"]
 
 
-def as_text(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequence[str] = ()) -> pd.DataFrame:
+NO_DIGITS: Mapping[str, int] = {}
+
+
+def as_text(
+    frame: pd.DataFrame,
+    metrics: Sequence[str],
+    form: Form,
+    tuned: Sequence[str] = (),
+    finer: Mapping[str, int] = NO_DIGITS,
+) -> pd.DataFrame:
     """The main table as text.
 
     Args:
         frame: of `main_table`.
         metrics: its metrics, in their order.
         form: for which texts are escaped.
-        tuned: what was searched beside lambda.
+        tuned: columns of weights, and of what else was searched.
+        finer: metrics with more digits than usual.
 
     Returns:
         Text; the dataset, the model and the failures are columns only where they differ or there are any.
@@ -29,13 +41,14 @@ def as_text(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequ
     shown = _names(frame, form)
     shown[header("lambda", form)] = [escape(lambdas(row), form) for row in rows_of(frame)]
     for name in tuned:
-        shown[escape(name, form)] = [escape(_value(value), form) for value in frame[name]]
+        texts = [weight(row, name) if name.startswith(WEIGHT) else _value(row[name]) for row in rows_of(frame)]
+        shown[header(name, form) if name in TITLES else escape(name, form)] = [escape(text, form) for text in texts]
     for name in metrics:
         if f"{name}_mean" not in frame:
             continue
         emphases, marks = emphasis(frame, name), frame.get(f"{name}_verdict", pd.Series("", frame.index))
         shown[header(name, form)] = [
-            cell(score(row, name), metric_of(name).digits, form, emphasis=strong, mark=str(mark))
+            cell(score(row, name), finer.get(name, metric_of(name).digits), form, emphasis=strong, mark=str(mark))
             for row, strong, mark in zip(rows_of(frame), emphases, marks, strict=True)
         ]
     if frame["failed"].any():
@@ -47,7 +60,12 @@ def as_text(frame: pd.DataFrame, metrics: Sequence[str], form: Form, tuned: Sequ
     return shown
 
 
-def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], controls: Sequence[str]) -> list[Piece]:
+def pieces(
+    frame: pd.DataFrame,
+    metrics: Sequence[str],
+    shown: tuple[Sequence[str], Mapping[str, int]],
+    controls: Sequence[str],
+) -> list[Piece]:
     """What LaTeX has of a table that is too wide: one of each model and dataset, of many metrics several.
 
     What no model made stands in each.
@@ -55,7 +73,7 @@ def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], co
     Args:
         frame: of `main_table`.
         metrics: its metrics, in their order.
-        tuned: what was searched beside lambda.
+        shown: what was searched beside lambda, and metrics with more digits than usual.
         controls: methods that stand below the last rule.
 
     Returns:
@@ -64,7 +82,7 @@ def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], co
     groups = list(frame[frame["similarity"].notna()].groupby(GROUP, sort=False))
     known = [name for name in metrics if f"{name}_mean" in frame]
     columns = [known[start : start + COLUMNS] for start in range(0, len(known), COLUMNS)]
-    if len(groups) * len(columns) < 2 or _width(as_text(frame, metrics, "md", tuned)) <= WIDE:
+    if len(groups) * len(columns) < 2 or _width(as_text(frame, metrics, "md", *shown)) <= WIDE:
         return []
     parts = []
     for (dataset, model), cells in groups:
@@ -73,7 +91,7 @@ def pieces(frame: pd.DataFrame, metrics: Sequence[str], tuned: Sequence[str], co
         title = f"{dataset}, {model}" if frame["dataset"].nunique() > 1 else str(model)
         for number, names in enumerate(columns, 1):
             full = f"{title}, part {number} of {len(columns)}" if len(columns) > 1 else title
-            parts.append(Piece(full, as_text(part, names, "tex", tuned), rules(part, controls)))
+            parts.append(Piece(full, as_text(part, names, "tex", *shown), rules(part, controls)))
     return parts
 
 
@@ -126,8 +144,13 @@ def rank_of(row: Row, dash: str = "-") -> str:
 
 def lambdas(row: Row, dash: str = NONE) -> str:
     """The lambda of a row; the range where several searches chose."""
-    ends = [row.get(f"lambda_{end}") for end in ("low", "high")]
-    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row["lambda"]]
+    return weight(row, "lambda", dash)
+
+
+def weight(row: Row, name: str, dash: str = NONE) -> str:
+    """The weight of a row by the name of its column; the range where several searches chose."""
+    ends = [row.get(f"{name}_{end}") for end in ("low", "high")]
+    values = ends if all(end is not None and np.isfinite(end) for end in ends) else [row[name]]
     texts = [f"{float(value):.3g}" for value in values if value is not None and np.isfinite(value)]
     return dash.join(dict.fromkeys(texts)) or NONE
 

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS, metric_of
+from regbench.metrics import METRICS
 from regbench.report.summary_file import (
     Choice,
     ChosenTrial,
@@ -15,6 +15,7 @@ from regbench.report.summary_file import (
     MethodEntry,
     Summary,
     TestFamily,
+    digits_of,
     led_by,
     number,
     verdicts_of,
@@ -83,6 +84,7 @@ def found_ranges(summary: Summary) -> str:
     """A sentence of the ranges that were found, not given; empty without any."""
     ranges = {
         f"{entry['dataset']} {entry['method'].partition('.')[2]} [{choice['range'][0]:g}, {choice['range'][1]:g}]"
+        + (" (the best of these lambdas was the last that was tried)" if entry.get("range_at_end") else "")
         for entry in summary["methods"]
         if (choice := entry.get("selected")) and choice.get("found")
     }
@@ -103,7 +105,7 @@ def structures_table(summary: Summary) -> pd.DataFrame:
             for name, value in structure.items():
                 metric = name.removesuffix("_mean").removesuffix("_sd")
                 if metric in METRICS and metric != name:
-                    row[name] = np.nan if value is None else round(float(value), METRICS[metric].digits)
+                    row[name] = np.nan if value is None else round(float(value), digits_of(summary, metric))
             rows.append(row)
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dataset", "method", "label", "name"])
 
@@ -136,7 +138,7 @@ def selection_table(summary: Summary) -> pd.DataFrame:
         for replicate, choice in enumerate(entry.get("searches") or [entry["selected"]])
     ]
     several = any(search.replicate for search in searches)
-    rows = [_selection(search, names, several=several) for search in searches]
+    rows = [_selection(search, names, summary, several=several) for search in searches]
     columns = dict.fromkeys(column for row in rows for column in row)
     searched_values = [column for column in columns if column.endswith(tuple(f"_{name}" for name in names))]
     return exact(pd.DataFrame(rows), rows, searched_values if names else ())
@@ -166,24 +168,25 @@ def _choice_titles(summary: Summary) -> dict[str, str]:
     }
 
 
-def _selection(search: Search, names: list[str], *, several: bool) -> dict[str, object]:
+def _selection(search: Search, names: list[str], summary: Summary, *, several: bool) -> dict[str, object]:
     entry, replicate, choice = search
     row: dict[str, object] = {"dataset": entry["dataset"], "method": entry["method"]}
     row |= {"search": replicate + 1} if several else {}
     row["trials"] = sum(trial.get("replicate", 0) == replicate for trial in entry["trials"])
     for rule in RULES:
         goal = choice["metrics"]
-        row |= {f"{_rule(goal, rule)}_{name}": value for name, value in _chosen(choice[rule], names, goal).items()}
+        chosen = _chosen(choice[rule], names, {name: digits_of(summary, name) for name in (*goal, FOLDING)})
+        row |= {f"{_rule(goal, rule)}_{name}": value for name, value in chosen.items()}
     return {**row, "edge": "yes" if choice.get("edge", entry["edge"]) else "no"}
 
 
-def _chosen(trial: ChosenTrial | None, names: list[str], goal: Sequence[str]) -> dict[str, object]:
+def _chosen(trial: ChosenTrial | None, names: list[str], digits: Mapping[str, int]) -> dict[str, object]:
     """Lambda, what was searched beside it, and the scores of the trial that a rule chose; NaN where it chose none."""
-    metrics = dict.fromkeys([*goal, FOLDING], np.nan)
+    metrics = dict.fromkeys(digits, np.nan)
     if trial is None:
         return {"lambda": np.nan, **dict.fromkeys(names), **metrics}
     values = trial.get("values", {})
-    goals: dict[str, object] = {name: round(trial["scores"][name], metric_of(name).digits) for name in metrics}
+    goals: dict[str, object] = {name: round(trial["scores"][name], digits[name]) for name in metrics}
     return {"lambda": trial["lam"], **{name: values.get(name) for name in names}, **goals}
 
 
@@ -201,7 +204,7 @@ def significance_table(summary: Summary) -> pd.DataFrame:
     columns = ["dataset", "metric", "family", "a", "b", "n", "mean_difference", "ci_low", "ci_high", "p", "p_holm"]
     frame = pd.DataFrame(rows, columns=[*columns, "rank_biserial", "significant", "too_few", "conditions_on"])
     for name in ("mean_difference", "ci_low", "ci_high"):
-        digits = frame["metric"].map(lambda metric: metric_of(metric).digits + 1)
+        digits = frame["metric"].map(lambda metric: digits_of(summary, metric) + 1)
         numbers = zip(pd.to_numeric(frame[name]), digits, strict=True)
         frame[name] = [round(value, places) for value, places in numbers]
     for name in ("p", "p_holm"):
@@ -231,7 +234,7 @@ def grid_table(summary: Summary) -> pd.DataFrame:
         for dataset, models in summary["comparisons"].items()
         for model, metrics in models.items()
         for metric, tests in metrics.items()
-        for effect in _effects(tests["grid"], metric_of(metric).digits + 1)
+        for effect in _effects(tests["grid"], digits_of(summary, metric) + 1)
     ]
     columns = ["term", "similarity", "regularizer", "effect", "ci_low", "ci_high", "share"]
     return pd.DataFrame(rows, columns=["dataset", "metric", "model", *columns])

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import METRICS, metric_of
-from regbench.report.summary_file import Summary, number
+from regbench.metrics import METRICS
+from regbench.report.summary_file import Summary, digits_of, finer_digits, number
 from regbench.report.tables.table_format import (
     NONE,
     Form,
@@ -36,7 +36,7 @@ def write_transfers(summary: Summary, folder: Path) -> None:
     if "transfers" in summary:
         frame = transfer_table(summary)
         write_table(
-            folder / "transfer", frame, lambda form: _transfers_shown(frame, form),
+            folder / "transfer", frame, lambda form: _transfers_shown(frame, form, summary),
             f"Study {study}: every cell on the test pairs of other data, as trained (a network) or at the lambda that "
             "was chosen (optimisation of each pair); nothing was trained or tuned there. Mean ± SD over test pairs "
             "(ddof 1), seeds averaged first; in brackets the SD over seeds. Rank: among the cells of one model and "
@@ -47,7 +47,7 @@ def write_transfers(summary: Summary, folder: Path) -> None:
     if "lambda_transfers" in summary:
         lambdas = lambda_table(summary)
         write_table(
-            folder / "lambda_transfer", lambdas, lambda form: _lambdas_shown(lambdas, form),
+            folder / "lambda_transfer", lambdas, lambda form: _lambdas_shown(lambdas, form, summary),
             f"Study {study}: what is lost when lambda is taken from another dataset or model: validation score at the "
             "cell's own lambda less that at the lambda taken, both off the smoothed curve of the cell's own trials, "
             "± its SD. Where several searches chose, the lowest and the highest lambda, and means over all. Positive: "
@@ -56,12 +56,18 @@ def write_transfers(summary: Summary, folder: Path) -> None:
         )  # fmt: skip
 
 
+def _most_digits(summary: Summary) -> int:
+    """Of scores, whatever their metric: four, or more where lengths have more."""
+    scores = (name for goals in summary["goals"].values() for name in (goals["leading"], *goals["selection"]))
+    return max([MOST_DIGITS, *finer_digits(summary, scores).values()])
+
+
 def transfer_table(summary: Summary) -> pd.DataFrame:
     """One row a tested set, training set and cell."""
     rows = []
     for entry in summary.get("transfers", []):
         row: dict[str, object] = {name: entry[name] for name in ("tested_on", "trained_on", "method", "leading")}
-        row |= {name: round(number(value), metric_of(name).digits + 1) for name, value in entry["means"].items()}
+        row |= {name: round(number(value), digits_of(summary, name) + 1) for name, value in entry["means"].items()}
         row |= {"sd": entry["sd"], "seed_sd": entry["seed_sd"], "pairs": entry["pairs"], "failed": entry["failed"]}
         own = entry["against_own"]
         row |= {"rank": entry["rank"]} | {
@@ -70,10 +76,12 @@ def transfer_table(summary: Summary) -> pd.DataFrame:
         rows.append(row)
     frame = pd.DataFrame(rows)
     numbers = ["sd", "seed_sd", "difference", "low", "high"]
-    return frame.astype(dict.fromkeys(numbers, "float64") | {"rank": "Int64"}).round(dict.fromkeys(numbers, 5))
+    return frame.astype(dict.fromkeys(numbers, "float64") | {"rank": "Int64"}).round(
+        dict.fromkeys(numbers, _most_digits(summary) + 1)
+    )
 
 
-def _transfers_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+def _transfers_shown(frame: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
     text = plain(frame[["tested_on", "trained_on", "method"]], form)
     leading = str(frame["leading"].iloc[0])
     for metric in (name for name in dict.fromkeys([leading, *METRICS]) if name in frame):
@@ -81,10 +89,10 @@ def _transfers_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
         for row in rows_of(frame):
             is_leading = metric == row["leading"]
             score = Score(row[metric], row["sd"], row["seed_sd"]) if is_leading else Score(row[metric])
-            scores.append(cell(score, metric_of(metric).digits, form))
+            scores.append(cell(score, digits_of(summary, metric), form))
         text[header(metric, form)] = scores
     text[header("rank", form)] = [NONE if pd.isna(rank) else str(rank) for rank in frame["rank"]]
-    digits = metric_of(leading).digits
+    digits = digits_of(summary, leading)
     text[header("against_own", form)] = [escape(_against(row, digits), form) for row in rows_of(frame)]
     return text
 
@@ -104,13 +112,14 @@ def lambda_table(summary: Summary) -> pd.DataFrame:
     for entry in summary.get("lambda_transfers", []):
         row: dict[str, object] = {name: entry[name] for name in ("dataset", "method", "from_dataset", "from_method")}
         row |= {name: float(f"{lam:.3g}") for name, lam in zip(ends, (*entry["own"], *entry["taken"]), strict=True)}
-        row |= {name: round(number(entry[name]), MOST_DIGITS) for name in ("lost", "sd")}
+        row |= {name: round(number(entry[name]), _most_digits(summary)) for name in ("lost", "sd")}
         rows.append(row | {"inside": entry["inside"]})
     columns = ["dataset", "method", "from_dataset", "from_method", *ends, "lost", "sd", "inside"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*ends, "lost", "sd"), "float64"))
 
 
-def _lambdas_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
+def _lambdas_shown(frame: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
+    digits = _most_digits(summary)
     text = plain(frame[["dataset", "method", "from_dataset", "from_method"]], form)
     for name, title in (("own", "lambda"), ("taken", "taken")):
         ends = zip(frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
@@ -118,7 +127,7 @@ def _lambdas_shown(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
             escape(f"{low:g}" if low == high else f"{low:g} to {high:g}", form) for low, high in ends
         ]
     text[header("lost", form)] = [
-        escape(NONE if pd.isna(lost) else f"{lost:+.{MOST_DIGITS}f} ± {sd:.{MOST_DIGITS}f}", form)
+        escape(NONE if pd.isna(lost) else f"{lost:+.{digits}f} ± {sd:.{digits}f}", form)
         for lost, sd in zip(frame["lost"], frame["sd"], strict=True)
     ]
     return text

@@ -7,15 +7,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from regbench.metrics import metric_of
-from regbench.report.summary_file import FAMILIES, Summary, all_verdicts, leading, led_by
+from regbench.report.summary_file import FAMILIES, Summary, all_verdicts, digits_of, leading, led_by
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
 
-Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "df", "n", "subjects", "runs"]
+Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "se_folds", "df", "n", "subjects", "runs"]
 COUNTS: tuple[Measure, ...] = ("n", "subjects", "runs")
-NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", "df", *COUNTS)
+OF_FOLDS: Measure = "se_folds"  # of studies that pool some
+NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", OF_FOLDS, "df", *COUNTS)
 DRAWN: tuple[Literal["seeds", "replicates", "subjects", "pairs"], ...] = ("seeds", "replicates", "subjects", "pairs")
 PARTS = ("subject", "seed", "tuning", "residual")
 
@@ -25,7 +25,7 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
     study, verdicts, variance = summary["study"], verdicts_table(summary), variance_table(summary)
     shown = of_leading(verdicts, summary)
     write_table(
-        folder / "verdicts", verdicts, lambda form: _shown(shown, form),
+        folder / "verdicts", verdicts, lambda form: _shown(shown, form, summary),
         f"Study {study}: every verdict on {led_by(summary)}, a against b: better, worse, equal, or undecided. "
         "Difference: mean of a less mean of b, with its "
         f"simultaneous 95 % interval, which holds the noise of test subjects and, where they "
@@ -45,18 +45,19 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
 
 def verdicts_table(summary: Summary) -> pd.DataFrame:
     """One row a comparison, of every metric and family."""
+    numbers = [name for name in NUMBERS if name != OF_FOLDS or "pools" in summary]
     rows = [
         {"dataset": dataset, "model": model, "metric": metric, "family": family}
         | {"a": one["a"], "verdict": one["verdict"], "b": one["b"]}
-        | {name: _rounded(one[name], name, metric) for name in NUMBERS}
+        | {name: _rounded(one.get(name), name, digits_of(summary, metric)) for name in numbers}
         | {"reason": one.get("reason") or "", "would_decide": needed(one)}
         for dataset, model, metric, verdicts in all_verdicts(summary)
         for family in FAMILIES
         for one in verdicts[family]
     ]
-    columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *NUMBERS, "reason", "would_decide"]
+    columns = ["dataset", "model", "metric", "family", "a", "verdict", "b", *numbers, "reason", "would_decide"]
     # Where nothing could be judged, a column holds no number at all.
-    kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in NUMBERS}
+    kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in numbers}
     return pd.DataFrame(rows, columns=columns).astype(kinds)
 
 
@@ -94,14 +95,14 @@ def to_decide(summary: Summary) -> list[dict[str, object]]:
     ]
 
 
-def _shown(shown: pd.DataFrame, form: Form) -> pd.DataFrame:
+def _shown(shown: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
     """What is printed: the interval in one column, what all rows share left out."""
     text = shown[["dataset", "model", "metric", "family", "a", "verdict", "b"]].copy()
     for column in ("dataset", "model", "metric"):
         if shown[column].nunique() < 2:
             text = text.drop(columns=column)
     text["family"] = shown["family"].map({"against_identity": "against identity"}).fillna(shown["family"])
-    digits = [metric_of(metric).digits + 1 for metric in shown["metric"]]
+    digits = [digits_of(summary, metric) + 1 for metric in shown["metric"]]
     differences = zip(shown["difference"], digits, strict=True)
     text["difference"] = [NONE if pd.isna(value) else f"{value:+.{places}f}" for value, places in differences]
     ends = zip(shown["low"], shown["high"], digits, strict=True)
@@ -141,10 +142,10 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
-def _rounded(value: float | None, name: Measure, metric: str) -> float | int | None:
+def _rounded(value: float | None, name: Measure, digits: int) -> float | int | None:
     if value is None or name in COUNTS:
         return value
-    return round(value, 1 if name == "df" else metric_of(metric).digits + 1)
+    return round(value, 1 if name == "df" else digits + 1)
 
 
 def _significant(value: float | None, digits: int) -> float:

@@ -28,7 +28,11 @@ ODD = {  # topic, verdict and words of the quick half
     "counting": ("repeatable", "fail", "two calls with one seed give"),
     "sampled": ("repeatable", "note", "the same for one seed"),
     "total": ("batch", "note", "the sum of its samples"),
-    "root": ("batch", "note", "a batch counts as one image"),
+    "root": ("identical images", "fail", "the gradient is not finite"),
+    "decibel": ("sign", "fail", "not finite: identical -inf"),
+    "skew": ("axes in 3D", "note", "not alike in a cube"),
+    "multiples_of_four": ("sizes", "note", "not on 40 x 43, .* audited on 128 x 128"),
+    "Remembering": ("runs", "pass", "in 2D and 3D"),
     "one_axis": ("axes in 3D", "note", "varies along axis 0 and 1 alone is not seen"),
     "even_sizes": (
         "sizes",
@@ -52,7 +56,7 @@ def of(name: str, **parameters: object) -> Audited:
 def test_an_oddity_is_named(name: str) -> None:
     topic, verdict, words = ODD[name]
     lines = [line for line in quick(of(f"odd_losses:{name}")) if line.topic == topic]
-    assert [line.verdict for line in lines] == [verdict]
+    assert {line.verdict for line in lines} == {verdict}
     assert re.search(words, lines[0].seen), lines[0].seen
 
 
@@ -73,8 +77,24 @@ def test_the_window_is_measured(name: str, parameters: dict[str, object], side: 
     assert similarity_probes.reach(Bench(of(name, **parameters))) == side
 
 
+@pytest.mark.parametrize(("border", "verdict"), [("zero", "note"), ("valid", "pass")])
+def test_a_border_of_zeros_is_seen(border: str, verdict: str) -> None:
+    assert [line.verdict for line in similarity_probes.border(Bench(of("lcc", border=border)))] == [verdict]
+
+
 def test_a_global_loss_sees_the_whole_image() -> None:
     assert [line.seen for line in similarity_probes.window(Bench(of("gcc")))] == ["the whole image"]
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"), [("jacobian", "note"), ("odd_losses:central", "note"), ("grad_l2", "pass")]
+)
+def test_a_checkerboard_escapes_central_differences(name: str, verdict: str) -> None:
+    assert [line.verdict for line in regularizer_probes.checkerboard(Bench(of(name)))] == [verdict]
+
+
+def test_an_object_serves_one_shape_alone() -> None:
+    assert audit(of("odd_losses:Remembering")).may_enter
 
 
 @pytest.mark.parametrize(("name", "power"), [("grad_l2", 0), ("bending", 2), ("displacement_l1", -1)])
@@ -112,7 +132,7 @@ def test_what_a_loss_is_exactly_is_what_its_digits_are_held_against() -> None:
     relations(bench, None)
     assert sorted(bench.relatives) == [2, 3]
     u = bench.sample(2)
-    assert bench.exact(2, u).value == pytest.approx(3 * resolve("grad_l2").make()(u[0]).item(), rel=1e-12)
+    assert bench.exact(u).value == pytest.approx(3 * resolve("grad_l2").make()(u[0]).item(), rel=1e-12)
     sums = Bench(of("odd_losses:total"))
     relations(sums, None)
     assert sums.relatives == {}  # its factor holds for one size alone

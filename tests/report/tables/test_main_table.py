@@ -198,3 +198,21 @@ def test_the_caption_says_what_counts_by_masks():
         assert words in caption(made)
         assert ("over the whole box" in caption(made)) == (evaluation == "none")
         assert ("over the fixed mask" in caption(made)) == (evaluation == "fixed")
+
+
+@pytest.mark.parametrize(
+    ("side", "printed"), [(1.0, "0.00 ± 0.00"), (0.05, "0.00 ± 0.00"), (0.002, "0.00412 ± 0.00030")]
+)
+def test_lengths_of_micrometres_have_the_digits_that_their_voxels_ask_for(tmp_path, side, printed):
+    spread = {"mean": 0.0041234, "sd": 0.0003, "seed_sd": None, "median": 0.004, "infinite": 0, "cases": 4}
+    cells = [entry("identity", dice=0.5), entry("lcc.bending", dice=0.7)]
+    for one in cells:
+        one["metrics"] |= {"tre_mm": spread}
+    made = summary(*cells)
+    for manifest in made["datasets"].values():
+        manifest["spacing_mm"] = [side, side]
+    write_main(made, tmp_path, {})
+    assert column((tmp_path / "main.md").read_text(), "TRE") == [printed, printed]
+    assert pd.read_csv(tmp_path / "main.csv")["tre_mm_mean"].tolist() == [round(0.0041234, 5 if side < 0.01 else 2)] * 2
+    assert column((tmp_path / "main.md").read_text(), "Dice")[1].startswith("0.700")
+    assert printed.split()[0] in terminal_table(made)
