@@ -112,7 +112,7 @@ def _on_grid(weights: Tensor, local: Tensor) -> Tensor:
 
 def _encoded(name: str, encoder: Encoder, image: Tensor) -> Tensor:
     try:
-        given = encoder(image)
+        given = encoder(image.clone())  # it may write into it
     except Exception as error:  # whatever an encoder does
         words = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RuntimeError(f"encoder `{name}` must take images {tuple(image.shape)}, but raised {words}") from error

@@ -77,7 +77,7 @@ def test_check_audits_the_users_own_losses(
     assert status("check", str(config)) == 2
     said = capsys.readouterr().err
     assert "grid.similarities[0]: `odd_losses:changing`: arguments: changes `moved` in place" in said
-    assert "grid.similarities[1]: `odd_losses:vector`: batch: a batch of 3 returns a tensor of shape (3,)" in said
+    assert "grid.similarities[1]: `odd_losses:vector`: scalar: returns a tensor of shape (1,)" in said
     assert "grid.regularizers[0]: `odd_losses:one_component`: axes in 2D: component 1" in said
     assert "`regbench audit odd_losses:vector` says more" in said
     assert "odd_losses:scaled`:" not in said

@@ -35,7 +35,7 @@ INTERFACE = {
     "trial": "CONFIG --dataset --method! --replicate=0 --round! --threads=1 --slots",
     "select": "CONFIG --dataset --method! --replicate=0",
     "cell": "CONFIG --dataset --method! --threads=1 --save-every=300",
-    "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --out --save-every=300",
+    "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --weight --out --save-every=300",
     "evaluate": "CONFIG --dataset --method! --seed! --threads=1 --run",
     "export-images": "CONFIG DIR --dataset --overwrite",
     "transfer": "CONFIG --dataset --method! --on! --threads=1",
@@ -52,9 +52,9 @@ INTERFACE = {
     "cancel": "CONFIG",
     "show": "CONFIG",
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
-    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --intensity --colour"
-    " --fixed-modality --moving-modality --by=header --itk --overwrite"
-    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --allow",
+    "register": "--model! --fixed! --moving! --out! --threads=1 --labels --fixed-mask --moving-mask --intensity"
+    " --colour --fixed-modality --moving-modality --by=header --itk --overwrite"
+    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --refine --allow",
     "schema": "--check --out=workflow/config.schema.json",
 }
 REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]

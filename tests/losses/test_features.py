@@ -140,3 +140,12 @@ def test_zero_vectors_have_no_direction() -> None:
     value = distance(torch.zeros(1, 1, 6, 7), zeros, encoder="loss_references:edges", measure="cosine")
     assert value.item() == 1
     assert torch.autograd.grad(value, zeros)[0].abs().max() == 0
+
+
+def test_an_encoder_that_writes_into_its_image_spoils_none() -> None:
+    f, m = images((12, 13))
+    before, leaf = (f.clone(), m.clone()), m.clone().requires_grad_()
+    value = distance(f, leaf, encoder="encoders:in_place")
+    assert value.item() == pytest.approx(4 * SIMILARITIES["mse"](*before).item(), rel=1e-6)
+    assert torch.equal(f, before[0])
+    assert torch.autograd.grad(value, leaf)[0].abs().max() > 0

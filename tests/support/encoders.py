@@ -59,3 +59,8 @@ def two_images(one: Tensor, two: Tensor, /) -> Tensor:
 def difference(fixed: Tensor, moved: Tensor, /) -> Tensor:
     """A similarity that takes no masks."""
     return (fixed - moved).abs().mean()
+
+
+def in_place(image: Tensor, /) -> Tensor:
+    """An encoder that writes into its image."""
+    return image.mul_(2)

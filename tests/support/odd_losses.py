@@ -10,6 +10,10 @@ def vector(fixed: Tensor, moved: Tensor, /) -> Tensor:
     return (fixed - moved).square().flatten(1).mean(1)
 
 
+def boxed(fixed: Tensor, moved: Tensor, /) -> Tensor:
+    return (fixed - moved).square().mean().view(1)
+
+
 def number(fixed: Tensor, moved: Tensor, /) -> float:
     return float((fixed - moved).square().mean())
 

@@ -99,6 +99,14 @@ def _of_somebody(name: str, kind: Asked | None, given: dict[str, JsonValue]) -> 
     return Audited(name, decided, given, make, adapter, target)
 
 
+def keywords(function: object) -> frozenset[str]:
+    """The arguments of a function; none where its signature cannot be read."""
+    try:
+        return frozenset(inspect.signature(function).parameters)  # type: ignore[arg-type]  # asked for
+    except (TypeError, ValueError):
+        return frozenset()
+
+
 def _instance(name: str, target: Callable[..., Any], values: Mapping[str, Any]) -> Loss:
     """An object of a class, and what of it is called: itself, or its method `loss`, as in VoxelMorph's."""
     try:

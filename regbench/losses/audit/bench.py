@@ -39,6 +39,16 @@ class Bench:
         return self._losses[key]
 
     @cached_property
+    def adapter(self) -> str:
+        """The lines that a config needs to name it, which also take the axes from a value that has some."""
+        return self.audited.adapter + (".squeeze()" if self.audited.adapter and self.shape_of_value else "")
+
+    @cached_property
+    def shape_of_value(self) -> tuple[int, ...]:
+        """Of one element; of a scalar empty."""
+        return self.call(samples.single(self.sample(self.dims[0]))).shape if self.dims else ()
+
+    @cached_property
     def of_matrices(self) -> bool:
         """Whether it judges affine maps."""
         return self.audited.kind == "affine_regularizer"

@@ -21,12 +21,14 @@ class Outcome(NamedTuple):
         gradients: to each input; None where the value does not depend on it.
         error: what went wrong; empty if nothing.
         dtype: of the value.
+        shape: of the value, which has one element.
     """
 
     value: float
     gradients: tuple[Tensor | None, ...]
     error: str
     dtype: torch.dtype = torch.float32
+    shape: tuple[int, ...] = ()
 
     @property
     def slope(self) -> Tensor:
@@ -61,7 +63,7 @@ def outcome(loss: Loss, inputs: Sequence[Tensor], within: AbstractContextManager
                 gradients = torch.autograd.grad(value.reshape(()), leaves, allow_unused=True)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a function of somebody else does
         return Outcome(torch.nan, (None,) * len(leaves), raised(error))
-    return Outcome(float(value.detach().double().reshape(())), gradients, "", value.dtype)
+    return Outcome(float(value.detach().double().reshape(())), gradients, "", value.dtype, tuple(value.shape))
 
 
 def value_of(loss: Loss, *inputs: Tensor, seed: int = 0) -> float:
@@ -76,9 +78,14 @@ def value_of(loss: Loss, *inputs: Tensor, seed: int = 0) -> float:
 
 
 def in_double(loss: Loss, inputs: Sequence[Tensor]) -> Outcome:
-    """The call in float64; constants that a function makes by itself are of float64 too."""
+    """The call in float64; where constants that a function makes keep it from that, they are made of float64 too."""
+    doubles = [tensor.double() for tensor in inputs]
+    plain = outcome(loss, doubles)
+    if not plain.error and plain.dtype == torch.float64:
+        return plain
     with default_type(torch.float64):
-        return outcome(loss, [tensor.double() for tensor in inputs])
+        made = outcome(loss, doubles)
+    return plain if made.error else made
 
 
 def no_scalar(value: object) -> str:

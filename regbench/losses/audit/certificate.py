@@ -83,7 +83,7 @@ def audit(audited: Audited, watch: Callable[[str], None] | None = None) -> Certi
     bench = Bench(audited)
     opened = _opened(bench)
     if _broken(opened):
-        return _certificate(audited, {}, opened)
+        return _certificate(bench, {}, opened)
     window = similarity_probes.reach(bench) if audited.kind == "similarity" else None
     watch("relatives")
     nearest = relations(bench, window)
@@ -91,7 +91,7 @@ def audit(audited: Audited, watch: Callable[[str], None] | None = None) -> Certi
     if not bench.of_matrices:
         watch("cost")
         findings += list(cost(bench, nearest))
-    return _certificate(audited, nearest, findings)
+    return _certificate(bench, nearest, findings)
 
 
 def quick(audited: Audited) -> list[Finding]:
@@ -119,17 +119,18 @@ def _asked(bench: Bench, probes: tuple[Probe, ...], watch: Callable[[str], None]
     return findings
 
 
-def _certificate(audited: Audited, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:
+def _certificate(bench: Bench, nearest: Mapping[int, Relation], findings: list[Finding]) -> Certificate:
     environment = {
         "torch": torch.__version__,
         "device": "cpu",
         "threads": str(torch.get_num_threads()),
     }
+    audited = bench.audited
     return Certificate(
         audited.name,
         audited.kind,
         dict(audited.parameters),
-        audited.adapter,
+        bench.adapter,
         sentence(nearest),
         rows(nearest),
         tuple(findings),

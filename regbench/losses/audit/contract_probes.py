@@ -1,11 +1,10 @@
 """What any loss owes a training: a scalar, dimensions, a gradient, arguments left alone, the same answer twice."""
 
-import inspect
 from collections.abc import Iterator
 
 import torch
 
-from regbench.losses.audit.audited import DATA
+from regbench.losses.audit.audited import DATA, keywords
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.calls import outcome, value_of
 from regbench.losses.audit.findings import Finding
@@ -15,7 +14,8 @@ from regbench.losses.audit.samples import SHAPES, single
 def form(bench: Bench) -> Iterator[Finding]:
     """Whether a config may name it as it is."""
     if bench.audited.adapter:
-        yield Finding("form", "note", "a config names it by an adapter of three lines")
+        names = "no class and no method" if isinstance(bench.audited.function, type) else "data by position alone (`/`)"
+        yield Finding("form", "note", f"a config names it by an adapter of three lines: it takes {names}")
     else:
         masks = "" if _takes_mask(bench) else "; it takes no `mask`: not with training.mask"
         yield Finding("form", "pass", f"a config names it as it is{masks}")
@@ -26,6 +26,16 @@ def runs(bench: Bench) -> Iterator[Finding]:
     if not bench.dims:
         yield Finding("runs", "fail", f"in neither 2D nor 3D: {next(iter(bench.errors.values()))}")
         return
+    pairs = zip(*(bench.sample(bench.dims[0], seed) for seed in range(2)), strict=True)
+    of_two = bench.call(single([torch.cat(tensors) for tensors in pairs]))
+    if bench.shape_of_value:
+        words = f"returns a tensor of shape {bench.shape_of_value}, and a training takes scalars"
+        if of_two.error:
+            yield Finding("scalar", "fail", f"{words}; of a batch of two it {of_two.error}")
+        elif bench.adapter:
+            yield Finding("scalar", "note", f"{words}; its adapter makes it one")
+        else:
+            yield Finding("scalar", "fail", f"{words}: end it with `.squeeze()`")
     lacking = [dims for dims in (2, 3) if dims not in bench.shapes]
     if lacking:
         words = f"in {bench.dims[0]}D alone; in {lacking[0]}D it {bench.errors[lacking[0]]}"
@@ -119,8 +129,7 @@ def batch(bench: Bench) -> Iterator[Finding]:
 
 
 def _takes_mask(bench: Bench) -> bool:
-    function = bench.audited.function
-    return bench.of_matrices or (callable(function) and "mask" in inspect.signature(function).parameters)
+    return bench.of_matrices or "mask" in keywords(bench.audited.function)
 
 
 def _channels(bench: Bench) -> Iterator[Finding]:

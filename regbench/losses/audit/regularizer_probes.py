@@ -1,13 +1,13 @@
 """What a regularizer of displacements sees: rest, translations, axes, directions, size, the grid."""
 
 from collections.abc import Iterator
-from inspect import signature
 from math import isfinite, log2
 
 import torch
 from torch import Tensor
 
 from regbench.losses.audit import samples
+from regbench.losses.audit.audited import keywords
 from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.findings import Finding
 from regbench.losses.audit.samples import Shape
@@ -63,7 +63,7 @@ def translation(bench: Bench) -> Iterator[Finding]:
             yield Finding(topic, "pass", words, (*numbers, ("affine map", affine)))
         elif abs(together) < min(map(abs, costs)) / 2 or max(costs) - min(costs) > 1e-4 * scale:
             words = f"of 3 voxels costs {shown} along axes 0 to {dims - 1}, and {together:.4g} along all at once"
-            yield Finding(topic, "fail", f"{words}: components are compared with each other", numbers)
+            yield Finding(topic, "fail", f"{words}: components (axis 1) are compared with each other", numbers)
         else:
             words = f"of 3 voxels costs {shown} along each axis: it pulls towards no motion at all"
             yield Finding(topic, "note", words, numbers)
@@ -167,18 +167,17 @@ def resolution(bench: Bench) -> Iterator[Finding]:
         else:
             times = values[-1] / values[-2]
             words = f"at half the spacing one motion costs {times:.3g} times as much (spacing^{power:+.2g})"
-            more = "; with its parameter `spacing` it need not" if _takes_spacing(bench) else ": lambda must be adapted"
+            more = (
+                "; with its parameter `spacing` it need not"
+                if "spacing" in keywords(bench.audited.function)
+                else ": lambda must be adapted"
+            )
             yield Finding(topic, "note", words + more, (*numbers, ("power", power)))
 
 
 def _refined(bench: Bench, dims: int, shape: Shape, size: float) -> list[float]:
     rests = _cost(bench, torch.zeros((1, dims, *shape)))
     return [_cost(bench, samples.wave(shape, refined, size)) - rests for refined in range(3)]
-
-
-def _takes_spacing(bench: Bench) -> bool:
-    function = bench.audited.function
-    return callable(function) and "spacing" in signature(function).parameters
 
 
 def _costs_of_ripples(bench: Bench, shape: Shape) -> tuple[list[float], dict[tuple[int, int], float]]:

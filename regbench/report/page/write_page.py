@@ -14,7 +14,7 @@ from regbench.report.headline import headline
 from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
 from regbench.report.summary_file import MethodEntry, Summary, led_by
-from regbench.report.tables.main_caption import selection_rule
+from regbench.report.tables.main_caption import training, tuning
 from regbench.report.tables.transfer_tables import optional_tables
 from regbench.study.layout import Layout
 from regbench.study.report_files import FIGURES, TABLES, table_names
@@ -48,7 +48,7 @@ def write_page(
     summary: Summary,
     lay: Layout,
     pairs: Sequence[tuple[str, bytes]],
-    tuning: Sequence[tuple[str, Sequence[bytes]]],
+    searches: Sequence[tuple[str, Sequence[bytes]]],
     tracking: str | None,
 ) -> None:
     """Write ``report.html`` from the tables and figures that lie there.
@@ -57,7 +57,7 @@ def write_page(
         summary: of the analysis.
         lay: of the study.
         pairs: caption and PNG of single pairs.
-        tuning: caption and PNGs of the search of each cell.
+        searches: caption and PNGs of the search of each cell.
         tracking: MLflow tracking URI without password; None where tracking is off.
     """
     provenance = read_json(lay.tables / "main.provenance.json")
@@ -73,14 +73,14 @@ def write_page(
         grid_caption=caption(summary, grid),
         shades=shades(grid),
         how_sure=how_sure(summary),
-        rule=selection_rule(summary),
+        tuned=tuning(summary) + training(summary),
         tables=list(_tables(lay, summary)),
         figures=[_figure(lay, name, led_by(summary)) for name in FIGURES if name != OF_FIGURE or _labelled(summary)],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
             for number, (words, image) in enumerate(pairs, 1)
         ],
-        tuning=list(_searches(tuning)),
+        tuning=list(_searches(searches)),
         provenance=json.dumps(provenance, indent=1, sort_keys=True),
         commit=provenance["tables_made_by"]["git_commit"] or "unknown",
         dirty=provenance["tables_made_by"]["git_dirty"],

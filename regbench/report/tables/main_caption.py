@@ -23,10 +23,28 @@ def protocol(summary: Summary) -> str:
     return (
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. Lambda chosen by {selection_rule(summary)} with the same number of trials {_trials_of(summary)}"
-        f"{_replicates(summary)}, then {summary['steps']} training steps.{_refined(summary)}{_labels(summary)}"
+        f"over pairs. {tuning(summary)}{training(summary)}.{_refined(summary)}{_labels(summary)}"
         f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_folds(summary)}{_registered(summary)}"
     )
+
+
+def tuning(summary: Summary) -> str:
+    """How the lambdas came about."""
+    cells = [entry for entry in summary["methods"] if entry["similarity"] and not entry.get("refined")]
+    given = [entry for entry in cells if (choice := entry.get("selected")) and choice["range"] is None]
+    if given and len(given) == len(cells):
+        return "Lambda given, not searched"
+    apart = f" (given, not searched, in {len(given)} of {len(cells)} cells)" if given else ""
+    return (
+        f"Lambda chosen by {selection_rule(summary)} with the same number of trials {_trials_of(summary)}"
+        f"{_replicates(summary)}{apart}"
+    )
+
+
+def training(summary: Summary) -> str:
+    """How long networks are trained then; an optimisation of each pair trains nothing."""
+    kinds = {entry["trained"] for entry in summary["methods"] if "trained" in entry}
+    return "; nothing is trained" if kinds == {False} else f", then {summary['steps']} training steps"
 
 
 def _folds(summary: Summary) -> str:

@@ -17,7 +17,8 @@ from regbench.study import components
 from regbench.system.errors import UsageError
 
 ODD = {  # topic, verdict and words of the quick half
-    "vector": ("batch", "fail", r"a batch of 3 returns a tensor of shape \(3,\), no scalar"),
+    "vector": ("scalar", "fail", r"of a batch of two it returns a tensor of shape \(2,\), no scalar"),
+    "boxed": ("scalar", "fail", r"returns a tensor of shape \(1,\), and a training takes scalars: end it with"),
     "number": ("runs", "fail", "in neither 2D nor 3D: returns float, no tensor"),
     "not_a_number": ("value", "fail", "nan on ordinary data"),
     "detached": ("gradient", "fail", "none reaches `moved`: it depends on `fixed` alone"),

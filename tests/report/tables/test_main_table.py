@@ -216,3 +216,17 @@ def test_lengths_of_micrometres_have_the_digits_that_their_voxels_ask_for(tmp_pa
     assert pd.read_csv(tmp_path / "main.csv")["tre_mm_mean"].tolist() == [round(0.0041234, 5 if side < 0.01 else 2)] * 2
     assert column((tmp_path / "main.md").read_text(), "Dice")[1].startswith("0.700")
     assert printed.split()[0] in terminal_table(made)
+
+
+def test_the_caption_tells_given_lambdas_and_what_is_not_trained():
+    given, searched = {"selected": {"range": None}}, {"selected": {"range": [0.01, 1.0]}}
+    both = summary(
+        entry("lcc.grad_l2", 0.6, trained=True, **given), entry("mse.grad_l2", 0.5, trained=True, **searched)
+    )
+    words = caption(both)
+    assert "Lambda chosen by best validation Dice" in words
+    assert "(given, not searched, in 1 of 2 cells), then 10 training steps." in words
+    fixed = summary(entry("identity", 0.4), entry("lcc.grad_l2", 0.6, trained=False, **given))
+    assert "Lambda given, not searched; nothing is trained." in caption(fixed)
+    assert "training steps" not in caption(fixed)
+    assert "given, not searched" not in caption(summary(entry("lcc.grad_l2", 0.6, trained=True, **searched)))
