@@ -102,6 +102,8 @@ def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: Method
 
     study = load_study(config_file, check=False)
     name = dataset_of(study, dataset)
+    if not study.method(method).tuned:
+        raise UsageError(f"--method must name a method with a lambda of its own, but `{method}` has none")
     check_replicate(study, method, replicate)
     choose_lambda(study, name, method, replicate)
 

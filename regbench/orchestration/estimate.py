@@ -214,7 +214,7 @@ def _key(study: Study, method: str) -> str:
     """What the time of a step depends on, beside data and device; empty where the study has no such method."""
     if method not in {known.id for known in study.methods} or not study.method(method).cell:
         return ""
-    spec = final_spec(study, method, 0)
+    spec = final_spec(study, study.method(method).trained_as, 0)
     made_of = spec.model_dump(
         mode="json",
         include={

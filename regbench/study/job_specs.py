@@ -223,6 +223,8 @@ def _parts(study: Study, method: str) -> tuple[_Parts, list[str]]:
     cell = study.method(method)
     if cell.model is None or cell.similarity is None or cell.regularizer is None:
         raise UsageError(f"`{method}` has nothing to train")
+    if cell.refine is not None:
+        raise UsageError(f"`{method}` trains nothing: it takes the networks of `{cell.trained_as}`; name that method")
     further = cell.regularizer.further
     losses = (cell.similarity, cell.regularizer.first, *further)
     modules = [component_module("regbench.models", cell.model.name)]

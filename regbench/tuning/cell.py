@@ -49,7 +49,9 @@ def run_cells(
     """
     for method in methods:
         if not study.method(method).tuned:
-            raise UsageError(f"`cell` is for methods with a lambda, but `{method}` has none; use `evaluate`")
+            raise UsageError(
+                f"`cell` is for methods with a lambda of their own, but `{method}` has none; use `evaluate`"
+            )
     gpu_lease.lease(study.config.training.device)
     device.set_up(threads)
     for method in methods:

@@ -21,7 +21,7 @@ from regbench.data.remarks import unused_masks, without_split
 from regbench.data.room import check_room
 from regbench.data.subject import Source
 from regbench.losses import SIMILARITIES
-from regbench.losses.objective import bound_term, judged_shapes
+from regbench.losses.objective import bound_term, judged_shapes, objective
 from regbench.models.instance import Instance
 from regbench.models.predict import build_model
 from regbench.models.refined import check_refinable
@@ -35,7 +35,6 @@ from regbench.study.specs import ComponentSpec, DimensionSpec, PrepareSpec, Trai
 from regbench.study.terms import SUPERVISED, WEIGHT
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import read_sealed
-from regbench.training.fit import objective_at
 from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
@@ -323,7 +322,11 @@ def _penalised(spec: TrainSpec, shape: Shape) -> None:
 
 
 def _model(spec: TrainSpec, shape: Shape) -> None:
-    model = build_model(spec.model, len(shape), objective_at(spec))
+    # Without masks, which zeros have none of.
+    of = objective(
+        spec.similarity, spec.regularizer, spec.weight, terms=spec.further, directions=spec.training.directions
+    )
+    model = build_model(spec.model, len(shape), of)
     if isinstance(model, Instance):
         model.levels = [(shrink, 1) for shrink, _ in model.levels]  # one step shows what a hundred would
     image = torch.zeros((1, 1, *shape))

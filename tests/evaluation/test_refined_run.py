@@ -147,6 +147,24 @@ def test_instance_and_wrong_steps_are_refused(study, tmp_path, capsys):
         assert expected in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "--seed", "0"], f"`{REFINED}` trains nothing: it takes the networks of `{NETWORK}`"),
+        (["train", "--seed", "0", "--lam", "1"], f"`{REFINED}` trains nothing"),
+        (["cell"], f"a lambda of their own, but `{REFINED}` has none"),
+        (["select"], f"a lambda of its own, but `{REFINED}` has none"),
+        (["propose", "--round", "0"], f"nothing of `{REFINED}` is"),
+    ],
+)
+def test_verbs_of_trainings_name_the_network(study, words, expected, capsys):
+    path, _ = study
+    with pytest.raises(SystemExit) as stopped:
+        main([words[0], str(path), "--method", REFINED, *words[1:]])
+    assert stopped.value.code == 2
+    assert expected in capsys.readouterr().err
+
+
 def test_mlflow_has_a_run_of_it(study):
     _, study = study
     items = {item.key: item for item in study_items(study)}

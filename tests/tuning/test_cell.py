@@ -200,7 +200,7 @@ def test_without_hard_links_files_are_moved(prepared_cell, trained, monkeypatch)
 def test_a_cell_is_for_methods_with_a_lambda(prepared_cell, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([*prepared_cell.command[:-1], "identity"])
-    assert "`cell` is for methods with a lambda, but `identity` has none" in capsys.readouterr().err
+    assert "`cell` is for methods with a lambda of their own, but `identity` has none" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
