@@ -1,7 +1,8 @@
 """The space that a cell is searched in: lambda, and a value for each further dimension that the study declares."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +11,6 @@ from pydantic import JsonValue
 from regbench.study.specs import DimensionSpec, SearchSpec, TermSpec, TrainSpec
 from regbench.study.terms import WEIGHT
 
-PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
 LAMBDA = "lam"
 SpecT = TypeVar("SpecT", bound=TrainSpec)
 
@@ -83,7 +83,10 @@ def anchors(spec: SearchSpec, count: int) -> list[Point]:
     return [
         Point.of(
             {LAMBDA: value_at(lam, (slot + 0.5) / count)}
-            | {other.name: value_at(other, halton(slot + 1, base)) for other, base in zip(others, PRIMES, strict=False)}
+            | {
+                other.name: value_at(other, halton(slot + 1, base))
+                for other, base in zip(others, primes(), strict=False)
+            }
         )
         for slot in spread
     ]
@@ -91,8 +94,13 @@ def anchors(spec: SearchSpec, count: int) -> list[Point]:
 
 def lattice(spec: SearchSpec, number: int) -> Point:
     """Point `number` of a grid that grows: each new point halves the widest gap (Halton's sequence)."""
-    pairs = zip(dimensions(spec), PRIMES, strict=False)
+    pairs = zip(dimensions(spec), primes(), strict=False)
     return Point.of({dimension.name: value_at(dimension, halton(number + 1, base)) for dimension, base in pairs})
+
+
+def primes() -> Iterator[int]:
+    """2, 3, 5 and so on: a base for each dimension, however many are searched."""
+    return (number for number in itertools.count(2) if all(number % low for low in range(2, math.isqrt(number) + 1)))
 
 
 def halton(index: int, base: int) -> float:

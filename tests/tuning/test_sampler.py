@@ -15,12 +15,12 @@ from regbench.orchestration.registries import check_component
 from regbench.study.job_specs import final_spec, propose_spec, search_of
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.study.specs import DimensionSpec, GoalSpec
+from regbench.study.specs import DimensionSpec, GoalSpec, SearchSpec
 from regbench.system.errors import UsageError
 from regbench.system.files import canonical_json
 from regbench.training.pruning import verdict
 from regbench.tuning.rounds import affordable
-from regbench.tuning.space import Point, dimensions, halton, rounded, value_at
+from regbench.tuning.space import Point, anchors, dimensions, halton, lattice, primes, rounded, value_at
 from regbench.tuning.trial_results import pruning_against
 
 SEARCH = [
@@ -276,3 +276,25 @@ def test_added_rounds_change_no_earlier_slice(tiny):
     more = {**tiny, "tuning": {**tiny["tuning"], "trials": 8}}
     jobs = [propose_spec(Study(load(raw)), "brains", "voxelmorph.lcc.grad_l2", 1) for raw in (tiny, more)]
     assert jobs[0] == jobs[1]
+
+
+def test_a_space_of_many_dimensions_leaves_none_out():
+    assert [prime for prime, _ in zip(primes(), range(12), strict=False)] == [
+        2,
+        3,
+        5,
+        7,
+        11,
+        13,
+        17,
+        19,
+        23,
+        29,
+        31,
+        37,
+    ]
+    search = tuple(DimensionSpec(name=f"weight.w{k}", range=(0.1, 10.0), scale="log") for k in range(20))
+    spec = SearchSpec(range=(0.01, 1.0), search=search)
+    wanted = {dimension.name for dimension in dimensions(spec)}
+    for point in (*anchors(spec, 3), lattice(spec, 0)):
+        assert set(point.coordinates()) == wanted
