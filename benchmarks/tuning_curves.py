@@ -24,6 +24,12 @@ ROOT = Path(__file__).parent
 OUT = ROOT / "results" / "tuning_curves.json"
 POINTS = 17
 PAIRS = 8
+RANGES = {  # of lambda, by hand: what is a strong penalty for one loss is a weak one for another
+    "lcc.grad_l1": (0.003, 10), "lcc.grad_l2": (0.003, 30), "lcc.bending": (0.003, 100),
+    "lcc.displacement_l1": (0.00003, 1), "gcc.grad_l1": (0.001, 3), "gcc.grad_l2": (0.001, 10),
+    "gcc.bending": (0.001, 30), "gcc.displacement_l1": (0.0001, 0.3), "mse.grad_l1": (0.0001, 0.3),
+    "mse.grad_l2": (0.0003, 10), "mse.bending": (0.0001, 3), "mse.displacement_l1": (0.00001, 0.03),
+}  # fmt: skip
 MODEL = ComponentSpec(name="instance", parameters={"steps": [30, 30, 20], "diffeomorphic": False})
 
 
@@ -67,8 +73,7 @@ def main() -> None:
     for method in study.methods:
         if not method.tuned or method.needs_training:
             continue
-        low, high = study.lambda_of(method.id).range
-        lams = np.geomspace(low, high, POINTS)
+        lams = np.geomspace(*RANGES[method.losses], POINTS)
         scores = [score(method, float(lam), images, labels) for lam in lams]
         cells[method.id] = {
             "lam": [float(f"{lam:.6g}") for lam in lams],
@@ -76,7 +81,7 @@ def main() -> None:
             "ndv_percent": [round(value, 4) for _, value in scores],
         }
         print(method.id, max(cells[method.id]["dice"]), flush=True)
-        write_json(OUT, {"model": MODEL, "pairs": PAIRS, "cells": cells})
+        write_json(OUT, {"model": MODEL.to_json(), "pairs": PAIRS, "cells": cells})
 
 
 if __name__ == "__main__":
