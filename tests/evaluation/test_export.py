@@ -121,7 +121,7 @@ def test_files_that_are_there_stay(study, tmp_path, capsys):
 
 @pytest.mark.parametrize("place", ["a file", "below a file"])
 def test_a_folder_that_cannot_be_written_is_known_before_the_work(study, tmp_path, capsys, monkeypatch, place):
-    monkeypatch.setattr("regbench.evaluation.export.load_run", None)
+    monkeypatch.setattr("regbench.evaluation.export.load_row", None)
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" if place == "a file" else tmp_path / "file" / "out"
     words = ["export", str(study), "--method", METHODS[1], "--seed", "0", "--prepared", "--out", str(out)]
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_written_is_known_before_the_work(study, tmp_pat
 
 
 def test_subjects_without_files_are_known_before_the_work(study, capsys, monkeypatch):
-    monkeypatch.setattr("regbench.evaluation.export.load_run", None)
+    monkeypatch.setattr("regbench.evaluation.export.load_row", None)
     words = ["export", str(study), "--method", METHODS[1], "--seed", "0"]
     assert "was made on this grid. Write what belongs to the prepared grid (`--prepared`)" in refused(
         capsys, *words, code=1

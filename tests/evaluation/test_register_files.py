@@ -172,7 +172,7 @@ def test_images_are_prepared_as_the_checkpoint_says(tmp_path, monkeypatch, prepa
     stored = checkpoint(tmp_path / "c.pt", spacing_mm=[1.0, 1.0], **preparation)
     seen = []
 
-    def spy(model, one, other):
+    def spy(model, one, other, masks):
         seen.extend([one, other])
         return np.zeros((2, *one.shape), np.float32)
 
@@ -193,7 +193,8 @@ def test_each_image_is_scaled_by_the_rule_of_its_modality(tmp_path, monkeypatch,
     rules = {"MR": ["minmax", [0.5, 99.5], None], "CT": ["window", [0.5, 99.5], [40.0, 60.0]]}
     seen = []
 
-    def spy(model, *images):
+    def spy(model, *images_and_masks):
+        images = images_and_masks[:2]
         seen.extend(images)
         return np.zeros((2, *images[0].shape), np.float32)
 
@@ -235,7 +236,7 @@ def test_the_axes_stay_where_the_study_kept_them(tmp_path, monkeypatch):
         seen = []
         monkeypatch.setattr(
             "regbench.evaluation.register_files.register",
-            lambda _, one, two, seen=seen: seen.append(one) or np.zeros((2, *one.shape), np.float32),
+            lambda _, one, two, masks, seen=seen: seen.append(one) or np.zeros((2, *one.shape), np.float32),
         )
         register_files(model, path, path, tmp_path / orientation, preparation=preparation)
         assert np.allclose(seen[0], expected, atol=1e-4)
@@ -285,7 +286,7 @@ def test_files_of_an_earlier_registration_stay_unless_overwrite_is_given(tmp_pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["moved_m.nii.gz"]
     assert earlier.read_text() == "mine"
     monkeypatch.setattr(
-        "regbench.evaluation.register_files.register", lambda _, one, two: np.zeros((2, *one.shape), np.float32)
+        "regbench.evaluation.register_files.register", lambda _, one, two, masks: np.zeros((2, *one.shape), np.float32)
     )
     main([*words, "--overwrite"])
     assert nib.load(earlier).shape == (20, 26)

@@ -74,7 +74,7 @@ def test_failed_rows_are_counted_and_a_cell_without_numbers_claims_nothing(study
     (entry,) = (one for one in entries if (one["trained_on"], one["method"]) == ("heads", names[0]))
     assert (entry["failed"], entry["means"]["dice"], entry["rank"]) == (24, None, None)
     assert entry["against_own"]["verdict"] == "undecided"
-    table = _transfers_shown(transfer_table({"transfers": entries}), "md")
+    table = _transfers_shown(transfer_table({"transfers": entries, "datasets": {}, "goals": {}}), "md")
     assert list(table["Against own"])[2] == "undecided", "without an interval that nobody has"
 
 
@@ -134,7 +134,8 @@ def test_tables_have_four_forms(study, tmp_path):
         cell("a", "net", lam=1.0, curve=lambda place: 0.8 - 0.05 * place**2),
         cell("b", "net", lam=0.1, curve=lambda place: 0.7 - 0.05 * (place + 1) ** 2),
     ])  # fmt: skip
-    summary = {"study": "tiny", "methods": [], "transfers": entries_of(study), "lambda_transfers": lambdas}
+    summary = {"study": "tiny", "methods": [], "datasets": {}, "goals": {}, "transfers": entries_of(study)}
+    summary["lambda_transfers"] = lambdas
     write_transfers(summary, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.{form}" for name in ("transfer", "lambda_transfer") for form in ("csv", "md", "tex", "html")

@@ -80,7 +80,7 @@ def test_searched_values_stand_in_the_tables_as_they_are():
                 "selected": {"metrics": ["dice"], "best": found, "best_limited": None}}  # fmt: skip
 
     methods = [entry("a", {"similarity.window": 9}), entry("b", {"similarity.bins": 16, "model.decoder": [8, 4]})]
-    text = selection_table({"methods": methods}).to_csv(index=False)
+    text = selection_table({"methods": methods, "datasets": {}}).to_csv(index=False)
     head, first, second = (line.replace('"', "").split(",", 7) for line in text.splitlines())
     assert head[3:7] == [
         "by_dice_lambda",
