@@ -74,7 +74,8 @@ def test_failed_rows_are_counted_and_a_cell_without_numbers_claims_nothing(study
     (entry,) = (one for one in entries if (one["trained_on"], one["method"]) == ("heads", names[0]))
     assert (entry["failed"], entry["means"]["dice"], entry["rank"]) == (24, None, None)
     assert entry["against_own"]["verdict"] == "undecided"
-    table = _transfers_shown(transfer_table({"transfers": entries, "datasets": {}, "goals": {}}), "md")
+    summary = {"transfers": entries, "datasets": {}, "goals": {}}
+    table = _transfers_shown(transfer_table(summary), "md", summary)
     assert list(table["Against own"])[2] == "undecided", "without an interval that nobody has"
 
 
