@@ -203,7 +203,8 @@ def test_a_cell_is_for_methods_with_a_lambda(prepared_cell, capsys):
     assert "`cell` is for methods with a lambda of their own, but `identity` has none" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_in_the_middle_of_a_seed(prepared_cell, tmp_path, how):
     """The seeds before it are kept, of the one that trained its state; whoever looks on sees both."""
     steps = 1500
