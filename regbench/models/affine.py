@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from regbench.models.blocks import convolution
 from regbench.spatial.displacement import affine_displacement, compose, identity_grid, warp
 from regbench.spatial.registration import Registration, parts
-
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def affine(dims: int, /, *, channels: tuple[int, ...] = (16, 32, 32, 32)) -> nn.Module:
@@ -37,10 +36,7 @@ class Affine(nn.Module):
         self.dims = dims
         self.features = nn.Sequential()
         for inputs, outputs in zip((2, *channels[:-1]), channels, strict=True):
-            convolution = CONV[dims](inputs, outputs, 3, stride=2, padding=1)
-            nn.init.kaiming_normal_(convolution.weight, a=0.2)
-            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
-            self.features.append(nn.Sequential(convolution, nn.LeakyReLU(0.2)))
+            self.features.append(convolution(dims, inputs, outputs, stride=2))
         self.head = nn.Linear(channels[-1] * (dims + 1), dims * (dims + 1))
         # Training starts from (almost) the identity.
         nn.init.normal_(self.head.weight, std=1e-5)

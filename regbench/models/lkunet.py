@@ -8,10 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
+from regbench.models.blocks import CONV, LEVEL, convolution, flow_head
 from regbench.spatial.displacement import integrate, resize_displacement
-
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-LEVEL = {"full": 0, "half": 1, "quarter": 2}
 
 
 def lkunet(
@@ -63,18 +61,15 @@ class LargeKernelUNet(nn.Module):
     def __init__(self, dims: int, widths: list[int], kernel: int, level: int, squarings: int | None) -> None:
         super().__init__()
         self.squarings, depth = squarings, len(widths) - 1
-        self.entry = _conv(dims, 2, widths[0], 3)
+        self.entry = convolution(dims, 2, widths[0])
         self.down = nn.ModuleList(
-            nn.Sequential(_conv(dims, fine, coarse, 3, stride=2), LargeKernel(dims, coarse, kernel))
+            nn.Sequential(convolution(dims, fine, coarse, stride=2), LargeKernel(dims, coarse, kernel))
             for fine, coarse in pairwise(widths)
         )
         self.up = nn.ModuleList(
-            _conv(dims, widths[k + 1] + widths[k], widths[k], 3) for k in reversed(range(level, depth))
+            convolution(dims, widths[k + 1] + widths[k], widths[k]) for k in reversed(range(level, depth))
         )
-        self.head = CONV[dims](widths[level], dims, 3, padding=1)
-        # Training starts from (almost) no displacement.
-        nn.init.normal_(self.head.weight, std=1e-5)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
+        self.head = flow_head(dims, widths[level])
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``."""
@@ -106,10 +101,3 @@ class LargeKernel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as `x`."""
         return F.leaky_relu(x + sum(convolution(x) for convolution in self.sides), 0.2)
-
-
-def _conv(dims: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Module:
-    convolution = CONV[dims](inputs, outputs, kernel, stride=stride, padding=kernel // 2)
-    nn.init.kaiming_normal_(convolution.weight, a=0.2)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
-    return nn.Sequential(convolution, nn.LeakyReLU(0.2))

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
+from regbench.models.blocks import LEVEL, convolution, flow_head
 from regbench.spatial.displacement import compose, integrate, resize_displacement, warp
-
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-LEVEL = {"full": 0, "half": 1, "quarter": 2}
 
 
 def pyramid(
@@ -72,7 +70,7 @@ class Pyramid(nn.Module):
     ) -> None:
         super().__init__()
         self.dims, self.depth, self.level, self.squarings = dims, len(channels) - 1, level, squarings
-        block = partial(_block, dims, normalise=norm == "instance")
+        block = partial(convolution, dims, normalise=norm == "instance")
         self.encoder = nn.ModuleList([block(1, channels[0])])
         for fine, coarse in pairwise(channels):
             self.encoder.append(nn.Sequential(block(fine, coarse, stride=2), block(coarse, coarse)))
@@ -82,11 +80,7 @@ class Pyramid(nn.Module):
         for width in reversed(channels[level:]):
             inputs = 2 * width + 3**dims + context
             self.decoder.append(nn.Sequential(block(inputs, width), block(width, width)))
-            head = CONV[dims](width, dims, 3, padding=1)
-            # Training starts from (almost) no displacement.
-            nn.init.normal_(head.weight, std=1e-5)
-            nn.init.zeros_(head.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
-            self.heads.append(head)
+            self.heads.append(flow_head(dims, width))
             context = width
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
@@ -144,16 +138,6 @@ def correlation(fixed: Tensor, moving: Tensor) -> Tensor:
         window = (slice(start, start + n) for start, n in zip(shift, shape, strict=True))
         maps.append((fixed * moving[(slice(None), slice(None), *window)]).sum(1))
     return torch.stack(maps, 1)
-
-
-def _block(dims: int, inputs: int, outputs: int, *, stride: int = 1, normalise: bool = False) -> nn.Module:
-    convolution = CONV[dims](inputs, outputs, 3, stride=stride, padding=1)
-    nn.init.kaiming_normal_(convolution.weight, a=0.2)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
-    if normalise:
-        # Instance normalisation is group normalisation with one channel a group, in half the time.
-        return nn.Sequential(convolution, nn.GroupNorm(outputs, outputs), nn.LeakyReLU(0.2))
-    return nn.Sequential(convolution, nn.LeakyReLU(0.2))
 
 
 def _pad(x: Tensor, multiple: int) -> Tensor:

@@ -9,11 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
+from regbench.models.blocks import LEVEL, convolution, flow_head
 from regbench.spatial.displacement import integrate, resize_displacement
 
-CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
-LEVEL = {"full": 0, "half": 1, "quarter": 2}
 
 
 def voxelmorph(
@@ -83,7 +82,7 @@ class VoxelMorph(nn.Module):
         if level >= depth:
             raise ValueError(f"flow must be finer than the {depth} levels of encoder allow; use a deeper encoder")
         self.dims, self.depth, self.level, self.squarings = dims, depth, level, squarings
-        block = partial(_block, dims, normalise=norm == "instance")
+        block = partial(convolution, dims, normalise=norm == "instance")
         inputs = [2, *encoder[:-1]]
         self.down = nn.ModuleList(block(i, o) for i, o in zip(inputs, encoder, strict=True))
         # Going up, level by level, each convolution sees the coarser features beside the skip of its own level.
@@ -101,10 +100,7 @@ class VoxelMorph(nn.Module):
         for width in decoder[depth:]:
             self.tail.append(block(channels, width))
             channels = width
-        self.head = CONV[dims](channels, dims, 3, padding=1)
-        # Training starts from (almost) no displacement.
-        nn.init.normal_(self.head.weight, std=1e-5)
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
+        self.head = flow_head(dims, channels)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``."""
@@ -129,18 +125,6 @@ class VoxelMorph(nn.Module):
                 field = integrate(field, squarings=self.squarings)
             displacement = resize_displacement(field, padded)
         return displacement[(slice(None), slice(None), *(slice(n) for n in shape))]
-
-
-def _block(dims: int, inputs: int, outputs: int, *, normalise: bool = False) -> nn.Module:
-    convolution = CONV[dims](inputs, outputs, 3, padding=1)
-    # He's initialisation, as the reference has it in Keras; torch's own shrinks the features of ten layers to nothing,
-    # and the first hundreds of steps are spent on growing them again.
-    nn.init.kaiming_normal_(convolution.weight, a=0.2)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]  # a convolution made with a bias has one
-    if normalise:
-        # Instance normalisation is group normalisation with one channel a group, in half the time.
-        return nn.Sequential(convolution, nn.GroupNorm(outputs, outputs), nn.LeakyReLU(0.2))
-    return nn.Sequential(convolution, nn.LeakyReLU(0.2))
 
 
 def _pad(x: Tensor, multiple: int) -> Tensor:
