@@ -1,6 +1,7 @@
 """Gradients: against finite differences, against float64 on easy and hard data, and in half precision."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import product
 from math import inf, isnan
 from typing import NamedTuple
 
@@ -143,24 +144,16 @@ def _note_half(name: str, called: Outcome, exact: Outcome, errors: dict[str, flo
 
 
 def _compared(bench: Bench, topic: str, cases: dict[str, samples.Case]) -> Iterator[Finding]:
-    errors: dict[str, Errors] = {}
-    words: list[str] = []
-    for dims in bench.dims:
-        for name, change in cases.items():
-            images = samples.single(change(samples.pair(bench.shapes[dims])))
-            same = [images[0], images[0]]
-            called, exact = bench.call(images), bench.exact(images)
-            if called.error or not called.differentiable:
-                words.append(f"{name}: {called.error or 'no gradient'}")
-            elif not exact.differentiable:
-                words.append(f"{name}: no reference, for in float64 it {exact.error or 'has no gradient'}")
-            else:
-                ends = exact.value, bench.exact(same).value
-                width = max(abs(ends[1] - ends[0]), 1e-3 * max(map(abs, ends))) or 1.0
-                value = max(abs(called.value - exact.value), _self_error(bench, same)) / width
-                one = Errors(_relative(called.slope, exact.slope), value)
-                errors[name] = max(one, errors.get(name, one), key=lambda given: given.worst)
-    yield _precision(topic, errors, words)
+    def inputs(dims: int, name: str) -> list[Tensor]:
+        return samples.single(cases[name](samples.pair(bench.shapes[dims])))
+
+    def error(images: Sequence[Tensor], called: Outcome, exact: Outcome) -> float:
+        same = [images[0], images[0]]
+        ends = exact.value, bench.exact(same).value
+        width = max(abs(ends[1] - ends[0]), 1e-3 * max(map(abs, ends))) or 1.0
+        return max(abs(called.value - exact.value), _self_error(bench, same)) / width
+
+    return _against_exact(bench, topic, cases, inputs, error)
 
 
 def _self_error(bench: Bench, same: Sequence[Tensor]) -> float:
@@ -178,22 +171,45 @@ def _compared_fields(bench: Bench) -> Iterator[Finding]:
         del cases["the same + 100 voxels"]
     if bench.of_matrices:
         cases = {"a matrix": lambda matrix: matrix, "translations x 100": _far}
+
+    def inputs(dims: int, name: str) -> list[Tensor]:
+        return samples.single([cases[name](tensor) for tensor in bench.sample(dims)])
+
+    def error(_: Sequence[Tensor], called: Outcome, exact: Outcome) -> float:
+        return abs(called.value - exact.value) / (abs(exact.value) or 1.0)
+
+    return _against_exact(bench, "precision", cases, inputs, error)
+
+
+def _against_exact(
+    bench: Bench,
+    topic: str,
+    names: Collection[str],
+    inputs: Callable[[int, str], list[Tensor]],
+    error: Callable[[Sequence[Tensor], Outcome, Outcome], float],
+) -> Iterator[Finding]:
+    """Values and gradients in float32 against those in float64.
+
+    Args:
+        bench: of the loss.
+        topic: of the finding.
+        names: of the cases.
+        inputs: of a dimension and a case.
+        error: of a value, from the inputs, the call in float32 and the exact one.
+    """
     errors: dict[str, Errors] = {}
     words: list[str] = []
-    for dims in bench.dims:
-        for name, change in cases.items():
-            inputs = samples.single([change(tensor) for tensor in bench.sample(dims)])
-            called, exact = bench.call(inputs), bench.exact(inputs)
-            if called.error or not called.differentiable:
-                words.append(f"{name}: {called.error or 'no gradient'}")
-            elif not exact.differentiable:
-                words.append(f"{name}: no reference, for in float64 it {exact.error or 'has no gradient'}")
-            else:
-                one = Errors(
-                    _relative(called.slope, exact.slope), abs(called.value - exact.value) / (abs(exact.value) or 1.0)
-                )
-                errors[name] = max(one, errors.get(name, one), key=lambda given: given.worst)
-    yield _precision("precision", errors, words)
+    for dims, name in product(bench.dims, names):
+        given = inputs(dims, name)
+        called, exact = bench.call(given), bench.exact(given)
+        if called.error or not called.differentiable:
+            words.append(f"{name}: {called.error or 'no gradient'}")
+        elif not exact.differentiable:
+            words.append(f"{name}: no reference, for in float64 it {exact.error or 'has no gradient'}")
+        else:
+            one = Errors(_relative(called.slope, exact.slope), error(given, called, exact))
+            errors[name] = max(one, errors.get(name, one), key=lambda either: either.worst)
+    yield _precision(topic, errors, words)
 
 
 def _far(matrix: Tensor) -> Tensor:
