@@ -118,9 +118,9 @@ def _training(bench: StudyFolder) -> list[int]:
         running = bench.running("train")
         return running if len(list((bench.root / "runs").rglob("live.jsonl"))) >= len(running) else []
 
-    wait(300, begun, "no training began", every=0.05)
+    pids = wait(300, begun, "no training began", every=0.05)
     time.sleep(1)
-    return bench.running("train")
+    return pids  # and not one more, which may have begun in this second
 
 
 def _signalled(new: New, send) -> str:
