@@ -78,7 +78,7 @@ def parts(jobs: Iterable[dict[str, Any]], which: int) -> dict[str, float]:
 
 def shares(found: dict[str, float], whole: float) -> dict[str, float]:
     """Of all core-seconds (or CPU-seconds), what is useful, and what is without the evaluation."""
-    computing = sum(found.get(name, 0.0) for name in ("trial", "train", "optimise"))
+    computing = sum(found.get(name, 0.0) for name in ("lambda_range", "trial", "train", "optimise"))
     return {
         "useful_share": (computing + found.get("evaluate", 0.0)) / whole,
         "useful_share_without_evaluation": computing / whole,
