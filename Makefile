@@ -9,11 +9,11 @@ FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/d
 FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_fuzz_fields.py tests/data/readers/test_fuzz.py \
 	tests/training/test_checkpoint.py
 
-.PHONY: quick test test-all check browser fuzz mutants ants mlflow-test slurm-test slurm-drills drills schema audit licences clean
+.PHONY: quick test test-all check browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
-	snakemake --cores all --configfile configs/quick.yaml --quiet reason --show-failed-logs
+	regbench quick
 
 # One thread a process: small arrays gain nothing from a second, and the other processes lose a core.
 test test-all: export OMP_NUM_THREADS = 1
@@ -45,6 +45,9 @@ mutants: .venv/.dev ## break the metrics and statistics on purpose; every break 
 	python tests/mutants.py --jobs 2
 
 ants: .venv-ants/.ready ## the environment of the baseline ants_syn, whose pins clash with ours
+
+wheel-test: .venv/.dev ## build the package, install it into a clean environment, run a study in an empty folder (3 minutes)
+	pytest -m slow tests/test_wheel.py
 
 mlflow-test: .venv/.dev ## tracking against a real MLflow server on a real PostgreSQL (apt-get install postgresql; 4 minutes)
 	pytest -m server tests/tracking/test_server.py

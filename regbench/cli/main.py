@@ -19,7 +19,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from regbench import __version__
-from regbench.cli import data_verbs, loss_verbs, result_verbs, run_verbs, study_verbs, tuning_verbs
+from regbench.cli import data_verbs, loss_verbs, result_verbs, run_verbs, start_verbs, study_verbs, tuning_verbs
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 BEGAN = time.monotonic()
 Verb = Callable[..., None]
 VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
+    "new": start_verbs.new,
+    "run": start_verbs.run,
+    "quick": start_verbs.quick,
     "list": study_verbs.list_components,
     "audit": loss_verbs.audit,
     "check": study_verbs.check,

@@ -23,6 +23,9 @@ from regbench.system.files import write_sealed
 
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
+    "new": "NAME --data",
+    "run": "CONFIG -- SNAKEMAKE...? --cores --profile",
+    "quick": "-- SNAKEMAKE...? --cores",
     "list": "",
     "audit": "NAME --as --set --threads=1 --json --html",
     "check": "CONFIG --show",
@@ -367,3 +370,25 @@ def test_a_method_without_a_search_has_no_rounds_to_propose(tiny_file, capsys):
     assert (
         "--method must name a method whose lambda is searched, but nothing of `identity` is" in capsys.readouterr().err
     )
+
+
+def test_run_becomes_snakemake(tmp_path, monkeypatch):
+    """No process stands between the shell and Snakemake: signals and the exit status are its own."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("study: mine")
+    became = []
+    monkeypatch.setattr(os, "execv", lambda program, words: became.append((program, words)))
+    main(["run", "mine.yaml", "--cores", "2", "--", "-n", "--config", "seeds=[0]"])
+    main(["quick", "--", "--verbose"])
+    (program, words), (_, of_quick) = became
+    assert program == words[0] == sys.executable
+    assert words[4:] == [
+        *("--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile=mine.yaml"),
+        *("-n", "--config", "seeds=[0]"),
+    ]
+    assert of_quick[6:] == ["--cores", "all", f"--configfile={ROOT / 'configs/quick.yaml'}", "--verbose"]
+    for wrong in (["run", "nowhere.yaml"], ["run", "mine.yaml", "--profile", "slrm"], ["run", "mine.yaml", "-n"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(wrong)
+        assert stopped.value.code == 2
+    assert len(became) == 2

@@ -14,6 +14,7 @@ from regbench.orchestration.head import (
     resume_by_itself,
     sends_to_slurm,
 )
+from regbench.orchestration.shipped import find_own_verbs
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
 from regbench.study.load import load
@@ -29,6 +30,7 @@ min_version("9.19")
 
 
 show_everywhere()
+find_own_verbs()
 
 
 # Without `--configfile`, the embedded default; with it, nothing of the default may leak in.

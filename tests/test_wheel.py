@@ -1,0 +1,77 @@
+"""With only the wheel: built from the source distribution, installed into a clean environment, used in an empty folder."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from tiny_study import ROOT, TINY
+
+pytestmark = pytest.mark.slow
+
+
+def run(*words: str | Path, folder: Path, seconds: int = 600) -> str:
+    """What a command prints; nothing of this checkout or of its environment is in its reach."""
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
+    environment = {**outside, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def regbench(tmp_path_factory):
+    """The program, installed from a source distribution, which pip makes a wheel of."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "env", with_pip=True)
+    pip = folder / "env/bin/pip"
+    run(pip, "install", "--quiet", "hatchling", folder=folder)
+    run(folder / "env/bin/hatchling", "build", "-t", "sdist", "-d", folder / "dist", folder=ROOT)
+    (archive,) = (folder / "dist").glob("regbench-*.tar.gz")
+    run(pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", archive, folder=folder, seconds=1500)
+    return folder / "env/bin/regbench"
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return tmp_path
+
+
+def test_a_study_in_an_empty_folder(regbench, empty):
+    assert run(regbench, "--version", folder=empty).startswith("regbench ")
+    run(regbench, "new", "mine", folder=empty)
+    assert "is sound" in run(regbench, "check", "mine.yaml", folder=empty)
+    (empty / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "tracking": {"enabled": False}}))
+    printed = run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)
+    rows = pd.read_csv(empty / "results/tiny/tables/main.csv")
+    assert sorted(rows["method"]) == ["identity", "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"]
+    assert "report.html" in printed
+    again = run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)
+    assert "report.html" in again
+
+
+def test_profiles_and_options_of_snakemake(regbench, empty):
+    (empty / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    listed = run(regbench, "run", "tiny.yaml", "--profile", "local", "--", "-n", "--quiet", "rules", folder=empty)
+    assert "evaluate" in listed
+    assert not (empty / "results/tiny/config.json").exists()
+
+
+def test_a_signal_reaches_snakemake(regbench, empty):
+    """`run` is Snakemake after a moment: its process id is that of the head."""
+    (empty / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
+    head = subprocess.Popen([regbench, "run", "tiny.yaml", "--cores", "1"], cwd=empty, env=environment)
+    lock = empty / "results/tiny/config.json"
+    for _ in range(600):
+        if lock.exists():
+            break
+        subprocess.run(["sleep", "0.1"], check=True)
+    assert Path(f"/proc/{head.pid}/cmdline").read_bytes().split(b"\0")[3] == b"snakemake" or sys.platform == "darwin"
+    head.terminate()
+    assert head.wait(60) != 0
+    run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)  # and the same command goes on
