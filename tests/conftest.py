@@ -110,7 +110,7 @@ def wanted(finished_study: Path, tmp_path_factory: pytest.TempPathFactory, empty
 @pytest.fixture
 def browser() -> Iterator[Any]:
     """A Chromium of the system, headless."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")

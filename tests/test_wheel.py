@@ -1,4 +1,4 @@
-"""With only the wheel: built from the source distribution, installed into a clean environment, used in an empty folder."""
+"""With only the wheel: built from the source distribution, installed in a clean environment, used in an empty folder."""
 
 import os
 import subprocess
@@ -18,7 +18,8 @@ def run(*words: str | Path, folder: Path, seconds: int = 600) -> str:
     """What a command prints; nothing of this checkout or of its environment is in its reach."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL"))}
     environment = {**outside, "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds)
+    settings = {"cwd": folder, "env": environment, "timeout": seconds}
+    done = subprocess.run(words, check=False, capture_output=True, text=True, **settings)
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -50,8 +50,8 @@ def run(
 ) -> None:
     """Run a study, or go on with it.
 
-    It prepares, tunes, trains, evaluates and reports; the same command goes on after any interruption. Results go to `results/` of this folder, unless the config names
-    another. Snakemake does the work and gives the exit status.
+    It prepares, tunes, trains, evaluates and reports; the same command goes on after any interruption. Results go to
+    `results/` of this folder, unless the config names another. Snakemake does the work and gives the exit status.
     """
     _become_snakemake(config_file, cores, profile, options or [])
 

@@ -128,8 +128,8 @@ def _section(data: str) -> dict[str, object]:
     if len(images) != 1 or len(labels) > 1 or (labels and not holding[images[0]] <= holding[labels[0]]):
         there = ", ".join(f"`{name}` ({len(stems)})" for name, stems in holding.items()) or "none"
         raise UsageError(
-            f"`{data}` must have a folder of images and one of labels with equal file names (images/ and labels/), or a "
-            f"CSV with the columns subject and image, but its folders of images are: {there}. docs/data.md has all layouts"
+            f"`{data}` must have a folder of images and one of labels with equal file names (images/ and labels/), or "
+            f"a CSV with the columns subject and image, but its folders of images are: {there}. docs/data.md has more"
         )
     names = {"images": images[0], **({"labels": labels[0]} if labels else {})}
     return {**section, "parameters": {"path": data, **names}}

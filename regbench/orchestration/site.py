@@ -1,12 +1,14 @@
 """What each rule asks of the machine: the one place that says it, and the site file that makes of it what a cluster
 needs, as resources of Snakemake."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from regbench.orchestration.shipped import root
 from regbench.study.yaml_file import read_yaml
 from regbench.system.errors import UsageError
 
@@ -82,6 +84,15 @@ def first_attempt(rule: str, device: str) -> dict[str, int]:
     """
     gpu = {"gpu": int(device != "cpu")} if rule in ON_GPU else {}
     return {**FIRST[rule]._asdict(), **gpu}
+
+
+def site_file() -> Path:
+    """The site file that counts: of REGBENCH_SITE, of the folder where the command runs, or the empty one beside the
+    profile."""
+    if named := os.environ.get("REGBENCH_SITE"):
+        return Path(named)
+    here = Path("site.yaml")
+    return here if here.is_file() else root() / "workflow/profiles/slurm/site.yaml"
 
 
 def read_site(path: Path) -> Site:

@@ -34,6 +34,16 @@ def test_the_given_site_asks_for_nothing_in_particular():
     assert "slurm_extra" not in found["evaluate"]
 
 
+def test_the_nearest_site_file_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REGBENCH_SITE", raising=False)
+    assert site.site_file() == ROOT / "workflow/profiles/slurm/site.yaml"
+    here = site_file(tmp_path, "cpu: {partition: here}")
+    assert site.site_file() == Path(here.name)
+    monkeypatch.setenv("REGBENCH_SITE", "/of/the/cluster.yaml")
+    assert site.site_file() == Path("/of/the/cluster.yaml")
+
+
 def test_every_rule_of_the_workflow_has_its_size_from_here():
     """One place says it: a rule names its own entry, and no number stands beside it."""
     names = set()

@@ -8,7 +8,7 @@ import pytest
 from made_results import GRID, make_results, twelve
 
 mlflow = pytest.importorskip("mlflow")
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
+playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402

@@ -159,7 +159,7 @@ def test_a_driver_that_repeats_the_password_is_silenced(tiny, tmp_path, monkeypa
 
 
 def test_the_dashboard_opens_it(cheap_trials, tmp_path):
-    dashboard = pytest.importorskip("optuna_dashboard", reason="pip install regbench[dashboard]")
+    dashboard = pytest.importorskip("optuna_dashboard", reason="pip install optuna-dashboard")
     study, results = cheap_trials
     url = f"sqlite:///{tmp_path}/optuna.db"
     export_optuna(study, url)

@@ -38,7 +38,7 @@ def align(
         import SimpleITK
     except ImportError as error:
         raise RegbenchError(
-            "preprocessing.align needs SimpleITK, which is not installed. Install it: pip install 'regbench[prealign]'"
+            "preprocessing.align needs SimpleITK, which is not installed. Install it: pip install simpleitk"
         ) from error
     sitk: Any = SimpleITK
     least = min(spacing_mm)

@@ -45,9 +45,7 @@ def open_vector_image(path: Path) -> VectorImage:
     try:
         import SimpleITK
     except ImportError as error:
-        raise UsageError(
-            f"`{path}` needs SimpleITK to be read. Install it: pip install 'regbench[baselines]'"
-        ) from error
+        raise UsageError(f"`{path}` needs SimpleITK to be read. Install it: pip install simpleitk") from error
     sitk: Any = SimpleITK
     entries = _entries(path)
     _check_frame(entries)

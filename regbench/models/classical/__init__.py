@@ -59,7 +59,7 @@ def missing(name: str) -> str:
         try:
             version(package)
         except PackageNotFoundError:
-            return f"needs the package `{package}`, which is not installed. Run `pip install 'regbench[baselines]'`."
+            return f"needs the package `{package}`, which is not installed. Run `pip install {package}`."
         try:
             import_module(MODULES[package])
         except Exception as error:  # noqa: BLE001  a broken package raises what it likes

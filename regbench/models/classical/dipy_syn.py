@@ -1,4 +1,4 @@
-"""DIPY's SyN. An optional extra: ``pip install 'regbench[baselines]'``."""
+"""DIPY's SyN. An optional extra: ``pip install dipy``."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def dipy_syn(
         from dipy.align.imwarp import SymmetricDiffeomorphicRegistration
         from dipy.align.metrics import CCMetric
     except ImportError as error:
-        raise UsageError("DIPY is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("DIPY is needed for this baseline: pip install dipy.") from error
     dims = pair.fixed.ndim
     # A level smaller than the window cannot be: the finest levels are those that remain.
     fitting = [k for k in range(len(iterations)) if min(pair.fixed.shape) / 2**k > 2 * radius + 1]

@@ -1,4 +1,4 @@
-"""Greedy, of the Penn Image Computing and Science Laboratory; an extra: ``pip install 'regbench[baselines]'``."""
+"""Greedy, of the Penn Image Computing and Science Laboratory; an extra: ``pip install picsl-greedy``."""
 
 import io
 from typing import Any
@@ -47,7 +47,7 @@ def greedy_ncc(
     try:
         from picsl_greedy import Greedy2D, Greedy3D
     except ImportError as error:
-        raise UsageError("picsl-greedy is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("picsl-greedy is needed for this baseline: pip install picsl-greedy.") from error
     dims = pair.fixed.ndim
     engine = (Greedy2D if dims == 2 else Greedy3D)()
     steps = "x".join(map(str, iterations))

@@ -1,4 +1,4 @@
-"""SimpleITK's registrations. An optional extra: ``pip install 'regbench[baselines]'``."""
+"""SimpleITK's registrations. An optional extra: ``pip install simpleitk``."""
 
 from typing import Any, Literal
 
@@ -87,7 +87,7 @@ def simple_itk() -> Any:
     try:
         import SimpleITK as sitk  # noqa: N813  as everybody calls it
     except ImportError as error:
-        raise UsageError("SimpleITK is needed for this baseline: pip install 'regbench[baselines]'.") from error
+        raise UsageError("SimpleITK is needed for this baseline: pip install simpleitk.") from error
     package: Any = sitk  # it has types for some functions only
     package.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # the order of sums, and so the last bit, depends on it
     return package

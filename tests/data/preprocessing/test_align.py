@@ -88,5 +88,5 @@ def test_it_is_in_the_manifest_and_undone(tmp_path):
 def test_without_simpleitk_it_says_how_to_install_it(tmp_path, monkeypatch):
     study(tmp_path)
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(RegbenchError, match=r"subject `s1`: .*pip install 'regbench\[prealign\]'"):
+    with pytest.raises(RegbenchError, match=r"subject `s1`: .*pip install simpleitk"):
         prepare(spec("folder", {"path": str(tmp_path)}, preprocessing={"align": "rigid"}), tmp_path / "cache")

@@ -5,7 +5,7 @@ import urllib.parse
 import pytest
 from made_results import make_results, twelve
 
-pytest.importorskip("playwright.sync_api", reason="pip install regbench[browser]")
+pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
 from regbench.report.summary_file import load_summary
 from regbench.report.write import report
