@@ -55,9 +55,7 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: 
     # image has ended; NaN stays NaN, so that a diverged network is seen as one.
     broken = normalised.isnan()
     grid = normalised.masked_fill(broken, 0).clamp(-4, 4).flip(1).movedim(1, -1)
-    moved = grid_sample(
-        image, grid.to(image.dtype), mode="bilinear" if mode == "linear" else mode, padding=padding
-    )
+    moved = grid_sample(image, grid.to(image.dtype), mode="bilinear" if mode == "linear" else mode, padding=padding)
     return moved.masked_fill(broken.any(1, keepdim=True), float("nan"))
 
 

@@ -1,6 +1,6 @@
 """Sampling whose gradients are the same to the bit in each repetition on a GPU.
 
-The backward passes of ``grid_sample``, of linear ``interpolate`` and of some poolings add to one voxel from many threads,
+The backward passes of ``grid_sample``, of linear ``interpolate`` and of some poolings add to a voxel from many threads,
 in whatever order these arrive; float sums depend on it in the last bit. Here sampling adds whole numbers, whose sum
 has no order, and what acts along one axis after the other is a product with a matrix.
 
@@ -117,7 +117,7 @@ class _AlongAxes(torch.autograd.Function):
 class _Corner(NamedTuple):
     """A voxel that each sampled point is made of: its flat index ``(B, N)``, and its weight, 0 outside the image."""
 
-    index: Tensor
+    voxel: Tensor
     weight: Tensor
 
 
@@ -159,9 +159,9 @@ def _summed(gradient: Tensor, corners: Iterator[_Corner], shape: Sequence[int]) 
     power = (ROOM - points.bit_length() - exponent.long()).clamp(-1022, 1022)
     amounts = torch.where(finite, amounts, 0) * _two_to(power)
     sums = torch.zeros((*shape[:2], prod(shape[2:])), dtype=torch.int64, device=gradient.device)
-    for index, weight in corners:
+    for voxel, weight in corners:
         parts = (amounts * weight[:, None].double()).round_().long()
-        sums.scatter_add_(2, index[:, None].expand_as(parts), parts)
+        sums.scatter_add_(2, voxel[:, None].expand_as(parts), parts)
     exact = sums.double() * _two_to(-power)
     return torch.where(finite, exact, torch.nan).view(tuple(shape))
 
@@ -174,7 +174,10 @@ def _two_to(power: Tensor) -> Tensor:
 @contextmanager
 def _our_order() -> Iterator[None]:
     """Torch's own sums as they come: ours have no order, and torch would sort whole numbers too."""
-    before, only_warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before, only_warned = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     torch._C._set_deterministic_algorithms(False)
     try:
         yield

@@ -31,11 +31,19 @@ def describe(device: torch.device, threads: int | None = None) -> str:
     return f"cpu ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
-def set_up(threads: int) -> None:
-    """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step."""
+def set_up(threads: int, name: str = "cpu", *, deterministic: bool = True) -> None:
+    """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step.
+
+    Args:
+        threads: of the CPU.
+        name: of the device, as `choose` takes it.
+        deterministic: a GPU gives the same bits in each repetition, as far as torch can; a CPU always does.
+    """
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    if name != "cpu" and torch.cuda.is_available():
+        repeatable(deterministic)
     memory.keep()
 
 
@@ -50,7 +58,7 @@ def repeatable(on: bool) -> None:
     if on:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(on, warn_only=on)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it finds faults, and costs a pass
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - which types do not know
 
 
 def vector(values: Sequence[float], like: Tensor) -> Tensor:

@@ -94,6 +94,7 @@ def test_a_number_that_the_message_proposes_is_one():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        (("training",), {"steps": 2, "device": "cpu", "deterministic": False}, "`deterministic: false` has no effect"),
         (("training", "atlas_is"), "fixed", "training: atlas_is has no effect without `atlas`"),
         (("tuning", "prune_at"), [0.3], "tuning: prune_at has no effect without a pruner"),
         (("datasets", 0, "preprocessing"), {"window": [0, 100]}, "window: has no effect with `intensity: per"),
