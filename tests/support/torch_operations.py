@@ -1,12 +1,14 @@
 """What torch is asked to do, forward and backward: for tests of what a GPU would do, where there is none."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from regbench.spatial import fixed_order
 from regbench.system import device, numba_loops
@@ -58,3 +60,71 @@ def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(numba_loops, "available", lambda: False)
     patch.setattr(fixed_order, "wanted", lambda tensor: True)
     patch.setattr(device, "_copies", lambda device: False)
+
+
+class Tape(TorchDispatchMode):
+    """Stands for a CUDA graph: records operations and computes them again in the same memory; Python is not asked again.
+
+    Recording leaves every tensor as it was, and refuses what makes a GPU wait, as a capture does.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, Any, Any, Any]] = []
+        self.before: dict[int, tuple[Tensor, Tensor]] = {}
+        self.replays = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func.overloadpacket.__name__ in WAITING:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        for argument, value in [*zip(func._schema.arguments, args, strict=False), *named(func, given)]:
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                for tensor in tree_leaves(value):
+                    self.before.setdefault(tensor.data_ptr(), (tensor, tensor.clone()))
+        result = func(*args, **given)
+        self.calls.append((func, args, given, result))
+        return result
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        self.replays += 1
+        for func, args, given, result in self.calls:
+            for place, value in zip(tree_leaves(result), tree_leaves(func(*args, **given)), strict=True):
+                if isinstance(place, Tensor) and place.data_ptr() != value.data_ptr():
+                    place.copy_(value)
+
+    @torch.no_grad()
+    def undo(self) -> None:
+        for tensor, value in self.before.values():
+            tensor.copy_(value)
+
+
+def named(func: Any, given: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """The arguments of an operation that are given by name."""
+    return [(argument, given[argument.name]) for argument in func._schema.arguments if argument.name in given]
+
+
+class Tapes:
+    """`regbench.training.step_graph.Graphs` without a GPU."""
+
+    def __init__(self) -> None:
+        self.tapes: list[Tape] = []
+        self.warm = 0
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self.warm += 1
+        yield
+
+    def record(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
+        tape = Tape()
+        try:
+            with tape:
+                result = work()
+        finally:
+            tape.undo()
+        self.tapes.append(tape)
+        return result, tape.replay
