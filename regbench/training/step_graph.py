@@ -38,7 +38,7 @@ class CudaGraphs:
     @contextmanager
     def aside(self) -> Iterator[None]:
         """On a stream of its own: a capture refuses what once ran on the default one."""
-        stream, main = torch.cuda.Stream(), torch.cuda.current_stream()
+        stream, main = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(main)
         with torch.cuda.stream(stream):
             yield
@@ -90,8 +90,8 @@ class StepGraph:
 
     def _recorded(self, batch: Batch) -> bool:
         """Record a step; False where it cannot be."""
-        self.held = Batch(*(None if part is None else part.clone() for part in batch))
-        held = self.held
+        held = Batch._make(None if part is None else part.clone() for part in batch)
+        self.held = held
         try:
             self.terms, self.replay = self.graphs.record(lambda: self.step(held))
         except RuntimeError as error:  # torch's, of what a capture refuses

@@ -18,8 +18,8 @@ from regbench.training.precision import Precision
 from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
-from regbench.training.step_graph import CudaGraphs, StepGraph, graphs
 from regbench.training.state import StoredState, TrainingState, divergence, has_finite_weights, weights_of
+from regbench.training.step_graph import CudaGraphs, StepGraph, graphs
 from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, means, out_of_patience, scoring, validate, validation
 

@@ -63,7 +63,7 @@ def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
 
 
 class Tape(TorchDispatchMode):
-    """Stands for a CUDA graph: records operations and computes them again in the same memory; Python is not asked again.
+    """Stands for a CUDA graph: records operations and computes them again in the same memory, without Python.
 
     Recording leaves every tensor as it was, and refuses what makes a GPU wait, as a capture does.
     """
