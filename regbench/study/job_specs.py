@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from regbench.study.components import Parameters
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.study.frozen import registrations
-from regbench.study.goals import RANK, SIMILARITY, base, is_limited
+from regbench.study.goals import FOLDING, RANK, SIMILARITY, base, is_limited
 from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
@@ -21,6 +21,8 @@ from regbench.study.specs import (
     CellSpec,
     CellsSpec,
     ComponentSpec,
+    CurveRunSpec,
+    CurveSpec,
     DimensionSpec,
     EvaluateSpec,
     GoalSpec,
@@ -172,13 +174,19 @@ def _budget(unit: str, amount: float) -> BudgetSpec:
 def train_spec(study: Study, method: str, *, seed: int, steps: int) -> TrainSpec:
     """What one training depends on, beside data and lambda."""
     parts, modules = _parts(study, method)
+    scored = _scored(study)
+    curve = study.config.curve
+    if curve is not None and curve.regularity not in (FOLDING, *scored["scored"].metrics):
+        # Levels are chosen by validation pairs; of NDV they always have the score.
+        metrics = (*scored["scored"].metrics, curve.regularity)
+        scored["scored"] = scored["scored"].model_copy(update={"metrics": metrics})
     return TrainSpec(
         method=method,
         **parts,
         training=study.config.training.model_copy(update={"steps": steps}),
         seed=seed,
         code=fingerprint("regbench.training.final_run", *modules),
-        **_scored(study),
+        **scored,
     )
 
 
@@ -344,6 +352,21 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
 def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
     """What a job that does several cells depends on."""
     return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
+
+
+def curve_spec(study: Study, method: str, seed: int | None = None) -> CurveSpec:
+    """What a job of points of curves depends on: of one run, or of all runs of a cell."""
+    seeds = study.seeds(method) if seed is None else (seed,)
+    runs = tuple(
+        CurveRunSpec(
+            select=select_spec(study, method, study.replicate_of(one)),
+            train=final_spec(study, method, one),
+            evaluate=evaluate_spec(study, method, one),
+        )
+        for one in seeds
+    )
+    points = len(study.further_points) + 1
+    return CurveSpec(points=points, runs=runs, code=fingerprint("regbench.tuning.curve_lambdas"))
 
 
 def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
