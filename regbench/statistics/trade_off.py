@@ -51,9 +51,9 @@ def at_levels(curve: Curve, levels: ArrayLike) -> Floats:
     """The score of a run at levels of its mean regularity, as ``(levels, cases)`` whose mean over cases it is.
 
     Root of the mean regularity and mean score are monotone cubics over log lambda between the points: where the first
-    is at the root of the level, the second is read. A point where lambda rises and the mean regularity with it is noise:
-    such neighbours share their mean (isotonic regression). Each case has the mean's value plus what the value moves, to
-    first order, when that case counts more.
+    is at the root of the level, the second is read. Where lambda rises and the mean regularity with it, that is noise:
+    such neighbours share their mean (isotonic regression). Each case has the mean's value plus what the value moves,
+    to first order, when that case counts more.
 
     Args:
         curve: of one run.
@@ -86,7 +86,7 @@ def at_levels(curve: Curve, levels: ArrayLike) -> Floats:
 def mean_height(curve: Curve, low: float, high: float) -> Floats:
     """The mean score of a run between two levels, ``(cases,)`` as `at_levels` has it: the area under its curve.
 
-    Levels are evenly spaced on a scale of roots, as the curve is drawn; divided by the width, it is in the score's unit.
+    Levels are evenly spaced on a scale of roots, as the curve is drawn; by its width, it is in the score's unit.
 
     Args:
         curve: of one run.
@@ -125,7 +125,7 @@ def _knots(curve: Curve) -> _Knots | None:
     whole &= np.isfinite(curve.lams)
     lams, order = np.unique(curve.lams[whole], return_index=True)
     regularity, scores = curve.regularity[whole][order], curve.scores[whole][order]
-    cases = np.isfinite(regularity).all(axis=0) & ~np.isnan(scores).any(axis=0)
+    cases: NDArray[np.bool_] = np.isfinite(regularity).all(axis=0) & ~np.isnan(scores).any(axis=0)
     if len(lams) < FEWEST or not cases.any():
         return None
     regularity, scores = _falling(regularity[:, cases]), scores[:, cases]

@@ -200,7 +200,9 @@ class Study:
         splits, cells = dataset.splits, [method for method in self.methods if method.tuned]
         if isinstance(dataset, OnlyTested) or splits.folds is not None or any(cell.needs_training for cell in cells):
             return ()
-        searched = any(self.rounds(cell.id) for cell in cells)
+        curve = self.config.curve
+        by_validation = curve is not None and isinstance(curve.levels, int)  # the choice of the levels
+        searched = by_validation or any(self.rounds(cell.id) for cell in cells)
         return tuple(name for name in ("train", "validation")[: 1 if searched else 2] if splits.part(name) is None)
 
     @cached_property

@@ -22,9 +22,10 @@ def further_lambdas(
 ) -> list[float]:
     """The lambdas of a curve beside the chosen one, rising.
 
-    They are even in log lambda between the ends of the trade-off: those of the searched range, but no farther than where
-    the smoothed score of the trials falls below half of its gain (both axes say *worse* there). Of so many places the
-    one nearest to the chosen lambda is left to it. Of a fixed lambda, the ends are a decade to each side.
+    They are even in log lambda between the ends of the trade-off: those of the searched range, but no farther than
+    where the smoothed score of the trials falls below half of its gain (nobody uses what is worse and less regular). Of
+    so many places the one nearest to the chosen lambda is left to it. Of a fixed lambda, the ends are a decade to each
+    side.
 
     Args:
         spec: of the choice, with its range.
