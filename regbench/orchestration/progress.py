@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from regbench.orchestration import snakemake_log
 from regbench.orchestration.jobs import OF_CURVE, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges
-from regbench.study.job_specs import final_spec
+from regbench.study.job_specs import final_spec, point_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
@@ -182,7 +182,7 @@ class _Look:
             selected = lay.selected(cell.dataset, cell.method, study.replicate_of(seed))
             if str(selected) not in self.files:
                 return False
-            spec = at_choice(final_spec(study, cell.method, seed), read_sealed(selected))
+            spec = at_choice(point_spec(study, cell.method, seed), read_sealed(selected))
             for point in (job.point,) if job.point else study.further_points:
                 path = lay.curve_point(cell.dataset, cell.method, seed, point) / RUN
                 record: RunRecord | None = read_sealed(path) if str(path) in self.files else None

@@ -34,34 +34,30 @@ class RunCurve(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A training of a curve by its record: its lambda, whether it is the chosen one, its validation regularity."""
+    """What the validation pairs tell of the curve of one run."""
 
-    lam: float
-    chosen: bool
-    regularity: float
-
-
-def point_columns(study: Study) -> list[dict[str, object]]:
-    """What the rows of each further point are marked by: its number and its lambda."""
-    columns: list[dict[str, object]] = []
-    for run in study.curve_points():
-        lam = read_sealed(study.layout.curve_point(*run) / RUN)["lam"]
-        columns.append({"point": run[-1], "lam": float("nan") if lam is None else float(lam)})
-    return columns
+    least: float
+    most: float
+    chosen: float  # at the chosen lambda
 
 
-def tried(study: Study, dataset: str, entry: MethodEntry, regularity: str) -> Iterator[list[Tried]]:
-    """The trainings of each run of a cell that have a number for the validation pairs."""
+def tried(study: Study, dataset: str, entry: MethodEntry, regularity: str) -> Iterator[Tried]:
+    """The regularity of the validation pairs along the curve of each run; nothing of a run with fewer than two points.
+
+    The run of the chosen lambda may not have been scored by it: its further points then tell, by a line between roots.
+    """
     for run in entry["runs"]:
-        points = [(run["lam"], True, run["validation"].get(regularity))]
+        points = {run["lam"]: run["validation"].get(regularity)}
         for point in study.further_points:
             record = read_sealed(study.layout.curve_point(dataset, entry["method"], run["seed"], point) / RUN)
-            points.append((record["lam"], False, record["validation"].get(regularity)))
-        yield [
-            Tried(lam, chosen, value)
-            for lam, chosen, value in points
-            if lam is not None and value is not None and np.isfinite(value)
-        ]
+            points[record["lam"]] = record["validation"].get(regularity)
+        known = {lam: value for lam, value in points.items() if lam and value is not None and np.isfinite(value)}
+        if len(known) < 2 or run["lam"] is None:
+            continue
+        lams = sorted(known)
+        roots = np.sqrt([known[lam] for lam in lams])
+        chosen = float(np.interp(np.log(run["lam"]), np.log(lams), roots) ** 2)
+        yield Tried(min(known.values()), max(known.values()), chosen)
 
 
 def run_curves(
@@ -71,31 +67,34 @@ def run_curves(
 
     Args:
         rows: of the cell's runs at the chosen lambda.
-        further: of the further points, with `lam`.
+        further: of the further points.
         entry: of the cell.
         names: the columns of regularity and of the score.
     """
     lams = {run["seed"]: run["lam"] for run in entry["runs"]}
-    own = rows.assign(lam=rows["seed"].map(lams).astype("float64"))
     columns = ["seed", "replicate", "lam", *CASE, *names]
-    every = pd.concat([own[columns], further[columns]], ignore_index=True)
+    every = pd.concat([rows[columns], further[columns]], ignore_index=True)
     for seed, lam in lams.items():
         of_run = every[every["seed"] == seed]
-        wide = of_run[of_run["lam"].notna()].set_index(["lam", *CASE])[list(names)].unstack(CASE, sort=False)
-        regularity, scores = wide[names[0]], wide[names[1]]
-        cases = regularity.columns
-        if not len(cases):  # no lambda at all: the pairs of the run that failed
-            cases = pd.MultiIndex.from_frame(of_run[CASE].drop_duplicates())
-            regularity = scores = pd.DataFrame(
-                np.empty((0, len(cases))), columns=cases, index=pd.Index([], dtype=float)
-            )
+        cases = pd.MultiIndex.from_frame(of_run[CASE].drop_duplicates())
+        tables = [_by_lambda(of_run, name, cases) for name in names]
         curve = Curve(
-            regularity.index.to_numpy(dtype=np.float64),
-            regularity.to_numpy(dtype=np.float64),
-            scores[cases].to_numpy(dtype=np.float64),
+            tables[0].index.to_numpy(dtype=np.float64),
+            tables[0].to_numpy(dtype=np.float64),
+            tables[1].to_numpy(dtype=np.float64),
         )
         replicate = int(of_run["replicate"].iloc[0])
         yield RunCurve(entry["dataset"], seed, replicate, float("nan") if lam is None else lam, cases, curve)
+
+
+def _by_lambda(rows: pd.DataFrame, column: str, cases: pd.MultiIndex) -> pd.DataFrame:
+    """A line a lambda, rising, a column a case; no line where no lambda was chosen."""
+    known = rows[rows["lam"].notna()]
+    if known.empty:
+        return pd.DataFrame(np.empty((0, len(cases))), columns=cases)
+    # Two trainings at one lambda, of a range too narrow for others, are one point.
+    wide: pd.DataFrame = known.groupby(["lam", *CASE], sort=False)[column].mean().unstack(CASE, sort=False)
+    return wide.reindex(columns=cases).sort_index()
 
 
 def heights(

@@ -14,7 +14,6 @@ from regbench.report.curves_of_runs import (
     RunCurve,
     common_reach,
     heights,
-    point_columns,
     points_of,
     run_curves,
     tried,
@@ -38,7 +37,6 @@ from regbench.study.config import TradeOff
 from regbench.study.goals import words
 from regbench.study.methods import Study
 
-__all__ = ["point_columns", "trade_off_caveats", "trade_offs"]
 MEAN = "mean height"  # the name of the column that is of no level
 BAND = 25  # places of a curve's band
 LEAST = 0.25  # of the common range (of roots): levels take no less of it, even where all chosen lambdas fold nothing
@@ -63,7 +61,7 @@ def trade_offs(study: Study, summary: Summary, rows: pd.DataFrame, further: pd.D
         study: with `curve`.
         summary: of the analysis so far: methods and verdicts.
         rows: of the study's runs.
-        further: of the further points of their curves, with `lam` (`point_columns`).
+        further: of the further points of their curves.
     """
     config = study.config.curve
     assert config is not None  # the caller has seen it
@@ -138,11 +136,9 @@ class _Group:
         ranges: list[tuple[float, float, float, str]] = []
         for entries in self.entries:
             for method, entry in entries.items():
-                for points in tried(self.study, entry["dataset"], entry, self.config.regularity):
-                    values = [point.regularity for point in points]
-                    chosen = [point.regularity for point in points if point.chosen]
-                    if values and max(values) > min(values):
-                        ranges.append((min(values), max(values), max(chosen, default=0.0), method))
+                for run in tried(self.study, entry["dataset"], entry, self.config.regularity):
+                    if run.most > run.least:
+                        ranges.append((run.least, run.most, run.chosen, method))
         if not ranges:
             return None
         low, high = max(ranges, key=lambda one: one[0]), min(ranges, key=lambda one: one[1])

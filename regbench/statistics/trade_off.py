@@ -125,7 +125,7 @@ def _knots(curve: Curve) -> _Knots | None:
     whole &= np.isfinite(curve.lams)
     lams, order = np.unique(curve.lams[whole], return_index=True)
     regularity, scores = curve.regularity[whole][order], curve.scores[whole][order]
-    cases: NDArray[np.bool_] = np.isfinite(regularity).all(axis=0) & ~np.isnan(scores).any(axis=0)
+    cases: NDArray[np.bool_] = np.asarray(np.isfinite(regularity).all(axis=0) & ~np.isnan(scores).any(axis=0))
     if len(lams) < FEWEST or not cases.any():
         return None
     regularity, scores = _falling(regularity[:, cases]), scores[:, cases]

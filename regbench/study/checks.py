@@ -278,7 +278,7 @@ def _curve_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     curve = raw.get("curve")
     if not isinstance(curve, Mapping):
         return
-    regularity = curve.get("regularity", FOLDING)
+    regularity = curve.get("regularity", "sdlogj")
     for number, name in enumerate(entries(raw, "curve", "metrics")):
         if isinstance(name, str) and name == regularity:
             yield Mistake(f"curve.metrics[{number}]", f"`{name}` is what is held equal; leave it out")

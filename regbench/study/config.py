@@ -324,8 +324,10 @@ class TradeOff(Strict):
     points: Annotated[int, Field(ge=FEWEST_POINTS, le=MOST_POINTS)] = Field(
         description="lambdas of each run's curve; the chosen lambda is one of them, each other one is a training",
     )
-    regularity: Literal["ndv_percent", "sdlogj"] = Field(
-        default="ndv_percent", description="what is held equal; sdlogj where no field folds: it is never 0"
+    regularity: Literal["sdlogj", "ndv_percent"] = Field(
+        default="sdlogj",
+        description="what is held equal: the spread of the log-determinant, which folds make large and which is never "
+        "0; or NDV, the share that folds, by which nothing can be matched where nothing folds",
     )
     levels: (
         Annotated[int, Field(ge=1, le=MOST_LEVELS), Tag(NUMBER)]

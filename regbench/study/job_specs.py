@@ -174,19 +174,13 @@ def _budget(unit: str, amount: float) -> BudgetSpec:
 def train_spec(study: Study, method: str, *, seed: int, steps: int) -> TrainSpec:
     """What one training depends on, beside data and lambda."""
     parts, modules = _parts(study, method)
-    scored = _scored(study)
-    curve = study.config.curve
-    if curve is not None and curve.regularity not in (FOLDING, *scored["scored"].metrics):
-        # Levels are chosen by validation pairs; of NDV they always have the score.
-        metrics = (*scored["scored"].metrics, curve.regularity)
-        scored["scored"] = scored["scored"].model_copy(update={"metrics": metrics})
     return TrainSpec(
         method=method,
         **parts,
         training=study.config.training.model_copy(update={"steps": steps}),
         seed=seed,
         code=fingerprint("regbench.training.final_run", *modules),
-        **scored,
+        **_scored(study),
     )
 
 
@@ -335,6 +329,18 @@ def final_spec(study: Study, method: str, seed: int) -> TrainSpec:
     return train_spec(study, method, seed=seed, steps=study.config.training.steps)
 
 
+def point_spec(study: Study, method: str, seed: int) -> TrainSpec:
+    """The spec of a further training of a curve: a final one whose validation pairs tell the regularity too.
+
+    Levels are chosen by it. The run of the chosen lambda stays as it is: a study may get `curve` when it is finished.
+    """
+    spec, curve = final_spec(study, method, seed), study.config.curve
+    if curve is None or curve.regularity in (FOLDING, *spec.scored.metrics):
+        return spec
+    metrics = (*spec.scored.metrics, curve.regularity)
+    return spec.model_copy(update={"scored": spec.scored.model_copy(update={"metrics": metrics})})
+
+
 def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
     """What a cell that is one job depends on, beside the data: all that its stages depend on."""
     searches = study.replicates(method)
@@ -360,7 +366,7 @@ def curve_spec(study: Study, method: str, seed: int | None = None) -> CurveSpec:
     runs = tuple(
         CurveRunSpec(
             select=select_spec(study, method, study.replicate_of(one)),
-            train=final_spec(study, method, one),
+            train=point_spec(study, method, one),
             evaluate=evaluate_spec(study, method, one),
         )
         for one in seeds

@@ -8,30 +8,32 @@ from collections.abc import Sequence
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.run_rows import evaluate_run
-from regbench.study.job_specs import evaluate_spec
+from regbench.study.job_specs import evaluate_spec, point_spec
 from regbench.study.methods import Study
 from regbench.system import device, gpu_lease
 from regbench.system.files import read_sealed
 from regbench.system.ownership import owning
 from regbench.training.final_run import train
 from regbench.tuning.cell import clear_old, evaluated, note_evaluated, publish
-from regbench.tuning.chosen_run import ChosenRun, chosen_run
+from regbench.tuning.chosen_run import ChosenRun
 from regbench.tuning.curve_lambdas import further_lambdas
 from regbench.tuning.range_files import selecting
 from regbench.tuning.search_files import search_results
+from regbench.tuning.space import at_choice
 
 
 def curve_run(study: Study, dataset: str, method: str, seed: int, point: int) -> ChosenRun:
     """The run of a point: that of the chosen lambda, with another one; without any where the search chose none."""
-    run = chosen_run(study, dataset, method, seed)
     replicate = study.replicate_of(seed)
+    chosen = read_sealed(study.layout.selected(dataset, method, replicate))
+    spec = at_choice(point_spec(study, method, seed), chosen)
     lams = further_lambdas(
         selecting(study, dataset, method, replicate),
-        read_sealed(study.layout.selected(dataset, method, replicate)),
+        chosen,
         search_results(study, dataset, method, replicate),
         len(study.further_points) + 1,
     )
-    return run._replace(spec=run.spec.model_copy(update={"lam": lams[point - 1]})) if lams else run
+    return ChosenRun(spec.model_copy(update={"lam": lams[point - 1]}) if lams else spec, chosen["reason"])
 
 
 def run_points(

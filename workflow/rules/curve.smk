@@ -3,7 +3,13 @@
 
 if STUDY.config.curve is not None:
 
-    OF_POINT = ("checkpoint.pt", "history.parquet", "run.json", "pairs.parquet", "panels.npz")
+    OF_POINT = (
+        "checkpoint.pt",
+        "history.parquet",
+        "run.json",
+        "pairs.parquet",
+        "panels.npz",
+    )
 
     def point_files(seeds):
         """What a job leaves of the points of some runs, all of them or that of the wildcard."""

@@ -44,7 +44,10 @@ rule report:
             LAYOUT.tables / name
             for name in report_files.beside_tables(STUDY.optional_tables)
         ],
-        [LAYOUT.figures / name for name in report_files.beside_figures(STUDY.optional_figures)],
+        [
+            LAYOUT.figures / name
+            for name in report_files.beside_figures(STUDY.optional_figures)
+        ],
         [
             report(
                 LAYOUT.tables / f"{name}.csv",
