@@ -47,7 +47,7 @@ def own_curve(study, method, seed):
     frames = sorted(((read_sealed(run)["lam"], pd.read_parquet(rows)) for run, rows in paths), key=lambda one: one[0])
     return Curve(
         np.array([lam for lam, _ in frames]),
-        np.stack([frame["ndv_percent"] for _, frame in frames]),
+        np.stack([frame["sdlogj"] for _, frame in frames]),
         np.stack([frame["dice"] for _, frame in frames]),
     )
 

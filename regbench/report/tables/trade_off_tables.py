@@ -23,6 +23,8 @@ from regbench.report.tables.table_format import (
 from regbench.report.tables.verdict_tables import COUNTS, comparison_columns, comparison_row, comparisons_text
 from regbench.study.goals import words
 
+REACHED = "Reached"
+
 
 def write_trade_offs(summary: Summary, folder: Path) -> None:
     """Write `curve` and `curve_verdicts`, each in four forms; nothing for a study without curves."""
@@ -114,7 +116,8 @@ def _shown(summary: Summary, form: Form) -> pd.DataFrame:
     parts = {entry["method"]: (entry["similarity"], entry["regularizer"]) for entry in summary["methods"]}
     rows = [row for entry in first.values() for row in _rows(entry, parts, summary, form)]
     names = ["dataset", "model", "similarity", "regularizer"]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).fillna(escape(NONE, form))  # a model whose cells share no level
+    frame = frame[[*(name for name in frame if name != REACHED), REACHED]]
     text = plain(frame[[name for name in names if name == "similarity" or frame[name].nunique() > 1]], form)
     return text.join(frame.drop(columns=names).rename(columns=lambda name: escape(str(name), form)))
 
@@ -132,7 +135,7 @@ def _rows(
         for name, verdicts, height in zip(names, entry["verdicts"], cell["heights"], strict=True):
             row[name] = _height(height, verdicts, cell["method"], digits, form)
         reach = cell["reached"]
-        row["Reached"] = escape(NONE if reach is None else f"{reach[0]:.2g} to {reach[1]:.2g}{unit}", form)
+        row[REACHED] = escape(NONE if reach is None else f"{reach[0]:.2g} to {reach[1]:.2g}{unit}", form)
         yield row
 
 
