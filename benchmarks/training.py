@@ -78,9 +78,7 @@ def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], 
 
 def step(trainer: Trainer) -> None:
     """One round of the loop of `regbench.training.fit`."""
-    terms = trainer.forward(trainer.batch())
-    trainer.descend(terms.loss)
-    trainer.state.record(terms)
+    trainer.state.record(trainer.step(trainer.batch()))
     if trainer.state.step % LOOK_EVERY == 0:
         trainer.watch(LOOK_EVERY)
 
@@ -212,7 +210,7 @@ def profile(label: str, images: str, threads: int) -> dict[str, Any]:
             step(run)
         run.network, run.objective = timed("forward", run.network), timed("warp and loss", run.objective)
         run.precision.backward = timed("backward", run.precision.backward)  # type: ignore[method-assign]
-        run.optimiser.step = timed("optimiser", run.optimiser.step)  # type: ignore[method-assign]
+        run.optimiser.descend = timed("optimiser", run.optimiser.descend)  # type: ignore[method-assign]
         start = time.perf_counter()
         for _ in range(max(steps, 25)):  # a multiple of 25 would have one look at the loss more than its share
             step(run)

@@ -17,7 +17,7 @@ from regbench.cli.options import (
     dataset_of,
     load_study,
     prepared_data,
-    take_device,
+    take_device_of,
     whole,
 )
 from regbench.system.errors import UsageError
@@ -47,7 +47,7 @@ def lambda_range(
             f"--similarity and --regularizer must name a cell whose range is found, but got {similarity} x "
             f"{regularizer}. Such are: {names}."
         )
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     print(find_lambda_range(study, prepared_data(study, name, config_file), similarity, regularizer))
 
 
@@ -89,7 +89,7 @@ def trial(
     from regbench.tuning.trial_batch import run_batch
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name = dataset_of(study, dataset)
     check_replicate(study, method, replicate)
     data = prepared_data(study, name, config_file)

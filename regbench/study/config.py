@@ -139,9 +139,23 @@ class Training(Strict):
         default="auto", description="hold all training images on the device, or stream them; auto: where they fit"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = Field(
+        default=True, description="the same bits in each repetition on a GPU too; a CPU always gives them"
+    )
+
+    graph: bool = Field(
+        default=False, description="on a GPU, replay each step as one CUDA graph: the same numbers, for small images"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Training":
+        if self.device == "cpu" and not self.deterministic:
+            raise ValueError("`deterministic: false` has no effect with `device: cpu`; leave one of them out")
+        if self.device == "cpu" and self.graph:
+            raise ValueError("`graph: true` has no effect with `device: cpu`; leave one of them out")
+        if self.graph and (self.compile or self.precision == "fp16"):
+            other = "compile: true" if self.compile else "precision: fp16"
+            raise ValueError(f"`graph: true` cannot be had with `{other}`; leave one of them out")
         if self.weight_decay and self.optimiser == "adam":
             raise ValueError("weight_decay needs `optimiser: adamw`")
         if self.atlas_is != "moving" and self.atlas is None:
