@@ -10,12 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from regbench.orchestration.disk import Inodes, disk, files
-from regbench.orchestration.jobs import CELL, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges, of_study, processes
+from regbench.orchestration.jobs import (
+    CELL,
+    CURVE,
+    CURVE_CELL,
+    WHOLE_CELL,
+    Job,
+    of_cell,
+    of_dataset,
+    of_ranges,
+    of_study,
+    processes,
+)
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
 from regbench.study.job_specs import RANGE_DECADES, RANGE_PAIRS, final_spec
@@ -56,6 +67,7 @@ class Estimate(TypedDict):
     trials: int
     searches: int
     ranges: int
+    curve_points: NotRequired[int]  # further trainings of `curve`
     training_steps: int
     trial_steps: int
     training_passes: int  # forward passes: a step in both directions has two
@@ -114,9 +126,10 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         if study.method(name).needs_training
     }
     runs = list(study.runs())
-    trained = [run for run in runs if study.method(run[1]).needs_training]
+    points = list(study.curve_points())
+    trained = [run for run in [*runs, *(point[:3] for point in points)] if study.method(run[1]).needs_training]
     calibration = calibrations(study, measured)
-    return {
+    answer: Estimate = {
         "study": study.name,
         "jobs": dict(counts),
         "runs": len(runs),
@@ -127,13 +140,16 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "trial_steps": len(study.config.datasets) * sum(trial_steps.values()),
         "training_passes": study.config.training.steps * sum(study.passes(run[1]) for run in trained),
         "trial_passes": len(study.config.datasets) * sum(study.passes(name) * n for name, n in trial_steps.items()),
-        "mlflow_runs": (len(list(study.tuned_runs())) + trials + len(study.methods) * len(study.config.datasets) + 1)
+        "mlflow_runs": (
+            len(list(study.tuned_runs())) + len(points) + trials + len(study.methods) * len(study.config.datasets) + 1
+        )
         * study.config.tracking.enabled,
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(study),
         "files": files(study, jobs),
         "hours": [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())],
     }
+    return answer | {"curve_points": len(points)} if points else answer
 
 
 def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
@@ -263,6 +279,8 @@ def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[J
 
 def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
     """What a job will take, None where nothing like it was measured; and False if its method was not."""
+    if job.rule in (CURVE, CURVE_CELL) and calibration.any_step is not None:
+        return _curve_seconds(study, calibration, job)
     if job.rule in ("train", "trial", CELL) and calibration.any_step is not None:
         of_method = calibration.steps.get(_key(study, job.method))
         a_step = float(np.median(of_method)) if of_method else calibration.any_step
@@ -274,6 +292,17 @@ def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | 
     if not of_rule:
         return None, True
     return float(np.mean(of_rule)) * (_timed(study)[job.dataset] if job.rule == "runtime" else 1), True
+
+
+def _curve_seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float, bool]:
+    """What a job of points will take: trainings, each with what stands around it and its evaluation."""
+    of_method = calibration.steps.get(_key(study, job.method))
+    a_step = float(np.median(of_method)) if of_method else calibration.any_step or 0.0
+    count = 1 if job.point else len(study.seeds(job.method)) * len(study.further_points)
+    evaluation = calibration.jobs.get("evaluate")
+    # Of a cell that was one job, what stands beside its trainings has their evaluation in it.
+    beside = calibration.around_mean + float(np.mean(evaluation)) if evaluation else calibration.beside_mean
+    return count * (a_step * study.config.training.steps + beside), bool(of_method)
 
 
 def _trainings(study: Study, method: str) -> tuple[int, int]:
@@ -299,6 +328,8 @@ def text(answer: Estimate) -> str:
             f"ranges  {answer['ranges']} of lambda are found first: {RANGE_PAIRS} validation pairs each, registered by "
             f"`instance` at {RANGE_DECADES[1] - RANGE_DECADES[0] + 1} lambdas, or a few more at an end"
         )
+    if "curve_points" in answer:
+        lines.append(f"curves  {answer['curve_points']} further trainings, or registrations by `instance`")
     lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in answer["jobs"].items()))
     lines.append(f"steps   {answer['trial_steps']:,} in trials, {answer['training_steps']:,} in final trainings")
     if (answer["trial_passes"], answer["training_passes"]) != (answer["trial_steps"], answer["training_steps"]):
