@@ -35,7 +35,7 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_sealed
-from regbench.system.job_usage import seconds_in
+from regbench.system.job_usage import busy_in, seconds_in
 
 CLOSING = ("analyze", "report")
 # Fields of the training that the time of a step does not depend on.
@@ -56,6 +56,7 @@ class Hours(TypedDict):
     wall: float
     guessed: list[str]
     unknown: list[str]
+    busy_percent: NotRequired[float]  # of a GPU, in the jobs that were measured
 
 
 class Estimate(TypedDict):
@@ -87,6 +88,7 @@ class Calibration:
     around: list[float] = field(default_factory=list)  # seconds of a training job around its steps
     beside: list[float] = field(default_factory=list)  # seconds a training of a job that does a cell, beside its steps
     jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by `_kind`
+    busy: list[tuple[float, float]] = field(default_factory=list)  # seconds of a job, and percent that its GPU was busy
 
     # Asked for once all is added.
     @cached_property
@@ -187,6 +189,9 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
         for job in of_cell(other, dataset, method):
             seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
             _add(calibration, other, job, record["seconds"], None if seconds is None else seconds / job.cells)
+            busy = None if seconds is None else busy_in(Path(job.log))
+            if seconds is not None and busy is not None:
+                calibration.busy.append((seconds, busy))
         ranges = [seconds_in(Path(job.log)) for job in of_ranges(other, dataset)]
         calibration.jobs["lambda_range"] += [seconds for seconds in ranges if seconds is not None]
         timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
@@ -271,10 +276,14 @@ def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[J
         chain[place] = max(chain.get(place, 0.0), seconds / 3600)
     total = sum(hours.values())
     longest = max((sum(chain.values()) for chain in chains.values()), default=0.0)
-    return {
+    answer: Hours = {
         "device": device, "by_rule": dict(hours), "total": total, "at_once": at_once,
         "wall": max(total / at_once, longest), "guessed": sorted(guessed), "unknown": sorted(unknown),
     }  # fmt: skip
+    if calibration.busy:
+        whole = sum(seconds for seconds, _ in calibration.busy)
+        answer["busy_percent"] = sum(seconds * percent for seconds, percent in calibration.busy) / whole
+    return answer
 
 
 def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
@@ -339,7 +348,9 @@ def text(answer: Estimate) -> str:
         )
     for entry in answer["hours"]:
         rules = ", ".join(f"{rule} {duration(3600 * hours)}" for rule, hours in entry["by_rule"].items())
-        lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']} ({rules})")
+        hours = "" if entry["device"].startswith("cpu") else f", {entry['total']:.1f} GPU hours"
+        busy = f", busy {entry['busy_percent']:.0f} % of them" if "busy_percent" in entry else ""
+        lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']}{hours}{busy} ({rules})")
         lines.append(
             f"        {duration(3600 * entry['wall'])} by the clock with {entry['at_once']} at once (--at-once)"
         )

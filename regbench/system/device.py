@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regbench.system import memory
+from regbench.system import gpu_usage, memory
 from regbench.system.errors import RegbenchError
 
 
@@ -44,6 +44,7 @@ def set_up(threads: int, name: str = "cpu", *, deterministic: bool = True) -> No
     torch.backends.cudnn.deterministic = True
     if name != "cpu" and torch.cuda.is_available():
         repeatable(deterministic)
+        gpu_usage.watch(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
     memory.keep()
 
 

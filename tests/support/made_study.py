@@ -37,6 +37,14 @@ def make(study: Study, *, without: tuple[str, ...] = (), sources: bool = True) -
         _outputs(study, job, rows)
 
 
+def on_a_gpu(study: Study, busy: dict[str, float]) -> None:
+    """Let the logs of some rules say how busy their GPU was, in percent."""
+    for job in jobs.of_study(study):
+        path = Path(job.log)
+        if job.rule in busy and path.is_file():
+            path.write_text(path.read_text().replace("500 MiB\n", f"500 MiB, GPU {busy[job.rule]:.1f} % busy\n"))
+
+
 def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:  # noqa: C901  a case a rule
     output = Path(job.output)
     output.parent.mkdir(parents=True, exist_ok=True)
