@@ -44,7 +44,8 @@ def set_up(threads: int, name: str = "cpu", *, deterministic: bool = True) -> No
     torch.backends.cudnn.deterministic = True
     if name != "cpu" and torch.cuda.is_available():
         repeatable(deterministic)
-        gpu_usage.watch(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        if uuid := getattr(torch.cuda.get_device_properties(0), "uuid", None):  # an older torch has none
+            gpu_usage.watch(f"GPU-{uuid}")
     memory.keep()
 
 

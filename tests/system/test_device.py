@@ -11,7 +11,7 @@ from regbench.system import device, provenance
 
 STATE = (
     "print(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(), "
-    "os.environ.get('CUBLAS_WORKSPACE_CONFIG'))"
+    "os.environ.get('CUBLAS_WORKSPACE_CONFIG'), watched)"
 )
 
 
@@ -27,13 +27,14 @@ STATE = (
 def test_what_torch_is_told(gpu, name, deterministic, printed):
     """In a process of its own, for it holds for the whole process; with a GPU that is not there."""
     code = (
-        "import os, torch\nfrom regbench.system import device\n"
-        f"torch.cuda.is_available = lambda: {gpu}\n"
+        "import os, torch\nfrom types import SimpleNamespace\nfrom regbench.system import device, gpu_usage\n"
+        f"torch.cuda.is_available = lambda: {gpu}\nwatched = []\ngpu_usage.watch = watched.append\n"
+        "torch.cuda.get_device_properties = lambda number: SimpleNamespace(uuid='5c8a')\n"
         f"device.set_up(1, {name!r}, deterministic={deterministic})\n{STATE}"
     )
     environment = {key: value for key, value in os.environ.items() if key != "CUBLAS_WORKSPACE_CONFIG"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == printed
+    assert done.stdout.strip() == f"{printed} {['GPU-5c8a'] if gpu and name != 'cpu' else []}"
 
 
 @pytest.mark.parametrize("filled", [False, True])
