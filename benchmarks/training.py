@@ -52,6 +52,7 @@ OURS: dict[str, tuple[dict[str, Any], dict[str, Any]] | None] = {
     "monai": None,
 }
 PROFILES = {"2D 2x96x80 lcc": ((96, 80), 2, "lcc", 150)} | {k: v for k, v in ROWS.items() if "lcc" in k}
+SCORED = {"pairs": {}, "references": {"validation": ["labels"]}}  # nothing is validated, but it could be
 Step = Callable[[], object]
 
 
@@ -63,7 +64,7 @@ def dataset(shape: tuple[int, ...], batch: int, folder: Path | None = None) -> D
         images = np.load(folder / "images.npy", mmap_mode="r")
     names = [f"s{k}" for k in range(2 * batch)]
     manifest = {"id": "noise", "data_sha256": "", "shape": shape, "spacing_mm": [1.0] * len(shape), "labels": {}}
-    return Dataset({**manifest, "subjects": names, "splits": {"train": names}, "pairs": {}}, {"images": images})
+    return Dataset({**manifest, "subjects": names, "splits": {"train": names}, **SCORED}, {"images": images})
 
 
 def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], options: dict[str, Any]) -> Trainer:
