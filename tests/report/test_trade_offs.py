@@ -156,7 +156,7 @@ def test_folds_are_read_each_by_itself_and_pooled(tiny):
 
 
 def test_tables_figure_and_page(tiny):
-    study = made(tiny, equivalence={"dice": 0.2})
+    study = made(tiny, {"points": 5, "metrics": ["dice", "hd95_mm"]}, equivalence={"dice": 0.2})
     report(study)
     lay, entry = study.layout, entry_of(study)
     names = report_files.table_names(study.optional_tables)
@@ -167,7 +167,8 @@ def test_tables_figure_and_page(tiny):
     assert (lay.figures / "curve.svg").is_file()
     table = pd.read_csv(lay.tables / "curve.csv")
     assert set(table["method"]) == {LCC, MSE}
-    assert table["level"].isna().sum() == 2  # the mean heights
+    assert set(table["metric"]) == {"dice", "hd95_mm"}
+    assert table["level"].isna().sum() == 2 * 2  # the mean heights
     shown = (lay.tables / "curve.md").read_text()
     assert f"Dice at SDlogJ {entry['headline']:g}" in shown
     assert "chosen by the validation pairs alone" in shown

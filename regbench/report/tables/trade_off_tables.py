@@ -141,7 +141,8 @@ def _rows(
 
 def _level_names(summary: Summary, entry: TradeOffEntry) -> list[str]:
     """The titles of the columns; by their number where models or datasets have levels of their own."""
-    alike = len({(tuple(one["levels"]), one["metric"]) for one in summary.get("trade_offs", [])}) == 1
+    alike = len({tuple(one["levels"]) for one in summary.get("trade_offs", [])}) == 1
+    alike &= len({goals["leading"] for goals in summary["goals"].values()}) == 1
     metric, regularity = metric_title(entry["metric"]).partition(",")[0], words(entry["regularity"])
     names = [
         f"{metric} at {regularity} {level:g}{units(entry['regularity'])}" if alike else f"{metric} at level {number}"
