@@ -9,11 +9,14 @@ FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/d
 FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_fuzz_fields.py tests/data/readers/test_fuzz.py \
 	tests/training/test_checkpoint.py
 
-.PHONY: quick test test-all check browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills schema audit licences clean
+# Without .venv the python of the machine, as it is: nothing is installed. OUT: where gpu.json and gpu.md go.
+OUT ?= results/gpu
+
+.PHONY: quick test test-all check gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
-	regbench quick
+	regbench quick -- --quiet reason --show-failed-logs
 
 # One thread a process: small arrays gain nothing from a second, and the other processes lose a core.
 test test-all: export OMP_NUM_THREADS = 1
@@ -32,6 +35,9 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 	vulture
 	snakefmt --check Snakefile workflow
 	regbench schema --check
+
+gpu: ## what a CUDA GPU must show: tests, times beside peers, the same bits twice; without one, small on the CPU (8 minutes)
+	$(PYTHON) benchmarks/gpu_page.py --out $(OUT)
 
 browser: .venv/.dev ## the report and MLflow's UI in a headless Chromium (Debian: apt-get install chromium; 4 minutes)
 	pytest -m "slow or not slow" tests/tracking/test_mlflow_ui_browser.py tests/report/page/test_page_browser.py tests/test_workflow.py::test_the_page_in_a_browser

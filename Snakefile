@@ -8,6 +8,7 @@ include: "workflow/rules/tune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/cell.smk"
+include: "workflow/rules/curve.smk"
 include: "workflow/rules/report.smk"
 
 

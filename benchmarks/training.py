@@ -52,6 +52,7 @@ OURS: dict[str, tuple[dict[str, Any], dict[str, Any]] | None] = {
     "monai": None,
 }
 PROFILES = {"2D 2x96x80 lcc": ((96, 80), 2, "lcc", 150)} | {k: v for k, v in ROWS.items() if "lcc" in k}
+SCORED = {"pairs": {}, "references": {"validation": ["labels"]}}  # nothing is validated, but it could be
 Step = Callable[[], object]
 
 
@@ -63,7 +64,7 @@ def dataset(shape: tuple[int, ...], batch: int, folder: Path | None = None) -> D
         images = np.load(folder / "images.npy", mmap_mode="r")
     names = [f"s{k}" for k in range(2 * batch)]
     manifest = {"id": "noise", "data_sha256": "", "shape": shape, "spacing_mm": [1.0] * len(shape), "labels": {}}
-    return Dataset({**manifest, "subjects": names, "splits": {"train": names}, "pairs": {}}, {"images": images})
+    return Dataset({**manifest, "subjects": names, "splits": {"train": names}, **SCORED}, {"images": images})
 
 
 def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], options: dict[str, Any]) -> Trainer:
@@ -78,9 +79,7 @@ def training(data: Dataset, batch: int, similarity: str, model: dict[str, Any], 
 
 def step(trainer: Trainer) -> None:
     """One round of the loop of `regbench.training.fit`."""
-    terms = trainer.forward(trainer.batch())
-    trainer.descend(terms.loss)
-    trainer.state.record(terms)
+    trainer.state.record(trainer.step(trainer.batch()))
     if trainer.state.step % LOOK_EVERY == 0:
         trainer.watch(LOOK_EVERY)
 
@@ -212,7 +211,7 @@ def profile(label: str, images: str, threads: int) -> dict[str, Any]:
             step(run)
         run.network, run.objective = timed("forward", run.network), timed("warp and loss", run.objective)
         run.precision.backward = timed("backward", run.precision.backward)  # type: ignore[method-assign]
-        run.optimiser.step = timed("optimiser", run.optimiser.step)  # type: ignore[method-assign]
+        run.optimiser.descend = timed("optimiser", run.optimiser.descend)  # type: ignore[method-assign]
         start = time.perf_counter()
         for _ in range(max(steps, 25)):  # a multiple of 25 would have one look at the loss more than its share
             step(run)

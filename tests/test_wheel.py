@@ -1,8 +1,7 @@
-"""With only the wheel: built from the source distribution, installed in a clean environment, used in an empty folder."""
+"""With only the wheel: made from the source distribution, in a clean environment, used in an empty folder."""
 
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -47,32 +46,8 @@ def test_a_study_in_an_empty_folder(regbench, empty):
     run(regbench, "new", "mine", folder=empty)
     assert "is sound" in run(regbench, "check", "mine.yaml", folder=empty)
     (empty / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "tracking": {"enabled": False}}))
-    printed = run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)
+    run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty, seconds=900)
     rows = pd.read_csv(empty / "results/tiny/tables/main.csv")
-    assert sorted(rows["method"]) == ["identity", "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"]
-    assert "report.html" in printed
-    again = run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)
-    assert "report.html" in again
-
-
-def test_profiles_and_options_of_snakemake(regbench, empty):
-    (empty / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    listed = run(regbench, "run", "tiny.yaml", "--profile", "local", "--", "-n", "--quiet", "rules", folder=empty)
-    assert "evaluate" in listed
-    assert not (empty / "results/tiny/config.json").exists()
-
-
-def test_a_signal_reaches_snakemake(regbench, empty):
-    """`run` is Snakemake after a moment: its process id is that of the head."""
-    (empty / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    environment = {**os.environ, "PATH": "/usr/bin:/bin"}
-    head = subprocess.Popen([regbench, "run", "tiny.yaml", "--cores", "1"], cwd=empty, env=environment)
-    lock = empty / "results/tiny/config.json"
-    for _ in range(600):
-        if lock.exists():
-            break
-        subprocess.run(["sleep", "0.1"], check=True)
-    assert Path(f"/proc/{head.pid}/cmdline").read_bytes().split(b"\0")[3] == b"snakemake" or sys.platform == "darwin"
-    head.terminate()
-    assert head.wait(60) != 0
-    run(regbench, "run", "tiny.yaml", "--cores", "2", folder=empty)  # and the same command goes on
+    assert {"identity", "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"} <= set(rows["method"])
+    assert (empty / "results/tiny/report.html").is_file()
+    assert "page" in run(regbench, "show", "tiny.yaml", folder=empty)

@@ -21,6 +21,7 @@ from tiny_study import ROOT, TINY
 
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate
+from regbench.orchestration.site import ON_GPU
 from regbench.study.load import load
 from regbench.study.methods import Study
 
@@ -177,6 +178,29 @@ def test_the_table_has_the_same_bytes_again(finished, tmp_path):
         assert (tmp_path / "results/tiny" / name).read_bytes() == (finished[0] / "results/tiny" / name).read_bytes(), (
             name
         )
+
+
+@pytest.mark.slow
+def test_the_local_profile_gives_each_job_one_of_two_made_up_gpus(finished, tmp_path, monkeypatch):
+    """Four cores, two GPUs that no torch sees: each job takes one, none waits for one, and the tables are the same."""
+    given = {"REGBENCH_GPUS": "GPU-a,GPU-b", "REGBENCH_GPU_LOCKS": str(tmp_path / "locks")}
+    for name, value in given.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    monkeypatch.delitem(ENVIRONMENT, "CUDA_VISIBLE_DEVICES", raising=False)
+    config = study(tmp_path, tracking={"enabled": False})
+    profile = str(ROOT / "workflow/profiles/local")
+    done = snakemake(tmp_path, config, "--workflow-profile", profile, cores=4)
+    assert done.returncode == 0, done.stderr
+    taken = Counter[str]()
+    for job in jobs.of_study(Study(load(yaml.safe_load(config.read_text())))):
+        if job.rule in ON_GPU:
+            text = (tmp_path / job.log).read_text()
+            (gpu,) = re.findall(r"computes on GPU (\S+)", text)
+            assert "waiting for one" not in text
+            taken[gpu] += 1
+    assert set(taken) == {"GPU-a", "GPU-b"}
+    assert min(taken.values()) >= 2
+    assert numbers(tmp_path) == numbers(finished[0])
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "trial": tuning_verbs.trial,
     "select": tuning_verbs.select,
     "cell": tuning_verbs.cell,
+    "curve": tuning_verbs.curve,
     "train": run_verbs.train,
     "evaluate": run_verbs.evaluate,
     "transfer": run_verbs.transfer,
@@ -65,8 +66,8 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "schema": study_verbs.schema,
 }
 TIMED = (
-    "prepare", "lambda-range", "trial", "cell", "train", "evaluate", "transfer", "runtime", "analyze", "report",
-    "track",
+    "prepare", "lambda-range", "trial", "cell", "curve", "train", "evaluate", "transfer", "runtime", "analyze",
+    "report", "track",
 )  # fmt: skip
 
 

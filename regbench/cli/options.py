@@ -172,12 +172,18 @@ def say_pools(study: "Study") -> None:
         print(f"folds   {pool.words}")
 
 
-def take_device(name: str, threads: int) -> None:
+def take_device(name: str, threads: int, *, deterministic: bool = True) -> None:
     """Lease a GPU where the device needs one, before torch looks for it; then set torch up."""
     from regbench.system import device, gpu_lease
 
     gpu_lease.lease(name)
-    device.set_up(threads)
+    device.set_up(threads, name, deterministic=deterministic)
+
+
+def take_device_of(study: "Study", threads: int) -> None:
+    """The same for the trainings of a study, as its config says."""
+    training = study.config.training
+    take_device(training.device, threads, deterministic=training.deterministic)
 
 
 def bar() -> bool:

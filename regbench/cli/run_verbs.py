@@ -19,6 +19,7 @@ from regbench.cli.options import (
     number,
     prepared_data,
     take_device,
+    take_device_of,
 )
 from regbench.system.errors import UsageError, did_you_mean
 
@@ -45,7 +46,7 @@ def train(
     from regbench.tuning.chosen_run import chosen_run, run_at
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name, lay = dataset_of(study, dataset), study.layout
     if lam is None and weight:
         raise UsageError("--weight must stand beside --lam: without it both are what `select` chose")
@@ -71,7 +72,7 @@ def evaluate(
     from regbench.evaluation.run_rows import evaluate_run
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name, lay = dataset_of(study, dataset), study.layout
     owner = run / ".owner" if run else lay.evaluation_state(name, method, seed)
     folder = run or lay.run(name, method, seed)
@@ -100,7 +101,7 @@ def transfer(
         known = sorted({f"--method {cell} --on {other}" for of, cell, other in study.transfers() if of == name})
         hint = did_you_mean(f"--method {method} --on {on}", known)
         raise UsageError(f"the runs of --method {method} of `{name}` are not evaluated on `{on}`; {hint}")
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     evaluate_transfer(study, name, method, prepared_data(study, on, config_file))
 
 
@@ -114,7 +115,7 @@ def runtime(config_file: ConfigFile, *, dataset: DatasetId = None, threads: Thre
     from regbench.system.ownership import owning
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name, lay = dataset_of(study, dataset), study.layout
     folders = [lay.run(*run) for run in study.tuned_runs() if run[0] == name]
     with owning(lay.runtime_owner(name), f"timing of {name}"):
@@ -146,7 +147,7 @@ def export(
     from regbench.study.job_specs import evaluate_spec
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name, lay = dataset_of(study, dataset), study.layout
     row = study.method(method)
     if row.model is None and row.baseline is None:

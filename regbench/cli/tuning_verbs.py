@@ -17,7 +17,7 @@ from regbench.cli.options import (
     dataset_of,
     load_study,
     prepared_data,
-    take_device,
+    take_device_of,
     whole,
 )
 from regbench.system.errors import UsageError
@@ -47,7 +47,7 @@ def lambda_range(
             f"--similarity and --regularizer must name a cell whose range is found, but got {similarity} x "
             f"{regularizer}. Such are: {names}."
         )
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     print(find_lambda_range(study, prepared_data(study, name, config_file), similarity, regularizer))
 
 
@@ -89,7 +89,7 @@ def trial(
     from regbench.tuning.trial_batch import run_batch
 
     study = load_study(config_file)
-    take_device(study.config.training.device, threads)
+    take_device_of(study, threads)
     name = dataset_of(study, dataset)
     check_replicate(study, method, replicate)
     data = prepared_data(study, name, config_file)
@@ -128,6 +128,39 @@ def cell(
     name = dataset_of(study, dataset)
     data = prepared_data(study, name, config_file)
     run_cells(study, data, method, threads=threads, save_every=save_every, bar=bar())
+
+
+def curve(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    method: MethodId,
+    seed: Annotated[int | None, typer.Option("--seed", parser=whole, help="seed of a run; default: all")] = None,
+    point: Annotated[int | None, typer.Option(parser=whole, help="number of a point, from 1; default: all")] = None,
+    threads: Threads = 1,
+    save_every: SaveEvery = 300,
+) -> None:
+    """Train and evaluate points of the curves of a cell.
+
+    These are trainings of the final length at lambdas beside the chosen one, for comparisons at equal regularity.
+    """
+    from regbench.tuning.curve_runs import run_points
+
+    study = load_study(config_file)
+    name = dataset_of(study, dataset)
+    points = study.further_points
+    if not points:
+        raise UsageError("`curve` must stand in the config, but does not. Write for example `curve: 6`.")
+    if not study.method(method).tuned:
+        raise UsageError(f"--method must name a method with a lambda of its own, but `{method}` has none")
+    seeds = study.seeds(method)
+    if seed is not None and seed not in seeds:
+        raise UsageError(f"--seed must be one of {', '.join(map(str, seeds))}, but got {seed}")
+    if point is not None and point not in points:
+        raise UsageError(f"--point must be 1 to {points[-1]}, but got {point}")
+    wanted = [(s, p) for s in seeds for p in points if seed in (None, s) and point in (None, p)]
+    data = prepared_data(study, name, config_file)
+    run_points(study, data, method, wanted, threads=threads, save_every=save_every, bar=bar())
 
 
 def export_optuna(

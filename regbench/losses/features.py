@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from regbench.losses.checks import broadcast, covered, image_pair, lacking, mean_weights
+from regbench.spatial.fixed_order import along_axes
 from regbench.study import components
 from regbench.system.errors import UsageError
 from regbench.system.files import file_sha256
@@ -107,7 +108,14 @@ def _cosine(one: Tensor, two: Tensor) -> Tensor:
 def _on_grid(weights: Tensor, local: Tensor) -> Tensor:
     """Weights ``(B, 1, *S)`` on the grid of the features: the mean over the voxels of each."""
     pool = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}[local.ndim - 2]
-    return weights if weights.shape == local.shape else pool(weights, list(local.shape[2:]))  # type: ignore[arg-type]
+    if weights.shape == local.shape:
+        return weights
+    sides = list(local.shape[2:])
+    return along_axes(
+        lambda values: pool(values, sides),  # type: ignore[arg-type]
+        lambda line, axis: F.adaptive_avg_pool1d(line, sides[axis]),
+        weights,
+    )
 
 
 def _encoded(name: str, encoder: Encoder, image: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """Distance of landmarks."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from regbench.losses.checks import real, voxel_spacing
+from regbench.spatial.fixed_order import grid_sample
+from regbench.system.device import vector
 
 
 def landmark_distance(
@@ -46,7 +47,7 @@ def landmark_distance(
     start, end = fixed_points.to(field), moving_points.to(field)
     present = ~(start.isnan() | end.isnan()).any(2)
     start, end = (torch.where(present[..., None], points, 0) for points in (start, end))
-    miss = (start + _sampled(field, start) - end) * torch.tensor(steps, dtype=field.dtype, device=field.device)
+    miss = (start + _sampled(field, start) - end) * vector(steps, field)
     distances = torch.where(present, torch.linalg.vector_norm(miss, dim=2), 0)
     each = distances.sum(1) / present.sum(1).clamp_min(1)
     return each.sum() / present.any(1).sum().clamp_min(1)
@@ -55,8 +56,7 @@ def landmark_distance(
 def _sampled(field: Tensor, points: Tensor) -> Tensor:
     """The displacement at voxel coordinates ``(B, N, d)``, linearly; ``(B, N, d)``."""
     dims = points.shape[2]
-    scale = torch.tensor([2 / max(n - 1, 1) for n in field.shape[2:]], dtype=points.dtype, device=points.device)
+    scale = vector([2 / max(n - 1, 1) for n in field.shape[2:]], points)
     # grid_sample wants the last array axis first, scaled to [-1, 1].
     grid = (points * scale - 1).flip(2).view(*points.shape[:2], *(1,) * (dims - 1), dims)
-    sampled = F.grid_sample(field, grid, mode="bilinear", padding_mode="border", align_corners=True)
-    return sampled.flatten(2).movedim(1, 2)
+    return grid_sample(field, grid).flatten(2).movedim(1, 2)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from pydantic import JsonValue
 from torch import Tensor
 
 from regbench.losses.checks import broadcast, covered, image_pair
+from regbench.spatial.fixed_order import along_axes
 from regbench.study.components import bind
 from regbench.system.errors import UsageError
 
@@ -120,4 +122,6 @@ def _at(
 
 def _blocks(values: Tensor, factor: int) -> Tensor:
     """Means of blocks of ``(B, C, *S)``; of a block at the far end, of what lies in the image."""
-    return POOL[values.ndim - 2](values, factor, ceil_mode=True, count_include_pad=False)
+    pool = partial(POOL[values.ndim - 2], kernel_size=factor, ceil_mode=True, count_include_pad=False)
+    line = partial(F.avg_pool1d, kernel_size=factor, ceil_mode=True, count_include_pad=False)
+    return along_axes(pool, lambda unit, _: line(unit), values)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regbench.system.device import vector
+
 # A window is flat where its variance is at most this part of its sum of squares, both in float64: above the rounding of
 # float64, and far below that of float32, in which an image's few dim voxels on a dark ground would be taken for flat.
 FLAT = 1e-12
@@ -134,7 +136,7 @@ def weighted_sum(padded: Tensor, sides: tuple[int, ...], lines: Lines | None) ->
     if lines is None:
         return window_sum(padded, sides)
     for axis, line in enumerate(lines, start=padded.ndim - len(lines)):
-        padded = _weighted_along(padded, axis, torch.tensor(line, dtype=padded.dtype, device=padded.device))
+        padded = _weighted_along(padded, axis, vector(line, padded))
     return padded
 
 

@@ -22,14 +22,22 @@ class Adam:
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.steps = [torch.zeros((), dtype=torch.float32, device=parameter.device) for parameter in self.parameters]
+        # Where the parameters are, so that a CUDA graph reads the rate of each step; torch has it in float32 there.
+        device = next((parameter.device for parameter in self.parameters), torch.device("cpu"))
+        self.rate = torch.zeros((), dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
 
-    @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Change the parameters by their gradients, and forget those."""
+        self.rate.fill_(learning_rate)
+        self.descend()
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        """The same at the rate that `rate` holds."""
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         adam(
             self.parameters, gradients, self.means, self.squares, [], self.steps, fused=True, has_complex=False,
-            amsgrad=False, beta1=0.9, beta2=0.999, lr=learning_rate, weight_decay=self.weight_decay, eps=1e-8,
+            amsgrad=False, beta1=0.9, beta2=0.999, lr=self.rate, weight_decay=self.weight_decay, eps=1e-8,
             maximize=False, decoupled_weight_decay=self.weight_decay > 0,
         )  # fmt: skip
         for parameter in self.parameters:

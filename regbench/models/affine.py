@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from regbench.models.blocks import convolution
 from regbench.spatial.displacement import affine_displacement, compose, identity_grid, warp
 from regbench.spatial.registration import Registration, parts
+from regbench.system.device import vector
 
 
 def affine(dims: int, /, *, channels: tuple[int, ...] = (16, 32, 32, 32)) -> nn.Module:
@@ -57,7 +58,7 @@ class Affine(nn.Module):
             x = x.float()
             # The mean of a feature does not say where it is; its first moments do, for any image size.
             grid = identity_grid(x.shape[2:], device=x.device)
-            sides = torch.tensor(x.shape[2:], device=x.device, dtype=x.dtype).view(-1, *[1] * self.dims)
+            sides = vector(x.shape[2:], x).view(-1, *[1] * self.dims)
             where = (2 * grid - (sides - 1)) / sides
             moments = [x.flatten(2).mean(2), *((x * axis).flatten(2).mean(2) for axis in where)]
             change: Tensor = self.head(torch.cat(moments, 1)).view(-1, self.dims, self.dims + 1)

@@ -5,7 +5,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from regbench.orchestration.jobs import WHOLE_CELL, Job
+from regbench.orchestration.jobs import OF_CURVE, WHOLE_CELL, Job
 from regbench.study.data_config import DatasetConfig
 from regbench.study.layout import IDENTITY
 from regbench.study.methods import Study
@@ -37,6 +37,10 @@ def files(study: Study, jobs: Iterable[Job]) -> Inodes:
     number, folders, logs = 0, set[str](), set[str]()
     for job in jobs:
         number += FILES.get(job.rule, 0)
+        if (
+            job.rule in OF_CURVE
+        ):  # a log; of each point five files, which have a second name in state/, and a note there
+            number += 1 + 6 * (1 if job.point else len(study.seeds(job.method)) * len(study.further_points))
         number += 2 * len(study.controls) * (job.method == IDENTITY)  # rows and panels
         rounds = study.rounds(job.method) if job.rule in ("select", *WHOLE_CELL) else 0
         if job.rule in WHOLE_CELL:  # what waits in state/ is the same files by other names
@@ -57,7 +61,7 @@ def disk(study: Study) -> dict[str, float | None]:
         shape, labels, size, pairs = _images(study, dataset)
         sizes["data"] = None if size is None or sizes["data"] is None else sizes["data"] + size
         for method in study.methods:
-            seeds = len(study.seeds(method.id))
+            seeds = len(study.seeds(method.id)) * (1 + len(study.further_points) * method.tuned)
             columns = 45 + 4 * (labels or 0)
             run = SMALL + columns * (ROWS + CELL * pairs["test"]) + PANEL * float(np.prod(shape[:2] or [0]))
             if method.model and method.needs_training:

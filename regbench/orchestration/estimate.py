@@ -10,12 +10,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from regbench.orchestration.disk import Inodes, disk, files
-from regbench.orchestration.jobs import CELL, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges, of_study, processes
+from regbench.orchestration.jobs import (
+    CELL,
+    CURVE,
+    CURVE_CELL,
+    WHOLE_CELL,
+    Job,
+    of_cell,
+    of_dataset,
+    of_ranges,
+    of_study,
+    processes,
+)
 from regbench.orchestration.site import ON_GPU
 from regbench.orchestration.status import duration
 from regbench.study.job_specs import RANGE_DECADES, RANGE_PAIRS, final_spec
@@ -24,7 +35,7 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_sealed
-from regbench.system.job_usage import seconds_in
+from regbench.system.job_usage import busy_in, seconds_in
 
 CLOSING = ("analyze", "report")
 # Fields of the training that the time of a step does not depend on.
@@ -45,6 +56,7 @@ class Hours(TypedDict):
     wall: float
     guessed: list[str]
     unknown: list[str]
+    busy_percent: NotRequired[float]  # of a GPU, in the jobs that were measured
 
 
 class Estimate(TypedDict):
@@ -56,6 +68,7 @@ class Estimate(TypedDict):
     trials: int
     searches: int
     ranges: int
+    curve_points: NotRequired[int]  # further trainings of `curve`
     training_steps: int
     trial_steps: int
     training_passes: int  # forward passes: a step in both directions has two
@@ -75,6 +88,7 @@ class Calibration:
     around: list[float] = field(default_factory=list)  # seconds of a training job around its steps
     beside: list[float] = field(default_factory=list)  # seconds a training of a job that does a cell, beside its steps
     jobs: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # seconds of whole jobs, by `_kind`
+    busy: list[tuple[float, float]] = field(default_factory=list)  # seconds of a job, and percent that its GPU was busy
 
     # Asked for once all is added.
     @cached_property
@@ -114,9 +128,10 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         if study.method(name).needs_training
     }
     runs = list(study.runs())
-    trained = [run for run in runs if study.method(run[1]).needs_training]
+    points = list(study.curve_points())
+    trained = [run for run in [*runs, *(point[:3] for point in points)] if study.method(run[1]).needs_training]
     calibration = calibrations(study, measured)
-    return {
+    answer: Estimate = {
         "study": study.name,
         "jobs": dict(counts),
         "runs": len(runs),
@@ -127,13 +142,16 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "trial_steps": len(study.config.datasets) * sum(trial_steps.values()),
         "training_passes": study.config.training.steps * sum(study.passes(run[1]) for run in trained),
         "trial_passes": len(study.config.datasets) * sum(study.passes(name) * n for name, n in trial_steps.items()),
-        "mlflow_runs": (len(list(study.tuned_runs())) + trials + len(study.methods) * len(study.config.datasets) + 1)
+        "mlflow_runs": (
+            len(list(study.tuned_runs())) + len(points) + trials + len(study.methods) * len(study.config.datasets) + 1
+        )
         * study.config.tracking.enabled,
         "slurm_start_hours": sum(counts[rule] for rule in ON_GPU) * START / 3600,
         "disk_bytes": disk(study),
         "files": files(study, jobs),
         "hours": [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())],
     }
+    return answer | {"curve_points": len(points)} if points else answer
 
 
 def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
@@ -171,6 +189,9 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
         for job in of_cell(other, dataset, method):
             seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
             _add(calibration, other, job, record["seconds"], None if seconds is None else seconds / job.cells)
+            busy = None if seconds is None else busy_in(Path(job.log))
+            if seconds is not None and busy is not None:
+                calibration.busy.append((seconds, busy))
         ranges = [seconds_in(Path(job.log)) for job in of_ranges(other, dataset)]
         calibration.jobs["lambda_range"] += [seconds for seconds in ranges if seconds is not None]
         timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
@@ -255,14 +276,20 @@ def _hours(study: Study, device: str, calibration: Calibration, jobs: Iterable[J
         chain[place] = max(chain.get(place, 0.0), seconds / 3600)
     total = sum(hours.values())
     longest = max((sum(chain.values()) for chain in chains.values()), default=0.0)
-    return {
+    answer: Hours = {
         "device": device, "by_rule": dict(hours), "total": total, "at_once": at_once,
         "wall": max(total / at_once, longest), "guessed": sorted(guessed), "unknown": sorted(unknown),
     }  # fmt: skip
+    if calibration.busy:
+        whole = sum(seconds for seconds, _ in calibration.busy)
+        answer["busy_percent"] = sum(seconds * percent for seconds, percent in calibration.busy) / whole
+    return answer
 
 
 def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | None, bool]:
     """What a job will take, None where nothing like it was measured; and False if its method was not."""
+    if job.rule in (CURVE, CURVE_CELL) and calibration.any_step is not None:
+        return _curve_seconds(study, calibration, job)
     if job.rule in ("train", "trial", CELL) and calibration.any_step is not None:
         of_method = calibration.steps.get(_key(study, job.method))
         a_step = float(np.median(of_method)) if of_method else calibration.any_step
@@ -274,6 +301,17 @@ def _seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float | 
     if not of_rule:
         return None, True
     return float(np.mean(of_rule)) * (_timed(study)[job.dataset] if job.rule == "runtime" else 1), True
+
+
+def _curve_seconds(study: Study, calibration: Calibration, job: Job) -> tuple[float, bool]:
+    """What a job of points will take: trainings, each with what stands around it and its evaluation."""
+    of_method = calibration.steps.get(_key(study, job.method))
+    a_step = float(np.median(of_method)) if of_method else calibration.any_step or 0.0
+    count = 1 if job.point else len(study.seeds(job.method)) * len(study.further_points)
+    evaluation = calibration.jobs.get("evaluate")
+    # Of a cell that was one job, what stands beside its trainings has their evaluation in it.
+    beside = calibration.around_mean + float(np.mean(evaluation)) if evaluation else calibration.beside_mean
+    return count * (a_step * study.config.training.steps + beside), bool(of_method)
 
 
 def _trainings(study: Study, method: str) -> tuple[int, int]:
@@ -299,6 +337,8 @@ def text(answer: Estimate) -> str:
             f"ranges  {answer['ranges']} of lambda are found first: {RANGE_PAIRS} validation pairs each, registered by "
             f"`instance` at {RANGE_DECADES[1] - RANGE_DECADES[0] + 1} lambdas, or a few more at an end"
         )
+    if "curve_points" in answer:
+        lines.append(f"curves  {answer['curve_points']} further trainings, or registrations by `instance`")
     lines.append("jobs    " + ", ".join(f"{count} {rule}" for rule, count in answer["jobs"].items()))
     lines.append(f"steps   {answer['trial_steps']:,} in trials, {answer['training_steps']:,} in final trainings")
     if (answer["trial_passes"], answer["training_passes"]) != (answer["trial_steps"], answer["training_steps"]):
@@ -308,7 +348,9 @@ def text(answer: Estimate) -> str:
         )
     for entry in answer["hours"]:
         rules = ", ".join(f"{rule} {duration(3600 * hours)}" for rule, hours in entry["by_rule"].items())
-        lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']} ({rules})")
+        hours = "" if entry["device"].startswith("cpu") else f", {entry['total']:.1f} GPU hours"
+        busy = f", busy {entry['busy_percent']:.0f} % of them" if "busy_percent" in entry else ""
+        lines.append(f"time    {duration(3600 * entry['total'])} on {entry['device']}{hours}{busy} ({rules})")
         lines.append(
             f"        {duration(3600 * entry['wall'])} by the clock with {entry['at_once']} at once (--at-once)"
         )

@@ -11,6 +11,9 @@ from regbench.study.methods import Study
 # Rules whose job does a whole cell, of a network and of a model without weights: the work of `regbench cell`.
 CELL, CELL_UNTRAINED = "cell", "cell_untrained"
 WHOLE_CELL = (CELL, CELL_UNTRAINED)
+# Rules of curves: of one point, and of all points of a cell.
+CURVE, CURVE_CELL, CURVE_UNTRAINED = "curve", "curve_cell", "curve_cell_untrained"
+OF_CURVE = (CURVE, CURVE_CELL, CURVE_UNTRAINED)
 
 
 class Job(NamedTuple):
@@ -26,6 +29,7 @@ class Job(NamedTuple):
     seed: int = 0
     replicate: int = 0  # of the cell's searches
     cells: int = 1  # that its process does, one after the other; they share the log
+    point: int = 0  # of the curve of the seed's run; 0 of any other job, and of one that does all points of a cell
 
     @property
     def name(self) -> str:
@@ -56,6 +60,9 @@ _TRANSFER = str(_LAYOUT.transfer(*_CELL, "{other}"))
 _TRANSFER_OWNER = str(_LAYOUT.transfer_owner(*_CELL, "{other}"))
 _SELECTED = str(_LAYOUT.selected(*_CELL, "{r}"))
 _WHOLE = str(_LAYOUT.cell_owner(*_CELL))
+_POINT = str(_LAYOUT.curve_pairs(*_CELL, "{s}", "{p}"))
+_POINT_OWNER = str(_LAYOUT.curve_owner(*_CELL, "{s}", "{p}"))
+_CURVE_OWNER = str(_LAYOUT.curve_cell_owner(*_CELL))
 _LOG = str(_LAYOUT.log("{name}"))
 
 
@@ -85,6 +92,7 @@ def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
     maker = _Maker(study, dataset, method)
     yield from maker.whole_cell() if study.one_job(method) else maker.stages()
+    yield from maker.curves() if study.method(method).tuned else ()
     for other in study.tested_elsewhere(dataset) if study.method(method).cell else ():
         yield maker.job("transfer", other, _TRANSFER, _TRANSFER_OWNER, other=other)
 
@@ -121,6 +129,18 @@ class _Maker:
             yield self.job("train", f"seed{seed}", _RECORD, _TRAINING, seed=seed)
         for seed in self.seeds:
             yield self.job("evaluate", f"seed{seed}", _PAIRS, _EVALUATION, seed=seed)
+
+    def curves(self) -> Iterator[Job]:
+        points = self.study.further_points
+        if points and self.study.one_job(self.method):
+            rule = CURVE_CELL if self.known.needs_training else CURVE_UNTRAINED
+            job = self.job(rule, "", _POINT, _CURVE_OWNER, seed=self.seeds[-1], p=points[-1])
+            yield job._replace(seed=self.seeds[0])
+            return
+        for seed in self.seeds:
+            for point in points:
+                job = self.job(CURVE, f"seed{seed}.point{point}", _POINT, _POINT_OWNER, seed=seed, p=point)
+                yield job._replace(point=point)
 
     def search(self, replicate: int) -> Iterator[Job]:
         search = f"replicate{replicate}"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from regbench.orchestration import snakemake_log
-from regbench.orchestration.jobs import WHOLE_CELL, Job, of_cell, of_dataset, of_ranges
-from regbench.study.job_specs import final_spec
+from regbench.orchestration.jobs import OF_CURVE, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges
+from regbench.study.job_specs import final_spec, point_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
@@ -119,6 +119,8 @@ class _Look:
                 state, reason = "not started", OUTDATED
             if job.rule == "evaluate" and state == "done":
                 cell.seeds.append(job.seed)
+            if job.rule in OF_CURVE and state == "done" and not self._curve(cell, job, data):
+                state, reason = "not started", OUTDATED
             if job.rule == "transfer" and state == "done" and not self._transferred(job):
                 state, reason = "not started", OUTDATED
             cell.jobs.append((job, state, reason))
@@ -171,6 +173,25 @@ class _Look:
             return False
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
         return rows_time >= run_time
+
+    def _curve(self, cell: Cell, job: Job, data: str | None) -> bool:
+        """Whether the points of a job are of this config, this code, these data, and beside what was chosen."""
+        study, lay = self.study, self.layout
+        seeds = (job.seed,) if job.point else study.seeds(job.method)
+        for seed in seeds:
+            selected = lay.selected(cell.dataset, cell.method, study.replicate_of(seed))
+            if str(selected) not in self.files:
+                return False
+            spec = at_choice(point_spec(study, cell.method, seed), read_sealed(selected))
+            for point in (job.point,) if job.point else study.further_points:
+                path = lay.curve_point(cell.dataset, cell.method, seed, point) / RUN
+                record: RunRecord | None = read_sealed(path) if str(path) in self.files else None
+                if record is None or record.get("data_sha256") != data:
+                    return False
+                wanted = spec.model_copy(update={"lam": record["lam"]}).to_json()
+                if canonical_json(record.get("job")) != canonical_json(wanted):
+                    return False
+        return True
 
     def _transferred(self, job: Job) -> bool:
         """Whether rows on other data are of the runs that lie there."""

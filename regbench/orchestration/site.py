@@ -29,6 +29,9 @@ FIRST: Mapping[str, Size] = {
     "train": Size(8000, 1440),
     "cell": Size(8000, 1440),
     "cell_untrained": Size(8000, 720),
+    "curve": Size(8000, 1440),
+    "curve_cell": Size(8000, 1440),
+    "curve_cell_untrained": Size(8000, 720),
     "evaluate": Size(8000, 240),
     "transfer": Size(8000, 240),
     "runtime": Size(8000, 240),
@@ -37,7 +40,10 @@ FIRST: Mapping[str, Size] = {
     "track": Size(4000, 60),
 }
 # The rules whose work is done on the GPU, where the study uses one.
-ON_GPU = ("lambda_range", "trial", "train", "cell", "cell_untrained", "evaluate", "transfer", "runtime")
+ON_GPU = (
+    "lambda_range", "trial", "train", "cell", "cell_untrained", "curve", "curve_cell", "curve_cell_untrained",
+    "evaluate", "transfer", "runtime",
+)  # fmt: skip
 # Rules with the outputs of their own and all else of another; a site file names that other.
 ALIKE = {"evaluate_identity": "evaluate"}
 OF_STUDY = ("analyze", "report", "track")  # rules whose job is of no dataset

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from regbench.study.goals import DEFAULTS, merits
 from regbench.study.job_specs import selection_spec
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
-from regbench.system.job_usage import seconds_in
+from regbench.system.job_usage import busy_in, seconds_in
 
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
 SAMPLE = 50  # jobs of a rule whose times are read
@@ -60,6 +60,13 @@ class Preparation(TypedDict):
     reason: str
 
 
+class GpuUse(TypedDict):
+    """What the finished jobs took of GPUs: hours that they were held, and percent of these that they were busy."""
+
+    hours: float
+    busy_percent: float
+
+
 class Status(TypedDict):
     """The answer of `regbench status --json`."""
 
@@ -71,6 +78,7 @@ class Status(TypedDict):
     best: list[Leader]
     not_done: list[Unfinished]
     datasets: list[Preparation]
+    gpu: NotRequired[GpuUse]  # where jobs say it of theirs
 
 
 def status(study: Study) -> Status:
@@ -78,7 +86,8 @@ def status(study: Study) -> Status:
     now = progress(study)
     cells = Counter[State](cell.state for cell in now.cells)
     jobs = Counter[State](state for _, state, _ in now.jobs)
-    return {
+    used = gpu_use(now.jobs)
+    answer: Status = {
         "study": study.name,
         "head": now.head,
         "cells": {state: cells[state] for state in STATES},
@@ -95,6 +104,7 @@ def status(study: Study) -> Status:
             for job, state, reason in now.datasets
         ],
     }
+    return answer if used is None else {**answer, "gpu": used}
 
 
 def text(answer: Status) -> str:
@@ -106,6 +116,11 @@ def text(answer: Status) -> str:
     if answer["head"] or answer["not_done"]:
         lines.append(f"head  {'runs' if answer['head'] else 'not running: the same snakemake command goes on'}")
     lines.append(f"ETA   {_eta_words(answer['eta']) if answer['not_done'] else 'all cells are done'}")
+    if "gpu" in answer:
+        used = answer["gpu"]
+        lines.append(
+            f"GPU   {duration(3600 * used['hours'])} by finished jobs, busy {used['busy_percent']:.0f} % of it"
+        )
     for entry in answer["best"]:
         seeds = f", {entry['seeds']} seed{'s' if entry['seeds'] > 1 else ''}" if entry["seeds"] else ", its best trial"
         lines.append(
@@ -120,14 +135,35 @@ def text(answer: Status) -> str:
     return "\n".join(lines)
 
 
-def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
-    """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their logs, evenly taken."""
+def gpu_use(jobs: Iterable[tuple[Job, str, str]]) -> GpuUse | None:
+    """What finished jobs took of GPUs, by up to `SAMPLE` logs of each rule; None where none says it of its own."""
+    hours = busy = 0.0
+    for finished in _done(jobs).values():
+        sampled = finished[:: -(-len(finished) // SAMPLE)]
+        logs = [(job, Path(job.log)) for job in sampled]
+        # A GPU's hours are those of the jobs that say how busy it was, and of as many that were not looked at.
+        scale = len(finished) / len(sampled)
+        for job, log in logs:
+            percent, seconds = busy_in(log), seconds_in(log)
+            if percent is not None and seconds is not None:
+                hours += scale * seconds / job.cells / 3600
+                busy += scale * seconds / job.cells / 3600 * percent
+    return {"hours": hours, "busy_percent": busy / hours} if hours else None
+
+
+def _done(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, list[Job]]:
+    """The finished jobs of each rule, as far as they say what they took."""
     done = defaultdict(list)
     for job, state, _ in jobs:
         if state == "done" and job.rule not in QUICK:
             done[job.rule].append(job)
+    return done
+
+
+def seconds_by_rule(jobs: Iterable[tuple[Job, str, str]]) -> dict[str, float]:
+    """Mean wall time of the finished jobs of each rule, from up to `SAMPLE` of their logs, evenly taken."""
     means = {}
-    for rule, finished in done.items():
+    for rule, finished in _done(jobs).items():
         sampled = finished[:: -(-len(finished) // SAMPLE)]
         times = [seconds_in(Path(job.log)) for job in sampled]
         known = [time / job.cells for job, time in zip(sampled, times, strict=True) if time is not None]

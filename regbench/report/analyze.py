@@ -15,6 +15,7 @@ from regbench.report.method_entries import method_entry, pooled_entry
 from regbench.report.pooling import merged_warnings, pooled_manifest, pooled_rows, with_pools
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
+from regbench.report.trade_offs import trade_off_caveats, trade_offs
 from regbench.report.transfers import transfer_entries
 from regbench.study.frozen import kept, not_kept
 from regbench.study.goals import default_goal, is_higher_better, leading
@@ -52,6 +53,12 @@ def analyze(study: Study) -> None:
         transfers = joined([lay.transfer(*cell) for cell in study.transfers()])
         write_table(lay.transfer_rows, transfers)
         summary["transfers"] = transfer_entries(study, rows, transfers)
+    if study.config.curve is not None:
+        points = list(study.curve_points())
+        curve_rows = joined([lay.curve_pairs(*point) for point in points], [point[-1] for point in points])
+        write_table(lay.curve_rows, curve_rows)
+        summary["trade_offs"] = trade_offs(study, summary, rows, curve_rows)
+        summary["warnings"] = [*summary["warnings"], *trade_off_caveats(summary)]
     if "lambda_transfer" in study.optional_tables:
         summary["lambda_transfers"] = lambda_transfers(summary["methods"])
     write_sealed(lay.summary, summary)
@@ -141,13 +148,20 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     return summary
 
 
-def joined(paths: list[Path]) -> pd.DataFrame:
-    """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN."""
+def joined(paths: list[Path], points: Sequence[int] = ()) -> pd.DataFrame:
+    """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN.
+
+    Args:
+        paths: of the rows.
+        points: of curves: the number of each file's, which becomes a column.
+    """
     for path in paths:
         if not path.is_file():
             raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
     tables = [read_arrow(path).replace_schema_metadata() for path in paths]
+    for place, point in enumerate(points):
+        tables[place] = tables[place].append_column("point", pa.array([point] * len(tables[place])))
     frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
     return frame
 

@@ -447,6 +447,7 @@ def _parts(environment: Environment) -> Parts:
     return {
         **packages,
         "compiled losses": environment.get("compiled_losses"),
+        "repeatable": environment.get("repeatable"),
         "device": environment.get("device"),
         "system": environment.get("system"),
         "commit": (code.get("git_commit") or "")[:8] or code.get("regbench"),

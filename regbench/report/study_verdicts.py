@@ -60,7 +60,7 @@ def study_verdicts(
     """
     rows = rows[rows["method"].isin({*methods, "identity"})]
     scores, subjects, groups = collect(rows, metric)
-    folds = _folds_of(rows, subjects)
+    folds = folds_of(rows, subjects)
     noise = noise_of([scores[name] for name in methods], subjects, groups, folds)
     counts = noise["noise"]
     runs, searches = counts["seeds"], counts["replicates"]
@@ -93,7 +93,7 @@ def study_verdicts(
     }
 
 
-def _folds_of(rows: pd.DataFrame, subjects: NDArray[Any]) -> Folds | None:
+def folds_of(rows: pd.DataFrame, subjects: NDArray[Any]) -> Folds | None:
     """The fold that tested each case; None of rows that are not pooled."""
     if FOLD not in rows:
         return None

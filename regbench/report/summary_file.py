@@ -304,6 +304,62 @@ class Verdicts(Families):
     left_out: int
 
 
+class CurvePoint(TypedDict):
+    """One training of a run's curve: means over the test pairs."""
+
+    seed: int
+    lam: float
+    chosen: bool
+    regularity: float | None
+    score: float | None
+
+
+class Height(TypedDict):
+    """The score of a cell at a level with its 95 % interval; of the mean height `level` is None."""
+
+    level: float | None
+    score: float | None  # None where a run does not reach the level
+    low: float | None
+    high: float | None
+
+
+class CellCurve(TypedDict):
+    """The curve of a cell over its runs."""
+
+    method: str
+    heights: list[Height]
+    reached: list[float] | None  # by every run, on the test pairs
+    points: list[CurvePoint]
+    lost: int  # trainings without numbers
+    band: list[list[float | None]]  # regularity, score, and the ends of its interval
+
+
+class LevelVerdicts(Families):
+    """The verdicts on the cells of a model at one level, or by the mean height."""
+
+    level: float | None
+    best: str | None
+    methods: list[str]
+    left_out: int
+
+
+class TradeOffEntry(TypedDict):
+    """The cells of a model compared by one metric where they are as regular."""
+
+    dataset: str
+    model: str
+    metric: str
+    regularity: str
+    given: bool  # whether the config gives the levels
+    span: list[float] | None  # that every curve has on the validation pairs; None where there is none
+    ends: list[str]  # the cells whose curves end it: at its more regular end, and at the other
+    levels: list[float]
+    headline: float | None  # the level in the middle
+    used: float | None  # the least regular of the chosen lambdas, by the validation pairs
+    cells: list[CellCurve]
+    verdicts: list[LevelVerdicts]
+
+
 class PairedTest(TypedDict):
     """A test of `a` against `b`, the trained networks taken as they are."""
 
@@ -423,6 +479,7 @@ class Summary(TypedDict):
     verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
     comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
+    trade_offs: NotRequired[list[TradeOffEntry]]  # of studies with `curve`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts
     budget: NotRequired[BudgetEntry]  # where regularizers have several terms

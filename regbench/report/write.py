@@ -11,6 +11,7 @@ from regbench.report.figures.comparison_figures import scores_figure, speed_figu
 from regbench.report.figures.grid_figure import verdict_grid
 from regbench.report.figures.pair_figures import pair_strips, panels_figure, write_thumbnail
 from regbench.report.figures.rank_figures import difference_figure, stability_figure
+from regbench.report.figures.trade_off_figure import trade_off_figure
 from regbench.report.figures.training_figure import curves_figure
 from regbench.report.figures.trial_figures import lambda_figure, pareto_figure
 from regbench.report.figures.tuning_plots import search_plots, searches
@@ -22,6 +23,7 @@ from regbench.report.tables.controls_table import write_controls
 from regbench.report.tables.main_table import write_main
 from regbench.report.tables.runtime_table import write_runtime
 from regbench.report.tables.secondary_tables import write_secondary
+from regbench.report.tables.trade_off_tables import write_trade_offs
 from regbench.report.tables.transfer_tables import write_transfers
 from regbench.study.methods import Study
 from regbench.study.report_files import figure_names
@@ -56,6 +58,7 @@ def report(study: Study, *, processes: int = 1) -> None:
         "structures": partial(structures_figure, summary, with_pools, lay.figures),
         "scores": partial(scores_figure, summary, with_pools, lay.figures),
         "verdict_grid": partial(verdict_grid, summary, lay.figures),
+        "curve": partial(trade_off_figure, summary, lay.figures),
         "pareto": partial(pareto_figure, summary, lay.figures),
         "critical_difference": partial(difference_figure, summary, lay.figures),
         "rank_stability": partial(stability_figure, summary, lay.figures),
@@ -65,11 +68,12 @@ def report(study: Study, *, processes: int = 1) -> None:
     strips, *results = in_parallel(
         [
             partial(pair_strips, shown, spacing),
-            *(figures[name] for name in figure_names()),
+            *(figures[name] for name in figure_names(study.optional_figures)),
             partial(write_main, summary, lay.tables, protocol),
             partial(write_secondary, summary, lay.tables),
             partial(write_controls, summary, lay.tables),
             partial(write_transfers, summary, lay.tables),
+            partial(write_trade_offs, summary, lay.tables),
             partial(write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, study, summary),
             *(partial(search_plots, study, *search) for search in drawn),

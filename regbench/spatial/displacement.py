@@ -6,6 +6,7 @@ are at 0 and n - 1 (``align_corners=True`` in torch's words).
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from regbench.spatial.fixed_order import along_axes, grid_sample
+from regbench.system.device import vector
 
 ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
 
@@ -43,21 +47,15 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: 
         displacement.shape[2:], device=displacement.device, dtype=displacement.dtype
     )
     # grid_sample wants the last array axis first, scaled to [-1, 1]; an axis of one voxel has only the centre.
-    scale = torch.tensor([2 / max(n - 1, 1) for n in shape], device=image.device, dtype=coordinates.dtype)
-    shift = torch.tensor([1.0 if n > 1 else 0.0 for n in shape], device=image.device, dtype=coordinates.dtype)
+    scale = vector([2 / max(n - 1, 1) for n in shape], coordinates)
+    shift = vector([1.0 if n > 1 else 0.0 for n in shape], coordinates)
     view = (1, dims) + (1,) * dims
     normalised = coordinates * scale.view(view) - shift.view(view)
     # torch's kernel crashes the process on NaN, and on numbers too large for its integers. Four half-widths out, every
     # image has ended; NaN stays NaN, so that a diverged network is seen as one.
     broken = normalised.isnan()
     grid = normalised.masked_fill(broken, 0).clamp(-4, 4).flip(1).movedim(1, -1)
-    moved = F.grid_sample(
-        image,
-        grid.to(image.dtype),
-        mode="bilinear" if mode == "linear" else mode,
-        padding_mode=padding,
-        align_corners=True,
-    )
+    moved = grid_sample(image, grid.to(image.dtype), mode="bilinear" if mode == "linear" else mode, padding=padding)
     return moved.masked_fill(broken.any(1, keepdim=True), float("nan"))
 
 
@@ -123,7 +121,7 @@ def affine_displacement(matrix: Tensor, shape: Sequence[int]) -> Tensor:
     """
     dims = len(shape)
     grid = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
-    centre = torch.tensor([(n - 1) / 2 for n in shape], device=matrix.device, dtype=matrix.dtype)
+    centre = vector([(n - 1) / 2 for n in shape], matrix)
     points = (grid - centre.view(-1, *[1] * dims)).flatten(1)
     linear = matrix[:, :, :dims] - torch.eye(dims, device=matrix.device, dtype=matrix.dtype)
     return (linear @ points + matrix[:, :, dims:]).view(-1, dims, *shape)
@@ -151,8 +149,10 @@ def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
     if tuple(old) == tuple(shape):
         return displacement
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(old)]
-    resized = F.interpolate(displacement, size=tuple(shape), mode=mode, align_corners=True)
+    resized = along_axes(
+        partial(F.interpolate, size=tuple(shape), mode=mode, align_corners=True),
+        lambda line, axis: F.interpolate(line, size=shape[axis], mode="linear", align_corners=True),
+        displacement,
+    )
     ratio = [(new - 1) / max(was - 1, 1) for new, was in zip(shape, old, strict=True)]
-    factor = torch.tensor(ratio, device=displacement.device, dtype=displacement.dtype)
-    scaled: Tensor = resized * factor.view(1, -1, *([1] * len(old)))
-    return scaled
+    return resized * vector(ratio, displacement).view(1, -1, *([1] * len(old)))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
-from regbench.study.goals import RANK, SIMILARITY, base
+from regbench.study.goals import FOLDING, RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
 from regbench.study.mistakes import Mistake, readable
 from regbench.study.term_checks import as_mapping, entries, first_rule, id_of_regularizer, places, term_checks
@@ -262,6 +262,7 @@ def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
     for name, width in regions.items() if isinstance(regions, Mapping) else ():
         for _, message in check("equivalence", str(name), {"width": width}):
             yield Mistake(f"equivalence.{name}", message)
+    yield from _curve_checks(raw, check)
     yield from _goal_checks(raw, check)
     yield from _pairing_checks(raw, check)
     yield from _range_checks(raw, check)
@@ -270,6 +271,23 @@ def component_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
         if _is_refined(item) and isinstance(item.get("name"), str):
             for _, message in check("refined", item["name"], {}):
                 yield Mistake(f"models[{number}].refine", message)
+
+
+def _curve_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:
+    """What is compared at equal regularity, and levels that no field has."""
+    curve = raw.get("curve")
+    if not isinstance(curve, Mapping):
+        return
+    regularity = curve.get("regularity", "sdlogj")
+    for number, name in enumerate(entries(raw, "curve", "metrics")):
+        if isinstance(name, str) and name == regularity:
+            yield Mistake(f"curve.metrics[{number}]", f"`{name}` is what is held equal; leave it out")
+        elif isinstance(name, str):
+            for _, message in check("equivalence", name, {"width": 0}):
+                yield Mistake(f"curve.metrics[{number}]", message)
+    for number, level in enumerate(entries(raw, "curve", "levels")):
+        if regularity == FOLDING and isinstance(level, int | float) and level >= 100:
+            yield Mistake(f"curve.levels[{number}]", f"must be a percentage below 100, but got {level:g}")
 
 
 def _mask_checks(raw: Raw, check: Checker) -> Iterator[Mistake]:

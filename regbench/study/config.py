@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    Discriminator,
     Field,
+    Tag,
     field_serializer,
     model_validator,
 )
@@ -37,7 +39,7 @@ from regbench.study.config_values import (
 )
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.goals import RANK, base, is_limited
-from regbench.study.grid_config import Component, Grid, Models
+from regbench.study.grid_config import NUMBER, Component, Grid, Models
 from regbench.study.pools import wrong_pools
 
 # Keys that stand for others, with what they are short for: `regbench.study.short_form` writes them out.
@@ -56,7 +58,13 @@ MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a trainin
 Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
 Directions = Literal["one", "both"]  # in which a training registers each of its pairs
+FEWEST_POINTS, MOST_POINTS, MOST_LEVELS = 3, 50, 20  # of a curve
+LIST = "(a list)"  # the form of levels that are given, in the places that pydantic names
 Fairness = Literal["trials", "trials_per_weight"]
+
+
+def _form_of_levels(value: Any) -> str:
+    return LIST if isinstance(value, list | tuple) else NUMBER
 
 
 class LambdaRule(Strict):
@@ -131,9 +139,23 @@ class Training(Strict):
         default="auto", description="hold all training images on the device, or stream them; auto: where they fit"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    deterministic: bool = Field(
+        default=True, description="the same bits in each repetition on a GPU too; a CPU always gives them"
+    )
+
+    graph: bool = Field(
+        default=False, description="on a GPU, replay each step as one CUDA graph: the same numbers, for small images"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Training":
+        if self.device == "cpu" and not self.deterministic:
+            raise ValueError("`deterministic: false` has no effect with `device: cpu`; leave one of them out")
+        if self.device == "cpu" and self.graph:
+            raise ValueError("`graph: true` has no effect with `device: cpu`; leave one of them out")
+        if self.graph and (self.compile or self.precision == "fp16"):
+            other = "compile: true" if self.compile else "precision: fp16"
+            raise ValueError(f"`graph: true` cannot be had with `{other}`; leave one of them out")
         if self.weight_decay and self.optimiser == "adam":
             raise ValueError("weight_decay needs `optimiser: adamw`")
         if self.atlas_is != "moving" and self.atlas is None:
@@ -307,6 +329,48 @@ class Tuning(Strict):
         return wrong
 
 
+class TradeOff(Strict):
+    """The curve of each cell: further trainings at other lambdas, so that cells are compared where they are as regular.
+
+    The short form is the number of points: ``curve: 6``.
+    """
+
+    points: Annotated[int, Field(ge=FEWEST_POINTS, le=MOST_POINTS)] = Field(
+        description="lambdas of each run's curve; the chosen lambda is one of them, each other one is a training",
+    )
+    regularity: Literal["sdlogj", "ndv_percent"] = Field(
+        default="sdlogj",
+        description="what is held equal: the spread of the log-determinant, which folds make large and which is never "
+        "0; or NDV, the share that folds, by which nothing can be matched where nothing folds",
+    )
+    levels: (
+        Annotated[int, Field(ge=1, le=MOST_LEVELS), Tag(NUMBER)]
+        | Annotated[
+            tuple[Positive, ...],
+            Field(max_length=MOST_LEVELS, strict=False),  # a list: what a validator before it has seen is no JSON
+            AfterValidator(not_empty),
+            AfterValidator(distinct),
+            Tag(LIST),
+        ]
+    ) = Field(
+        default=3,
+        description="how many levels of it, chosen by validation pairs inside what all cells of a model reach; or the "
+        "levels themselves, as a list",
+        discriminator=Discriminator(_form_of_levels),
+    )
+    metrics: Annotated[tuple[str, ...], AfterValidator(distinct)] = Field(
+        default=(),
+        max_length=MOST_PARTS,
+        strict=False,
+        description="of the test pairs; the leading one unless given",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"points": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class Tracking(Strict):
     """Where MLflow keeps its copy."""
 
@@ -366,6 +430,11 @@ class Config(Strict):
     seeds: Annotated[
         tuple[Seed, ...], Field(max_length=MOST_PARTS), AfterValidator(not_empty), AfterValidator(distinct)
     ]
+    curve: TradeOff | None = Field(
+        default=None,
+        description="further final trainings at other lambdas, and cells compared at equal regularity "
+        "(docs/statistics.md); none unless given",
+    )
     equivalence: dict[str, Positive] = Field(
         default_factory=dict,
         description="half width of practical equivalence of a metric, such as dice: 0.005, declared before the data",
@@ -384,8 +453,13 @@ class Config(Strict):
         cells = len(self.datasets) * (models * grid + len(self.baselines))
         weights = max(1 + sum(term.searched is not None for term in one.further) for one in self.grid.regularizers)
         most = self.tuning.trials * (weights if self.tuning.fairness == "trials_per_weight" else 1)
+        points = self.curve.points if self.curve else 1
         for what, count, limit in (
-            ("runs (datasets x methods x seeds)", cells * len(self.seeds), MOST_RUNS),
+            (
+                f"runs (datasets x methods x seeds{' x points' if self.curve else ''})",
+                cells * len(self.seeds) * points,
+                MOST_RUNS,
+            ),
             ("trials (cells x replicates x trials)", cells * self.tuning.replicates * most, MOST_TRIALS),
         ):
             if count > limit:

@@ -18,7 +18,15 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "landmarks": ("tre_mm", "tre_median_mm", "tre70_mm", "rtre_percent", "tre_l2r_mm"),
     "truth": ("endpoint_error_mm", "endpoint_error_foreground_mm"),
 }
-WORDS = {"dice": "Dice", "ndv_percent": "NDV", "hd95_mm": "HD95", "assd_mm": "ASSD", "nsd": "NSD", "tre_mm": "TRE"}
+WORDS = {
+    "dice": "Dice",
+    "ndv_percent": "NDV",
+    "sdlogj": "SDlogJ",
+    "hd95_mm": "HD95",
+    "assd_mm": "ASSD",
+    "nsd": "NSD",
+    "tre_mm": "TRE",
+}
 
 
 def base(goal: str) -> str:

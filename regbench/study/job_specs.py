@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 from regbench.study.components import Parameters
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.study.frozen import registrations
-from regbench.study.goals import RANK, SIMILARITY, base, is_limited
+from regbench.study.goals import FOLDING, RANK, SIMILARITY, base, is_limited
 from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
@@ -21,6 +21,8 @@ from regbench.study.specs import (
     CellSpec,
     CellsSpec,
     ComponentSpec,
+    CurveRunSpec,
+    CurveSpec,
     DimensionSpec,
     EvaluateSpec,
     GoalSpec,
@@ -327,6 +329,18 @@ def final_spec(study: Study, method: str, seed: int) -> TrainSpec:
     return train_spec(study, method, seed=seed, steps=study.config.training.steps)
 
 
+def point_spec(study: Study, method: str, seed: int) -> TrainSpec:
+    """The spec of a further training of a curve: a final one whose validation pairs tell the regularity too.
+
+    Levels are chosen by it. The run of the chosen lambda stays as it is: a study may get `curve` when it is finished.
+    """
+    spec, curve = final_spec(study, method, seed), study.config.curve
+    if curve is None or curve.regularity in (FOLDING, *spec.scored.metrics):
+        return spec
+    metrics = (*spec.scored.metrics, curve.regularity)
+    return spec.model_copy(update={"scored": spec.scored.model_copy(update={"metrics": metrics})})
+
+
 def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
     """What a cell that is one job depends on, beside the data: all that its stages depend on."""
     searches = study.replicates(method)
@@ -344,6 +358,21 @@ def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
 def cells_spec(study: Study, dataset: str, methods: Sequence[str]) -> CellsSpec:
     """What a job that does several cells depends on."""
     return CellsSpec(cells=tuple(cell_spec(study, dataset, method) for method in methods))
+
+
+def curve_spec(study: Study, method: str, seed: int | None = None) -> CurveSpec:
+    """What a job of points of curves depends on: of one run, or of all runs of a cell."""
+    seeds = study.seeds(method) if seed is None else (seed,)
+    runs = tuple(
+        CurveRunSpec(
+            select=select_spec(study, method, study.replicate_of(one)),
+            train=point_spec(study, method, one),
+            evaluate=evaluate_spec(study, method, one),
+        )
+        for one in seeds
+    )
+    points = len(study.further_points) + 1
+    return CurveSpec(points=points, runs=runs, code=fingerprint("regbench.tuning.curve_lambdas"))
 
 
 def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:

@@ -136,6 +136,24 @@ class Layout:
         """Slices for the figures, beside the rows."""
         return self.pairs(dataset, method, seed).with_name(f"{method}.npz" if method in CONTROLS else PANELS)
 
+    def curve_point(self, dataset: str, method: str, seed: int | str, point: int | str) -> Path:
+        """The folder of a further training of a run's curve: the files of a run, rows included."""
+        return Path(self.root, "curves", dataset, method, f"seed{seed}", f"point{point}")
+
+    def curve_pairs(self, dataset: str, method: str, seed: int | str, point: int | str) -> Path:
+        return self.curve_point(dataset, method, seed, point) / PAIRS
+
+    def curve_state(self, dataset: str, method: str, seed: int | str, point: int | str) -> Path:
+        """Where a point lies until it is whole, in the folder `run`, and what its training goes on from."""
+        return Path(self.state, "curves", dataset, method, f"seed{seed}", f"point{point}")
+
+    def curve_owner(self, dataset: str, method: str, seed: int | str, point: int | str) -> Path:
+        return self.curve_state(dataset, method, seed, point).with_suffix(".owner")
+
+    def curve_cell_owner(self, dataset: str, method: str) -> Path:
+        """Of a job that does all points of a cell."""
+        return Path(self.state, "curves", dataset, f"{method}.owner")
+
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 
@@ -156,6 +174,11 @@ class Layout:
     @property
     def transfer_rows(self) -> Path:
         return self.root / "analysis" / "transfers.parquet"
+
+    @property
+    def curve_rows(self) -> Path:
+        """Rows of the further points of all curves."""
+        return self.root / "analysis" / "curves.parquet"
 
     @property
     def summary(self) -> Path:

@@ -105,8 +105,9 @@ class Study:
 
     @cached_property
     def protocol(self) -> dict[str, JsonValue]:
-        """All of the config that may change a number."""
-        return self.config.model_dump(mode="json", exclude=NO_NUMBER)
+        """All of the config that may change a number; `curve` only where there is one."""
+        whole = self.config.model_dump(mode="json", exclude=NO_NUMBER)
+        return {key: value for key, value in whole.items() if key != "curve" or value is not None}
 
     @property
     def shown_uri(self) -> str:
@@ -136,8 +137,15 @@ class Study:
     def optional_tables(self) -> set[str]:
         """Those of `report_files.OPTIONAL` that the study has."""
         several = len(self.config.datasets) > 1 or len(self.config.models) > 1
+        curve = self.config.curve is not None
         known = {"controls": self.config.controls, "transfer": any(self.transfers()), "lambda_transfer": several}
+        known |= dict.fromkeys(("curve", "curve_verdicts"), curve)
         return {name for name, there in known.items() if there}
+
+    @property
+    def optional_figures(self) -> set[str]:
+        """Those of `report_files.OPTIONAL_FIGURES` that the study has."""
+        return set() if self.config.curve is None else {"curve"}
 
     @property
     def has_password(self) -> bool:
@@ -192,7 +200,9 @@ class Study:
         splits, cells = dataset.splits, [method for method in self.methods if method.tuned]
         if isinstance(dataset, OnlyTested) or splits.folds is not None or any(cell.needs_training for cell in cells):
             return ()
-        searched = any(self.rounds(cell.id) for cell in cells)
+        curve = self.config.curve
+        by_validation = curve is not None and isinstance(curve.levels, int)  # the choice of the levels
+        searched = by_validation or any(self.rounds(cell.id) for cell in cells)
         return tuple(name for name in ("train", "validation")[: 1 if searched else 2] if splits.part(name) is None)
 
     @cached_property
@@ -292,6 +302,17 @@ class Study:
     def tuned_runs(self) -> Iterator[tuple[str, str, int]]:
         """Those runs that are trained and have a folder with a model."""
         return (run for run in self.runs() if self.method(run[1]).tuned)
+
+    @property
+    def further_points(self) -> range:
+        """The numbers of the points of a run's curve beside its chosen lambda; none without `curve`."""
+        return range(1, 1 if self.config.curve is None else self.config.curve.points)
+
+    def curve_points(self) -> Iterator[tuple[str, str, int, int]]:
+        """(dataset, method, seed, point) of every further training of the curves of all cells."""
+        for dataset, method, seed in self.tuned_runs():
+            for point in self.further_points:
+                yield dataset, method, seed, point
 
     def timed_baselines(self) -> list[Method]:
         """The baselines whose time is measured: all but fields that are read from files."""

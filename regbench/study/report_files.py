@@ -20,6 +20,8 @@ class Figure(NamedTuple):
 # Name to title, in the order of the page.
 TABLES: Mapping[str, str] = {
     "main": "Results",
+    "curve": "At equal regularity",
+    "curve_verdicts": "Verdicts at equal regularity",
     "verdicts": "Verdicts",
     "variance": "What the noise is made of",
     "selection": "Choice of lambda",
@@ -31,12 +33,17 @@ TABLES: Mapping[str, str] = {
     "lambda_transfer": "With the lambda of another dataset or model",
     "runtime": "Time and memory",
 }
-OPTIONAL = ("controls", "transfer", "lambda_transfer")  # tables that not every study has
+OPTIONAL = ("curve", "curve_verdicts", "controls", "transfer", "lambda_transfer")  # tables that not every study has
 FIGURES: Mapping[str, Figure] = {
     "lambda": Figure(
         "Lambda against validation {score} and NDV; the chosen lambda is ringed.",
         "Lines over lambda on a logarithmic axis, one a regularizer, a column a model and similarity: validation "
         "{score} above, NDV in per cent below; a ring is around the chosen lambda.",
+    ),
+    "curve": Figure(
+        "Test {score} over regularity, a curve a cell, with 95 % bands; dotted: the levels of the comparisons.",
+        "Lines of test {score} over the mean regularity of the fields, one a regularizer, a panel a model and "
+        "similarity, each in its 95 % band; markers are trainings at one lambda, dotted lines the levels.",
     ),
     "pareto": Figure(
         "Every trial, with the Pareto front of each similarity.",
@@ -75,6 +82,7 @@ FIGURES: Mapping[str, Figure] = {
         "Points: test {score} over the time of a registration in milliseconds, a colour a model and similarity.",
     ),
 }
+OPTIONAL_FIGURES = ("curve",)  # figures that not every study has
 GRID_FIGURE = "verdict_grid"  # the page begins with it, in words of its own
 PROVENANCE = "provenance.json"
 _TABLE_FORMS, _FIGURE_FORMS, _GRID_FORMS = ("md", "tex", "html"), ("csv", "png"), ("csv", "png", "pdf", "tex")
@@ -85,9 +93,9 @@ def table_names(optional: Collection[str]) -> list[str]:
     return [name for name in TABLES if name not in OPTIONAL or name in optional]
 
 
-def figure_names() -> list[str]:
-    """All figures, the grid first."""
-    return [GRID_FIGURE, *FIGURES]
+def figure_names(optional: Collection[str]) -> list[str]:
+    """The figures of a study, the grid first; `optional` are those of `OPTIONAL_FIGURES` that it has."""
+    return [GRID_FIGURE, *(name for name in FIGURES if name not in OPTIONAL_FIGURES or name in optional)]
 
 
 def beside_tables(optional: Collection[str]) -> list[str]:
@@ -96,7 +104,7 @@ def beside_tables(optional: Collection[str]) -> list[str]:
     return others + [f"{name}.{form}" for name in table_names(optional) for form in _TABLE_FORMS]
 
 
-def beside_figures() -> list[str]:
+def beside_figures(optional: Collection[str]) -> list[str]:
     """Files in the folder of the figures, but for the SVG of each."""
     forms = {GRID_FIGURE: _GRID_FORMS}
-    return [f"{name}.{form}" for name in figure_names() for form in forms.get(name, _FIGURE_FORMS)]
+    return [f"{name}.{form}" for name in figure_names(optional) for form in forms.get(name, _FIGURE_FORMS)]

@@ -353,6 +353,27 @@ class CellsSpec(Spec):
     cells: tuple[CellSpec, ...]
 
 
+class CurveRunSpec(Spec):
+    """What the curve of one run depends on: the choice of its search, and how a point is trained and evaluated."""
+
+    select: SelectSpec
+    train: TrainSpec
+    evaluate: EvaluateSpec
+
+
+class CurveSpec(Spec):
+    """What a job of points of curves depends on, beside the data and the trials.
+
+    Attributes:
+        points: of a curve, the chosen lambda among them: where each lies follows from how many there are.
+        runs: whose curves they are of.
+    """
+
+    points: int
+    runs: tuple[CurveRunSpec, ...]
+    code: str
+
+
 class TransferSpec(Spec):
     """What the evaluation of a cell's runs on other data depends on, beside those data and the checkpoints."""
 

@@ -3,11 +3,12 @@
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from regbench.system import memory
+from regbench.system import gpu_usage, memory
 from regbench.system.errors import RegbenchError
 
 
@@ -30,12 +31,48 @@ def describe(device: torch.device, threads: int | None = None) -> str:
     return f"cpu ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
-def set_up(threads: int) -> None:
-    """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step."""
+def set_up(threads: int, name: str = "cpu", *, deterministic: bool = True) -> None:
+    """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step.
+
+    Args:
+        threads: of the CPU.
+        name: of the device, as `choose` takes it.
+        deterministic: a GPU gives the same bits in each repetition, as far as torch can; a CPU always does.
+    """
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    if name != "cpu" and torch.cuda.is_available():
+        repeatable(deterministic)
+        if uuid := getattr(torch.cuda.get_device_properties(0), "uuid", None):  # an older torch has none
+            gpu_usage.watch(f"GPU-{uuid}")
     memory.keep()
+
+
+def repeatable(on: bool) -> None:
+    """Whether a GPU gives the same bits in each repetition; what torch cannot do in a fixed order it then warns of.
+
+    It must be said before CUDA starts: cuBLAS reads its part once.
+
+    Args:
+        on: the same bits. Our own sampling then adds in a fixed order (`regbench.spatial.fixed_order`).
+    """
+    if on:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on, warn_only=on)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 - which types do not know
+
+
+def vector(values: Sequence[float], like: Tensor) -> Tensor:
+    """A few numbers as a tensor ``(n,)`` with the type and the device of another, without waiting for a GPU."""
+    if _copies(like.device):
+        return torch.tensor(values, dtype=like.dtype, device=like.device)
+    return torch.stack([torch.full((), value, dtype=like.dtype, device=like.device) for value in values])
+
+
+def _copies(device: torch.device) -> bool:
+    """Whether numbers of Python reach a device at once; a GPU waits for them, and a CUDA graph cannot hold that."""
+    return device.type != "cuda"
 
 
 def compiled(model: nn.Module, device: torch.device) -> nn.Module:

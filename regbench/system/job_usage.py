@@ -12,19 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from regbench.system import gpu_usage
+
 LOG = logging.getLogger(__name__)
 Item = TypeVar("Item")
 STAGE = re.compile(r"clock: (\w+) ([\d.]+) s, ([\d.]+) s of CPU$", re.MULTILINE)
-LINE = re.compile(r"took ([\d.]+) s, [\d.]+ s of CPU, at most \d+ MiB$")
+LINE = re.compile(r"took ([\d.]+) s, [\d.]+ s of CPU, at most \d+ MiB(?:, GPU ([\d.]+) % busy)?$")
 LAST = 4096  # bytes of a log that are looked at
 
 
 def took(seconds: float) -> str:
-    """The line: wall time as given, CPU time with that of child processes, memory of the largest process."""
+    """The line: wall time as given, CPU time with that of child processes, memory of the largest process.
+
+    And of a job that holds a GPU the share of the time that this was busy, as far as the driver says it.
+    """
     mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     cpu = sum(each.ru_utime + each.ru_stime for each in (mine, children))
     peak = max(_peak() or mine.ru_maxrss, children.ru_maxrss) // (2**20 if sys.platform == "darwin" else 2**10)
-    return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, at most {peak} MiB"
+    busy = gpu_usage.busy_percent()
+    return f"took {seconds:.1f} s, {cpu:.1f} s of CPU, at most {peak} MiB" + (
+        "" if busy is None else f", GPU {busy:.1f} % busy"
+    )
 
 
 def status_kib(process: Path, name: str) -> float:
@@ -85,6 +93,13 @@ def seconds_in(log: Path) -> float | None:
     lines = last_lines(log)
     match = LINE.search(lines[-1]) if lines else None
     return float(match[1]) if match else None
+
+
+def busy_in(log: Path) -> float | None:
+    """Percent of its time that the GPU of a finished job was busy; None where its log does not say it."""
+    lines = last_lines(log)
+    match = LINE.search(lines[-1]) if lines else None
+    return float(match[2]) if match and match[2] else None
 
 
 def last_lines(log: Path) -> list[str]:

@@ -45,6 +45,7 @@ class Environment(TypedDict, total=False):
     device: str
     system: str
     compiled_losses: bool
+    repeatable: bool
 
 
 @cache
@@ -73,8 +74,12 @@ def environment(device: str) -> Environment:
     `device`: as `regbench.system.device.describe` names it.
 
     `compiled_losses`: whether losses on the CPU run in Numba's loops, which round otherwise than torch does.
+    `repeatable`: on a GPU, whether all that torch and we can do in a fixed order was done in it. It does not say that
+    the parts of others can: torch warns of an operation that adds in no order, in the log of the job.
     """
-    from regbench.system import numba_loops  # noqa: PLC0415  torch, which whoever trains has loaded
+    import torch  # noqa: PLC0415  which whoever trains has loaded
+
+    from regbench.system import numba_loops  # noqa: PLC0415  torch too
 
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -88,4 +93,5 @@ def environment(device: str) -> Environment:
         "device": device,
         "system": f"{platform.system()} {platform.machine()}",
         "compiled_losses": device.startswith("cpu") and numba_loops.available(),
+        **({} if device.startswith("cpu") else {"repeatable": torch.are_deterministic_algorithms_enabled()}),
     }

@@ -47,6 +47,7 @@ class CellFiles:
         folders: of the final trainings, by seed.
         done: those whose training has ended.
         logs: those whose training has begun and not ended.
+        curve_points: folders of the further trainings of curves that have ended, by seed and number.
         trials: those that have begun.
     """
 
@@ -61,6 +62,9 @@ class CellFiles:
         self.logs = {
             seed: folder for seed, folder in self.folders.items() if seed not in self.done and (folder / LIVE).exists()
         }
+        points = [(seed, point) for seed in seeds for point in self.study.further_points]
+        folders = {key: self.lay.curve_point(dataset, method.id, *key) for key in points}
+        self.curve_points = {key: folder for key, folder in folders.items() if (folder / RUN).exists()}
         self.trials = list(self._begun_trials()) if method.tuned else []
 
     @property
@@ -115,6 +119,12 @@ class CellFiles:
         rows = self.study_files.rows
         rows = rows[(rows["dataset"] == self.dataset) & (rows["method"] == self.method.id)]
         return rows if seed is None else rows[rows["seed"] == seed]
+
+    def curve_rows(self, seed: int, point: int) -> pd.DataFrame:
+        """The rows of the analysis of a further training of a curve; none before the analysis."""
+        rows = self.study_files.curve_rows
+        mine = (rows["dataset"] == self.dataset) & (rows["method"] == self.method.id)
+        return rows[mine & (rows["seed"] == seed) & (rows["point"] == point)]
 
     def trains(self, seed: int) -> bool:
         """Whether a process trains this seed now."""

@@ -14,8 +14,8 @@ from regbench.tracking.run_description import NOTE
 HERE = "\ue000run_id\ue000"  # in a tag: the id of the run that has it; letters that nobody writes
 # Every tag of ours: one of these that a run has and its record has not is removed.
 TAGS = frozenset(
-    "study config_sha256 stage dataset method similarity regularizer lambda seed trial replicate device system packages"
-    f" git_commit git_dirty data_sha256 checkpoint_sha256 rank_interval headline {NOTE}".split()
+    "study config_sha256 stage dataset method similarity regularizer lambda seed point trial replicate device system"
+    f" packages git_commit git_dirty data_sha256 checkpoint_sha256 rank_interval headline {NOTE}".split()
 ) | {f"verdict.{name}" for name in METRICS}
 Metric = tuple[str, float, int]  # name, value, step
 

@@ -14,7 +14,7 @@ from regbench.tracking.limits import LIMIT, WHOLE, is_long
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_run import Item, Record
 from regbench.tracking.run_description import NOTE, short_headline
-from regbench.tracking.run_records import run_items
+from regbench.tracking.run_records import curve_items, run_items
 from regbench.tracking.study_files import StudyFiles
 from regbench.tracking.trial_records import trial_items
 
@@ -31,6 +31,7 @@ def study_items(study: Study) -> Iterator[Item]:
                 yield _item(method_record(cell))
                 yield from trial_items(cell)
                 yield from run_items(cell)
+                yield from curve_items(cell)
 
 
 def _item(record: Record) -> Item:

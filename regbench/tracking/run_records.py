@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
@@ -49,6 +50,23 @@ def run_items(cell: CellFiles) -> Iterator[Item]:
         yield Item(_key(cell, seed), cell.key, digest(signature), make)
 
 
+def curve_items(cell: CellFiles) -> Iterator[Item]:
+    """The records of the further trainings of a cell's curves that have ended."""
+    for (seed, point), folder in sorted(cell.curve_points.items()):
+        signature = [*version(folder / RUN), cell.study_files.tags["config_sha256"], *version(cell.lay.curve_rows)]
+        key = f"{_key(cell, seed)}/point{point}"
+        yield Item(key, cell.key, digest(signature), partial(_of_curve, cell, seed, point))
+
+
+def _of_curve(cell: CellFiles, seed: int, point: int) -> Record:
+    folder = cell.curve_points[seed, point]
+    run: RunRecord = read_sealed(folder / RUN)
+    record = _from_first_step(cell, seed, run["lam"])
+    record.key, record.name = f"{record.key}/point{point}", f"{record.name} · curve {point}"
+    record.tags |= {"stage": "curve", "point": str(point), NOTE: "a further training of the curve"}
+    return _with_results(cell, record, folder, run, cell.curve_rows(seed, point))
+
+
 def _key(cell: CellFiles, seed: int) -> str:
     return f"{cell.key}/seed{seed}"
 
@@ -81,17 +99,30 @@ def _begun(cell: CellFiles, seed: int) -> Record:
 def _finished(cell: CellFiles, seed: int) -> Record:
     folder = cell.done[seed]
     run: RunRecord = read_sealed(folder / RUN)
+    record = _from_first_step(cell, seed, run["lam"])
+    record.tags |= cell.study_files.verdicts.get((cell.dataset, cell.method.id), {})
+    return _with_results(cell, record, folder, run, cell.rows(seed))
+
+
+def _with_results(cell: CellFiles, record: Record, folder: Path, run: RunRecord, rows: pd.DataFrame) -> Record:
+    """The record of a training that has ended, with what came of it.
+
+    Args:
+        cell: of the training.
+        record: with all that was known when it began.
+        folder: of the run.
+        run: its record file.
+        rows: of the analysis; none before.
+    """
     log = training_log.parsed(training_log.run_log(folder))
     digest_of_run = training_log.training_digest(run["job"], run["data_sha256"])
     if log is not None and log.header["training"] != digest_of_run:
         log = None
-    record = _from_first_step(cell, seed, run["lam"])
     record.params |= weights_of(run["job"].get("terms", ()))
-    record.tags |= cell.study_files.verdicts.get((cell.dataset, cell.method.id), {})
     record.tags |= origin_tags(run["environment"], run["data_sha256"])
     record.tags["checkpoint_sha256"] = run["checkpoint_sha256"] or "none"
     record.tags[NOTE] = markdown(run["reason"]) or record.tags[NOTE]
-    record.metrics = _metrics(run, read_table(folder / HISTORY), cell.rows(seed))
+    record.metrics = _metrics(run, read_table(folder / HISTORY), rows)
     record.artifacts = [(folder / RUN, "run"), (folder / HISTORY, "run"), (folder / CHECKPOINT, "checkpoint")]
     record.status = "FINISHED" if run["status"] == "complete" else "FAILED"
     return ended(record, log, folder / RUN)

@@ -45,6 +45,13 @@ class StudyFiles:
             return pd.DataFrame({name: [] for name in ("dataset", "method", "seed", "inference_seconds")})
         return read_table(self.lay.rows)
 
+    @cached_property
+    def curve_rows(self) -> pd.DataFrame:
+        """The rows of the further points of curves; none before the analysis."""
+        if not self.lay.curve_rows.exists():
+            return pd.DataFrame({name: [] for name in ("dataset", "method", "seed", "point")})
+        return read_table(self.lay.curve_rows)
+
     def data(self, dataset: str, context: str) -> Data | None:
         """The prepared data; None before they are prepared.
 

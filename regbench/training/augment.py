@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regbench.spatial.displacement import affine_displacement, warp
 from regbench.study.config import Augmentation
+from regbench.system.device import vector
 from regbench.training.batches import Batch
 
 
@@ -45,7 +46,7 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
 
 def _mirrored(points: Tensor, axes: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Landmarks ``(B, N, d)`` of an image that is mirrored along `axes` of its tensor."""
-    last = torch.tensor([size - 1 for size in shape], dtype=points.dtype, device=points.device)
+    last = vector([size - 1 for size in shape], points)
     turned = torch.tensor([2 + axis in axes for axis in range(len(shape))], device=points.device)
     return torch.where(turned, last - points, points)
 
@@ -82,7 +83,7 @@ def _before(matrices: Tensor, points: Tensor, shape: Sequence[int]) -> Tensor:
     """
     dims = len(shape)
     linear, shift = matrices[:, :, :dims].to(points), matrices[:, :, dims].to(points)
-    centre = torch.tensor([(size - 1) / 2 for size in shape], dtype=points.dtype, device=points.device)
+    centre = vector([(size - 1) / 2 for size in shape], points)
     inverse: Tensor = torch.linalg.inv(linear)
     return centre + (points - centre - shift[:, None]) @ inverse.mT
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -58,6 +59,11 @@ class _Half(NamedTuple):
         """A function of each part that there is."""
         labels, masks, points = (None if part is None else function(part) for part in self[1:])
         return _Half(function(self.images), labels, masks, points)
+
+
+_Needs = tuple[tuple[str, ...], bool, bool, bool, str]  # subjects; whether labels, landmarks, masks; device
+# Of each dataset what its last training held; nobody writes into it. It goes with the dataset.
+_HELD: WeakKeyDictionary[Dataset, tuple[_Needs, _Half]] = WeakKeyDictionary()
 
 
 def needs_of(terms: Sequence[ComponentSpec]) -> frozenset[str]:
@@ -123,10 +129,24 @@ class Batches:
             )
         self.held: _Half | None = None
         self.ahead: tuple[int, Future[list[_Half]]] | None = None
-        if protocol.images == "device" or (protocol.images == "auto" and self._fits()):
-            self.held = self._of(names).map(lambda part: part.to(device))
+        if protocol.images == "device" or (protocol.images == "auto" and (self._shared() or self._fits())):
+            self.held = self._shared() or self._load()
         else:
             self.reader = ThreadPoolExecutor(1)
+
+    def _shared(self) -> _Half | None:
+        """What an earlier training on the same data left on the device: trials of one job load it once."""
+        needs, half = _HELD.get(self.data, (None, None))
+        return half if needs == self._needs() else None
+
+    def _load(self) -> _Half:
+        _HELD.pop(self.data, None)  # before there are two of them
+        half = self._of(self.names).map(lambda part: part.to(self.device))
+        _HELD[self.data] = self._needs(), half
+        return half
+
+    def _needs(self) -> "_Needs":
+        return (tuple(self.names), bool(self.labels), self.points is not None, self.masked, str(self.device))
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, from 0."""

@@ -101,9 +101,7 @@ def fit(
     with stoppable() as stop, progress:
         while state.status == "running" and state.step < steps:
             batch = trainer.batch()
-            terms = trainer.forward(batch)
-            trainer.descend(terms.loss)
-            state.record(terms)
+            state.record(trainer.step(batch))
             progress.update()
             last = state.step == steps
             if last or state.step % LOOK_EVERY == 0:

@@ -7,7 +7,6 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from regbench.losses.objective import Terms
 from regbench.models.adam import Adam
 from regbench.study.specs import TrainSpec
 from regbench.training.precision import Precision
@@ -67,9 +66,9 @@ class TrainingState:
     reason: str = ""
     seconds: float = 0.0
 
-    def record(self, terms: Terms) -> None:
-        """Count a step and keep its terms."""
-        self.terms.append(torch.stack([term.detach().float() for term in terms.values()]))
+    def record(self, terms: Tensor) -> None:
+        """Count a step and keep its terms ``(n,)``."""
+        self.terms.append(terms)
         self.step += 1
 
     def end(self, status: Status, reason: str = "") -> None:

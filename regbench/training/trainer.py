@@ -19,6 +19,7 @@ from regbench.training.pruning import PruneSpec, verdict
 from regbench.training.resume import StateFile
 from regbench.training.schedule import SCHEDULES
 from regbench.training.state import StoredState, TrainingState, divergence, has_finite_weights, weights_of
+from regbench.training.step_graph import CudaGraphs, StepGraph, graphs
 from regbench.training.training_log import MIB, LogHeader, LogWriter
 from regbench.training.validation import is_best, means, out_of_patience, scoring, validate, validation
 
@@ -55,6 +56,7 @@ class Trainer:
         self.prune, self.rungs = prune, {rung.step for rung in prune.rungs} if prune else set[int]()
         self.state = TrainingState(good=weights_of(model))
         self.log: LogWriter | None = None
+        self.graph = StepGraph(self.descend, CudaGraphs(), self.optimiser.parameters) if graphs(spec, device) else None
 
     def batch(self) -> Batch:
         """The batch of the step that comes, augmented."""
@@ -68,12 +70,23 @@ class Trainer:
             backward = self.network(batch.moving, batch.fixed) if self.objective.two_way else None
         return self.objective(batch.fixed, batch.moving, output, batch.masks, backward=backward, known=batch.known)
 
-    def descend(self, loss: Tensor) -> None:
-        """Backward pass and step of the optimiser; no step where gradients overflowed."""
+    def step(self, batch: Batch) -> Tensor:
+        """One step down, replayed from a graph where there is one.
+
+        Returns:
+            The loss and its terms before it, ``(n,)`` on the device.
+        """
         protocol = self.spec.training
-        if self.precision.backward(loss, self.optimiser.parameters):
-            share = self.rate(self.state.step, protocol.steps, protocol.warmup)
-            self.optimiser.step(protocol.learning_rate * share)
+        share = self.rate(self.state.step, protocol.steps, protocol.warmup)
+        self.optimiser.rate.fill_(protocol.learning_rate * share)
+        return self.descend(batch) if self.graph is None else self.graph(batch)
+
+    def descend(self, batch: Batch) -> Tensor:
+        """Forward pass, backward pass and optimiser at the rate that it holds; no step where gradients overflowed."""
+        terms = self.forward(batch)
+        if self.precision.backward(terms.loss, self.optimiser.parameters):
+            self.optimiser.descend()
+        return torch.stack([term.detach().float() for term in terms.values()])
 
     def watch(self, since: int) -> float:
         """Look at the last steps: log them, and end the training with the last good weights where it diverged.

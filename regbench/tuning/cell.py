@@ -52,8 +52,9 @@ def run_cells(
             raise UsageError(
                 f"`cell` is for methods with a lambda of their own, but `{method}` has none; use `evaluate`"
             )
-    gpu_lease.lease(study.config.training.device)
-    device.set_up(threads)
+    training = study.config.training
+    gpu_lease.lease(training.device)
+    device.set_up(threads, training.device, deterministic=training.deterministic)
     for method in methods:
         with owning(study.layout.cell_owner(data.id, method), f"cell {method}"):
             tune(study, data.id, method, data, bar=bar)

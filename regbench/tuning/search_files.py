@@ -13,7 +13,7 @@ from regbench.tuning.trial_store import put_together
 
 def propose_round(study: Study, dataset: str, method: str, number: int, replicate: int = 0) -> None:
     """Write the proposals of one round; they depend on the trials of the rounds before it, and on no other file."""
-    earlier = _results(study, dataset, method, replicate, before=number)
+    earlier = search_results(study, dataset, method, replicate, before=number)
     with clocked("propose"):
         proposals = propose(proposing(study, dataset, method, number, replicate), number, earlier)
     write_sealed(
@@ -26,12 +26,19 @@ def choose_lambda(study: Study, dataset: str, method: str, replicate: int = 0) -
     """Write the lambda that the trials of a search support, and pack the state of its trials into one file."""
     lay = study.layout
     with clocked("select"):
-        chosen = select(selecting(study, dataset, method, replicate), _results(study, dataset, method, replicate))
+        chosen = select(selecting(study, dataset, method, replicate), search_results(study, dataset, method, replicate))
     put_together(lay.trial_state(dataset, method, replicate))
     write_sealed(lay.selected(dataset, method, replicate), chosen)
 
 
-def _results(study: Study, dataset: str, method: str, replicate: int, before: int | None = None) -> list[TrialResult]:
+def search_results(
+    study: Study, dataset: str, method: str, replicate: int, before: int | None = None
+) -> list[TrialResult]:
+    """The trials of a search, of all rounds or of those before one, each as it was proposed.
+
+    Raises:
+        RegbenchError: if a file is missing, or of another search; names it.
+    """
     spec, results = selecting(study, dataset, method, replicate), list[TrialResult]()
     for number in range(study.rounds(method) if before is None else before):
         at = study.layout.proposals(dataset, method, number, replicate)

@@ -38,6 +38,7 @@ INTERFACE = {
     "trial": "CONFIG --dataset --method! --replicate=0 --round! --threads=1 --slots",
     "select": "CONFIG --dataset --method! --replicate=0",
     "cell": "CONFIG --dataset --method! --threads=1 --save-every=300",
+    "curve": "CONFIG --dataset --method! --seed --point --threads=1 --save-every=300",
     "train": "CONFIG --dataset --method! --seed! --threads=1 --lam --weight --out --save-every=300",
     "evaluate": "CONFIG --dataset --method! --seed! --threads=1 --run",
     "export-images": "CONFIG DIR --dataset --overwrite",

@@ -17,7 +17,7 @@ def test_the_same_numbers_as_torch(device):
         for parameters in (ours, theirs):
             # The last one gets no gradient: like a layer that this step does not use, it must stay.
             sum((value**2).sum() * (step + 1) for value in parameters[:2]).backward()
-        peer.param_groups[0]["lr"] = 0.1 / (step + 1)
+        peer.param_groups[0]["lr"] = torch.tensor(0.1 / (step + 1), dtype=mine.rate.dtype).item()
         peer.step()
         peer.zero_grad()
         mine.step(0.1 / (step + 1))

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from made_study import make
+from made_study import make, on_a_gpu
 from tiny_study import ROOT
 
 from regbench.cli.main import main
@@ -12,6 +12,7 @@ from regbench.orchestration.disk import disk
 from regbench.orchestration.estimate import START, estimate, text
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system.files import read_sealed, write_sealed
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
 
@@ -89,7 +90,23 @@ def test_hours_come_from_a_pilot_in_the_same_results(tiny):
     assert seconds["evaluate"] == pytest.approx((6 + 1) * 30)
     assert cpu["wall"] * 3600 == pytest.approx(sum(seconds.values()) / 3)
     assert cpu["guessed"] == cpu["unknown"] == []
-    assert "on cpu" in text(found)
+    assert "on cpu (" in text(found)
+    assert "busy_percent" not in cpu
+
+
+def test_hours_of_a_gpu_and_how_busy_it_was(tiny):
+    """By hand: of each seed a training of 30 s at 90 % and an evaluation of 30 s at 30 %."""
+    pilot = Study(load({**tiny, "study": "pilot"}))
+    make(pilot)
+    for path in pilot.layout.root.rglob("run.json"):
+        record = read_sealed(path)
+        write_sealed(path, {**record, "environment": {**record["environment"], "device": "NVIDIA H200"}})
+    on_a_gpu(pilot, {"train": 90.0, "evaluate": 30.0})
+    found = estimate(Study(load(tiny)))
+    (gpu,) = found["hours"]
+    assert gpu["busy_percent"] == pytest.approx(60)
+    hours = gpu["total"]
+    assert f"on NVIDIA H200, {hours:.1f} GPU hours, busy 60 % of them (" in text(found)
 
 
 def test_no_faster_than_the_rounds_of_one_cell(tiny):

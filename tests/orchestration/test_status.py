@@ -6,7 +6,7 @@ import platform
 from pathlib import Path
 
 import pytest
-from made_study import make
+from made_study import make, on_a_gpu
 
 from regbench.cli.main import main
 from regbench.orchestration import jobs
@@ -53,6 +53,17 @@ def test_the_time_that_remains_is_measured(study):
     assert found["work_seconds"] == 2 * 15 + 2 * 30  # what runs is on average half done
     assert found["seconds"] == pytest.approx(45)
     assert found["at_once"] == 2
+
+
+def test_the_hours_of_gpus(study):
+    """By hand: 4 trainings of 30 s at 80 %, 4 jobs of trials of 30 s at 20 %; of a CPU nothing is said."""
+    make(study)
+    assert "gpu" not in status(study)
+    assert "GPU" not in text(status(study))
+    on_a_gpu(study, {"train": 80.0, "trial": 20.0})
+    found = status(study)
+    assert found["gpu"] == {"hours": pytest.approx(8 * 30 / 3600), "busy_percent": pytest.approx(50)}
+    assert "GPU   4 min 0 s by finished jobs, busy 50 % of it" in text(found)
 
 
 def test_no_sooner_than_a_cell_by_itself(study):

@@ -94,6 +94,10 @@ def test_a_number_that_the_message_proposes_is_one():
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        (("training",), {"steps": 2, "device": "cpu", "deterministic": False}, "`deterministic: false` has no effect"),
+        (("training",), {"steps": 2, "device": "cpu", "graph": True}, "`graph: true` has no effect with `device: cpu`"),
+        (("training",), {"steps": 2, "graph": True, "compile": True}, "cannot be had with `compile: true`"),
+        (("training",), {"steps": 2, "graph": True, "precision": "fp16"}, "had with `precision: fp16`"),
         (("training", "atlas_is"), "fixed", "training: atlas_is has no effect without `atlas`"),
         (("tuning", "prune_at"), [0.3], "tuning: prune_at has no effect without a pruner"),
         (("datasets", 0, "preprocessing"), {"window": [0, 100]}, "window: has no effect with `intensity: per"),

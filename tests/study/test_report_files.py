@@ -19,11 +19,11 @@ def test_a_report_writes_what_the_list_says(tiny, controls):
     names = report_files.table_names(optional)
     assert ("controls" in names) is controls
     tables = {f"{name}.csv" for name in names} | set(report_files.beside_tables(optional))
-    figures = {f"{name}.svg" for name in report_files.figure_names()} | set(report_files.beside_figures())
+    figures = {f"{name}.svg" for name in report_files.figure_names(set())} | set(report_files.beside_figures(set()))
     assert {path.name for path in layout.tables.iterdir() if path.is_file()} == tables
     assert {path.name for path in layout.figures.iterdir() if path.is_file()} == figures
     page = layout.page.read_text()
-    assert all(f'id="figure-{name}"' in page for name in report_files.figure_names())
+    assert all(f'id="figure-{name}"' in page for name in report_files.figure_names(set()))
     assert all(f'id="table-{name}"' in page for name in names)
 
 

@@ -36,7 +36,8 @@ def make_results(study: Study) -> None:
     make(study, sources=False)
     lay = study.layout
     for dataset in study.config.datasets:
-        pairs = [[f"s{a}", f"s{b}"] for a in range(3) for b in range(3) if a != b]
+        fold = dataset.id.rpartition("fold")[2] if study.pools else ""  # each tests subjects of its own
+        pairs = [[f"s{fold}{a}", f"s{fold}{b}"] for a in range(3) for b in range(3) if a != b]
         manifest: dict[str, Any] = {"data_sha256": DATA, "shape": SHAPE, "spacing_mm": [2.0, 2.0], "labels": LABELS}
         manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
         manifest |= {
@@ -59,7 +60,44 @@ def make_results(study: Study) -> None:
         path = lay.transfer(dataset_id, method_id, other)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, rows.assign(dice=rows["dice"] - 0.1))
+    for run in study.curve_points():
+        _point(study, *run)
     analyze(study)
+
+
+def _point(study: Study, dataset: str, method: str, seed: int, point: int) -> None:
+    """A further training of a curve: the run at another lambda."""
+    lay = study.layout
+    record, folder = read_sealed(lay.run_record(dataset, method, seed)), lay.curve_point(dataset, method, seed, point)
+    middle = (len(study.further_points) + 1) / 2
+    lam = record["lam"] * 3.0 ** (point - middle + (point >= middle))
+    folder.mkdir(parents=True, exist_ok=True)
+    number = [one.id for one in study.methods].index(method)
+    rows = pd.read_parquet(lay.pairs(dataset, method, seed))
+    rows = _traded(rows.assign(lam=lam, dice=rows["dice"] - 0.004 * np.log(lam / record["lam"]) ** 2), number)
+    write_table(folder / "pairs.parquet", rows)
+    write_sealed(
+        folder / "run.json",
+        {**record, "lam": lam, "validation": _validation(number, lam) | {"sdlogj": _ndv(number, lam) / 2}},
+    )
+    write_table(folder / "history.parquet", pd.DataFrame({"step": range(1, 31), **_curve(30)}))
+    (folder / "checkpoint.pt").write_bytes(b"weights")
+
+
+def _validation(number: int, lam: float) -> dict[str, float]:
+    """Of a run at its chosen lambda, which is not scored by the spread of the log-determinant."""
+    return {"dice": _dice(number), "ndv_percent": _ndv(number, lam)}
+
+
+def _ndv(number: int, lam: float) -> float:
+    return float((0.1 + 0.01 * number) * lam**-0.8)
+
+
+def _traded(rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Rows whose regularity follows from their lambda; the pairs differ in it."""
+    of_pair = 1 + 0.1 * np.cos(np.arange(len(rows)))
+    folding = [_ndv(number, lam) * factor for lam, factor in zip(rows["lam"], of_pair, strict=True)]
+    return rows.assign(ndv_percent=folding, sdlogj=np.array(folding) / 2)
 
 
 def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
@@ -79,7 +117,8 @@ def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
             "checkpoint_sha256": "00",
         }
         record |= {"seconds": 20.0, "parameters": 1234, "validations": []}
-        record |= {"validation": {"dice": _dice(number), "ndv_percent": 0.1}, "environment": environment}
+        validation = _validation(number, lam) if study.config.curve else {"dice": _dice(number), "ndv_percent": 0.1}
+        record |= {"validation": validation, "environment": environment}
         write_sealed(folder / "run.json", record)
         write_table(folder / "history.parquet", pd.DataFrame({"step": range(1, 31), **_curve(30)}))
 
@@ -129,6 +168,7 @@ def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: l
     if method.control or method.id == IDENTITY:
         rows = _unranked(rows, method.id, study)
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
+    rows = _traded(rows, number) if study.config.curve and method.tuned else rows
     write_table(lay.pairs(dataset, method.id, seed), rows)
     about = {"fixed": "s0", "moving": "s1", "dice": float(rows["dice"].median())}
     write_panels(lay.panels(dataset, method.id, seed), {place: (about, _slices(number)) for place in PLACES}, "dice")

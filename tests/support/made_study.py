@@ -7,10 +7,10 @@ import pandas as pd
 
 from regbench.orchestration import jobs
 from regbench.orchestration.status import QUICK
-from regbench.study.job_specs import final_spec, prepare_spec
-from regbench.study.layout import PANELS
+from regbench.study.job_specs import final_spec, point_spec, prepare_spec
+from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
-from regbench.system.files import CHECKPOINT, HISTORY, write_sealed
+from regbench.system.files import CHECKPOINT, HISTORY, RUN, write_sealed
 from regbench.system.parquet import write_table
 
 DATA = "0123456789abcdef"
@@ -37,7 +37,15 @@ def make(study: Study, *, without: tuple[str, ...] = (), sources: bool = True) -
         _outputs(study, job, rows)
 
 
-def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
+def on_a_gpu(study: Study, busy: dict[str, float]) -> None:
+    """Let the logs of some rules say how busy their GPU was, in percent."""
+    for job in jobs.of_study(study):
+        path = Path(job.log)
+        if job.rule in busy and path.is_file():
+            path.write_text(path.read_text().replace("500 MiB\n", f"500 MiB, GPU {busy[job.rule]:.1f} % busy\n"))
+
+
+def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:  # noqa: C901  a case a rule
     output = Path(job.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     lam = 0.5
@@ -69,6 +77,8 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
             for rule, path in (("train", lay.run_record(job.dataset, job.method, seed)),
                                ("evaluate", lay.pairs(job.dataset, job.method, seed))):  # fmt: skip
                 _outputs(study, job._replace(rule=rule, output=str(path), seed=seed), rows)
+    elif job.rule in jobs.OF_CURVE:
+        _points(study, job, lam)
     elif job.rule == "evaluate" and rows is not None:
         kept = rows.assign(dataset=job.dataset, method=job.method, seed=job.seed, replicate=job.replicate)
         write_table(output, kept)
@@ -78,8 +88,23 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:
         os.utime(output)
 
 
+def _points(study: Study, job: jobs.Job, lam: float) -> None:
+    lay = study.layout
+    for seed in [job.seed] if job.point else study.seeds(job.method):
+        for point in [job.point] if job.point else study.further_points:
+            folder = lay.curve_point(job.dataset, job.method, seed, point)
+            folder.mkdir(parents=True, exist_ok=True)
+            _trained(study, job._replace(seed=seed), folder / RUN, lam * 2**point)
+            for name in (PAIRS, PANELS):
+                (folder / name).touch()
+
+
 def _trained(study: Study, job: jobs.Job, output: Path, lam: float) -> None:
-    spec = final_spec(study, job.method, job.seed).model_copy(update={"lam": lam}).to_json()
+    spec = (
+        (point_spec if job.rule in jobs.OF_CURVE else final_spec)(study, job.method, job.seed)
+        .model_copy(update={"lam": lam})
+        .to_json()
+    )
     record = {"job": spec, "lam": lam, "data_sha256": DATA, "seconds": 20.0, "status": "complete", "reason": ""}
     record |= {"method": job.method, "seed": job.seed, "checkpoint_sha256": "00", "validation": {"dice": 0.7}}
     for name in (CHECKPOINT, HISTORY):

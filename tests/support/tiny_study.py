@@ -50,6 +50,8 @@ def verbs(raw: dict[str, Any], path: Path) -> list[list[str]]:
 
 
 def _verb(job: jobs.Job) -> str:
+    if job.rule in jobs.OF_CURVE:
+        return "curve"
     return "cell" if job.rule in jobs.WHOLE_CELL else job.rule.replace("_", "-")
 
 
@@ -68,5 +70,6 @@ def _options(job: jobs.Job) -> list[str]:
         "train": [*method, *seed, *threads],
         "evaluate": [*method, *seed, *threads],
         "cell": [*method, *threads],
+        "curve": [*method, *(["--seed", str(job.seed), "--point", str(job.point)] if job.point else []), *threads],
         "transfer": [*method, "--on", job.detail, *threads],
     }[_verb(job)]

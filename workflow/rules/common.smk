@@ -60,7 +60,7 @@ CONFIG_FILE = str(LAYOUT.config)
 REPLICATES = STUDY.config.tuning.replicates
 CELLS = [method for method in STUDY.methods if method.tuned]
 TABLES = report_files.table_names(STUDY.optional_tables)
-FIGURES = report_files.figure_names()
+FIGURES = report_files.figure_names(STUDY.optional_figures)
 
 if workflow.is_main_process:
     resume_by_itself(workflow, HEAD.prefix)
@@ -83,6 +83,7 @@ wildcard_constraints:
     seed="[0-9]+",
     replicate="[0-9]+",
     round="[0-9]+",
+    point="[0-9]+",
     first="[0-9]+",
     last="[0-9]+",
 

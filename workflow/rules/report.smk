@@ -12,10 +12,12 @@ rule analyze:
             for replicate in range(REPLICATES)
         ],
         transfers=[LAYOUT.transfer(*cell) for cell in STUDY.transfers()],
+        curves=[LAYOUT.curve_pairs(*point) for point in STUDY.curve_points()],
     output:
         LAYOUT.rows,
         LAYOUT.summary,
         [LAYOUT.transfer_rows] if STUDY.config.evaluate_on else [],
+        [] if STUDY.config.curve is None else [LAYOUT.curve_rows],
     log:
         LAYOUT.log("analyze"),
     conda:
@@ -42,7 +44,10 @@ rule report:
             LAYOUT.tables / name
             for name in report_files.beside_tables(STUDY.optional_tables)
         ],
-        [LAYOUT.figures / name for name in report_files.beside_figures()],
+        [
+            LAYOUT.figures / name
+            for name in report_files.beside_figures(STUDY.optional_figures)
+        ],
         [
             report(
                 LAYOUT.tables / f"{name}.csv",

@@ -17,7 +17,7 @@ from regbench.report.summary_file import MethodEntry, Summary, led_by
 from regbench.report.tables.main_caption import training, tuning
 from regbench.report.tables.transfer_tables import optional_tables
 from regbench.study.layout import Layout
-from regbench.study.report_files import FIGURES, TABLES, table_names
+from regbench.study.report_files import FIGURES, TABLES, figure_names, table_names
 from regbench.system.files import read_json, write_text
 
 OF_TABLE, OF_FIGURE = "per_structure", "structures"  # which nothing without labels has
@@ -75,7 +75,11 @@ def write_page(
         how_sure=how_sure(summary),
         tuned=tuning(summary) + training(summary),
         tables=list(_tables(lay, summary)),
-        figures=[_figure(lay, name, led_by(summary)) for name in FIGURES if name != OF_FIGURE or _labelled(summary)],
+        figures=[
+            _figure(lay, name, led_by(summary))
+            for name in figure_names({"curve"} if "trade_offs" in summary else set())
+            if name in FIGURES and (name != OF_FIGURE or _labelled(summary))
+        ],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
             for number, (words, image) in enumerate(pairs, 1)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from regbench.metrics import SIMILARITY, metric_of
 from regbench.report.objectives import caption_of
-from regbench.report.summary_file import Manifest, Summary, all_verdicts, foremost, led_by
+from regbench.report.summary_file import Manifest, Summary, TradeOffEntry, all_verdicts, foremost, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
 from regbench.study.frozen import sentences
 from regbench.study.goals import words
@@ -24,7 +24,8 @@ def protocol(summary: Summary) -> str:
         f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
         f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
         f"over pairs. {tuning(summary)}{training(summary)}.{_refined(summary)}{_labels(summary)}"
-        f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_folds(summary)}{_registered(summary)}"
+        f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_matched(summary)}{_folds(summary)}"
+        f"{_registered(summary)}"
     )
 
 
@@ -188,6 +189,52 @@ def _marks(summary: Summary) -> Iterator[str]:
         yield f"Without verdicts: {', '.join(METRIC_TITLES[name] for name in without)}."
     if any(verdicts["left_out"] for _, _, _, verdicts in judged):
         yield "Of very many methods only the best are compared; the others have no verdict and no mark."
+
+
+def units(regularity: str) -> str:
+    """The unit of a level as it stands behind its number."""
+    unit = metric_of(regularity).unit
+    return "" if unit == "1" else f" {unit}"
+
+
+def at_levels_words(summary: Summary) -> str:
+    """The levels of regularity, and how they came about; empty without curves."""
+    first: dict[tuple[str, str], TradeOffEntry] = {}
+    for entry in summary.get("trade_offs", []):
+        first.setdefault((entry["dataset"], entry["model"]), entry)
+    if not first:
+        return ""
+    several = len({dataset for dataset, _ in first}) > 1
+    named = {
+        f"{dataset}, {model}" if several else model: ", ".join(f"{level:g}" for level in entry["levels"]) or "none"
+        for (dataset, model), entry in first.items()
+    }
+    entry = next(iter(first.values()))
+    unit = units(entry["regularity"])
+    if len(set(named.values())) == 1:
+        levels = f"{next(iter(named.values()))}{unit}"
+    else:
+        levels = "; ".join(f"{name} {text}{unit}" for name, text in named.items())
+    how = "given by the config"
+    if not entry["given"]:
+        how = (
+            "chosen by the validation pairs alone: inside what the curves of all cells of a model have, and no less "
+            "regular than the least regular of the chosen lambdas"
+        )
+    return f"Levels of {words(entry['regularity'])}: {levels}, {how}."
+
+
+def _matched(summary: Summary) -> str:
+    """What stands in the column of scores at equal regularity."""
+    entries = summary.get("trade_offs", [])
+    if not entries:
+        return ""
+    middle = {f"{entry['headline']:g}" for entry in entries if entry["headline"] is not None}
+    at = f" ({' and '.join(sorted(middle, key=float))}{units(entries[0]['regularity'])})" if middle else ""
+    return (
+        f" At equal {words(entries[0]['regularity'])}: read off the curve of each cell's trainings at several lambdas, "
+        f"at the level in the middle{at}. {at_levels_words(summary)} A dash: the curve does not come so far."
+    )
 
 
 def regions(summary: Summary) -> str:

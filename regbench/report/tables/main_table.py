@@ -9,7 +9,7 @@ import pandas as pd
 from regbench.metrics import metric_of
 from regbench.report.headline import headline
 from regbench.report.objectives import weight_names, weights_searched
-from regbench.report.standings import Standing, rank_intervals, standings
+from regbench.report.standings import Standing, against_best, rank_intervals, standings
 from regbench.report.summary_file import (
     LABELS,
     STATISTICS,
@@ -56,6 +56,7 @@ def main_metrics(summary: Summary) -> tuple[str, ...]:
 def main_table(summary: Summary) -> pd.DataFrame:
     """One row a method: lambda, counts, mean, SD over cases and over seeds, and verdict of each metric; rounded."""
     rows: list[dict[str, object]] = []
+    matched = _matched(summary)
     weights, standing, intervals = weight_names(summary["methods"]), standings(summary), rank_intervals(summary)
     tuned = [name for name in searched(summary) if name not in weights]
     judged = {metric for _, _, metric, _ in all_verdicts(summary)}
@@ -73,6 +74,8 @@ def main_table(summary: Summary) -> pd.DataFrame:
             **_scores(entry, digits, infinite, verdicts),
             "rank": entry["rank"],
         }
+        if "trade_offs" in summary:
+            row |= matched.get(key, {})
         if judged:
             row["rank_low"], row["rank_high"] = intervals.get(key, (None, None))
         rows.append(row)
@@ -104,6 +107,30 @@ def _scores(
                 columns[f"{name}_verdict"] = verdicts[name]
         if name == "dice" and spread:
             columns["dice30"] = round(number(entry["dice30"]), metric_of("dice30").digits)
+    return columns
+
+
+def _matched(summary: Summary) -> dict[tuple[str, str], dict[str, object]]:
+    """The columns of each cell's score at equal regularity: by the leading metric, at the level in the middle."""
+    columns: dict[tuple[str, str], dict[str, object]] = {}
+    for entry in summary.get("trade_offs", []):
+        digits, at = digits_of(summary, entry["metric"]), entry["headline"]
+        standing = {one["level"]: against_best(one) for one in entry["verdicts"]}.get(at, {})
+        for cell in entry["cells"]:
+            height = next((one for one in cell["heights"] if one["level"] == at and at is not None), None)
+            columns.setdefault(
+                (entry["dataset"], cell["method"]),
+                {
+                    "matched_metric": entry["metric"],
+                    "matched_regularity": entry["regularity"],
+                    "matched_level": at,
+                    **{
+                        f"matched_{name}": None if height is None else round(number(height[name]), digits)
+                        for name in ("score", "low", "high")
+                    },
+                    "matched_verdict": standing.get(cell["method"]),
+                },
+            )
     return columns
 
 

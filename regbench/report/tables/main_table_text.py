@@ -7,8 +7,21 @@ import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.standings import rank_text
-from regbench.report.tables.column_titles import TITLES
-from regbench.report.tables.table_format import NONE, Form, Piece, Row, Score, cell, escape, header, plain, rows_of
+from regbench.report.tables.column_titles import TITLES, metric_title
+from regbench.report.tables.table_format import (
+    ARROWS,
+    NONE,
+    Form,
+    Piece,
+    Row,
+    Score,
+    cell,
+    escape,
+    header,
+    plain,
+    rows_of,
+)
+from regbench.study.goals import words
 from regbench.study.terms import WEIGHT
 
 WIDE = 100  # characters of a row, from which LaTeX has a table a model
@@ -51,6 +64,8 @@ def as_text(
             cell(score(row, name), finer.get(name, metric_of(name).digits), form, emphasis=strong, mark=str(mark))
             for row, strong, mark in zip(rows_of(frame), emphases, marks, strict=True)
         ]
+        if name in set(frame.get("matched_metric", ())):
+            shown[matched_title(frame, form)] = _matched(frame, finer.get(name, metric_of(name).digits), form)
     if frame["failed"].any():
         of = frame["pairs"] * frame["seeds"]
         lost = [f"{lost} of {count}" if lost else "0" for lost, count in zip(frame["failed"], of, strict=True)]
@@ -58,6 +73,28 @@ def as_text(
     if frame["rank"].notna().any():
         shown[header("rank", form)] = [escape(rank_of(row, NONE), form) for row in rows_of(frame)]
     return shown
+
+
+def matched_title(frame: pd.DataFrame, form: Form) -> str:
+    """The title of the column of scores at equal regularity."""
+    metrics, regularities = (frame[f"matched_{name}"].dropna().unique() for name in ("metric", "regularity"))
+    score = metric_title(str(metrics[0])).partition(",")[0] if len(metrics) == 1 else "Score"
+    arrow = f" {ARROWS[metric_of(str(metrics[0])).direction]}" if len(metrics) == 1 else ""
+    return escape(f"{score} at equal {words(str(regularities[0]))}{arrow}", form)
+
+
+def _matched(frame: pd.DataFrame, digits: int, form: Form) -> list[str]:
+    """Scores at equal regularity with the marks of their verdicts."""
+    verdicts = frame["matched_verdict"]
+    emphases = dict.fromkeys(frame.index, "")
+    for _, cells in frame[frame["matched_score"].notna()].groupby(GROUP, sort=False):
+        best = cells.index[verdicts[cells.index] == "best"]
+        alone = bool((verdicts[cells.index] == "worse").sum() == len(cells) - 1)
+        emphases |= dict.fromkeys(best if len(cells) > 1 else (), "bold" if alone else "underlined")
+    return [
+        cell(Score(float(value)), digits, form, emphasis=strong, mark=str(mark))
+        for value, strong, mark in zip(frame["matched_score"], emphases.values(), verdicts, strict=True)
+    ]
 
 
 def pieces(

@@ -1,13 +1,13 @@
 """Every verdict with its evidence and what would decide it, and the noise that the intervals hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from regbench.report.summary_file import FAMILIES, Summary, all_verdicts, digits_of, leading, led_by
+from regbench.report.summary_file import FAMILIES, ComparisonEntry, Summary, all_verdicts, digits_of, leading, led_by
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
@@ -25,7 +25,7 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
     study, verdicts, variance = summary["study"], verdicts_table(summary), variance_table(summary)
     shown = of_leading(verdicts, summary)
     write_table(
-        folder / "verdicts", verdicts, lambda form: _shown(shown, form, summary),
+        folder / "verdicts", verdicts, lambda form: comparisons_text(shown, form, summary),
         f"Study {study}: every verdict on {led_by(summary)}, a against b: better, worse, equal, or undecided. "
         "Difference: mean of a less mean of b, with its "
         f"simultaneous 95 % interval, which holds the noise of test subjects and, where they "
@@ -45,12 +45,10 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
 
 def verdicts_table(summary: Summary) -> pd.DataFrame:
     """One row a comparison, of every metric and family."""
-    numbers = [name for name in NUMBERS if name != OF_FOLDS or "pools" in summary]
+    numbers = comparison_columns(summary)
     rows = [
         {"dataset": dataset, "model": model, "metric": metric, "family": family}
-        | {"a": one["a"], "verdict": one["verdict"], "b": one["b"]}
-        | {name: _rounded(one.get(name), name, digits_of(summary, metric)) for name in numbers}
-        | {"reason": one.get("reason") or "", "would_decide": needed(one)}
+        | comparison_row(one, digits_of(summary, metric), numbers)
         for dataset, model, metric, verdicts in all_verdicts(summary)
         for family in FAMILIES
         for one in verdicts[family]
@@ -59,6 +57,24 @@ def verdicts_table(summary: Summary) -> pd.DataFrame:
     # Where nothing could be judged, a column holds no number at all.
     kinds = {str(name): "Int64" if name in COUNTS else "float64" for name in numbers}
     return pd.DataFrame(rows, columns=columns).astype(kinds)
+
+
+def comparison_columns(summary: Summary) -> list[Measure]:
+    """The numbers that a comparison of a study has."""
+    return [name for name in NUMBERS if name != OF_FOLDS or "pools" in summary]
+
+
+def comparison_row(one: ComparisonEntry, digits: int, numbers: Sequence[Measure]) -> dict[str, object]:
+    """A comparison with its evidence and what would decide it.
+
+    Args:
+        one: the comparison.
+        digits: of the metric in the tables.
+        numbers: of `comparison_columns`.
+    """
+    row: dict[str, object] = {"a": one["a"], "verdict": one["verdict"], "b": one["b"]}
+    row |= {name: _rounded(one.get(name), name, digits) for name in numbers}
+    return row | {"reason": one.get("reason") or "", "would_decide": needed(one)}
 
 
 def variance_table(summary: Summary) -> pd.DataFrame:
@@ -95,8 +111,8 @@ def to_decide(summary: Summary) -> list[dict[str, object]]:
     ]
 
 
-def _shown(shown: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
-    """What is printed: the interval in one column, what all rows share left out."""
+def comparisons_text(shown: pd.DataFrame, form: Form, summary: Summary) -> pd.DataFrame:
+    """Comparisons as they are printed: the interval in one column, what all rows share left out."""
     text = shown[["dataset", "model", "metric", "family", "a", "verdict", "b"]].copy()
     for column in ("dataset", "model", "metric"):
         if shown[column].nunique() < 2:
