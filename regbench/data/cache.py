@@ -270,7 +270,7 @@ def load(folder: Path, *, verify: bool = False) -> Dataset:
         path = folder / name
         try:
             values = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise RegbenchError(
                 f"`{path}` must be a whole .npy file, but got: {error}. Delete `{folder}`, run again."
             ) from error

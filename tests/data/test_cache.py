@@ -76,10 +76,11 @@ def test_what_was_written_is_read(tmp_path, monkeypatch):
     assert pair.foreground.all()
 
 
-def test_a_truncated_array_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", [0, 5, 9, 60, 128, -100])
+def test_a_truncated_array_is_named(tmp_path, monkeypatch, kept):
     build(tmp_path, monkeypatch)
     path = tmp_path / "images.npy"
-    path.write_bytes(path.read_bytes()[:-100])
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(RegbenchError, match=r"images\.npy.*whole"):
         load(tmp_path)
 

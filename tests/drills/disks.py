@@ -117,13 +117,22 @@ def clocks(new: New) -> str:
 @drill("all files get times of a day ahead, then of a day behind, with half of the study done", SAME)
 def file_times(new: New) -> str:
     bench = new()
-    for until, shift in (("prepare", 86400), ("select", -86400)):
-        must(bench.head("--until", until).wait() == 0, bench.output()[-2000:])
-        for path in bench.root.rglob("*"):
-            status = path.stat()
-            os.utime(path, (status.st_atime + shift, status.st_mtime + shift))
+    must(bench.head("--until", "prepare").wait() == 0, bench.output()[-2000:])
+    _move_times(bench, 86400)
+    must(bench.head("--until", "select").wait() != 0, "outputs older than their inputs must be an error")
+    refused = next((line for line in bench.output().splitlines() if "older modification time" in line), "")
+    must("manifest.json" in refused, f"the error must name the file that is ahead: {bench.output()[-2000:]}")
+    subprocess.run(["find", bench.root, "-newermt", "now", "-exec", "touch", "{}", "+"], check=True)  # as docs say
+    must(bench.head("--until", "select").wait() == 0, bench.output()[-2000:])
+    _move_times(bench, -86400)
     bench.finish()
-    return same(bench, new.reference)
+    return f"ahead: refused, the file named; right again, then behind: {same(bench, new.reference)}"
+
+
+def _move_times(bench: StudyFolder, seconds: int) -> None:
+    for path in bench.root.rglob("*"):
+        status = path.stat()
+        os.utime(path, (status.st_atime + seconds, status.st_mtime + seconds))
 
 
 def _no_space(bench: StudyFolder) -> str:

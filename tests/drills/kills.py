@@ -116,7 +116,10 @@ def _training(bench: StudyFolder) -> list[int]:
 
     def begun() -> list[int]:
         running = bench.running("train")
-        return running if len(list((bench.root / "runs").rglob("live.jsonl"))) >= len(running) else []
+        try:
+            return running if len(list((bench.root / "runs").rglob("live.jsonl"))) >= len(running) else []
+        except FileNotFoundError:  # a temporary folder went away in the middle of the search
+            return []
 
     pids = wait(300, begun, "no training began", every=0.05)
     time.sleep(1)

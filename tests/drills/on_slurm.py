@@ -22,7 +22,7 @@ def _drills() -> dict[str, str]:
 
 
 def _on_slurm(name: str, new: New) -> str:
-    if os.geteuid() != 0 or shutil.which("slurmctld") is None:
+    if os.geteuid() != 0 or shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin") is None:
         raise SkippedDrillError("no Slurm here, or no root to start it (`make slurm-test` installs Debian's)")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         raise SkippedDrillError("no snakemake-executor-plugin-slurm (pip install '.[slurm]')")

@@ -20,6 +20,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+# `su` and cron leave these out of root's PATH; Slurm's daemons lie there.
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+
 HOME = Path(os.environ.get("REGBENCH_SLURM_HOME", "/tmp/regbench-slurm"))  # short: a socket lies here
 ETC = Path("/etc/slurm")
 PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client", "slurm-wlm-basic-plugins")
