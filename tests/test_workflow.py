@@ -357,11 +357,13 @@ def test_a_cell_that_is_lost_is_a_row_with_its_reason(tmp_path):
     """--keep-going: one training is killed each time; the others end, and the partial table says why."""
     grid = {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2"]}
     config = study(tmp_path, grid=grid, lambdas=[{"value": 0.1}], seeds=[0], tracking={"enabled": False})
-    fault = tmp_path / "bin" / "regbench"
+    fault = tmp_path / "fault" / "sitecustomize.py"  # every Python reads it as it starts
     fault.parent.mkdir()
-    fault.write_text(f'#!/bin/bash\n[[ "$*" == *"train "*mse* ]] && kill -9 $$\nexec {BIN}/regbench "$@"\n')
-    fault.chmod(0o755)
-    environment = {**ENVIRONMENT, "PATH": f"{fault.parent}{os.pathsep}{ENVIRONMENT['PATH']}"}
+    fault.write_text(
+        "import os, sys\nif 'train' in sys.orig_argv and 'mse' in str(sys.orig_argv):\n    os.kill(os.getpid(), 9)\n"
+    )
+    searched = os.pathsep.join(filter(None, [str(fault.parent), os.environ.get("PYTHONPATH")]))
+    environment = {**ENVIRONMENT, "PYTHONPATH": searched}
     arguments = command(config, "--keep-going", "--retries", "1")
     done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode != 0

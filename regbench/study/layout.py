@@ -140,6 +140,11 @@ class Layout:
         """The folder of a further training of a run's curve: the files of a run, rows included."""
         return Path(self.root, "curves", dataset, method, f"seed{seed}", f"point{point}")
 
+    def curve_files(self, dataset: str, method: str, seed: int | str, point: int | str) -> list[Path]:
+        """What a job leaves of a point."""
+        folder = self.curve_point(dataset, method, seed, point)
+        return [folder / name for name in (CHECKPOINT, HISTORY, RUN, PAIRS, PANELS)]
+
     def curve_pairs(self, dataset: str, method: str, seed: int | str, point: int | str) -> Path:
         return self.curve_point(dataset, method, seed, point) / PAIRS
 

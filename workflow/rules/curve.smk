@@ -3,22 +3,14 @@
 
 if STUDY.config.curve is not None:
 
-    OF_POINT = (
-        "checkpoint.pt",
-        "history.parquet",
-        "run.json",
-        "pairs.parquet",
-        "panels.npz",
-    )
-
     def point_files(seeds):
         """What a job leaves of the points of some runs, all of them or that of the wildcard."""
         points = STUDY.further_points if seeds else ["{point}"]
         return [
-            LAYOUT.curve_point("{dataset}", "{method}", seed, point) / name
+            file
             for seed in seeds or ["{seed}"]
             for point in points
-            for name in OF_POINT
+            for file in LAYOUT.curve_files("{dataset}", "{method}", seed, point)
         ]
 
     def cells_where(trained, one_job):
