@@ -140,7 +140,7 @@ def work(row: str, name: str, threads: int) -> None:
     warnings.filterwarnings("ignore")  # the peers' own
     shape, batch, similarity, _ = ROWS[row]
     if OURS[name] is not None:
-        device.set_up(threads)
+        device.set_up(threads, "cpu")
     else:
         torch.set_num_threads(threads)
     make = our_step if OURS[name] is not None else peer_step
@@ -192,7 +192,7 @@ def compare(row: str, threads: int) -> dict[str, Any]:
 
 def profile(label: str, images: str, threads: int) -> dict[str, Any]:
     """Shares of the loop's time in percent; what is neither network, warp, loss nor optimiser is `rest`."""
-    device.set_up(threads)
+    device.set_up(threads, "cpu")
     shape, batch, similarity, steps = PROFILES[label]
     with tempfile.TemporaryDirectory() as folder:
         run = training(dataset(shape, batch, Path(folder)), batch, similarity, {}, {"images": images})

@@ -48,7 +48,7 @@ def audit(
 
     if ":" in name:
         components.allow([name])
-    device.set_up(threads)
+    device.set_up(threads, "cpu")
     parameters = _parameters(settings or [])
     components.allow(components.code_within(parameters))
     certificate = certify(resolve(name, kind, parameters), _progress if bar() else None)

@@ -125,9 +125,11 @@ def cell(
     from regbench.tuning.cell import run_cells
 
     study = load_study(config_file)
-    name = dataset_of(study, dataset)
-    data = prepared_data(study, name, config_file)
-    run_cells(study, data, method, threads=threads, save_every=save_every, bar=bar())
+    for untuned in (one for one in method if not study.method(one).tuned):
+        raise UsageError(f"`cell` is for methods with a lambda of their own, but `{untuned}` has none; use `evaluate`")
+    take_device_of(study, threads)
+    data = prepared_data(study, dataset_of(study, dataset), config_file)
+    run_cells(study, data, method, save_every=save_every, bar=bar())
 
 
 def curve(
@@ -158,9 +160,10 @@ def curve(
         raise UsageError(f"--seed must be one of {', '.join(map(str, seeds))}, but got {seed}")
     if point is not None and point not in points:
         raise UsageError(f"--point must be 1 to {points[-1]}, but got {point}")
+    take_device_of(study, threads)
     wanted = [(s, p) for s in seeds for p in points if seed in (None, s) and point in (None, p)]
     data = prepared_data(study, name, config_file)
-    run_points(study, data, method, wanted, threads=threads, save_every=save_every, bar=bar())
+    run_points(study, data, method, wanted, save_every=save_every, bar=bar())
 
 
 def export_optuna(

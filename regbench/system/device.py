@@ -31,7 +31,7 @@ def describe(device: torch.device, threads: int | None = None) -> str:
     return f"cpu ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
-def set_up(threads: int, name: str = "cpu", *, deterministic: bool = True) -> None:
+def set_up(threads: int, name: str, *, deterministic: bool = True) -> None:
     """Fix the number of threads (results depend on it in the last bit) and keep freed memory for the next step.
 
     Args:

@@ -18,8 +18,6 @@ from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
 from regbench.study.specs import EvaluateSpec, TrainSpec
-from regbench.system import device, gpu_lease
-from regbench.system.errors import UsageError
 from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_sealed, write_sealed
 from regbench.system.ownership import owning
 from regbench.training.final_run import is_complete, train
@@ -31,30 +29,16 @@ OUTPUTS = (CHECKPOINT, HISTORY, RUN, PANELS, PAIRS)  # in the order in which the
 EVALUATED = "evaluated.json"  # beside the runs of a cell: what the rows of each were made of, and their checksums
 
 
-def run_cells(
-    study: Study, data: Dataset, methods: Sequence[str], *, threads: int = 1, save_every: float, bar: bool = False
-) -> None:
+def run_cells(study: Study, data: Dataset, methods: Sequence[str], *, save_every: float, bar: bool = False) -> None:
     """Do every stage of some cells, one cell after the other; what is finished already is not done again.
 
     Args:
         study: with the cells.
         data: prepared dataset of the study.
         methods: ids of methods with a lambda.
-        threads: of the CPU.
         save_every: seconds between two writes of a training's state.
         bar: show progress bars.
-
-    Raises:
-        UsageError: if a method has no lambda.
     """
-    for method in methods:
-        if not study.method(method).tuned:
-            raise UsageError(
-                f"`cell` is for methods with a lambda of their own, but `{method}` has none; use `evaluate`"
-            )
-    training = study.config.training
-    gpu_lease.lease(training.device)
-    device.set_up(threads, training.device, deterministic=training.deterministic)
     for method in methods:
         with owning(study.layout.cell_owner(data.id, method), f"cell {method}"):
             tune(study, data.id, method, data, bar=bar)

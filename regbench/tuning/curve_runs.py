@@ -10,7 +10,6 @@ from regbench.data.cache import Dataset
 from regbench.evaluation.run_rows import evaluate_run
 from regbench.study.job_specs import evaluate_spec, point_spec
 from regbench.study.methods import Study
-from regbench.system import device, gpu_lease
 from regbench.system.files import read_sealed
 from regbench.system.ownership import owning
 from regbench.training.final_run import train
@@ -42,7 +41,6 @@ def run_points(
     method: str,
     points: Sequence[tuple[int, int]],
     *,
-    threads: int = 1,
     save_every: float,
     bar: bool = False,
 ) -> None:
@@ -55,13 +53,10 @@ def run_points(
         data: prepared dataset.
         method: id of the cell.
         points: (seed, number of the point) of each.
-        threads: of the CPU.
         save_every: seconds between two writes of a training's state.
         bar: show progress bars.
     """
     lay = study.layout
-    gpu_lease.lease(study.config.training.device)
-    device.set_up(threads)
     for seed, point in points:
         state = lay.curve_state(data.id, method, seed, point)
         with owning(lay.curve_owner(data.id, method, seed, point), f"point {point} of the curve of {method}"):
