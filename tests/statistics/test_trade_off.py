@@ -77,12 +77,30 @@ def test_a_training_without_numbers_is_no_point_and_a_pair_without_is_no_case():
     curve.scores[0], curve.regularity[0] = np.nan, np.nan
     assert reached(curve) == pytest.approx((0.25, 1.0))
     whole = made(np.random.default_rng(0))
-    gap = whole._replace(scores=whole.scores.copy())
-    gap.scores[2, 5] = np.nan
     without = Curve(whole.lams, np.delete(whole.regularity, 5, 1), np.delete(whole.scores, 5, 1))
-    values = at_levels(gap, [0.3])[0]
-    assert np.flatnonzero(np.isnan(values)).tolist() == [5]
-    assert np.nanmean(values) == pytest.approx(at_levels(without, [0.3]).mean(), rel=1e-12)
+    for axis, lost in (("scores", np.nan), ("regularity", np.nan), ("regularity", np.inf)):
+        gap = Curve(whole.lams, whole.regularity.copy(), whole.scores.copy())
+        getattr(gap, axis)[2, 5] = lost
+        values = at_levels(gap, [0.3])[0]
+        assert np.flatnonzero(np.isnan(values)).tolist() == [5]
+        assert np.nanmean(values) == pytest.approx(at_levels(without, [0.3]).mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("above", [0.0, 1e-9, 1e-4])
+def test_where_the_curve_is_flat_regularity_buys_no_endless_score(above):
+    """A flat part has no slope to exchange by: a quarter of the chord before it is taken."""
+    spread, lams = np.array([0.5, 1.0, 1.5]), np.geomspace(0.1, 100, 4)
+    curve = Curve(lams, np.outer([4.0, 1.0, 1.0, 0.25], spread), np.outer([0.6, 0.7, 0.8, 0.75], np.ones(3)))
+    values = at_levels(curve, [1.0 + above])[0]
+    # A decade, the chord of roots falls by 1, and the score rises by .15 at most; roots of pairs differ by .25.
+    assert values.mean() == pytest.approx(0.7, abs=0.01)
+    assert np.abs(values - values.mean()).max() <= 0.25 * 4 * 0.15
+
+
+def test_where_the_curve_begins_flat_nothing_is_exchanged():
+    spread, lams = np.array([0.5, 1.0, 1.5]), np.geomspace(0.1, 10, 3)
+    curve = Curve(lams, np.outer([1.0, 1.0, 0.25], spread), np.outer([0.6, 0.7, 0.8], np.ones(3)))
+    np.testing.assert_allclose(at_levels(curve, [1.0])[0], 0.6, atol=1e-12)
 
 
 def test_one_point_or_none_is_no_curve():
