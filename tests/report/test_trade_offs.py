@@ -1,6 +1,7 @@
 """A study with `curve`, from its files to the summary, the tables and the page; no training."""
 
 import copy
+import math
 import re
 
 import numpy as np
@@ -81,6 +82,70 @@ def test_levels_are_inside_what_all_curves_have_and_come_from_validation_pairs_a
     assert cell_of(after, LCC)["heights"] != cell_of(before, LCC)["heights"]
 
 
+def change_validation(study, method, change):
+    """Give the validation pairs of a method's further points another regularity."""
+    for seed in (0, 1):
+        for point in study.further_points:
+            path = study.layout.curve_point("brains", method, seed, point) / "run.json"
+            record = read_sealed(path)
+            scores = {**record["validation"], "sdlogj": change(record["validation"]["sdlogj"])}
+            write_sealed(path, {**record, "validation": scores})
+    analyze(study)
+
+
+def test_the_range_is_what_every_run_has_and_ends_by_the_least_regular_choice(tiny):
+    study = made(tiny)
+    change_validation(study, MSE, lambda value: 1.3 * value)
+    entry, lay = entry_of(study), study.layout
+    lows, highs, chosen = {}, {}, []
+    for method in (LCC, MSE):
+        for seed in (0, 1):
+            own = read_sealed(lay.run_record("brains", method, seed))
+            records = [
+                read_sealed(lay.curve_point("brains", method, seed, k) / "run.json") for k in study.further_points
+            ]
+            known = sorted((record["lam"], record["validation"]["sdlogj"]) for record in records)
+            values = [value for _, value in known]
+            lows[min(values)], highs[max(values)] = method, method
+            # The run of the chosen lambda was not scored by it: a line over log lambda between the roots beside it.
+            after = next(place for place, (lam, _) in enumerate(known) if lam > own["lam"])
+            (left, low), (right, high) = known[after - 1 : after + 1]
+            share = math.log(own["lam"] / left) / math.log(right / left)
+            chosen.append(((1 - share) * math.sqrt(low) + share * math.sqrt(high)) ** 2)
+    assert entry["span"] == [max(lows), min(highs)]
+    assert entry["ends"] == [lows[max(lows)], highs[min(highs)]]
+    assert len(set(chosen)) > 1  # else nothing is said of which one counts
+    assert entry["used"] == pytest.approx(max(chosen), rel=1e-12)
+
+
+def test_a_run_whose_regularity_lambda_does_not_change_ends_no_range(tiny):
+    study = made(tiny)
+    whole = entry_of(study)["span"]
+    change_validation(study, MSE, lambda value: 0.0)
+    ended = entry_of(study)
+    assert set(ended["ends"]) == {LCC}
+    assert ended["span"][0] <= whole[0]
+
+
+def test_cells_without_a_common_level_are_not_compared_and_it_is_said(tiny):
+    study = made(tiny)
+    change_validation(study, MSE, lambda value: 100 * value)
+    entry = entry_of(study)
+    assert (entry["span"], entry["levels"], entry["headline"]) == (None, [], None)
+    assert any("no level of SDlogJ is common to the curves" in words for words in load_summary(study)["warnings"])
+
+
+def test_given_levels_outside_of_the_range_and_choices_that_fold_nothing_are_said(tiny):
+    study = made(tiny, {"points": 5, "levels": [1e-6, 2e-6]})
+    change_validation(study, MSE, lambda value: value)
+    assert any("the given levels of SDlogJ are not common" in words for words in load_summary(study)["warnings"])
+    study = made(tiny)
+    assert not any("folds anything" in words for words in load_summary(study)["warnings"])
+    change_validation(study, MSE, lambda value: 0.0)
+    change_validation(study, LCC, lambda value: 0.0)
+    assert entry_of(study)["span"] is None
+
+
 def test_given_levels_are_taken_and_those_that_a_curve_does_not_reach_have_no_number(tiny):
     study = made(tiny, {"points": 5, "levels": [0.15, 1e-6]})
     entry = entry_of(study)
@@ -138,6 +203,9 @@ def test_other_regularity_and_metrics(tiny):
     assert [entry["metric"] for entry in entries] == ["dice", "hd95_mm"]
     assert {entry["regularity"] for entry in entries} == {"ndv_percent"}
     assert len(entries[0]["verdicts"]) == 1  # of one level there is no mean height
+    for entry, better in zip(entries, (max, min), strict=True):
+        scores = {cell["method"]: cell["heights"][0]["score"] for cell in entry["cells"]}
+        assert entry["verdicts"][0]["best"] == better(scores, key=scores.get)
 
 
 def test_folds_are_read_each_by_itself_and_pooled(tiny):
@@ -159,6 +227,7 @@ def test_tables_figure_and_page(tiny):
     study = made(tiny, {"points": 5, "metrics": ["dice", "hd95_mm"]}, equivalence={"dice": 0.2})
     report(study)
     lay, entry = study.layout, entry_of(study)
+    assert [part["pairs"][0]["verdict"] for part in entry["verdicts"]] == ["equal"] * 4  # three levels, the mean height
     names = report_files.table_names(study.optional_tables)
     assert {"curve", "curve_verdicts"} <= set(names)
     assert {path.name for path in lay.tables.iterdir() if path.is_file()} == {f"{name}.csv" for name in names} | set(
