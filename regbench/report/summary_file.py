@@ -334,13 +334,10 @@ class CellCurve(TypedDict):
     band: list[list[float | None]]  # regularity, score, and the ends of its interval
 
 
-class LevelVerdicts(Families):
+class LevelVerdicts(Verdicts):
     """The verdicts on the cells of a model at one level, or by the mean height."""
 
     level: float | None
-    best: str | None
-    methods: list[str]
-    left_out: int
 
 
 class TradeOffEntry(TypedDict):
