@@ -135,15 +135,28 @@ def test_cells_without_a_common_level_are_not_compared_and_it_is_said(tiny):
     assert any("no level of SDlogJ is common to the curves" in words for words in load_summary(study)["warnings"])
 
 
-def test_given_levels_outside_of_the_range_and_choices_that_fold_nothing_are_said(tiny):
+def test_given_levels_outside_of_the_range_are_said(tiny):
     study = made(tiny, {"points": 5, "levels": [1e-6, 2e-6]})
-    change_validation(study, MSE, lambda value: value)
     assert any("the given levels of SDlogJ are not common" in words for words in load_summary(study)["warnings"])
-    study = made(tiny)
-    assert not any("folds anything" in words for words in load_summary(study)["warnings"])
-    change_validation(study, MSE, lambda value: 0.0)
-    change_validation(study, LCC, lambda value: 0.0)
-    assert entry_of(study)["span"] is None
+    inside = made(tiny, {"points": 5, "levels": [0.15]})
+    assert not any("the given levels" in words for words in load_summary(inside)["warnings"])
+
+
+@pytest.mark.parametrize("folds", [0.0, 0.1])
+def test_choices_that_fold_nothing_are_said(tiny, folds):
+    """Each run folds at its least lambda, and at the chosen one by `folds`."""
+    study = made(tiny, {"points": 5, "regularity": "ndv_percent"})
+    for method in (LCC, MSE):
+        for seed in (0, 1):
+            own = study.layout.run_record("brains", method, seed)
+            paths = [study.layout.curve_point("brains", method, seed, k) / "run.json" for k in study.further_points]
+            for path, value in ((own, folds), (paths[0], 0.5), *((path, 0.0) for path in paths[1:])):
+                record = read_sealed(path)
+                write_sealed(path, {**record, "validation": {**record["validation"], "ndv_percent": value}})
+    analyze(study)
+    assert entry_of(study)["used"] == pytest.approx(folds)
+    said = any("no chosen lambda folds anything" in words for words in load_summary(study)["warnings"])
+    assert said == (folds == 0)
 
 
 def test_given_levels_are_taken_and_those_that_a_curve_does_not_reach_have_no_number(tiny):
@@ -221,6 +234,20 @@ def test_folds_are_read_each_by_itself_and_pooled(tiny):
     assert score is not None
     assert "Pooled over 3 folds" in pooled["verdicts"][0]["claim"]
     assert pooled["verdicts"][0]["pairs"][0]["n"] == 3 * folds[0]["verdicts"][0]["pairs"][0]["n"]
+
+
+def test_a_run_without_a_curve_in_one_fold_has_no_pooled_number(tiny):
+    raw = copy.deepcopy(tiny)
+    raw["datasets"][0]["splits"] = {"folds": 3}
+    study = Study(load({**raw, "curve": 4}))
+    make_results(study)
+    lay, fold = study.layout, study.config.datasets[0].id
+    for path in (lay.pairs(fold, LCC, 0), *(lay.curve_pairs(fold, LCC, 0, k) for k in study.further_points)):
+        write_table(path, read_table(path).assign(sdlogj=np.nan))
+    analyze(study)
+    pooled = entry_of(study)
+    assert [height["score"] for height in cell_of(pooled, LCC)["heights"]] == [None] * 4
+    assert None not in [height["score"] for height in cell_of(pooled, MSE)["heights"]]
 
 
 def test_tables_figure_and_page(tiny):
