@@ -13,7 +13,7 @@ from regbench.study.methods import Study
 from regbench.system.files import read_sealed
 from regbench.system.ownership import owning
 from regbench.training.final_run import train
-from regbench.tuning.cell import clear_old, evaluated, note_evaluated, publish
+from regbench.tuning.cell import evaluated, note_evaluated, publish
 from regbench.tuning.chosen_run import ChosenRun
 from regbench.tuning.curve_lambdas import further_lambdas
 from regbench.tuning.range_files import selecting
@@ -62,7 +62,6 @@ def run_points(
         with owning(lay.curve_owner(data.id, method, seed, point), f"point {point} of the curve of {method}"):
             spec, reason = curve_run(study, data.id, method, seed, point)
             waiting = state / "run"
-            clear_old(spec, data, waiting)
             train(
                 spec, data, waiting, reason=reason, state_path=state / "training.pt", unless_whole=True,
                 save_every=save_every, bar=bar,

@@ -13,7 +13,7 @@ from regbench.report.analyze import analyze
 from regbench.report.summary_file import load_summary
 from regbench.report.tables.main_table import main_table
 from regbench.report.write import report
-from regbench.statistics.trade_off import Curve, at_levels
+from regbench.statistics.trade_off import Curve, at_levels, reached
 from regbench.study import report_files
 from regbench.study.load import load
 from regbench.study.methods import Study
@@ -64,6 +64,26 @@ def test_scores_at_levels_are_those_of_each_run_read_off_its_own_files(tiny):
         assert [height["level"] for height in heights] == [*entry["levels"], None]
         np.testing.assert_allclose([height["score"] for height in heights[:-1]], by_hand, rtol=1e-9)
         assert all(height["low"] < height["score"] < height["high"] for height in heights)
+        ends = [reached(own_curve(study, method, seed)) for seed in (0, 1)]
+        assert cell_of(entry, method)["reached"] == [max(low for low, _ in ends), min(high for _, high in ends)]
+
+
+def test_the_interval_of_a_cell_has_the_noise_of_its_trainings(tiny):
+    """Where one seed scores higher by as much as nothing else does, the interval holds that."""
+    study = made(tiny)
+    for path in (
+        study.layout.pairs("brains", LCC, 0),
+        *(study.layout.curve_pairs("brains", LCC, 0, k) for k in study.further_points),
+    ):
+        rows = read_table(path)
+        write_table(path, rows.assign(dice=rows["dice"] + 0.2))
+    analyze(study)
+    widths = {
+        method: height["high"] - height["low"]
+        for method in (LCC, MSE)
+        for height in cell_of(entry_of(study), method)["heights"][:1]
+    }
+    assert widths[LCC] > widths[MSE] + 0.2
 
 
 def test_levels_are_inside_what_all_curves_have_and_come_from_validation_pairs_alone(tiny):
@@ -184,6 +204,11 @@ def test_a_point_that_failed_is_left_out_and_counted(tiny):
     summary = load_summary(study)
     assert cell_of(summary["trade_offs"][0], LCC)["lost"] == 1
     assert cell_of(summary["trade_offs"][0], MSE)["lost"] == 0
+    for point in study.further_points:  # one run without any curve
+        path = study.layout.curve_pairs("brains", LCC, 0, point)
+        write_table(path, read_table(path).assign(dice=np.nan, sdlogj=np.nan))
+    analyze(study)
+    assert cell_of(entry_of(study), LCC)["reached"] is None
     assert any(
         "points of curves without numbers" in warning and f"{LCC} (1)" in warning for warning in summary["warnings"]
     )

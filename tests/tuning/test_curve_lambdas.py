@@ -57,9 +57,10 @@ def test_points_are_even_in_log_lambda_but_for_the_chosen_one():
 
 
 def test_the_chosen_lambda_is_inside_even_where_the_smoothed_curve_does_not_see_its_worth():
-    tried = trials([0.02, 0.2, 1.0, 4.0, 12.0, 60.0], lambda lam: 0.9 if lam == 0.02 else hill(lam))
-    further = further_lambdas(spec(), {"lam": 0.02}, tried, 5)
-    assert min([0.02, *further]) <= 0.02
+    tried = trials([0.02, 0.2, 1.0, 4.0, 12.0, 60.0], hill)
+    assert min(further_lambdas(spec(), {"lam": 4.0}, tried, 5)) > 0.04
+    steps = np.diff(np.log([0.02, *further_lambdas(spec(), {"lam": 0.02}, tried, 5)]))
+    assert steps == pytest.approx(steps.mean(), rel=1e-3)  # the places begin at it
 
 
 def test_diverged_trials_tell_nothing():

@@ -51,7 +51,7 @@ def test_one_job_a_point_and_one_a_cell_write_the_same_and_nothing_is_done_twice
     main(["curve", path, "--method", LCC])
     whole = written(study)
     lams = [curve_run(study, "brains", LCC, 0, point).spec.lam for point in study.further_points]
-    assert lams == sorted(lams)
+    assert lams == sorted(set(lams))
     own = read_sealed(study.layout.selected("brains", LCC))["lam"]
     assert own not in lams
     records = [
