@@ -21,7 +21,6 @@ from regbench.tuning.rehearsal import first_look
 FEW = 10  # subjects; of fewer, shares of a tenth and a fifth would leave a split without a pair
 FOR_NETWORKS, FOR_PAIRS = 6, 4  # subjects: two, a pair, in each of three splits, or of the two that `instance` needs
 OF_LABELS = re.compile(r"label|seg|annot|mask|anat", re.IGNORECASE)  # in the name of a folder
-THERE = "`{}` must not exist yet, but does; give the study another name"
 EMBEDDED = """\
 datasets: # slices of a real brain, deformed by known maps; your own: `data: FOLDER`, see docs/data.md
   - id: brains
@@ -72,15 +71,13 @@ def write_new(name: str, data: str | None) -> tuple[Path, str]:
     """
     study = name.removesuffix(".yaml")
     path = Path(f"{study}.yaml")
-    if path.exists():
-        raise UsageError(THERE.format(path))
     text, seen = _embedded(study, path) if data is None else _of_data(study, path, data)
     _check(text, path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(THERE.format(path)) from None
+        raise UsageError(f"`{path}` must not exist yet, but does; give the study another name") from None
     except OSError as error:
         raise RegbenchError(f"`{path}` must be writable, but got: {error.strerror}.") from error
     return path, seen

@@ -206,6 +206,7 @@ def test_where_each_number_was_made():
     ("change", "expected"),
     [
         ({"compiled_losses": False}, "compiled losses no, not yes"),
+        ({"repeatable": True}, "repeatable yes, not none"),
         ({"device": "H100"}, "device H100, not cpu (x86_64), 1 thread"),
         ({"packages": {**HERE["packages"], "torch": "2.9"}}, "torch 2.9, not 2.8"),
         ({"packages": {**HERE["packages"], "python": "3.12.0"}}, "python 3.12.0, not 3.11.1"),

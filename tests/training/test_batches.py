@@ -77,6 +77,15 @@ def test_other_needs_are_read_anew_and_one_is_held(own, reads):
     assert len([entry for entry in batches._HELD if entry is own]) == 1
 
 
+def test_landmarks_are_held_where_a_training_needs_them(own, monkeypatch):
+    monkeypatch.setattr(batches, "_points", lambda _data, names, _pairs: {name: torch.zeros(1, 2) for name in names})
+    protocol = trial_spec(Study(load(copy.deepcopy(TINY))), "voxelmorph.lcc.grad_l2", 0).training
+    for known in ((), ("landmarks",), ()):
+        made = batches.Batches(own, protocol, 0, torch.device("cpu"), known=known)
+        assert made.held is not None
+        assert (made.held.points is not None) == bool(known)
+
+
 def test_what_is_held_goes_with_its_dataset(data):
     other = data.with_pairs("validation", data.pairs("validation"))
     study = Study(load(copy.deepcopy(TINY)))

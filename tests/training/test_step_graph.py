@@ -116,6 +116,15 @@ def test_a_batch_of_another_form_is_called():
         ("lcc", "cpu", True, "needs a GPU"),
         ({"name": "multi_scale", "parameters": {"similarity": "lcc", "levels": 2}}, "cuda", True, ""),
         ({"name": "features", "parameters": {"encoder": "encoders:made_2d"}}, "cuda", True, "`features` is not"),
+        (
+            {
+                "name": "multi_scale",
+                "parameters": {"similarity": "features", "encoder": "encoders:made_2d", "levels": 2},
+            },
+            "cuda",
+            True,
+            "`features` is not",
+        ),
     ],
 )
 def test_where_steps_are_replayed(case, job, caplog):
