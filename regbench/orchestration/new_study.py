@@ -117,19 +117,23 @@ def _section(data: str) -> dict[str, object]:
     except UsageError as error:
         raise UsageError(f"--data {error}") from None
     folder = given_path(data)
-    if section["source"] != "folder" or (folder / "images").is_dir():
+    if section["source"] != "folder":
         return section
-    holding = dict(_folders_of_images(folder))
+    holding = {name: stems for name, stems in _folders_of_images(folder) if name not in ("masks", "landmarks")}
     labels = [name for name in holding if OF_LABELS.search(name)]
     images = [name for name in holding if name not in labels]
-    if len(images) != 1 or len(labels) > 1 or (labels and not holding[images[0]] <= holding[labels[0]]):
+    if (folder / "labels").is_dir():  # which may hold a folder for each modality
+        labels = ["labels"]
+    if (folder / "images").is_dir():
+        images = ["images"]
+    if len(images) != 1 or len(labels) > 1:
         there = ", ".join(f"`{name}` ({len(stems)})" for name, stems in holding.items()) or "none"
         raise UsageError(
             f"`{data}` must have a folder of images and one of labels with equal file names (images/ and labels/), or "
             f"a CSV with the columns subject and image, but its folders of images are: {there}. docs/data.md has more"
         )
-    names = {"images": images[0], **({"labels": labels[0]} if labels else {})}
-    return {**section, "parameters": {"path": data, **names}}
+    others = {kind: names[0] for kind, names in (("images", images), ("labels", labels)) if names and names != [kind]}
+    return {**section, "parameters": {"path": data, **others}} if others else section
 
 
 def _folders_of_images(folder: Path) -> Iterator[tuple[str, set[str]]]:

@@ -9,7 +9,7 @@ from data_files import folder_of, learn2reg_folder, nifti
 
 from regbench.cli.main import main
 from regbench.orchestration.new_study import write_new
-from regbench.system.errors import UsageError
+from regbench.system.errors import RegbenchError, UsageError
 
 SHAPE = (16, 16, 16)
 
@@ -49,6 +49,29 @@ def test_folders_of_other_names_are_found(here):
     path, _ = write_new("mine", "set")
     given = checked(path)["datasets"][0]["parameters"]
     assert given == {"path": "set", "images": "scans", "labels": "Segmentations"}
+
+
+def test_an_image_without_labels_is_named_in_a_folder_of_any_name(here):
+    made = folder_of(here / "set", count=12, shape=SHAPE)
+    (made / "labels").rename(made / "seg")
+    next(iter(sorted((made / "seg").iterdir()))).unlink()
+    with pytest.raises(RegbenchError, match=r"labels of the same name in `set/seg`, but 1 have none"):
+        write_new("mine", "set")
+
+
+def test_masks_are_no_labels(here):
+    made = folder_of(here / "set", count=12, shape=SHAPE)
+    shutil.copytree(made / "labels", made / "masks")
+    assert "labels, masks of 12" in write_new("both", "set")[1]
+    shutil.rmtree(made / "labels")
+    _, seen = write_new("masked", "set")
+    assert "no labels, masks of 12" in seen
+
+
+@pytest.mark.parametrize("name", ["no", "12", "a: b #c", "- x", "'q\"", "{y}"])
+def test_a_folder_of_any_name_is_yaml(here, name):
+    folder_of(here / name, count=12, shape=SHAPE)
+    assert checked(write_new("mine", name)[0])["data"] == name
 
 
 def test_folders_that_could_be_either_are_named(here):
