@@ -37,9 +37,7 @@ def files(study: Study, jobs: Iterable[Job]) -> Inodes:
     number, folders, logs = 0, set[str](), set[str]()
     for job in jobs:
         number += FILES.get(job.rule, 0)
-        if (
-            job.rule in OF_CURVE
-        ):  # a log; of each point five files, which have a second name in state/, and a note there
+        if job.rule in OF_CURVE:  # a log; of each point five files (with second names in state/), and a note in state/
             number += 1 + 6 * (1 if job.point else len(study.seeds(job.method)) * len(study.further_points))
         number += 2 * len(study.controls) * (job.method == IDENTITY)  # rows and panels
         rounds = study.rounds(job.method) if job.rule in ("select", *WHOLE_CELL) else 0

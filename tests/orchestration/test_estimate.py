@@ -109,6 +109,16 @@ def test_hours_of_a_gpu_and_how_busy_it_was(tiny):
     assert f"on NVIDIA H200, {hours:.1f} GPU hours, busy 60 % of them (" in text(found)
 
 
+@pytest.mark.parametrize(("one_job_per", "logs"), [("stage", 2 * 2 * 3), ("cell", 2)])
+def test_points_of_curves_are_counted(tiny, one_job_per, logs):
+    """2 cells, 2 seeds, 3 further points: of each five files of a run and a note, as a finished study has them."""
+    plain, curved = (estimate(Study(load({**tiny, "one_job_per": one_job_per, **more}))) for more in ({}, {"curve": 4}))
+    assert curved["curve_points"] == 2 * 2 * 3
+    assert curved["files"]["files"] - plain["files"]["files"] == logs + 12 * 6
+    assert "12 further trainings" in text(curved)
+    assert "further trainings" not in text(plain)
+
+
 def test_no_faster_than_the_rounds_of_one_cell(tiny):
     make(Study(load({**tiny, "study": "pilot"})))
     (cpu,) = estimate(Study(load(tiny)), at_once=1000)["hours"]
