@@ -226,7 +226,7 @@ def _table(rows: list[Row]) -> list[str]:
     for row in rows:
         timed = row.get("milliseconds")
         if timed is None:
-            words = "; ".join(f"{key} {value}" for key, value in row.items() if key != "row" and value not in ([], ""))
+            words = "; ".join(f"{key} {_word(row[key])}" for key in row if key != "row" and row[key] not in ([], ""))
             lines.append(f"* {row['row']}: {words}")
             continue
         memory = row["peak_mib"]
@@ -234,6 +234,12 @@ def _table(rows: list[Row]) -> list[str]:
         parts += [f"{name} FAILED ({reason})" for name, reason in row["failed"].items()]
         lines.append(f"* {row['row']}: " + "; ".join(parts))
     return lines
+
+
+def _word(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_word, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _verdicts(parts: dict[str, Outcome], *, on_gpu: bool) -> list[str]:
