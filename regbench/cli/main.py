@@ -55,6 +55,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "runtime": run_verbs.runtime,
     "analyze": result_verbs.analyze,
     "report": result_verbs.report,
+    "robustness": result_verbs.robustness,
     "status": study_verbs.status,
     "track": result_verbs.track,
     "ui": result_verbs.ui,
@@ -67,7 +68,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
 }
 TIMED = (
     "prepare", "lambda-range", "trial", "cell", "curve", "train", "evaluate", "transfer", "runtime", "analyze",
-    "report", "track",
+    "report", "robustness", "track",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Verbs about results: analyze, report, track, ui, verdicts."""
+"""Verbs about results: analyze, report, robustness, track, ui, verdicts."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from regbench.cli.options import ConfigFile, Threads, load_study, number, say_unused_uri, seconds, whole
+from regbench.cli.options import (
+    ConfigFile,
+    Threads,
+    load_study,
+    number,
+    positive,
+    prepared_data,
+    say_unused_uri,
+    seconds,
+    take_device_of,
+    whole,
+)
 
 
 def analyze(config_file: ConfigFile) -> None:
@@ -34,6 +45,24 @@ def report(
     from regbench.report import write
 
     write.report(config, processes=threads)
+
+
+def robustness(
+    config_file: ConfigFile,
+    *,
+    threads: Threads = 1,
+    processes: Annotated[int, typer.Option(parser=positive, help="runs that are measured at once, on a CPU")] = 1,
+) -> None:
+    """Say which verdicts of a finished study survive other conventions.
+
+    Nothing is trained: each test pair is registered once more, and measured as other papers do.
+    """
+    from regbench.report.robustness.survey import robustness as survey
+
+    study = load_study(config_file)
+    take_device_of(study, threads)
+    data = {dataset.id: prepared_data(study, dataset.id, config_file) for dataset in study.config.datasets}
+    print(survey(study, data, processes=processes))
 
 
 def track(

@@ -49,6 +49,7 @@ INTERFACE = {
     "runtime": "CONFIG --dataset --threads=1",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
+    "robustness": "CONFIG --threads=1 --processes=1",
     "status": "CONFIG --json",
     "track": "CONFIG --verify --follow --interval --head",
     "ui": "CONFIG --port=5000 --no-browser",
