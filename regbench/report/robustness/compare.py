@@ -8,7 +8,7 @@ import pandas as pd
 
 from regbench.metrics import metric_of
 from regbench.report.method_entries import metric_spread
-from regbench.report.robustness.views import OF_LABELS, OWN, POOLED_SD, View, views
+from regbench.report.robustness.views import OF_LABELS, OWN, POOLED_SD, SAME, View, views
 from regbench.report.study_verdicts import GridCell, study_verdicts
 from regbench.report.summary_file import ComparisonEntry, Summary, leading, number, verdicts_of
 from regbench.statistics import pooled_sd
@@ -156,7 +156,7 @@ def _own_words(own: Judged, model: str) -> str:
 def _outcome(rows: pd.DataFrame, view: View, place: Place, own: Judged, of: Compared) -> Outcome:
     scores, note = view.scores(rows), ""
     if np.array_equal(scores, rows[place.metric].to_numpy(dtype=np.float64), equal_nan=True):
-        return Outcome(place, view.words, view.group, own, own, "the same numbers in every row")
+        return Outcome(place, view.words, view.group, own, own, SAME)
     now = _judged(rows, scores, place, list(own.scores), of, region=view.region)
     regions = of.summary.get("equivalence", {})
     if place.metric in regions and view.region not in regions:

@@ -45,6 +45,10 @@ def robustness(study: Study, data: Mapping[str, Dataset], *, processes: int = 1)
     lay, runs = study.layout, [run for run in study.runs() if study.method(run[1]).cell]
     _check_finished(study, runs)
     summary = load_summary(study)
+    if summary.get("equivalence") != study.config.equivalence:
+        raise RegbenchError(
+            "`equivalence` is not what the study was analysed with. Run `regbench analyze` and `report`."
+        )
     with owning(lay.robustness_owner, f"robustness of {study.name}"):
         pieces = [partial(convention_rows, study, run, data[run[0]], lay.convention_rows(*run)) for run in runs]
         in_parallel(pieces, processes)

@@ -1,14 +1,14 @@
 """The conventions as one table of a page, for print and for a terminal, and every verdict by each of them as CSV."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from regbench.report.robustness.compare import KINDS, Outcome
-from regbench.report.robustness.views import OWN, POOLED_SD
+from regbench.report.robustness.compare import KINDS, Change, Kind, Outcome
+from regbench.report.robustness.views import OWN, POOLED_SD, SAME
 from regbench.report.summary_file import Summary, digits_of
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import Form, plain, write_table
@@ -16,7 +16,7 @@ from regbench.study.goals import words
 from regbench.system import escaping
 from regbench.system.files import write_text
 
-WIDTH = 120
+WIDTH, INDENT = 120, 7  # letters of a terminal's line, and of a metric's name in it
 NAMED = 4  # changes that a line of the printed table names; of more, their number
 CONVENTION = (
     "The study's own convention: labels warped by nearest neighbour, all labels, Dice 0 of a label that vanished, HD95 "
@@ -30,6 +30,13 @@ TITLES = {
     "ranks_moved": "Ranks moved",
     "changes": "What changes",
 }
+KIND_WORDS: Mapping[Kind, str] = {
+    "reversed": "reversed",
+    "gained": "gained",
+    "lost": "lost",
+    "equal_or_not": "no longer",
+}
+SIGNS = {"better": ">", "worse": "<", "equal": "=", "undecided": "?"}
 GUARD = (
     "The verdicts of each convention hold together by themselves, as those of a study do; those of all conventions do "
     "not. To look at many conventions and report the one that suits is what this table guards against: report the "
@@ -59,35 +66,47 @@ def table(found: Sequence[Outcome], *, all_changes: bool = False) -> pd.DataFram
 
 
 def changes(one: Outcome, *, most: int | None) -> str:
-    """Which verdicts change and how, another best method first; else what is to be known of the convention."""
-    model = f"{one.place.model}."
-    parts = [
-        f"{change.a.removeprefix(model)} against {change.b.removeprefix(model)}: {change.own}, now {change.now}"
-        for change in one.changes
-    ]
-    if most is not None and len(parts) > most:
-        parts = [*parts[:most], f"{len(parts) - most} more"]
+    """Another best method, and which verdicts change, as ``a > b`` where a is better; then what else is to be known.
+
+    Args:
+        one: a convention.
+        most: verdicts of a kind that are named; of more, their number.
+    """
+    model, parts = f"{one.place.model}.", list[str]()
     if one.own.best != one.now.best:
         before, now = (judged.best.removeprefix(model) or "none" for judged in (one.own, one.now))
-        parts = [f"best {before}, now {now}", *parts]
+        parts.append(f"best {now}, not {before}")
+    for kind in KINDS:
+        named = [_named(change, model) for change in one.changes if change.kind == kind]
+        if named:
+            more = f" and {len(named) - most} more" if most is not None and len(named) > most else ""
+            parts.append(f"{KIND_WORDS[kind]} {', '.join(named[:most])}{more}")
     return "; ".join([*parts, *([one.note] if one.note else [])])
 
 
+def _named(change: Change, model: str) -> str:
+    """The verdict that was lost or won, in signs; of what stays decided both."""
+    a, b = change.a.removeprefix(model), change.b.removeprefix(model)
+    own, now = f"{a} {SIGNS[change.own]} {b}", f"{a} {SIGNS[change.now]} {b}"
+    return {"lost": own, "gained": now}.get(change.kind, f"{own} (now {SIGNS[change.now]})")
+
+
 def foremost(found: Sequence[Outcome]) -> list[Outcome]:
-    """Of a group of conventions the one that changes most, with how many change anything."""
-    shown: list[Outcome] = []
-    groups: dict[tuple[object, str], list[Outcome]] = {}
+    """A line for each convention; of a group the one that changes most, and one for all that give the same numbers."""
+    lines: dict[tuple[object, str], list[Outcome]] = {}
     for one in found:
-        if one.group and (one.place, one.group) not in groups:
-            shown.append(one)
-        groups.setdefault((one.place, one.group or one.words), []).append(one)
-    kept: list[Outcome] = []
-    for one in found:
-        if not one.group:
-            kept.append(one)
-        elif one in shown:
-            kept.append(_worst(groups[one.place, one.group]))
-    return kept
+        lines.setdefault((one.place, one.group or (SAME if one.note == SAME else one.words)), []).append(one)
+    places = list(dict.fromkeys(one.place for one in found))
+    ordered = sorted(lines, key=lambda key: (places.index(lines[key][0].place), key[1] == SAME))
+    return [_one(lines[key]) for key in ordered]
+
+
+def _one(alike: Sequence[Outcome]) -> Outcome:
+    if len(alike) == 1:
+        return alike[0]
+    if alike[0].group:
+        return _worst(alike)
+    return alike[0]._replace(words=f"{len(alike)} others", note=f"{SAME}: {'; '.join(one.words for one in alike)}")
 
 
 def _worst(group: Sequence[Outcome]) -> Outcome:
@@ -96,8 +115,8 @@ def _worst(group: Sequence[Outcome]) -> Outcome:
 
     worst, changed = max(group, key=weight), sum(any(weight(one)) for one in group)
     if not changed:
-        return worst._replace(words=f"{worst.group}, each of {len(group)}")
-    return worst._replace(words=f"{worst.group}: {changed} of {len(group)} change, most {worst.words}")
+        return worst._replace(words=f"{worst.group}: 0 of {len(group)} change")
+    return worst._replace(words=f"{worst.group}: {changed} of {len(group)} change", note=f"most {worst.words}")
 
 
 def _shown(found: Sequence[Outcome], form: Form) -> pd.DataFrame:
@@ -113,10 +132,10 @@ def caption(found: Sequence[Outcome], summary: Summary) -> str:
     """What the table counts, and what it is not for."""
     return (
         f"Study {summary['study']}: which verdicts on every two methods of a model survive another convention. "
-        f"{conclusion(found)} {CONVENTION} Reversed: better became worse. Gained: undecided became decided; lost: the "
-        "other way round. Equal or not: equal became better or worse, or was. Ranks moved: methods with another rank by "
-        "their mean. Nothing was trained; where there are labels, each pair was registered once more and gave its own "
-        "row again, to the bit. "
+        f"{conclusion(found)} {CONVENTION} Reversed: better became worse. Gained: undecided became decided. Lost: the "
+        "other way round. Equal or not: equal became better or worse, or was. Ranks moved: methods of another rank by "
+        "their mean. In the last column > is better than. Nothing was trained; where there are labels, each pair was "
+        "registered once more and gave its own row again, to the bit. "
         f"{regions(summary)} {GUARD}"
     )
 
@@ -148,26 +167,28 @@ def text(found: Sequence[Outcome], summary: Summary) -> str:
     shown = foremost(found)
     for dataset, model in dict.fromkeys((one.place.dataset, one.place.model) for one in shown):
         mine = [one for one in shown if (one.place.dataset, one.place.model) == (dataset, model)]
-        pairs = mine[0].own.pairs
-        lines += [f"{dataset}, {model}: {len(mine[0].own.scores)} methods, {len(pairs)} pairs of them", ""]
-        lines += [*_lines(mine), ""]
+        methods, count = len(mine[0].own.scores), len(mine[0].own.pairs)
+        plural = "s" if count > 1 else ""
+        lines += [f"{dataset}, {model}: {methods} methods, {count} comparison{plural}", "", *_lines(mine), ""]
     lines += textwrap.wrap(f"{conclusion(found)} {regions(summary)}", WIDTH)
     return "\n".join([*lines, *textwrap.wrap(GUARD, WIDTH)])
 
 
 def _lines(found: Sequence[Outcome]) -> list[str]:
-    numbers = ("reversed", "gained", "lost", "equal +-", "ranks")
+    """Counts in columns; what changes beside them where it fits, else below."""
+    numbers = ("reversed", "gained", "lost", "equal/not", "ranks")
     wide = max(len(one.words) for one in found)
-    before = f"{'':<7}{'convention':<{wide}}  {'  '.join(numbers)}  "
-    lines, metric = [before + "what changes"], ""
+    lines, metric = [f"{'':<{INDENT}}{'convention':<{wide}}  {'  '.join(numbers)}  what changes"], ""
     for one in found:
         name, metric = ("" if one.place.metric == metric else words(one.place.metric)), one.place.metric
         counts = [*(one.count(kind) for kind in KINDS), one.moved]
         shown = [f"{count or '.':>{len(title)}}" for count, title in zip(counts, numbers, strict=True)]
-        line = f"{name[:6]:<7}{one.words:<{wide}}  {'  '.join(shown)}  "
-        room = max(WIDTH - len(line), 24)
-        rest = textwrap.wrap(changes(one, most=2), room) or [""]
-        lines += [(line + rest[0]).rstrip(), *(" " * len(line) + more for more in rest[1:])]
+        line = f"{name[: INDENT - 1]:<{INDENT}}{one.words:<{wide}}  {'  '.join(shown)}"
+        rest, before = changes(one, most=NAMED), " " * (INDENT + 2)
+        if len(line) + 2 + len(rest) <= WIDTH:
+            lines.append(f"{line}  {rest}".rstrip())
+        else:
+            lines += [line, *textwrap.wrap(rest, WIDTH, initial_indent=before, subsequent_indent=before)]
     return lines
 
 

@@ -14,7 +14,7 @@ from regbench.statistics.medians import about_median
 Floats = NDArray[np.float64]
 OF_LABELS = ("dice", "hd95_mm", "assd_mm", "nsd")
 HALVES = 4  # labels that are enough to tell large structures from small ones
-LEFT_OUT = "one label left out"
+LEFT_OUT, SAME = "one label left out", "the same numbers in every row"
 OWN, LINEARLY, VANISHED, LARGE, SMALL, MEDIAN, POOLED_SD = (
     "the study's own",
     "labels warped linearly",
