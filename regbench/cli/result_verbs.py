@@ -53,9 +53,10 @@ def robustness(
     threads: Threads = 1,
     processes: Annotated[int, typer.Option(parser=positive, help="runs that are measured at once, on a CPU")] = 1,
 ) -> None:
-    """Say which verdicts of a finished study survive other conventions.
+    """Say which verdicts survive other conventions.
 
-    Nothing is trained: each test pair is registered once more, and measured as other papers do.
+    The study must be finished. Nothing is trained: each test pair is registered once more, and measured as other papers
+    do.
     """
     from regbench.report.robustness.survey import robustness as survey
 
