@@ -1,4 +1,4 @@
-"""Verbs about results: analyze, report, track, ui, verdicts."""
+"""Verbs about results: look, analyze, report, track, ui, verdicts."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from regbench.cli.options import ConfigFile, Threads, load_study, number, say_unused_uri, seconds, whole
+from regbench.cli.options import (
+    ConfigFile,
+    DatasetId,
+    Threads,
+    dataset_of,
+    load_study,
+    number,
+    positive,
+    say_unused_uri,
+    seconds,
+    whole,
+)
 
 
 def analyze(config_file: ConfigFile) -> None:
@@ -14,6 +25,23 @@ def analyze(config_file: ConfigFile) -> None:
     from regbench.report import analyze as analysis
 
     analysis.analyze(load_study(config_file, check=False))
+
+
+def look(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    model: Annotated[str, typer.Option(help="whose cells are compared")],
+    number: Annotated[int, typer.Option(parser=positive, help="of the look, from 1")],
+) -> None:
+    """Judge the cells of a model after a batch of seeds.
+
+    The file of the look says which pairs are decided, and which cells get further seeds.
+    """
+    from regbench.report.make_look import make_look
+
+    study = load_study(config_file, check=False)
+    make_look(study, dataset_of(study, dataset), model, number)
 
 
 def report(
