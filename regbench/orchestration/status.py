@@ -149,8 +149,8 @@ def text(answer: Status) -> str:
     lines.append(f"ETA   {_eta_words(answer['eta']) if answer['not_done'] else 'all cells are done'}")
     for one in answer.get("looks", []):
         lines.append(
-            f"looks {one['dataset']}/{one['model']}: {one['made']} of at most {one['most']}; of the pairs {one['decided']} "
-            f"decided, {one['given_up']} given up, {one['open']} open"
+            f"looks {one['dataset']}/{one['model']}: {one['made']} of at most {one['most']}; of the pairs "
+            f"{one['decided']} decided, {one['given_up']} given up, {one['open']} open"
         )
     if "gpu" in answer:
         used = answer["gpu"]

@@ -50,6 +50,7 @@ INTERFACE = {
     "look": "CONFIG --dataset --model! --number!",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
+    "view": "RUN PAIR --threads=1 --config --out --overwrite --no-browser",
     "status": "CONFIG --json",
     "track": "CONFIG --verify --follow --interval --head",
     "ui": "CONFIG --port=5000 --no-browser",
