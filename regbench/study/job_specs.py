@@ -15,6 +15,7 @@ from regbench.study.frozen import registrations
 from regbench.study.goals import FOLDING, RANK, SIMILARITY, base, is_limited
 from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.look_spec import LookSpec
 from regbench.study.methods import Study
 from regbench.study.specs import (
     BudgetSpec,
@@ -26,7 +27,6 @@ from regbench.study.specs import (
     DimensionSpec,
     EvaluateSpec,
     GoalSpec,
-    LookSpec,
     NamedComponentSpec,
     PrepareSpec,
     ProposeSpec,
