@@ -27,6 +27,7 @@ STREAM_HANDLER, FILE_HANDLER = "DefaultStreamHandler", "DefaultLogFileHandler"  
 NOTHING = "Nothing to be done"
 # Errors of Snakemake that only say again that a job failed.
 ABOUT_JOBS = ("RuleException", "CalledProcessError")
+INTERRUPTED = "Terminating processes on user request"
 AT_THE_END = "At least one job did not complete"
 PAUSE = 1.0  # seconds between two looks at the running jobs
 SHARE = 50  # a look at all files of a study waits this many times what the last one took
@@ -78,6 +79,7 @@ class Display(logging.Handler):
         super().__init__()
         self._study, self._logs, self._repeat = study, logs, repeat
         self._run, self._began = RunEvents(), time.monotonic()
+        self._interrupted = False
         self._facts = list[str]()  # what the files say: time left, the best so far
         self._form: Form = Screen(stream, self._view) if Screen.fits(stream) else Lines(stream, self._view)
         self._stream, self._ended = stream, threading.Event()
@@ -126,15 +128,20 @@ class Display(logging.Handler):
         if message.startswith(NOTHING):
             self._form.say("Nothing to be done: all results are there.")
             self._repeat()
+        elif message.startswith(INTERRUPTED):
+            self._interrupted = True  # what its jobs say of their end is no failure
+            self._form.say("stopped, as you asked: the same command goes on from here")
         elif event == "error" or (not event and record.levelno >= logging.WARNING):
             if message and getattr(record, "exception", "") not in ABOUT_JOBS and AT_THE_END not in message:
                 self._form.say(message, loud=record.levelno >= logging.ERROR)
-        elif message.startswith("Complete log") and self._run.any_failed:
+        elif message.startswith("Complete log") and self._run.any_failed and not self._interrupted:
             self._form.say(f"every word of Snakemake: {message.partition(': ')[2]}")
 
     def _tell_failures(self) -> None:
         """Of each failed job, why: its own last words, or what the head's log knows."""
         failed, self._run.failed = self._run.failed, []
+        if self._interrupted:
+            return
         for job in failed:
             reason = why_failed(job.rule, job.log, job.outputs, self._logs())
             self._form.say(f"failed: {job.name}: {reason}", loud=True)

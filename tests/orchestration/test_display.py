@@ -117,6 +117,16 @@ def test_a_failure_is_told_with_its_reason(shown, tmp_path):
     assert stream.getvalue().endswith("every word of Snakemake: a.log\n")
 
 
+def test_a_run_that_the_user_stops_has_not_failed(shown):
+    display, stream = shown()
+    display.emit(info(1, "train", dataset="brains", method="m", seed="0"))
+    display.emit(record(None, "Terminating processes on user request, this might take some time.", logging.WARNING))
+    display.emit(record(LogEvent.JOB_ERROR, "Error", logging.ERROR, jobid=1, rule_name="train", log=[]))
+    display.close()
+    (line,) = stream.getvalue().splitlines()
+    assert line[10:] == "stopped, as you asked: the same command goes on from here"
+
+
 def test_a_warning_and_an_error_are_told(shown):
     display, stream = shown()
     display.emit(record(None, "ended jobs of an earlier run", logging.WARNING))
