@@ -49,6 +49,7 @@ INTERFACE = {
     "runtime": "CONFIG --dataset --threads=1",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
+    "view": "RUN PAIR --threads=1 --config --out --overwrite --no-browser",
     "status": "CONFIG --json",
     "track": "CONFIG --verify --follow --interval --head",
     "ui": "CONFIG --port=5000 --no-browser",
