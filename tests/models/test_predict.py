@@ -78,7 +78,7 @@ def test_a_gpu_takes_as_many_pairs_as_its_memory_holds(sizes, monkeypatch):
     alone = fields(model, data)
     assert sizes == [1] * 7
     sizes.clear()
-    monkeypatch.setattr(predict.devices, "budget", lambda _: 499)
+    monkeypatch.setattr(predict.devices, "budget", lambda _: 650)
     monkeypatch.setattr(predict.devices, "with_peak", lambda work, _: (work(), 100))
     side_by_side = fields(model, data)
     assert sizes == [1, 4, 2]  # the first tells what a pair needs; then powers of two
