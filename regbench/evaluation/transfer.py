@@ -43,7 +43,7 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
         with clocked("evaluate"):
             frames = [
                 rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, run_of, seed), out.parent)
-                for seed in study.seeds(method)
+                for seed in study.seeds(method, dataset)
             ]
         rows = pd.concat(frames, ignore_index=True)
         rows.attrs = {OF_RUN: " ".join(frame.attrs.get(OF_RUN, "") for frame in frames)}
