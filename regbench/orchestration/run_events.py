@@ -99,8 +99,8 @@ class RunEvents:
         job = RunningJob(rule, known, tuple(_texts(outputs)), next(iter(_texts(logs)), ""))
         self._jobs[number] = self.running[number] = job
         # A checkpoint adds jobs that no count of Snakemake had.
-        known = self.finished[job.stage] + sum(other.stage == job.stage for other in self.running.values())
-        self.total[job.stage] = max(self.total[job.stage], known)
+        at_least = self.finished[job.stage] + sum(other.stage == job.stage for other in self.running.values())
+        self.total[job.stage] = max(self.total[job.stage], at_least)
 
     def _start(self, number: int) -> None:
         if number in self._jobs:  # again, after a failure
