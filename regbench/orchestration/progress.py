@@ -19,9 +19,10 @@ from regbench.study.job_specs import final_spec, point_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import RUN, canonical_json, read_json, read_sealed, write_json
+from regbench.system.files import OF_RUN, RUN, canonical_json, read_json, read_sealed, write_json
 from regbench.system.job_usage import last_lines, seconds_in
 from regbench.system.ownership import alive
+from regbench.system.parquet import read_attributes
 from regbench.tuning.space import at_choice
 
 if TYPE_CHECKING:  # torch, which no head loads
@@ -162,7 +163,10 @@ class _Look:
         return record
 
     def _evaluated(self, cell: Cell, job: Job) -> bool:
-        """Whether the rows are of the run that lies there; a run that is trained again makes its rows old."""
+        """Whether the rows are of the run that lies there; a run that is trained again makes its rows old.
+
+        Rows that are older than the run tell by the digest of its checkpoint: a plain copy gives files any times.
+        """
         known = self.study.method(job.method)
         if not known.cell:
             return True
@@ -173,7 +177,7 @@ class _Look:
         if job.seed not in trained:
             return False
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
-        return rows_time >= run_time
+        return rows_time >= run_time or _rows_of(job.output, [record])
 
     def _curve(self, cell: Cell, job: Job, data: str | None) -> bool:
         """Whether the points of a job are of this config, this code, these data, and beside what was chosen."""
@@ -197,11 +201,12 @@ class _Look:
     def _transferred(self, job: Job) -> bool:
         """Whether rows on other data are of the runs that lie there."""
         run_of = self.study.method(job.method).trained_as
-        records = (
-            self.layout.run_record(job.dataset, run_of, seed) for seed in self.study.seeds(job.method, job.dataset)
-        )
-        rows_time = os.stat(job.output).st_mtime_ns  # noqa: PTH116  twice as fast
-        return all(str(path) in self.files and path.stat().st_mtime_ns <= rows_time for path in records)
+        seeds = self.study.seeds(job.method, job.dataset)
+        records = [str(self.layout.run_record(job.dataset, run_of, seed)) for seed in seeds]
+        if not self.files.issuperset(records):
+            return False
+        rows_time, *run_times = (os.stat(path).st_mtime_ns for path in (job.output, *records))  # noqa: PTH116  twice as fast
+        return rows_time >= max(run_times) or _rows_of(job.output, records)
 
     def state(self, job: Job) -> tuple[State, str]:
         """What the files say of one job, and why it is not done."""
@@ -220,6 +225,12 @@ class _Look:
         if log not in self.files or (event is None and self.head):  # the log is of a head before this one
             return "not started", ""
         return "stopped", words or "killed"
+
+
+def _rows_of(rows: str, records: Sequence[str]) -> bool:
+    """Whether rows are of the runs with these records, by the digests of their checkpoints."""
+    digests = [str(read_sealed(Path(record)).get(OF_RUN, "")) for record in records]
+    return all(digests) and read_attributes(Path(rows)).get(OF_RUN) == " ".join(digests)
 
 
 def last_words(log: str) -> str:
