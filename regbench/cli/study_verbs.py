@@ -64,7 +64,8 @@ def check(
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
     say_pools(study)
-    print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
+    runs = f"{len(list(study.with_all_seeds().runs()))} runs" + (" at most, by looks" if study.looked_models else "")
+    print(f"`{config_file}` is sound: {len(study.methods)} methods, {runs}")
 
 
 def plan(
@@ -165,12 +166,11 @@ def show(config_file: ConfigFile) -> None:
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
     summary = load_summary(study)
-    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
-    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
-    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n\n{closing(summary)}\n")
+    print(f"page    {lay.page} (everything in one file; open it in a browser)")
+    print(f"files   {lay.tables} (main.md explains every column), {lay.figures}, {lay.rows}")
     if study.config.tracking.enabled:
-        print(f"MLflow   regbench ui {config_file}")
-    print(f"\n{closing(summary)}")
+        print(f"MLflow  regbench ui {config_file}")
 
 
 def cancel(config_file: ConfigFile) -> None:

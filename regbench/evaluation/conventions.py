@@ -10,7 +10,7 @@ from regbench.data.cache import Dataset
 from regbench.evaluation.evaluate import Failed, registrations
 from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.evaluation.refined_run import load_row
-from regbench.metrics import dice, surface_metrics
+from regbench.metrics import label_metrics
 from regbench.metrics.surface_pooled import other_surface_forms
 from regbench.spatial.linear_labels import warp_labels_linearly
 from regbench.study.fingerprint import fingerprint
@@ -101,18 +101,10 @@ def _other_conventions(registered: Registered, by: Measured) -> dict[str, float]
     """What is measured of a displacement by conventions that are not the study's, for each label."""
     pair = registered.pair
     linear = warp_labels_linearly(pair.moving_labels, registered.displacement)
-    maps = (pair.fixed_labels, linear, by.labels)
-    tolerance = by.tolerance_mm
-    scores = {
-        f"{LINEAR}dice": dice(*maps, moving=pair.moving_labels),
-        **{
-            f"{LINEAR}{name}": values
-            for name, values in surface_metrics(
-                *maps, pair.spacing_mm, tolerance_mm=tolerance, moving=pair.moving_labels
-            ).items()
-        },
-        **other_surface_forms(
-            pair.fixed_labels, registered.moved_labels, by.labels, pair.spacing_mm, moving=pair.moving_labels
-        ),
-    }
+    by_linear = label_metrics(
+        pair.fixed_labels, linear, by.labels, pair.spacing_mm, tolerance_mm=by.tolerance_mm, moving=pair.moving_labels
+    )
+    scores = {f"{LINEAR}{name}": values for name, values in by_linear.items()} | other_surface_forms(
+        pair.fixed_labels, registered.moved_labels, by.labels, pair.spacing_mm, moving=pair.moving_labels
+    )
     return {f"{name}_{label}": value for name, values in scores.items() for label, value in values.items()}

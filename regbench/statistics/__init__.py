@@ -6,6 +6,7 @@ explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 """
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
+from regbench.statistics.looks import Looks, Outcome, Pair, comparisons, having, judge_at, look, spent
 from regbench.statistics.noise import Spreads, membership, sampled, spreads, subject_noise
 from regbench.statistics.paired import compare, differences, holm, rank_biserial, smallest_p, too_few, wilcoxon_p
 from regbench.statistics.power import needs
@@ -38,6 +39,9 @@ __all__ = [
     "Family",
     "Folds",
     "Friedman",
+    "Looks",
+    "Outcome",
+    "Pair",
     "RankStability",
     "Scores",
     "Spread",
@@ -50,12 +54,16 @@ __all__ = [
     "common_fold_noise",
     "common_noise",
     "compare",
+    "comparisons",
     "critical_difference",
     "differences",
     "friedman",
+    "having",
     "holm",
     "interval",
     "judge",
+    "judge_at",
+    "look",
     "membership",
     "needs",
     "pooled_sd",
@@ -66,6 +74,7 @@ __all__ = [
     "sampled",
     "scores_of",
     "smallest_p",
+    "spent",
     "spread",
     "spreads",
     "subject_noise",

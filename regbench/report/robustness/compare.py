@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
+from regbench.report.looked import Looked
 from regbench.report.method_entries import metric_spread
 from regbench.report.robustness.views import OF_LABELS, OWN, POOLED_SD, SAME, View, views
 from regbench.report.study_verdicts import GridCell, study_verdicts
@@ -107,6 +108,7 @@ class Compared(NamedTuple):
         cells: place of each method in the grid.
         trained: whether a seed changes the numbers, by model.
         sizes: mean voxels of each label.
+        looks: of the models whose cells got their seeds in looks.
     """
 
     summary: Summary
@@ -114,6 +116,7 @@ class Compared(NamedTuple):
     cells: Mapping[str, GridCell]
     trained: Mapping[str, bool]
     sizes: Mapping[str, float]
+    looks: Mapping[str, Looked]
 
 
 def outcomes(dataset: str, of: Compared) -> Iterator[Outcome]:
@@ -134,7 +137,8 @@ def outcomes(dataset: str, of: Compared) -> Iterator[Outcome]:
                 continue
             place = Place(dataset, model, metric)
             methods = judged.get(metric, judged[first])["methods"]
-            rows = of.rows[of.rows["method"].isin(methods)]
+            looked = of.looks.get(model)  # whose levels need all cells
+            rows = of.rows[of.rows["method"].isin(methods if looked is None else [*looked.units])]
             own = _judged(rows, rows[metric].to_numpy(dtype=np.float64), place, methods, of, region=metric)
             if metric in judged and own.pairs != judged[metric]["pairs"]:
                 raise RegbenchError(
@@ -172,7 +176,13 @@ def _judged(
     known = rows.assign(**{place.metric: scores})
     width = of.summary.get("equivalence", {}).get(region)
     families = study_verdicts(
-        known, place.metric, methods, cells=of.cells, trained=of.trained[place.model], region=width
+        known,
+        place.metric,
+        methods,
+        cells=of.cells,
+        trained=of.trained[place.model],
+        region=width,
+        looked=of.looks.get(place.model),
     )
     by_method = {str(name): part for name, part in known.groupby("method", sort=False)}
     means = {name: number(metric_spread(by_method[name], place.metric)["mean"]) for name in methods}

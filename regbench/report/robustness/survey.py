@@ -8,9 +8,11 @@ import pandas as pd
 from regbench.data.cache import Dataset
 from regbench.evaluation.conventions import convention_rows
 from regbench.metrics.overlap import label_counts
-from regbench.report.analyze import grid_cell, joined
+from regbench.report.analyze import grid_cell
+from regbench.report.looked import looks_at
 from regbench.report.parallel import in_parallel
 from regbench.report.pooling import pooled_rows
+from regbench.report.read_rows import joined
 from regbench.report.robustness.compare import Compared, Outcome, outcomes
 from regbench.report.robustness.tables import text, write_robustness
 from regbench.report.summary_file import Summary, foremost, load_summary
@@ -59,22 +61,18 @@ def robustness(study: Study, data: Mapping[str, Dataset], *, processes: int = 1)
             folds = pools[name].folds if name in pools else (name,)
             part = pooled_rows(rows, pools[name]) if name in pools else rows[rows["dataset"] == name]
             sizes = _sizes([data[fold] for fold in folds])
-            found += outcomes(name, _compared(study, summary, part.reset_index(drop=True), sizes))
+            found += outcomes(name, _compared(study, summary, name, part.reset_index(drop=True), sizes))
         if not found:
             raise RegbenchError(f"`{study.name}` must have two methods of a model to compare, but has none.")
         write_robustness(found, summary, lay.robustness)
     return f"{text(found, summary)}\n\n{lay.robustness}"
 
 
-def _compared(study: Study, summary: Summary, rows: pd.DataFrame, sizes: Mapping[str, float]) -> Compared:
+def _compared(study: Study, summary: Summary, dataset: str, rows: pd.DataFrame, sizes: Mapping[str, float]) -> Compared:
     cells = [method for method in study.methods if method.cell]
-    return Compared(
-        summary,
-        rows,
-        {method.id: grid_cell(method) for method in cells},
-        {method.model.id: method.has_weights for method in cells if method.model},
-        sizes,
-    )
+    trained = {method.model.id: method.has_weights for method in cells if method.model}
+    places = {method.id: grid_cell(method) for method in cells}
+    return Compared(summary, rows, places, trained, sizes, looks_at(study, dataset, trained))
 
 
 def _check_finished(study: Study, runs: list[Run]) -> None:

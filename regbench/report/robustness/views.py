@@ -12,7 +12,7 @@ from regbench.metrics import mean_over_labels
 from regbench.statistics.medians import about_median
 
 Floats = NDArray[np.float64]
-OF_LABELS = ("dice", "hd95_mm", "assd_mm", "nsd")
+OF_LABELS = ("dice", "hd95_mm", "assd_mm", "nsd", "hd95_l2r")
 HALVES = 4  # labels that are enough to tell large structures from small ones
 LEFT_OUT, SAME = "one label left out", "the same numbers in every row"
 OWN, LINEARLY, VANISHED, LARGE, SMALL, MEDIAN, POOLED_SD = (

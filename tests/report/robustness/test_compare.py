@@ -37,7 +37,7 @@ def made(means, equivalence=None, cases=16, seeds=2, change=None):
         "datasets": {"d": {"labels": LABELS, "spacing_mm": [1.0, 1.0]}},
         "verdicts": {"d": judge_methods(rows, CELLS, {"net": True}, equivalence or {}, GOALS)},
     }  # fmt: skip
-    return Compared(summary, rows, CELLS, {"net": True}, SIZES)
+    return Compared(summary, rows, CELLS, {"net": True}, SIZES, {})
 
 
 def found(of):
