@@ -35,7 +35,7 @@ def made(means, equivalence=None, cases=16, seeds=2, change=None):
     summary = {
         "study": "made", "goals": {"d": GOALS}, "equivalence": equivalence or {},
         "datasets": {"d": {"labels": LABELS, "spacing_mm": [1.0, 1.0]}},
-        "verdicts": {"d": judge_methods(rows, CELLS, {"net": True}, equivalence or {}, GOALS)},
+        "verdicts": {"d": judge_methods(rows, CELLS, {"net": True}, equivalence or {}, GOALS, looks={})},
     }  # fmt: skip
     return Compared(summary, rows, CELLS, {"net": True}, SIZES, {})
 
