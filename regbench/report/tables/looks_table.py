@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from regbench.report.summary_file import LookEntry, Summary
+from regbench.report.tables.column_titles import METRIC_TITLES
 from regbench.report.tables.table_format import NONE, Form, plain, write_table
-from regbench.study.goals import words
 
 OUTCOMES = ("decided", "given_up", "open")
 
@@ -63,17 +63,17 @@ def caption(summary: Summary) -> str:
     for entry in _last(entries):
         given += sum(entry["seeds"].values())
         most += entry["most"] * len(entry["seeds"])
-    judged = " and ".join(dict.fromkeys(words(entry["metric"]) for entry in entries))
+    judged = " and ".join(dict.fromkeys(METRIC_TITLES.get(entry["metric"], entry["metric"]) for entry in entries))
     told = "; ".join(_told(entry, several=len(_last(entries)) > 1) for entry in entries)
     return (
         f"Study {summary['study']}: seeds given out in looks. After each batch every pair of cells of a model that was "
         f"still open was judged by {judged}: decided (better, worse or equal), given up (less than one chance in ten "
-        "to be decided by the last look, if difference and noise stay as measured), or open. Only cells with an open "
-        "pair got the next batch, equally on both sides. The part of the 5 % that is spent up to a look is the cube of "
-        "its share of the most seeds; the level of each pair follows from it (Lan and DeMets 1983, over all pairs by "
-        f"Bonferroni). {told}. Trainings, or registrations of the test pairs: {given}, where all seeds at once would "
-        f"have been {most}. In a row: the seeds of the cell at a look, and what became of its pairs; a dash where it "
-        "had no open pair left."
+        "to be decided by the last look, if difference and noise stay as measured; or no seeds left), or open. Only "
+        "cells with an open pair got the next batch, equally on both sides. The part of the 5 % that is spent up to a "
+        "look is the cube of its share of the most seeds; the level of each pair follows from it (Lan and DeMets 1983, "
+        f"over all pairs by Bonferroni). {told}. Trainings, or registrations of the test pairs: {given}, where all "
+        f"seeds at once would have been {most}. In a row: the seeds of the cell at a look, and what became of its "
+        "pairs; a dash where it had no open pair left."
     )
 
 
