@@ -231,6 +231,38 @@ def test_a_cell_as_one_job(finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_searches_with_other_validation_subjects(finished, tmp_path):
+    """Each search has a draw of its own; the first is, to the byte, that of a study that knows one draw."""
+    tuning = {**TINY["tuning"], "replicates": 2, "splits": 2}
+    config = study(tmp_path, tuning=tuning, tracking={"enabled": False})
+    counts = planned(snakemake(tmp_path, config, "-n").stdout)
+    sent = estimate(Study(load(yaml.safe_load(config.read_text()))))["jobs"]
+    assert {rule: counts[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")} == {
+        rule: sent[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")
+    }
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    root, plain = tmp_path / "results/tiny", finished[0] / "results/tiny"
+    manifest = json.loads((root / "data/brains/manifest.json").read_text())
+    first, (second,) = manifest["splits"], [one["splits"] for one in manifest["redrawn"]]
+    assert first["test"] == second["test"]
+    assert first["validation"] != second["validation"]
+    sums = [manifest["data_sha256"], manifest["redrawn"][0]["data_sha256"]]
+    for cell in ("voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"):
+        for path in (plain / f"tuning/brains/{cell}/replicate0").rglob("*.json"):
+            assert (root / path.relative_to(plain)).read_bytes() == path.read_bytes(), path
+        folders = [root / f"runs/brains/{cell}/seed{seed}" for seed in (0, 1)]
+        assert [json.loads((folder / "run.json").read_text())["data_sha256"] for folder in folders] == sums
+        checkpoint = f"runs/brains/{cell}/seed0/checkpoint.pt"
+        assert (root / checkpoint).read_bytes() == (plain / checkpoint).read_bytes()
+        assert [set(pd.read_parquet(folder / "pairs.parquet")["split"]) for folder in folders] == [{0}, {1}]
+    sources = pd.read_csv(root / "tables/variance.csv").query("of == 'difference' and metric == 'dice'")["source"]
+    assert sources.tolist() == ["split + tuning + seed", "subject", "residual"]
+    assert "tuned in this way on other validation subjects" in (root / "tables/main.md").read_text()
+    assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
+
+
+@pytest.mark.slow
 def test_regularizers_of_several_terms(tmp_path):
     """Fixed and searched weights, a consistency, and a + in the id: from the config to tables, page and MLflow."""
     terms = [

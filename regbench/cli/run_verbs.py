@@ -53,7 +53,7 @@ def train(
     run = chosen_run(study, name, method, seed) if lam is None else run_at(study, method, seed, lam, weight or ())
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
-    data = prepared_data(study, name, config_file)
+    data = prepared_data(study, name, config_file).of_draw(study.split_of(seed))
     final_run.train(run.spec, data, folder, reason=run.reason, state_path=state, save_every=save_every, bar=bar())
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_unused_uri
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_splits, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -64,6 +64,7 @@ def check(
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
     say_pools(study)
+    say_splits(study)
     print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
 
 
@@ -93,6 +94,7 @@ def plan(
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
         if not as_json:
             say_pools(study)
+            say_splits(study)
         return
     from regbench.orchestration import pilot
 

@@ -6,7 +6,8 @@ explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 """
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
-from regbench.statistics.noise import Spreads, membership, sampled, spreads, subject_noise
+from regbench.statistics.components import OF, Component, Design, Of, components
+from regbench.statistics.noise import membership, sampled, subject_noise
 from regbench.statistics.paired import compare, differences, holm, rank_biserial, smallest_p, too_few, wilcoxon_p
 from regbench.statistics.power import needs
 from regbench.statistics.ranks import (
@@ -34,14 +35,17 @@ from regbench.statistics.verdicts import (
 )
 
 __all__ = [
+    "OF",
     "Comparison",
+    "Component",
+    "Design",
     "Family",
     "Folds",
     "Friedman",
+    "Of",
     "RankStability",
     "Scores",
     "Spread",
-    "Spreads",
     "TwoWay",
     "bootstrap_means",
     "case_ranks",
@@ -50,6 +54,7 @@ __all__ = [
     "common_fold_noise",
     "common_noise",
     "compare",
+    "components",
     "critical_difference",
     "differences",
     "friedman",
@@ -67,7 +72,6 @@ __all__ = [
     "scores_of",
     "smallest_p",
     "spread",
-    "spreads",
     "subject_noise",
     "too_few",
     "two_way",
