@@ -2,16 +2,18 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 import zipfile
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -100,6 +102,11 @@ def test_everything_is_there(finished):
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
     assert "regbench ui" in done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("study tiny: 24 jobs to run (prepare 1, trials 10, trainings 4, evaluation 6, report 3)")
+    assert lines[1].endswith("0 of 24 jobs done")
+    assert "rule train:" not in done.stderr  # Snakemake's own words are in its log
+    assert "rule train:" in next((folder / ".snakemake/log").iterdir()).read_text()
 
 
 def test_the_plan_foresaw_its_files_and_its_size(finished):
@@ -333,6 +340,53 @@ def test_no_more_jobs_at_once_than_cores(finished):
 def test_a_finished_study_has_nothing_to_do(copied):
     done = snakemake(copied, copied / "tiny.yaml", "-n")
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_study_prints_its_table_again(copied):
+    done = snakemake(copied, copied / "tiny.yaml")
+    assert "Nothing to be done: all results are there." in done.stderr
+    assert "regbench ui" in done.stdout
+
+
+@pytest.mark.slow
+def test_in_a_terminal_bars_stay_in_place(tmp_path):
+    """In a pseudo-terminal of 80 columns: bars, the best so far, then the table; the cursor is there again."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 80))
+    config = study(tmp_path, tracking={"enabled": False})
+    running = subprocess.Popen(command(config), cwd=tmp_path, env={**ENVIRONMENT, "TERM": "xterm"}, stdin=theirs,
+                               stdout=theirs, stderr=theirs)  # fmt: skip
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # Linux: the other end was closed
+        while part := os.read(ours, 65536):
+            written += part
+    os.close(ours)
+    assert running.wait() == 0
+    text = written.decode()
+    screens = text.rpartition("\x1b[2K")[0]  # each frame wipes the one before it
+    for words in ("trials", "of 10", "running  train brains voxelmorph", "best so far: brains voxelmorph"):
+        assert words in screens
+    assert "identity" in text.rpartition("\x1b[2K")[2]
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_as_it_comes_and_status_knows_it_of_a_quiet_run(tmp_path):
+    config = study(
+        tmp_path, datasets=[{**TINY["datasets"][0], "parameters": {"dims": 2, "subjects": 8, "shape": [2, 2]}}]
+    )
+    done = snakemake(tmp_path, config)
+    (told,) = [line for line in done.stderr.splitlines() if "failed: prepare brains: " in line]
+    assert done.returncode == 1
+    assert "RuleException" not in done.stderr
+    assert "every word of Snakemake: " in done.stderr
+    quiet = snakemake(tmp_path, config, "--quiet", "all")
+    status = subprocess.run([str(BIN / "regbench"), "status", str(config)], cwd=tmp_path, env=ENVIRONMENT,
+                            capture_output=True, text=True, check=False)  # fmt: skip
+    assert quiet.returncode == 1
+    assert told.partition("brains: ")[2] in status.stdout
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "runtime": run_verbs.runtime,
     "analyze": result_verbs.analyze,
     "report": result_verbs.report,
+    "view": result_verbs.view,
     "status": study_verbs.status,
     "track": result_verbs.track,
     "ui": result_verbs.ui,

@@ -167,12 +167,11 @@ def show(config_file: ConfigFile) -> None:
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
     summary = load_summary(study)
-    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
-    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
-    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n\n{closing(summary)}\n")
+    print(f"page    {lay.page} (everything in one file; open it in a browser)")
+    print(f"files   {lay.tables} (main.md explains every column), {lay.figures}, {lay.rows}")
     if study.config.tracking.enabled:
-        print(f"MLflow   regbench ui {config_file}")
-    print(f"\n{closing(summary)}")
+        print(f"MLflow  regbench ui {config_file}")
 
 
 def cancel(config_file: ConfigFile) -> None:

@@ -236,6 +236,20 @@ def last_words(log: str) -> str:
     return (memory or ours or lines or [""])[-1].removeprefix("regbench: ")
 
 
+def why_failed(rule: str, log: str, outputs: Sequence[str], head_logs: Sequence[str]) -> str:
+    """Why a job failed, in a line.
+
+    Args:
+        rule: of the job.
+        log: its path; empty where the rule has none.
+        outputs: paths of its outputs.
+        head_logs: paths of the logs of its head.
+    """
+    events = snakemake_log.events(Path(head_logs[-1])) if head_logs else {}
+    event = next((events[name] for name in (log, *outputs) if name in events), snakemake_log.Event("failed"))
+    return _why(event, last_words(log) if log else "", rule)
+
+
 def _why(event: snakemake_log.Event, words: str, rule: str) -> str:
     """Why a job failed for good: what the head knows, else the job's own last words; what to do about its memory.
 

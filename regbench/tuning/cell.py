@@ -18,7 +18,17 @@ from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
 from regbench.study.specs import EvaluateSpec, TrainSpec
-from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_sealed, write_sealed
+from regbench.system.files import (
+    CHECKPOINT,
+    HISTORY,
+    LIVE,
+    RUN,
+    clear_half_written,
+    digest,
+    file_sha256,
+    read_sealed,
+    write_sealed,
+)
 from regbench.system.ownership import owning
 from regbench.training.final_run import is_complete, train
 from regbench.tuning.chosen_run import chosen_run
@@ -96,6 +106,7 @@ def note_evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> None:
 def publish(waiting: Path, folder: Path) -> None:
     """Put the files of a run into their places; rows last, newer than the run that they are of."""
     folder.mkdir(parents=True, exist_ok=True)
+    clear_half_written(folder)
     for name in OUTPUTS:
         _link(waiting / name, folder / name)
     (folder / LIVE).unlink(missing_ok=True)

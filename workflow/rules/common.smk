@@ -64,6 +64,7 @@ FIGURES = report_files.figure_names(STUDY.optional_figures)
 
 if workflow.is_main_process:
     resume_by_itself(workflow, HEAD.prefix)
+    HEAD.show(workflow)
 
 
 def cores():
