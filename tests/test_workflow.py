@@ -374,9 +374,12 @@ def test_in_a_terminal_bars_stay_in_place(tmp_path):
 
 @pytest.mark.slow
 def test_a_failure_is_told_as_it_comes_and_status_knows_it_of_a_quiet_run(tmp_path):
-    config = study(
-        tmp_path, datasets=[{**TINY["datasets"][0], "parameters": {"dims": 2, "subjects": 8, "shape": [2, 2]}}]
-    )
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        for number in range(8):
+            (tmp_path / kind / f"s{number}.nii.gz").write_bytes(b"no image")
+    data = {**TINY["datasets"][0], "source": "folder", "parameters": {"path": str(tmp_path)}}
+    config = study(tmp_path, datasets=[data])
     done = snakemake(tmp_path, config)
     (told,) = [line for line in done.stderr.splitlines() if "failed: prepare brains: " in line]
     assert done.returncode == 1

@@ -279,6 +279,8 @@ def _unfit(first: Floats, second: Floats) -> str:
 
 def _no_spread(noise: SubjectNoise, tied: float) -> str:
     """Why the cases do not tell how far their mean would move."""
+    if noise.df == 0 and noise.subjects == 0:
+        return "every test pair has the same subjects, so no subject can be left out to judge by"
     if noise.df == 0:
         return f"{noise.subjects} subject{'' if noise.subjects == 1 else 's'}: too few to judge by"
     return "the same difference in every case: no spread to judge by" if np.sqrt(noise.variance[0]) <= tied else ""

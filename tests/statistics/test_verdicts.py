@@ -226,7 +226,12 @@ def test_what_cannot_be_judged_is_undecided_with_its_reason(scores, reason):
 def test_one_pair_of_subjects_decides_nothing(subjects):
     (found,) = judge(two(0.05), Family(subjects, region=0.01))
     assert (found.verdict, found.difference) == ("undecided", pytest.approx(0.05))
-    assert "too few" in found.reason
+    assert found.reason == "every test pair has the same subjects, so no subject can be left out to judge by"
+
+
+def test_one_subject_beside_an_atlas_is_too_few():
+    (found,) = judge(two(0.05), Family([["atlas", "s"]] * 7 + [["atlas", "atlas"]], region=0.01))
+    assert found.reason == "1 subject: too few to judge by"
 
 
 def test_a_case_without_a_number_is_left_out():
