@@ -237,6 +237,65 @@ def test_a_cell_as_one_job(finished, tmp_path):
     assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
 
 
+def look_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("results/tiny/looks/brains/voxelmorph/*"))}
+
+
+@pytest.mark.slow
+def test_seeds_are_given_out_in_looks(tmp_path):
+    """One pair is decided at once, one is given up, one gets a third seed; killed behind look 1, on two cores and one.
+
+    By the error of the displacement, which differs a little in each training of a few steps; Dice does not.
+    """
+    data = TINY["datasets"][0]
+    few = {"parameters": {**data["parameters"], "subjects": 12}, "splits": {"train": 4, "validation": 2, "test": 6}}
+    changes = {
+        "datasets": [{**data, **few, "pairs": {"validation": 2, "test": 12}}],
+        "grid": {"similarities": ["lcc", "gcc", "mse"], "regularizers": ["grad_l2"]},
+        "lambdas": [{"similarity": "gcc", "value": 0.1}, {"value": 0.05}],
+        "training": {"steps": 12, "batch": 2},
+        "tuning": {**TINY["tuning"], "objective": "endpoint_error_mm"},
+        "seeds": [0, 1, 2],
+        "looks": {"first": 2},
+    }
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = snakemake(whole, study(whole, **changes))
+    assert done.returncode == 0, done.stderr
+    looks = [json.loads(content) for content in look_files(whole).values()]
+    lcc, gcc, mse = (f"voxelmorph.{name}.grad_l2" for name in ("lcc", "gcc", "mse"))
+    ended = {(p["comparison"]["a"], p["comparison"]["b"]): (p["comparison"]["verdict"], p["goes_on"])
+             for p in looks[0]["pairs"]}  # fmt: skip
+    assert ended == {(lcc, gcc): ("undecided", True), (lcc, mse): ("better", False), (gcc, mse): ("undecided", False)}
+    assert [look["further"] for look in looks] == [{lcc: 3, gcc: 3}, {}]
+    runs = {path.name: len(list(path.glob("seed*"))) for path in (whole / "results/tiny/runs/brains").iterdir()}
+    assert runs == {"identity": 1, lcc: 3, gcc: 3, mse: 2}
+    table = pd.read_csv(whole / "results/tiny/tables/main.csv").set_index("method")
+    assert table.loc[[lcc, gcc, mse], "seeds"].tolist() == [3, 3, 2]
+    assert "Looks: which cells got further seeds" in (whole / "results/tiny/report.html").read_text()
+    again = snakemake(whole, whole / "tiny.yaml", "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # The same after a kill, with another number of cores.
+    config = study(killed, **changes)
+    running = subprocess.Popen(command(config, cores=1), cwd=killed, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    deadline = time.monotonic() + 600
+    while not look_files(killed) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert list(look_files(killed)) == ["look1.json"]
+    done = snakemake(killed, config, cores=1)
+    assert done.returncode == 0, done.stderr
+    assert look_files(killed) == look_files(whole)
+    assert numbers(killed) == numbers(whole)
+    # A look that is lost is made again, from the same runs.
+    (killed / "results/tiny/looks/brains/voxelmorph/look1.json").unlink()
+    lost = snakemake(killed, config, cores=1)
+    assert lost.returncode == 0, lost.stderr
+    assert "rule train" not in lost.stderr
+    assert look_files(killed) == look_files(whole)
+
+
 @pytest.mark.slow
 def test_searches_with_other_validation_subjects(finished, tmp_path):
     """Each search has a draw of its own; the first is, to the byte, that of a study that knows one draw."""

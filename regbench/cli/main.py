@@ -53,6 +53,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "export": run_verbs.export,
     "fetch": data_verbs.fetch,
     "runtime": run_verbs.runtime,
+    "look": result_verbs.look,
     "analyze": result_verbs.analyze,
     "report": result_verbs.report,
     "view": result_verbs.view,

@@ -65,7 +65,8 @@ def check(
             print(f"dataset `{dataset.id}`: {line}")
     say_pools(study)
     say_splits(study)
-    print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
+    runs = f"{len(list(study.with_all_seeds().runs()))} runs" + (" at most, by looks" if study.looked_models else "")
+    print(f"`{config_file}` is sound: {len(study.methods)} methods, {runs}")
 
 
 def plan(

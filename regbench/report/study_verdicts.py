@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.looked import Looked, against_in_looks, judge_means_in_looks, judged_in_looks, looked_claim
 from regbench.report.pooling import FOLD
 from regbench.report.summary_file import (
     ComparisonEntry,
@@ -56,6 +57,7 @@ def study_verdicts(
     cells: Mapping[str, GridCell],
     trained: bool,
     region: float | None = None,
+    looked: Looked | None = None,
 ) -> Families:
     """Judge the methods of one model on one dataset by one metric.
 
@@ -67,16 +69,19 @@ def study_verdicts(
         cells: model, similarity and regularizer of each.
         trained: whether a seed changes the numbers.
         region: half width of practical equivalence, in the metric's unit.
+        looked: the looks at the cells of the model; None where all have their seeds at once.
     """
-    rows = rows[rows["method"].isin({*methods, "identity"})]
+    all_cells = [*methods] if looked is None else [*looked.units]
+    rows = rows[rows["method"].isin({*all_cells, "identity"})]
     scores, subjects, design = collect(rows, metric)
     folds = folds_of(rows, subjects)
     noise = noise_of([scores[name] for name in methods], subjects, design, folds, trained=trained)
     counts = noise["noise"]
     drawn = trained or counts["replicates"] > 1
-    compared = {name: replace(scores[name], drawn=drawn) for name in methods}
+    of_cells = {name: replace(scores[name], drawn=drawn) for name in all_cells}
+    compared = {name: of_cells[name] for name in methods}
     family = Family(subjects, metric_of(metric).direction, region, groups=design.units, folds=folds, unit=design.unit)
-    pairs = judge(compared, family)
+    pairs = judge(compared, family) if looked is None else judged_in_looks(of_cells, methods, family, looked)
     known = common_noise(compared, family)
     borrowed = _lent(family, known.df, common_fold_noise(compared, family).df)
     units = len(set(design.units.values())) or counts["seeds"]
@@ -86,14 +91,21 @@ def study_verdicts(
         unmoved = {"identity": replace(scores["identity"], drawn=False)}
         # What a seed does to all cells alike is in each of these differences: the cells say it once, not K times.
         own = _lent(family, 0.0, 0.0)
-        against_identity = judge({**compared, **unmoved}, own, [(name, "identity") for name in compared])
+        against_identity = (
+            judge({**compared, **unmoved}, own, [(name, "identity") for name in compared])
+            if looked is None
+            else against_in_looks({**of_cells, **unmoved}, methods, own, looked)
+        )
     return {
         "region": region,
         "scope": scope,
-        "claim": claim(scope, counts) + (pooled_claim(folds) if folds else "") + atlas_claim(subjects),
+        "claim": claim(scope, counts, fewest=min(len(one.runs) for one in compared.values()))
+        + (pooled_claim(folds) if folds else "")
+        + (looked_claim(looked) if looked else "")
+        + atlas_claim(subjects),
         "pairs": records(pairs),
-        "similarity": _judged_levels(compared, cells, "similarity", borrowed),
-        "regularizer": _judged_levels(compared, cells, "regularizer", borrowed),
+        "similarity": _judged_levels(compared, cells, "similarity", borrowed, looked),
+        "regularizer": _judged_levels(compared, cells, "regularizer", borrowed, looked),
         "against_identity": records(against_identity),
         "ranks": {name: list(places) for name, places in rank_intervals(list(compared), pairs).items()},
         "components": noise["components"],
@@ -195,11 +207,15 @@ def _judged_levels(
     cells: Mapping[str, GridCell],
     kind: Literal["similarity", "regularizer"],
     family: Family,
+    looked: Looked | None,
 ) -> list[ComparisonEntry]:
     """Verdicts on the similarities, each averaged over the regularizers, or the other way round.
 
-    Empty where a cell of the grid is missing or failed, or a side has one level.
+    Empty where a cell of the grid is missing or failed, or a side has one level. With looks, by the runs that all cells
+    have.
     """
+    if looked is not None:
+        compared = looked.shared(compared)
     levels: dict[str, list[Scores]] = {}
     others = set[str]()
     for name, one in compared.items():
@@ -212,7 +228,10 @@ def _judged_levels(
     if len(compared) != len(levels) * len(others) or len(levels) < 2 or len(runs) > 1 or not whole:
         return []
     means = {level: np.mean([one.values for one in ones], axis=0) for level, ones in levels.items()}
-    return records(judge({level: replace(levels[level][0], values=mean) for level, mean in means.items()}, family))
+    scores = {level: replace(levels[level][0], values=mean) for level, mean in means.items()}
+    if looked is None:
+        return records(judge(scores, family))
+    return records(judge_means_in_looks(scores, family, looked, looked.number(compared)))
 
 
 def scope_of(counts: NoiseCounts, *, trained: bool) -> Scope:
@@ -226,16 +245,18 @@ def scope_of(counts: NoiseCounts, *, trained: bool) -> Scope:
     return "lambdas" if counts["seeds"] > 1 else "networks"
 
 
-def claim(scope: Scope, counts: NoiseCounts) -> str:
-    """What the verdicts hold for, in words."""
+def claim(scope: Scope, counts: NoiseCounts, fewest: int | None = None) -> str:
+    """What the verdicts hold for, in words; `fewest` are the runs of the cell with the fewest."""
     runs, searches = counts["seeds"], counts["replicates"]
+    trainings = f"{runs} trainings" if fewest in (None, runs) else f"{fewest} to {runs} trainings"
+    most = "" if fewest in (None, runs) else "up to "
     return {
         "splits": "Claims hold for each loss, tuned in this way on other validation subjects: they carry "
-        f"{counts.get('splits', 1)} draws of these, {searches} independent searches a cell, {runs} trainings in all, "
-        "and the test subjects.",
-        "tuning": f"Claims hold for each loss, tuned in this way: they carry {searches} independent searches a cell, "
-        f"{runs} trainings in all, and the test subjects.",
-        "lambdas": f"Claims hold at these lambdas, from one search a cell: they carry {runs} trainings and the test "
+        f"{counts.get('splits', 1)} draws of these, {searches} independent searches a cell, {trainings} in all, and "
+        "the test subjects.",
+        "tuning": f"Claims hold for each loss, tuned in this way: they carry {most}{searches} independent searches a "
+        f"cell, {trainings} in all, and the test subjects.",
+        "lambdas": f"Claims hold at these lambdas, from one search a cell: they carry {trainings} and the test "
         "subjects.",
         "networks": "Claims hold for these trained networks: they carry the test subjects alone. With one training "
         "each, nothing is claimed about trainings.",

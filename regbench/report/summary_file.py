@@ -324,6 +324,22 @@ class Verdicts(Families):
     left_out: int
 
 
+class LookEntry(TypedDict):
+    """A look at the cells of a model: what each had by then, and what became of the pairs that it judged."""
+
+    dataset: str
+    model: str
+    look: int
+    metric: str
+    spent: float  # alpha of all pairs, this look included
+    level: float  # two-sided, of a pair
+    seeds: dict[str, int]  # trainings of each cell, or registrations of each test pair
+    most: int  # that a cell may have
+    decided: list[list[str]]
+    given_up: list[list[str]]  # with too little chance to be decided by the last look
+    open: list[list[str]]
+
+
 class CurvePoint(TypedDict):
     """One training of a run's curve: means over the test pairs."""
 
@@ -497,6 +513,7 @@ class Summary(TypedDict):
     verdicts: NotRequired[dict[str, dict[str, dict[str, Verdicts]]]]  # dataset, model, metric
     comparisons: dict[str, dict[str, dict[str, PairedTests]]]  # dataset, model, metric
     transfers: NotRequired[list[TransferEntry]]  # of studies with `evaluate_on`
+    looks: NotRequired[list[LookEntry]]  # of studies with `looks`
     trade_offs: NotRequired[list[TradeOffEntry]]  # of studies with `curve`
     lambda_transfers: NotRequired[list[LambdaTransfer]]  # of studies with several datasets or models
     masks: NotRequired[MaskEntry]  # where any counts

@@ -172,16 +172,31 @@ def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) ->
 
 
 def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
-    """The noise from run to run that the methods with the most common set of runs share."""
-    tables: dict[tuple[Run, ...], list[Floats]] = {}
-    for one in scores.values():
-        if one.drawn and not _empty(one):
-            tables.setdefault(tuple(sorted(one.runs, key=str)), []).append(_units(one.values, one.runs, family))
-    stacked = np.stack(max(tables.values(), key=len)) if tables else np.empty((0, 0, 0))
-    complete = np.isfinite(stacked).all(axis=(0, 1)) if len(stacked) > 1 else np.zeros(0, bool)
+    """The noise from run to run that methods share: of those methods and runs that tell it best.
+
+    Where methods differ in runs, each set of runs is taken with all methods that have them, and the one with the most
+    degrees of freedom counts.
+    """
+    known = [one for one in scores.values() if one.drawn and not _empty(one)]
+    best = np.empty((0, 0, 0))
+    for runs in dict.fromkeys(tuple(sorted(one.runs, key=str)) for one in known):
+        tables = [_units(one.values[_rows(one, runs)], runs, family) for one in known if set(runs) <= set(one.runs)]
+        if _freedom(np.stack(tables)) > _freedom(best):
+            best = np.stack(tables)
+    complete = np.isfinite(best).all(axis=(0, 1)) if len(best) > 1 else np.zeros(0, bool)
     if not complete.any():
         return UNKNOWN
-    return _borrowing(stacked[:, :, complete].mean(axis=2), family.borrowed)
+    return _borrowing(best[:, :, complete].mean(axis=2), family.borrowed)
+
+
+def _rows(one: Scores, runs: Sequence[Run]) -> list[int]:
+    return [one.runs.index(run) for run in runs]
+
+
+def _freedom(tables: Floats) -> tuple[int, int]:
+    """Degrees of freedom of the noise of methods crossed with runs; of equal ones more methods count."""
+    methods, units = tables.shape[:2]
+    return (methods - 1) * (units - 1) if methods and units else 0, methods
 
 
 def common_fold_noise(scores: Mapping[str, Scores], family: Family) -> Prior:

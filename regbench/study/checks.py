@@ -13,6 +13,7 @@ from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import FOLDING, RANK, SIMILARITY, base
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
+from regbench.study.look_checks import look_checks
 from regbench.study.mistakes import Mistake, readable
 from regbench.study.term_checks import as_mapping, entries, first_rule, id_of_regularizer, places, term_checks
 from regbench.study.terms import WITHOUT_WEIGHTS
@@ -56,6 +57,7 @@ def cross_checks(raw: Raw) -> Iterator[Mistake]:
     yield from term_checks(raw)
     yield from _dimension_checks(raw)
     yield from _replicate_checks(raw)
+    yield from look_checks(raw)
     yield from _atlas_checks(raw)
     yield from _transfer_checks(raw)
     yield from _refined_ids(raw)

@@ -159,6 +159,10 @@ class Layout:
         """Of a job that does all points of a cell."""
         return Path(self.state, "curves", dataset, f"{method}.owner")
 
+    def look(self, dataset: str, model: str, look: int | str) -> Path:
+        """What a look at the cells of a model says, from 1 on: which pairs are decided, and who gets further seeds."""
+        return Path(self.root, "looks", dataset, model, f"look{look}.json")
+
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 

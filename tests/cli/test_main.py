@@ -47,6 +47,7 @@ INTERFACE = {
     "export": "CONFIG --dataset --method! --seed! --threads=1 --out --prepared --form=l2r --overwrite",
     "fetch": "name? --store",
     "runtime": "CONFIG --dataset --threads=1",
+    "look": "CONFIG --dataset --model! --number!",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
     "view": "RUN PAIR --threads=1 --config --out --overwrite --no-browser",
