@@ -278,8 +278,7 @@ def test_seeds_are_given_out_in_looks(tmp_path):
     config = study(killed, **changes)
     running = subprocess.Popen(command(config, cores=1), cwd=killed, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-    deadline = time.monotonic() + 600
-    while not look_files(killed) and time.monotonic() < deadline:
+    while not look_files(killed) and running.poll() is None:
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()

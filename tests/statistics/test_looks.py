@@ -96,6 +96,9 @@ def test_a_pair_that_can_hardly_be_decided_is_given_up():
     found = look(alike, Family(CASES), THREE, 1, [("a", "b")])
     assert found["a", "b"].comparison.verdict == "undecided"
     assert (found["a", "b"].chance < 0.1, found["a", "b"].goes_on) == (True, False)
+    never = THREE._replace(least_chance=0.0)
+    assert look(alike, Family(CASES), never, 1, [("a", "b")])["a", "b"].goes_on
+    assert not look(alike, Family(CASES), never, 2, [("a", "b")])["a", "b"].goes_on, "nothing is behind the last look"
 
 
 def test_a_level_is_that_of_all_pairs_whatever_is_still_open():
