@@ -16,7 +16,7 @@ OUT ?= results/gpu
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
-	regbench quick -- --quiet reason --show-failed-logs
+	regbench quick
 
 # One thread a process: small arrays gain nothing from a second, and the other processes lose a core.
 test test-all: export OMP_NUM_THREADS = 1
@@ -86,11 +86,13 @@ schema: .venv/.main ## write workflow/config.schema.json from the typed config
 
 # The markers are touched last: an interrupted installation is taken up again.
 .venv/.main: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@echo "Installing regbench and the packages that it needs into .venv: some minutes."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable .
 	touch $@
 
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing regbench, the packages that it needs and those of its tests into .venv: some minutes."
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
 	touch $@ .venv/.main
 
 # fusepy: the slow mount of the drills.

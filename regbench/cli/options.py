@@ -172,6 +172,14 @@ def say_pools(study: "Study") -> None:
         print(f"folds   {pool.words}")
 
 
+def say_splits(study: "Study") -> None:
+    """A line of the draws of validation subjects, where there are several."""
+    tuning = study.config.tuning
+    if tuning.splits > 1:
+        each = tuning.replicates // tuning.splits
+        print(f"splits  {tuning.splits} draws of validation subjects, {each} search{'es' if each > 1 else ''} of each")
+
+
 def take_device(name: str, threads: int, *, deterministic: bool = True) -> None:
     """Lease a GPU where the device needs one, before torch looks for it; then set torch up."""
     from regbench.system import device, gpu_lease

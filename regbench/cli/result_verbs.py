@@ -1,4 +1,4 @@
-"""Verbs about results: analyze, report, track, ui, verdicts."""
+"""Verbs about results: look, analyze, report, robustness, view, track, ui, verdicts."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-from regbench.cli.options import ConfigFile, Threads, load_study, number, say_unused_uri, seconds, whole
+from regbench.cli.options import (
+    ConfigFile,
+    DatasetId,
+    Overwrite,
+    Threads,
+    dataset_of,
+    load_study,
+    number,
+    positive,
+    prepared_data,
+    say_unused_uri,
+    seconds,
+    take_device_of,
+    whole,
+)
+from regbench.system.errors import UsageError
 
 
 def analyze(config_file: ConfigFile) -> None:
@@ -14,6 +29,23 @@ def analyze(config_file: ConfigFile) -> None:
     from regbench.report import analyze as analysis
 
     analysis.analyze(load_study(config_file, check=False))
+
+
+def look(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    model: Annotated[str, typer.Option(help="whose cells are compared")],
+    number: Annotated[int, typer.Option(parser=positive, help="of the look, from 1")],
+) -> None:
+    """Judge the cells of a model after a batch of seeds.
+
+    The file of the look says which pairs are decided, and which cells get further seeds.
+    """
+    from regbench.report.make_look import make_look
+
+    study = load_study(config_file, check=False)
+    make_look(study, dataset_of(study, dataset), model, number)
 
 
 def report(
@@ -34,6 +66,74 @@ def report(
     from regbench.report import write
 
     write.report(config, processes=threads)
+
+
+def robustness(
+    config_file: ConfigFile,
+    *,
+    threads: Threads = 1,
+    processes: Annotated[int, typer.Option(parser=positive, help="runs that are measured at once, on a CPU")] = 1,
+) -> None:
+    """Say which verdicts survive other conventions.
+
+    The study must be finished. Nothing is trained: each test pair is registered once more, and measured as other papers
+    do.
+    """
+    from regbench.report.robustness.survey import robustness as survey
+
+    study = load_study(config_file)
+    take_device_of(study, threads)
+    data = {dataset.id: prepared_data(study, dataset.id, config_file) for dataset in study.config.datasets}
+    print(survey(study, data, processes=processes))
+
+
+def view(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="folder of a run: RESULTS/STUDY/runs/DATASET/METHOD/seedN")
+    ],
+    pair: Annotated[
+        str, typer.Argument(metavar="PAIR", help="a test pair FIXED,MOVING; or best, median or worst of the run")
+    ],
+    *,
+    threads: Threads = 1,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", help="the study's YAML, where its folder has no config.json (run verb by verb)"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder of the files; default: `views` in the folder of the run")
+    ] = None,
+    overwrite: Overwrite = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="print the files, open none")] = False,
+) -> None:
+    """Open one pair of a run, registered anew.
+
+    A page with sliders, a picture for a paper and an animation: grid, folds, checkerboard, overlay.
+    """
+    import webbrowser
+
+    from regbench.evaluation.one_pair import pair_of, register_pair, run_of, study_folder
+    from regbench.report.view.write_views import view_files, write_views
+    from regbench.study.job_specs import evaluate_spec
+    from regbench.study.layout import Layout
+    from regbench.system.desktop import has_desktop
+    from regbench.system.files import check_folder, check_free
+
+    config_file = config_file or Layout(study_folder(run)).config
+    if not config_file.is_file():
+        raise UsageError(f"`{config_file}` must be the study's config, but is not there. Name it by `--config`.")
+    place = run_of(load_study(config_file), run)
+    take_device_of(place.study, threads)
+    data = prepared_data(place.study, place.dataset, config_file)
+    names = pair_of(place, data, pair)
+    files = view_files(out or place.folder / "views", data, names)
+    check_folder(files[0].parent, advice="Give another `--out`, or change the permissions.")
+    check_free(files[0].parent, files, overwrite=overwrite or out is None)
+    registered, sentences = register_pair(place, evaluate_spec(place.study, place.method, place.seed), data, names)
+    write_views(place, data, registered, files, sentences)
+    print("\n".join([*sentences, *map(str, files)]))
+    if has_desktop() and not no_browser:
+        webbrowser.open(files[0].resolve().as_uri())
 
 
 def track(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_unused_uri
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_splits, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -64,7 +64,9 @@ def check(
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
     say_pools(study)
-    print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
+    say_splits(study)
+    runs = f"{len(list(study.with_all_seeds().runs()))} runs" + (" at most, by looks" if study.looked_models else "")
+    print(f"`{config_file}` is sound: {len(study.methods)} methods, {runs}")
 
 
 def plan(
@@ -93,6 +95,7 @@ def plan(
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
         if not as_json:
             say_pools(study)
+            say_splits(study)
         return
     from regbench.orchestration import pilot
 
@@ -165,12 +168,11 @@ def show(config_file: ConfigFile) -> None:
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
     summary = load_summary(study)
-    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
-    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
-    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n\n{closing(summary)}\n")
+    print(f"page    {lay.page} (everything in one file; open it in a browser)")
+    print(f"files   {lay.tables} (main.md explains every column), {lay.figures}, {lay.rows}")
     if study.config.tracking.enabled:
-        print(f"MLflow   regbench ui {config_file}")
-    print(f"\n{closing(summary)}")
+        print(f"MLflow  regbench ui {config_file}")
 
 
 def cancel(config_file: ConfigFile) -> None:

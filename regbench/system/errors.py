@@ -23,3 +23,12 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean `{close[0]}`?"
     return f"known: {', '.join(names)}" if names else "nothing is known here"
+
+
+def nearest(given: str, known: Iterable[str], count: int = 3) -> str:
+    """Say which known names come nearest to `given`; where none is near, the first few, and how many there are."""
+    names = list(dict.fromkeys(known))
+    shown = get_close_matches(given, names, n=count, cutoff=0.4) or names[:count]
+    if not shown:
+        return "nothing is known here"
+    return f"near: {', '.join(f'`{name}`' for name in shown)} ({len(names)} in all)"

@@ -20,6 +20,7 @@ from typing import IO, NamedTuple
 
 from regbench.study.methods import Study
 from regbench.system.credentials import without_password
+from regbench.system.desktop import has_desktop
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.tracking import mlflow_views
 from regbench.tracking.experiment import find
@@ -73,11 +74,11 @@ def opened(study: Study, command: str, port: int) -> Iterator[Opened]:
 
 
 def show(study: Study, link: str) -> None:
-    """Open a link in the user's browser, on a desktop: elsewhere Python would start a text browser in the terminal.
+    """Open a link in the user's browser, on a desktop.
 
     By a file that the user alone can read: every user sees the command line of the browser, and the link has a token.
     """
-    if sys.platform == "linux" and not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+    if not has_desktop():
         return
     page = study.layout.state / "ui.html"
     page.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""One registered pair for eyes: a page with sliders, a picture for a paper, an animation."""
