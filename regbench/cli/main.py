@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "look": result_verbs.look,
     "analyze": result_verbs.analyze,
     "report": result_verbs.report,
+    "robustness": result_verbs.robustness,
     "view": result_verbs.view,
     "status": study_verbs.status,
     "track": result_verbs.track,
@@ -69,7 +70,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
 }
 TIMED = (
     "prepare", "lambda-range", "trial", "cell", "curve", "train", "evaluate", "transfer", "runtime", "analyze",
-    "report", "track",
+    "report", "robustness", "track",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Verbs about results: look, analyze, report, view, track, ui, verdicts."""
+"""Verbs about results: look, analyze, report, robustness, view, track, ui, verdicts."""
 
 import shlex
 from pathlib import Path
@@ -66,6 +66,25 @@ def report(
     from regbench.report import write
 
     write.report(config, processes=threads)
+
+
+def robustness(
+    config_file: ConfigFile,
+    *,
+    threads: Threads = 1,
+    processes: Annotated[int, typer.Option(parser=positive, help="runs that are measured at once, on a CPU")] = 1,
+) -> None:
+    """Say which verdicts survive other conventions.
+
+    The study must be finished. Nothing is trained: each test pair is registered once more, and measured as other papers
+    do.
+    """
+    from regbench.report.robustness.survey import robustness as survey
+
+    study = load_study(config_file)
+    take_device_of(study, threads)
+    data = {dataset.id: prepared_data(study, dataset.id, config_file) for dataset in study.config.datasets}
+    print(survey(study, data, processes=processes))
 
 
 def view(

@@ -71,7 +71,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     lay = study.layout
     known = (*study.methods, *study.controls)
     compared = [method for method in known if method.cell]
-    cells = {method.id: _cell(method) for method in compared}
+    cells = {method.id: grid_cell(method) for method in compared}
     trained = {method.model.id: method.has_weights for method in compared if method.model}
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
@@ -141,6 +141,8 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     if any(entry.get("terms") for entry in entries):
         tuning = study.config.tuning
         summary["budget"] = {"fairness": tuning.fairness, "trials": tuning.trials}
+    if study.redraws:
+        summary["splits"] = study.config.tuning.splits
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
     if (registration := kept(study)) is not None:
@@ -199,7 +201,8 @@ def _merit(entry: MethodEntry, metric: str) -> float:
     return (1 if is_higher_better(metric) else -1) * number(spread["mean"] if spread else None)
 
 
-def _cell(method: Method) -> GridCell:
+def grid_cell(method: Method) -> GridCell:
+    """The place of a method in the grid."""
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (part.id if part else IDENTITY for part in components)
     return GridCell(model, similarity, regularizer)

@@ -194,6 +194,19 @@ class Layout:
         return self.root / "analysis" / "summary.json"
 
     @property
+    def robustness(self) -> Path:
+        """What other conventions make of the study's verdicts."""
+        return self.root / "robustness"
+
+    def convention_rows(self, dataset: str, method: str, seed: int | str) -> Path:
+        """Rows of a run with what its displacements are worth by other conventions."""
+        return Path(self.robustness, "rows", dataset, method, f"seed{seed}.parquet")
+
+    @property
+    def robustness_owner(self) -> Path:
+        return self.state / "robustness.owner"
+
+    @property
     def tracked(self) -> Path:
         return self.state / "tracked.json"
 

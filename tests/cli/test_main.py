@@ -50,6 +50,7 @@ INTERFACE = {
     "look": "CONFIG --dataset --model! --number!",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
+    "robustness": "CONFIG --threads=1 --processes=1",
     "view": "RUN PAIR --threads=1 --config --out --overwrite --no-browser",
     "status": "CONFIG --json",
     "track": "CONFIG --verify --follow --interval --head",
