@@ -16,6 +16,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "trials": ("propose", "trial", "select"),
     "cells": ("cell", "cell_untrained"),
     "trainings": ("train",),
+    "looks": ("look",),
     "evaluation": ("evaluate", "evaluate_identity", "transfer", "runtime"),
     "curves": ("curve", "curve_cell", "curve_cell_untrained"),
     "report": ("analyze", "report", "track"),
@@ -23,7 +24,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
 STAGE_OF = {rule: stage for stage, rules in STAGES.items() for rule in rules}
 TARGET = "all"  # the rule that does nothing, and the name of the sum in Snakemake's counts
 SUM = "total"
-NUMBERED = ("seed", "replicate", "round", "point")  # wildcards that are numbers
+NUMBERED = ("seed", "replicate", "round", "point", "look")  # wildcards that are numbers
 
 
 @dataclass
@@ -97,6 +98,9 @@ class RunEvents:
         known = {str(key): str(value) for key, value in wildcards.items()} if hasattr(wildcards, "items") else {}
         job = RunningJob(rule, known, tuple(_texts(outputs)), next(iter(_texts(logs)), ""))
         self._jobs[number] = self.running[number] = job
+        # A checkpoint adds jobs that no count of Snakemake had.
+        at_least = self.finished[job.stage] + sum(other.stage == job.stage for other in self.running.values())
+        self.total[job.stage] = max(self.total[job.stage], at_least)
 
     def _start(self, number: int) -> None:
         if number in self._jobs:  # again, after a failure

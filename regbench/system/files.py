@@ -15,6 +15,7 @@ from regbench.system.errors import RegbenchError, UsageError
 # The files of a run; named here for those who read them and need no torch.
 CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
 DIGITS = 8  # of the name of a file that is being written
+OF_RUN = "checkpoint_sha256"  # in the record of a run, and an attribute of its rows
 MANIFEST = "manifest.json"  # of a prepared dataset
 SEAL = "content_sha256"  # key of the digest of what stands beside it
 

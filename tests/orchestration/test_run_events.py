@@ -41,6 +41,15 @@ def test_a_job_runs_ends_and_fails():
     assert (dict(run.finished), run.running, [job.log for job in run.failed]) == ({"trainings": 1}, {}, ["trial.log"])
 
 
+def test_jobs_that_a_checkpoint_adds_are_counted():
+    run = heard(record(LogEvent.RUN_INFO, stats={"train": 1, "look": 1, "total": 2}), info(1, "train", seed="0"))
+    run.take(record(LogEvent.JOB_FINISHED, job_id=1))
+    assert run.total == {"trainings": 1, "looks": 1}
+    run.take(info(2, "train", seed="1"))
+    run.take(info(3, "train", seed="2"))
+    assert run.total == {"trainings": 3, "looks": 1}
+
+
 def test_a_job_that_is_sent_again_runs_again():
     run = heard(info(2, "trial", dataset="brains"), record(LogEvent.JOB_ERROR, jobid=2, rule_name="trial", log=[]))
     assert not run.running
