@@ -186,6 +186,46 @@ def steps(bench: Bench) -> None:
         works.clear()
 
 
+AUGMENTED = {"flips": (0,), "rotation_degrees": 5, "translation_voxels": 2, "gamma": 0.2, "noise": 0.02}
+FED: dict[str, Row] = {
+    "held on the device": {"images": "device"},
+    "held, augmented": {"images": "device", "augmentation": AUGMENTED},
+    "streamed": {"images": "stream"},
+    "streamed, augmented": {"images": "stream", "augmentation": AUGMENTED},
+}
+
+
+def feeding(bench: Bench) -> None:
+    """Which share of a training's time the device computes (torch.profiler), by the way its images come."""
+    label, (shape, batch, similarity) = list((SMALL_STEPS if bench.small else STEPS).items())[1 if bench.small else 2]
+    for name, options in FED.items():
+        run = training(dataset(shape, batch), batch, similarity, {}, {**options, "device": bench.device.type})
+        for _ in range(2 if bench.small else 5):
+            step(run)
+        share, steps_a_second = _busy(bench, partial(step, run), 4 if bench.small else 50)
+        bench.write({"row": f"{label}, {name}", "busy_percent": 100 * share, "steps_a_second": steps_a_second})
+        del run
+
+
+def _busy(bench: Bench, work: Work, turns: int) -> tuple[float, float]:
+    """The share of the time in which some operation runs on the device, and how often the work runs a second."""
+    activity = torch.profiler.ProfilerActivity
+    wait = torch.cuda.synchronize if bench.on_gpu else lambda: None
+    wait()
+    with torch.profiler.profile(activities=[activity.CPU, *([activity.CUDA] if bench.on_gpu else [])]) as profile:
+        began = time.perf_counter()
+        for _ in range(turns):
+            work()
+        wait()
+        seconds = time.perf_counter() - began
+    kind = torch.autograd.DeviceType.CUDA if bench.on_gpu else torch.autograd.DeviceType.CPU
+    spans = sorted((e.time_range.start, e.time_range.end) for e in profile.events() if e.device_type == kind)
+    busy, until = 0.0, float("-inf")
+    for start, end in spans:
+        busy, until = busy + max(end - max(start, until), 0.0), max(until, end)
+    return busy / 1e6 / seconds, turns / seconds
+
+
 def exactness(bench: Bench) -> None:
     """Relative error of gradients in float32 against float64 on the CPU, raw CT at 64^3."""
     pair = [4000 * tensor - 1000 for tensor in inputs((1, 1, 64, 64, 64), 2)]
@@ -253,7 +293,7 @@ def _together(workers: list["subprocess.Popen[str]"]) -> list[str]:
     return [worker.communicate()[0] for worker in workers]
 
 
-PARTS = {f.__name__: f for f in (losses, warps, steps, exactness, share, alone)}
+PARTS = {f.__name__: f for f in (losses, warps, steps, feeding, exactness, share, alone)}
 
 
 def main() -> None:

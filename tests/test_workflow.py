@@ -2,16 +2,18 @@
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 import zipfile
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -100,6 +102,11 @@ def test_everything_is_there(finished):
     assert not [name for name in names if Path(name).name.startswith(".")], "a temporary file was left behind"
     assert "identity" in done.stdout
     assert "regbench ui" in done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("study tiny: 24 jobs to run (prepare 1, trials 10, trainings 4, evaluation 6, report 3)")
+    assert lines[1].endswith("0 of 24 jobs done")
+    assert "rule train:" not in done.stderr  # Snakemake's own words are in its log
+    assert "rule train:" in next((folder / ".snakemake/log").iterdir()).read_text()
 
 
 def test_the_plan_foresaw_its_files_and_its_size(finished):
@@ -230,6 +237,96 @@ def test_a_cell_as_one_job(finished, tmp_path):
     assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
 
 
+def look_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("results/tiny/looks/brains/voxelmorph/*"))}
+
+
+@pytest.mark.slow
+def test_seeds_are_given_out_in_looks(tmp_path):
+    """One pair is decided at once, one is given up, one gets a third seed; killed behind look 1, on two cores and one.
+
+    By the error of the displacement, which differs a little in each training of a few steps; Dice does not.
+    """
+    data = TINY["datasets"][0]
+    few = {"parameters": {**data["parameters"], "subjects": 12}, "splits": {"train": 4, "validation": 2, "test": 6}}
+    changes = {
+        "datasets": [{**data, **few, "pairs": {"validation": 2, "test": 12}}],
+        "grid": {"similarities": ["lcc", "gcc", "mse"], "regularizers": ["grad_l2"]},
+        "lambdas": [{"similarity": "gcc", "value": 0.1}, {"value": 0.05}],
+        "training": {"steps": 12, "batch": 2},
+        "tuning": {**TINY["tuning"], "objective": "endpoint_error_mm"},
+        "seeds": [0, 1, 2],
+        "looks": {"first": 2},
+    }
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = snakemake(whole, study(whole, **changes))
+    assert done.returncode == 0, done.stderr
+    looks = [json.loads(content) for content in look_files(whole).values()]
+    lcc, gcc, mse = (f"voxelmorph.{name}.grad_l2" for name in ("lcc", "gcc", "mse"))
+    ended = {(p["comparison"]["a"], p["comparison"]["b"]): (p["comparison"]["verdict"], p["goes_on"])
+             for p in looks[0]["pairs"]}  # fmt: skip
+    assert ended == {(lcc, gcc): ("undecided", True), (lcc, mse): ("better", False), (gcc, mse): ("undecided", False)}
+    assert [look["further"] for look in looks] == [{lcc: 3, gcc: 3}, {}]
+    runs = {path.name: len(list(path.glob("seed*"))) for path in (whole / "results/tiny/runs/brains").iterdir()}
+    assert runs == {"identity": 1, lcc: 3, gcc: 3, mse: 2}
+    table = pd.read_csv(whole / "results/tiny/tables/main.csv").set_index("method")
+    assert table.loc[[lcc, gcc, mse], "seeds"].tolist() == [3, 3, 2]
+    assert "Looks: which cells got further seeds" in (whole / "results/tiny/report.html").read_text()
+    again = snakemake(whole, whole / "tiny.yaml", "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+    # The same after a kill, with another number of cores.
+    config = study(killed, **changes)
+    running = subprocess.Popen(command(config, cores=1), cwd=killed, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    while not look_files(killed) and running.poll() is None:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert list(look_files(killed)) == ["look1.json"]
+    done = snakemake(killed, config, cores=1)
+    assert done.returncode == 0, done.stderr
+    assert look_files(killed) == look_files(whole)
+    assert numbers(killed) == numbers(whole)
+    # A look that is lost is made again, from the same runs; of a finished study, as any file between, when asked.
+    (killed / "results/tiny/looks/brains/voxelmorph/look1.json").unlink()
+    lost = snakemake(killed, config, "--forcerun", "analyze", cores=1)
+    assert lost.returncode == 0, lost.stderr
+    assert "rule train" not in lost.stderr
+    assert look_files(killed) == look_files(whole)
+
+
+@pytest.mark.slow
+def test_searches_with_other_validation_subjects(finished, tmp_path):
+    """Each search has a draw of its own; the first is, to the byte, that of a study that knows one draw."""
+    tuning = {**TINY["tuning"], "replicates": 2, "splits": 2}
+    config = study(tmp_path, tuning=tuning, tracking={"enabled": False})
+    counts = planned(snakemake(tmp_path, config, "-n").stdout)
+    sent = estimate(Study(load(yaml.safe_load(config.read_text()))))["jobs"]
+    assert {rule: counts[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")} == {
+        rule: sent[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")
+    }
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    root, plain = tmp_path / "results/tiny", finished[0] / "results/tiny"
+    manifest = json.loads((root / "data/brains/manifest.json").read_text())
+    first, (second,) = manifest["splits"], [one["splits"] for one in manifest["redrawn"]]
+    assert first["test"] == second["test"]
+    assert first["validation"] != second["validation"]
+    sums = [manifest["data_sha256"], manifest["redrawn"][0]["data_sha256"]]
+    for cell in ("voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"):
+        for path in (plain / f"tuning/brains/{cell}/replicate0").rglob("*.json"):
+            assert (root / path.relative_to(plain)).read_bytes() == path.read_bytes(), path
+        folders = [root / f"runs/brains/{cell}/seed{seed}" for seed in (0, 1)]
+        assert [json.loads((folder / "run.json").read_text())["data_sha256"] for folder in folders] == sums
+        checkpoint = f"runs/brains/{cell}/seed0/checkpoint.pt"
+        assert (root / checkpoint).read_bytes() == (plain / checkpoint).read_bytes()
+        assert [set(pd.read_parquet(folder / "pairs.parquet")["split"]) for folder in folders] == [{0}, {1}]
+    sources = pd.read_csv(root / "tables/variance.csv").query("of == 'difference' and metric == 'dice'")["source"]
+    assert sources.tolist() == ["split + tuning + seed", "subject", "residual"]
+    assert "tuned in this way on other validation subjects" in (root / "tables/main.md").read_text()
+    assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
+
+
 @pytest.mark.slow
 def test_regularizers_of_several_terms(tmp_path):
     """Fixed and searched weights, a consistency, and a + in the id: from the config to tables, page and MLflow."""
@@ -281,9 +378,12 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert counts == {**Counter(job.rule for job in sent), **CLOSING, "total": len(sent) + len(CLOSING)}
 
 
-def test_numbers_on_the_command_line_are_numbers(tmp_path):
+def test_numbers_on_the_command_line_are_numbers_and_own_code_is_found(tmp_path):
     changes = ["seeds=[0, 1, 2]", "tuning={trials: 2, steps: 2}", "study=pilot", "lambdas=[{range: [1e-3, 0.5]}]"]
-    done = snakemake(tmp_path, study(tmp_path), "-n", "--config", *changes)
+    # Of a config in another folder, with a loss of its own beside it.
+    config = study(tmp_path / "configs", grid={"similarities": ["mine.py:loss", "mse"], "regularizers": ["grad_l2"]})
+    config.with_name("mine.py").write_text("def loss(fixed, moved, /):\n    return (fixed - moved).square().mean()\n")
+    done = snakemake(tmp_path, config, "-n", "--config", *changes)
     assert done.returncode == 0, done.stderr + done.stdout
     counts = planned(done.stdout + done.stderr)
     assert (counts["train"], counts["propose"]) == (6, 2)
@@ -301,6 +401,56 @@ def test_no_more_jobs_at_once_than_cores(finished):
 def test_a_finished_study_has_nothing_to_do(copied):
     done = snakemake(copied, copied / "tiny.yaml", "-n")
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_finished_study_prints_its_table_again(copied):
+    done = snakemake(copied, copied / "tiny.yaml")
+    assert "Nothing to be done: all results are there." in done.stderr
+    assert "regbench ui" in done.stdout
+
+
+@pytest.mark.slow
+def test_in_a_terminal_bars_stay_in_place(tmp_path):
+    """In a pseudo-terminal of 80 columns: bars, the best so far, then the table; the cursor is there again."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (30, 80))
+    config = study(tmp_path, tracking={"enabled": False})
+    running = subprocess.Popen(command(config), cwd=tmp_path, env={**ENVIRONMENT, "TERM": "xterm"}, stdin=theirs,
+                               stdout=theirs, stderr=theirs)  # fmt: skip
+    os.close(theirs)
+    written = b""
+    with suppress(OSError):  # Linux: the other end was closed
+        while part := os.read(ours, 65536):
+            written += part
+    os.close(ours)
+    assert running.wait() == 0
+    text = written.decode()
+    screens = text.rpartition("\x1b[2K")[0]  # each frame wipes the one before it
+    for words in ("trials", "of 10", "running  train brains voxelmorph", "best so far: brains voxelmorph"):
+        assert words in screens
+    assert "identity" in text.rpartition("\x1b[2K")[2]
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
+
+
+@pytest.mark.slow
+def test_a_failure_is_told_as_it_comes_and_status_knows_it_of_a_quiet_run(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        for number in range(8):
+            (tmp_path / kind / f"s{number}.nii.gz").write_bytes(b"no image")
+    data = {**TINY["datasets"][0], "source": "folder", "parameters": {"path": str(tmp_path)}}
+    config = study(tmp_path, datasets=[data])
+    done = snakemake(tmp_path, config)
+    (told,) = [line for line in done.stderr.splitlines() if "failed: prepare brains: " in line]
+    assert done.returncode == 1
+    assert "RuleException" not in done.stderr
+    assert "every word of Snakemake: " in done.stderr
+    quiet = snakemake(tmp_path, config, "--quiet", "all")
+    status = subprocess.run([str(BIN / "regbench"), "status", str(config)], cwd=tmp_path, env=ENVIRONMENT,
+                            capture_output=True, text=True, check=False)  # fmt: skip
+    assert quiet.returncode == 1
+    assert told.partition("brains: ")[2] in status.stdout
 
 
 @pytest.mark.parametrize(

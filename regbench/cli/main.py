@@ -53,8 +53,10 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "export": run_verbs.export,
     "fetch": data_verbs.fetch,
     "runtime": run_verbs.runtime,
+    "look": result_verbs.look,
     "analyze": result_verbs.analyze,
     "report": result_verbs.report,
+    "robustness": result_verbs.robustness,
     "view": result_verbs.view,
     "status": study_verbs.status,
     "track": result_verbs.track,
@@ -68,7 +70,7 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
 }
 TIMED = (
     "prepare", "lambda-range", "trial", "cell", "curve", "train", "evaluate", "transfer", "runtime", "analyze",
-    "report", "track",
+    "report", "robustness", "track",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Verbs about results: analyze, report, view, track, ui, verdicts."""
+"""Verbs about results: look, analyze, report, robustness, view, track, ui, verdicts."""
 
 import shlex
 from pathlib import Path
@@ -8,10 +8,13 @@ import typer
 
 from regbench.cli.options import (
     ConfigFile,
+    DatasetId,
     Overwrite,
     Threads,
+    dataset_of,
     load_study,
     number,
+    positive,
     prepared_data,
     say_unused_uri,
     seconds,
@@ -26,6 +29,23 @@ def analyze(config_file: ConfigFile) -> None:
     from regbench.report import analyze as analysis
 
     analysis.analyze(load_study(config_file, check=False))
+
+
+def look(
+    config_file: ConfigFile,
+    *,
+    dataset: DatasetId = None,
+    model: Annotated[str, typer.Option(help="whose cells are compared")],
+    number: Annotated[int, typer.Option(parser=positive, help="of the look, from 1")],
+) -> None:
+    """Judge the cells of a model after a batch of seeds.
+
+    The file of the look says which pairs are decided, and which cells get further seeds.
+    """
+    from regbench.report.make_look import make_look
+
+    study = load_study(config_file, check=False)
+    make_look(study, dataset_of(study, dataset), model, number)
 
 
 def report(
@@ -46,6 +66,25 @@ def report(
     from regbench.report import write
 
     write.report(config, processes=threads)
+
+
+def robustness(
+    config_file: ConfigFile,
+    *,
+    threads: Threads = 1,
+    processes: Annotated[int, typer.Option(parser=positive, help="runs that are measured at once, on a CPU")] = 1,
+) -> None:
+    """Say which verdicts survive other conventions.
+
+    The study must be finished. Nothing is trained: each test pair is registered once more, and measured as other papers
+    do.
+    """
+    from regbench.report.robustness.survey import robustness as survey
+
+    study = load_study(config_file)
+    take_device_of(study, threads)
+    data = {dataset.id: prepared_data(study, dataset.id, config_file) for dataset in study.config.datasets}
+    print(survey(study, data, processes=processes))
 
 
 def view(

@@ -53,8 +53,9 @@ def train(
     run = chosen_run(study, name, method, seed) if lam is None else run_at(study, method, seed, lam, weight or ())
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
-    data = prepared_data(study, name, config_file)
+    data = prepared_data(study, name, config_file).of_draw(study.split_of(seed))
     final_run.train(run.spec, data, folder, reason=run.reason, state_path=state, save_every=save_every, bar=bar())
+    print(final_run.outcome(folder), flush=True)
 
 
 def evaluate(
@@ -69,7 +70,7 @@ def evaluate(
     ] = None,
 ) -> None:
     """Evaluate one run on all test pairs."""
-    from regbench.evaluation.run_rows import evaluate_run
+    from regbench.evaluation.run_rows import evaluate_run, scores_of
 
     study = load_study(config_file)
     take_device_of(study, threads)
@@ -79,6 +80,7 @@ def evaluate(
     source = run or lay.run(name, study.method(method).trained_as, seed)
     data = prepared_data(study, name, config_file)
     evaluate_run(study, method, seed, data, folder=folder, owner=owner, run=source)
+    print(scores_of(folder), flush=True)
 
 
 def transfer(
@@ -230,7 +232,10 @@ def register(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
+        typer.Option(
+            metavar="CODE",
+            help="module or Python file that a checkpoint names and that you trust; several are possible",
+        ),
     ] = None,
 ) -> None:
     """Register two image files."""

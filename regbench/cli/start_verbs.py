@@ -9,6 +9,7 @@ import typer
 
 from regbench.cli.options import ConfigFile, positive
 
+VERBOSE = ["--printshellcmds"]  # of Snakemake: the display leaves the terminal to it
 Cores = Annotated[
     int | None, typer.Option(parser=positive, help="that jobs may take together; default: all of this machine")
 ]
@@ -18,6 +19,7 @@ Profile = Annotated[
         metavar="NAME", help="where jobs run: slurm, local (a GPU each), kubernetes, or the folder of a profile"
     ),
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Snakemake's own words, with every command")]
 SnakemakeOptions = Annotated[
     list[str] | None, typer.Argument(metavar="-- SNAKEMAKE...", help="any options of Snakemake, behind --")
 ]
@@ -47,23 +49,25 @@ def run(
     *,
     cores: Cores = None,
     profile: Profile = None,
+    verbose: Verbose = False,
 ) -> None:
     """Run a study, or go on with it.
 
     It prepares, tunes, trains, evaluates and reports; the same command goes on after any interruption. Results go to
     `results/` of this folder, unless the config names another. Snakemake does the work and gives the exit status.
     """
-    _become_snakemake(config_file, cores, profile, options or [])
+    _become_snakemake(config_file, cores, profile, [*(VERBOSE if verbose else []), *(options or [])])
 
 
-def quick(options: SnakemakeOptions = None, *, cores: Cores = None) -> None:
+def quick(options: SnakemakeOptions = None, *, cores: Cores = None, verbose: Verbose = False) -> None:
     """Run the embedded study into ./results.
 
     Some ten minutes on two free cores, without a GPU; no data are needed.
     """
     from regbench.orchestration.shipped import root
 
-    _become_snakemake(root() / "configs" / "quick.yaml", cores, None, options or [])
+    options = [*(VERBOSE if verbose else []), *(options or [])]
+    _become_snakemake(root() / "configs" / "quick.yaml", cores, None, options)
 
 
 def _become_snakemake(config: Path, cores: int | None, profile: str | None, options: list[str]) -> None:

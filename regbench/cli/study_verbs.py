@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_unused_uri
+from regbench.cli.options import AsJson, ConfigFile, load_study, positive, say_pools, say_splits, say_unused_uri
 from regbench.system.errors import RegbenchError
 
 
@@ -38,22 +38,22 @@ def check(
 ) -> None:
     """Report every mistake of a config at once; run nothing.
 
-    What a config names as package.module:function is imported, and said before; a loss of your own is audited in short.
-    Where the data are on this machine, it opens them too: headers and splits, but no voxels.
+    Functions of your own that a config names are imported, and said before; losses and networks among them are called.
+    It opens the data, which must be there: headers and splits, but no voxels.
     """
     from regbench.orchestration.registries import AuditingCheck, check_installed
     from regbench.study.checks import imported_names
+    from regbench.study.config_paths import read_config
     from regbench.study.shown_config import whole_config
-    from regbench.study.yaml_file import read_yaml
     from regbench.system.files import check_folder
     from regbench.tuning.rehearsal import first_look
 
-    for name in imported_names(read_yaml(config_file)):
+    for name in imported_names(read_config(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     checker = AuditingCheck()
     study = load_study(config_file, written_by_head=False, checker=checker)
     if show_whole:
-        print(whole_config(read_yaml(config_file), study.config))
+        print(whole_config(read_config(config_file), study.config))
     for words in checker.notes:
         print(f"note: {words}", file=sys.stderr, flush=True)
     check_installed(study)
@@ -64,7 +64,9 @@ def check(
         for line in first_look(study, dataset.id):
             print(f"dataset `{dataset.id}`: {line}")
     say_pools(study)
-    print(f"`{config_file}` is sound: {len(study.methods)} methods, {len(list(study.runs()))} runs")
+    say_splits(study)
+    runs = f"{len(list(study.with_all_seeds().runs()))} runs" + (" at most, by looks" if study.looked_models else "")
+    print(f"`{config_file}` is sound: {len(study.methods)} methods, {runs}")
 
 
 def plan(
@@ -93,6 +95,7 @@ def plan(
         print(json.dumps(estimated, indent=1) if as_json else text(estimated))
         if not as_json:
             say_pools(study)
+            say_splits(study)
         return
     from regbench.orchestration import pilot
 
@@ -165,12 +168,11 @@ def show(config_file: ConfigFile) -> None:
             f"Run `snakemake --cores all --configfile {config_file}`."
         )
     summary = load_summary(study)
-    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n")
-    print(f"page     {lay.page} (everything below in one file; open it in a browser)")
-    print(f"tables   {lay.tables} (main.md explains every column)\nfigures  {lay.figures}\nrows     {lay.rows}")
+    print(f"\n{terminal_table(summary)}\n{legend(summary)}\n\n{closing(summary)}\n")
+    print(f"page    {lay.page} (everything in one file; open it in a browser)")
+    print(f"files   {lay.tables} (main.md explains every column), {lay.figures}, {lay.rows}")
     if study.config.tracking.enabled:
-        print(f"MLflow   regbench ui {config_file}")
-    print(f"\n{closing(summary)}")
+        print(f"MLflow  regbench ui {config_file}")
 
 
 def cancel(config_file: ConfigFile) -> None:

@@ -122,6 +122,7 @@ def cell(
 
     These are trials and choice of each search, then training and evaluation of each seed.
     """
+    from regbench.training.final_run import outcome
     from regbench.tuning.cell import run_cells
 
     study = load_study(config_file)
@@ -130,6 +131,9 @@ def cell(
     take_device_of(study, threads)
     data = prepared_data(study, dataset_of(study, dataset), config_file)
     run_cells(study, data, method, save_every=save_every, bar=bar())
+    for one in method:
+        for seed in study.seeds(one):
+            print(outcome(study.layout.run(data.id, one, seed)), flush=True)
 
 
 def curve(

@@ -25,7 +25,7 @@ from regbench.study.goals import is_higher_better, leading
 from regbench.study.layout import PANELS
 from regbench.study.specs import ComponentSpec, EvaluateSpec
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import canonical_json
+from regbench.system.files import OF_RUN, canonical_json
 from regbench.system.job_usage import clocked_items
 from regbench.system.parquet import read_table, write_table
 
@@ -52,6 +52,7 @@ class _Run:
         lam: weight of the regularizer; None where there is none.
         training: what the run was trained with; None where nothing was.
         self_displacement_mm: mean length by which the model moves a test image that meets itself, by its subject.
+        checkpoint: digest of the run's, which its rows carry; empty where there is none.
     """
 
     lam: float | None = None
@@ -59,6 +60,7 @@ class _Run:
     reason: str = ""
     training: Objective | None = None
     self_displacement_mm: dict[str, float] | None = field(default=None)
+    checkpoint: str = ""
 
 
 def evaluate(spec: EvaluateSpec, data: Dataset, folder: Path | None, out: Path) -> None:
@@ -106,7 +108,8 @@ def _run(folder: Path, data: Dataset, spec: EvaluateSpec) -> tuple[_Run, nn.Modu
     use = record["job"]["training"].get("mask", "none")
     own = None if model is None else self_displacements(model, data, masked=spec.mask == "fixed")
     training = objective(similarity, regularizer, record["lam"] or 0.0, MaskRule(use))
-    return _Run(record["lam"], record["status"], record["reason"], training, own), model
+    checkpoint = record.get("checkpoint_sha256", "")
+    return _Run(record["lam"], record["status"], record["reason"], training, own, checkpoint), model
 
 
 def _by_model(model: nn.Module, data: Dataset) -> Iterator[Registered | Failed]:
@@ -170,6 +173,8 @@ def _table(
     scores = frame[metric].to_numpy(dtype=np.float64)
     places = chosen(scores if is_higher_better(metric) else -scores)
     frame["lam"] = frame["lam"].astype(float)
+    if run.checkpoint:
+        frame.attrs[OF_RUN] = run.checkpoint
     return frame, {place: (rows[k], shown[k]) for place, k in places.items()}
 
 
@@ -179,6 +184,8 @@ def _row(spec: EvaluateSpec, run: _Run, registration: Registered | Failed, data:
         "dataset": data.id, "method": spec.method, "seed": spec.seed, "lam": run.lam, "replicate": spec.replicate,
         "fixed": registration.fixed, "moving": registration.moving, "status": run.status, "reason": run.reason,
     }  # fmt: skip
+    if spec.split is not None:
+        row["split"] = spec.split
     if isinstance(registration, Failed):
         row |= {"status": "failed", "reason": registration.reason}
     return row

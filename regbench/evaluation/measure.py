@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from regbench.data.cache import Dataset, Pair
 from regbench.metrics import (
     TOLERANCE_MM,
-    dice,
     displacement_mm,
     endpoint_error_mm,
     folding_metrics,
-    hd95_l2r,
+    label_metrics,
     mean_over_labels,
-    surface_metrics,
 )
 from regbench.spatial.displacement import warp, warp_labels
 from regbench.system.errors import RegbenchError
@@ -77,13 +75,19 @@ class Measured(NamedTuple):
 def measure(registered: Registered, by: Measured) -> dict[str, float]:
     """All metrics of one registered pair, means over its labels and those of each label."""
     pair, displacement, mask = registered.pair, registered.displacement, inside(registered.pair, by.within)
-    per_label = _per_label(registered, by) if by.labels else {}
+    per_label: dict[str, dict[int, float]] = {}
+    if by.labels:
+        per_label = label_metrics(
+            pair.fixed_labels, registered.moved_labels, by.labels, pair.spacing_mm,
+            tolerance_mm=by.tolerance_mm, moving=pair.moving_labels,
+        )  # fmt: skip
     metrics: dict[str, float] = {}
     if per_label:
         counted = [label for label, value in per_label["dice"].items() if not np.isnan(value)]
+        vanished = [label for label in counted if np.isposinf(per_label["hd95_mm"][label])]
         metrics["dice"] = mean_over_labels(per_label["dice"])
         metrics["labels_counted"] = float(len(counted))
-        metrics["labels_vanished"] = float(len(set(counted) - set(np.unique(registered.moved_labels))))
+        metrics["labels_vanished"] = float(len(vanished))
     metrics["displacement_mm"] = displacement_mm(displacement, pair.spacing_mm, mask=mask)
     metrics |= folding_metrics(displacement, pair.foreground, mask)
     metrics |= {name: mean_over_labels(values) for name, values in per_label.items() if name != "dice"}
@@ -95,18 +99,6 @@ def measure(registered: Registered, by: Measured) -> dict[str, float]:
             displacement, pair.truth, pair.spacing_mm, mask=pair.foreground if mask is None else pair.foreground & mask
         )
     return metrics | {f"{name}_{label}": value for name, values in per_label.items() for label, value in values.items()}
-
-
-def _per_label(registered: Registered, by: Measured) -> dict[str, dict[int, float]]:
-    pair, moved = registered.pair, registered.moved_labels
-    surfaces = surface_metrics(
-        pair.fixed_labels, moved, by.labels, pair.spacing_mm, tolerance_mm=by.tolerance_mm, moving=pair.moving_labels
-    )
-    return {
-        "dice": dice(pair.fixed_labels, moved, by.labels, moving=pair.moving_labels),
-        **surfaces,
-        "hd95_l2r": hd95_l2r(pair.fixed_labels, moved, by.labels, moving=pair.moving_labels),
-    }
 
 
 def inside(pair: Pair, within: Within) -> NDArray[np.bool_] | None:

@@ -48,6 +48,14 @@ def evaluate_run(
             evaluate(spec, data, source, folder / PAIRS)
 
 
+def scores_of(folder: Path) -> str:
+    """The mean of every metric of a run's rows, or that every pair failed, for a terminal."""
+    try:
+        return means(folder / PAIRS)
+    except RegbenchError as error:
+        return str(error)
+
+
 def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, within: Within = "none") -> str:
     """Write the rows of the displacement fields in `folder`; say what the folder holds and the mean of every metric.
 

@@ -200,12 +200,7 @@ def peak_memory_mib(work: Callable[[], None], device: torch.device) -> float:
     A program that was started for the work counts with us. NaN where the system does not tell (not Linux).
     """
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        before = float(torch.cuda.memory_allocated(device))
-        torch.cuda.reset_peak_memory_stats(device)
-        work()
-        torch.cuda.synchronize(device)
-        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+        return devices.with_peak(work, device)[1] / MIB
     if sys.platform != "linux":
         return float("nan")
     try:

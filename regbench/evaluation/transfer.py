@@ -7,7 +7,7 @@ from regbench.evaluation.evaluate import rows_on
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_sealed
+from regbench.system.files import OF_RUN, read_sealed
 from regbench.system.job_usage import clocked
 from regbench.system.ownership import owning
 from regbench.system.parquet import write_table
@@ -43,8 +43,9 @@ def evaluate_transfer(study: Study, dataset: str, method: str, other: Dataset) -
         with clocked("evaluate"):
             frames = [
                 rows_on(evaluate_spec(study, method, seed), other, lay.run(dataset, run_of, seed), out.parent)
-                for seed in study.seeds(method)
+                for seed in study.seeds(method, dataset)
             ]
         rows = pd.concat(frames, ignore_index=True)
+        rows.attrs = {OF_RUN: " ".join(frame.attrs.get(OF_RUN, "") for frame in frames)}
         rows.insert(1, TRAINED_ON, dataset)
         write_table(out, rows)

@@ -33,6 +33,7 @@ from regbench.metrics.folding import (
     sdlogj,
     sdlogj_l2r,
 )
+from regbench.metrics.of_labels import label_metrics
 from regbench.metrics.overlap import dice, dice30, mean_over_labels
 from regbench.metrics.surface import TOLERANCE_MM, assd_mm, hd95_mm, nsd, surface_metrics
 from regbench.metrics.surface_l2r import hd95_l2r
@@ -59,6 +60,7 @@ __all__ = [
     "hd95_l2r",
     "hd95_mm",
     "inverse_consistency_mm",
+    "label_metrics",
     "landmark_errors_mm",
     "mean_over_labels",
     "metric_of",

@@ -19,9 +19,10 @@ from math import factorial
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regbench.metrics.determinants import cross, determinant, slabs, triple
-from regbench.metrics.inputs import Array, Floats, displacement_array, mask_array
+from regbench.metrics.inputs import Array, Floats, compiled, displacement_array, mask_array
 
 
 class Digital(NamedTuple):
@@ -67,7 +68,13 @@ def digital_percent(displacement: Any, mask: Any = None) -> Digital:
     if not np.isfinite(field).all():
         return Digital(float("nan"), float("nan"))
     dims, shape = len(field), field.shape[1:]
-    turned, bad, points = 0.0, 0, 0
+    if compiled(field):
+        from regbench.metrics import folding_loops  # noqa: PLC0415 - starts Numba
+
+        among = np.ones(shape, bool) if counted is None else counted
+        found = folding_loops.folds(field, among, among)
+        return digital_of(found.turned, found.counts[-1], among)
+    turned, bad = 0.0, 0
     for start, stop in slabs(shape, 1, shape[0] - 1):
         inside = None if counted is None else counted[(slice(start, stop), *[slice(1, -1)] * (dims - 1))]
         folded = np.zeros([stop - start, *(n - 2 for n in shape[1:])], dtype=bool)
@@ -77,10 +84,21 @@ def digital_percent(displacement: Any, mask: Any = None) -> Digital:
                 folded |= outside_in
                 turned -= float(corner[outside_in if inside is None else outside_in & inside].sum())
         bad += int((folded if inside is None else folded & inside).sum())
-        points += folded.size if inside is None else int(inside.sum())
+    return digital_of(turned, bad, np.ones(shape, bool) if counted is None else counted)
+
+
+def digital_of(turned: float, bad: int, counted: NDArray[np.bool_]) -> Digital:
+    """Both measures from their numerators.
+
+    Args:
+        turned: minus the sum over the simplices' determinants that are below 0.
+        bad: voxels with any that is 0 or below.
+        counted: ``(*S)``; of these the voxels 1..N-2 are the denominator.
+    """
+    points = int(np.count_nonzero(counted[(slice(1, -1),) * counted.ndim]))
     if not points:
         return Digital(float("nan"), float("nan"))
-    return Digital(100 * turned / 2 / factorial(dims) / points, 100 * bad / points)
+    return Digital(100 * turned / 2 / factorial(counted.ndim) / points, 100 * bad / points)
 
 
 def _determinants(piece: Floats) -> Iterator[Floats]:

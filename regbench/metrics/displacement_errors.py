@@ -1,13 +1,13 @@
 """Errors of a displacement against a truth: landmarks, a known displacement, its own inverse."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import map_coordinates
 
 from regbench.metrics.determinants import slabs
-from regbench.metrics.inputs import Array, Floats, array, displacement_array, mask_array, spacing_mm
+from regbench.metrics.inputs import Array, Floats, array, compiled, displacement_array, mask_array, spacing_mm
 
 
 def tre_mm(displacement: Any, fixed_points: Any, moving_points: Any, spacing: Sequence[float]) -> float:
@@ -101,13 +101,7 @@ def endpoint_error_mm(displacement: Any, truth: Any, spacing: Sequence[float], *
     field, true = displacement_array(displacement, voxels=1), displacement_array(truth, voxels=1)
     if field.shape != true.shape:
         raise ValueError(f"displacement and truth must have one shape, but got {field.shape} and {true.shape}")
-    inside = mask_array(mask, field.shape[1:])
-    total, count = 0.0, 0
-    for row in range(field.shape[1]):
-        error = _length_mm(field[:, row].astype(np.float64) - true[:, row], spacing)
-        counted = error if inside is None else error[inside[row]]
-        total, count = total + float(counted.sum()), count + counted.size
-    return total / count if count and np.isfinite(total) else float("nan")
+    return _mean_length_mm(field, true, spacing, mask)
 
 
 def displacement_mm(displacement: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
@@ -121,13 +115,7 @@ def displacement_mm(displacement: Any, spacing: Sequence[float], *, mask: Any = 
     Returns:
         mm; NaN for a displacement that is not finite or an empty mask.
     """
-    field = displacement_array(displacement, voxels=1)
-    inside = mask_array(mask, field.shape[1:])
-    total, count = 0.0, field[0].size if inside is None else int(inside.sum())
-    for row in range(field.shape[1]):
-        length = _length_mm(field[:, row].astype(np.float64), spacing)
-        total += float((length if inside is None else length[inside[row]]).sum())
-    return total / count if count and np.isfinite(total) else float("nan")
+    return _mean_length_mm(displacement_array(displacement, voxels=1), None, spacing, mask)
 
 
 def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float], *, mask: Any = None) -> float:
@@ -157,6 +145,8 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
     last = (np.array(back.shape[1:]) - 1).reshape(-1, *[1] * len(shape))
     if not (np.isfinite(there).all() and np.isfinite(back).all()):
         return float("nan")  # a NaN would count as sent outside
+    if compiled(there) and compiled(back):
+        return _mean_round_trip_mm(there, back, spacing, inside)
     total, count = 0.0, 0
     for start, stop in slabs(shape, 0, shape[0]):
         step = there[:, start:stop].astype(np.float64)
@@ -167,6 +157,54 @@ def inverse_consistency_mm(forward: Any, backward: Any, spacing: Sequence[float]
         error = _length_mm(step[:, counted] + _sampled(back, landed[:, counted]), spacing)
         total, count = total + float(error.sum()), count + error.size
     return total / count if count else float("nan")
+
+
+def _mean_round_trip_mm(there: Array, back: Array, spacing: Sequence[float], inside: Array | None) -> float:
+    """What `inverse_consistency_mm` says, by the compiled loop; slab by slab too, so that the sums are the same."""
+    from regbench.metrics import displacement_loops  # noqa: PLC0415 - starts Numba
+
+    shape, scale = there.shape[1:], spacing_mm(spacing, len(there))
+    counted = np.ones(shape, bool) if inside is None else inside
+    cuts = list(slabs(shape, 0, shape[0]))
+    total, count, lengths = 0.0, 0, np.empty(cuts[0][1] * int(np.prod(shape[1:])))
+    for start, stop in cuts:
+        error = displacement_loops.round_trips_mm(
+            there[:, start:stop], back, counted[start:stop], scale, start, lengths
+        )
+        total, count = total + float(error.sum()), count + error.size
+    return total / count if count else float("nan")
+
+
+def _mean_length_mm(field: Array, other: Array | None, spacing: Sequence[float], mask: Any) -> float:
+    """Mean length of a displacement, less another, row by row; NaN for none that counts, and for one not finite."""
+    inside, total, count = mask_array(mask, field.shape[1:]), 0.0, 0
+    length_of = _lengths_mm(field, other, spacing)
+    for row in range(field.shape[1]):
+        length = length_of(row)
+        counted = length if inside is None else length[inside[row]]
+        total, count = total + float(counted.sum()), count + counted.size
+    return total / count if count and np.isfinite(total) else float("nan")
+
+
+def _lengths_mm(field: Array, other: Array | None, spacing: Sequence[float]) -> Callable[[int], Floats]:
+    """What gives the lengths ``(*S[1:])`` of the differences in a row; the next row may overwrite them."""
+    # Arrays in another order of memory are summed in that order, which only numpy does.
+    given = [field] if other is None else [field, other]
+    if not all(compiled(values) and values.flags.c_contiguous for values in given):
+        return lambda row: _length_mm(
+            field[:, row].astype(np.float64) - (0.0 if other is None else other[:, row]), spacing
+        )
+    from regbench.metrics import displacement_loops  # noqa: PLC0415 - starts Numba
+
+    scale, lengths = spacing_mm(spacing, len(field)), np.empty(field.shape[2:])
+    nothing = np.zeros_like(field[:, 0])
+
+    def of_row(row: int) -> Floats:
+        less = nothing if other is None else other[:, row]
+        displacement_loops.lengths_mm(field[:, row], less, scale, lengths)
+        return lengths
+
+    return of_row
 
 
 def _landmarks(displacement: Any, fixed_points: Any, moving_points: Any) -> tuple[Array, Floats, Floats]:

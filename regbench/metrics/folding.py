@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from regbench.metrics.determinants import central_determinant, forward_determinant
-from regbench.metrics.digital import digital_percent
-from regbench.metrics.inputs import Array, Floats, displacement_array, mask_array
+from regbench.metrics.digital import Digital, digital_of, digital_percent
+from regbench.metrics.inputs import Array, Floats, compiled, displacement_array, mask_array
 
 # Below this a determinant has no logarithm; both kinds of SDlogJ clip here.
 SMALLEST = 1e-9
@@ -120,18 +121,48 @@ def folding_metrics(displacement: Any, foreground: Any = None, mask: Any = None)
     thinnest = min(field.shape[1:])
     if thinnest < 2 or not _finite(field):
         return scores
-    central = central_determinant(field)
-    scores["fold_central_percent"] = _folded_percent(central, counted)
-    scores["fold_forward_percent"] = fold_forward_percent(field, counted)
-    scores["fold_backward_percent"] = fold_backward_percent(field, counted)
+    if compiled(field):
+        central, percents, digital = _in_one_pass(field, inside, counted)
+        scores |= percents
+    else:
+        central = central_determinant(field)
+        scores["fold_central_percent"] = _folded_percent(central, counted)
+        scores["fold_forward_percent"] = fold_forward_percent(field, counted)
+        scores["fold_backward_percent"] = fold_backward_percent(field, counted)
+        if inside is not None:
+            scores[OF_THE_FOREGROUND] = _folded_percent(central, inside if counted is None else inside & counted)
+        digital = digital_percent(field, counted) if thinnest >= 3 else None
+    if digital is not None:
+        scores["ndv_percent"], scores["nd_points_percent"] = digital
     scores["sdlogj"] = _sdlogj(central, counted)
-    if inside is not None:
-        scores[OF_THE_FOREGROUND] = _folded_percent(central, inside if counted is None else inside & counted)
-    if thinnest >= 3:
-        scores["ndv_percent"], scores["nd_points_percent"] = digital_percent(field, counted)
     if thinnest >= 5:
         scores["sdlogj_l2r"] = _sdlogj_l2r(central)
     return scores
+
+
+def _in_one_pass(
+    field: Array, foreground: NDArray[np.bool_] | None, mask: NDArray[np.bool_] | None
+) -> tuple[Floats, dict[str, float], Digital | None]:
+    """Central determinants, the shares that fold, and the digital measures, by the compiled loop."""
+    from regbench.metrics import folding_loops  # noqa: PLC0415 - starts Numba
+
+    counted = np.ones(field.shape[1:], bool) if mask is None else mask
+    within = counted if foreground is None else counted & foreground
+    found = folding_loops.folds(field, counted, within)
+    ahead, behind = (counted[(part,) * len(field)] for part in (slice(None, -1), slice(1, None)))
+    percents = {
+        name: _percent(count, int(np.count_nonzero(among)))
+        for name, count, among in zip(
+            ("fold_central_percent", OF_THE_FOREGROUND, "fold_forward_percent", "fold_backward_percent"),
+            found.counts,
+            (counted, within, ahead, behind),
+            strict=False,
+        )
+    }
+    if foreground is None:
+        del percents[OF_THE_FOREGROUND]
+    digital = digital_of(found.turned, found.counts[-1], counted) if min(field.shape[1:]) >= 3 else None
+    return found.central, percents, digital
 
 
 def _finite(field: Array) -> bool:
@@ -141,14 +172,26 @@ def _finite(field: Array) -> bool:
 
 def _folded_percent(determinants: Floats, inside: Array | None) -> float:
     counted = determinants if inside is None else determinants[inside]
-    return float(100 * np.count_nonzero(counted <= 0) / counted.size) if counted.size else float("nan")
+    return _percent(int(np.count_nonzero(counted <= 0)), counted.size)
+
+
+def _percent(count: int, among: int) -> float:
+    return float(100 * count / among) if among else float("nan")
 
 
 def _sdlogj(determinants: Floats, inside: Array | None) -> float:
     counted = determinants if inside is None else determinants[inside]
-    return float(np.log(np.maximum(counted, SMALLEST)).std(ddof=0)) if counted.size else float("nan")
+    return _sd_of_logarithms(np.maximum(counted, SMALLEST)) if counted.size else float("nan")
 
 
 def _sdlogj_l2r(determinants: Floats) -> float:
-    inner = determinants[(slice(2, -2),) * determinants.ndim]
-    return float(np.log(np.clip(inner + 3, SMALLEST, 1e9)).std(ddof=0))
+    shifted = determinants[(slice(2, -2),) * determinants.ndim] + 3
+    return _sd_of_logarithms(np.clip(shifted, SMALLEST, 1e9, out=shifted))
+
+
+def _sd_of_logarithms(values: Floats) -> float:
+    """`numpy.std`'s number (ddof 0) to the bit, in the memory of the values: new pages cost more than the sums."""
+    logarithms = np.log(values, out=values)
+    logarithms -= logarithms.mean()
+    logarithms *= logarithms
+    return float(np.sqrt(logarithms.sum() / logarithms.size))

@@ -44,6 +44,18 @@ def displacement_array(displacement: Any, *, voxels: int) -> Array:
     return field.astype(np.float64)  # an unsigned integer has no minus
 
 
+def compiled(field: Array) -> bool:
+    """Whether the compiled loops take a displacement: volumes in single precision, where Numba serves."""
+    return field.ndim == 4 and field.dtype == np.float32 and loops_serve()
+
+
+def loops_serve() -> bool:
+    """Whether Numba compiles here; see `regbench.system.numba_loops`."""
+    from regbench.system import numba_loops  # noqa: PLC0415 - starts torch and Numba
+
+    return numba_loops.available()
+
+
 def mask_array(mask: Any, shape: Sequence[int]) -> NDArray[np.bool_] | None:
     """A mask ``(*S)`` as booleans; None stays None.
 

@@ -1,6 +1,6 @@
 """Overlap of label maps."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,16 @@ def dice(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = None) -
         Dice 1945, doi:10.2307/1932409.
     """
     fixed, moved, labels = label_maps(fixed, moved, labels)
+    in_fixed = label_counts(fixed)
+    return dice_of(fixed, moved, labels, in_fixed, absent_labels(in_fixed, labels, moving))
+
+
+def dice_of(
+    fixed: Array, moved: Array, labels: Iterable[int], in_fixed: Mapping[int, int], absent: Collection[int]
+) -> dict[int, float]:
+    """`dice` of maps whose numbers of voxels and absent labels are known."""
     # One pass each, whatever the number of labels.
-    in_fixed, in_moved = label_counts(fixed), label_counts(moved)
-    in_both = label_counts(fixed[fixed == moved])
-    absent = absent_labels(in_fixed, labels, moving)
+    in_moved, in_both = label_counts(moved), label_counts(fixed[fixed == moved])
     return {
         label: float("nan")
         if label in absent

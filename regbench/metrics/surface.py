@@ -4,20 +4,22 @@ The surface of a label is the set of its voxels that touch another label, or the
 All surfaces of an image are found in one pass; distances come from k-d trees over surface voxels only.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from regbench.metrics.inputs import Array, Floats, label_maps, spacing_mm
-from regbench.metrics.overlap import absent_labels, label_counts
+from regbench.metrics.inputs import Array, Floats, label_maps, loops_serve, spacing_mm
+from regbench.metrics.overlap import LARGEST_COUNTED, absent_labels, label_counts
 
 # Two directed sets of distances: fixed to moved, moved to fixed.
 Directed = tuple[Floats, Floats]
 TOLERANCE_MM = 1.0  # of `nsd`, unless another is given
-FEW = 1 << 14  # products of numbers of points: fewer are compared each with each, which costs less than a tree
+LARGEST_RANK = 1 << 16  # of labels, in two bytes
+FEW = 1 << 16  # products of numbers of points: fewer are compared each with each, which costs less than a tree
 
 
 def hd95_mm(
@@ -93,12 +95,7 @@ def surface_metrics(
     moving: Any = None,
 ) -> dict[str, dict[int, float]]:
     """`hd95_mm`, `assd_mm` and `nsd` from one search; arguments as there."""
-    distances = surface_distances(fixed, moved, labels, spacing, moving=moving)
-    return {
-        "hd95_mm": _each(distances, hd95_of),
-        "assd_mm": _each(distances, assd_of),
-        "nsd": _each(distances, partial(nsd_of, tolerance_mm=tolerance_mm)),
-    }
+    return measures_of(surface_distances(fixed, moved, labels, spacing, moving=moving), tolerance_mm)
 
 
 def surface_distances(
@@ -108,17 +105,64 @@ def surface_distances(
 
     Args: as for `hd95_mm`. The distances of a label that vanished are infinite.
     """
+    return distances_of(surfaces(fixed, moved, labels, moving), spacing)
+
+
+class Surfaces(NamedTuple):
+    """The surfaces of two label maps.
+
+    Attributes:
+        fixed: ``(*S)`` integers.
+        moved: ``(*S)`` integers.
+        absent: of the labels, those that no registration could overlap.
+        ours: flat indices, ascending, of the surface voxels of each label of `fixed`.
+        theirs: the same of `moved`.
+    """
+
+    fixed: Array
+    moved: Array
+    absent: Collection[int]
+    ours: dict[int, Array]
+    theirs: dict[int, Array]
+
+
+def surfaces(fixed: Any, moved: Any, labels: Sequence[int], moving: Any = None) -> Surfaces:
+    """The surfaces of two label maps, which several measures can share.
+
+    Args, Raises: as for `hd95_mm`.
+    """
     fixed, moved, labels = label_maps(fixed, moved, labels)
-    scale = spacing_mm(spacing, fixed.ndim)
-    absent = absent_labels(label_counts(fixed), labels, moving)
-    ours, theirs = surface_voxels(fixed, labels), surface_voxels(moved, labels)
+    return surfaces_of(fixed, moved, labels, absent_labels(label_counts(fixed), labels, moving))
+
+
+def surfaces_of(fixed: Array, moved: Array, labels: Sequence[int], absent: Collection[int]) -> Surfaces:
+    """The same of maps that are checked, and whose absent labels are known."""
+    return Surfaces(fixed, moved, absent, surface_voxels(fixed, labels), surface_voxels(moved, labels))
+
+
+def distances_of(surfaces: Surfaces, spacing: Sequence[float]) -> dict[int, Directed | None]:
+    """`surface_distances` of surfaces that are known."""
+    shape, scale = surfaces.fixed.shape, spacing_mm(spacing, surfaces.fixed.ndim)
     return {
-        label: None if label in absent else directed(ours[label], theirs[label], fixed.shape, scale) for label in labels
+        label: None if label in surfaces.absent else directed(ours, surfaces.theirs[label], shape, scale)
+        for label, ours in surfaces.ours.items()
+    }
+
+
+def measures_of(distances: dict[int, Directed | None], tolerance_mm: float) -> dict[str, dict[int, float]]:
+    """`hd95_mm`, `assd_mm` and `nsd` of distances that are known."""
+    return {
+        "hd95_mm": _each(distances, hd95_of),
+        "assd_mm": _each(distances, assd_of),
+        "nsd": _each(distances, partial(nsd_of, tolerance_mm=tolerance_mm)),
     }
 
 
 def surface_voxels(labels: Array, wanted: Iterable[int]) -> dict[int, Array]:
     """Flat indices, ascending, of the surface voxels of each wanted label."""
+    wanted = list(wanted)
+    if loops_serve() and labels.ndim in (2, 3) and len(wanted) < LARGEST_RANK:
+        return _by_loops(labels, wanted)
     surface = np.zeros(labels.shape, dtype=bool)
     for axis in range(labels.ndim):
         along = surface.swapaxes(0, axis)
@@ -136,25 +180,61 @@ def surface_voxels(labels: Array, wanted: Iterable[int]) -> dict[int, Array]:
     return {label: index[low : np.searchsorted(values, label, side="right")] for label, (low, _) in bounds.items()}
 
 
+def _by_loops(labels: Array, wanted: list[int]) -> dict[int, Array]:
+    from regbench.metrics import surface_loops  # noqa: PLC0415 - starts Numba
+
+    values = np.array(sorted(set(wanted)), dtype=np.int64)
+    index, rank = surface_loops.surface_index(ranks(labels, values))
+    order = np.argsort(rank, kind="stable")
+    index, ends = index[order], np.cumsum(np.bincount(rank, minlength=len(values) + 1))
+    parts = {int(value): index[low:high] for value, low, high in zip(values, ends[:-1], ends[1:], strict=True)}
+    return {label: parts[label] for label in wanted}
+
+
+def ranks(labels: Array, values: Array) -> NDArray[np.uint16]:
+    """Of each voxel: 1 and up for the wanted values in their order, ascending, 0 for all other."""
+    low, high = int(labels.min()), int(labels.max())
+    if low >= 0 and high < LARGEST_COUNTED:
+        table = np.zeros(high + 1, np.uint16)
+        known = values[(values >= 0) & (values <= high)]
+        table[known] = np.searchsorted(values, known) + 1
+        return table[labels]
+    place = np.searchsorted(values, labels).clip(max=max(len(values) - 1, 0))
+    return np.where(values[place] == labels, place + 1, 0).astype(np.uint16)
+
+
 def directed(ours: Array, theirs: Array, shape: Sequence[int], scale: Floats) -> Directed:
     """Distance from each of our points to the nearest of theirs, and back; points are flat indices, ascending."""
     if not ours.size or not theirs.size:
         return np.full(ours.size, np.inf), np.full(theirs.size, np.inf)
-    here, there = (np.stack(np.unravel_index(index, shape), -1) * scale for index in (ours, theirs))
-    return _nearest(ours, here, theirs, there), _nearest(theirs, there, ours, here)
+    voxels = [np.stack(np.unravel_index(index, shape)) for index in (ours, theirs)]
+    if ours.size * theirs.size > FEW and loops_serve():
+        from regbench.metrics import surface_loops  # noqa: PLC0415 - starts Numba
+
+        near = surface_loops.nearest(voxels[0], voxels[1], scale)
+    else:
+        # Shared points are at distance 0: no need to search for them, and good registrations share many.
+        near = np.where(_among(ours, theirs), 0.0, np.inf), np.where(_among(theirs, ours), 0.0, np.inf)
+    here, there = (points.T * scale for points in voxels)
+    return _farther(near[0], here, there), _farther(near[1], there, here)
 
 
-def _nearest(ours: Array, here: Floats, theirs: Array, there: Floats) -> Floats:
-    # Shared points are at distance 0: no need to search for them, and good registrations share many.
-    alone = theirs[np.searchsorted(theirs, ours).clip(max=theirs.size - 1)] != ours
-    nearest = np.zeros(ours.size)
+def _among(ours: Array, theirs: Array) -> Array:
+    """Which of our indices are theirs too; both ascending."""
+    found: Array = theirs[np.searchsorted(theirs, ours).clip(max=theirs.size - 1)] == ours
+    return found
+
+
+def _farther(distances: Floats, here: Floats, there: Floats) -> Floats:
+    """The distances, where they are infinite by a search among all points."""
+    alone = np.isinf(distances)
     here = here[alone]
     if len(here) * len(there) <= FEW:
         squares = np.sum([(a[:, None] - b) ** 2 for a, b in zip(here.T, there.T, strict=True)], axis=0)
-        nearest[alone] = np.sqrt(squares.min(axis=1))
+        distances[alone] = np.sqrt(squares.min(axis=1))
     else:
-        nearest[alone] = KDTree(there, balanced_tree=False, compact_nodes=False).query(here)[0]
-    return nearest
+        distances[alone] = KDTree(there, balanced_tree=False, compact_nodes=False).query(here)[0]
+    return distances
 
 
 def hd95_of(distances: Directed) -> float:

@@ -5,18 +5,16 @@ belong to the structure, and the code has an area. Voxels of the structure that 
 are cut off by one piece of surface; the smaller side decides, so a code and its complement have one area.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import product
 from math import sqrt
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
-from regbench.metrics.inputs import Array, Floats, label_maps
-from regbench.metrics.overlap import absent_labels, label_counts
-from regbench.metrics.surface import directed
+from regbench.metrics.inputs import Array, Floats
+from regbench.metrics.surface import Surfaces, directed, surfaces
 
 SHARE = 0.95
 
@@ -55,47 +53,39 @@ def hd95_l2r(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = Non
     Reference:
         Nikolov et al. 2021, doi:10.2196/26151.
     """
-    fixed, moved, labels = label_maps(fixed, moved, labels)
-    if fixed.ndim not in (2, 3):
-        raise ValueError(f"hd95_l2r is of images of 2 or 3 dimensions, but got {fixed.shape}")
-    absent = absent_labels(label_counts(fixed), labels, moving)
-    ours, theirs = bounding_boxes(fixed, labels), bounding_boxes(moved, labels)
+    return hd95_l2r_of(surfaces(fixed, moved, labels, moving))
+
+
+def hd95_l2r_of(surfaces: Surfaces) -> dict[int, float]:
+    """`hd95_l2r` of label maps whose surfaces are known."""
+    shape = surfaces.fixed.shape
+    if len(shape) not in (2, 3):
+        raise ValueError(f"hd95_l2r is of images of 2 or 3 dimensions, but got {shape}")
     scores = {}
-    for label in labels:
-        if label in absent:
+    for label, ours in surfaces.ours.items():
+        theirs = surfaces.theirs[label]
+        if label in surfaces.absent:
             scores[label] = float("nan")
-        elif label not in theirs:
+        elif not theirs.size:
             scores[label] = float("inf")
         else:
-            box = tuple(
-                slice(min(a.start, b.start), max(a.stop, b.stop))
-                for a, b in zip(ours[label], theirs[label], strict=True)
-            )
-            scores[label] = _robust_hausdorff(fixed[box] == label, moved[box] == label)
+            box = _box(np.concatenate([ours, theirs]), shape)
+            scores[label] = _robust_hausdorff(surfaces.fixed[box] == label, surfaces.moved[box] == label)
     return scores
 
 
-def bounding_boxes(labels: Array, wanted: Iterable[int]) -> dict[int, tuple[slice, ...]]:
-    """The smallest box around each wanted label that occurs."""
-    wanted = list(wanted)
-    if not wanted:
-        return {}
-    # Ranks in place of labels: find_objects would make a list as long as the largest label.
-    values = np.array(sorted(wanted))
-    rank = np.searchsorted(values, labels).clip(max=len(values) - 1)
-    ranked = np.where(values[rank] == labels, rank + 1, 0).astype(np.int32)
-    boxes = find_objects(ranked, max_label=len(values))
-    return {int(label): box for label, box in zip(values, boxes, strict=True) if box is not None}
+def _box(index: Array, shape: Sequence[int]) -> tuple[slice, ...]:
+    """The smallest box around voxels; around a structure it is that of its surface."""
+    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in np.unravel_index(index, shape))
 
 
 def _robust_hausdorff(ours: Array, theirs: Array) -> float:
-    areas = element_areas(ours.ndim)
     codes = cell_codes(ours), cell_codes(theirs)
-    full = len(areas) - 1
-    surfaces = [np.flatnonzero((code != 0) & (code != full)) for code in codes]
-    distances = directed(surfaces[0], surfaces[1], codes[0].shape, np.ones(ours.ndim))
-    weights = [areas[code.reshape(-1)[index]] for code, index in zip(codes, surfaces, strict=True)]
-    return max(_weighted(*pair) for pair in zip(distances, weights, strict=True))
+    full = len(element_areas(ours.ndim)) - 1
+    elements = [np.flatnonzero((code != 0) & (code != full)) for code in codes]
+    distances = directed(elements[0], elements[1], codes[0].shape, np.ones(ours.ndim))
+    found = [code.reshape(-1)[index] for code, index in zip(codes, elements, strict=True)]
+    return max(_weighted(*pair, ours.ndim) for pair in zip(distances, found, strict=True))
 
 
 def cell_codes(mask: Array) -> Array:
@@ -110,10 +100,21 @@ def cell_codes(mask: Array) -> Array:
     return codes
 
 
-def _weighted(distances: Floats, weights: Floats) -> float:
-    order = np.lexsort((weights, distances))
-    reached = np.cumsum(weights[order]) / weights.sum()
-    return float(distances[order[min(int(np.searchsorted(reached, SHARE)), order.size - 1)]])
+def _weighted(distances: Floats, codes: Array, dims: int) -> float:
+    """The distance below which a share of the area lies; elements of one distance from the smallest area on."""
+    areas, ranks = _sizes(dims)
+    # The square of a distance in voxels is a whole number: one key for both, which sorts faster than two.
+    keys = np.rint(distances * distances).astype(np.int64) * len(areas) + ranks[codes]
+    keys.sort()
+    reached = np.cumsum(areas[keys % len(areas)]) / areas[ranks[codes]].sum()
+    return float(np.sqrt(keys[min(int(np.searchsorted(reached, SHARE)), keys.size - 1)] // len(areas)))
+
+
+@cache
+def _sizes(dims: int) -> tuple[Floats, Array]:
+    """The areas that occur, ascending, and which of them each code has."""
+    areas, ranks = np.unique(element_areas(dims), return_inverse=True)
+    return areas, ranks
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,6 +21,7 @@ from regbench.spatial.registration import parts
 from regbench.study.components import bind, find
 from regbench.study.config import MaskUse
 from regbench.study.specs import ComponentSpec
+from regbench.system import device as devices
 
 TOGETHER = 2**17  # voxels of the pairs that are optimised side by side
 SELF_PAIRS, FEW = 8, 2  # how many images meet themselves: of a network a pass each, else an optimisation
@@ -41,16 +43,35 @@ def registered(
 ) -> Iterator[tuple[tuple[str, str], Pair, NDArray[np.float32]]]:
     """The names, the pair and its displacement, for each pair of a split in the order of the manifest.
 
-    A network takes one pair at a time. Where each pair is optimised, small ones go together: what a step costs there is
-    mostly the calling of torch.
+    A network takes one pair at a time. Where each pair is optimised, several go side by side. On a CPU small ones do:
+    what a step costs there is mostly the calling of torch. On a GPU as many do as its memory holds, by what the first
+    one needed, and always a power of two: the mean over the batch is then undone without rounding (`optimised`), so
+    that each pair has the bits that it has alone, wherever torch computes each voxel alike.
     """
-    count = 1 if has_weights(model) else max(TOGETHER // int(np.prod(data.shape)), 1)
-    every = data.pairs(split)
-    for names in (every[first : first + count] for first in range(0, len(every), count)):
-        pairs = [data.pair(*each) for each in names]
+    every, first, device = data.pairs(split), 0, device_of(model)
+    optimised = not has_weights(model)
+    budget = devices.budget(device) if optimised else None
+    small = max(TOGETHER // int(np.prod(data.shape)), 1)
+    room = small if optimised and budget is None else 1
+    while first < len(every):
+        left = len(every) - first
+        names = every[first : first + (room if budget is None else _power_of_two(min(room, left)))]
+        first += len(names)
+        pairs = [data.pair(*pair_names) for pair_names in names]
         images = (np.stack([pair.fixed for pair in pairs]), np.stack([pair.moving for pair in pairs]))
         masks = masks_of([(pair.fixed_mask, pair.moving_mask) for pair in pairs], mask_use(model))
-        yield from zip(names, pairs, _displacements(model, *images, masks), strict=True)
+        work = partial(_displacements, model, *images, masks)
+        if budget is not None and first == 1:
+            displacements, peak = devices.with_peak(work, device)
+            room = max(budget // max(peak, 1), 1)
+        else:
+            displacements = work()
+        yield from zip(names, pairs, displacements, strict=True)
+
+
+def _power_of_two(number: int) -> int:
+    """The largest that is not above a number, 1 or more."""
+    return 1 << (number.bit_length() - 1)
 
 
 def register(model: nn.Module, fixed: Any, moving: Any, masks: tuple[Any, Any] = (None, None)) -> NDArray[np.float32]:

@@ -59,6 +59,14 @@ class Hours(TypedDict):
     busy_percent: NotRequired[float]  # of a GPU, in the jobs that were measured
 
 
+class FirstLook(TypedDict):
+    """What is done before the first of so many looks."""
+
+    runs: int
+    training_steps: int
+    looks: int
+
+
 class Estimate(TypedDict):
     """The answer of `regbench plan --json`."""
 
@@ -69,6 +77,7 @@ class Estimate(TypedDict):
     searches: int
     ranges: int
     curve_points: NotRequired[int]  # further trainings of `curve`
+    first_look: NotRequired[FirstLook]  # of studies with `looks`, of which all else counts the most
     training_steps: int
     trial_steps: int
     training_passes: int  # forward passes: a step in both directions has two
@@ -115,6 +124,8 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         at_once: jobs on a GPU (or core) at one time.
         measured: folders of finished studies, beside those in the config's results folder.
     """
+    first = None if study.batches_of_looks is None else _first_look(study)
+    study = study.with_all_seeds()
     jobs = of_study(study)
     closing = [*CLOSING, *(["track"] if study.config.tracking.enabled else [])]
     counts = processes(jobs) + Counter(closing)
@@ -151,7 +162,19 @@ def estimate(study: Study, *, at_once: int = 1, measured: Iterable[Path] = ()) -
         "files": files(study, jobs),
         "hours": [_hours(study, device, one, jobs, at_once) for device, one in sorted(calibration.items())],
     }
-    return answer | {"curve_points": len(points)} if points else answer
+    answer |= {"curve_points": len(points)} if points else {}
+    if first:
+        counts["look"] = first["looks"] * len(study.looked_models) * len(study.config.datasets)
+        answer["jobs"], answer["first_look"] = dict(counts), first
+    return answer
+
+
+def _first_look(study: Study) -> FirstLook:
+    """What stands before the first look; all else of the answer is of the most that looks may give."""
+    runs = [method for _ in study.config.datasets for method in study.methods for _ in study.seeds(method.id)]
+    trained = sum(method.needs_training for method in runs)
+    counts = study.batches_of_looks.counts if study.batches_of_looks else ()
+    return {"runs": len(runs), "training_steps": trained * study.config.training.steps, "looks": len(counts)}
 
 
 def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
@@ -336,6 +359,12 @@ def text(answer: Estimate) -> str:
         lines.append(
             f"ranges  {answer['ranges']} of lambda are found first: {RANGE_PAIRS} validation pairs each, registered by "
             f"`instance` at {RANGE_DECADES[1] - RANGE_DECADES[0] + 1} lambdas, or a few more at an end"
+        )
+    if "first_look" in answer:
+        first = answer["first_look"]
+        lines.append(
+            f"looks   {first['runs']} runs ({first['training_steps']:,} steps) before the first of {first['looks']} "
+            "looks, which say who gets more; all else here is the most"
         )
     if "curve_points" in answer:
         lines.append(f"curves  {answer['curve_points']} further trainings, or registrations by `instance`")

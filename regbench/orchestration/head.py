@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from regbench.orchestration import display
+from regbench.orchestration.display import Display
 from regbench.orchestration.progress import note_head
 from regbench.study.load import load
 from regbench.study.methods import Study
@@ -28,7 +30,7 @@ def checked(raw: Mapping[str, Any], files: Sequence[object]) -> Study:
     """The study of a head, every component and the results folder checked before any job starts.
 
     Args:
-        raw: the config with overrides of the command line.
+        raw: the config with overrides of the command line, paths from the working folder on.
         files: that it comes from, for the message.
 
     Raises:
@@ -39,7 +41,7 @@ def checked(raw: Mapping[str, Any], files: Sequence[object]) -> Study:
         check_installed,
     )
 
-    study = Study(load(raw, check_component, where=", ".join(map(str, files))))
+    study = Study(load(raw, check_component, where=", ".join(map(str, files)), data_there=True))
     check_installed(study)
     layout = study.layout
     for folder in (Path(study.config.results), layout.root):
@@ -68,6 +70,15 @@ class Head:
         self.prefix = slurm.job_prefix(study.name, self.layout.root)
         self.lock: Owner | None = None
         self.follower: subprocess.Popen[bytes] | None = None
+        self.display: Display | None = None
+
+    def show(self, workflow: Any) -> None:
+        """Show the run of a workflow in the terminal, from here on.
+
+        Args:
+            workflow: Snakemake's.
+        """
+        self.display = display.show(workflow, self.study, self._print_table)
 
     def start(self, log: Sequence[str], *, on_slurm: bool) -> None:
         """Before the first job: own the study, end orphans, write the config as the jobs read it, follow.
@@ -122,16 +133,26 @@ class Head:
 
     def succeeded(self) -> None:
         """After the last job: the table in the terminal, while the follower pushes what is left."""
+        self._end_display()
         self._end_follower()
-        if (self.layout.tables / "main.csv").exists():  # not with `--until` an earlier stage
-            subprocess.run(self._command("show"), check=True)
+        self._print_table()
         self._wait_for_follower()
 
     def failed(self) -> None:
         """After a job that failed for good: a table of what there is, with the reasons for the rest."""
+        self._end_display()
         subprocess.run(self._command("report", "--partial"), check=False)
         self._end_follower()
         self._wait_for_follower()
+
+    def _print_table(self) -> None:
+        """The main table, the verdict and where things are; nothing with `--until` an earlier stage."""
+        if (self.layout.tables / "main.csv").exists():
+            subprocess.run(self._command("show"), check=True)
+
+    def _end_display(self) -> None:
+        if self.display is not None:
+            self.display.close()
 
     def _end_follower(self) -> None:
         """It pushes once more, so that a study that stopped is in MLflow as far as it came."""

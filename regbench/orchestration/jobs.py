@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regbench.study.layout import Layout
+from regbench.study.looks import made
 from regbench.study.methods import Study
 
 # Rules whose job does a whole cell, of a network and of a model without weights: the work of `regbench cell`.
@@ -88,6 +89,20 @@ def of_ranges(study: Study, dataset: str) -> list[Job]:
     return jobs
 
 
+def of_looks(study: Study, dataset: str) -> list[Job]:
+    """The looks at the cells of each model that are made, and the one that comes next."""
+    layout, jobs = study.layout, []
+    for model in study.looked_models:
+        files = list(made(layout, dataset, model))
+        for number in range(1, len(files) + 1 + (not files or bool(files[-1]["further"]))):
+            output, log = (
+                layout.look(dataset, model, number),
+                layout.log(_name("look", dataset, f"{model}/look{number}")),
+            )
+            jobs.append(Job("look", dataset, "", f"{model}/look{number}", str(output), str(log)))
+    return jobs
+
+
 def of_cell(study: Study, dataset: str, method: str) -> Iterator[Job]:
     """The jobs of a cell in the order of their dependence."""
     maker = _Maker(study, dataset, method)
@@ -101,7 +116,7 @@ class _Maker:
     """Of the jobs of one cell."""
 
     def __init__(self, study: Study, dataset: str, method: str) -> None:
-        self.study, self.dataset, self.method, self.seeds = study, dataset, method, study.seeds(method)
+        self.study, self.dataset, self.method, self.seeds = study, dataset, method, study.seeds(method, dataset)
         self.root, self.known = str(study.layout.root), study.method(method)
 
     def at(self, template: str, **places: object) -> str:
@@ -123,7 +138,7 @@ class _Maker:
         yield job._replace(log=log, cells=cells, seed=self.seeds[0])
 
     def stages(self) -> Iterator[Job]:
-        for replicate in self.study.replicates(self.method) if self.known.tuned else ():
+        for replicate in self.study.replicates(self.method, self.dataset) if self.known.tuned else ():
             yield from self.search(replicate)
         for seed in self.seeds if self.known.tuned else ():
             yield self.job("train", f"seed{seed}", _RECORD, _TRAINING, seed=seed)

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import JsonValue
 
 from regbench.orchestration import snakemake_log
-from regbench.orchestration.jobs import OF_CURVE, WHOLE_CELL, Job, of_cell, of_dataset, of_ranges
+from regbench.orchestration.jobs import OF_CURVE, WHOLE_CELL, Job, of_cell, of_dataset, of_looks, of_ranges
 from regbench.study.job_specs import final_spec, point_spec
 from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import RUN, canonical_json, read_json, read_sealed, write_json
+from regbench.system.files import OF_RUN, RUN, canonical_json, read_json, read_sealed, write_json
 from regbench.system.job_usage import last_lines, seconds_in
 from regbench.system.ownership import alive
+from regbench.system.parquet import read_attributes
 from regbench.tuning.space import at_choice
 
 if TYPE_CHECKING:  # torch, which no head loads
@@ -75,6 +76,9 @@ def progress(study: Study) -> Progress:
     return _Look(study).progress()
 
 
+Checksums = Sequence[str]  # of a prepared dataset, one for each draw of validation subjects
+
+
 class _Look:
     def __init__(self, study: Study) -> None:
         self.study, self.layout = study, study.layout
@@ -90,8 +94,9 @@ class _Look:
         for dataset in self.study.config.datasets:
             prepare, runtime = ((job, *self.state(job)) for job in of_dataset(self.study, dataset.id))
             ranges = {job.detail: (job, *self.state(job)) for job in of_ranges(self.study, dataset.id)}
-            datasets += [prepare, *ranges.values(), runtime]
-            data = self._checksum(dataset.id)
+            looks = [(job, *self.state(job)) for job in of_looks(self.study, dataset.id)]
+            datasets += [prepare, *ranges.values(), *looks, runtime]
+            data = self._checksums(dataset.id)
             for method in self.study.methods:
                 before = [prepare, *(ranges[name] for name in (method.losses,) if name in ranges)]
                 cells.append(self.cell(dataset.id, method.id, before, data))
@@ -100,11 +105,12 @@ class _Look:
             datasets.append((job, *self.state(job)))
         return Progress(cells, datasets, self.head)
 
-    def _checksum(self, dataset: str) -> str | None:
+    def _checksums(self, dataset: str) -> Checksums:
         path = self.layout.manifest(dataset)
-        return read_sealed(path)["data_sha256"] if path.is_file() else None
+        manifest = read_sealed(path) if path.is_file() else {}
+        return [one["data_sha256"] for one in (manifest, *manifest.get("redrawn", ())) if one]
 
-    def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: str | None) -> Cell:
+    def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: Checksums) -> Cell:
         cell = Cell(dataset, method)
         chosen: dict[int, dict[str, JsonValue]] = {}  # by search
         for job in of_cell(self.study, dataset, method):
@@ -128,12 +134,12 @@ class _Look:
         self.trained[dataset, method] = set(cell.records)
         return cell
 
-    def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: str | None) -> tuple[State, str]:
+    def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: Checksums) -> tuple[State, str]:
         """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
-        replicates = self.study.replicates(cell.method)
+        replicates = self.study.replicates(cell.method, cell.dataset)
         paths = {replicate: self.layout.selected(cell.dataset, cell.method, replicate) for replicate in replicates}
         chosen = {replicate: read_sealed(path) for replicate, path in paths.items() if str(path) in self.files}
-        seeds = self.study.seeds(job.method)
+        seeds = self.study.seeds(job.method, job.dataset)
         for seed in seeds:
             run = job._replace(output=str(self.layout.pairs(job.dataset, job.method, seed)), seed=seed)
             if run.output in self.files and self._record(cell, seed, chosen, data) and self._evaluated(cell, run):
@@ -145,7 +151,7 @@ class _Look:
         return state, reason
 
     def _record(
-        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, JsonValue]], data: str | None
+        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, JsonValue]], data: Checksums
     ) -> "RunRecord | None":
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
         path = self.layout.run_record(cell.dataset, cell.method, seed)
@@ -155,13 +161,21 @@ class _Look:
         record: RunRecord = read_sealed(path)
         spec = at_choice(final_spec(self.study, cell.method, seed), chosen).to_json()
         same = record.get("job") == spec or canonical_json(record.get("job")) == canonical_json(spec)
-        if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
+        if not same or record.get("lam") != chosen["lam"] or not self._of_data(record, seed, data):
             return None
         cell.records[seed] = record
         return record
 
+    def _of_data(self, record: "RunRecord", seed: int, data: Checksums) -> bool:
+        """Whether a run was trained on these data, with the validation subjects of its draw left out."""
+        draw = self.study.split_of(seed)
+        return draw < len(data) and record.get("data_sha256") == data[draw]
+
     def _evaluated(self, cell: Cell, job: Job) -> bool:
-        """Whether the rows are of the run that lies there; a run that is trained again makes its rows old."""
+        """Whether the rows are of the run that lies there; a run that is trained again makes its rows old.
+
+        Rows that are older than the run tell by the digest of its checkpoint: a plain copy gives files any times.
+        """
         known = self.study.method(job.method)
         if not known.cell:
             return True
@@ -172,12 +186,12 @@ class _Look:
         if job.seed not in trained:
             return False
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
-        return rows_time >= run_time
+        return rows_time >= run_time or _rows_of(job.output, [record])
 
-    def _curve(self, cell: Cell, job: Job, data: str | None) -> bool:
+    def _curve(self, cell: Cell, job: Job, data: Checksums) -> bool:
         """Whether the points of a job are of this config, this code, these data, and beside what was chosen."""
         study, lay = self.study, self.layout
-        seeds = (job.seed,) if job.point else study.seeds(job.method)
+        seeds = (job.seed,) if job.point else study.seeds(job.method, job.dataset)
         for seed in seeds:
             selected = lay.selected(cell.dataset, cell.method, study.replicate_of(seed))
             if str(selected) not in self.files:
@@ -186,7 +200,7 @@ class _Look:
             for point in (job.point,) if job.point else study.further_points:
                 path = lay.curve_point(cell.dataset, cell.method, seed, point) / RUN
                 record: RunRecord | None = read_sealed(path) if str(path) in self.files else None
-                if record is None or record.get("data_sha256") != data:
+                if record is None or not self._of_data(record, seed, data):
                     return False
                 wanted = spec.model_copy(update={"lam": record["lam"]}).to_json()
                 if canonical_json(record.get("job")) != canonical_json(wanted):
@@ -196,9 +210,12 @@ class _Look:
     def _transferred(self, job: Job) -> bool:
         """Whether rows on other data are of the runs that lie there."""
         run_of = self.study.method(job.method).trained_as
-        records = (self.layout.run_record(job.dataset, run_of, seed) for seed in self.study.seeds(job.method))
-        rows_time = os.stat(job.output).st_mtime_ns  # noqa: PTH116  twice as fast
-        return all(str(path) in self.files and path.stat().st_mtime_ns <= rows_time for path in records)
+        seeds = self.study.seeds(job.method, job.dataset)
+        records = [str(self.layout.run_record(job.dataset, run_of, seed)) for seed in seeds]
+        if not self.files.issuperset(records):
+            return False
+        rows_time, *run_times = (os.stat(path).st_mtime_ns for path in (job.output, *records))  # noqa: PTH116  twice as fast
+        return rows_time >= max(run_times) or _rows_of(job.output, records)
 
     def state(self, job: Job) -> tuple[State, str]:
         """What the files say of one job, and why it is not done."""
@@ -219,12 +236,32 @@ class _Look:
         return "stopped", words or "killed"
 
 
+def _rows_of(rows: str, records: Sequence[str]) -> bool:
+    """Whether rows are of the runs with these records, by the digests of their checkpoints."""
+    digests = [str(read_sealed(Path(record)).get(OF_RUN, "")) for record in records]
+    return all(digests) and read_attributes(Path(rows)).get(OF_RUN) == " ".join(digests)
+
+
 def last_words(log: str) -> str:
     """The last line of a log that says something: our own error message, or the end of a traceback."""
     lines = last_lines(Path(log))
     memory = [line for line in lines if MEMORY.search(line)]
     ours = [line for line in lines if line.startswith("regbench: ")]
     return (memory or ours or lines or [""])[-1].removeprefix("regbench: ")
+
+
+def why_failed(rule: str, log: str, outputs: Sequence[str], head_logs: Sequence[str]) -> str:
+    """Why a job failed, in a line.
+
+    Args:
+        rule: of the job.
+        log: its path; empty where the rule has none.
+        outputs: paths of its outputs.
+        head_logs: paths of the logs of its head.
+    """
+    events = snakemake_log.events(Path(head_logs[-1])) if head_logs else {}
+    event = next((events[name] for name in (log, *outputs) if name in events), snakemake_log.Event("failed"))
+    return _why(event, last_words(log) if log else "", rule)
 
 
 def _why(event: snakemake_log.Event, words: str, rule: str) -> str:

@@ -35,6 +35,7 @@ FIRST: Mapping[str, Size] = {
     "evaluate": Size(8000, 240),
     "transfer": Size(8000, 240),
     "runtime": Size(8000, 240),
+    "look": Size(4000, 30),
     "analyze": Size(4000, 30),
     "report": Size(4000, 30),
     "track": Size(4000, 60),

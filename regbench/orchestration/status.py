@@ -1,7 +1,9 @@
 """`regbench status`: how far a study is, what failed and why, how long it will take, and who leads so far."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from math import comb
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -12,13 +14,14 @@ from regbench.orchestration.progress import Cell, Progress, State, progress
 from regbench.study import goals
 from regbench.study.goals import DEFAULTS, merits
 from regbench.study.job_specs import selection_spec
+from regbench.study.looks import made
 from regbench.study.methods import Study
 from regbench.system.files import read_sealed
 from regbench.system.job_usage import busy_in, seconds_in
 
 SHOWN = 20  # cells of a kind that are named in the terminal; --json has all
 SAMPLE = 50  # jobs of a rule whose times are read
-QUICK = ("propose", "select")  # seconds each: their logs say nothing, and they are not counted
+QUICK = ("propose", "select", "look")  # seconds each: their logs say nothing, and they are not counted
 STATES: tuple[State, ...] = ("done", "running", "failed", "stopped", "not started")
 
 
@@ -67,6 +70,18 @@ class GpuUse(TypedDict):
     busy_percent: float
 
 
+class Looks(TypedDict):
+    """How far the looks at the cells of a model have come, and what became of their pairs."""
+
+    dataset: str
+    model: str
+    made: int
+    most: int
+    decided: int
+    given_up: int
+    open: int
+
+
 class Status(TypedDict):
     """The answer of `regbench status --json`."""
 
@@ -78,6 +93,7 @@ class Status(TypedDict):
     best: list[Leader]
     not_done: list[Unfinished]
     datasets: list[Preparation]
+    looks: NotRequired[list[Looks]]  # of studies with `looks`
     gpu: NotRequired[GpuUse]  # where jobs say it of theirs
 
 
@@ -104,7 +120,22 @@ def status(study: Study) -> Status:
             for job, state, reason in now.datasets
         ],
     }
+    if study.config.looks is not None:
+        answer["looks"] = list(_looks(study))
     return answer if used is None else {**answer, "gpu": used}
+
+
+def _looks(study: Study) -> Iterator[Looks]:
+    most = len(study.batches_of_looks.counts) if study.batches_of_looks else 0
+    for dataset, model in product(study.config.datasets, study.looked_models):
+        files = list(made(study.layout, dataset.id, model))
+        ended = [pair for look in files for pair in look["pairs"] if not pair["goes_on"]]
+        given_up = sum(pair["comparison"]["verdict"] == "undecided" for pair in ended)
+        yield {
+            "dataset": dataset.id, "model": model, "made": len(files), "most": most,
+            "decided": len(ended) - given_up, "given_up": given_up,
+            "open": comb(len(study.cells_of(model)), 2) - len(ended),
+        }  # fmt: skip
 
 
 def text(answer: Status) -> str:
@@ -116,6 +147,11 @@ def text(answer: Status) -> str:
     if answer["head"] or answer["not_done"]:
         lines.append(f"head  {'runs' if answer['head'] else 'not running: the same snakemake command goes on'}")
     lines.append(f"ETA   {_eta_words(answer['eta']) if answer['not_done'] else 'all cells are done'}")
+    for one in answer.get("looks", []):
+        lines.append(
+            f"looks {one['dataset']}/{one['model']}: {one['made']} of at most {one['most']}; of the pairs "
+            f"{one['decided']} decided, {one['given_up']} given up, {one['open']} open"
+        )
     if "gpu" in answer:
         used = answer["gpu"]
         lines.append(

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from regbench.report.caveats import caveats
 from regbench.report.compare_methods import compare_methods, judge_methods
 from regbench.report.lambda_transfers import lambda_transfers
+from regbench.report.looked import look_entries, looks_at
 from regbench.report.method_entries import method_entry, pooled_entry
 from regbench.report.pooling import merged_warnings, pooled_manifest, pooled_rows, with_pools
+from regbench.report.read_rows import joined
 from regbench.report.study_verdicts import GridCell
 from regbench.report.summary_file import Goals, Manifest, MethodEntry, Summary, number
 from regbench.report.trade_offs import trade_off_caveats, trade_offs
@@ -24,9 +24,8 @@ from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.study.prepared_for import check_prepared_for
 from regbench.study.specs import PrepareSpec
-from regbench.system.errors import RegbenchError
 from regbench.system.files import read_sealed, write_sealed
-from regbench.system.parquet import read_arrow, read_table, write_table
+from regbench.system.parquet import read_table, write_table
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
 
@@ -72,7 +71,7 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     lay = study.layout
     known = (*study.methods, *study.controls)
     compared = [method for method in known if method.cell]
-    cells = {method.id: _cell(method) for method in compared}
+    cells = {method.id: grid_cell(method) for method in compared}
     trained = {method.model.id: method.has_weights for method in compared if method.model}
     by_method = {(str(dataset), str(method)): part for (dataset, method), part in rows.groupby(["dataset", "method"])}
     by_method |= {run[:2]: joined([lay.pairs(*run)]) for run in study.control_runs()}
@@ -124,15 +123,26 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         "methods": ranked(entries, {name: goal["leading"] for name, goal in goals.items()}),
         "equivalence": study.config.equivalence,
         "verdicts": {
-            dataset: judge_methods(part, cells, trained, study.config.equivalence, goals[dataset])
+            dataset: judge_methods(
+                part,
+                cells,
+                trained,
+                study.config.equivalence,
+                goals[dataset],
+                looks=looks_at(study, dataset, trained),
+            )
             for dataset, part in by_dataset.items()
         },
         "comparisons": {dataset: compare_methods(part, cells, goals[dataset]) for dataset, part in by_dataset.items()},
         "warnings": merged_warnings(warnings, study.pools),
     }
+    if study.config.looks is not None:
+        summary["looks"] = list(look_entries(study))
     if any(entry.get("terms") for entry in entries):
         tuning = study.config.tuning
         summary["budget"] = {"fairness": tuning.fairness, "trials": tuning.trials}
+    if study.redraws:
+        summary["splits"] = study.config.tuning.splits
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
     if (registration := kept(study)) is not None:
@@ -146,24 +156,6 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
             "evaluation": evaluation.mask,
         }
     return summary
-
-
-def joined(paths: list[Path], points: Sequence[int] = ()) -> pd.DataFrame:
-    """The rows of all runs; columns that a run lacks (a label that its dataset does not have) are NaN.
-
-    Args:
-        paths: of the rows.
-        points: of curves: the number of each file's, which becomes a column.
-    """
-    for path in paths:
-        if not path.is_file():
-            raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
-    # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
-    tables = [read_arrow(path).replace_schema_metadata() for path in paths]
-    for place, point in enumerate(points):
-        tables[place] = tables[place].append_column("point", pa.array([point] * len(tables[place])))
-    frame: pd.DataFrame = pa.concat_tables(tables, promote_options="permissive").to_pandas()
-    return frame
 
 
 def goals_of(study: Study, references: Mapping[str, Sequence[str]]) -> Goals:
@@ -209,7 +201,8 @@ def _merit(entry: MethodEntry, metric: str) -> float:
     return (1 if is_higher_better(metric) else -1) * number(spread["mean"] if spread else None)
 
 
-def _cell(method: Method) -> GridCell:
+def grid_cell(method: Method) -> GridCell:
+    """The place of a method in the grid."""
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (part.id if part else IDENTITY for part in components)
     return GridCell(model, similarity, regularizer)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.looked import Looked
 from regbench.report.study_verdicts import GridCell, study_verdicts
 from regbench.report.summary_file import Effect, Goals, Grid, PairedTest, PairedTests, Ranks, Share, Stability, Verdicts
 from regbench.statistics import (
@@ -74,6 +75,8 @@ def judge_methods(
     trained: Mapping[str, bool],
     equivalence: Mapping[str, float],
     goals: Goals,
+    *,
+    looks: Mapping[str, Looked],
 ) -> dict[str, dict[str, Verdicts]]:
     """Verdicts on the tuned methods of one dataset, model by model and metric by metric.
 
@@ -84,6 +87,7 @@ def judge_methods(
         equivalence: half width of practical equivalence of each metric that has one; such a metric is judged even where
             no test is printed of it.
         goals: of the dataset.
+        looks: of the models whose cells got their seeds in looks.
 
     Returns:
         The verdicts by model and metric.
@@ -102,7 +106,13 @@ def judge_methods(
             best = means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin()
             verdicts.setdefault(model, {})[metric] = {
                 **study_verdicts(
-                    rows, metric, compared, cells=cells, trained=trained[model], region=equivalence.get(metric)
+                    rows,
+                    metric,
+                    compared,
+                    cells=cells,
+                    trained=trained[model],
+                    region=equivalence.get(metric),
+                    looked=looks.get(model),
                 ),
                 "best": str(best) if len(means) else None,
                 "methods": compared,

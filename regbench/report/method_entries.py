@@ -103,7 +103,7 @@ def method_entry(study: Study, dataset: str, method: Method, rows: pd.DataFrame,
         if (passes := study.passes(method.id)) > 1:
             entry["passes"] = passes
         entry["trials"] = tuning.trials
-        entry["runs"] = [_run(study, dataset, method.id, seed) for seed in study.seeds(method.id)]
+        entry["runs"] = [_run(study, dataset, method.id, seed) for seed in study.seeds(method.id, dataset)]
         entry["trained"], entry["made_by"] = method.needs_training, made_by(entry)
         for trial in entry["trials"]:
             trial.pop("environment", None)  # `made_by` has it once
@@ -176,7 +176,7 @@ def _add_network(entry: MethodEntry, study: Study, trained_as: str) -> None:
         entry["values"] = values
     if terms := _terms(study.method(trained_as), tuning.choices):
         entry["terms"] = terms
-    entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as)]
+    entry["runs"] = [_run(study, dataset, trained_as, seed) for seed in study.seeds(trained_as, dataset)]
 
 
 def metrics_of(rows: pd.DataFrame, leading: str = "") -> dict[str, MetricSpread]:
@@ -256,7 +256,7 @@ def _baseline(component: Component, rows: pd.DataFrame) -> Baseline:
 
 
 def _tuning(study: Study, dataset: str, method: str) -> Tuning:
-    replicates = study.replicates(method)
+    replicates = study.replicates(method, dataset)
     trials = [
         {"replicate": replicate, **trial}
         for replicate in replicates
@@ -272,7 +272,7 @@ def _tuning(study: Study, dataset: str, method: str) -> Tuning:
 
 def _choices(study: Study, dataset: str, method: str) -> list[Choice]:
     """What each search of a cell chose."""
-    paths = (study.layout.selected(dataset, method, replicate) for replicate in study.replicates(method))
+    paths = (study.layout.selected(dataset, method, replicate) for replicate in study.replicates(method, dataset))
     return [read_sealed(path) for path in paths]
 
 

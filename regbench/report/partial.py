@@ -5,8 +5,8 @@ import pandas as pd
 
 from regbench.metrics import METRICS
 from regbench.orchestration.progress import Cell, progress
-from regbench.report.analyze import joined
 from regbench.report.method_entries import metrics_of
+from regbench.report.read_rows import joined
 from regbench.report.summary_file import STATISTICS
 from regbench.report.tables.main_table import MAIN
 from regbench.report.tables.main_table_text import score
@@ -77,7 +77,7 @@ def _row(study: Study, one: Cell) -> dict[str, object]:
         "regularizer": regularizer,
         "lambda": lams.pop() if len(lams) == 1 else None,
         "state": one.state,
-        "seeds": f"{len(one.seeds)} of {len(study.seeds(one.method))}",
+        "seeds": f"{len(one.seeds)} of {len(study.seeds(one.method, one.dataset))}",
         "pairs": 0,
         "failed": 0,
     }

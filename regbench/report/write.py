@@ -20,6 +20,7 @@ from regbench.report.parallel import in_parallel
 from regbench.report.pooling import pooled_rows
 from regbench.report.summary_file import Summary, load_summary
 from regbench.report.tables.controls_table import write_controls
+from regbench.report.tables.looks_table import write_looks
 from regbench.report.tables.main_table import write_main
 from regbench.report.tables.runtime_table import write_runtime
 from regbench.report.tables.secondary_tables import write_secondary
@@ -74,6 +75,7 @@ def report(study: Study, *, processes: int = 1) -> None:
             partial(write_controls, summary, lay.tables),
             partial(write_transfers, summary, lay.tables),
             partial(write_trade_offs, summary, lay.tables),
+            partial(write_looks, summary, lay.tables),
             partial(write_runtime, rows, summary, lay.tables, protocol),
             partial(thumbnails, study, summary),
             *(partial(search_plots, study, *search) for search in drawn),

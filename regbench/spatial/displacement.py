@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regbench.spatial.fixed_order import along_axes, grid_sample
+from regbench.system import numba_loops
 from regbench.system.device import vector
 
 ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
@@ -81,6 +82,10 @@ def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
             f"batch, but got {tuple(displacement.shape)} for labels {tuple(labels.shape)}"
         )
     if isinstance(labels, np.ndarray):
+        if _compiled(labels, displacement):
+            from regbench.spatial import label_loops  # noqa: PLC0415 - starts Numba
+
+            return label_loops.warped(labels, displacement)
         field = (
             displacement.detach().cpu()
             if isinstance(displacement, Tensor)
@@ -100,6 +105,18 @@ def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
         index = (position.nan_to_num() + 0.5).floor().clamp(0, size - 1).long()
         flat = flat * size + index
     return torch.where(inside, labels.reshape(-1)[flat], torch.zeros_like(labels.reshape(-1)[:1]))
+
+
+def _compiled(labels: NDArray[Any], displacement: ArrayLike) -> bool:
+    """Whether the compiled loop takes them: volumes of integers, a displacement in single precision."""
+    return (
+        labels.ndim == 3
+        and labels.dtype.kind in "iu"
+        and labels.dtype.isnative
+        and isinstance(displacement, np.ndarray)
+        and displacement.dtype == np.float32
+        and numba_loops.available()
+    )
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:

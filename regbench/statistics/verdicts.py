@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from regbench.statistics.components import Unit
 from regbench.statistics.noise import Prior, SubjectNoise, membership, moderated, prior, subject_noise
 from regbench.statistics.power import Needs, needs
 
@@ -85,7 +86,9 @@ class Family:
         direction: which way is better.
         region: half width of practical equivalence; None where none was declared.
         alpha: chance that any statement of the family is false.
-        groups: the search that each run belongs to: runs of one search share its lambda. Without it each is its own.
+        groups: the unit that each run belongs to: runs of one search share its lambda, searches of one split its
+            validation subjects. Without it each run is one of its own.
+        unit: what a group is, for messages.
         borrowed: degrees of freedom that the methods' common noise is worth, where a larger family tells it better.
         folds: of cases that are pooled; None where all were tested by the trainings of one split.
     """
@@ -97,6 +100,7 @@ class Family:
     groups: Mapping[Run, Hashable] = field(default_factory=dict)
     borrowed: float | None = None
     folds: Folds | None = None
+    unit: Unit = "searches"
 
 
 class _Shared(NamedTuple):
@@ -111,7 +115,7 @@ class _Difference(NamedTuple):
     """A difference case by case, and how its mean moves from run to run."""
 
     cases: Floats
-    units: int  # runs, or searches with their runs
+    units: int  # runs, or searches or splits with their runs
     variance: float  # of the mean over units
     df: float
 
@@ -168,16 +172,31 @@ def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) ->
 
 
 def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
-    """The noise from run to run that the methods with the most common set of runs share."""
-    tables: dict[tuple[Run, ...], list[Floats]] = {}
-    for one in scores.values():
-        if one.drawn and not _empty(one):
-            tables.setdefault(tuple(sorted(one.runs, key=str)), []).append(_units(one.values, one.runs, family))
-    stacked = np.stack(max(tables.values(), key=len)) if tables else np.empty((0, 0, 0))
-    complete = np.isfinite(stacked).all(axis=(0, 1)) if len(stacked) > 1 else np.zeros(0, bool)
+    """The noise from run to run that methods share: of those methods and runs that tell it best.
+
+    Where methods differ in runs, each set of runs is taken with all methods that have them, and the one with the most
+    degrees of freedom counts.
+    """
+    known = [one for one in scores.values() if one.drawn and not _empty(one)]
+    best = np.empty((0, 0, 0))
+    for runs in dict.fromkeys(tuple(sorted(one.runs, key=str)) for one in known):
+        tables = [_units(one.values[_rows(one, runs)], runs, family) for one in known if set(runs) <= set(one.runs)]
+        if _freedom(np.stack(tables)) > _freedom(best):
+            best = np.stack(tables)
+    complete = np.isfinite(best).all(axis=(0, 1)) if len(best) > 1 else np.zeros(0, bool)
     if not complete.any():
         return UNKNOWN
-    return _borrowing(stacked[:, :, complete].mean(axis=2), family.borrowed)
+    return _borrowing(best[:, :, complete].mean(axis=2), family.borrowed)
+
+
+def _rows(one: Scores, runs: Sequence[Run]) -> list[int]:
+    return [one.runs.index(run) for run in runs]
+
+
+def _freedom(tables: Floats) -> tuple[int, int]:
+    """Degrees of freedom of the noise of methods crossed with runs; of equal ones more methods count."""
+    methods, units = tables.shape[:2]
+    return (methods - 1) * (units - 1) if methods and units else 0, methods
 
 
 def common_fold_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
@@ -259,7 +278,7 @@ def _compare(
             # Subjects that are added are tested in one fold and trained with in the others.
             subjects=(by_subject + by_fold, _joint_df(parts[0], parts[2]), noise.subjects, nothing.n),
             runs=(by_run, difference.df, difference.units) if by_run else None,
-            unit="searches" if family.groups else "seeds",
+            unit=family.unit if family.groups else "seeds",
         )
     )  # fmt: skip
 
@@ -275,6 +294,8 @@ def _unfit(first: Floats, second: Floats) -> str:
 
 def _no_spread(noise: SubjectNoise, tied: float) -> str:
     """Why the cases do not tell how far their mean would move."""
+    if noise.df == 0 and noise.subjects == 0:
+        return "every test pair has the same subjects, so no subject can be left out to judge by"
     if noise.df == 0:
         return f"{noise.subjects} subject{'' if noise.subjects == 1 else 's'}: too few to judge by"
     return "the same difference in every case: no spread to judge by" if np.sqrt(noise.variance[0]) <= tied else ""

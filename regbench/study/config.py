@@ -12,8 +12,10 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
     Tag,
     field_serializer,
+    model_serializer,
     model_validator,
 )
 
@@ -58,6 +60,7 @@ MaskUse = Literal["none", "fixed", "moving", "both"]  # the masks that a trainin
 Scale = Literal["linear", "log"]
 JobSize = Literal["stage", "cell", "regularizer"]
 Directions = Literal["one", "both"]  # in which a training registers each of its pairs
+FEWEST_AT_A_LOOK = 2  # seeds: one says nothing of the noise of trainings
 FEWEST_POINTS, MOST_POINTS, MOST_LEVELS = 3, 50, 20  # of a curve
 LIST = "(a list)"  # the form of levels that are given, in the places that pydantic names
 Fairness = Literal["trials", "trials_per_weight"]
@@ -279,6 +282,12 @@ class Tuning(Strict):
         le=MOST_PARTS,
         description="independent searches of a cell, each with seeds and trials of its own; `seeds` is dealt to them",
     )
+    splits: Count = Field(
+        default=1,
+        le=MOST_PARTS,
+        description="draws of the validation subjects out of train and validation, the first as declared; `replicates` "
+        "is dealt to them",
+    )
     repeats: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="slots of each round after the first that train the best points again with another seed: they tell "
@@ -291,6 +300,11 @@ class Tuning(Strict):
         "`ndv_limit_percent`. Unless given, that of the objective",
     )
     ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without `splits` where there is one: the config of a study that knows no other stays as it was."""
+        return {name: value for name, value in dump(self).items() if name != "splits" or value != 1}
 
     @model_validator(mode="after")
     def _possible(self) -> "Tuning":
@@ -371,6 +385,18 @@ class TradeOff(Strict):
         return {"points": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+class Looks(Strict):
+    """Seeds given out in batches; after each, only cells that are in an undecided pair get more. `seeds` are the most.
+
+    With `tuning.replicates` over 1 what is counted is searches, each with its trainings.
+    """
+
+    first: Annotated[int, Field(ge=FEWEST_AT_A_LOOK)] = Field(
+        default=FEWEST_AT_A_LOOK, description="seeds (or searches) of every cell before the first look"
+    )
+    step: Count = Field(default=1, description="further ones before each next look")
+
+
 class Tracking(Strict):
     """Where MLflow keeps its copy."""
 
@@ -434,6 +460,11 @@ class Config(Strict):
         default=None,
         description="further final trainings at other lambdas, and cells compared at equal regularity "
         "(docs/statistics.md); none unless given",
+    )
+    looks: Looks | None = Field(
+        default=None,
+        description="give out `seeds` in batches, further ones only to cells in a pair that is not decided yet "
+        "(docs/statistics.md); all at once unless given",
     )
     equivalence: dict[str, Positive] = Field(
         default_factory=dict,

@@ -15,6 +15,7 @@ from regbench.study.frozen import registrations
 from regbench.study.goals import FOLDING, RANK, SIMILARITY, base, is_limited
 from regbench.study.grid_config import Component
 from regbench.study.layout import CONTROLS, IDENTITY
+from regbench.study.look_spec import LookSpec
 from regbench.study.methods import Study
 from regbench.study.specs import (
     BudgetSpec,
@@ -79,7 +80,7 @@ def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
     """What the prepared arrays depend on."""
     section = study.dataset(dataset)
     code = fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
-    return PrepareSpec.of(section, code, study.unneeded_splits(section))
+    return PrepareSpec.of(section, code, study.unneeded_splits(section), study.redraws)
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
@@ -291,6 +292,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
         refine=row.refine,
+        split=study.split_of(seed) if study.redraws else None,
     )
 
 
@@ -343,8 +345,8 @@ def point_spec(study: Study, method: str, seed: int) -> TrainSpec:
 
 def cell_spec(study: Study, dataset: str, method: str) -> CellSpec:
     """What a cell that is one job depends on, beside the data: all that its stages depend on."""
-    searches = study.replicates(method)
-    cell_seeds = study.seeds(method)
+    searches = study.replicates(method, dataset)
+    cell_seeds = study.seeds(method, dataset)
     return CellSpec(
         seeds=cell_seeds,
         propose=tuple(propose_spec(study, dataset, method, replicate=replicate) for replicate in searches),
@@ -375,10 +377,31 @@ def curve_spec(study: Study, method: str, seed: int | None = None) -> CurveSpec:
     return CurveSpec(points=points, runs=runs, code=fingerprint("regbench.tuning.curve_lambdas"))
 
 
-def transfer_spec(study: Study, method: str, other: str) -> TransferSpec:
-    """What the evaluation of a cell's runs on the test pairs of `other` depends on."""
-    evaluations = (evaluate_spec(study, method, seed) for seed in study.seeds(method))
+def transfer_spec(study: Study, dataset: str, method: str, other: str) -> TransferSpec:
+    """What the evaluation of the runs of a cell of `dataset` on the test pairs of `other` depends on."""
+    evaluations = (evaluate_spec(study, method, seed) for seed in study.seeds(method, dataset))
     return TransferSpec(other=other, evaluate=tuple(evaluations))
+
+
+def look_spec(study: Study, model: str, look: int) -> LookSpec:
+    """What a look at the cells of a model depends on, beside their rows and the looks before it.
+
+    Raises:
+        UsageError: if the study has no such look.
+    """
+    batches = study.batches_of_looks
+    if batches is None or model not in study.looked_models or not 1 <= look <= len(batches.counts):
+        many = "none" if batches is None else f"{len(batches.counts)} of {', '.join(study.looked_models)}"
+        raise UsageError(f"look {look} of `{model}` is not in study `{study.name}`, whose looks are: {many}")
+    return LookSpec(
+        look=look,
+        methods=tuple(study.cells_of(model)),
+        counts=batches.counts,
+        searches=batches.unit == "searches",
+        objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
+        regions=dict(study.config.equivalence),
+        code=fingerprint("regbench.report.make_look"),
+    )
 
 
 def study_spec(study: Study, stage: str) -> StudySpec:

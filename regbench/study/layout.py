@@ -159,6 +159,10 @@ class Layout:
         """Of a job that does all points of a cell."""
         return Path(self.state, "curves", dataset, f"{method}.owner")
 
+    def look(self, dataset: str, model: str, look: int | str) -> Path:
+        """What a look at the cells of a model says, from 1 on: which pairs are decided, and who gets further seeds."""
+        return Path(self.root, "looks", dataset, model, f"look{look}.json")
+
     def runtime(self, dataset: str) -> Path:
         return self.root / "runtime" / f"{dataset}.parquet"
 
@@ -188,6 +192,19 @@ class Layout:
     @property
     def summary(self) -> Path:
         return self.root / "analysis" / "summary.json"
+
+    @property
+    def robustness(self) -> Path:
+        """What other conventions make of the study's verdicts."""
+        return self.root / "robustness"
+
+    def convention_rows(self, dataset: str, method: str, seed: int | str) -> Path:
+        """Rows of a run with what its displacements are worth by other conventions."""
+        return Path(self.robustness, "rows", dataset, method, f"seed{seed}.parquet")
+
+    @property
+    def robustness_owner(self) -> Path:
+        return self.state / "robustness.owner"
 
     @property
     def tracked(self) -> Path:

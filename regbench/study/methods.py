@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from regbench.study import looks
 from regbench.study.config import Config, LambdaRule
 from regbench.study.data_config import DatasetConfig, OnlyTested
 from regbench.study.grid_config import Component, Model, Refine, Regularizer
@@ -105,9 +106,9 @@ class Study:
 
     @cached_property
     def protocol(self) -> dict[str, JsonValue]:
-        """All of the config that may change a number; `curve` only where there is one."""
+        """All of the config that may change a number; `curve` and `looks` only where there are some."""
         whole = self.config.model_dump(mode="json", exclude=NO_NUMBER)
-        return {key: value for key, value in whole.items() if key != "curve" or value is not None}
+        return {key: value for key, value in whole.items() if key not in ("curve", "looks") or value is not None}
 
     @property
     def shown_uri(self) -> str:
@@ -139,7 +140,7 @@ class Study:
         several = len(self.config.datasets) > 1 or len(self.config.models) > 1
         curve = self.config.curve is not None
         known = {"controls": self.config.controls, "transfer": any(self.transfers()), "lambda_transfer": several}
-        known |= dict.fromkeys(("curve", "curve_verdicts"), curve)
+        known |= dict.fromkeys(("curve", "curve_verdicts"), curve) | {"looks": self.config.looks is not None}
         return {name for name, there in known.items() if there}
 
     @property
@@ -241,16 +242,70 @@ class Study:
             raise UsageError(f"method `{name}` is not in study `{self.name}`; {did_you_mean(name, known)}")
         return self._by_id[name]
 
-    def seeds(self, method: str) -> tuple[int, ...]:
-        """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one a search."""
+    def seeds(self, method: str, dataset: str | None = None, before: int | None = None) -> tuple[int, ...]:
+        """The seeds of a method; where nothing is drawn (no training) every seed gives the same: one a search.
+
+        Args:
+            method: its id.
+            dataset: with `looks`, with the further seeds that looks at this dataset have given; those before the first
+                look without it.
+            before: the number of a look: those that it sees.
+        """
         known = self.method(method)
         if not known.cell:
             return self.config.seeds[:1]
-        return self.config.seeds if known.has_weights else self.config.seeds[:: self._seeds_of_search]
+        units = self.units(method, dataset, before)
+        seeds = self.config.seeds if units is None else self.seeds_of_units(units)
+        return seeds if known.has_weights else seeds[:: self._seeds_of_search]
 
-    def replicates(self, method: str) -> range:
-        """The independent searches of a cell; each has its own lambda and its own share of the seeds."""
-        return range(self.config.tuning.replicates if self.method(method).tuned else 1)
+    def replicates(self, method: str, dataset: str | None = None) -> range:
+        """The independent searches of a cell, each with its own lambda and share of the seeds; by looks as `seeds`."""
+        count = self.config.tuning.replicates if self.method(method).tuned else 1
+        return range(count if count == 1 else self.units(method, dataset) or count)
+
+    def units(self, method: str, dataset: str | None = None, before: int | None = None) -> int | None:
+        """How many units (`looks.Batches`) a cell has, as `seeds` counts them; None where it has all at once."""
+        model = self.method(method).model
+        if self.batches_of_looks is None or model is None or not self.looked_at(method):
+            return None
+        first, *further = self.batches_of_looks.counts
+        given = looks.given(self.layout, dataset, model.id, before) if further and dataset is not None else {}
+        return given.get(method, first)
+
+    def with_all_seeds(self) -> "Study":
+        """The study as it is when every cell gets all seeds: what its looks may come to at most."""
+        if self.config.looks is None or self.batches_of_looks is None:
+            return self
+        at_once = self.config.looks.model_copy(update={"first": self.batches_of_looks.counts[-1]})
+        return Study(self.config.model_copy(update={"looks": at_once}))
+
+    def looked_at(self, method: str) -> bool:
+        """Whether a cell gets its seeds in looks: where a training or a search is drawn."""
+        known = self.method(method)
+        drawn = known.has_weights or self.config.tuning.replicates > 1
+        return self.config.looks is not None and known.tuned and drawn
+
+    @cached_property
+    def batches_of_looks(self) -> looks.Batches | None:
+        """What each look adds; None without `looks`."""
+        if (asked := self.config.looks) is None:
+            return None
+        searches = self.config.tuning.replicates
+        most = searches if searches > 1 else len(self.config.seeds)
+        return looks.Batches((*range(asked.first, most, asked.step), most), "searches" if searches > 1 else "seeds")
+
+    @cached_property
+    def looked_models(self) -> tuple[str, ...]:
+        """The models whose cells get their seeds in looks."""
+        return tuple(dict.fromkeys(m.model.id for m in self.methods if m.model and self.looked_at(m.id)))
+
+    def cells_of(self, model: str) -> list[str]:
+        """The cells of a model, which are compared with each other."""
+        return [method.id for method in self.methods if method.model is not None and method.model.id == model]
+
+    def seeds_of_units(self, units: int) -> tuple[int, ...]:
+        """The seeds of the first units of a look, each a seed, or with several searches the seeds of one."""
+        return self.config.seeds[: units * (self._seeds_of_search if self.config.tuning.replicates > 1 else 1)]
 
     def replicate_of(self, seed: int) -> int:
         """The search whose choice a seed trains with: the seeds are dealt to the searches in blocks of their order.
@@ -273,12 +328,28 @@ class Study:
         seed = self.config.tuning.seed
         if replicate == 0:
             return seed
-        return int.from_bytes(hashlib.sha256(f"{seed}/replicate{replicate}".encode()).digest()[:4], "big") >> 1
+        return _seed_of(f"{seed}/replicate{replicate}")
+
+    def draw_of(self, replicate: int) -> int:
+        """The draw of validation subjects of a search: the searches are dealt to the draws in blocks; 0 is declared."""
+        tuning = self.config.tuning
+        return replicate // max(tuning.replicates // tuning.splits, 1)
+
+    def split_of(self, seed: int) -> int:
+        """The draw of validation subjects that a seed is searched and trained with."""
+        return self.draw_of(self.replicate_of(seed))
+
+    @cached_property
+    def redraws(self) -> tuple[int, ...]:
+        """The seeds of the further draws of validation subjects."""
+        draws, seed = range(1, self.config.tuning.splits), self.config.tuning.seed
+        return tuple(_seed_of(f"{seed}/split{draw}") for draw in draws)
 
     def one_job(self, method: str) -> bool:
         """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
         known = self.method(method)
-        return known.tuned and (self.config.one_job_per != "stage" or not known.needs_training)
+        whole = self.config.one_job_per != "stage" or not known.needs_training
+        return known.tuned and whole and not self.looked_at(method)  # else each look would send its jobs anew
 
     def job_of_cells(self, method: str) -> tuple[str, int]:
         """What the job of a whole cell is called, and how many cells it does: one, or one of each similarity."""
@@ -291,7 +362,7 @@ class Study:
         """(dataset, method, seed) of every run of the study."""
         for dataset in self.config.datasets:
             for method in self.methods:
-                for seed in self.seeds(method.id):
+                for seed in self.seeds(method.id, dataset.id):
                     yield dataset.id, method.id, seed
 
     def control_runs(self) -> Iterator[tuple[str, str, int]]:
@@ -375,6 +446,10 @@ class Study:
         return tuple(
             {m.losses: (m.similarity, m.regularizer) for m in cells if m.similarity and m.regularizer}.values()
         )
+
+
+def _seed_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
 def _rows(model: Model) -> Iterator[tuple[Component, Refine | None]]:

@@ -23,6 +23,7 @@ TABLES: Mapping[str, str] = {
     "curve": "At equal regularity",
     "curve_verdicts": "Verdicts at equal regularity",
     "verdicts": "Verdicts",
+    "looks": "Looks: which cells got further seeds",
     "variance": "What the noise is made of",
     "selection": "Choice of lambda",
     "significance": "Tests of these trained networks",
@@ -33,7 +34,8 @@ TABLES: Mapping[str, str] = {
     "lambda_transfer": "With the lambda of another dataset or model",
     "runtime": "Time and memory",
 }
-OPTIONAL = ("curve", "curve_verdicts", "controls", "transfer", "lambda_transfer")  # tables that not every study has
+# Tables that not every study has.
+OPTIONAL = ("curve", "curve_verdicts", "looks", "controls", "transfer", "lambda_transfer")
 FIGURES: Mapping[str, Figure] = {
     "lambda": Figure(
         "Lambda against validation {score} and NDV; the chosen lambda is ringed.",

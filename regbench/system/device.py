@@ -3,13 +3,17 @@
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regbench.system import gpu_usage, memory
 from regbench.system.errors import RegbenchError
+
+SHARE = 0.25  # of a GPU's free memory: another job may begin on the same one
+Result = TypeVar("Result")
 
 
 def choose(name: str) -> torch.device:
@@ -68,6 +72,26 @@ def vector(values: Sequence[float], like: Tensor) -> Tensor:
     if _copies(like.device):
         return torch.tensor(values, dtype=like.dtype, device=like.device)
     return torch.stack([torch.full((), value, dtype=like.dtype, device=like.device) for value in values])
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of this machine's memory on a device; a GPU copies it from pinned memory, and nothing waits for that."""
+    return values.to(device) if _copies(device) else values.pin_memory().to(device, non_blocking=True)
+
+
+def budget(device: torch.device) -> int | None:
+    """Bytes of a GPU that work side by side may take: a share of what is free; None on a CPU."""
+    return int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+
+
+def with_peak(work: Callable[[], Result], device: torch.device) -> tuple[Result, int]:
+    """What some work gives, and how many bytes of a GPU it needed at its peak above what was held before it."""
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    result = work()
+    torch.cuda.synchronize(device)
+    return result, torch.cuda.max_memory_allocated(device) - before
 
 
 def _copies(device: torch.device) -> bool:

@@ -14,6 +14,8 @@ from regbench.system.errors import RegbenchError, UsageError
 
 # The files of a run; named here for those who read them and need no torch.
 CHECKPOINT, HISTORY, RUN, LIVE = "checkpoint.pt", "history.parquet", "run.json", "live.jsonl"
+DIGITS = 8  # of the name of a file that is being written
+OF_RUN = "checkpoint_sha256"  # in the record of a run, and an attribute of its rows
 MANIFEST = "manifest.json"  # of a prepared dataset
 SEAL = "content_sha256"  # key of the digest of what stands beside it
 
@@ -25,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         RegbenchError: if the folder cannot be written or the disk is full; names the file and the reason.
     """
-    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # two nodes may have equal process ids
+    temporary = path.with_name(f".{uuid.uuid4().hex[:DIGITS]}.{path.name}")  # two nodes may have equal process ids
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -41,6 +43,12 @@ def replacing(path: Path) -> Iterator[Path]:
         # Deleting may fail on the very disk that failed the write; that must not hide the first error.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_half_written(folder: Path) -> None:
+    """Delete what processes that were killed had begun to write in a folder that this one owns (see `replacing`)."""
+    for path in folder.glob(f".{'[0-9a-f]' * DIGITS}.*"):
+        path.unlink(missing_ok=True)
 
 
 def check_folder(

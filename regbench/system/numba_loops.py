@@ -65,7 +65,7 @@ def _gomp() -> ctypes.CDLL:
     return ctypes.CDLL("libgomp.so.1")
 
 
-def jit(function: Callable[..., Any], *, reorder: bool = False) -> Callable[..., Any]:
+def jit(function: Callable[..., Any], *, reorder: bool = False, exact: bool = False) -> Callable[..., Any]:
     """Compile at the first call, and keep the result on disk for the next process.
 
     ``_nrt=False`` switches off Numba's counting of references, which each slice of an array would cost: without it
@@ -76,10 +76,11 @@ def jit(function: Callable[..., Any], *, reorder: bool = False) -> Callable[...,
         function: a loop, of a subset of Python and NumPy. It may not make arrays, for nothing would free them.
         reorder: sums may be taken in any order, which a reduction needs in order to use vectors, and differences of
             nearly equal numbers must not have.
+        exact: every operation rounds by itself, as numpy's do: the same bits as an expression of arrays.
     """
     import numba  # noqa: PLC0415
 
-    freedom = {"contract", "nsz", "reassoc"} if reorder else {"contract", "nsz"}
+    freedom = set[str]() if exact else {"contract", "nsz", "reassoc"} if reorder else {"contract", "nsz"}
     made_by = functools.partial(numba.njit, nogil=True, fastmath=freedom, error_model="numpy", _nrt=False)
     try:
         compiled: Callable[..., Any] = made_by(cache=True)(function)

@@ -56,7 +56,7 @@ class CellFiles:
         self.study, self.lay = study_files.study, study_files.lay
         self.key = f"{self.study.name}/{dataset}/{method.id}"
         self.entry = study_files.entries.get((dataset, method.id))
-        seeds = self.study.seeds(method.id) if method.tuned else ()
+        seeds = self.study.seeds(method.id, dataset) if method.tuned else ()
         self.folders = {seed: self._folder(seed) for seed in seeds}
         self.done = {seed: folder for seed, folder in self.folders.items() if (folder / RUN).exists()}
         self.logs = {

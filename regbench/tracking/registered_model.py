@@ -74,7 +74,7 @@ def register_models(study: Study, sink: Sink) -> list[str]:
     entered = []
     for dataset in study.config.datasets:
         for method in study.methods:
-            seeds = study.seeds(method.id) if method.needs_training else ()
+            seeds = study.seeds(method.id, dataset.id) if method.needs_training else ()
             folders = {seed: study.layout.run(dataset.id, method.id, seed) for seed in seeds}
             runs = {seed: read_sealed(folder / RUN) for seed, folder in folders.items() if (folder / RUN).exists()}
             sound = [seed for seed, run in runs.items() if run["status"] == "complete"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regbench.spatial.displacement import affine_displacement, warp
 from regbench.study.config import Augmentation
-from regbench.system.device import vector
+from regbench.system.device import sent, vector
 from regbench.training.batches import Batch
 
 
@@ -47,8 +47,8 @@ def augment(batch: Batch, wanted: Augmentation, random: Generator) -> Batch:
 def _mirrored(points: Tensor, axes: Sequence[int], shape: Sequence[int]) -> Tensor:
     """Landmarks ``(B, N, d)`` of an image that is mirrored along `axes` of its tensor."""
     last = vector([size - 1 for size in shape], points)
-    turned = torch.tensor([2 + axis in axes for axis in range(len(shape))], device=points.device)
-    return torch.where(turned, last - points, points)
+    turned = vector([float(2 + axis in axes) for axis in range(len(shape))], points)
+    return torch.where(turned > 0, last - points, points)
 
 
 def _half(
@@ -60,7 +60,7 @@ def _half(
     """The image, and its labels, mask and landmarks, which are moved alike and keep their values."""
     labels, mask, points = known
     if wanted.rotation_degrees or wanted.scaling or wanted.translation_voxels:
-        matrices = _matrices(len(image), image.ndim - 2, wanted, random).to(image.device)
+        matrices = sent(_matrices(len(image), image.ndim - 2, wanted, random), image.device)
         displacement = affine_displacement(matrices, image.shape[2:])
         image = warp(image, displacement)
         labels = None if labels is None else warp(labels, displacement, mode="nearest")
@@ -69,11 +69,19 @@ def _half(
     if wanted.gamma:
         exponent = torch.from_numpy(np.exp(random.uniform(-wanted.gamma, wanted.gamma, len(image))))
         # The sign is kept: z-scored images have negative intensities.
-        image = image.sign() * image.abs() ** exponent.to(image).view(-1, *[1] * (image.ndim - 1))
+        exponent = sent(exponent.to(image.dtype), image.device)
+        image = image.sign() * image.abs() ** exponent.view(-1, *[1] * (image.ndim - 1))
     if wanted.noise:
-        noise = torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32))
-        image = image + wanted.noise * noise.to(image.device)
+        image = image + wanted.noise * _noise(image, random)
     return image, labels, mask, points
+
+
+def _noise(image: Tensor, random: Generator) -> Tensor:
+    """Standard normal numbers like an image's; a GPU draws its own, for a CPU needs longer than a step takes there."""
+    if image.device.type == "cuda":
+        own = torch.Generator(image.device).manual_seed(int(random.integers(2**63)))
+        return torch.randn(image.shape, generator=own, device=image.device)
+    return torch.from_numpy(random.standard_normal(image.shape, dtype=np.float32)).to(image.device)
 
 
 def _before(matrices: Tensor, points: Tensor, shape: Sequence[int]) -> Tensor:
@@ -84,7 +92,7 @@ def _before(matrices: Tensor, points: Tensor, shape: Sequence[int]) -> Tensor:
     dims = len(shape)
     linear, shift = matrices[:, :, :dims].to(points), matrices[:, :, dims].to(points)
     centre = vector([(size - 1) / 2 for size in shape], points)
-    inverse: Tensor = torch.linalg.inv(linear)
+    inverse: Tensor = torch.linalg.inv_ex(linear)[0]  # which a GPU does not wait for, as for a check
     return centre + (points - centre - shift[:, None]) @ inverse.mT
 
 

@@ -111,6 +111,7 @@ class Batches:
             self.draws[:, 0 if protocol.atlas_is == "fixed" else 1] = len(names)
             names.append(atlas)
         self.data, self.device, self.names = data, device, names
+        self.rows = self.draws.to(device)  # all at once: a GPU would wait for those of each step
         self.labels = list(data.labels) if "labels" in known else []
         self.points = _points(data, names, prescribed) if "landmarks" in known else None
         labelled = torch.tensor([bool(data.record(name).get("labelled", True)) for name in names])
@@ -151,7 +152,7 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step, from 0."""
         if self.held is not None:
-            fixed, moving = (self.held.map(rows_of(rows)) for rows in self.draws[step])
+            fixed, moving = (self.held.map(rows_of(rows)) for rows in self.rows[step])
         else:
             fixed, moving = self._streamed(step)
         return Batch(
@@ -199,7 +200,7 @@ class Batches:
         one_hot = torch.stack([maps == label for label in self.labels], 1).float()
         if self.labelled is None:
             return one_hot
-        both = self.labelled[self.draws[step].to(self.device)].all(0)
+        both = self.labelled[self.rows[step]].all(0)
         return one_hot * both.view(-1, *[1] * (one_hot.ndim - 1))
 
     def _fits(self) -> bool:

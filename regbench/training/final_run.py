@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.data.cache import Dataset
+from regbench.study.goals import words
 from regbench.study.specs import TrainSpec
 from regbench.system import device as devices
 from regbench.system import provenance
@@ -18,6 +19,7 @@ from regbench.system.files import (
     LIVE,
     RUN,
     canonical_json,
+    clear_half_written,
     file_sha256,
     read_sealed,
     write_sealed,
@@ -63,6 +65,7 @@ def train(
     what = f"training of {spec.method}, seed {spec.seed},"
     owner = nullcontext(False) if state_path is None else owning(state_path.with_suffix(".owner"), what)
     with owner as waited:
+        clear_half_written(folder)
         if (waited or unless_whole) and is_complete(spec, data, folder):
             return
         if spec.lam is None:
@@ -113,6 +116,17 @@ def _write(record: RunRecord, spec: TrainSpec, data: Dataset, folder: Path, trai
     write_table(folder / HISTORY, frame)
     write_sealed(folder / RUN, {**record, "checkpoint_sha256": file_sha256(folder / CHECKPOINT)})
     (folder / LIVE).unlink(missing_ok=True)
+
+
+def outcome(folder: Path) -> str:
+    """What a run came to, in a line: its validation scores, or why it has none."""
+    record: RunRecord = read_sealed(folder / RUN)
+    lam = "" if record["lam"] is None else f", lambda {record['lam']:.4g}"
+    run = f"{record['method']}, seed {record['seed']}{lam}"
+    if record["status"] != "complete":
+        return f"{run}: {record['status']}: {record['reason']}"
+    scores = ", ".join(f"{words(name)} {score:.4f}" for name, score in record["validation"].items())
+    return f"{run}: {f'validation {scores}' if scores else 'complete'} ({folder})"
 
 
 def is_complete(spec: TrainSpec, data: Dataset, folder: Path) -> bool:

@@ -18,7 +18,17 @@ from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
 from regbench.study.specs import EvaluateSpec, TrainSpec
-from regbench.system.files import CHECKPOINT, HISTORY, LIVE, RUN, digest, file_sha256, read_sealed, write_sealed
+from regbench.system.files import (
+    CHECKPOINT,
+    HISTORY,
+    LIVE,
+    RUN,
+    clear_half_written,
+    digest,
+    file_sha256,
+    read_sealed,
+    write_sealed,
+)
 from regbench.system.ownership import owning
 from regbench.training.final_run import is_complete, train
 from regbench.tuning.chosen_run import chosen_run
@@ -47,7 +57,7 @@ def run_cells(study: Study, data: Dataset, methods: Sequence[str], *, save_every
 
 def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = False) -> None:
     """Do every search of a cell: its rounds of trials, one after the other, and the choice."""
-    for replicate in study.replicates(method):
+    for replicate in study.replicates(method, dataset):
         for number in range(study.rounds(method)):
             propose_round(study, dataset, method, number, replicate)
             for slots in study.batches(method, number):
@@ -58,14 +68,15 @@ def tune(study: Study, dataset: str, method: str, data: Dataset, *, bar: bool = 
 def final_runs(study: Study, dataset: str, method: str, data: Dataset, *, save_every: float, bar: bool = False) -> None:
     """Train and evaluate every seed of a cell where its runs wait; put all into their places at the end."""
     lay = study.layout
-    folders = {seed: lay.waiting(dataset, method, seed) for seed in study.seeds(method)}
+    folders = {seed: lay.waiting(dataset, method, seed) for seed in study.seeds(method, dataset)}
     runs = {seed: chosen_run(study, dataset, method, seed) for seed in folders}
     for seed, waiting in folders.items():
-        clear_old(runs[seed].spec, data, waiting)
+        clear_old(runs[seed].spec, data.of_draw(study.split_of(seed)), waiting)
     for seed, waiting in folders.items():
         state = lay.training_state(dataset, method, seed)
         spec, reason = runs[seed]
-        train(spec, data, waiting, reason=reason, state_path=state, unless_whole=True, save_every=save_every, bar=bar)
+        drawn = data.of_draw(study.split_of(seed))
+        train(spec, drawn, waiting, reason=reason, state_path=state, unless_whole=True, save_every=save_every, bar=bar)
         evaluation = evaluate_spec(study, method, seed)
         if not evaluated(evaluation, data, waiting):
             owner = lay.evaluation_state(dataset, method, seed)
@@ -95,6 +106,7 @@ def note_evaluated(spec: EvaluateSpec, data: Dataset, waiting: Path) -> None:
 def publish(waiting: Path, folder: Path) -> None:
     """Put the files of a run into their places; rows last, newer than the run that they are of."""
     folder.mkdir(parents=True, exist_ok=True)
+    clear_half_written(folder)
     for name in OUTPUTS:
         _link(waiting / name, folder / name)
     (folder / LIVE).unlink(missing_ok=True)

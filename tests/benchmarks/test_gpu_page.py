@@ -24,11 +24,24 @@ def gpu_page():
 
 def test_warps_and_steps_run_small_on_the_cpu(tmp_path):
     """The sums in a fixed order too, and every step of ours."""
-    command = [sys.executable, str(PAGE), "--out", str(tmp_path), "--device", "cpu", "--parts", "warps", "steps"]
+    command = [
+        sys.executable,
+        str(PAGE),
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--parts",
+        "warps",
+        "steps",
+        "feeding",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert done.returncode == 0, done.stdout
-    assert {part: outcome["state"] for part, outcome in found["parts"].items()} == {"warps": "done", "steps": "done"}
+    assert {part: outcome["state"] for part, outcome in found["parts"].items()} == dict.fromkeys(
+        ("warps", "steps", "feeding"), "done"
+    )
     rows = {row["row"]: row for outcome in found["parts"].values() for row in outcome["rows"]}
     assert {"torch", "fixed order"} == set(rows["warp 3D 3x24^3"]["milliseconds"])
     ours = {"regbench", "regbench, full flow", "regbench, bf16", "regbench, deterministic: false"}
@@ -38,6 +51,9 @@ def test_warps_and_steps_run_small_on_the_cpu(tmp_path):
     assert "no GPU: small, on the CPU" in page
     assert "a step with sums in a fixed order takes, of one without: " in page
     assert "the default" not in page
+    assert "* step 3D 16x32x16 lcc, streamed, augmented: the device computes " in page
+    assert all(0 < row["busy_percent"] <= 100 for name, row in rows.items() if "busy_percent" in row)
+    assert sum("busy_percent" in row for row in rows.values()) == 4
     assert "* step 3D 16x32x16 lcc: regbench " in page
 
 

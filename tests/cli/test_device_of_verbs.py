@@ -21,6 +21,7 @@ class TakenError(Exception):
         ["evaluate", *CELL, "--seed", "0"],
         ["export", *CELL, "--seed", "0"],
         ["lambda-range", "--similarity", "lcc", "--regularizer", "grad_l2"],
+        ["robustness"],
         ["runtime"],
         ["train", *CELL, "--seed", "0"],
         ["trial", *CELL, "--round", "0"],

@@ -24,8 +24,8 @@ from regbench.system.files import write_sealed
 # Arguments first, with `?` where they may be left out; then options, with `!` where they may not, and defaults.
 INTERFACE = {
     "new": "NAME --data",
-    "run": "CONFIG -- SNAKEMAKE...? --cores --profile",
-    "quick": "-- SNAKEMAKE...? --cores",
+    "run": "CONFIG -- SNAKEMAKE...? --cores --profile --verbose",
+    "quick": "-- SNAKEMAKE...? --cores --verbose",
     "list": "",
     "audit": "NAME --as --set --threads=1 --json --html",
     "check": "CONFIG --show",
@@ -47,8 +47,10 @@ INTERFACE = {
     "export": "CONFIG --dataset --method! --seed! --threads=1 --out --prepared --form=l2r --overwrite",
     "fetch": "name? --store",
     "runtime": "CONFIG --dataset --threads=1",
+    "look": "CONFIG --dataset --model! --number!",
     "analyze": "CONFIG",
     "report": "CONFIG --threads=1 --partial",
+    "robustness": "CONFIG --threads=1 --processes=1",
     "view": "RUN PAIR --threads=1 --config --out --overwrite --no-browser",
     "status": "CONFIG --json",
     "track": "CONFIG --verify --follow --interval --head",
@@ -382,7 +384,11 @@ def test_run_becomes_snakemake(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "execv", lambda program, words: became.append((program, words)))
     main(["run", "mine.yaml", "--cores", "2", "--", "-n", "--config", "seeds=[0]"])
     main(["quick", "--", "--verbose"])
-    (program, words), (_, of_quick) = became
+    main(["run", "mine.yaml", "--verbose", "--", "-n"])
+    main(["quick", "--verbose"])
+    (program, words), (_, of_quick), (_, spoken), (_, spoken_quick) = became
+    assert spoken[-2:] == ["--printshellcmds", "-n"]
+    assert spoken_quick[-1] == "--printshellcmds"
     assert program == words[0] == sys.executable
     assert words[4:] == [
         *("--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--configfile=mine.yaml"),
@@ -393,4 +399,4 @@ def test_run_becomes_snakemake(tmp_path, monkeypatch):
         with pytest.raises(SystemExit) as stopped:
             main(wrong)
         assert stopped.value.code == 2
-    assert len(became) == 2
+    assert len(became) == 4

@@ -11,6 +11,7 @@ from regbench.orchestration.progress import progress
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import UsageError
+from regbench.system.files import read_sealed, write_sealed
 from regbench.system.parquet import read_table
 
 LCC = "voxelmorph.lcc.grad_l2"
@@ -42,7 +43,10 @@ def test_a_run_on_the_same_images_under_another_name_has_the_same_rows(one_cell,
     assert len(rows) == 2 + 3 + 3  # brains on twin, both on others
     assert (lay.tables / "transfer.csv").exists()
     assert all(state == "done" for _, state, _ in progress(study).jobs)
-    lay.run_record("brains", LCC, 0).touch()
+    record = lay.run_record("brains", LCC, 0)
+    record.touch()
+    assert all(state == "done" for _, state, _ in progress(study).jobs)  # a plain copy has any times
+    write_sealed(record, {**read_sealed(record), "checkpoint_sha256": "of another run"})
     states = {job.name: state for job, state, _ in progress(study).jobs if job.rule == "transfer"}
     assert states == {
         f"transfer/brains/{LCC}/others": "not started",

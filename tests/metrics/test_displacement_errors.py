@@ -1,9 +1,12 @@
 """Landmark, endpoint and inverse-consistency errors: values by hand, loops, SimpleITK."""
 
 import numpy as np
+import plain_forms
 import pytest
 import torch
 from data_files import shared
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from regbench.metrics import (
     displacement_mm,
@@ -191,3 +194,33 @@ def test_inverse_consistency_voxel_by_voxel(case, monkeypatch):
             errors.append(np.linalg.norm((landed + loop_linear(back, landed) - p) * spacing))
     monkeypatch.setattr("regbench.metrics.determinants.SLAB_VOXELS", 100)
     assert inverse_consistency_mm(u, back, spacing, mask=mask) == pytest.approx(np.mean(errors), rel=1e-9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    sides=st.tuples(*[st.integers(1, 8)] * 3),
+    size=st.sampled_from([0.0, 0.3, 2.0]),
+    seed=st.integers(0, 10**6),
+    order=st.sampled_from("CF"),
+)
+def test_the_compiled_loops_give_the_same_bits(sides, size, seed, order):
+    random, spacing = np.random.default_rng(seed), (1.1, 0.7, 2.3)
+    u, truth = (random.normal(scale=size, size=(3, *sides)).astype(np.float32, order=order) for _ in range(2))
+    back = random.normal(scale=size, size=(3, *(n + 1 for n in sides))).astype(np.float32)
+    u[:, 0, 0, 0] = 0.5  # half way, and on the last voxel
+    masks = None, random.random(sides) < 0.6, np.zeros(sides, bool)
+
+    def values():
+        return [
+            (
+                inverse_consistency_mm(u, back, spacing, mask=mask),
+                endpoint_error_mm(u, truth, spacing, mask=mask),
+                displacement_mm(u, spacing, mask=mask),
+            )
+            for mask in masks
+        ]
+
+    by_loops = values()
+    with plain_forms.without_loops():
+        assert repr(values()) == repr(by_loops)
+    assert np.isfinite(by_loops[0][1:]).all()

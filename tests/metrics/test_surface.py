@@ -3,17 +3,21 @@
 from itertools import product
 
 import numpy as np
+import plain_forms
 import pytest
 import torch
-from scipy.ndimage import binary_erosion, gaussian_filter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 from scipy.spatial.distance import cdist
 
-from regbench.metrics import assd_mm, hd95_l2r, hd95_mm, nsd, surface, surface_metrics
+from regbench.metrics import assd_mm, dice, hd95_l2r, hd95_mm, label_metrics, nsd, surface, surface_metrics
 from regbench.metrics.surface import surface_distances, surface_voxels
 from regbench.metrics.surface_l2r import cell_codes, element_areas
 
 CASES = [((23, 18), (1.7, 0.6)), ((15, 18, 13), (1.7, 0.6, 2.3))]
 LABELS = [1, 2, 3]
+LABEL_VALUES = ((1, 2, 3), (1000, 2000, 3000), (10**12, -(10**12), 2 * 10**12))
 # The published surface-distance 0.1 calls scipy by a name that scipy is about to drop.
 OLD_SCIPY = pytest.mark.filterwarnings("ignore:Please (import|use).*scipy.ndimage:DeprecationWarning")
 
@@ -267,3 +271,65 @@ def test_the_percentile_is_numpys_to_the_bit():
     for size in (*range(1, 45), 200, 1001):
         values = np.sqrt(random.integers(0, 30, size) * 1.21)
         assert surface.hd95_of((values, values)) == np.percentile(values, 95)
+
+
+@st.composite
+def label_pairs(draw):
+    """Structures that touch, with single voxels and the border of the image; one may have gone or lie far away."""
+    shape = draw(st.sampled_from([(7, 9), (17, 13), (4, 5, 6), (12, 9, 10), (1, 5, 6)]))
+    random = np.random.default_rng(draw(st.integers(0, 10**6)))
+    smooth = draw(st.sampled_from([0.5, 1.5, 3.0]))
+    scores = gaussian_filter(random.normal(size=(4, *shape)), (0, *[smooth] * len(shape)))
+    rough = scores + draw(st.sampled_from([0.0, 0.05])) * random.normal(size=scores.shape)
+    values = np.array([0, *draw(st.sampled_from(LABEL_VALUES))])
+    fixed, moved = values[scores.argmax(0)], values[np.roll(rough, draw(st.integers(0, 6)), axis=-1).argmax(0)]
+    if draw(st.booleans()):
+        moved[moved == values[2]] = 0
+        moved.flat[random.integers(0, moved.size)] = values[2]  # one voxel, maybe far
+    spacing = draw(st.sampled_from([(1.0, 1.0, 1.0), (1.1, 0.7, 2.3), (1.0, 1.2, 0.9), (1.0, 1.0, 5.0)]))
+    return fixed, moved, [*values[1:].tolist(), 77], spacing[: len(shape)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(pair=label_pairs())
+def test_compiled_surfaces_and_distances_have_the_bits_of_the_tree(pair):
+    fixed, moved, labels, spacing = pair
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surface, "FEW", 0)
+        by_loops = surface_distances(fixed, moved, labels, spacing, moving=fixed), hd95_l2r(fixed, moved, labels)
+        with plain_forms.without_loops():
+            plain = surface_distances(fixed, moved, labels, spacing, moving=fixed), hd95_l2r(fixed, moved, labels)
+    assert repr(by_loops[1]) == repr(plain[1])
+    for label in labels:
+        one, other = by_loops[0][label], plain[0][label]
+        assert (one is None) == (other is None)
+        if one is not None:
+            np.testing.assert_array_equal(np.concatenate(one), np.concatenate(other))
+
+
+@settings(deadline=None, max_examples=40)
+@given(pair=label_pairs())
+def test_distances_are_those_of_scipys_transform(pair):
+    fixed, moved, labels, spacing = pair
+    found = surface_distances(fixed, moved, labels, spacing)
+    for label in labels:
+        edges = [part & ~binary_erosion(part) for part in (fixed == label, moved == label)]
+        if found[label] is None or not all(edge.any() for edge in edges):
+            continue
+        away = [distance_transform_edt(~edge, sampling=spacing) for edge in edges]
+        for mine, edge, distance in zip(found[label], edges, away[::-1], strict=True):
+            np.testing.assert_allclose(mine, distance[edge], rtol=1e-6, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(pair=label_pairs(), tolerance=st.sampled_from([0.0, 1.0]))
+def test_all_metrics_of_labels_at_once_are_each_alone(pair, tolerance):
+    fixed, moved, labels, spacing = pair
+    at_once = label_metrics(fixed, moved, labels, spacing, tolerance_mm=tolerance, moving=fixed)
+    surfaces = surface_metrics(fixed, moved, labels, spacing, tolerance_mm=tolerance, moving=fixed)
+    alone = {
+        "dice": dice(fixed, moved, labels, moving=fixed),
+        **surfaces,
+        "hd95_l2r": hd95_l2r(fixed, moved, labels, moving=fixed),
+    }
+    assert repr(at_once) == repr(alone)

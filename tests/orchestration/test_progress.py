@@ -4,18 +4,20 @@ import json
 import os
 import platform
 import shlex
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from made_study import make
+from tiny_study import TINY
 
 from regbench.cli.main import main
 from regbench.orchestration import jobs, snakemake_log
 from regbench.orchestration.progress import last_words, note_head, progress
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import write_json
+from regbench.system.files import read_sealed, write_json, write_sealed
 
 MSE = "voxelmorph.mse.grad_l2"
 LCC = "voxelmorph.lcc.grad_l2"
@@ -203,6 +205,21 @@ def test_rows_older_than_their_run_are_not_done(study):
     make(study)
     os.utime(study.layout.pairs("brains", MSE, 0), (1, 1))
     assert cells(study)[MSE].seeds == [1]
+
+
+def test_a_plain_copy_of_a_finished_study_is_done(finished_study, tmp_path):
+    """`cp -r` gives the files new times, in any order; rows of another run are old all the same."""
+    shutil.copytree(finished_study, tmp_path / "copy")
+    study = Study(load({**TINY, "results": str(tmp_path / "copy")}))
+    names = list(cells(study))
+    for path in tmp_path.rglob("pairs.parquet"):
+        os.utime(path, (1, 1))
+    assert {name: cell.state for name, cell in cells(study).items()} == dict.fromkeys(names, "done")
+    trained = next(name for name in names if study.method(name).cell)
+    record = next(tmp_path.rglob(f"{trained}/seed*/run.json"))
+    changed = read_sealed(record)
+    write_sealed(record, {**changed, "checkpoint_sha256": "of another run"})
+    assert cells(study)[trained].state == "not started"
 
 
 def test_an_untrained_cell_is_one_job(tiny):

@@ -40,6 +40,26 @@ def test_counts_and_names(study, tiny_file, capsys):
     assert "2 done, 1 not started (of 3)" in capsys.readouterr().out
 
 
+def test_looks_say_what_became_of_the_pairs(tiny):
+    study = Study(load({**tiny, "seeds": [0, 1, 2], "looks": {"first": 2}}))
+    make(study)
+    assert [job.detail for job in jobs.of_looks(study, "brains")] == ["voxelmorph/look1"]
+    found = status(study)
+    before = {"dataset": "brains", "model": "voxelmorph", "made": 0, "most": 2, "decided": 0, "given_up": 0, "open": 1}
+    assert (found["looks"], found["jobs"]["not started"]) == ([before], 1)
+    pair = {"comparison": {"a": LCC, "b": MSE, "verdict": "undecided"}, "chance": 0.5, "goes_on": True}
+    path = study.layout.look("brains", "voxelmorph", 1)
+    write_sealed(path, {"units": {}, "pairs": [pair], "further": {LCC: 3, MSE: 3}})
+    found = status(study)
+    assert found["looks"] == [{**before, "made": 1}]
+    assert found["jobs"]["not started"] == 2 * 2 + 1, "further trainings and their evaluation, and the look at them"
+    write_sealed(path, {"units": {}, "pairs": [{**pair, "goes_on": False}], "further": {}})
+    found = status(study)
+    assert found["looks"] == [{**before, "made": 1, "given_up": 1, "open": 0}]
+    assert found["jobs"]["not started"] == 0
+    assert "looks brains/voxelmorph: 1 of at most 2; of the pairs 0 decided, 1 given up, 0 open" in text(found)
+
+
 def test_the_time_that_remains_is_measured(study):
     """Made jobs took 30 s each: two trainings side by side, and their evaluations."""
     missing = tuple(f"{rule}/brains/{MSE}" for rule in ("train", "evaluate"))

@@ -1,6 +1,7 @@
 """The conventions: voxels, array axes, pull; each test goes red when one of them is broken."""
 
 import numpy as np
+import plain_forms
 import pytest
 import torch
 from monai.networks.blocks import DVF2DDF, Warp
@@ -102,6 +103,22 @@ def test_labels_are_warped_as_the_learn2reg_evaluator_does(shape):
     where = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")) + displacement
     expected = map_coordinates(labels, where, order=0)
     assert np.array_equal(warp_labels(labels, displacement), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.int64, ">i2"])
+def test_the_compiled_warp_of_labels_gives_the_same_bits(dtype):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 200, (6, 7, 5)).astype(dtype)
+    for size in (0.0, 0.5, 3.0, 1e30):
+        displacement = generator.normal(scale=size, size=(3, 5, 7, 6)).astype(np.float32)
+        displacement[:, 0, :, 0] = np.round(displacement[:, 0, :, 0]) + 0.5
+        displacement[0, 1, 1, :3] = np.nan, np.inf, -np.inf
+        for field_of_memory in (displacement, np.asfortranarray(displacement)):
+            found = warp_labels(labels, field_of_memory)
+            with plain_forms.without_loops():
+                plain = warp_labels(labels, field_of_memory)
+            assert found.dtype == plain.dtype
+            assert np.array_equal(found, plain)
 
 
 def test_labels_warp_between_grids_of_two_sizes():

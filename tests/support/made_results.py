@@ -28,16 +28,27 @@ GRID = {"similarities": ["lcc", "gcc", "mse"], "regularizers": ["grad_l1", "grad
 
 
 def make_results(study: Study) -> None:
-    """Write every file of a finished study of trained models, then analyse it.
+    """Write every file of a finished study of trained models (`write_results`), then analyse it.
 
     Args:
         config: of a study of trained models; its `results` folder receives the files.
+    """
+    write_results(study)
+    analyze(study)
+
+
+def write_results(study: Study, subjects: int = 3) -> None:
+    """Write every file that the jobs of a study of trained models leave; with looks, of the seeds given so far.
+
+    Args:
+        study: of trained models.
+        subjects: of the test pairs.
     """
     make(study, sources=False)
     lay = study.layout
     for dataset in study.config.datasets:
         fold = dataset.id.rpartition("fold")[2] if study.pools else ""  # each tests subjects of its own
-        pairs = [[f"s{fold}{a}", f"s{fold}{b}"] for a in range(3) for b in range(3) if a != b]
+        pairs = [[f"s{fold}{a}", f"s{fold}{b}"] for a in range(subjects) for b in range(subjects) if a != b]
         manifest: dict[str, Any] = {"data_sha256": DATA, "shape": SHAPE, "spacing_mm": [2.0, 2.0], "labels": LABELS}
         manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
         manifest |= {
@@ -50,7 +61,10 @@ def make_results(study: Study) -> None:
         for number, method in enumerate(study.methods):
             if method.tuned:
                 _cell(study, dataset.id, method, number)
-            timed += [_evaluated(study, (dataset.id, method, seed), number, pairs) for seed in study.seeds(method.id)]
+            timed += [
+                _evaluated(study, (dataset.id, method, seed), number, pairs)
+                for seed in study.seeds(method.id, dataset.id)
+            ]
         for control in study.controls:
             _evaluated(study, (dataset.id, control, study.config.seeds[0]), 0, pairs)
         write_table(lay.runtime(dataset.id), pd.concat(timed, ignore_index=True))
@@ -62,7 +76,6 @@ def make_results(study: Study) -> None:
         write_table(path, rows.assign(dice=rows["dice"] - 0.1))
     for run in study.curve_points():
         _point(study, *run)
-    analyze(study)
 
 
 def _point(study: Study, dataset: str, method: str, seed: int, point: int) -> None:
@@ -103,11 +116,11 @@ def _traded(rows: pd.DataFrame, number: int) -> pd.DataFrame:
 def _cell(study: Study, dataset: str, method: Method, number: int) -> None:
     """Trials, the choice among them, and the final trainings of one cell."""
     lay = study.layout
-    for replicate in study.replicates(method.id):
+    for replicate in study.replicates(method.id, dataset):
         _search(study, dataset, method, number, replicate)
     environment = {"device": "cpu", "packages": {"torch": "2"}, "system": "Linux"}
     environment["code"] = {"git_commit": "0123abcd", "git_dirty": False}
-    for seed in study.seeds(method.id):
+    for seed in study.seeds(method.id, dataset):
         folder = lay.run(dataset, method.id, seed)
         lam = read_sealed(lay.selected(dataset, method.id, study.replicate_of(seed)))["lam"]
         record = {"method": method.id, "seed": seed, "lam": lam, "status": "complete", "reason": ""}

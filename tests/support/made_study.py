@@ -73,7 +73,7 @@ def _outputs(study: Study, job: jobs.Job, rows: pd.DataFrame | None) -> None:  #
         for replicate in study.replicates(job.method):
             chosen = lay.selected(job.dataset, job.method, replicate)
             _outputs(study, job._replace(rule="select", output=str(chosen), replicate=replicate), rows)
-        for seed in study.seeds(job.method):
+        for seed in study.seeds(job.method, job.dataset):
             for rule, path in (("train", lay.run_record(job.dataset, job.method, seed)),
                                ("evaluate", lay.pairs(job.dataset, job.method, seed))):  # fmt: skip
                 _outputs(study, job._replace(rule=rule, output=str(path), seed=seed), rows)

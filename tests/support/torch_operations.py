@@ -52,7 +52,12 @@ class Operations(TorchDispatchMode):
         )
         if name in WAITING or by_mask:
             self.waiting.add(f"{name} by a mask" if by_mask else name)
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        # Between devices, of which one may be "meta" in the place of a GPU.
+        devices = {part.device for part in tree_leaves((args, result)) if isinstance(part, Tensor)}
+        if len(devices) > 1 and not (kwargs or {}).get("non_blocking"):
+            self.waiting.add(f"{name} from device to device")
+        return result
 
 
 def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
@@ -60,6 +65,7 @@ def as_on_a_gpu(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(numba_loops, "available", lambda: False)
     patch.setattr(fixed_order, "wanted", lambda tensor: True)
     patch.setattr(device, "_copies", lambda device: False)
+    patch.setattr(Tensor, "pin_memory", lambda self: self)
 
 
 class Tape(TorchDispatchMode):

@@ -3,16 +3,20 @@
 import copy
 import gc
 
+import numpy as np
 import pytest
 import torch
 from specs import at
 from tiny_study import TINY
+from torch_operations import Operations, as_on_a_gpu
 
 from regbench.data.cache import Dataset
+from regbench.study.config import Augmentation, Training
 from regbench.study.job_specs import trial_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.training import batches
+from regbench.training.augment import augment
 from regbench.tuning.space import Point
 from regbench.tuning.trial import run_trials
 from regbench.tuning.trial_results import Proposal
@@ -95,3 +99,29 @@ def test_what_is_held_goes_with_its_dataset(data):
     del other
     gc.collect()
     assert len(batches._HELD) == before - 1
+
+
+@pytest.mark.parametrize("images", ["device", "stream"])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_no_batch_makes_a_gpu_wait(own, images, augmented, monkeypatch):
+    """A device without memory stands for the GPU: every copy to it is seen, and must not be waited for."""
+    as_on_a_gpu(monkeypatch)
+    protocol = Training(steps=3, batch=2, images=images)
+    feed = batches.Batches(own, protocol, 0, torch.device("meta"), known={"labels"})
+    wanted = (
+        Augmentation(flips=(0,), rotation_degrees=5, translation_voxels=1, gamma=0.1) if augmented else Augmentation()
+    )
+    with Operations() as seen:
+        shown = [augment(feed[step], wanted, np.random.default_rng(step)) for step in range(3)]
+    assert seen.waiting <= {"lift_fresh"}  # an array of numpy as a tensor, on the CPU
+    assert all(part.device.type == "meta" for batch in shown for part in batch if part is not None)
+
+
+def test_the_recorder_sees_copies_that_are_waited_for():
+    place = torch.device("meta")
+    with Operations() as seen:
+        torch.zeros(3).to(place, non_blocking=True)
+    assert seen.waiting == set()
+    with Operations() as seen:
+        torch.zeros(3).to(place)
+    assert seen.waiting == {"_to_copy from device to device"}

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from regbench.evaluation.timing import peak_memory_mib
 from regbench.losses import REGULARIZERS
-from regbench.models.predict import device_of, register
+from regbench.models.predict import build_model, device_of, register
 from regbench.spatial import compose, integrate, jacobian_determinant, resize_displacement, warp
 from regbench.study.job_specs import train_spec
 from regbench.study.load import load as load_config
 from regbench.study.methods import Study
 from regbench.system.errors import InterruptedTrainingError
-from regbench.training.fit import fit
+from regbench.training.fit import fit, objective_at
 from regbench.training.trainer import Trainer
 
 SHAPES = [(33, 41), (14, 13, 15)]
@@ -89,6 +89,27 @@ def test_a_training_learns(make, data, precision, place, device):
     assert np.isfinite(found.history["loss"]).all()
     first, last = found.history["loss"][0], found.history["loss"][-1]
     assert last < first
+
+
+@pytest.mark.parametrize("place", ["device", "stream"])
+def test_no_step_waits_for_a_gpu(make, data, place, device):
+    """Batch, augmentation and step; torch itself says where it waits."""
+    if device.type != "cuda":
+        pytest.skip("the CPU waits for nothing; what would wait is counted in test_batches and test_repeatable")
+    augmentation = {"flips": (0,), "rotation_degrees": 5, "translation_voxels": 1, "gamma": 0.1, "noise": 0.1}
+    spec = at(make(images=place, augmentation=augmentation), 0.1)
+    target = objective_at(spec)
+    model = build_model(spec.model, len(data.shape), target).to(device)
+    trainer = Trainer(spec, data, model, target)
+    for number in range(8):
+        torch.cuda.set_sync_debug_mode(
+            "error" if number >= 4 else "default"
+        )  # then kernels are chosen, memory is there
+        try:
+            trainer.state.record(trainer.step(trainer.batch()))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert torch.stack(trainer.state.terms).isfinite().all()
 
 
 def test_a_stopped_training_goes_on(make, data, tmp_path, monkeypatch, device):

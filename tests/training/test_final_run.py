@@ -28,7 +28,7 @@ from regbench.system.files import canonical_json, read_sealed, write_sealed
 from regbench.training.batches import draw_pairs
 from regbench.training.checkpoint import load_run
 from regbench.training.convergence import second_half
-from regbench.training.final_run import is_complete, train
+from regbench.training.final_run import is_complete, outcome, train
 from regbench.training.fit import fit
 from regbench.training.schedule import one_cycle
 from regbench.training.validation import scoring, validate
@@ -122,6 +122,22 @@ def test_a_cell_without_a_lambda_is_rows_with_a_reason(data, job, tmp_path):
     rows = pd.read_parquet(tmp_path / "pairs.parquet")
     assert (rows["reason"] == "no lambda: every trial diverged").all()
     assert rows["lam"].isna().all()
+
+
+def test_a_run_says_in_a_line_what_it_came_to(data, job, tmp_path):
+    train(at(job, 0.1), data, tmp_path)
+    dice = load_run(tmp_path)[0]["validation"]["dice"]
+    assert outcome(tmp_path).startswith(f"{METHOD}, seed 0, lambda 0.1: validation Dice {dice:.4f}")
+    train(at(job, None), data, tmp_path, reason="every trial diverged")
+    assert outcome(tmp_path) == f"{METHOD}, seed 0: failed: no lambda: every trial diverged"
+
+
+def test_what_a_killed_training_had_begun_to_write_is_gone(data, job, tmp_path):
+    left, other = tmp_path / ".0a1b2c3d.live.jsonl", tmp_path / ".0a1b2c3d"
+    for path in (left, other):
+        path.touch()
+    train(at(job, None), data, tmp_path, reason="none")
+    assert (left.exists(), other.exists()) == (False, True)
 
 
 def test_a_run_is_read_back(data, job, tmp_path):

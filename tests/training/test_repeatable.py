@@ -124,12 +124,15 @@ def test_the_optimisation_of_a_pair(shape, diffeomorphic):
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_augmentation_is_in_order(shape):
-    """It may wait: a matrix of three rows is inverted and copied, outside of the step that a graph holds."""
+    """And no GPU waits for it, landmarks included; how the draws reach it is counted in test_batches."""
     images = [torch.rand(2, 1, *shape) for _ in range(2)]
+    points = [torch.rand(2, 3, len(shape)) for _ in range(2)]
     wanted = Augmentation(flips=(0,), rotation_degrees=5, scaling=0.1, translation_voxels=1, gamma=0.1, noise=0.1)
+    batch = Batch(*images, fixed_points=points[0], moving_points=points[1])
     with Operations() as seen:
-        augment(Batch(*images), wanted, np.random.default_rng(0))
+        augment(batch, wanted, np.random.default_rng(0))
     assert seen.unordered == set()
+    assert seen.waiting <= {"lift_fresh"}
 
 
 def test_the_recorder_sees_what_is_wrong(monkeypatch):

@@ -107,7 +107,11 @@ use rule cell as cell_untrained with:
     log:
         LAYOUT.log("cell_untrained/{dataset}/" + JOB_OF_CELLS),
     wildcard_constraints:
-        **only(method for method in CELLS if not method.needs_training),
+        **only(
+            method
+            for method in CELLS
+            if not method.needs_training and STUDY.one_job(method.id)
+        ),
     priority: 0
     resources:
         **needs("cell_untrained"),

@@ -17,8 +17,10 @@ from regbench.orchestration.head import (
 from regbench.orchestration.shipped import find_own_verbs
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
+from regbench.study.config_paths import read_config
 from regbench.study.load import load
-from regbench.study.yaml_file import read_yaml, typed
+from regbench.study.looks import read_look
+from regbench.study.yaml_file import typed
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
@@ -40,17 +42,16 @@ if not workflow.configfiles:
 
 
 try:
+    # Snakemake's reader lets pass what ours refuses, such as a key given twice, and knows no file's folder.
+    given = {}
+    for path in workflow.configfiles:
+        update_config(given, read_config(Path(path)))
+    update_config(given, typed(workflow.config_settings.config))
     if workflow.is_main_process:
-        for path in workflow.configfiles:
-            read_yaml(
-                Path(path)
-            )  # refuses what Snakemake's reader lets pass, such as a key given twice
-    update_config(config, typed(workflow.config_settings.config))
-    if workflow.is_main_process:
-        STUDY = checked(config, workflow.configfiles)
+        STUDY = checked(given, workflow.configfiles)
         hide_password(STUDY)
     else:
-        STUDY = Study(load(config))
+        STUDY = Study(load(given))
 except RegbenchError as error:
     raise WorkflowError(str(error)) from None
 
@@ -64,6 +65,7 @@ FIGURES = report_files.figure_names(STUDY.optional_figures)
 
 if workflow.is_main_process:
     resume_by_itself(workflow, HEAD.prefix)
+    HEAD.show(workflow)
 
 
 def cores():
@@ -86,6 +88,7 @@ wildcard_constraints:
     point="[0-9]+",
     first="[0-9]+",
     last="[0-9]+",
+    look="[0-9]+",
 
 
 def start(log):
@@ -121,9 +124,9 @@ def spec(kind, **given):
     names = set(inspect.signature(spec_of).parameters) - {"study", *given}
 
     def text(wildcards):
-        ids = {"dataset", "method", "other", "similarity", "regularizer"}
+        ids = {"dataset", "method", "model", "other", "similarity", "regularizer"}
         values = {name: wildcards[name] for name in names & ids}
-        for name in names & {"seed", "replicate"}:
+        for name in names & {"seed", "replicate", "look"}:
             values[name] = int(wildcards[name])
         if "number" in names:
             values["number"] = int(wildcards["round"])

@@ -52,19 +52,27 @@ def trained(wildcards):
     return wildcards.dataset, STUDY.method(wildcards.method).trained_as
 
 
+def runs_of_cell(wildcards):
+    """The runs that are evaluated on other data."""
+    model = STUDY.method(wildcards.method).model.id
+    if (wildcards.dataset, model) in LOOKED:
+        made_looks(wildcards.dataset, model)
+    return [
+        file
+        for seed in STUDY.seeds(wildcards.method, wildcards.dataset)
+        for file in (
+            LAYOUT.run_record(*trained(wildcards), seed),
+            LAYOUT.checkpoint(*trained(wildcards), seed),
+        )
+    ]
+
+
 # The runs of a cell on the test pairs of other data; nothing is trained.
 rule transfer:
     input:
         manifest=LAYOUT.manifest("{other}"),
         own=LAYOUT.manifest("{dataset}"),
-        runs=lambda wildcards: [
-            file
-            for seed in STUDY.seeds(wildcards.method)
-            for file in (
-                LAYOUT.run_record(*trained(wildcards), seed),
-                LAYOUT.checkpoint(*trained(wildcards), seed),
-            )
-        ],
+        runs=runs_of_cell,
     output:
         LAYOUT.transfer("{dataset}", "{method}", "{other}"),
     log:
@@ -83,6 +91,10 @@ rule transfer:
 
 
 def runs_of_dataset(wildcards):
+    """All its runs: the timing waits for the last look, else what trains meanwhile would be measured too."""
+    for place in LOOKED:
+        if place[0] == wildcards.dataset:
+            made_looks(*place)
     runs = [run for run in STUDY.tuned_runs() if run[0] == wildcards.dataset]
     return [LAYOUT.run_record(*run) for run in runs]
 

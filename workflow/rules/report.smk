@@ -1,16 +1,30 @@
-RUNS = (*STUDY.runs(), *STUDY.control_runs())
+def all_pairs():
+    return [LAYOUT.pairs(*run) for run in (*STUDY.runs(), *STUDY.control_runs())]
+
+
+def all_panels():
+    return [LAYOUT.panels(*run) for run in (*STUDY.runs(), *STUDY.control_runs())]
+
+
+def all_histories():
+    return [LAYOUT.history(*run) for run in STUDY.tuned_runs()]
+
+
+def all_choices():
+    return [
+        LAYOUT.selected(dataset.id, method.id, replicate)
+        for dataset in STUDY.config.datasets
+        for method in CELLS
+        for replicate in STUDY.replicates(method.id, dataset.id)
+    ]
 
 
 rule analyze:
     input:
-        pairs=[LAYOUT.pairs(*run) for run in RUNS],
+        **ALL_LOOKS,
+        pairs=when_looked(all_pairs),
         runtime=[LAYOUT.runtime(dataset.id) for dataset in STUDY.config.datasets],
-        selected=[
-            LAYOUT.selected(dataset.id, method.id, replicate)
-            for dataset in STUDY.config.datasets
-            for method in CELLS
-            for replicate in range(REPLICATES)
-        ],
+        selected=when_looked(all_choices),
         transfers=[LAYOUT.transfer(*cell) for cell in STUDY.transfers()],
         curves=[LAYOUT.curve_pairs(*point) for point in STUDY.curve_points()],
     output:
@@ -36,8 +50,8 @@ rule report:
     input:
         LAYOUT.rows,
         LAYOUT.summary,
-        panels=[LAYOUT.panels(*run) for run in RUNS],
-        runs=[LAYOUT.history(*run) for run in STUDY.tuned_runs()],
+        panels=when_looked(all_panels),
+        runs=when_looked(all_histories),
     output:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         [

@@ -13,7 +13,7 @@ from regbench.study.goals import words
 
 def protocol(summary: Summary) -> str:
     """Data, averages, tuning and training."""
-    seeds = len(summary["seeds"])
+    seeds = _seeds(summary)
     datasets = "; ".join(
         f"{name}: {'x'.join(str(n) for n in manifest['shape'])} voxels of "
         f"{' x '.join(f'{mm:g}' for mm in manifest['spacing_mm'])} mm, {_scored_by(manifest)}"
@@ -21,12 +21,21 @@ def protocol(summary: Summary) -> str:
         if name in foremost(summary)
     )
     return (
-        f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over {seeds} "
-        f"seed{'s' if seeds > 1 else ''}; in brackets, where trainings were repeated, the SD over seeds of the mean "
-        f"over pairs. {tuning(summary)}{training(summary)}.{_refined(summary)}{_labels(summary)}"
+        f"Study {summary['study']} ({datasets}). Mean ± SD over test pairs (ddof 1) of the score averaged over "
+        f"{seeds}; in brackets, where trainings were repeated, the SD over seeds of the mean over pairs. "
+        f"{tuning(summary)}{training(summary)}.{_refined(summary)}{_labels(summary)}"
         f"{_unscored(summary)}{by_masks(summary)}{caption_of(summary)}{_matched(summary)}{_folds(summary)}"
         f"{_registered(summary)}"
     )
+
+
+def _seeds(summary: Summary) -> str:
+    """How many seeds scores are averaged over; with looks those of each row stand in its column."""
+    most = len(summary["seeds"])
+    if "looks" not in summary:
+        return f"{most} seed{'s' if most > 1 else ''}"
+    counts = {len(entry["runs"]) for entry in summary["methods"] if entry["runs"]}
+    return f"{min(counts)} to {max(counts)} seeds (each row says how many; they were given out in looks)"
 
 
 def tuning(summary: Summary) -> str:

@@ -27,7 +27,7 @@ def optional_tables(summary: Summary) -> set[str]:
     """Those of the tables that some studies lack and this one has."""
     controls = any(entry.get("control") for entry in summary["methods"])
     known = {"controls": controls, "transfer": "transfers" in summary, "lambda_transfer": "lambda_transfers" in summary}
-    known |= dict.fromkeys(("curve", "curve_verdicts"), "trade_offs" in summary)
+    known |= dict.fromkeys(("curve", "curve_verdicts"), "trade_offs" in summary) | {"looks": "looks" in summary}
     return {name for name, there in known.items() if there}
 
 

@@ -1,0 +1,1 @@
+"""Which verdicts of a study survive the conventions of its field."""
