@@ -180,9 +180,8 @@ def held_against(paths: list[Path], region: float) -> dict[str, Any]:
     for path in paths:
         rows = pd.read_parquet(path)
         rows = rows[rows["method"].str.startswith("voxelmorph")]
-        table, subjects, groups = collect(rows, "dice")
-        searches = len(set(groups.values()))
-        family = Family(subjects, region=region, groups=groups if searches > 1 else {})
+        table, subjects, design = collect(rows, "dice")
+        family = Family(subjects, region=region, groups=design.units)
         judged.append({(c.a, c.b): c.verdict for c in judge(table, family)})
         alone += list(_trainings(table, family))
     made, contradicted, confirmed = 0, 0, 0

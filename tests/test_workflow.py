@@ -287,12 +287,44 @@ def test_seeds_are_given_out_in_looks(tmp_path):
     assert done.returncode == 0, done.stderr
     assert look_files(killed) == look_files(whole)
     assert numbers(killed) == numbers(whole)
-    # A look that is lost is made again, from the same runs.
+    # A look that is lost is made again, from the same runs; of a finished study, as any file between, when asked.
     (killed / "results/tiny/looks/brains/voxelmorph/look1.json").unlink()
-    lost = snakemake(killed, config, cores=1)
+    lost = snakemake(killed, config, "--forcerun", "analyze", cores=1)
     assert lost.returncode == 0, lost.stderr
     assert "rule train" not in lost.stderr
     assert look_files(killed) == look_files(whole)
+
+
+@pytest.mark.slow
+def test_searches_with_other_validation_subjects(finished, tmp_path):
+    """Each search has a draw of its own; the first is, to the byte, that of a study that knows one draw."""
+    tuning = {**TINY["tuning"], "replicates": 2, "splits": 2}
+    config = study(tmp_path, tuning=tuning, tracking={"enabled": False})
+    counts = planned(snakemake(tmp_path, config, "-n").stdout)
+    sent = estimate(Study(load(yaml.safe_load(config.read_text()))))["jobs"]
+    assert {rule: counts[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")} == {
+        rule: sent[rule] for rule in ("prepare", "propose", "trial", "select", "train", "evaluate")
+    }
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 0, done.stderr
+    root, plain = tmp_path / "results/tiny", finished[0] / "results/tiny"
+    manifest = json.loads((root / "data/brains/manifest.json").read_text())
+    first, (second,) = manifest["splits"], [one["splits"] for one in manifest["redrawn"]]
+    assert first["test"] == second["test"]
+    assert first["validation"] != second["validation"]
+    sums = [manifest["data_sha256"], manifest["redrawn"][0]["data_sha256"]]
+    for cell in ("voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"):
+        for path in (plain / f"tuning/brains/{cell}/replicate0").rglob("*.json"):
+            assert (root / path.relative_to(plain)).read_bytes() == path.read_bytes(), path
+        folders = [root / f"runs/brains/{cell}/seed{seed}" for seed in (0, 1)]
+        assert [json.loads((folder / "run.json").read_text())["data_sha256"] for folder in folders] == sums
+        checkpoint = f"runs/brains/{cell}/seed0/checkpoint.pt"
+        assert (root / checkpoint).read_bytes() == (plain / checkpoint).read_bytes()
+        assert [set(pd.read_parquet(folder / "pairs.parquet")["split"]) for folder in folders] == [{0}, {1}]
+    sources = pd.read_csv(root / "tables/variance.csv").query("of == 'difference' and metric == 'dice'")["source"]
+    assert sources.tolist() == ["split + tuning + seed", "subject", "residual"]
+    assert "tuned in this way on other validation subjects" in (root / "tables/main.md").read_text()
+    assert "Nothing to be done" in snakemake(tmp_path, config, "-n").stdout
 
 
 @pytest.mark.slow
@@ -346,9 +378,12 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert counts == {**Counter(job.rule for job in sent), **CLOSING, "total": len(sent) + len(CLOSING)}
 
 
-def test_numbers_on_the_command_line_are_numbers(tmp_path):
+def test_numbers_on_the_command_line_are_numbers_and_own_code_is_found(tmp_path):
     changes = ["seeds=[0, 1, 2]", "tuning={trials: 2, steps: 2}", "study=pilot", "lambdas=[{range: [1e-3, 0.5]}]"]
-    done = snakemake(tmp_path, study(tmp_path), "-n", "--config", *changes)
+    # Of a config in another folder, with a loss of its own beside it.
+    config = study(tmp_path / "configs", grid={"similarities": ["mine.py:loss", "mse"], "regularizers": ["grad_l2"]})
+    config.with_name("mine.py").write_text("def loss(fixed, moved, /):\n    return (fixed - moved).square().mean()\n")
+    done = snakemake(tmp_path, config, "-n", "--config", *changes)
     assert done.returncode == 0, done.stderr + done.stdout
     counts = planned(done.stdout + done.stderr)
     assert (counts["train"], counts["propose"]) == (6, 2)

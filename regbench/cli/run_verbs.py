@@ -53,7 +53,7 @@ def train(
     run = chosen_run(study, name, method, seed) if lam is None else run_at(study, method, seed, lam, weight or ())
     state = out / "state.pt" if out else lay.training_state(name, method, seed)
     folder = out or lay.run(name, method, seed)
-    data = prepared_data(study, name, config_file)
+    data = prepared_data(study, name, config_file).of_draw(study.split_of(seed))
     final_run.train(run.spec, data, folder, reason=run.reason, state_path=state, save_every=save_every, bar=bar())
     print(final_run.outcome(folder), flush=True)
 
@@ -232,7 +232,10 @@ def register(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
+        typer.Option(
+            metavar="CODE",
+            help="module or Python file that a checkpoint names and that you trust; several are possible",
+        ),
     ] = None,
 ) -> None:
     """Register two image files."""

@@ -81,6 +81,7 @@ class Dataset:
     def __init__(self, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]], folder: Path | None = None) -> None:
         self._manifest, self._arrays, self._folder = manifest, arrays, folder
         self._sound: set[tuple[str, str]] = set()  # arrays of subjects that are as they were prepared
+        self._draws = dict[int, Dataset]()
         self._place = {name: number for number, name in enumerate(manifest["subjects"])}
         self.id: str = manifest["id"]
         self.checksum: str = manifest["data_sha256"]
@@ -131,6 +132,15 @@ class Dataset:
         """The same data with these pairs of a split and no others."""
         chosen = {**self._manifest["pairs"], split: [list(pair) for pair in pairs]}
         return Dataset({**self._manifest, "pairs": chosen}, self._arrays, self._folder)
+
+    def of_draw(self, number: int) -> "Dataset":
+        """The same data with the validation subjects of a further draw (`tuning.splits`); 0 is the declared one."""
+        if number == 0:
+            return self
+        if number not in self._draws:
+            drawn = self._manifest["redrawn"][number - 1]
+            self._draws[number] = Dataset({**self._manifest, **drawn}, self._arrays, self._folder)
+        return self._draws[number]
 
     def images(self, ids: tuple[str, ...]) -> NDArray[np.float32]:
         """Images ``(n, *S)`` float32, a copy."""
@@ -293,7 +303,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
     manifest = read_sealed(folder / MANIFEST)
     try:
         made_of = [manifest["files"], manifest["splits"], manifest["pairs"]]
-        whole = manifest["data_sha256"] == digest(made_of) and isinstance(manifest["subjects_sha256"], dict)
+        redrawn = [
+            one["data_sha256"] == digest([made_of[0], one["splits"], one["pairs"]])
+            for one in manifest.get("redrawn", ())
+        ]
+        whole = (
+            all(redrawn)
+            and manifest["data_sha256"] == digest(made_of)
+            and isinstance(manifest["subjects_sha256"], dict)
+        )
         whole = whole and isinstance(manifest["spec"], dict)
     except (KeyError, TypeError, ValueError):
         whole = False

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from regbench.data import DATASETS
 from regbench.data.pairing import Pairs, atlas_of, used_pairs
 from regbench.data.readers.pair_list import with_pair_list
-from regbench.data.remarks import EVALUATED, Observed, references, remarks
+from regbench.data.redraw import Redrawn, redrawn
+from regbench.data.remarks import EVALUATED, Observed, check_evaluated, references, remarks
 from regbench.data.room import check_room
 from regbench.data.splits import Splits, split
 from regbench.data.subject import DIGITS, Record, Source, Subject, all_finite, slabs
@@ -63,6 +64,7 @@ def prepare(
     if opened is not None:
         opened(source)
     splits, used = divide(spec, source)
+    draws = redrawn(spec, source, splits)
     check_room(spec, source, folder)
     before = _version(folder)
     with waiting(folder.parent / f"{folder.name}.lock"):
@@ -72,6 +74,7 @@ def prepare(
         files, of_subjects, records, points = _write(source, folder, spec.id, threads)
         observed = Observed(source, splits, used, records, points)
         sentences = remarks(observed, spec.id)
+        further = [_of_draw(observed, one, spec.id, files) for one in draws]
         for remark in sentences:
             LOG.warning("dataset `%s`: %s", spec.id, remark)
         write_sealed(
@@ -96,8 +99,21 @@ def prepare(
                 "notes": source.notes,
                 "licences": list(source.licences),
                 **({"masked": list(source.masked)} if source.masked else {}),
+                **({"redrawn": further} if further else {}),
             },
         )
+
+
+def _of_draw(observed: Observed, draw: Redrawn, dataset: str, files: Mapping[str, ArrayFile]) -> dict[str, Any]:
+    """What the manifest says of a further draw of validation subjects, in the keys of the declared one."""
+    check_evaluated(observed._replace(splits=draw.splits, pairs=draw.pairs), dataset)
+    truth = "forward.npy" in files
+    return {
+        "splits": draw.splits,
+        "pairs": draw.pairs,
+        "references": {key: references(observed, draw.pairs[key], truth=truth) for key in EVALUATED},
+        "data_sha256": digest([files, draw.splits, draw.pairs]),
+    }
 
 
 def is_of(spec: PrepareSpec, manifest: Mapping[str, object]) -> bool:

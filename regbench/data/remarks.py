@@ -39,8 +39,7 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
         RegbenchError: if pairs that are to be evaluated have nothing to be evaluated by, or landmarks that do not pair
             up; names the dataset, the subjects and their files.
     """
-    _check_scored(observed, dataset)
-    _check_landmarks(observed, dataset)
+    check_evaluated(observed, dataset)
     return [
         *observed.source.remarks,
         *without_split(observed.source, observed.splits, observed.pairs),
@@ -49,6 +48,16 @@ def remarks(observed: Observed, dataset: str) -> list[str]:
         *_without_dice(observed, dataset),
         *_landmarks(observed),
     ]
+
+
+def check_evaluated(observed: Observed, dataset: str) -> None:
+    """Whether pairs that are to be evaluated have what they are evaluated by.
+
+    Raises:
+        RegbenchError: as `remarks`.
+    """
+    _check_scored(observed, dataset)
+    _check_landmarks(observed, dataset)
 
 
 def references(observed: Observed, pairs: list[list[str]], *, truth: bool) -> list[str]:

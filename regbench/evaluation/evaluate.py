@@ -184,6 +184,8 @@ def _row(spec: EvaluateSpec, run: _Run, registration: Registered | Failed, data:
         "dataset": data.id, "method": spec.method, "seed": spec.seed, "lam": run.lam, "replicate": spec.replicate,
         "fixed": registration.fixed, "moving": registration.moving, "status": run.status, "reason": run.reason,
     }  # fmt: skip
+    if spec.split is not None:
+        row["split"] = spec.split
     if isinstance(registration, Failed):
         row |= {"status": "failed", "reason": registration.reason}
     return row

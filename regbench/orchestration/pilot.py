@@ -130,6 +130,6 @@ def _needed(place: tuple[str, str, str], entry: Mapping[str, Any], width: float,
             1 - ALPHA / (2 * comparisons),
             subjects=(by_subject, max(subjects - 1.0, 1.0), subjects, cases),
             runs=runs,
-            unit="searches" if entry.get("scope") == "tuning" else "seeds",
+            unit={"tuning": "searches", "splits": "splits"}.get(entry.get("scope", ""), "seeds"),
         ),
     }

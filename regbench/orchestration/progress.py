@@ -76,6 +76,9 @@ def progress(study: Study) -> Progress:
     return _Look(study).progress()
 
 
+Checksums = Sequence[str]  # of a prepared dataset, one for each draw of validation subjects
+
+
 class _Look:
     def __init__(self, study: Study) -> None:
         self.study, self.layout = study, study.layout
@@ -93,7 +96,7 @@ class _Look:
             ranges = {job.detail: (job, *self.state(job)) for job in of_ranges(self.study, dataset.id)}
             looks = [(job, *self.state(job)) for job in of_looks(self.study, dataset.id)]
             datasets += [prepare, *ranges.values(), *looks, runtime]
-            data = self._checksum(dataset.id)
+            data = self._checksums(dataset.id)
             for method in self.study.methods:
                 before = [prepare, *(ranges[name] for name in (method.losses,) if name in ranges)]
                 cells.append(self.cell(dataset.id, method.id, before, data))
@@ -102,11 +105,12 @@ class _Look:
             datasets.append((job, *self.state(job)))
         return Progress(cells, datasets, self.head)
 
-    def _checksum(self, dataset: str) -> str | None:
+    def _checksums(self, dataset: str) -> Checksums:
         path = self.layout.manifest(dataset)
-        return read_sealed(path)["data_sha256"] if path.is_file() else None
+        manifest = read_sealed(path) if path.is_file() else {}
+        return [one["data_sha256"] for one in (manifest, *manifest.get("redrawn", ())) if one]
 
-    def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: str | None) -> Cell:
+    def cell(self, dataset: str, method: str, before: list[tuple[Job, State, str]], data: Checksums) -> Cell:
         cell = Cell(dataset, method)
         chosen: dict[int, dict[str, JsonValue]] = {}  # by search
         for job in of_cell(self.study, dataset, method):
@@ -130,7 +134,7 @@ class _Look:
         self.trained[dataset, method] = set(cell.records)
         return cell
 
-    def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: str | None) -> tuple[State, str]:
+    def _whole(self, cell: Cell, job: Job, state: State, reason: str, data: Checksums) -> tuple[State, str]:
         """What the files say of a job that does a whole cell; its runs count one by one, as far as they lie there."""
         replicates = self.study.replicates(cell.method, cell.dataset)
         paths = {replicate: self.layout.selected(cell.dataset, cell.method, replicate) for replicate in replicates}
@@ -147,7 +151,7 @@ class _Look:
         return state, reason
 
     def _record(
-        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, JsonValue]], data: str | None
+        self, cell: Cell, seed: int, searches: Mapping[int, Mapping[str, JsonValue]], data: Checksums
     ) -> "RunRecord | None":
         """The record of a run, if it is of this config, this code, these data and the lambda that was chosen."""
         path = self.layout.run_record(cell.dataset, cell.method, seed)
@@ -157,10 +161,15 @@ class _Look:
         record: RunRecord = read_sealed(path)
         spec = at_choice(final_spec(self.study, cell.method, seed), chosen).to_json()
         same = record.get("job") == spec or canonical_json(record.get("job")) == canonical_json(spec)
-        if not same or record.get("lam") != chosen["lam"] or record.get("data_sha256") != data:
+        if not same or record.get("lam") != chosen["lam"] or not self._of_data(record, seed, data):
             return None
         cell.records[seed] = record
         return record
+
+    def _of_data(self, record: "RunRecord", seed: int, data: Checksums) -> bool:
+        """Whether a run was trained on these data, with the validation subjects of its draw left out."""
+        draw = self.study.split_of(seed)
+        return draw < len(data) and record.get("data_sha256") == data[draw]
 
     def _evaluated(self, cell: Cell, job: Job) -> bool:
         """Whether the rows are of the run that lies there; a run that is trained again makes its rows old.
@@ -179,7 +188,7 @@ class _Look:
         rows_time, run_time = (os.stat(path).st_mtime_ns for path in (job.output, record))  # noqa: PTH116  twice as fast
         return rows_time >= run_time or _rows_of(job.output, [record])
 
-    def _curve(self, cell: Cell, job: Job, data: str | None) -> bool:
+    def _curve(self, cell: Cell, job: Job, data: Checksums) -> bool:
         """Whether the points of a job are of this config, this code, these data, and beside what was chosen."""
         study, lay = self.study, self.layout
         seeds = (job.seed,) if job.point else study.seeds(job.method, job.dataset)
@@ -191,7 +200,7 @@ class _Look:
             for point in (job.point,) if job.point else study.further_points:
                 path = lay.curve_point(cell.dataset, cell.method, seed, point) / RUN
                 record: RunRecord | None = read_sealed(path) if str(path) in self.files else None
-                if record is None or record.get("data_sha256") != data:
+                if record is None or not self._of_data(record, seed, data):
                     return False
                 wanted = spec.model_copy(update={"lam": record["lam"]}).to_json()
                 if canonical_json(record.get("job")) != canonical_json(wanted):

@@ -141,6 +141,8 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
     if any(entry.get("terms") for entry in entries):
         tuning = study.config.tuning
         summary["budget"] = {"fairness": tuning.fairness, "trials": tuning.trials}
+    if study.redraws:
+        summary["splits"] = study.config.tuning.splits
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
     if (registration := kept(study)) is not None:

@@ -22,6 +22,7 @@ class RunCurve(NamedTuple):
 
     Attributes:
         chosen: lambda of the study's own run.
+        split: the draw of validation subjects that it was trained with.
         cases: (fixed, moving) of each column.
     """
 
@@ -31,6 +32,7 @@ class RunCurve(NamedTuple):
     chosen: float
     cases: pd.MultiIndex
     curve: Curve
+    split: int = 0
 
 
 class Tried(NamedTuple):
@@ -72,7 +74,8 @@ def run_curves(
         names: the columns of regularity and of the score.
     """
     lams = {run["seed"]: run["lam"] for run in entry["runs"]}
-    columns = ["seed", "replicate", "lam", *CASE, *names]
+    drawn = [name for name in ("split",) if name in rows]
+    columns = ["seed", "replicate", *drawn, "lam", *CASE, *names]
     every = pd.concat([rows[columns], further[columns]], ignore_index=True)
     for seed, lam in lams.items():
         of_run = every[every["seed"] == seed]
@@ -83,8 +86,8 @@ def run_curves(
             tables[0].to_numpy(dtype=np.float64),
             tables[1].to_numpy(dtype=np.float64),
         )
-        replicate = int(of_run["replicate"].iloc[0])
-        yield RunCurve(entry["dataset"], seed, replicate, float("nan") if lam is None else lam, cases, curve)
+        replicate, split = (int(of_run[name].iloc[0]) if name in of_run else 0 for name in ("replicate", "split"))
+        yield RunCurve(entry["dataset"], seed, replicate, float("nan") if lam is None else lam, cases, curve, split)
 
 
 def _by_lambda(rows: pd.DataFrame, column: str, cases: pd.MultiIndex) -> pd.DataFrame:
@@ -111,7 +114,7 @@ def heights(
     parts = []
     for run in runs:
         part = run.cases.to_frame(index=False).set_axis(CASE, axis=1)
-        part = part.assign(method=method, seed=run.seed, replicate=run.replicate)
+        part = part.assign(method=method, seed=run.seed, replicate=run.replicate, split=run.split)
         if pooled:
             part[FOLD] = run.dataset
         parts.append(part.assign(**{name: reading(run.curve) for name, reading in read.items()}))

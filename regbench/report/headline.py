@@ -13,6 +13,7 @@ Side = Literal["similarity", "regularizer"]
 SIDES: tuple[Side, Side] = ("similarity", "regularizer")
 NAMED = 2  # cells that are named; of more, the number
 SCOPES: dict[Scope, str] = {
+    "splits": "This is said of the losses, tuned in this way on other validation subjects.",
     "tuning": "This is said of the losses, tuned in this way.",
     "lambdas": "This holds at these lambdas.",
     "networks": "This is said of these trained networks; nothing is claimed about trainings.",

@@ -36,10 +36,10 @@ def make_look(study: Study, dataset: str, model: str, number: int) -> None:
     rows = joined([lay.pairs(dataset, method, seed) for method in spec.methods for seed in seeds[method]])
     manifest: Manifest = read_sealed(lay.manifest(dataset))
     metric = leading(spec.objective.metrics, manifest["references"]["test"])
-    scores, subjects, groups = collect(rows, metric)
+    scores, subjects, design = collect(rows, metric)
     compared = {method: scores[method] for method in spec.methods}
     family = Family(
-        subjects, metric_of(metric).direction, spec.regions.get(metric), groups=groups if spec.searches else {}
+        subjects, metric_of(metric).direction, spec.regions.get(metric), groups=design.searches if spec.searches else {}
     )
     looks = looks_of(study)
     outcomes = look(compared, family, looks, number - 1, pairs)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS, widest_difference
-from regbench.report.study_verdicts import NO_SEARCH, claim, collect, noise_of, records
-from regbench.report.summary_file import ComparisonEntry, Noise, Scope, stored
+from regbench.report.study_verdicts import NO_SEARCH, claim, collect, noise_of, records, scope_of
+from regbench.report.summary_file import ComparisonEntry, Noise, NoiseCounts, Scope, stored
 from regbench.statistics import Family, Scores, judge, rank_intervals
 from regbench.system.errors import UsageError, did_you_mean
 from regbench.system.parquet import check_table
@@ -68,11 +68,10 @@ def verdicts_of_rows(
     better = _direction(metric, direction)
     _check_arguments(metric, alpha, equivalence)
     rows, case = _checked(_read(path), path, metric, dataset)
-    scores, subjects, groups = collect(rows, metric, case=case)
-    noise = noise_of(list(scores.values()), subjects, groups)
-    runs, searches = noise["noise"]["seeds"], noise["noise"]["replicates"]
-    pairs = judge(scores, Family(subjects, better, equivalence, alpha, groups if searches > 1 else {}))
-    scope: Scope = "tuning" if searches > 1 else "lambdas" if runs > 1 else "networks"
+    scores, subjects, design = collect(rows, metric, case=case)
+    noise = noise_of(list(scores.values()), subjects, design)
+    pairs = judge(scores, Family(subjects, better, equivalence, alpha, design.units, unit=design.unit))
+    scope = scope_of(noise["noise"], trained=True)
     means = {name: _mean(one) for name, one in scores.items()}
     ranks = rank_intervals(list(scores), pairs)
     ordered = sorted(means, key=lambda name: _place(means[name], better))
@@ -83,7 +82,7 @@ def verdicts_of_rows(
         "equivalence": equivalence,
         "alpha": alpha,
         "scope": scope,
-        "claim": _claim(scope, runs, searches),
+        "claim": _claim(scope, noise["noise"]),
         "methods": [
             {
                 "method": name,
@@ -153,15 +152,16 @@ def _line(pair: ComparisonEntry) -> str:
 
 
 def _shares(noise: Noise) -> str:
-    known = {name: value for name, value in noise["shares"].items() if value is not None}
-    parts = ", ".join(f"{name} {value:.0%} (SD {noise['sd'][name]:.4f})" for name, value in known.items())
+    known = [(one, one["share"]) for one in noise["components"]["difference"]]
+    parts = ", ".join(f"{one['source']} {share:.0%} (SD {one['sd']:.4f})" for one, share in known if share is not None)
     return f"Of the variance of a difference of two methods: {parts}." if parts else "Variances cannot be told."
 
 
-def _claim(scope: Scope, runs: int, searches: int) -> str:
+def _claim(scope: Scope, counts: NoiseCounts) -> str:
     if scope == "lambdas":
-        return f"Claims carry {runs} trainings and the test subjects; what was tuned, and how, the table does not say."
-    return claim(scope, runs, searches)
+        carried = f"{counts['seeds']} trainings and the test subjects"
+        return f"Claims carry {carried}; what was tuned, and how, the table does not say."
+    return claim(scope, counts)
 
 
 def _direction(metric: str, given: str | None) -> Direction:
@@ -209,7 +209,8 @@ def _checked(rows: pd.DataFrame, path: Path, metric: str, dataset: str | None) -
         raise UsageError(f"`{path}`: `{metric}` must hold numbers, but row {_first(wrong)} has {got!r}.")
     judged = rows[["method", *case]].astype(str).assign(**{metric: numbers})
     judged["seed"] = rows["seed"].astype(str) if "seed" in rows else "0"
-    judged["replicate"] = rows["replicate"].astype(str) if "replicate" in rows else NO_SEARCH
+    for name in ("replicate", "split"):
+        judged[name] = rows[name].astype(str) if name in rows else NO_SEARCH
     twice = judged.duplicated(["method", "seed", *case])
     if twice.any():
         row = judged[twice].iloc[0]

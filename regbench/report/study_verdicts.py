@@ -1,6 +1,6 @@
 """The verdicts of a study: its methods, its similarities and its regularizers, and what they may be claimed of."""
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
 
@@ -11,20 +11,30 @@ from numpy.typing import NDArray
 from regbench.metrics import metric_of
 from regbench.report.looked import Looked, against_in_looks, judge_means_in_looks, judged_in_looks, looked_claim
 from regbench.report.pooling import FOLD
-from regbench.report.summary_file import ComparisonEntry, Families, Noise, Scope, stored
+from regbench.report.summary_file import (
+    ComparisonEntry,
+    ComponentEntry,
+    Families,
+    Noise,
+    NoiseCounts,
+    Scope,
+    stored,
+)
 from regbench.statistics import (
+    OF,
     Comparison,
+    Component,
+    Design,
     Family,
     Folds,
     Scores,
-    Spreads,
     common_fold_noise,
     common_noise,
+    components,
     judge,
     membership,
     rank_intervals,
     sampled,
-    spreads,
 )
 
 CASE = ["fixed", "moving"]
@@ -63,20 +73,19 @@ def study_verdicts(
     """
     all_cells = [*methods] if looked is None else [*looked.units]
     rows = rows[rows["method"].isin({*all_cells, "identity"})]
-    scores, subjects, groups = collect(rows, metric)
+    scores, subjects, design = collect(rows, metric)
     folds = folds_of(rows, subjects)
-    noise = noise_of([scores[name] for name in methods], subjects, groups, folds)
+    noise = noise_of([scores[name] for name in methods], subjects, design, folds, trained=trained)
     counts = noise["noise"]
-    runs, searches = counts["seeds"], counts["replicates"]
-    drawn = trained or searches > 1
+    drawn = trained or counts["replicates"] > 1
     of_cells = {name: replace(scores[name], drawn=drawn) for name in all_cells}
     compared = {name: of_cells[name] for name in methods}
-    family = Family(subjects, metric_of(metric).direction, region, groups=groups if searches > 1 else {}, folds=folds)
+    family = Family(subjects, metric_of(metric).direction, region, groups=design.units, folds=folds, unit=design.unit)
     pairs = judge(compared, family) if looked is None else judged_in_looks(of_cells, methods, family, looked)
     known = common_noise(compared, family)
     borrowed = _lent(family, known.df, common_fold_noise(compared, family).df)
-    units = searches if searches > 1 else runs
-    scope = _scope(trained, runs, searches)
+    units = len(set(design.units.values())) or counts["seeds"]
+    scope = scope_of(counts, trained=trained)
     against_identity = list[Comparison]()
     if "identity" in scores:
         unmoved = {"identity": replace(scores["identity"], drawn=False)}
@@ -90,7 +99,7 @@ def study_verdicts(
     return {
         "region": region,
         "scope": scope,
-        "claim": claim(scope, runs, searches, fewest=min(len(one.runs) for one in compared.values()))
+        "claim": claim(scope, counts, fewest=min(len(one.runs) for one in compared.values()))
         + (pooled_claim(folds) if folds else "")
         + (looked_claim(looked) if looked else "")
         + atlas_claim(subjects),
@@ -99,8 +108,7 @@ def study_verdicts(
         "regularizer": _judged_levels(compared, cells, "regularizer", borrowed, looked),
         "against_identity": records(against_identity),
         "ranks": {name: list(places) for name, places in rank_intervals(list(compared), pairs).items()},
-        "shares": noise["shares"],
-        "sd": noise["sd"],
+        "components": noise["components"],
         "noise": {**counts, "df_runs": known.df + units - 1 if units > 1 and drawn else None},
     }
 
@@ -121,13 +129,14 @@ def _lent(family: Family, runs: float, folds: float) -> Family:
 
 def collect(
     rows: pd.DataFrame, metric: str, *, case: Sequence[str] = CASE
-) -> tuple[dict[str, Scores], NDArray[Any], dict[Hashable, Hashable]]:
-    """Scores of each method on the same cases, the subjects of the cases, and the search of each run.
+) -> tuple[dict[str, Scores], NDArray[Any], Design]:
+    """Scores of each method on the same cases, the subjects of the cases, and the search and the split of each run.
 
     A case of which a run has no row is NaN there.
 
     Args:
-        rows: `method`, `seed`, the columns of `case` and `metric`; `replicate` where there was more than one search.
+        rows: `method`, `seed`, the columns of `case` and `metric`; `replicate` where there was more than one search,
+            `split` where these had several draws of validation subjects.
         metric: the column to take.
         case: the columns that name a case.
     """
@@ -138,48 +147,59 @@ def collect(
     for place, (method, _) in enumerate(index):
         places[str(method)].append(place)
     scores = {name: Scores(values[lines], tuple(index[k][1] for k in lines)) for name, lines in places.items()}
-    searches = rows["replicate"] if "replicate" in rows else pd.Series(NO_SEARCH, index=rows.index)
-    return scores, subjects, dict(zip(rows["seed"], searches, strict=True))
+    none = pd.Series(NO_SEARCH, index=rows.index)
+    splits, searches = (rows.get(name, none) for name in ("split", "replicate"))
+    # Searches may be counted from 0 in each split.
+    inside = zip(splits, searches, strict=True)
+    seeds = rows["seed"]
+    return scores, subjects, Design(dict(zip(seeds, inside, strict=True)), dict(zip(seeds, splits, strict=True)))
 
 
 def noise_of(
     scores: Collection[Scores],
     subjects: NDArray[Any],
-    groups: Mapping[Hashable, Hashable],
+    design: Design,
     folds: Folds | None = None,
+    *,
+    trained: bool = True,
 ) -> Noise:
-    """What the noise of a difference of two methods is made of; those with most runs tell it.
+    """What the noise of a score, and of a difference of two methods, is made of; those with most runs tell it.
 
     Args:
         scores: of the methods that are compared.
         subjects: one or two of each case.
-        groups: the search that each run belongs to.
+        design: of the runs.
         folds: of cases that are pooled: each fold is taken by itself, then their mean.
+        trained: whether a seed changes the numbers.
     """
-    searches = len({groups[run] for one in scores for run in one.runs})
+    searches, splits = (len({of[run] for one in scores for run in one.runs}) for of in design)
     runs = max(len(one.runs) for one in scores)
     repeated = [one for one in scores if len(one.runs) == runs]
-    by_run = [groups[run] for run in repeated[0].runs] if searches > 1 else None
     values = np.stack([one.values for one in repeated])
     of_folds = [folds.of_cases == name for name in dict.fromkeys(folds.of_cases)] if folds else [slice(None)]
-    each = [spreads(values[..., chosen], cast("list[Any] | None", by_run)) for chosen in of_folds]
-    parts = Spreads(*(root_mean_square([getattr(one, name) for one in each]) for name in Spreads._fields))
-    return {
-        "shares": {name: stored(value) for name, value in parts.shares.items()},
-        "sd": {name: stored(value) for name, value in parts._asdict().items()},
-        "noise": {
-            "seeds": runs,
-            "replicates": searches,
-            "subjects": len(sampled(membership(subjects))),
-            "pairs": len(subjects),
-        },
+    tables, names = [values[..., chosen] for chosen in of_folds], repeated[0].runs
+    counts: NoiseCounts = {
+        "seeds": runs,
+        "replicates": searches,
+        "subjects": len(sampled(membership(subjects))),
+        "pairs": len(subjects),
     }
+    if splits > 1:
+        counts["splits"] = splits
+    parts = {of: components(tables, names, design, of, seeds=trained) for of in OF}
+    return {"components": {of: [_component(one) for one in parts[of]] for of in OF}, "noise": counts}
 
 
-def root_mean_square(numbers: Sequence[float]) -> float:
-    """Of those that are known; one alone stays as it is, and of none it is NaN."""
-    known = [number for number in numbers if not np.isnan(number)]
-    return known[0] if len(known) == 1 else float(np.sqrt(np.mean(np.square(known)))) if known else float("nan")
+def _component(one: Component) -> ComponentEntry:
+    return {
+        "source": one.source,
+        "share": stored(one.share),
+        "sd": one.variance**0.5,
+        "low": one.low**0.5,
+        "high": one.high**0.5,
+        "df": one.df,
+        "negative": one.negative,
+    }
 
 
 def _judged_levels(
@@ -214,19 +234,26 @@ def _judged_levels(
     return records(judge_means_in_looks(scores, family, looked, looked.number(compared)))
 
 
-def _scope(trained: bool, runs: int, searches: int) -> Scope:
-    if searches > 1:
+def scope_of(counts: NoiseCounts, *, trained: bool) -> Scope:
+    """What verdicts may be claimed of, by what was drawn."""
+    if counts.get("splits", 1) > 1:
+        return "splits"
+    if counts["replicates"] > 1:
         return "tuning"
     if not trained:
         return "fixed"
-    return "lambdas" if runs > 1 else "networks"
+    return "lambdas" if counts["seeds"] > 1 else "networks"
 
 
-def claim(scope: Scope, runs: int, searches: int = 1, fewest: int | None = None) -> str:
+def claim(scope: Scope, counts: NoiseCounts, fewest: int | None = None) -> str:
     """What the verdicts hold for, in words; `fewest` are the runs of the cell with the fewest."""
+    runs, searches = counts["seeds"], counts["replicates"]
     trainings = f"{runs} trainings" if fewest in (None, runs) else f"{fewest} to {runs} trainings"
     most = "" if fewest in (None, runs) else "up to "
     return {
+        "splits": "Claims hold for each loss, tuned in this way on other validation subjects: they carry "
+        f"{counts.get('splits', 1)} draws of these, {searches} independent searches a cell, {trainings} in all, and "
+        "the test subjects.",
         "tuning": f"Claims hold for each loss, tuned in this way: they carry {most}{searches} independent searches a "
         f"cell, {trainings} in all, and the test subjects.",
         "lambdas": f"Claims hold at these lambdas, from one search a cell: they carry {trainings} and the test "

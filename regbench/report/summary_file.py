@@ -16,11 +16,12 @@ from regbench.system.files import read_sealed
 from regbench.system.provenance import Environment
 
 if TYPE_CHECKING:  # scipy, which a reader need not load
+    from regbench.statistics.components import Of
     from regbench.statistics.power import Needs
     from regbench.statistics.verdicts import Verdict
 
 MICROSCOPIC = 0.05  # mm: of smaller voxels, hundredths of a mm say nothing
-Scope = Literal["tuning", "lambdas", "networks", "fixed"]  # what the verdicts are claims about
+Scope = Literal["splits", "tuning", "lambdas", "networks", "fixed"]  # what the verdicts are claims about
 Kind = Literal["model", "similarity", "regularizer"]
 KINDS: tuple[Kind, ...] = ("model", "similarity", "regularizer")
 Label = Literal["dataset", "method", "model", "similarity", "regularizer"]
@@ -46,6 +47,13 @@ class Manifest(TypedDict):
     subjects: NotRequired[list[str]]
     masked: NotRequired[list[str]]  # subjects with a mask
     data_sha256: str
+    redrawn: NotRequired[list["Redrawn"]]  # further draws of validation subjects
+
+
+class Redrawn(TypedDict):
+    """A further draw of validation subjects, in the keys of a manifest."""
+
+    splits: dict[str, list[str]]
 
 
 class MetricSpread(TypedDict):
@@ -270,16 +278,28 @@ class NoiseCounts(TypedDict):
 
     seeds: int
     replicates: int
+    splits: NotRequired[int]  # draws of validation subjects, where there are several
     subjects: int
     pairs: int
     df_runs: NotRequired[float | None]
 
 
-class Noise(TypedDict):
-    """What the noise of a difference of two methods is made of, by its source."""
+class ComponentEntry(TypedDict):
+    """One source's part of the variance of a number."""
 
-    shares: dict[str, float | None]  # of the variance
-    sd: dict[str, float | None]  # in the metric's unit
+    source: str
+    share: float | None
+    sd: float  # in the metric's unit
+    low: float  # ends of its 95 % interval
+    high: float
+    df: float
+    negative: bool  # whether the variance was estimated below 0
+
+
+class Noise(TypedDict):
+    """What the noise of a score, and of a difference of two methods, is made of, by its source."""
+
+    components: dict["Of", list[ComponentEntry]]
     noise: NoiseCounts
 
 
@@ -481,6 +501,7 @@ class Summary(TypedDict):
     description: str
     seeds: list[int]
     replicates: NotRequired[int]
+    splits: NotRequired[int]  # draws of validation subjects, where there are several
     goals: dict[str, Goals]  # by dataset
     limited: bool  # whether lambda was chosen with NDV at most the limit
     ndv_limit_percent: float
@@ -566,3 +587,12 @@ def number(value: float | None) -> float:
 def stored(value: float) -> float | None:
     """A number as JSON has it: None where it is not finite."""
     return float(value) if math.isfinite(value) else None
+
+
+def validation_draws(summary: Summary) -> dict[str, list[list[str]]]:
+    """By dataset the validation subjects of each draw; empty where a study has one draw."""
+    return {
+        name: [draw["splits"]["validation"] for draw in (manifest, *manifest["redrawn"]) if "splits" in draw]
+        for name, manifest in summary["datasets"].items()
+        if "redrawn" in manifest
+    }

@@ -206,12 +206,11 @@ class _Group:
 
     def _interval(self, frame: pd.DataFrame, column: str) -> tuple[float | None, float | None, float | None]:
         """The mean of a cell with its own 95 % interval, of subjects, runs and folds: the engine's, against 0."""
-        scores, subjects, groups = collect(frame, column)
+        scores, subjects, design = collect(frame, column)
         ((_, own),) = scores.items()
-        searches = len(set(groups.values()))
-        compared = {"a": Scores(own.values, own.runs, self.trained or searches > 1)}
+        compared = {"a": Scores(own.values, own.runs, self.trained or bool(design.units))}
         compared["0"] = Scores(np.zeros((1, own.values.shape[1])), ("0",), drawn=False)
-        family = Family(subjects, groups=groups if searches > 1 else {}, folds=folds_of(frame, subjects))
+        family = Family(subjects, groups=design.units, folds=folds_of(frame, subjects), unit=design.unit)
         (judged,) = judge(compared, family, [("a", "0")])
         return stored(judged.difference), stored(judged.low), stored(judged.high)
 

@@ -55,10 +55,10 @@ def _of_model(
         return
     leading = known[0]
     labelled = rows.assign(method=rows["method"] + JOIN + rows[TRAINED_ON])
-    scores, subjects, groups = collect(labelled, leading)
-    searches = len(set(groups.values()))
-    drawn = {name: replace(one, drawn=trained or searches > 1) for name, one in scores.items()}
-    family = Family(subjects, metric_of(leading).direction, regions.get(leading), groups=groups if searches > 1 else {})
+    scores, subjects, design = collect(labelled, leading)
+    drawn = {name: replace(one, drawn=trained or bool(design.units)) for name, one in scores.items()}
+    better, region = metric_of(leading).direction, regions.get(leading)
+    family = Family(subjects, better, region, groups=design.units, unit=design.unit)
     pairs = [
         (name, f"{_method(name)}{JOIN}{tested}")
         for name in scores

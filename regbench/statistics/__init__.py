@@ -6,8 +6,9 @@ explicit `numpy.random.Generator`; the same input and seed give the same bytes.
 """
 
 from regbench.statistics.bootstrap import bootstrap_means, interval
+from regbench.statistics.components import OF, Component, Design, Of, components
 from regbench.statistics.looks import Looks, Outcome, Pair, comparisons, having, judge_at, look, spent
-from regbench.statistics.noise import Spreads, membership, sampled, spreads, subject_noise
+from regbench.statistics.noise import membership, sampled, subject_noise
 from regbench.statistics.paired import compare, differences, holm, rank_biserial, smallest_p, too_few, wilcoxon_p
 from regbench.statistics.power import needs
 from regbench.statistics.ranks import (
@@ -35,17 +36,20 @@ from regbench.statistics.verdicts import (
 )
 
 __all__ = [
+    "OF",
     "Comparison",
+    "Component",
+    "Design",
     "Family",
     "Folds",
     "Friedman",
     "Looks",
+    "Of",
     "Outcome",
     "Pair",
     "RankStability",
     "Scores",
     "Spread",
-    "Spreads",
     "TwoWay",
     "bootstrap_means",
     "case_ranks",
@@ -55,6 +59,7 @@ __all__ = [
     "common_noise",
     "compare",
     "comparisons",
+    "components",
     "critical_difference",
     "differences",
     "friedman",
@@ -76,7 +81,6 @@ __all__ = [
     "smallest_p",
     "spent",
     "spread",
-    "spreads",
     "subject_noise",
     "too_few",
     "two_way",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
+from regbench.statistics.components import Unit
 from regbench.statistics.noise import Prior, SubjectNoise, membership, moderated, prior, subject_noise
 from regbench.statistics.power import Needs, needs
 
@@ -85,7 +86,9 @@ class Family:
         direction: which way is better.
         region: half width of practical equivalence; None where none was declared.
         alpha: chance that any statement of the family is false.
-        groups: the search that each run belongs to: runs of one search share its lambda. Without it each is its own.
+        groups: the unit that each run belongs to: runs of one search share its lambda, searches of one split its
+            validation subjects. Without it each run is one of its own.
+        unit: what a group is, for messages.
         borrowed: degrees of freedom that the methods' common noise is worth, where a larger family tells it better.
         folds: of cases that are pooled; None where all were tested by the trainings of one split.
     """
@@ -97,6 +100,7 @@ class Family:
     groups: Mapping[Run, Hashable] = field(default_factory=dict)
     borrowed: float | None = None
     folds: Folds | None = None
+    unit: Unit = "searches"
 
 
 class _Shared(NamedTuple):
@@ -111,7 +115,7 @@ class _Difference(NamedTuple):
     """A difference case by case, and how its mean moves from run to run."""
 
     cases: Floats
-    units: int  # runs, or searches with their runs
+    units: int  # runs, or searches or splits with their runs
     variance: float  # of the mean over units
     df: float
 
@@ -274,7 +278,7 @@ def _compare(
             # Subjects that are added are tested in one fold and trained with in the others.
             subjects=(by_subject + by_fold, _joint_df(parts[0], parts[2]), noise.subjects, nothing.n),
             runs=(by_run, difference.df, difference.units) if by_run else None,
-            unit="searches" if family.groups else "seeds",
+            unit=family.unit if family.groups else "seeds",
         )
     )  # fmt: skip
 

@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import FOLDING, RANK, SIMILARITY, base
+from regbench.study.grid_config import id_of_term
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
 from regbench.study.look_checks import look_checks
 from regbench.study.mistakes import Mistake, readable
 from regbench.study.term_checks import as_mapping, entries, first_rule, id_of_regularizer, places, term_checks
+from regbench.study.terms import WITHOUT_WEIGHTS
 from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
@@ -34,7 +36,9 @@ Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
 def _name_of(item: Any) -> Any:
-    return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+    """The id of a component; of what is wrong, what stands there."""
+    given = item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+    return id_of_term(item) or given
 
 
 def cross_checks(raw: Raw) -> Iterator[Mistake]:
@@ -119,6 +123,28 @@ def _replicate_checks(raw: Raw) -> Iterator[Mistake]:
     if isinstance(count, int) and count > 0 and seeds and len(seeds) % count:
         words = f"must divide the number of `seeds` ({len(seeds)}), but got {count}; each search trains as many seeds"
         yield Mistake("tuning.replicates", words)
+    draws = tuning.get("splits", 1) if isinstance(tuning, Mapping) else 1
+    if isinstance(draws, int) and draws > 1:
+        yield from _split_checks(raw, draws, count)
+
+
+def _split_checks(raw: Raw, draws: int, count: Any) -> Iterator[Mistake]:
+    """Whether searches can be dealt to draws of validation subjects, and whether the draws would change anything."""
+    if isinstance(count, int) and count > 0 and count % draws:
+        words = f"must divide `tuning.replicates` ({count}), but got {draws}; each draw is searched as often"
+        yield Mistake("tuning.splits", words)
+    for number, dataset in enumerate(entries(raw, "datasets")):
+        part = as_mapping(as_mapping(dataset).get("splits")).get("validation")
+        if part == "given" or isinstance(part, list | tuple):
+            words = f"must be a count or a share where `tuning.splits: {draws}` draws it anew, but is fixed"
+            yield Mistake(f"datasets[{number}].splits.validation", words)
+    models = [as_mapping(item).get("name", item) for item in entries(raw, "models")]
+    similarities = [_name_of(item) for item in entries(raw, "grid", "similarities")]
+    regularizers = [id_of_regularizer(item) for item in entries(raw, "grid", "regularizers")]
+    rules = [first_rule(raw, one, other) for one in similarities for other in regularizers]
+    untrained = models and all(name in WITHOUT_WEIGHTS for name in models if isinstance(name, str))
+    if untrained and rules and all(rule is not None and rule[1].get("value") is not None for rule in rules):
+        yield Mistake("tuning.splits", "has no effect: nothing is trained, and every lambda is fixed; leave it out")
 
 
 def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
@@ -234,7 +260,7 @@ def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[t
 
 
 def imported_names(raw: Raw) -> list[str]:
-    """What a config names that is code, each once: ``package.module:function``, TorchScript; on the raw mapping."""
+    """What a config names that is code, each once: functions of the user's own, TorchScript; on the raw mapping."""
     items = [
         item.get(name_key) if isinstance(item, Mapping) else item
         for name_key, path in (*((key, path) for _, key, path in PLACES), ("name", ("similarities",)))

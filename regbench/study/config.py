@@ -12,8 +12,10 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
     Tag,
     field_serializer,
+    model_serializer,
     model_validator,
 )
 
@@ -280,6 +282,12 @@ class Tuning(Strict):
         le=MOST_PARTS,
         description="independent searches of a cell, each with seeds and trials of its own; `seeds` is dealt to them",
     )
+    splits: Count = Field(
+        default=1,
+        le=MOST_PARTS,
+        description="draws of the validation subjects out of train and validation, the first as declared; `replicates` "
+        "is dealt to them",
+    )
     repeats: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description="slots of each round after the first that train the best points again with another seed: they tell "
@@ -292,6 +300,11 @@ class Tuning(Strict):
         "`ndv_limit_percent`. Unless given, that of the objective",
     )
     ndv_limit_percent: Annotated[Number, Field(ge=0)] = 0.5
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without `splits` where there is one: the config of a study that knows no other stays as it was."""
+        return {name: value for name, value in dump(self).items() if name != "splits" or value != 1}
 
     @model_validator(mode="after")
     def _possible(self) -> "Tuning":

@@ -80,7 +80,7 @@ def prepare_spec(study: Study, dataset: str) -> PrepareSpec:
     """What the prepared arrays depend on."""
     section = study.dataset(dataset)
     code = fingerprint("regbench.data.prepare", component_module("regbench.data", section.source))
-    return PrepareSpec.of(section, code, study.unneeded_splits(section))
+    return PrepareSpec.of(section, code, study.unneeded_splits(section), study.redraws)
 
 
 def search_of(study: Study, method: str) -> tuple[DimensionSpec, ...]:
@@ -292,6 +292,7 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
         nsd_tolerance_mm=study.config.evaluation.nsd_tolerance_mm,
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
         refine=row.refine,
+        split=study.split_of(seed) if study.redraws else None,
     )
 
 

@@ -40,6 +40,9 @@ def _refused(raw: Raw) -> Iterator[str]:
     """Keys whose comparisons or jobs want equal seeds in all cells."""
     if raw.get("curve") is not None:
         yield "`curve`"
+    splits = as_mapping(raw.get("tuning")).get("splits", 1)
+    if isinstance(splits, int) and splits > 1:
+        yield "`tuning.splits`, whose draws all cells share to the end"
     if raw.get("one_job_per", "stage") != "stage":
         yield "`one_job_per`, as each look sends its own trainings"
     if any(as_mapping(model).get("refine") is not None for model in entries(raw, "models")):

@@ -328,7 +328,22 @@ class Study:
         seed = self.config.tuning.seed
         if replicate == 0:
             return seed
-        return int.from_bytes(hashlib.sha256(f"{seed}/replicate{replicate}".encode()).digest()[:4], "big") >> 1
+        return _seed_of(f"{seed}/replicate{replicate}")
+
+    def draw_of(self, replicate: int) -> int:
+        """The draw of validation subjects of a search: the searches are dealt to the draws in blocks; 0 is declared."""
+        tuning = self.config.tuning
+        return replicate // max(tuning.replicates // tuning.splits, 1)
+
+    def split_of(self, seed: int) -> int:
+        """The draw of validation subjects that a seed is searched and trained with."""
+        return self.draw_of(self.replicate_of(seed))
+
+    @cached_property
+    def redraws(self) -> tuple[int, ...]:
+        """The seeds of the further draws of validation subjects."""
+        draws, seed = range(1, self.config.tuning.splits), self.config.tuning.seed
+        return tuple(_seed_of(f"{seed}/split{draw}") for draw in draws)
 
     def one_job(self, method: str) -> bool:
         """Whether one job does the whole cell: where nothing is trained, and where the config says so."""
@@ -431,6 +446,10 @@ class Study:
         return tuple(
             {m.losses: (m.similarity, m.regularizer) for m in cells if m.similarity and m.regularizer}.values()
         )
+
+
+def _seed_of(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1
 
 
 def _rows(model: Model) -> Iterator[tuple[Component, Refine | None]]:

@@ -23,7 +23,7 @@ def differences(study: Study, dataset: str, stored: PrepareSpec, *, by_hand: boo
     wanted = (
         prepare_spec(study, dataset)
         if by_hand
-        else PrepareSpec.of(section, stored.code, study.unneeded_splits(section))
+        else PrepareSpec.of(section, stored.code, study.unneeded_splits(section), study.redraws)
     )
     return [*clauses(stored.to_json(), wanted.to_json())]
 

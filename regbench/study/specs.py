@@ -46,7 +46,7 @@ class Spec(BaseModel):
 
 
 class ComponentSpec(Spec):
-    """A registered function, or ``package.module:function``, with its parameters."""
+    """A registered function, or one of the user's own, with its parameters."""
 
     name: str
     parameters: Parameters
@@ -84,6 +84,7 @@ class PrepareSpec(Spec):
     Attributes:
         pair_list: digest of the file of ``pairs.list``; empty where there is none.
         unneeded: splits that the study makes no use of and the config leaves out: they may be empty.
+        redraws: seeds of further draws of the validation subjects, each for some of the searches.
     """
 
     id: str
@@ -97,9 +98,12 @@ class PrepareSpec(Spec):
     pair_list: str = ""
     only_tested: bool = False
     unneeded: tuple[str, ...] = ()
+    redraws: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = ()) -> Self:
+    def of(
+        cls, dataset: DatasetConfig, code: str, unneeded: tuple[str, ...] = (), redraws: tuple[int, ...] = ()
+    ) -> Self:
         """The spec of a dataset of the config."""
         return cls(
             **dataset.model_dump(mode="json", exclude={"fold_of"}),
@@ -107,6 +111,7 @@ class PrepareSpec(Spec):
             unneeded=unneeded,
             pair_list=_digest(dataset.pairs.list) if dataset.pairs.list is not None else "",
             only_tested=isinstance(dataset, OnlyTested),
+            redraws=() if isinstance(dataset, OnlyTested) else redraws,
         )
 
 
@@ -293,6 +298,7 @@ class EvaluateSpec(Spec):
         similarities: of which each row has the value after registration.
         objective: what the study is for: its first metric tells the best, the median and the worst pair.
         refine: how each pair is refined from the network's displacement on.
+        split: the draw of validation subjects that the run was searched and trained with, where there are several.
     """
 
     method: str
@@ -307,6 +313,7 @@ class EvaluateSpec(Spec):
     objective: GoalSpec = GoalSpec()
     mask: Literal["none", "fixed"] = "none"
     refine: Refine | None = None
+    split: int | None = None
 
 
 class TimedBaselineSpec(ComponentSpec):

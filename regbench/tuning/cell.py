@@ -71,11 +71,12 @@ def final_runs(study: Study, dataset: str, method: str, data: Dataset, *, save_e
     folders = {seed: lay.waiting(dataset, method, seed) for seed in study.seeds(method, dataset)}
     runs = {seed: chosen_run(study, dataset, method, seed) for seed in folders}
     for seed, waiting in folders.items():
-        clear_old(runs[seed].spec, data, waiting)
+        clear_old(runs[seed].spec, data.of_draw(study.split_of(seed)), waiting)
     for seed, waiting in folders.items():
         state = lay.training_state(dataset, method, seed)
         spec, reason = runs[seed]
-        train(spec, data, waiting, reason=reason, state_path=state, unless_whole=True, save_every=save_every, bar=bar)
+        drawn = data.of_draw(study.split_of(seed))
+        train(spec, drawn, waiting, reason=reason, state_path=state, unless_whole=True, save_every=save_every, bar=bar)
         evaluation = evaluate_spec(study, method, seed)
         if not evaluated(evaluation, data, waiting):
             owner = lay.evaluation_state(dataset, method, seed)

@@ -63,8 +63,8 @@ def run_points(
             spec, reason = curve_run(study, data.id, method, seed, point)
             waiting = state / "run"
             train(
-                spec, data, waiting, reason=reason, state_path=state / "training.pt", unless_whole=True,
-                save_every=save_every, bar=bar,
+                spec, data.of_draw(study.split_of(seed)), waiting, reason=reason, state_path=state / "training.pt",
+                unless_whole=True, save_every=save_every, bar=bar,
             )  # fmt: skip
             evaluation = evaluate_spec(study, method, seed)
             if not evaluated(evaluation, data, waiting):

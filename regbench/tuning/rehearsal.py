@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -17,8 +16,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from regbench.data.cache import load
 from regbench.data.prepare import divide, is_of, open_source
+from regbench.data.redraw import redrawn
 from regbench.data.remarks import unused_masks, without_split
 from regbench.data.room import check_room
+from regbench.data.splits import Splits
 from regbench.data.subject import Source
 from regbench.losses import SIMILARITIES
 from regbench.losses.objective import bound_term, judged_shapes, objective
@@ -57,20 +58,25 @@ def first_look(study: Study, dataset: str) -> list[str]:
         rehearse(study, dataset, tuple(stored["shape"]), tuple(stored["subjects"]), masked)
         return [
             *_counted(spec, stored["pairs"]),
+            *_drawn([one["splits"] for one in (stored, *stored.get("redrawn", ()))]),
             *stored.get("remarks", ()),
             *_masks_left_out(study, len(masked), len(stored["subjects"])),
         ]
-    path = spec.parameters.get("path")
     if spec.source == "public":
         return ["not looked at: `prepare` downloads it"]
-    if isinstance(path, str) and not Path(path).expanduser().exists():
-        return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
     splits, pairs = divide(spec, source)
+    draws = redrawn(spec, source, splits)
     check_room(spec, source, study.layout.data(dataset))
     rehearse_source(study, dataset, source)
     masks = _masks_left_out(study, len(source.masked), len(source.ids))
-    return [*_counted(spec, pairs), *source.remarks, *without_split(source, splits, pairs), *masks]
+    return [
+        *_counted(spec, pairs),
+        *_drawn([splits, *(one.splits for one in draws)]),
+        *source.remarks,
+        *without_split(source, splits, pairs),
+        *masks,
+    ]
 
 
 def _check_prepared(study: Study, dataset: str) -> None:
@@ -89,6 +95,14 @@ def _counted(spec: PrepareSpec, pairs: Mapping[str, Sequence[Sequence[str]]]) ->
         return []
     counts = ", ".join(f"{len(used)} of {split}" for split, used in pairs.items())
     return [f"pairs by `{spec.pairs.list or spec.pairs.rule}`: {counts}"]
+
+
+def _drawn(draws: Sequence[Splits]) -> Iterator[str]:
+    """How many draws of validation subjects there are, where there are several."""
+    if len(draws) > 1:
+        count = len(draws[0]["validation"])
+        of = count + len(draws[0]["train"])
+        yield f"{len(draws)} draws of {count} validation subjects out of {of}; the test subjects stay"
 
 
 def _masks_left_out(study: Study, masked: int, subjects: int) -> Iterator[str]:
@@ -290,7 +304,7 @@ def _tried(attempt: Callable[[], None], shape: Shape) -> str:
     small = torch.Size(shape).numel() <= SMALL
     fault = _raised(attempt, nullcontext() if small else FakeTensorMode())
     # A user's own function may look at values, which shapes alone have not: what torch says then is no fault.
-    return fault.partition(": ")[2] if small or fault.startswith("ValueError: ") else ""
+    return fault.partition(": ")[2] if small or fault.startswith(("ValueError: ", "TypeError: ")) else ""
 
 
 def _raised(attempt: Callable[[], None], mode: AbstractContextManager[object]) -> str:

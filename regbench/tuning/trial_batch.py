@@ -42,5 +42,6 @@ def run_batch(
     name = f"round{number}.trials{first}-{last}"
     with owning(state / f"{name}.owner", f"{name} of {method}"):
         spec = trial_spec(study, method, replicate)
-        results = run_trials(spec, data, proposals[first : last + 1], state, bar=bar)
+        drawn = data.of_draw(study.draw_of(replicate))
+        results = run_trials(spec, drawn, proposals[first : last + 1], state, bar=bar)
         write_sealed(lay.trials(dataset, method, number, (first, last), replicate), results)

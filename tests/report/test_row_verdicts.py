@@ -57,7 +57,7 @@ def test_rows_of_several_trainings_carry_them(tmp_path):
     assert (pair["a"], pair["b"], pair["verdict"], pair["runs"]) == ("ours", "theirs", "worse", 3)
     assert found["scope"] == "lambdas"
     assert "3 trainings" in found["claim"]
-    assert found["shares"]["seed"] is not None
+    assert [part["source"] for part in found["components"]["difference"]] == ["seed", "subject", "residual"]
     assert [entry["method"] for entry in found["methods"]] == ["theirs", "ours"]
 
 
@@ -65,6 +65,18 @@ def test_searches_are_told_by_a_column(tmp_path):
     rows = table(seeds=(0, 1, 2, 3))
     found = judged(rows.assign(replicate=rows["seed"] // 2), tmp_path)
     assert (found["scope"], found["noise"]["replicates"], found["pairs"][0]["runs"]) == ("tuning", 2, 2)
+
+
+def test_splits_are_told_by_a_column_and_searches_may_be_counted_in_each(tmp_path):
+    rows = table(seeds=(0, 1, 2, 3))
+    rows = rows.assign(split=rows["seed"] // 2, replicate=rows["seed"] % 2)
+    found = judged(rows, tmp_path)
+    assert (found["scope"], found["noise"]["splits"], found["noise"]["replicates"]) == ("splits", 2, 4)
+    assert found["pairs"][0]["runs"] == 2
+    assert [part["source"] for part in found["components"]["score"]] == [
+        "split", "tuning + seed", "subject", "residual"
+    ]  # fmt: skip
+    assert "2 draws of these, 4 independent searches a cell" in found["claim"]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "semicolons", "tabs"])

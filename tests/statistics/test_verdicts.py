@@ -24,7 +24,6 @@ from regbench.statistics import (
     rank_intervals,
     sampled,
     scores_of,
-    spreads,
     subject_noise,
 )
 from regbench.statistics.noise import Prior, moderated, prior
@@ -102,44 +101,6 @@ def test_three_methods_do_not_tell_whether_they_are_alike():
 
 def test_a_variance_is_drawn_towards_the_others_by_their_weight():
     assert moderated(4.0, 2, Prior(1.0, 4.0)) == (pytest.approx(2.0), 6.0)
-
-
-def test_spreads_are_those_that_the_numbers_were_made_with():
-    random = np.random.default_rng(4)
-    methods, runs, cases = 40, 12, 60
-    table = random.standard_normal((methods, 1, cases)) * 3
-    table = table + random.standard_normal((methods, runs, 1)) * 2 + random.standard_normal((methods, runs, cases))
-    table = table + random.standard_normal((1, runs, cases)) * 50  # alike for all methods: not in a difference
-    found = spreads(table)
-    assert found.subject == pytest.approx(3 * math.sqrt(2), rel=0.1)
-    assert found.seed == pytest.approx(2 * math.sqrt(2), rel=0.1)
-    assert found.residual == pytest.approx(math.sqrt(2), rel=0.1)
-    assert math.isnan(found.tuning)
-    assert np.nansum(list(found.shares.values())) == pytest.approx(1)
-
-
-def test_tuning_has_a_share_where_there_are_searches():
-    random = np.random.default_rng(5)
-    groups = np.repeat(np.arange(6), 3)
-    searches = random.standard_normal((40, 6))[:, groups, None] * 2
-    table = searches + random.standard_normal((40, 18, 1)) + random.standard_normal((40, 18, 50)) * 0.1
-    found = spreads(table, groups)
-    assert found.tuning == pytest.approx(2 * math.sqrt(2), rel=0.15)
-    assert found.seed == pytest.approx(math.sqrt(2), rel=0.1)
-
-
-def test_one_training_a_search_cannot_part_seed_from_tuning():
-    table = np.random.default_rng(6).standard_normal((5, 4, 9))
-    found = spreads(table, np.arange(4))
-    assert found.tuning == pytest.approx(spreads(table).seed)
-    assert math.isnan(found.seed)
-
-
-def test_one_run_has_the_spread_of_its_cases_alone():
-    table = np.random.default_rng(7).standard_normal((5, 1, 9))
-    found = spreads(table)
-    assert found.subject > 0
-    assert all(math.isnan(value) for value in found[1:])
 
 
 # Verdicts.
@@ -368,7 +329,7 @@ def test_needs_of_pairs_follow_the_subjects():
 # A study's verdicts.
 
 
-def rows_of(seeds=(0, 1, 2), replicates=None, methods=("u.lcc.l1", "u.lcc.l2", "u.mse.l1", "u.mse.l2")):
+def rows_of(seeds=(0, 1, 2), replicates=None, more=None, methods=("u.lcc.l1", "u.lcc.l2", "u.mse.l1", "u.mse.l2")):
     random = np.random.default_rng(9)
     rows = []
     for number, method in enumerate(("identity", *methods)):
@@ -376,10 +337,11 @@ def rows_of(seeds=(0, 1, 2), replicates=None, methods=("u.lcc.l1", "u.lcc.l2", "
             for fixed, moving in pairs_of(5):
                 dice = 0.5 + 0.05 * number + random.normal(0, 0.004)
                 row = {"method": method, "seed": seed, "fixed": fixed, "moving": moving, "dice": dice}
-                rows.append({**row, "replicate": (replicates or {}).get(seed, 0)})
+                rows.append({**row, "replicate": (replicates or {}).get(seed, 0), **(more or {}).get(seed, {})})
     return pd.DataFrame(rows)
 
 
+SPLITS = {seed: {"split": seed // 2} for seed in range(4)}
 CELLS = {f"u.{name}.{level}": GridCell("u", name, level) for name in ("lcc", "mse") for level in ("l1", "l2")}
 
 
@@ -391,13 +353,14 @@ CELLS = {f"u.{name}.{level}": GridCell("u", name, level) for name in ("lcc", "ms
         (rows_of((0,)), False, "fixed", "at these lambdas"),
         (rows_of((0, 1, 2, 3), {2: 1, 3: 1}), True, "tuning", "tuned in this way"),
         (rows_of((0, 2), {2: 1}), False, "tuning", "tuned in this way"),
+        (rows_of((0, 1, 2, 3), {1: 1, 2: 2, 3: 3}, SPLITS), True, "splits", "on other validation subjects"),
     ],
 )
 def test_a_study_says_what_its_claims_are_about(rows, trained, scope, words):
     found = study_verdicts(rows, "dice", list(CELLS), cells=CELLS, trained=trained, region=0.005)
     assert found["scope"] == scope
     assert words in found["claim"]
-    assert {c["verdict"] for c in found["against_identity"]} == {"better"} or scope == "tuning"
+    assert {c["verdict"] for c in found["against_identity"]} == {"better"} or scope in ("tuning", "splits")
 
 
 def test_a_study_judges_its_similarities_and_regularizers_too():

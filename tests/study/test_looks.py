@@ -127,10 +127,11 @@ def test_all_mistakes_of_looks_at_once(tmp_path):
         assert words in str(caught.value)
     with pytest.raises(UsageError) as caught:
         in_looks(
-            tmp_path, looks={"first": 1}, seeds=[0, 1, 2, 3], tuning={**TINY["tuning"], "replicates": 2},
+            tmp_path, looks={"first": 1}, seeds=[0, 1, 2, 3], tuning={**TINY["tuning"], "replicates": 2, "splits": 2},
             models=[{"name": "voxelmorph", "refine": {"steps": 3}}],
         )  # fmt: skip
     assert "looks.first: input should be greater than or equal to 2, but got 1" in str(caught.value)
     assert "looks: cannot be had with `refine`, whose rows have no trainings of their own" in str(caught.value)
+    assert "looks: cannot be had with `tuning.splits`, whose draws all cells share to the end" in str(caught.value)
     with pytest.raises(UsageError, match=r"looks.first: must be less than tuning.replicates \(2\)"):
         in_looks(tmp_path, seeds=[0, 1, 2, 3], tuning={**TINY["tuning"], "replicates": 2})

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+from made_verdicts import components_by_hand
+
 CLAIMS = {
     "lambdas": "Claims hold at these lambdas: each was chosen once, and another search could choose another.",
     "fixed": "Claims hold at these lambdas; nothing is drawn at random, so there is no noise of trainings.",
@@ -61,8 +63,7 @@ def judge(
             "region": region, "scope": scope, "claim": CLAIMS[scope], "best": max(means, key=lambda name: means[name]),
             "methods": list(means), "left_out": 0, **families, "against_identity": against,
             "ranks": {name: [1, len(means)] for name in means},
-            "shares": {"subject": 0.4, "seed": 0.35, "tuning": None, "residual": 0.25},
-            "sd": {"subject": 0.02, "seed": 0.01, "residual": 0.008, "pair_of_methods": 0.02},
+            "components": {of: components_by_hand() for of in ("difference", "score")},
             "noise": {"seeds": len(summary["seeds"]), "replicates": 1, "subjects": 8, "pairs": 30},
         }  # fmt: skip
         found.setdefault(dataset, {})[model] = {"dice": entry}

@@ -9,6 +9,7 @@ from regbench.study.goals import words
 from regbench.system.escaping import hypertext
 
 SCOPES: dict[Scope, str] = {
+    "splits": "the losses, tuned in this way on other validation subjects",
     "tuning": "the losses, tuned in this way",
     "lambdas": "these lambdas",
     "networks": "these trained networks only",
@@ -33,11 +34,19 @@ def how_sure(summary: Summary) -> list[tuple[str, str]]:
     return [
         ("Seeds", _counts(judged, lambda noise: noise["seeds"])),
         ("Searches of each lambda", _counts(judged, lambda noise: noise["replicates"])),
+        *_splits(summary),
         ("Test", test),
         ("Equal within", _regions(summary)),
         ("Holds for", "; ".join(_scopes(judged))),
         *_registered(summary),
     ]
+
+
+def _splits(summary: Summary) -> Iterator[tuple[str, str]]:
+    """How many draws of validation subjects there were, where there were several."""
+    draws = summary.get("splits", 1)
+    if draws > 1:
+        yield "Draws of validation subjects", f"{draws} (who validated: main.provenance.json)"
 
 
 def _registered(summary: Summary) -> Iterator[tuple[str, str]]:

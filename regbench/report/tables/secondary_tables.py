@@ -18,6 +18,7 @@ from regbench.report.summary_file import (
     digits_of,
     led_by,
     number,
+    validation_draws,
     verdicts_of,
 )
 from regbench.report.tables.column_titles import choice_title
@@ -27,6 +28,7 @@ from regbench.report.tables.verdict_tables import of_leading, write_verdicts
 from regbench.study.goals import FOLDING, LIMITED, RANK, words
 
 OF_STRUCTURES = "dice"
+MOST_NAMED = 24  # subjects in a caption
 Rule = Literal["best", "best_limited"]
 RULES: Mapping[Rule, str] = {"best": "", "best_limited": LIMITED}  # and what its columns end their first word in
 ESTIMATES: tuple[Literal["effect", "ci_low", "ci_high"], ...] = ("effect", "ci_low", "ci_high")
@@ -57,7 +59,7 @@ def write_secondary(summary: Summary, folder: Path) -> None:
         folder / "selection", selection, lambda form: plain(selection, form, _choice_titles(summary)),
         f"Study {study}: the lambda of {_of_best(summary)}, and the same with NDV at most "
         f"{summary['ndv_limit_percent']:g} %; both rules were fixed before tuning. `edge`: the chosen lambda lies at "
-        f"an end of its range.{found_ranges(summary)}", study,
+        f"an end of its range.{found_ranges(summary)}{drawn_anew(summary)}", study,
     )  # fmt: skip
     tests = significance_table(summary)
     led = of_leading(tests[tests["family"] != "pairs"], summary)
@@ -94,6 +96,21 @@ def found_ranges(summary: Summary) -> str:
         " The ranges of lambda were found before the first round, by registrations of validation pairs with `instance` "
         f"at powers of ten: {', '.join(sorted(ranges))}."
     )
+
+
+def drawn_anew(summary: Summary) -> str:
+    """A sentence of who validated in each split; empty where all searches have the declared one."""
+    draws = validation_draws(summary)
+    if not draws:
+        return ""
+    if sum(len(names) for splits in draws.values() for names in splits) > MOST_NAMED:
+        return " `split`: the draw of validation subjects; `main.provenance.json` names them."
+    told = [
+        f"{number} ({dataset}) {', '.join(names)}" if len(draws) > 1 else f"{number} {', '.join(names)}"
+        for dataset, splits in draws.items()
+        for number, names in enumerate(splits, 1)
+    ]
+    return f" `split`: the draw of validation subjects; {'; '.join(told)}."
 
 
 def structures_table(summary: Summary) -> pd.DataFrame:
@@ -172,6 +189,8 @@ def _selection(search: Search, names: list[str], summary: Summary, *, several: b
     entry, replicate, choice = search
     row: dict[str, object] = {"dataset": entry["dataset"], "method": entry["method"]}
     row |= {"search": replicate + 1} if several else {}
+    if (splits := summary.get("splits", 1)) > 1:
+        row["split"] = replicate * splits // summary["replicates"] + 1
     row["trials"] = sum(trial.get("replicate", 0) == replicate for trial in entry["trials"])
     for rule in RULES:
         goal = choice["metrics"]

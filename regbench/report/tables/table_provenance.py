@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from regbench.report.summary_file import RunEntry, Summary
+from regbench.report.summary_file import RunEntry, Summary, validation_draws
 from regbench.system import provenance
 from regbench.system.files import digest
 from regbench.system.provenance import Environment
@@ -24,6 +24,7 @@ def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, o
         "config_sha256": digest(dict(config)),
         "seeds": summary["seeds"],
         "data_sha256": {name: manifest["data_sha256"] for name, manifest in summary["datasets"].items()},
+        **_validated(summary),
         "tables_made_by": provenance.code(),
         "runs_made_by": list(environments.values()),
         "device": sorted({environment["device"] for environment in environments.values()}),
@@ -44,6 +45,12 @@ def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, o
         ],
         "warnings": summary["warnings"],
     }
+
+
+def _validated(summary: Summary) -> dict[str, object]:
+    """The validation subjects of each draw, where there are several."""
+    draws = validation_draws(summary)
+    return {"validation_subjects": draws} if draws else {}
 
 
 def _run(run: RunEntry) -> dict[str, object]:

@@ -2,22 +2,40 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-from regbench.report.summary_file import FAMILIES, ComparisonEntry, Summary, all_verdicts, digits_of, leading, led_by
+from regbench.report.summary_file import (
+    FAMILIES,
+    ComparisonEntry,
+    ComponentEntry,
+    Summary,
+    all_verdicts,
+    digits_of,
+    leading,
+    led_by,
+)
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
+
+if TYPE_CHECKING:
+    from regbench.statistics.components import Of
 
 Measure = Literal["difference", "low", "high", "se_subjects", "se_runs", "se_folds", "df", "n", "subjects", "runs"]
 COUNTS: tuple[Measure, ...] = ("n", "subjects", "runs")
 OF_FOLDS: Measure = "se_folds"  # of studies that pool some
 NUMBERS: tuple[Measure, ...] = ("difference", "low", "high", "se_subjects", "se_runs", OF_FOLDS, "df", *COUNTS)
-DRAWN: tuple[Literal["seeds", "replicates", "subjects", "pairs"], ...] = ("seeds", "replicates", "subjects", "pairs")
-PARTS = ("subject", "seed", "tuning", "residual")
+Drawn = Literal["seeds", "replicates", "splits", "subjects", "pairs"]
+DRAWN: tuple[Drawn, ...] = ("seeds", "replicates", "splits", "subjects", "pairs")
+PARTS = ("share", "sd", "sd_low", "sd_high", "df")
+OF: tuple["Of", ...] = ("difference", "score")
+SOURCES = (
+    "Sources: split, which subjects validated and which were trained with; tuning, the search for lambda; seed, the "
+    "training; subject, the test pair and its subjects; residual, what is left of one run on one pair."
+)
 
 
 def write_verdicts(summary: Summary, folder: Path) -> None:
@@ -36,10 +54,11 @@ def write_verdicts(summary: Summary, folder: Path) -> None:
         "metrics.", study,
     )  # fmt: skip
     write_table(
-        folder / "variance", variance, lambda form: plain(variance, form),
-        f"Study {study}: what the noise of a difference of two methods is made of: shares of its variance (test "
-        "subjects, seeds of the trainings, tuning, and the rest), and the SD of each in the metric's own unit. A dash "
-        "where a study cannot tell: one seed says nothing of seeds, one search nothing of tuning.", study,
+        folder / "variance", variance, lambda form: components_text(of_leading(variance, summary), form),
+        f"Study {study}: what {led_by(summary)} of one run on one pair varies by: the difference of two methods (mean "
+        "over pairs of methods; what moves all methods alike drops out), and the score of one (mean over methods). "
+        f"{SOURCES} SD in the metric's unit with its 95 % interval; df: degrees of freedom behind it. Sources that are "
+        f"joined by + this study cannot tell apart.{_below(variance)} The CSV has all metrics.", study,
     )  # fmt: skip
 
 
@@ -78,17 +97,48 @@ def comparison_row(one: ComparisonEntry, digits: int, numbers: Sequence[Measure]
 
 
 def variance_table(summary: Summary) -> pd.DataFrame:
-    """One row a dataset, model and metric: shares of variance and deviations."""
-    rows = []
-    for dataset, model, metric, verdicts in all_verdicts(summary):
-        shares, deviations = verdicts.get("shares", {}), verdicts.get("sd", {})
-        row: dict[str, object] = {"dataset": dataset, "model": model, "metric": metric}
-        row |= {f"share_{part}": _significant(shares.get(part), 3) for part in PARTS}
-        row |= {f"sd_{part}": _significant(deviations.get(part), 3) for part in PARTS}
-        rows.append(row | {name: verdicts["noise"].get(name) for name in DRAWN})
-    names = [f"share_{part}" for part in PARTS] + [f"sd_{part}" for part in PARTS]
-    frame = pd.DataFrame(rows, columns=["dataset", "model", "metric", *names, *DRAWN])
-    return frame.astype(dict.fromkeys(names, "float64") | {str(name): "Int64" for name in DRAWN})
+    """One row a dataset, model, metric, number (difference or score) and source of its variance."""
+    rows = [
+        {"dataset": dataset, "model": model, "metric": metric, "of": of, **_component(part)}
+        | {name: verdicts["noise"].get(name) for name in DRAWN}
+        for dataset, model, metric, verdicts in all_verdicts(summary)
+        for of in OF
+        for part in verdicts["components"].get(of, ())
+    ]
+    drawn = [name for name in DRAWN if name != "splits" or "splits" in summary]
+    columns = ["dataset", "model", "metric", "of", "source", *PARTS, "below_0", *drawn]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(PARTS, "float64") | {str(name): "Int64" for name in drawn})
+
+
+def _component(part: ComponentEntry) -> dict[str, object]:
+    return {
+        "source": part["source"],
+        "share": _significant(part["share"], 3),
+        "sd": _significant(part["sd"], 3),
+        "sd_low": _significant(part["low"], 3),
+        "sd_high": _significant(part["high"], 3),
+        "df": round(part["df"], 1),
+        "below_0": "yes" if part["negative"] else "no",
+    }
+
+
+def components_text(shown: pd.DataFrame, form: Form) -> pd.DataFrame:
+    """Sources as they are printed: share, and the SD with its interval in one column."""
+    text = shown[[name for name in ("dataset", "model", "metric") if shown[name].nunique() > 1]].copy()
+    text["of"], text["source"] = shown["of"], shown["source"]
+    text["share"] = [NONE if pd.isna(share) else f"{100 * share:.0f} %" for share in shown["share"]]
+    ends = zip(shown["sd"], shown["sd_low"], shown["sd_high"], strict=True)
+    text["sd"] = [f"{sd:.2g} ({low:.2g} to {high:.2g})" for sd, low, high in ends]
+    text["df"] = [f"{df:g}" for df in shown["df"]]
+    return plain(text, form, {"sd": "SD", "df": "df"})
+
+
+def _below(variance: pd.DataFrame) -> str:
+    """That some estimates are below 0, where they are."""
+    if not (variance["below_0"] == "yes").any():
+        return ""
+    return " A variance that was estimated below 0 counts as 0 (`below_0` in the CSV)."
 
 
 def of_leading(frame: pd.DataFrame, summary: Summary) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pandas as pd
 from made_summary import entry, summary
 from made_tables import CELLS, column, judged
@@ -30,9 +29,15 @@ def test_every_verdict_stands_in_its_table(tmp_path):
     assert column(text, "Interval")[9] == "-0.0010 to +0.0070"
     assert "longtable" in (tmp_path / "verdicts.tex").read_text()
     variance = pd.read_csv(tmp_path / "variance.csv")
-    assert variance.loc[0, ["share_subject", "share_seed", "share_residual"]].tolist() == [0.5, 0.3, 0.2]
-    assert np.isnan(variance.loc[0, "share_tuning"])
-    assert "–" in (tmp_path / "variance.md").read_text()  # noqa: RUF001
+    assert variance.loc[:2, "source"].tolist() == ["seed", "subject", "residual"]
+    assert variance.loc[:2, "share"].tolist() == [0.3, 0.7, 0.0]
+    assert variance.loc[:2, "below_0"].tolist() == ["no", "no", "yes"]
+    assert variance.groupby(["metric", "of"]).size().tolist() == [3, 3, 3, 3]
+    assert "splits" not in variance
+    text = (tmp_path / "variance.md").read_text()
+    assert column(text, "SD")[:2] == ["0.012 (0.006 to 0.024)", "0.018 (0.009 to 0.036)"]
+    assert column(text, "Share") == ["30 %", "70 %", "0 %"] * 2, "Dice alone is printed"
+    assert "estimated below 0 counts as 0" in text
     write_main(made, tmp_path, {})
     told = json.loads((tmp_path / "main.provenance.json").read_text())
     assert [(one["a"], one["b"], one["needs"]["seeds"]) for one in told["to_decide"]] == [("a.x", "a.y", 8)]
