@@ -65,7 +65,7 @@ def test_a_number_that_does_not_come_again_is_refused(tiny_done):
     names = ", ".join(rows.loc[1, ["fixed", "moving"]])
     with pytest.raises(
         RegbenchError,
-        match=rf"lcc.grad_l2, seed 1: the pair {names} must give its own row again, but `sdlogj` is .*now it is on cpu \(",
+        match=rf"seed 1: the pair {names} must give its own row again, but `sdlogj` is .*now it is on cpu \(",
     ):
         measured(tiny_done)
     assert not tiny_done.layout.convention_rows(*RUN).exists()
