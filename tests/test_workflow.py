@@ -287,9 +287,9 @@ def test_seeds_are_given_out_in_looks(tmp_path):
     assert done.returncode == 0, done.stderr
     assert look_files(killed) == look_files(whole)
     assert numbers(killed) == numbers(whole)
-    # A look that is lost is made again, from the same runs.
+    # A look that is lost is made again, from the same runs; of a finished study, as any file between, when asked.
     (killed / "results/tiny/looks/brains/voxelmorph/look1.json").unlink()
-    lost = snakemake(killed, config, cores=1)
+    lost = snakemake(killed, config, "--forcerun", "analyze", cores=1)
     assert lost.returncode == 0, lost.stderr
     assert "rule train" not in lost.stderr
     assert look_files(killed) == look_files(whole)
@@ -378,9 +378,12 @@ def test_a_dry_run_needs_no_cores(tmp_path):
     assert counts == {**Counter(job.rule for job in sent), **CLOSING, "total": len(sent) + len(CLOSING)}
 
 
-def test_numbers_on_the_command_line_are_numbers(tmp_path):
+def test_numbers_on_the_command_line_are_numbers_and_own_code_is_found(tmp_path):
     changes = ["seeds=[0, 1, 2]", "tuning={trials: 2, steps: 2}", "study=pilot", "lambdas=[{range: [1e-3, 0.5]}]"]
-    done = snakemake(tmp_path, study(tmp_path), "-n", "--config", *changes)
+    # Of a config in another folder, with a loss of its own beside it.
+    config = study(tmp_path / "configs", grid={"similarities": ["mine.py:loss", "mse"], "regularizers": ["grad_l2"]})
+    config.with_name("mine.py").write_text("def loss(fixed, moved, /):\n    return (fixed - moved).square().mean()\n")
+    done = snakemake(tmp_path, config, "-n", "--config", *changes)
     assert done.returncode == 0, done.stderr + done.stdout
     counts = planned(done.stdout + done.stderr)
     assert (counts["train"], counts["propose"]) == (6, 2)

@@ -18,7 +18,8 @@ def audit(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="a loss of ours, or package.module:function (or :Class) of your own, which is imported"
+            metavar="NAME",
+            help="a loss of ours, or file.py:function or package.module:function (or :Class) of your own",
         ),
     ],
     *,
@@ -35,7 +36,7 @@ def audit(
 ) -> None:
     """Say of any loss what it sees and where it breaks.
 
-    And whether it may enter a study. To name package.module:function is leave to import it, which runs its code. Exit
+    And whether it may enter a study. To name a function of your own is leave to import it, which runs its code. Exit
     status: 0 it may enter, 1 it may not, 2 it could not be audited.
     """
     from regbench.losses.audit.audited import resolve

@@ -82,18 +82,18 @@ def load_study(
         path: its file.
         check: ask the components about their parameters too; takes longer.
         written_by_head: take the `config.json` in the study's own folder as checked: the head does so before it writes.
-        checker: asks the components; `check_component` unless given.
+        checker: asks the components, and whether the data are there; `check_component` unless given.
 
     Raises:
         UsageError: names every mistake.
         RegbenchError: if the `config.json` of a head was altered.
     """
+    from regbench.study.config_paths import read_config
     from regbench.study.load import load
     from regbench.study.methods import Study
-    from regbench.study.yaml_file import read_yaml
     from regbench.system.files import SEAL, read_sealed
 
-    raw = read_yaml(path)
+    raw = read_config(path)
     if path.suffix == ".json" and SEAL in raw:  # a study's `config.json`, which jobs are made of
         read_sealed(path)
     if not check:
@@ -105,7 +105,7 @@ def load_study(
                 return study
     from regbench.orchestration.registries import check_component
 
-    return Study(load(raw, checker or check_component, where=str(path)))
+    return Study(load(raw, checker or check_component, where=str(path), data_there=checker is not None))
 
 
 def dataset_of(study: "Study", given: str | None, *, only_tested: bool = False) -> str:

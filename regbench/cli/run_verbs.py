@@ -232,7 +232,10 @@ def register(
     ] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="module that a checkpoint names and that you trust; several are possible"),
+        typer.Option(
+            metavar="CODE",
+            help="module or Python file that a checkpoint names and that you trust; several are possible",
+        ),
     ] = None,
 ) -> None:
     """Register two image files."""

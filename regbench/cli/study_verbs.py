@@ -38,22 +38,22 @@ def check(
 ) -> None:
     """Report every mistake of a config at once; run nothing.
 
-    What a config names as package.module:function is imported, and said before; a loss of your own is audited in short.
-    Where the data are on this machine, it opens them too: headers and splits, but no voxels.
+    Functions of your own that a config names are imported, and said before; losses and networks among them are called.
+    It opens the data, which must be there: headers and splits, but no voxels.
     """
     from regbench.orchestration.registries import AuditingCheck, check_installed
     from regbench.study.checks import imported_names
+    from regbench.study.config_paths import read_config
     from regbench.study.shown_config import whole_config
-    from regbench.study.yaml_file import read_yaml
     from regbench.system.files import check_folder
     from regbench.tuning.rehearsal import first_look
 
-    for name in imported_names(read_yaml(config_file)):
+    for name in imported_names(read_config(config_file)):
         print(f"`{config_file}` imports `{name}`", file=sys.stderr, flush=True)
     checker = AuditingCheck()
     study = load_study(config_file, written_by_head=False, checker=checker)
     if show_whole:
-        print(whole_config(read_yaml(config_file), study.config))
+        print(whole_config(read_config(config_file), study.config))
     for words in checker.notes:
         print(f"note: {words}", file=sys.stderr, flush=True)
     check_installed(study)

@@ -45,7 +45,7 @@ def features(
         mask: mean over the features by the mean weight of their voxels. The encoder sees 0 at voxels of weight 0, in
             both images, so that nothing there changes the value.
         expected: ``(B,)`` weight that the mask should have; what it lacks counts `unmatched`.
-        encoder: a TorchScript file, or ``package.module:function``, where the function is the encoder, ``(image, /)``,
+        encoder: a TorchScript file, or ``file.py:function``, where the function is the encoder, ``(image, /)``,
             or makes one, ``() -> torch.nn.Module``. Both are code: a config of your own may name them, anything else
             needs ``regbench.study.components.allow``.
         sha256: checksum of the file, which must be that. A study writes it into what its jobs depend on.
@@ -165,7 +165,7 @@ def _encoder(wanted: _Wanted) -> Encoder:
     try:
         stamp = file.stat()
     except OSError as error:
-        raise ValueError(f"encoder must be a TorchScript file, or package.module:function, but got: {error}") from error
+        raise ValueError(f"encoder must be a TorchScript file, or file.py:function, but got: {error}") from error
     return _of_file(file, stamp.st_mtime_ns, stamp.st_size, wanted)
 
 

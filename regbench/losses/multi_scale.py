@@ -42,7 +42,7 @@ def multi_scale(
             weight 0 changes nothing, and weighs the mean of its voxels' weights.
         expected: ``(B,)`` weight that the mask should have at the finest level; every level counts the share that it
             lacks there as fully dissimilar.
-        similarity: name of the similarity on every level, or ``package.module:function``, which must take `mask` and
+        similarity: name of the similarity on every level, or ``file.py:function``, which must take `mask` and
             `expected`.
         parameters: its own.
         levels: how many, the images themselves among them; from 1.

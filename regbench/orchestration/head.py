@@ -30,7 +30,7 @@ def checked(raw: Mapping[str, Any], files: Sequence[object]) -> Study:
     """The study of a head, every component and the results folder checked before any job starts.
 
     Args:
-        raw: the config with overrides of the command line.
+        raw: the config with overrides of the command line, paths from the working folder on.
         files: that it comes from, for the message.
 
     Raises:
@@ -41,7 +41,7 @@ def checked(raw: Mapping[str, Any], files: Sequence[object]) -> Study:
         check_installed,
     )
 
-    study = Study(load(raw, check_component, where=", ".join(map(str, files))))
+    study = Study(load(raw, check_component, where=", ".join(map(str, files)), data_there=True))
     check_installed(study)
     layout = study.layout
     for folder in (Path(study.config.results), layout.root):

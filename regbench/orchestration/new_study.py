@@ -34,12 +34,12 @@ STUDY = """\
 #   regbench check {path}         every mistake at once; runs nothing
 #   regbench plan {path}          jobs, hours, disk
 #   regbench run {path}           runs it, or goes on with it; results in ./results/{study}
-# Paths in this file are relative to the folder where commands run. `regbench check --show {path}` prints all defaults.
+# Paths in this file begin at its folder; results go where commands run. `regbench check --show {path}`: all defaults.
 study: {study}
 
 {data}
 # One row of the table for each model with each similarity and each regularizer. `regbench list` has all names;
-# a function of your own is `my_losses:my_function`, found with PYTHONPATH=. (docs/audit.md).
+# a function of your own is `my_losses.py:my_function`, in a file beside this one (docs/audit.md).
 models: {models}
 similarities: {similarities}
 regularizers: [grad_l2, bending] # more: grad_l1, displacement_l1, curvature, elastic, tv

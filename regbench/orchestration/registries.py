@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -21,6 +22,7 @@ from regbench.losses.objective import judged_shapes
 from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
+from regbench.models.own_network import network_mistakes, network_notes
 from regbench.study import components
 from regbench.study.goals import RANK
 from regbench.study.methods import Study
@@ -74,7 +76,7 @@ def _kind(kind: str, name: str) -> str:
 
 
 class AuditingCheck:
-    """As `check_component`; and the quick half of an audit of the losses that users wrote themselves, which calls them.
+    """As `check_component`; and calls the losses and networks that users wrote themselves, on small samples.
 
     Attributes:
         notes: what is worth knowing of those that do not fail.
@@ -86,8 +88,12 @@ class AuditingCheck:
     def __call__(self, kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
         """Mistakes in a component of a config."""
         of = _kind(kind, name)
-        mistakes = check_component(kind, name, given) or own_mistakes(of, name, given)
-        self.notes += [] if mistakes else [note for note in own_notes(of, name, given) if note not in self.notes]
+        mistakes = check_component(kind, name, given)
+        if kind == "model":
+            mistakes, notes = mistakes or network_mistakes(name, given), network_notes
+        else:
+            mistakes, notes = mistakes or own_mistakes(of, name, given), partial(own_notes, of)
+        self.notes += [] if mistakes else [note for note in notes(name, given) if note not in self.notes]
         return mistakes
 
 

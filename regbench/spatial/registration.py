@@ -17,6 +17,18 @@ class Registration(NamedTuple):
     penalised: Tensor
 
 
-def parts(output: Tensor | Registration) -> Registration:
-    """Either form of output; a plain displacement is itself what the regularizer sees."""
-    return output if isinstance(output, Registration) else Registration(output, output)
+def parts(output: object) -> Registration:
+    """Either form of output; a plain displacement is itself what the regularizer sees.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if isinstance(output, Registration):
+        return output
+    if not isinstance(output, Tensor):
+        inner = f" of {len(output)}" if isinstance(output, tuple | list) else ""
+        raise TypeError(
+            f"a model must return its displacement (B, d, *S), but returned a {type(output).__name__}{inner}; "
+            "regbench warps by itself, so return the displacement alone"
+        )
+    return Registration(output, output)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from regbench.study.components import code_within
 from regbench.study.config import Training, range_ends
 from regbench.study.goals import FOLDING, RANK, SIMILARITY, base
+from regbench.study.grid_config import id_of_term
 from regbench.study.layout import CONTROLS, IDENTITY, REFINED
 from regbench.study.look_checks import look_checks
 from regbench.study.mistakes import Mistake, readable
@@ -35,7 +36,9 @@ Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 
 def _name_of(item: Any) -> Any:
-    return item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+    """The id of a component; of what is wrong, what stands there."""
+    given = item.get("id", item.get("name")) if isinstance(item, Mapping) else item
+    return id_of_term(item) or given
 
 
 def cross_checks(raw: Raw) -> Iterator[Mistake]:
@@ -257,7 +260,7 @@ def _searched_parts(raw: Raw, entry: Mapping[str, Any], kind: str) -> Iterator[t
 
 
 def imported_names(raw: Raw) -> list[str]:
-    """What a config names that is code, each once: ``package.module:function``, TorchScript; on the raw mapping."""
+    """What a config names that is code, each once: functions of the user's own, TorchScript; on the raw mapping."""
     items = [
         item.get(name_key) if isinstance(item, Mapping) else item
         for name_key, path in (*((key, path) for _, key, path in PLACES), ("name", ("similarities",)))

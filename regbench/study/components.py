@@ -1,7 +1,8 @@
 """A name and its parameters become a bound function: the only extension mechanism.
 
 A registry is a plain dict from name to function. The function's signature is its schema: data positional-only,
-hyper-parameters keyword-only with annotations. A user's own function is named ``package.module:function``.
+hyper-parameters keyword-only with annotations. A user's own function is named ``package.module:function`` or
+``path/to/file.py:function``.
 
 Such a name is code. One in the user's own config is allowed, and so is what ``--allow`` names; one in any other file (a
 checkpoint, a record of a run) is refused before anything is imported.
@@ -13,27 +14,31 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from regbench.study import own_files
 from regbench.system.errors import UsageError, did_you_mean
 
 NUMERIC = r"[-+]?\d+([.,]\d*)?([eE][-+]?\d+)?"  # a text that is meant as a number
 LONGEST_SHOWN = 200  # letters of a value
 Registry = Mapping[str, Callable[..., Any]]
 Parameters = Mapping[str, JsonValue]  # of a component: its signature is the schema, by which `mistakes` checks them
-_allowed: set[str] = set()  # modules, and functions of modules, that this process may import
+_allowed: set[str] = set()  # modules, files, and functions of these, that this process may import
 
 
 def allow(names: Iterable[str]) -> None:
-    """Let this process import modules, or functions named ``package.module:function``, that the user trusts."""
+    """Let this process import modules and files, or single functions of them, that the user trusts."""
     _allowed.update(names)
 
 
 def allowed(name: str) -> bool:
-    """Whether this process may import ``package.module:function``, or load a file that is code."""
-    return bool(_allowed & {name, name.partition(":")[0]})
+    """Whether this process may import a function, or load a file that is code."""
+    if own_files.is_file(name):
+        return own_files.trusted_file(name, _allowed) is not None
+    return bool(_allowed & {name, name.rpartition(":")[0] or name})
 
 
 def code_within(given: object) -> Iterator[str]:
@@ -82,7 +87,7 @@ def _number(value: float) -> str:
 
 
 def find(registry: Registry, name: str) -> Callable[..., Any]:
-    """The function behind `name`: an entry of the registry, or ``package.module:function``.
+    """The function behind `name`: an entry of the registry, or the user's own.
 
     Raises:
         UsageError: if there is none, with the nearest known name; if a function is not allowed, cannot be imported or
@@ -98,25 +103,48 @@ def find(registry: Registry, name: str) -> Callable[..., Any]:
 
 
 def imported(name: str) -> Any:
-    """What ``package.module:function`` names, of whatever shape; it must be allowed.
+    """What ``package.module:function`` or ``path/to/file.py:function`` names, of whatever shape; it must be allowed.
 
     Raises:
         UsageError: if it is not allowed or cannot be imported.
     """
-    module_name, _, function_name = name.partition(":")
+    module_name, _, function_name = name.rpartition(":")
     if not allowed(name):
         raise UsageError(
             f"`{name}` must be allowed before it is imported, because it is code that a file names. "
             f"If you trust it: --allow {module_name}"
         )
     try:
-        return getattr(import_module(module_name), function_name)
+        module = _module(name)
+    except UsageError as error:
+        raise UsageError(f"`{name}`: {error}") from error
     except (Exception, SystemExit) as error:  # whatever a module does when it is imported
-        here = isinstance(error, ModuleNotFoundError) and any(Path().glob(f"{module_name.partition('.')[0]}*"))
+        form = "path/to/file.py:function" if own_files.is_file(name) else "package.module:function"
         raise UsageError(
-            f"`{name}` must be importable as package.module:function, but got: {type(error).__name__}: {error}"
-            + (". Python looks in this folder with PYTHONPATH=." if here else "")
+            f"`{name}` must be importable as {form}, but got: {type(error).__name__}: {error}" + _as_file(name)
         ) from error
+    if not hasattr(module, function_name):
+        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise UsageError(
+            f"`{module_name}` must be importable with `{function_name}`, but has none; "
+            f"{did_you_mean(function_name, known)}"
+        )
+    return getattr(module, function_name)
+
+
+def _module(name: str) -> ModuleType:
+    if not own_files.is_file(name):
+        return import_module(name.rpartition(":")[0])
+    file = own_files.trusted_file(name, _allowed)
+    assert file is not None  # it is allowed
+    return own_files.module_of(file)
+
+
+def _as_file(name: str) -> str:
+    """How a module is named that lies in this folder as a file, where Python does not look."""
+    module, _, function = name.rpartition(":")
+    file = Path(*module.split(".")).with_suffix(own_files.SUFFIX)
+    return f". A file is named by its path: `{file}:{function}`" if file.is_file() else ""
 
 
 def _check_shape(registry: Registry, name: str, function: object) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from regbench.study.config_values import LONGEST_ID
 from regbench.system.errors import UsageError
-from regbench.system.names import given_path
+from regbench.system.names import given_path, shown_path
 
 OF_FILES = {".csv": "table", ".tsv": "table", ".txt": "table", ".npz": "arrays", ".json": "learn2reg"}
 NEURITE = "OASIS_OAS1_*_MR1"
@@ -23,7 +23,7 @@ def dataset_of(data: str) -> dict[str, object]:
     what its name ends in.
 
     Args:
-        data: path of a folder or a file, relative to where the command runs.
+        data: path of a folder or a file, from the working folder on.
 
     Raises:
         UsageError: if nothing is there, or two sources could read it.
@@ -31,8 +31,9 @@ def dataset_of(data: str) -> dict[str, object]:
     path = given_path(data)
     if not path.exists():
         raise UsageError(
-            f"must be a folder or file on this machine, whose content says how it is read, but there is no `{data}`; "
-            "check the path, or write `datasets` with `source`"
+            f"must be a folder or file on this machine, whose content says how it is read, but there is no "
+            f"`{shown_path(data)}`; mend the path (in a config it begins at the config's folder), or write `datasets` "
+            "with `source`"
         )
     source, file = _source(path)
     return {"id": _id(path), "source": source, "parameters": {"path": data if file == path else str(file)}}

@@ -9,7 +9,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from regbench.study import own_files
 from regbench.system.errors import UsageError
+from regbench.system.names import given_path
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -35,16 +37,18 @@ _NOT_FOLLOWED = frozenset(
 )
 
 
-@cache
 def component_module(registry_module: str, name: str) -> str:
-    """The module that defines an entry of a registry package, or of ``package.module:function``.
+    """The module that defines an entry of a registry package, or the module or file of a function of one's own.
 
     Args:
         registry_module: for example ``regbench.losses``; its ``__init__`` imports each entry by name.
         name: the entry.
     """
-    if ":" in name:
-        return name.partition(":")[0]
+    return name.rpartition(":")[0] if ":" in name else _registered_in(registry_module, name)
+
+
+@cache
+def _registered_in(registry_module: str, name: str) -> str:
     tree = ast.parse(_source(registry_module))
     origin = {
         alias.asname or alias.name: node.module
@@ -60,9 +64,24 @@ def component_module(registry_module: str, name: str) -> str:
     return registry_module
 
 
-@cache
 def fingerprint(*modules: str) -> str:
-    """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits."""
+    """Hash of `modules` and of every regbench module that they import, directly or not; 16 hex digits.
+
+    A file ``path/to/file.py`` among them counts with what it imports from beside it, and not by where it lies.
+    """
+    files = sorted({module for module in modules if module.endswith(own_files.SUFFIX)})
+    if not files:
+        return _of_modules(modules)
+    texts = [with_name for file in files for with_name in own_files.with_imports(given_path(file)).items()]
+    used = {name for _, text in texts for name in _imports_of(ast.parse(text)) if name not in _NOT_FOLLOWED}
+    total = hashlib.sha256(_of_modules((*(m for m in modules if m not in files), *sorted(used))).encode())
+    for label, text in texts:
+        total.update(f"{label}\0{_code_of(text)}\0".encode())
+    return total.hexdigest()[:16]
+
+
+@cache
+def _of_modules(modules: tuple[str, ...]) -> str:
     pending, seen = list(modules), set[str]()
     while pending:
         module = pending.pop()
@@ -97,14 +116,14 @@ def _file(module: str) -> Path | None:
 
 
 @cache
-def _tree(module: str) -> ast.Module:
-    return ast.parse(_source(module))
+def _code(module: str) -> str:
+    return _code_of(_source(module))
 
 
 @cache
-def _code(module: str) -> str:
+def _code_of(text: str) -> str:
     """The syntax tree without docstrings and positions."""
-    tree = _tree(module)
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -115,9 +134,13 @@ def _code(module: str) -> str:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """The regbench modules that a module names in its import statements, wherever they stand."""
+    return _imports_of(ast.parse(_source(module)))
+
+
+def _imports_of(tree: ast.Module) -> tuple[str, ...]:
+    """The regbench modules that import statements name, wherever they stand."""
     modules_named = set[str]()
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules_named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

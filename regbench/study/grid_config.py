@@ -5,6 +5,7 @@ Imports neither torch nor mlflow: Snakemake parses this in every job.
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import (
@@ -29,15 +30,19 @@ from regbench.study.config_values import (
     distinct,
     not_empty,
 )
+from regbench.study.own_files import is_file
 
 JOIN = "+"  # between the ids of terms, in the id of a regularizer that has several
 NUMBER, RANGE = "(a number)", "(a range)"  # forms of a weight, in the places that pydantic names
 
 
 class Component(Strict):
-    """A registered name, or `package.module:function`, with parameters; a bare name is short for one without any."""
+    """A registered name or a function of one's own, with parameters; a bare name is short for one without any."""
 
-    name: str = Field(description="a name that `regbench list` shows, or package.module:function")
+    name: str = Field(
+        description="a name that `regbench list` shows, package.module:function, or path/to/file.py:function from the "
+        "config's folder on"
+    )
     id: Id = Field(default="", description="what tables and folders call it; the name unless given")
     parameters: Parameters = Field(default_factory=dict)
 
@@ -53,6 +58,8 @@ class Component(Strict):
 
 def id_of(name: str) -> str:
     """The id of a component whose config gives none."""
+    if is_file(name):  # wherever it lies
+        name = f"{PurePath(name.rpartition(':')[0]).stem}_{name.rpartition(':')[2]}"
     words = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
     return words[-LONGEST_ID:].strip("_") or "component"
 

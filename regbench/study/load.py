@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from regbench.study import components
 from regbench.study.checks import Checker, component_checks, cross_checks, imported_names
 from regbench.study.config import SHORT, Config
+from regbench.study.config_paths import missing_files
+from regbench.study.methods import Study
 from regbench.study.mistakes import TOO_MANY, Mistake, readable
 from regbench.study.plain import plain
 from regbench.study.short_form import as_written, expanded
@@ -19,15 +21,21 @@ MOST_SHOWN = 100  # mistakes; more are counted
 
 
 def load(
-    raw: Mapping[str, Any], check: Checker | None = None, *, where: str = "config", trusted: bool = True
+    raw: Mapping[str, Any],
+    check: Checker | None = None,
+    *,
+    where: str = "config",
+    trusted: bool = True,
+    data_there: bool = False,
 ) -> Config:
     """The typed study in `raw`.
 
     Args:
-        raw: what YAML or Snakemake read.
+        raw: what `read_config` or Snakemake read, paths from the working folder on.
         check: looks names and parameters of components up; None where they were checked before.
         where: the file, for the message.
         trusted: the config is the user's own: the functions that it names may be imported.
+        data_there: whether a folder or file of data that is not there, and not prepared, is a mistake.
 
     Raises:
         UsageError: listing every mistake with its key.
@@ -57,6 +65,8 @@ def load(
     if not any(mistake.message.startswith(TOO_MANY) for mistake in mistakes):  # of which each would be compared
         mistakes += list(cross_checks(raw))
         mistakes += list(component_checks(raw, check)) if check is not None else []
+        absent = missing_files(raw, prepared=_prepared(config)) if data_there else ()
+        mistakes += [mistake for mistake in absent if as_written(mistake, long_form).key not in named]
     mistakes = list(dict.fromkeys(as_written(mistake, long_form) for mistake in mistakes))
     if mistakes or config is None:
         shown = [f"  {key}: {message}" for key, message in mistakes[:MOST_SHOWN]]
@@ -65,6 +75,14 @@ def load(
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         raise UsageError(f"`{where}` has {count}; nothing was started:\n{lines}")
     return config
+
+
+def _prepared(config: Config | None) -> list[str]:
+    """Datasets that need their files no more."""
+    if config is None:
+        return []
+    layout = Study(config).layout
+    return [part.id for part in (*config.datasets, *config.test_sets) if layout.manifest(part.id).exists()]
 
 
 def json_schema() -> dict[str, Any]:

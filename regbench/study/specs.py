@@ -46,7 +46,7 @@ class Spec(BaseModel):
 
 
 class ComponentSpec(Spec):
-    """A registered function, or ``package.module:function``, with its parameters."""
+    """A registered function, or one of the user's own, with its parameters."""
 
     name: str
     parameters: Parameters

@@ -114,6 +114,11 @@ def given_path(text: str) -> Path:
     return on_disk(Path(os.path.expanduser(text)))  # noqa: PTH111  that of pathlib fails where there is no such user
 
 
+def shown_path(text: str) -> str:
+    """A path that a user gave, whole, for a message."""
+    return os.path.normpath(given_path(text).absolute())
+
+
 def on_disk(path: Path) -> Path:
     """`path` as the disk spells it: a part that is not there, but is in another form of Unicode, is that other one."""
     if os.path.lexists(path) or path.name in ("", "..") or path.parent == path or path.as_posix().isascii():

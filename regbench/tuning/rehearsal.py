@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -63,11 +62,8 @@ def first_look(study: Study, dataset: str) -> list[str]:
             *stored.get("remarks", ()),
             *_masks_left_out(study, len(masked), len(stored["subjects"])),
         ]
-    path = spec.parameters.get("path")
     if spec.source == "public":
         return ["not looked at: `prepare` downloads it"]
-    if isinstance(path, str) and not Path(path).expanduser().exists():
-        return [f"not looked at: there is no `{path}` on this machine"]
     source = open_source(spec)
     splits, pairs = divide(spec, source)
     draws = redrawn(spec, source, splits)
@@ -308,7 +304,7 @@ def _tried(attempt: Callable[[], None], shape: Shape) -> str:
     small = torch.Size(shape).numel() <= SMALL
     fault = _raised(attempt, nullcontext() if small else FakeTensorMode())
     # A user's own function may look at values, which shapes alone have not: what torch says then is no fault.
-    return fault.partition(": ")[2] if small or fault.startswith("ValueError: ") else ""
+    return fault.partition(": ")[2] if small or fault.startswith(("ValueError: ", "TypeError: ")) else ""
 
 
 def _raised(attempt: Callable[[], None], mode: AbstractContextManager[object]) -> str:

@@ -10,7 +10,7 @@ from regbench.study import fingerprint as module
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.system.errors import UsageError
 
-CACHED = (component_module, fingerprint, module._source, module._tree, module._code, module._imports)
+CACHED = (module._registered_in, module._of_modules, module._source, module._code, module._imports)
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from regbench.orchestration.head import (
 from regbench.orchestration.shipped import find_own_verbs
 from regbench.orchestration.site import first_attempt
 from regbench.study import job_specs, report_files
+from regbench.study.config_paths import read_config
 from regbench.study.load import load
 from regbench.study.looks import read_look
-from regbench.study.yaml_file import read_yaml, typed
+from regbench.study.yaml_file import typed
 from regbench.study.layout import CONTROLS, IDENTITY
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
@@ -41,17 +42,16 @@ if not workflow.configfiles:
 
 
 try:
+    # Snakemake's reader lets pass what ours refuses, such as a key given twice, and knows no file's folder.
+    given = {}
+    for path in workflow.configfiles:
+        update_config(given, read_config(Path(path)))
+    update_config(given, typed(workflow.config_settings.config))
     if workflow.is_main_process:
-        for path in workflow.configfiles:
-            read_yaml(
-                Path(path)
-            )  # refuses what Snakemake's reader lets pass, such as a key given twice
-    update_config(config, typed(workflow.config_settings.config))
-    if workflow.is_main_process:
-        STUDY = checked(config, workflow.configfiles)
+        STUDY = checked(given, workflow.configfiles)
         hide_password(STUDY)
     else:
-        STUDY = Study(load(config))
+        STUDY = Study(load(given))
 except RegbenchError as error:
     raise WorkflowError(str(error)) from None
 

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePath
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from regbench.losses.audit.calls import Loss, raised, value_of
 from regbench.losses.audit.findings import WORDS, Kind
 from regbench.losses.audit.samples import identity
 from regbench.study import components
+from regbench.study.own_files import is_file
 from regbench.system.errors import UsageError, did_you_mean
 
 OURS: Mapping[Kind, components.Registry] = {
@@ -59,8 +61,8 @@ def resolve(name: str, kind: Asked | None = None, parameters: Mapping[str, JsonV
     """Find what is to be audited, and what it is.
 
     Args:
-        name: a registered name, or ``package.module:function`` that is allowed (`components.allow`): then its module
-            is imported, which runs its code.
+        name: a registered name, or ``package.module:function`` or ``path/to/file.py:function`` that is allowed
+            (`components.allow`): then it is imported, which runs its code.
         kind: None to know it by its signature.
         parameters: by keyword.
 
@@ -75,7 +77,7 @@ def resolve(name: str, kind: Asked | None = None, parameters: Mapping[str, JsonV
     kinds = [known for known, registry in OURS.items() if name in registry]
     if not kinds:
         hint = did_you_mean(name, [known for registry in OURS.values() for known in registry])
-        raise UsageError(f"`{name}` is no loss of ours; {hint} Name one of your own as package.module:function.")
+        raise UsageError(f"`{name}` is no loss of ours; {hint} Name one of your own as file.py:function.")
     if kind is not None and not kinds[0].endswith(kind):
         raise UsageError(f"`{name}` is a {WORDS[kinds[0]]}, but --as says {kind}. Leave it out.")
     bound = components.bind(OURS[kinds[0]], name, given)
@@ -220,10 +222,11 @@ def _adapted(name: str, target: object, values: Mapping[str, Any], kind: Kind, c
 
 
 def _adapter_text(name: str, called: str, wanted: tuple[str, ...], more: str = "") -> str:
-    module, short = name.partition(":")[0], _short(name)
+    module, short = name.rpartition(":")[0], _short(name)
+    module = PurePath(module).stem if is_file(name) else module
     data = ", ".join(wanted)
     return (
-        "A study names it by an adapter in a module of your own:\n"
+        "A study names it by an adapter in a file of your own:\n"
         f"    from {module} import {short}\n"
         f"    def my_{short.lower()}({data}, /):\n"
         f"        return {called}({data}{more})"
@@ -231,7 +234,7 @@ def _adapter_text(name: str, called: str, wanted: tuple[str, ...], more: str = "
 
 
 def _short(name: str) -> str:
-    return name.partition(":")[2]
+    return name.rpartition(":")[2]
 
 
 def _shown(values: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from regbench.losses.audit.audited import Asked, resolve
 from regbench.losses.audit.certificate import quick
 from regbench.losses.audit.findings import Finding, Verdict
+from regbench.study.components import imported
 
 
 def own_mistakes(kind: str, name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -29,11 +30,12 @@ def own_notes(kind: str, name: str, given: Mapping[str, Any]) -> list[str]:
 def _said(kind: str, name: str, given: Mapping[str, Any], verdict: Verdict) -> list[str]:
     if ":" not in name or kind not in ("similarity", "regularizer", "term"):
         return []
-    findings = _findings("similarity" if kind == "similarity" else "regularizer", name, json.dumps(given, default=str))
+    asked: Asked = "similarity" if kind == "similarity" else "regularizer"
+    findings = _findings(imported(name), asked, name, json.dumps(given, default=str))
     return [f"{finding.topic}: {finding.seen}" for finding in findings if finding.verdict == verdict]
 
 
 @functools.cache
-def _findings(kind: Asked, name: str, parameters: str) -> tuple[Finding, ...]:
-    """Once for each set of parameters: a search asks for many."""
+def _findings(_: object, kind: Asked, name: str, parameters: str) -> tuple[Finding, ...]:
+    """Once for each function and set of parameters: a search asks for many."""
     return tuple(quick(resolve(name, kind, json.loads(parameters))))
