@@ -104,11 +104,14 @@ class CellFiles:
         return None if choice["lam"] is None else float(choice["lam"])
 
     def title(self, lam: float | None) -> str:
-        """The name of a run of the cell."""
-        if self.method.similarity is None or self.method.regularizer is None:
-            return self.method.id
-        name = f"{self.method.similarity.id.upper()} · {self.method.regularizer.id}"
-        return name + (f" · λ={lam:.3g}" if lam is not None else "")
+        """The name of a run of the cell, with its model and its dataset where the study has several."""
+        parts = [self.method.id]
+        if self.method.similarity is not None and self.method.regularizer is not None:
+            parts = [self.method.similarity.id.upper(), self.method.regularizer.id]
+            models = {method.model.id for method in self.study.methods if method.model}
+            parts += [self.method.model.id] if self.method.model and len(models) > 1 else []
+        parts += [self.dataset] if len(self.study.config.datasets) > 1 else []
+        return " · ".join([*parts, *([f"λ={lam:.3g}"] if lam is not None else [])])
 
     def search_tag(self, replicate: int) -> dict[str, str]:
         """The tag of a run that belongs to one of several searches; none where there is one search."""

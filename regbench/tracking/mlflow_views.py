@@ -7,11 +7,13 @@ a test opens every view in a browser; a UI that does not know it shows its own d
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from regbench.study.goals import is_higher_better, leading
 from regbench.study.job_specs import objective_spec
+from regbench.study.layout import Layout
 from regbench.study.methods import Study
 from regbench.system.escaping import cut, hypertext
 from regbench.system.files import read_sealed, write_text
@@ -23,9 +25,10 @@ STATE = "mlflow.sharedViewState."
 TABLE = "regbench"
 GROUPS = ("similarity", "regularizer")
 # Columns in their order with their width in pixels, by the names that `tracking` gives to what a method's run has.
-# All fit a screen of 1500.
+# All fit a screen of 1500, but for those of dataset and model, which studies with several of them have too.
 NAME, CREATED = {"attributes.`Run Name`": 240}, {"runDateAndNestInfo": 130}
 TAGS = {"similarity": 90, "regularizer": 120, "lambda": 90}
+VERDICT = 150  # width of the column of what the verdicts say of a method by it
 SCORE = 100  # width of the column of the leading metric
 METRICS = {
     "test/fold_central_percent": 180,
@@ -83,6 +86,7 @@ def publish(client: Any, experiment: str, study: Study, runs: Mapping[str, str])
     about = f"**{study.name}**. {study.config.description}".strip()
     if lay.summary.exists():
         about = "\n\n".join(filter(None, [about, short_headline(read_sealed(lay.summary))]))
+    about = "\n\n".join(filter(None, [about, page_links(experiment, runs.get(study.name), study_pages(lay))]))
     for key, value in experiment_tags(experiment, about, methods, leading_metrics(study)).items():
         if present.get(key) != value:
             client.set_experiment_tag(experiment, key, value)
@@ -145,6 +149,27 @@ def links(experiment: str, methods: list[Parent]) -> dict[str, str]:
     return by_words
 
 
+def study_pages(lay: Layout) -> dict[str, Path]:
+    """What the description of the experiment links to, by its folder among the artifacts of the study's run."""
+    return {"report": lay.page, "config": lay.config}
+
+
+def page_links(experiment: str, run: str | None, pages: Mapping[str, Path]) -> str:
+    """Links to files among the artifacts of a study's own run, in Markdown; empty before there is one.
+
+    Args:
+        experiment: its id.
+        run: the id of the run that holds the tables.
+        pages: of `study_pages`.
+    """
+    if run is None:
+        return ""
+    place = f"#/experiments/{experiment}/runs/{run}/artifactPath"
+    return " · ".join(
+        f"[{folder}]({place}/{folder}/{quote(path.name)})" for folder, path in pages.items() if path.exists()
+    )
+
+
 def is_server(uri: str) -> bool:
     """Whether a tracking URI names a server, which has a UI of its own; else it is a database."""
     return uri.startswith(("http://", "https://"))
@@ -161,7 +186,8 @@ def _state(more: list[str], group: str | None, metrics: Sequence[str]) -> Json:
     """The runs page of MLflow: filter, order, columns and charts; grouped by a tag, or each method in its row."""
     columns = dict.fromkeys(more, 130)
     columns |= {f"tags.`{name}`": width for name, width in TAGS.items()}
-    columns |= {f"metrics.`test/{name}`": SCORE for name in metrics}
+    for name in metrics:
+        columns |= {f"metrics.`test/{name}`": SCORE, f"tags.`verdict.{name}`": VERDICT}
     columns |= {f"metrics.`{name}`": width for name, width in METRICS.items()}
     widths = NAME | columns | CREATED
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": group}]}

@@ -13,6 +13,7 @@ from regbench.tracking.cell_files import CellFiles, modified_ms
 from regbench.tracking.limits import LIMIT, WHOLE, is_long
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_run import Item, Record
+from regbench.tracking.mlflow_views import study_pages
 from regbench.tracking.run_description import NOTE, short_headline
 from regbench.tracking.run_records import curve_items, run_items
 from regbench.tracking.study_files import StudyFiles
@@ -39,14 +40,15 @@ def _item(record: Record) -> Item:
 
 
 def _report(study_files: StudyFiles) -> Record:
-    """All tables and figures of the study."""
+    """The page, the config, and all tables and figures of the study."""
     study, lay = study_files.study, study_files.lay
     time_ms = modified_ms(lay.summary)
     ours = {lay.run_ids.name, lay.views.name}  # what a push writes is no part of what is pushed
     tables = [path for path in sorted(lay.tables.glob("*")) if path.name not in ours and not path.name.startswith(".")]
     artifacts = [(path, "tables") for path in tables]
     artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
-    about = f"All tables and figures of study **{study.name}**. {study.config.description}"
+    artifacts += [(path, folder) for folder, path in study_pages(lay).items() if path.exists()]
+    about = f"The report, all tables and figures of study **{study.name}**. {study.config.description}"
     artifacts += list(_cut_texts(study_files))
     headline = short_headline(study_files.summary) if study_files.summary else ""
     tags = study_files.tags | {"stage": "report", NOTE: "\n\n".join(filter(None, [about, headline]))}

@@ -7,6 +7,8 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.tracking.cell_files import CellFiles
 from regbench.tracking.method_records import method_record
+from regbench.tracking.mlflow_views import page_links, study_pages
+from regbench.tracking.records import study_items
 from regbench.tracking.study_files import StudyFiles
 
 
@@ -19,3 +21,40 @@ def test_scores_on_other_data_stand_beside_those_on_its_own(tiny):
     assert metrics["on/others/dice"] == pytest.approx(metrics["test/dice"] - 0.1, abs=1e-6)
     assert "on/others/ndv_percent" in metrics
     assert not any(name.startswith("on/brains") for name in metrics)
+
+
+def names(raw):
+    """The name of the run of each method, with and without a lambda."""
+    study = Study(load(raw))
+    cells = [
+        CellFiles(StudyFiles(study), data.id, method) for data in study.config.datasets for method in study.methods
+    ]
+    return [cell.title(lam) for cell in cells for lam in (None, 0.25)]
+
+
+def test_names_tell_the_runs_of_a_study_apart(tiny):
+    assert names(tiny)[2:4] == ["LCC · grad_l2", "LCC · grad_l2 · λ=0.25"]
+    both = [*tiny["models"], {"name": "instance"}]
+    assert names(tiny | {"models": both})[2:4] == ["LCC · grad_l2 · voxelmorph", "LCC · grad_l2 · voxelmorph · λ=0.25"]
+    two = [*tiny["datasets"], {**tiny["datasets"][0], "id": "more"}]
+    several = names(tiny | {"models": both, "datasets": two})
+    assert len(set(several)) == len(several) == 2 * 2 * (1 + 2 * 2)
+    assert "MSE · grad_l2 · instance · more · λ=0.25" in several
+    assert "identity · more" in several
+
+
+def test_the_run_of_a_study_holds_what_its_description_links_to(tiny):
+    study = Study(load(tiny))
+    make_results(study)
+    study.layout.page.write_text("a page")
+    (report,) = [item.make() for item in study_items(study) if item.key == "tiny"]
+    held = {f"{folder}/{path.name}" for path, folder in report.artifacts}
+    assert {"report/report.html", "config/config.json"} <= held
+    links = page_links("7", "abc", study_pages(study.layout))
+    assert links.split(" · ") == [
+        "[report](#/experiments/7/runs/abc/artifactPath/report/report.html)",
+        "[config](#/experiments/7/runs/abc/artifactPath/config/config.json)",
+    ]
+    study.layout.page.unlink()
+    assert page_links("7", "abc", study_pages(study.layout)).startswith("[config]")
+    assert page_links("7", None, study_pages(study.layout)) == ""

@@ -158,6 +158,8 @@ def test_datasets_and_models_are_compared_apart_and_have_columns():
     assert [words for words in mlflow_views.links("1", one) if "compare" in words] == ["compare d, m"]
     columns = json.loads(mlflow_views.experiment_tags("1", "", one)[f"{mlflow_views.STATE}regbench"])["selectedColumns"]
     assert not {"tags.`dataset`", "params.`model`"} & set(columns)
+    place = columns.index("metrics.`test/dice`")
+    assert columns[place + 1] == "tags.`verdict.dice`"
     two = [*one, *some(2, "e", "n"), *some(1, "f")]
     # One cell alone has nothing to be compared with.
     assert [words for words in mlflow_views.links("1", two) if "compare" in words] == ["compare d, m", "compare e, n"]

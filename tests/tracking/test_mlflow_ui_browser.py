@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import urllib.parse
 
 import pytest
@@ -32,6 +33,7 @@ def served(tmp_path_factory):
     """The config of the study, and its links while they are served."""
     study = Study(load(twelve(tmp_path_factory.mktemp("twelve") / "results")))
     make_results(study)
+    study.layout.page.write_text("<h1>The report of twelve</h1>")
     thumbnails(study, load_summary(study))
     track(study)
     with opened(study, "", 0) as found:
@@ -115,6 +117,7 @@ def test_the_prepared_table_groups_sorts_and_compares(served, page):
     assert dice == sorted(dice, reverse=True)
     assert set(column(page, "tags.`similarity`")) == {*GRID["similarities"], "-"}
     assert set(column(page, "tags.`regularizer`")) == {*GRID["regularizers"], "-"}
+    assert {"best", "worse than best"} <= set(column(page, "tags.`verdict.dice`"))
     assert all(float(text) > 0 for text in column(page, "tags.`lambda`") if text != "-")
     for name in ("test/fold_central_percent", "test/inference_seconds", "test/ndv_percent"):
         assert all(float(text) >= 0 for text in column(page, f"metrics.`{name}`")), name
@@ -214,3 +217,16 @@ def test_the_experiments_description_has_links_that_work(served, page):
     with page.expect_popup() as other:
         page.locator("a", has_text="by similarity").first.dispatch_event("click")
     other.value.locator(".ag-row", has_text="Group: lcc").first.wait_for()
+
+
+def test_report_and_config_are_one_click_from_the_description(served, page):
+    for words, seen in (("report", "The report of twelve"), ("config", "grad_l2")):
+        page.goto("about:blank")
+        page.goto(served[1]["table"])
+        page.get_by_text("13 matching runs").wait_for()
+        with page.expect_popup() as other:
+            page.locator("a", has_text=re.compile(f"^{words}$")).first.dispatch_event("click")
+        shown = other.value
+        found = shown.frame_locator("iframe") if words == "report" else shown
+        found.get_by_text(seen).first.wait_for()
+        shown.close()

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from tracked_study import LCC, MSE, TrackedStudy, relog
@@ -100,6 +101,14 @@ def test_every_key_has_the_id_of_its_run(client, experiment):
     ids = sink.ids
     assert {key: client.get_run(run_id).data.tags[KEY] for key, run_id in ids.items()} == {key: key for key in ids}
     assert set(ids) == {record.key for record in records()}
+
+
+def test_a_new_name_doubles_no_run(client, experiment):
+    """Runs are known by their key: those of an earlier push, which had other names, are replaced."""
+    push(client, experiment, records())
+    renamed = [replace(record, name=f"{record.name} · m") for record in records()]
+    push(client, experiment, renamed)
+    assert sorted(run.info.run_name for run in client.search_runs([experiment])) == ["LCC · m", "LCC · s0 · m"]
 
 
 def test_changed_files_replace_their_run(client, experiment):
