@@ -12,7 +12,7 @@ FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_f
 # Without .venv the python of the machine, as it is: nothing is installed. OUT: where gpu.json and gpu.md go.
 OUT ?= results/gpu
 
-.PHONY: quick test test-all check gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills schema audit licences clean
+.PHONY: quick test test-all check gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills docs schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -68,6 +68,10 @@ slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the
 drills: .venv/.dev ## all of docs/security.md and docs/cluster.md: hurt a study on purpose, and compare (by hand; QUICK=1: 3 minutes)
 	python tests/drills/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(FOLDER),--folder $(FOLDER))
 
+# Every warning is an error: a link, an anchor or a docstring that does not resolve.
+docs: .venv/.docs ## build the documentation site into build/site (no network needed to read it)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . build/site
+
 audit: .venv-audit/.ready ## the pinned packages against PyPI's advisories (needs pypi.org)
 	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
@@ -93,6 +97,10 @@ schema: .venv/.main ## write workflow/config.schema.json from the typed config
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing regbench, the packages that it needs and those of its tests into .venv: some minutes."
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@ .venv/.main
+
+.venv/.docs: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@ .venv/.main
 
 # fusepy: the slow mount of the drills.

@@ -53,7 +53,7 @@ def looked(study: Study, dataset: str, model: str) -> Looked | None:
     if not files or files[-1]["further"]:
         raise RegbenchError(
             f"all looks at `{model}` on `{dataset}` must be made, but look {len(files) + 1} is not. Run Snakemake "
-            "again."
+            "again, with `--forcerun analyze` if it was finished."
         )
     ended = {frozenset(_names(pair)): number for number, look in enumerate(files) for pair in look["pairs"]}
     units = {name: count for look in files for name, count in look["units"].items()}

@@ -345,6 +345,17 @@ SPLITS = {seed: {"split": seed // 2} for seed in range(4)}
 CELLS = {f"u.{name}.{level}": GridCell("u", name, level) for name in ("lcc", "mse") for level in ("l1", "l2")}
 
 
+def test_what_was_drawn_together_is_one_unit():
+    """Runs of a search share its lambda, searches of a split its validation subjects."""
+    for rows, units in (
+        (rows_of(), 3),
+        (rows_of((0, 1, 2, 3), {2: 1, 3: 1}), 2),
+        (rows_of(range(6), {k: k for k in range(6)}, {k: {"split": k // 2} for k in range(6)}), 3),
+    ):
+        found = study_verdicts(rows, "dice", list(CELLS), cells=CELLS, trained=True)
+        assert {pair["runs"] for pair in found["pairs"]} == {units}
+
+
 @pytest.mark.parametrize(
     ("rows", "trained", "scope", "words"),
     [

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from regbench.report.figures.blends import BLUE, ORANGE, field_side
 from regbench.report.figures.figure_style import COLOURS
 from regbench.report.figures.pair_figures import FOLDED
-from regbench.report.view.shown_pair import ShownPair, bar_mm
+from regbench.report.view.shown_pair import ShownPair, lines_every
 from regbench.system.files import write_text
 
 Array = NDArray[Any]
 STEPS = 32767  # of a stored component from 0 to the largest
 MOST = 2.0  # of the determinant, where its colours end
-LINES = 24  # of the deformed grid along the longer axis, at first
 NOTES = (
     "The displacement u is in voxels of the fixed grid and pulls: moved(p) = moving(p + u(p)), linear between voxels.",
     "The grid is drawn where the pull field maps it: lines p + u(p), in the moving image; in 3D, what lies in the "
@@ -64,7 +63,7 @@ def write_pair_page(shown: ShownPair, path: Path, *, about: list[str]) -> None:
         "ranges": shown.ranges,
         "labels": len(labels) > 1,
         "wide_labels": number is np.uint16,
-        "bar_mm": bar_mm(min(shown.shape[v.right] * shown.spacing_mm[v.right] for v in shown.views)),
+        "bar_mm": shown.bar_mm,
         "colours": {"orange": ORANGE, "blue": BLUE, "folds": FOLDED, "fixed": COLOURS[5], "moved": COLOURS[4]},
         "maps": {"difference": _colours("RdBu_r"), "determinant": _colours("RdBu")},
         "most": MOST,
@@ -74,7 +73,7 @@ def write_pair_page(shown: ShownPair, path: Path, *, about: list[str]) -> None:
         facts=facts,
         arrays={name: _packed(values) for name, values in arrays.items()},
         notes=[*NOTES, f"In this file vectors are rounded to {step:.1g} voxel, intensities to 256 steps.", *about],
-        sizes={"checker": side, "grid": max(round(max(shown.shape) / LINES), 2), "longest": max(shown.shape)},
+        sizes={"checker": side, "grid": lines_every(shown.shape), "longest": max(shown.shape)},
         axes="xyz"[: len(shown.shape)],
         folds=bool((shown.determinant <= 0).any()),
     )
