@@ -1,5 +1,6 @@
 """Blocks of the pages: Python of the FAQ and of the library runs, YAML is YAML, verbs and options exist."""
 
+import doctest
 import importlib
 import json
 import re
@@ -76,3 +77,13 @@ def test_stable_names_are_those_of_the_package(package):
     module = importlib.import_module(package)
     assert set(re.findall(r"`(\w+)`", row)) == set(module.__all__)
     assert all(hasattr(module, name) for name in module.__all__)
+
+
+EXAMPLES = ("losses.lcc", "losses.mse", "losses.grad", "metrics.overlap", "metrics.digital", "spatial.displacement")
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_in_docstrings_hold(module):
+    done = doctest.testmod(importlib.import_module(f"regbench.{module}"))
+    assert done.attempted
+    assert not done.failed
