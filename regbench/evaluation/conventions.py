@@ -12,6 +12,7 @@ from regbench.evaluation.measure import Measured, Registered, measure
 from regbench.evaluation.refined_run import load_row
 from regbench.metrics import label_metrics
 from regbench.metrics.surface_pooled import other_surface_forms
+from regbench.models.predict import device_of
 from regbench.spatial.linear_labels import warp_labels_linearly
 from regbench.study.fingerprint import fingerprint
 from regbench.study.job_specs import evaluate_spec
@@ -62,12 +63,13 @@ def _with_labels(frame: pd.DataFrame, spec: EvaluateSpec, data: Dataset, folder:
         return frame  # rows without numbers, by any convention
     stored = {(str(row["fixed"]), str(row["moving"])): row for row in frame.to_dict(orient="records")}
     further: dict[tuple[str, str], dict[str, float]] = {}
+    where = devices.describe(device_of(model))
     for registration in registrations(spec, data, model):
         names = registration.fixed, registration.moving
         if isinstance(registration, Failed) or names not in stored:
             reason = registration.reason if isinstance(registration, Failed) else "it has no row"
             raise RegbenchError(f"{_place(spec, names)} must register as it did, but: {reason}.")
-        _check_same(measure(registration, by), stored[names], _place(spec, names))
+        _check_same(measure(registration, by), stored[names], _place(spec, names), where)
         further[names] = _other_conventions(registration, by)
     if lost := [names for names in stored if names not in further]:
         raise RegbenchError(
@@ -81,7 +83,7 @@ def _place(spec: EvaluateSpec, names: tuple[str, str]) -> str:
     return f"{spec.method}, seed {spec.seed}: the pair {', '.join(names)}"
 
 
-def _check_same(here: dict[str, float], row: Mapping[Hashable, object], place: str) -> None:
+def _check_same(here: dict[str, float], row: Mapping[Hashable, object], place: str, where: str) -> None:
     """Hold what is measured now to what the study has.
 
     Raises:
@@ -92,8 +94,8 @@ def _check_same(here: dict[str, float], row: Mapping[Hashable, object], place: s
         if not np.array_equal(value, there, equal_nan=True):
             raise RegbenchError(
                 f"{place} must give its own row again, but `{name}` is {value!r} and was {there!r}. The device, the "
-                "number of threads (`--threads`) and the packages of the evaluation give it; here it is "
-                f"{devices.describe(devices.choose('cpu'))}. Or evaluate the study again."
+                "number of threads (`--threads`) and the packages of the evaluation give it; now it is on "
+                f"{where}. Or evaluate the study again."
             )
 
 

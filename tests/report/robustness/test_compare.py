@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from regbench.report.compare_methods import judge_methods
+from regbench.report.looked import Looked
 from regbench.report.robustness.compare import Change, Compared, outcomes
 from regbench.report.study_verdicts import GridCell
+from regbench.statistics import Looks
 from regbench.system.errors import RegbenchError
 
 CELLS = {f"net.{name}.grad": GridCell("net", name, "grad") for name in ("lcc", "mse", "mi")}
@@ -15,7 +17,7 @@ GOALS = {"objective": ["dice"], "selection": ["dice"], "leading": "dice"}
 SIZES = {"1": 9.0, "2": 4.0}
 
 
-def made(means, equivalence=None, cases=16, seeds=2, change=None):
+def made(means, equivalence=None, *, cases=16, seeds=2, change=None, looks=None):
     """A dataset whose methods have these means of both labels; subjects are shared, trainings drawn."""
     rng, parts = np.random.default_rng(0), []
     of_case = rng.normal(0, 0.05, (2, cases))
@@ -35,9 +37,9 @@ def made(means, equivalence=None, cases=16, seeds=2, change=None):
     summary = {
         "study": "made", "goals": {"d": GOALS}, "equivalence": equivalence or {},
         "datasets": {"d": {"labels": LABELS, "spacing_mm": [1.0, 1.0]}},
-        "verdicts": {"d": judge_methods(rows, CELLS, {"net": True}, equivalence or {}, GOALS, looks={})},
+        "verdicts": {"d": judge_methods(rows, CELLS, {"net": True}, equivalence or {}, GOALS, looks=looks or {})},
     }  # fmt: skip
-    return Compared(summary, rows, CELLS, {"net": True}, SIZES, {})
+    return Compared(summary, rows, CELLS, {"net": True}, SIZES, looks or {})
 
 
 def found(of):
@@ -139,6 +141,26 @@ def test_verdicts_that_are_not_those_of_the_summary_are_refused():
     of.summary["equivalence"]["dice"] = 0.5  # the config is newer
     with pytest.raises(RegbenchError, match=r"d, net: the verdicts on dice must be those of the study's summary"):
         list(outcomes("d", of))
+
+
+def test_pairs_are_judged_at_the_level_of_the_look_that_ended_them():
+    """One cell got two seeds, the others four; by another convention as by the study's own."""
+    ended = {frozenset((LCC, MSE)): 0, frozenset((MSE, MI)): 0, frozenset((LCC, MI)): 1}
+    looked = Looked(Looks([{0, 1}, {0, 1, 2, 3}], (2, 4)), ended, {LCC: 4, MSE: 2, MI: 4}, "seeds")
+
+    def given(rows):
+        return rows[(rows["method"] != MSE) | (rows["seed"] < 2)].reset_index(drop=True)
+
+    of = made(MEANS, seeds=4, change=given, looks={"net": looked})
+    one = found(of)["dice", "without left"]
+    assert {(pair["a"], pair["b"]): pair["runs"] for pair in one.now.pairs} == {
+        (LCC, MSE): 2,
+        (LCC, MI): 4,
+        (MSE, MI): 2,
+    }
+    assert one.count("reversed") == 1
+    with pytest.raises(RegbenchError, match="must be those of the study's summary"):
+        list(outcomes("d", of._replace(looks={})))
 
 
 def test_one_method_alone_has_no_outcomes():
