@@ -77,9 +77,9 @@ audit: .venv-audit/.ready ## the pinned packages against PyPI's advisories (need
 
 # Of what regbench needs to run, extras apart.
 licences: .venv-audit/.ready .venv/.main ## write docs/licences.md
-	.venv-audit/bin/pip-licenses --python $(BIN)/python --from mixed --format markdown --output-file docs/licences.md --packages \
+	(printf '# Licences\n\n' && .venv-audit/bin/pip-licenses --python $(BIN)/python --from mixed --format markdown --packages \
 	  $$(.venv-audit/bin/pipdeptree --python $(BIN)/python --packages regbench --freeze --warn silence \
-	    | sed -n 's/^ *\([A-Za-z0-9][A-Za-z0-9._-]*\)==.*/\1/p' | sort --unique)
+	    | sed -n 's/^ *\([A-Za-z0-9][A-Za-z0-9._-]*\)==.*/\1/p' | sort --unique)) > docs/licences.md
 
 schema: .venv/.main ## write workflow/config.schema.json from the typed config
 	regbench schema

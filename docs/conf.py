@@ -40,3 +40,4 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+highlight_language = "text"  # blocks without a language are for a shell

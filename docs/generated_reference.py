@@ -58,7 +58,7 @@ def limits_words(schema: Mapping[str, Any]) -> str:
 
 def key_table(part: Mapping[str, Any]) -> Iterator[str]:
     """A Markdown table of the keys of one part of the schema."""
-    yield "| key | takes | default | meaning |"
+    yield "| key | meaning | takes | default |"
     yield "|---|---|---|---|"
     required = set(part.get("required", ()))
     for key, schema in part["properties"].items():
@@ -67,7 +67,7 @@ def key_table(part: Mapping[str, Any]) -> Iterator[str]:
         else:
             default = f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
         meaning = "; ".join(filter(None, (schema.get("description", ""), limits_words(schema))))
-        yield f"| `{key}` | {type_words(schema)} | {default} | {meaning} |"
+        yield f"| `{key}` | {meaning} | {type_words(schema)} | {default} |"
 
 
 def config_reference() -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Blocks of the pages: Python of the FAQ and of the library runs, YAML is YAML, verbs and options exist."""
 
+import doctest
+import importlib
 import json
 import re
 import shlex
@@ -12,6 +14,7 @@ from tiny_study import ROOT
 from regbench.cli.main import app
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGES = ("regbench.losses", "regbench.metrics", "regbench.spatial", "regbench.statistics")
 SCHEMA = ROOT / "workflow" / "config.schema.json"
 RUN = ("faq", "library")
 
@@ -64,3 +67,23 @@ def test_verbs_and_options_in_shell_blocks_exist(page):
             passes_on = verbs[words[1]].context_settings.get("ignore_unknown_options", False)
             given = {word.split("=")[0] for word in own if re.match(r"--[a-z]", word)}
             assert passes_on or given <= known | {"--help"}, line
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_stable_names_are_those_of_the_package(package):
+    """A name that leaves, or comes, has to be said on the page."""
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{re.escape(package)}` \| (.*) \|$", page, re.M)
+    module = importlib.import_module(package)
+    assert set(re.findall(r"`(\w+)`", row)) == set(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+EXAMPLES = ("losses.lcc", "losses.mse", "losses.grad", "metrics.overlap", "metrics.digital", "spatial.displacement")
+
+
+@pytest.mark.parametrize("module", EXAMPLES)
+def test_examples_in_docstrings_hold(module):
+    done = doctest.testmod(importlib.import_module(f"regbench.{module}"))
+    assert done.attempted
+    assert not done.failed

@@ -48,6 +48,11 @@ def grad_l2(displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tup
 
     Reference:
         Balakrishnan et al. 2019, doi:10.1109/TMI.2019.2897538.
+
+    Example:
+        >>> import torch
+        >>> float(grad_l2(torch.ones(1, 2, 8, 8)))
+        0.0
     """
     return _mean_over_axes(displacement, mask, spacing, 2)
 

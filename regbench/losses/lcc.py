@@ -80,6 +80,12 @@ def lcc(
     Reference:
         Avants et al. 2008, doi:10.1016/j.media.2007.06.004; Gaussian: Cachier & Pennec 2000,
         doi:10.1109/MMBIA.2000.852376.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(144.0).reshape(1, 1, 12, 12) / 144
+        >>> round(float(lcc(image, 2 * image + 1)), 3)
+        0.0
     """
     fixed, moved = image_pair(fixed, moved)
     if windows is not None:

@@ -29,6 +29,11 @@ def mse(
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> float(mse(torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 2.0)))
+        4.0
     """
     fixed, moved = image_pair(fixed, moved)
     difference = fixed - moved

@@ -49,6 +49,13 @@ def ndv_percent(displacement: Any, mask: Any = None) -> float:
 
     Reference:
         Liu et al. 2024, doi:10.1007/s11263-024-02047-1.
+
+    Example:
+        >>> import numpy as np
+        >>> stripes = np.zeros((2, 16, 16))
+        >>> stripes[0, 1::2] = 2
+        >>> ndv_percent(stripes)
+        50.0
     """
     return digital_percent(displacement, mask).ndv_percent
 

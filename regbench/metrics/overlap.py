@@ -29,6 +29,11 @@ def dice(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = None) -
 
     Reference:
         Dice 1945, doi:10.2307/1932409.
+
+    Example:
+        >>> import numpy as np
+        >>> dice(np.array([[1, 1], [0, 2]]), np.array([[1, 0], [0, 2]]), [1, 2])
+        {1: 0.6666666666666666, 2: 1.0}
     """
     fixed, moved, labels = label_maps(fixed, moved, labels)
     in_fixed = label_counts(fixed)

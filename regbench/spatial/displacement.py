@@ -41,6 +41,14 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "linear", padding: 
 
     Returns:
         ``(B, C, *S)``.
+
+    Example:
+        >>> import torch
+        >>> moving = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 3, 4)
+        >>> displacement = torch.zeros(1, 2, 3, 4)
+        >>> displacement[:, 1] = 1
+        >>> warp(moving, displacement)[0, 0, 0, :3].tolist()
+        [1.0, 2.0, 3.0]
     """
     shape = image.shape[2:]
     dims = len(shape)

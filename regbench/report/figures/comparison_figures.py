@@ -96,9 +96,16 @@ def structures_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> Non
             _boxes(axis, panel.scores, panel.methods, list(panel.names))
             axis.set_yticks(range(len(panel.names)), list(map(pictured, panel.names.values())), fontsize=6)
             axis.invert_yaxis()
-            axis.set(xlabel="Dice of a test pair (mean over seeds)", title=panel.dataset)
+            axis.set(xlabel="Dice of a test pair (mean over seeds)", title=_title(panel))
             axis.legend(frameon=False, fontsize=7, loc="lower left")
         save(figure, frame, folder / "structures")
+
+
+def _title(panel: StructurePanel) -> str:
+    """The dataset, and how many of its labels are shown where not all are."""
+    count = panel.scores["label"].nunique()
+    left_out = f": {len(panel.names)} of {count} labels, the CSV has all" if count > len(panel.names) else ""
+    return f"{panel.dataset}{left_out}"
 
 
 def _structure_panel(dataset: str, manifest: Manifest, rows: pd.DataFrame, best: str | None) -> StructurePanel:

@@ -8,6 +8,7 @@ import pandas as pd
 from regbench.metrics import metric_of
 from regbench.report.standings import rank_text
 from regbench.report.tables.column_titles import TITLES, metric_title
+from regbench.report.tables.latex_width import LINE, natural_width
 from regbench.report.tables.table_format import (
     ARROWS,
     NONE,
@@ -24,8 +25,7 @@ from regbench.report.tables.table_format import (
 from regbench.study.goals import words
 from regbench.study.terms import WEIGHT
 
-WIDE = 100  # characters of a row, from which LaTeX has a table a model
-COLUMNS = 5  # metrics that fit the width of a text
+ANSWERS = "ndv_percent"  # the metric that LaTeX has behind the leading one, whatever else fits: is it plausible
 GROUP = ["dataset", "model"]
 
 
@@ -103,9 +103,10 @@ def pieces(
     shown: tuple[Sequence[str], Mapping[str, int]],
     controls: Sequence[str],
 ) -> list[Piece]:
-    """What LaTeX has of a table that is too wide: one of each model and dataset, of many metrics several.
+    """What LaTeX has of a table that is too wide to be read: one of each model and dataset, of many metrics several.
 
-    What no model made stands in each.
+    The first has what answers the question: the leading metric, folding, the rank. In all the SD over seeds stands
+    beside the leading metric alone. What no model made stands in each.
 
     Args:
         frame: of `main_table`.
@@ -114,22 +115,38 @@ def pieces(
         controls: methods that stand below the last rule.
 
     Returns:
-        None where one table is narrow enough, or there is one model and few metrics.
+        None where one table fits the width of a text at eight points.
     """
     groups = list(frame[frame["similarity"].notna()].groupby(GROUP, sort=False))
     known = [name for name in metrics if f"{name}_mean" in frame]
-    columns = [known[start : start + COLUMNS] for start in range(0, len(known), COLUMNS)]
-    if len(groups) * len(columns) < 2 or _width(as_text(frame, metrics, "md", *shown)) <= WIDE:
+    if not groups or natural_width(as_text(frame, metrics, "tex", *shown)) <= LINE:
         return []
+    if ANSWERS in known[1:]:
+        known = [known[0], ANSWERS, *(name for name in known[1:] if name != ANSWERS)]
+    frame = frame.assign(**{f"{name}_seed_sd": np.nan for name in known[1:]})
+    columns = _fitting(frame, known, shown)
     parts = []
     for (dataset, model), cells in groups:
         others = frame[(frame["dataset"] == dataset) & frame["similarity"].isna()]
         part = frame.loc[sorted([*others.index, *cells.index])].reset_index(drop=True)
-        title = f"{dataset}, {model}" if frame["dataset"].nunique() > 1 else str(model)
+        title = f"{dataset}, {model}" if frame["dataset"].nunique() > 1 else str(model) if len(groups) > 1 else ""
         for number, names in enumerate(columns, 1):
-            full = f"{title}, part {number} of {len(columns)}" if len(columns) > 1 else title
+            of = f"part {number} of {len(columns)}" if len(columns) > 1 else ""
+            full = ", ".join(filter(None, [title, of]))
             parts.append(Piece(full, as_text(part, names, "tex", *shown), rules(part, controls)))
     return parts
+
+
+def _fitting(
+    frame: pd.DataFrame, known: Sequence[str], shown: tuple[Sequence[str], Mapping[str, int]]
+) -> list[list[str]]:
+    """Metrics in groups, each as large as the width of a text has room for; one that has none stands alone."""
+    columns: list[list[str]] = [[]]
+    for name in known:
+        if columns[-1] and natural_width(as_text(frame, [*columns[-1], name], "tex", *shown)) > LINE:
+            columns.append([])
+        columns[-1].append(name)
+    return columns
 
 
 def rules(frame: pd.DataFrame, controls: Sequence[str]) -> tuple[int, int]:
@@ -202,10 +219,6 @@ def _names(frame: pd.DataFrame, form: Form) -> pd.DataFrame:
         names["similarity"] = frame["similarity"].where(~untuned, frame["method"])
         names = names.drop(columns="model")
     return plain(names, form)
-
-
-def _width(shown: pd.DataFrame) -> int:
-    return sum(max(len(str(name)), *map(len, shown[name])) + 2 for name in shown)
 
 
 def _value(value: object) -> str:

@@ -31,10 +31,11 @@ MARKS = {  # in LaTeX beside the column: numbers stay below each other
 }
 PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{graphicx}\n"
 LONG_PACKAGES = "% needs \\usepackage{booktabs} and \\usepackage{longtable}\n"
+CAPTION = 330  # letters: five lines of a text, with `Table 1:` and the part that it shows
 LONG, LONG_COLUMNS = 40, 9  # rows that fit one page, columns that fit its width
 # A table in small type that is still too wide for the page is scaled down, any other is left as it is.
 FITTED = {
-    r"\begin{tabular}": "\\small\\setlength{\\tabcolsep}{4pt}\n"
+    r"\begin{tabular}": "\\footnotesize\\setlength{\\tabcolsep}{3pt}\n"
     r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%" + "\n" + r"\begin{tabular}",
     r"\end{tabular}": r"\end{tabular}}",
 }
@@ -85,8 +86,10 @@ def write_table(
     _write(path.with_suffix(".md"), f"{words}\n\n{shown('md').to_markdown(index=False, disable_numparse=True)}\n")
     label = f"tab:{study}-{path.name}"
     first, *more = pieces or [Piece("", shown("tex"), ruled)]
-    titled = f"{words} Here: {first.title}." if first.title else words
-    texts = [latex(first.table, titled, label, first.ruled)]
+    short, notes = caption_and_notes(words)
+    texts = [latex(first.table, f"{short} Here: {first.title}." if first.title else short, label, first.ruled)]
+    if notes:
+        texts.append(f"{{\\footnotesize\\noindent Notes to Table~\\ref{{{label}}}. {escape(notes, 'tex')}\\par}}\n")
     texts += [
         latex(piece.table, f"{piece.title}; else as in Table~\\ref{{{label}}}.", f"{label}-{number}", piece.ruled)
         for number, piece in enumerate(more, 2)
@@ -133,6 +136,14 @@ def latex(table: pd.DataFrame, words: str, label: str, ruled: tuple[int, int] = 
     return body
 
 
+def caption_and_notes(words: str) -> tuple[str, str]:
+    """The sentences of a caption that fit five lines, and the rest: LaTeX has it as a paragraph of notes."""
+    short, *rest = re.split(r"(?<=[a-z)\]%.\d]\.) (?=[A-Z=?])", words)
+    while rest and len(short) + len(rest[0]) < CAPTION:
+        short += f" {rest.pop(0)}"
+    return short, " ".join(rest)
+
+
 def _parts(rows: list[str], ruled: tuple[int, int]) -> list[str]:
     """The rows above the first rule, between the rules and below the last; empty parts are left out."""
     first, last = ruled[0], len(rows) - ruled[1]
@@ -170,7 +181,7 @@ def _spreads(score: Score, digits: int, form: Form) -> str:
     sd = f" ± {score.sd:.{digits}f}" if np.isfinite(score.sd) else ""
     if form == "tex":
         seeds = f" ({score.seed_sd:.{digits}f})" if np.isfinite(score.seed_sd) else ""
-        return rf" {{\scriptsize {escape(sd + seeds, form).strip()}}}" if sd + seeds else ""
+        return f" {escape(sd + seeds, form).strip()}" if sd + seeds else ""
     seeds = f"seeds {score.seed_sd:.{digits}f}" if np.isfinite(score.seed_sd) else ""
     if form == "html":
         return sd + (f"<br><small>{seeds}</small>" if seeds else "")
