@@ -16,7 +16,7 @@ from regbench.orchestration.estimate import estimate
 from regbench.orchestration.progress import progress
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import read_sealed
+from regbench.system.files import read_sealed, write_sealed
 from regbench.system.parquet import read_table
 from regbench.tracking.records import study_items
 
@@ -188,11 +188,12 @@ def test_status_and_plan_know_it(study):
     assert plan["training_steps"] == 2 * study.config.training.steps
     # A network that is trained again makes the refined rows old.
     record = study.layout.run_record("brains", NETWORK, 1)
-    time = record.stat()
-    os.utime(record)
+    time, content = record.stat(), record.read_bytes()
+    write_sealed(record, {**read_sealed(record), "checkpoint_sha256": "of another training"})
     try:
         states = {cell.method: cell.state for cell in progress(study).cells}
     finally:
+        record.write_bytes(content)
         os.utime(record, ns=(time.st_atime_ns, time.st_mtime_ns))
     assert states == {"identity": "done", NETWORK: "not started", REFINED: "not started"}
 

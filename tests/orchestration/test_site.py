@@ -51,7 +51,7 @@ def test_every_rule_of_the_workflow_has_its_size_from_here():
         text = path.read_text()
         assert not re.search(r"(mem_mb|runtime|gpu)=\d", text), path
         for rule, block in re.findall(
-            r"^ *(?:use rule \w+ as|rule) (\w+)[^\n]*:\n(.*?)(?=^ *(?:use )?rule |^\S|\Z)", text, re.M | re.S
+            r"^ *(?:use rule \w+ as|rule|checkpoint) (\w+)[^\n]*:\n(.*?)(?=^ *(?:use )?rule |^\S|\Z)", text, re.M | re.S
         ):
             names.add(rule)
             if rule != "evaluate_identity":  # another output of the rule whose resources it has
