@@ -8,16 +8,7 @@ import numpy as np
 from regbench.data.remarks import unused_masks
 from regbench.metrics import SIMILARITY, metric_of, printed
 from regbench.report.objectives import by_count, weights_searched
-from regbench.report.summary_file import (
-    Choice,
-    Goals,
-    MadeBy,
-    Manifest,
-    MethodEntry,
-    RunEntry,
-    TrialEntry,
-    number,
-)
+from regbench.report.summary_file import Choice, Goals, MadeBy, Manifest, MethodEntry, RunEntry, TrialEntry, number
 from regbench.study.goals import is_higher_better, words
 from regbench.system.files import digest
 from regbench.system.provenance import Environment

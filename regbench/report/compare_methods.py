@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import Effect, Grid, PairedTest, PairedTests, Ranks, Share, Stability, Verdicts
 from regbench.report.looked import Looked
 from regbench.report.study_verdicts import GridCell, study_verdicts
-from regbench.report.summary_file import Effect, Goals, Grid, PairedTest, PairedTests, Ranks, Share, Stability, Verdicts
+from regbench.report.summary_file import Goals
 from regbench.statistics import (
     case_scores,
     cliques,

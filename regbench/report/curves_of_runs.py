@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from regbench.report.comparison_entries import CurvePoint
 from regbench.report.pooling import FOLD
-from regbench.report.summary_file import CurvePoint, MethodEntry, stored
+from regbench.report.summary_file import MethodEntry, stored
 from regbench.statistics.trade_off import Curve, reached
 from regbench.study.methods import Study
 from regbench.system.files import RUN, read_sealed

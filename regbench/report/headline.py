@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import FAMILIES, Scope, Verdicts
 from regbench.report.standings import against_best
-from regbench.report.summary_file import FAMILIES, Scope, Summary, Verdicts, foremost, leading, verdicts_of
+from regbench.report.summary_file import Summary, foremost, leading, verdicts_of
 from regbench.report.verdict_clauses import CONVERSE, Relations, clauses, listed, subject
 from regbench.study import goals
 

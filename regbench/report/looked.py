@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from regbench.report.summary_file import LookEntry
+from regbench.report.comparison_entries import LookEntry
 from regbench.statistics import Comparison, Family, Looks, Pair, Scores, comparisons, having, judge_at
 from regbench.study.looks import LookedPair, made
 from regbench.study.methods import Study

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS, widest_difference
+from regbench.report.comparison_entries import ComparisonEntry, Noise, NoiseCounts, Scope
 from regbench.report.study_verdicts import NO_SEARCH, claim, collect, noise_of, records, scope_of
-from regbench.report.summary_file import ComparisonEntry, Noise, NoiseCounts, Scope, stored
+from regbench.report.summary_file import stored
 from regbench.statistics import Family, Scores, judge, rank_intervals
 from regbench.system.errors import UsageError, did_you_mean
 from regbench.system.parquet import check_table

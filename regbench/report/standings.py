@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from regbench.report.summary_file import Summary, Verdicts, all_verdicts, leading
+from regbench.report.comparison_entries import Verdicts
+from regbench.report.summary_file import Summary, all_verdicts, leading
 from regbench.report.verdict_clauses import CONVERSE
 
 Standing = Literal["best", "better", "equal", "undecided", "worse"]

@@ -9,17 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import ComparisonEntry, ComponentEntry, Families, Noise, NoiseCounts, Scope
 from regbench.report.looked import Looked, against_in_looks, judge_means_in_looks, judged_in_looks, looked_claim
 from regbench.report.pooling import FOLD
-from regbench.report.summary_file import (
-    ComparisonEntry,
-    ComponentEntry,
-    Families,
-    Noise,
-    NoiseCounts,
-    Scope,
-    stored,
-)
+from regbench.report.summary_file import stored
 from regbench.statistics import (
     OF,
     Comparison,

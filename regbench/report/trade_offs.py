@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import CellCurve, ComparisonEntry, Height, LevelVerdicts, TradeOffEntry
 from regbench.report.curves_of_runs import (
     Floats,
     RunCurve,
@@ -20,17 +21,7 @@ from regbench.report.curves_of_runs import (
 )
 from regbench.report.pooling import with_pools
 from regbench.report.study_verdicts import GridCell, collect, folds_of, study_verdicts
-from regbench.report.summary_file import (
-    CellCurve,
-    ComparisonEntry,
-    Height,
-    LevelVerdicts,
-    MethodEntry,
-    Summary,
-    TradeOffEntry,
-    leading,
-    stored,
-)
+from regbench.report.summary_file import MethodEntry, Summary, leading, stored
 from regbench.statistics import Family, Scores, judge
 from regbench.statistics.trade_off import Curve, at_levels, levels_between, mean_height
 from regbench.study.config import TradeOff

@@ -8,8 +8,9 @@ import pandas as pd
 
 from regbench.evaluation.transfer import TRAINED_ON
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import ComparisonEntry
 from regbench.report.study_verdicts import collect, records
-from regbench.report.summary_file import ComparisonEntry, TransferEntry, stored
+from regbench.report.summary_file import TransferEntry, stored
 from regbench.statistics import Family, Scores, judge
 from regbench.study.job_specs import objective_spec
 from regbench.study.methods import Study

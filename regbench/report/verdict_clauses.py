@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from regbench.report.summary_file import ComparisonEntry
+from regbench.report.comparison_entries import ComparisonEntry
 
 if TYPE_CHECKING:  # scipy, which these words do not need
     from regbench.statistics.verdicts import Verdict

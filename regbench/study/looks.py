@@ -30,7 +30,7 @@ class Batches(NamedTuple):
 class LookedPair(TypedDict):
     """A pair of cells at a look that had not been decided or given up before."""
 
-    comparison: dict[str, Any]  # as `regbench.report.summary_file.ComparisonEntry`
+    comparison: dict[str, Any]  # as `regbench.report.comparison_entries.ComparisonEntry`
     chance: float | None  # of an undecided one, to be decided by the last look
     goes_on: bool
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of, printed
+from regbench.report.comparison_entries import Verdicts
 from regbench.report.standings import against_best
-from regbench.report.summary_file import LABELS, MethodEntry, Summary, Verdicts, foremost, leading, number, verdicts_of
+from regbench.report.summary_file import LABELS, MethodEntry, Summary, foremost, leading, number, verdicts_of
 from regbench.report.tables.column_titles import metric_title
 from regbench.study.goals import words
 

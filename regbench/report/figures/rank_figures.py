@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from regbench.report.comparison_entries import PairedTests, Ranks, Stability
 from regbench.report.figures.figure_style import COLOURS, drawing, save, series_colour
-from regbench.report.summary_file import PairedTests, Ranks, Stability, Summary, foremost, leading, led_by
+from regbench.report.summary_file import Summary, foremost, leading, led_by
 
 
 def difference_figure(summary: Summary, folder: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from regbench.report.comparison_entries import CellCurve, TradeOffEntry
 from regbench.report.figures.figure_style import drawing, save, series_colour, series_marker
-from regbench.report.summary_file import CellCurve, Summary, TradeOffEntry, foremost, leading
+from regbench.report.summary_file import Summary, foremost, leading
 from regbench.report.tables.column_titles import metric_title
 from regbench.report.tables.main_caption import units
 from regbench.study.goals import words

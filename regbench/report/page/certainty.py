@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from regbench.metrics import metric_of
-from regbench.report.summary_file import NoiseCounts, Scope, Summary, Verdicts, foremost, leading
+from regbench.report.comparison_entries import NoiseCounts, Scope, Verdicts
+from regbench.report.summary_file import Summary, foremost, leading
 from regbench.study.goals import words
 from regbench.system.escaping import hypertext
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import metric_of
+from regbench.report.comparison_entries import ComparisonEntry
 from regbench.report.looked import Looked
 from regbench.report.method_entries import metric_spread
 from regbench.report.robustness.views import OF_LABELS, OWN, POOLED_SD, SAME, View, views
 from regbench.report.study_verdicts import GridCell, study_verdicts
-from regbench.report.summary_file import ComparisonEntry, Summary, leading, number, verdicts_of
+from regbench.report.summary_file import Summary, leading, number, verdicts_of
 from regbench.statistics import pooled_sd
 from regbench.system.errors import RegbenchError
 

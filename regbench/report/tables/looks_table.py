@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from regbench.report.summary_file import LookEntry, Summary
+from regbench.report.comparison_entries import LookEntry
+from regbench.report.summary_file import Summary
 from regbench.report.tables.column_titles import METRIC_TITLES
 from regbench.report.tables.table_format import NONE, Form, plain, write_table
 

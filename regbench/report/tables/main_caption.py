@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from regbench.metrics import SIMILARITY, metric_of
+from regbench.report.comparison_entries import TradeOffEntry
 from regbench.report.objectives import caption_of
-from regbench.report.summary_file import Manifest, Summary, TradeOffEntry, all_verdicts, foremost, led_by
+from regbench.report.summary_file import Manifest, Summary, all_verdicts, foremost, led_by
 from regbench.report.tables.column_titles import METRIC_TITLES, metric_title
 from regbench.study.frozen import sentences
 from regbench.study.goals import words

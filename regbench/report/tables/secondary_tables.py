@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 
 from regbench.metrics import METRICS
+from regbench.report.comparison_entries import Grid, TestFamily
 from regbench.report.summary_file import (
     Choice,
     ChosenTrial,
-    Grid,
     MethodEntry,
     Summary,
-    TestFamily,
     digits_of,
     led_by,
     number,

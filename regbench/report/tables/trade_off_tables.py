@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from regbench.report.comparison_entries import FAMILIES, CellCurve, Height, LevelVerdicts, TradeOffEntry
 from regbench.report.standings import against_best
-from regbench.report.summary_file import FAMILIES, CellCurve, Height, LevelVerdicts, Summary, TradeOffEntry, digits_of
+from regbench.report.summary_file import Summary, digits_of
 from regbench.report.tables.column_titles import metric_title
 from regbench.report.tables.main_caption import at_levels_words, regions, units
 from regbench.report.tables.table_format import (

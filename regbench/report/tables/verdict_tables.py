@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from regbench.report.summary_file import (
-    FAMILIES,
-    ComparisonEntry,
-    ComponentEntry,
-    Summary,
-    all_verdicts,
-    digits_of,
-    leading,
-    led_by,
-)
+from regbench.report.comparison_entries import FAMILIES, ComparisonEntry, ComponentEntry
+from regbench.report.summary_file import Summary, all_verdicts, digits_of, leading, led_by
 from regbench.report.tables.main_caption import regions
 from regbench.report.tables.table_format import NONE, Form, Row, plain, rows_of, write_table
 from regbench.report.verdict_clauses import needed
