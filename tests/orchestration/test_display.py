@@ -86,6 +86,7 @@ def test_bars_stay_in_place_in_a_terminal(shown, monkeypatch):
     assert "trials" in text
     assert "0 of 2" in text
     assert "running  trial brains mmm" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l"), "a head that is killed leaves a terminal without a cursor"
     display.close()
     assert stream.getvalue().endswith("\x1b[2K") or "\x1b[1A" in stream.getvalue(), "the bars were left behind"
     assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l"), "no cursor"

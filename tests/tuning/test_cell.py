@@ -20,6 +20,7 @@ from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 from regbench.system.files import canonical_json, read_sealed
 from regbench.tracking.records import study_items
+from regbench.tuning.cell import OUTPUTS, publish
 
 LCC = "voxelmorph.lcc.grad_l2"
 FILES = ("checkpoint.pt", "pairs.parquet", "panels.npz")
@@ -196,6 +197,17 @@ def test_without_hard_links_files_are_moved(prepared_cell, trained, monkeypatch)
     assert not list(study.layout.waiting("brains", LCC, 0).iterdir())
     main(prepared_cell.command)
     assert trained["begun"] == [0, 1, 2, 0, 1, 2]
+
+
+def test_what_a_killed_cell_had_begun_to_put_in_place_is_gone(tmp_path):
+    waiting, folder = tmp_path / "waiting", tmp_path / "run"
+    for place in (waiting, folder):
+        place.mkdir()
+    for name in OUTPUTS:
+        (waiting / name).touch()
+    (folder / ".0a1b2c3d.run.json").touch()
+    publish(waiting, folder)
+    assert {path.name for path in folder.iterdir()} == set(OUTPUTS)
 
 
 def test_a_cell_is_for_methods_with_a_lambda(prepared_cell, capsys):
