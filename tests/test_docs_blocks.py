@@ -53,10 +53,9 @@ def study_of(fragment: dict[str, Any]) -> dict[str, Any]:
     if "study" in fragment:
         return fragment
     base = copy.deepcopy(TINY)
-    for short, (part, key) in {"similarities": ("grid", "similarities"), "regularizers": ("grid", "regularizers")}.items():
-        if short in fragment:
-            fragment = {**fragment, part: {**fragment.get(part, {}), key: fragment[short]}}
-            del fragment[short]
+    for key in {"similarities", "regularizers"} & set(fragment):  # short for a part of `grid`, which the base has
+        fragment = {**fragment, "grid": {**fragment.get("grid", {}), key: fragment[key]}}
+        del fragment[key]
     if "data" in fragment:
         del base["datasets"]
     return merged(base, fragment)
@@ -89,11 +88,12 @@ def test_yaml_blocks_are_configs(page, folder):
 
 @pytest.mark.parametrize("page", **EACH)
 def test_commands_could_be_typed(page):
+    files = [block.file for block in blocks(page) if block.file]
     wrong = [
         f"{page.name}:{block.line}: {' '.join(words)}: {words_of_fault}"
         for block in blocks(page, "")
         for words in commands(block)
-        if (words_of_fault := fault(words, block.mark))
+        if (words_of_fault := fault(words, block.mark, files))
     ]
     assert not wrong, "\n".join(wrong)
 

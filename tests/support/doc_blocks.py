@@ -10,7 +10,7 @@ A block without a language is for a shell. An HTML comment right above a block s
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from tiny_study import ROOT
 from regbench.cli.main import _one_each, app
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-OF_SHELL = {".", "cd", "mkdir", "cp"}
+OF_SHELL = {".", "cd", "mkdir", "cp", "pdflatex"}
 FENCED = re.compile(r"(?:^ *<!-- ([^>]*) -->\n)?^( *)```([^\n`]*)\n(.*?)^ *```", re.S | re.M)
 PLACEHOLDERS = {"N": "1", "FORM": "itk"}  # of numbers and of one word of several; any other text will do for the rest
 
@@ -83,8 +83,14 @@ def typed(word: str) -> str:
     return PLACEHOLDERS.get(word, word)
 
 
-def fault(words: list[str], mark: str) -> str | None:
-    """What is wrong with a command; None if it may be typed so."""
+def fault(words: list[str], mark: str, files: Collection[str] = ()) -> str | None:
+    """What is wrong with a command; None if it may be typed so.
+
+    Args:
+        words: of the command.
+        mark: of its block.
+        files: that the page shows.
+    """
     program, *rest = words
     while "=" in program and rest:  # `NAME=value command`
         program, *rest = rest
@@ -95,8 +101,11 @@ def fault(words: list[str], mark: str) -> str | None:
     if program == "make":
         return fault_of_make(rest)
     if program.endswith("python") and rest and rest[0].endswith(".py"):
-        return None if (ROOT / rest[0]).is_file() else f"there is no {rest[0]}"
-    return None if program in OF_SHELL or mark.startswith("not run: ") else f"`{program}` is no program of ours; say why it is not run"
+        here = rest[0] in files or (ROOT / rest[0]).is_file()
+        return None if here else f"there is no {rest[0]}"
+    if program in OF_SHELL or mark.startswith("not run: "):
+        return None
+    return f"`{program}` is no program of ours; say why it is not run"
 
 
 def fault_of_verb(words: list[str]) -> str | None:
