@@ -1,27 +1,42 @@
-"""Python on the pages runs, the table of stable names holds, docstrings have examples."""
+"""Python on the pages and in the notebook runs, the table of stable names holds, docstrings have examples."""
 
 import doctest
 import importlib
+import json
 import re
 
+import matplotlib.pyplot as plt
 import pytest
 from doc_blocks import blocks
 from tiny_study import ROOT
 
 PACKAGES = ("regbench.losses", "regbench.metrics", "regbench.spatial", "regbench.statistics")
-RUN = ("faq", "library")
+RUN = ("README", "docs/faq", "docs/losses")
+NOTEBOOK = ROOT / "docs" / "library.ipynb"
 
 
 @pytest.mark.parametrize("name", RUN)
 def test_python_blocks_run_in_their_order(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     names = {}
-    ran = 0
-    for block in blocks(ROOT / "docs" / f"{name}.md", "python"):
-        if not block.text.startswith("# needs: "):
-            exec(compile(block.text, name, "exec"), names)
-            ran += 1
-    assert ran >= 2
+    page = blocks(ROOT / f"{name}.md", "python")
+    assert page
+    for block in page:
+        exec(compile(block.text, name, "exec"), names)
+
+
+def test_cells_of_the_notebook_run_in_their_order(monkeypatch):
+    """Without a kernel; `make docs` executes it in one, and shows what it prints and draws."""
+    monkeypatch.chdir(NOTEBOOK.parent)
+    plt.switch_backend("agg")
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert len(plt.get_fignums()) == 2
+    plt.close("all")
+    assert not any(cell.get("outputs") for cell in cells), "the site shows what a run gives: commit it without outputs"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
