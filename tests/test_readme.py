@@ -32,16 +32,6 @@ def test_three_minutes():
     assert all((ROOT / name).exists() for name in re.findall(r"\]\(((?:docs|CONTRIBUTING|CITATION)[^)#]*)", text))
 
 
-def test_its_commands_are_those_of_the_makefile():
-    """The two commands of its first block."""
-    block = re.search(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert block is not None
-    commands = [line.split("#")[0].split() for line in block[1].splitlines()]
-    assert [words[0] for words in commands] == ["make", "make"]
-    targets = re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.M)
-    assert {words[1] for words in commands} <= {name for line in targets for name in line.split()}
-
-
 def test_six_lines_run(example, tmp_path, monkeypatch, capsys):
     """On twelve small images, with two steps a training: from the folder to the table and the page."""
     assert tuple(example) == SIX

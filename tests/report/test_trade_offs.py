@@ -273,6 +273,7 @@ def test_folds_are_read_each_by_itself_and_pooled(tiny):
     assert pooled["verdicts"][0]["pairs"][0]["n"] == 3 * folds[0]["verdicts"][0]["pairs"][0]["n"]
 
 
+@pytest.mark.slow
 def test_a_run_without_a_curve_in_one_fold_has_no_pooled_number(tiny):
     raw = copy.deepcopy(tiny)
     raw["datasets"][0]["splits"] = {"folds": 3}
@@ -316,6 +317,7 @@ def test_tables_figure_and_page(tiny):
     assert 'id="table-curve"' in page
 
 
+@pytest.mark.slow
 def test_the_same_bytes_each_time(tiny, tmp_path):
     study = made(tiny)
     report(study)
