@@ -9,10 +9,8 @@ FUZZED_NAMES := tests/system/test_names.py tests/system/test_escaping.py tests/d
 FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_fuzz_fields.py tests/data/readers/test_fuzz.py \
 	tests/training/test_checkpoint.py
 
-# Without .venv the python of the machine, as it is: nothing is installed. OUT: where gpu.json and gpu.md go.
-OUT ?= results/gpu
 
-.PHONY: quick test test-all check gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills docs schema audit licences clean
+.PHONY: quick test test-all check bench gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills docs schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -36,6 +34,11 @@ check: .venv/.dev ## style, types, order of imports, formats, schema in step
 	snakefmt --check Snakefile workflow
 	regbench schema --check
 
+bench: .venv/.dev ## all ratio tables: what regbench costs beside named peers (ONLY="losses training"; an hour and a half on an idle machine)
+	python benchmarks/ratios.py $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
+
+# Without .venv the python of the machine, as it is: nothing is installed. OUT: where gpu.json and gpu.md go.
+gpu: OUT ?= results/gpu
 gpu: ## what a CUDA GPU must show: tests, times beside peers, the same bits twice; without one, small on the CPU (8 minutes)
 	$(PYTHON) benchmarks/gpu_page.py --out $(OUT)
 

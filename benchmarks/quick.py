@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,25 @@ def shares(found: dict[str, float], whole: float) -> dict[str, float]:
     }
 
 
+def orchestration(jobs: list[dict[str, Any]], ran: dict[str, float], cores: int) -> dict[str, float]:
+    """What Snakemake and the starts of processes take, in seconds by the clock.
+
+    `no_job_seconds`: none runs (Snakemake starts, thinks, ends). `start_seconds`: Python starts, imports, reads and
+    writes, divided by the cores; jobs without stages in their log (those that close a study) count with the median.
+    """
+    busy, until = 0.0, ran["began"]
+    for job in sorted(jobs, key=lambda job: job["ended"] - job["seconds"]):
+        busy += max(0.0, job["ended"] - max(until, job["ended"] - job["seconds"]))
+        until = max(until, job["ended"])
+    starts = [parts([job], 0)["rest of jobs"] for job in jobs if job["stages"]]
+    closing = len(jobs) - len(starts)
+    found = {
+        "no_job_seconds": ran["wall_seconds"] - busy,
+        "start_seconds": (sum(starts) + closing * statistics.median(starts)) / cores,
+    }
+    return {**found, "share_of_wall": sum(found.values()) / ran["wall_seconds"]}
+
+
 def summary(root: Path, ran: dict[str, float], cores: int) -> dict[str, Any]:
     """All numbers of a run."""
     jobs = jobs_of(root)
@@ -100,6 +120,7 @@ def summary(root: Path, ran: dict[str, float], cores: int) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores", "cores": cores, "load_before": os.getloadavg()[2],
         "wall_seconds": ran["wall_seconds"], "core_seconds": whole, **shares(clock, whole),
         "tail_seconds": ran["ended"] - last,  # from the last evaluation to the end of the command
+        "orchestration": orchestration(jobs, ran, cores),
         "core_seconds_by_part": clock,
         "cpu": {"seconds": ran["cpu_seconds"], **shares(cpu, ran["cpu_seconds"]), "seconds_by_part": cpu},
         "jobs": {rule: {"count": len(times), "seconds": sum(times)} for rule, times in sorted(by_rule.items())},
@@ -115,6 +136,8 @@ def show(found: dict[str, Any]) -> None:
         print(f"  {name:<16} {seconds:7.1f} s" + (f" ({of_cpu:.1f} of CPU)" if of_cpu is not None else ""))
     for rule, job in found["jobs"].items():
         print(f"  {job['count']:3} x {rule:<10} {job['seconds']:7.1f} s")
+    share = found["orchestration"]["share_of_wall"]
+    print(f"orchestration: {share:.1%} of the seconds by the clock (no job runs, and jobs start)")
     print(f"tail: {found['tail_seconds']:.1f} s from the last evaluation to the end")
     for words, these in (("core-seconds", found), (f"{found['cpu']['seconds']:.0f} s of CPU time", found["cpu"])):
         print(

@@ -143,10 +143,27 @@ def step_overhead(rounds: int = 40) -> dict[str, Any]:
             told.log.add(10_000 + 25 * (number + 1), [[0.1, 0.2, 0.3]] * 25)
             told.log.write()
         alone = (time.perf_counter() - alone) / 200 / 25
+        peer = mlflow_step(Path(folder))
     # The difference of two timings of a busy machine says less than the cost by itself, against the step's.
     median = {name: float(np.median(values)) for name, values in times.items()}
     return {"step_ms": median["plain"] * 1e3, "with_log_ms": median["told"] * 1e3, "log_ms_a_step": alone * 1e3,
+            "mlflow_ms_a_step": peer * 1e3,
             "overhead_percent": 100 * alone / median["plain"]}  # fmt: skip
+
+
+def mlflow_step(folder: Path, steps: int = 50) -> float:
+    """Seconds a step of what MLflow's pages show: `mlflow.log_metrics` in the loop, into SQLite; median."""
+    import mlflow  # noqa: PLC0415  slow, and the jobs of the drill must not fork it
+
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'peer.db'}")
+    mlflow.set_experiment("peer")
+    times = []
+    with mlflow.start_run():
+        for number in range(steps):
+            began = time.perf_counter()
+            mlflow.log_metrics({"loss": 0.1, "similarity": 0.2, "regularizer": 0.3}, step=number)
+            times.append(time.perf_counter() - began)
+    return float(np.median(times))
 
 
 def main() -> None:

@@ -68,6 +68,18 @@ def code() -> CodeVersion:
     }
 
 
+@cache
+def _versions() -> dict[str, str]:
+    """Of Python and the packages that are installed: read once, for a job of many trainings asks at each of them."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
 def environment(device: str) -> Environment:
     """Everything about code and machine that a number may depend on.
 
@@ -81,15 +93,9 @@ def environment(device: str) -> Environment:
 
     from regbench.system import numba_loops  # noqa: PLC0415  torch too
 
-    versions = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "code": code(),
-        "packages": versions,
+        "packages": dict(_versions()),
         "device": device,
         "system": f"{platform.system()} {platform.machine()}",
         "compiled_losses": device.startswith("cpu") and numba_loops.available(),

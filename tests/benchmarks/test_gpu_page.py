@@ -22,6 +22,7 @@ def gpu_page():
     return module
 
 
+@pytest.mark.slow  # `make gpu` does it too
 def test_warps_and_steps_run_small_on_the_cpu(tmp_path):
     """The sums in a fixed order too, and every step of ours."""
     command = [

@@ -59,9 +59,16 @@ def test_every_rule_of_the_workflow_has_its_size_from_here():
     assert names == {*site.FIRST, *site.ALIKE}
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu"])
-@pytest.mark.parametrize("changes", [{"models": [*TINY["models"], "instance"]}, {"one_job_per": "cell"}])
-def test_rules_and_profile_ask_for_the_same(tmp_path, changes, device):
+@pytest.mark.parametrize(
+    ("device", "changes"),
+    [
+        ("auto", {"one_job_per": "cell"}),
+        ("cpu", {"models": [*TINY["models"], "instance"]}),
+        pytest.param("auto", {"models": [*TINY["models"], "instance"]}, marks=pytest.mark.slow),
+        pytest.param("cpu", {"one_job_per": "cell"}, marks=pytest.mark.slow),
+    ],
+)
+def test_rules_and_profile_ask_for_the_same(tmp_path, device, changes):
     """What Snakemake plans for a first attempt here is what the profile of a cluster gives for it."""
     planned = dry_run(tmp_path, {**TINY, **changes, "training": {**TINY["training"], "device": device}})
     profile = site.resources(ROOT / "workflow/profiles/slurm/site.yaml")

@@ -292,6 +292,7 @@ def test_deals_of_the_folds_are_pooled_through_the_whole_report(tiny):
     assert "in 6 folds in 2 deals" in study.layout.page.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_without_a_curve_in_one_fold_has_no_pooled_number(tiny):
     raw = copy.deepcopy(tiny)
     raw["datasets"][0]["splits"] = {"folds": 3}
@@ -335,6 +336,7 @@ def test_tables_figure_and_page(tiny):
     assert 'id="table-curve"' in page
 
 
+@pytest.mark.slow
 def test_the_same_bytes_each_time(tiny, tmp_path):
     study = made(tiny)
     report(study)
