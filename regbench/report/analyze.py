@@ -160,6 +160,8 @@ def summarised(study: Study, rows: pd.DataFrame) -> Summary:
         summary["splits"] = study.config.tuning.splits
     if study.pools:
         summary["pools"] = {pool.id: list(pool.folds) for pool in study.pools}
+        if deals := {pool.id: pool.repeats for pool in study.pools if pool.repeats > 1}:
+            summary["deals"] = deals
     if (registration := kept(study)) is not None:
         summary["frozen"] = registration
         summary["warnings"] = [*not_kept(registration), *summary["warnings"]]
