@@ -180,7 +180,7 @@ def held_against(paths: list[Path], region: float) -> dict[str, Any]:
     for path in paths:
         rows = pd.read_parquet(path)
         rows = rows[rows["method"].str.startswith("voxelmorph")]
-        table, subjects, design = collect(rows, "dice")
+        table, subjects, design, _ = collect(rows, "dice")
         family = Family(subjects, region=region, groups=design.units)
         judged.append({(c.a, c.b): c.verdict for c in judge(table, family)})
         alone += list(_trainings(table, family))

@@ -31,8 +31,8 @@ def split(
         wanted: for each of train, validation and test a count, a share (0.2; two subjects at least), a list of ids,
             ``given`` (whom the data's authors put there; the default where there are any) or ``rest``; or ``folds`` and
             ``fold`` (fold k is the test, the next one the validation, the others train; whom the authors put into
-            validation or test is in no fold). ``seed`` for the draw. With none of these, `DEFAULT` holds for the splits
-            that are not given.
+            validation or test is in no fold), and ``repeat``, of several deals. ``seed`` for the draw. With none of
+            these, `DEFAULT` holds for the splits that are not given.
         dataset: for messages.
         groups: subject to group.
         given: subject to the split it was put in; it is drawn for no other.
@@ -48,7 +48,8 @@ def split(
         default = DEFAULT if "validation" in needed else ALL_TESTED
         wanted = wanted.model_copy(update={key: part for key, part in default.items() if key not in given_keys})
     given, where = given or {}, f"dataset `{dataset}`: splits"
-    shuffled = [ids[i] for i in np.random.default_rng(wanted.seed).permutation(len(ids))]
+    seed = [wanted.seed, wanted.repeat] if wanted.repeat else wanted.seed
+    shuffled = [ids[i] for i in np.random.default_rng(seed).permutation(len(ids))]
     if wanted.folds is not None and wanted.fold is not None:
         held_out = {groups[name] for name, split in given.items() if split != "train"}
         dealt = [name for name in shuffled if groups.get(name) not in held_out]

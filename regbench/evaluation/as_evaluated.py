@@ -70,9 +70,10 @@ class AsEvaluated:
         if not self._compared:
             yield f"not compared with an evaluation: {self._path} has no rows of these pairs. Run `regbench evaluate`"
         elif not self._differing:
-            yield f"as evaluated: {self._said('')}mean length of {self._compared} pairs are those of {self._path}"
+            pairs = f"{self._compared} pair{'s' * (self._compared > 1)}"
+            yield f"as evaluated: {self._said('')}mean length of {pairs} are those of {self._path}"
         else:
-            yield f"NOT as evaluated: {len(self._differing)} of {self._compared} pairs differ from {self._path}"
+            yield f"NOT as evaluated: of {self._compared} compared, {len(self._differing)} differ from {self._path}"
             yield f"the largest difference of {words(self._metric)}: {max(self._differing)[1]}"
             yield (
                 f"the pairs were registered anew on {where}. Device, threads (`--threads`) and packages of the "

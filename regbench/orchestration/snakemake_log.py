@@ -9,7 +9,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-STATUS = re.compile(r"> (\S.*) 2>&1' (?:returned non-zero exit status (\d+)|died with <Signals\.(\w+))")
+# A rule whose log stays only where it fails has more behind its command.
+STATUS = re.compile(r"> (\S.*?) 2>&1(?:| \|\| \{.*)' (?:returned non-zero exit status (\d+)|died with <Signals\.(\w+))")
+LOG_OF_COMMAND = re.compile(r"> (\S.*?) 2>&1 \|\| \{")
 HELD = {  # what Slurm calls the end of a job, in words
     "OUT_OF_MEMORY": "out of memory (killed by Slurm)",
     "TIMEOUT": "time limit",
@@ -64,6 +66,8 @@ class _Reader:
             if not line.startswith(" "):
                 self._close()
                 self._line(line)
+            elif self.block == "error" and (match := LOG_OF_COMMAND.search(line)):
+                self.fields["log of command"] = _unquoted(match[1])
         self._close()
         return self.by_log
 
@@ -92,7 +96,8 @@ class _Reader:
         self.logs[self.fields.get("jobid", "")] = names[0]
         event.state = "sent" if block == "job" else "failed"
         if block == "error":
-            event.reason = self._reason(self.status.pop(names[0], ""))
+            log = names[0] if logs else self.fields.get("log of command", "")
+            event.reason = self._reason(self.status.pop(log, ""))
             event.slurm_log = names[1] if len(names) > 1 else ""
 
     def _reason(self, status: str) -> str:

@@ -42,6 +42,7 @@ class NoiseCounts(TypedDict):
     seeds: int
     replicates: int
     splits: NotRequired[int]  # draws of validation subjects, where there are several
+    deals: NotRequired[int]  # of all subjects into pooled folds, where there are several
     subjects: int
     pairs: int
     df_runs: NotRequired[float | None]

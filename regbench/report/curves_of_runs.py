@@ -8,10 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from regbench.report.comparison_entries import CurvePoint
-from regbench.report.pooling import FOLD
+from regbench.report.pooling import FOLD, with_folds
 from regbench.report.summary_file import MethodEntry, stored
 from regbench.statistics.trade_off import Curve, reached
 from regbench.study.methods import Study
+from regbench.study.pools import Pool
 from regbench.system.files import RUN, read_sealed
 
 CASE = ["fixed", "moving"]
@@ -102,7 +103,7 @@ def _by_lambda(rows: pd.DataFrame, column: str, cases: pd.MultiIndex) -> pd.Data
 
 
 def heights(
-    method: str, runs: Sequence[RunCurve], read: Mapping[str, Callable[[Curve], Floats]], *, pooled: bool
+    method: str, runs: Sequence[RunCurve], read: Mapping[str, Callable[[Curve], Floats]], *, pool: Pool | None
 ) -> pd.DataFrame:
     """Rows of a cell, one a run and pair, with what is read off its curves; the mean of a run is its number.
 
@@ -110,17 +111,17 @@ def heights(
         method: its id.
         runs: its curves, of all folds where these are pooled.
         read: by the name of the column, what reads ``(cases,)`` off a curve.
-        pooled: with a column `fold`; a run that has no number in one fold has none in any.
+        pool: of the folds, where these are pooled; a run that has no number in one fold has none in any.
     """
     parts = []
     for run in runs:
         part = run.cases.to_frame(index=False).set_axis(CASE, axis=1)
         part = part.assign(method=method, seed=run.seed, replicate=run.replicate, split=run.split)
-        if pooled:
-            part[FOLD] = run.dataset
+        if pool is not None:
+            part = with_folds(part.assign(dataset=run.dataset), pool).drop(columns="dataset")
         parts.append(part.assign(**{name: reading(run.curve) for name, reading in read.items()}))
     frame = pd.concat(parts, ignore_index=True)
-    if pooled:
+    if pool is not None:
         for name in read:
             gone = frame[name].isna().groupby([frame["seed"], frame[FOLD]]).transform("all")
             frame.loc[gone.groupby(frame["seed"]).transform("any"), name] = np.nan

@@ -36,7 +36,7 @@ def make_look(study: Study, dataset: str, model: str, number: int) -> None:
     rows = joined([lay.pairs(dataset, method, seed) for method in spec.methods for seed in seeds[method]])
     manifest: Manifest = read_sealed(lay.manifest(dataset))
     metric = leading(spec.objective.metrics, manifest["references"]["test"])
-    scores, subjects, design = collect(rows, metric)
+    scores, subjects, design, _ = collect(rows, metric)
     compared = {method: scores[method] for method in spec.methods}
     family = Family(
         subjects, metric_of(metric).direction, spec.regions.get(metric), groups=design.searches if spec.searches else {}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from regbench.metrics import METRICS, SIMILARITY, TIMED, dice30
 from regbench.report.caveats import made_by
+from regbench.report.pooling import case_of
 from regbench.report.summary_file import (
     Baseline,
     Choice,
@@ -200,7 +201,7 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
     Where a label vanished, its surface distance and with it the mean are infinite: `infinite` counts such cases, and
     the median is what can be compared.
     """
-    scores = rows.set_index(["fixed", "moving", "seed"])[metric].unstack("seed", sort=False).to_numpy()
+    scores = rows.set_index([*case_of(rows), "seed"])[metric].unstack("seed", sort=False).to_numpy()
     over_cases = spread(scores)
     by_case = scores.mean(axis=1)
     by_case = by_case[~np.isnan(by_case)]
@@ -217,7 +218,7 @@ def metric_spread(rows: pd.DataFrame, metric: str) -> MetricSpread:
 def _evaluated(place: tuple[str, Mapping[str, str]], method: Method, rows: pd.DataFrame, leading: str) -> MethodEntry:
     """What the rows alone tell."""
     dataset, labels = place
-    by_case = rows.groupby(["fixed", "moving"], sort=False)
+    by_case = rows.groupby(case_of(rows), sort=False)
     components = (method.model, method.similarity, method.regularizer)
     model, similarity, regularizer = (component.id if component else None for component in components)
     failed = rows[rows["status"] != "complete"]
@@ -233,7 +234,7 @@ def _evaluated(place: tuple[str, Mapping[str, str]], method: Method, rows: pd.Da
         "edge": False,
         "trials": [],
         "runs": [],
-        "pairs": len(rows[["fixed", "moving"]].drop_duplicates()),
+        "pairs": len(rows[case_of(rows)].drop_duplicates()),
         "failed_rows": len(failed),
         "reasons": sorted(set(failed["reason"])),
         "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
@@ -284,7 +285,7 @@ def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:
 def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[StructureScores]:
     """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
     columns = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
-    by_case = rows.groupby(["fixed", "moving"], sort=False)[[name for name in columns if name in rows]].mean()
+    by_case = rows.groupby(case_of(rows), sort=False)[[name for name in columns if name in rows]].mean()
     known = [label for label in sorted(labels, key=int) if f"dice_{label}" in by_case]
     return [_structure(by_case, label, labels[label]) for label in known]
 

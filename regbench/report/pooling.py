@@ -12,6 +12,7 @@ from regbench.study.pools import Pool
 from regbench.system.files import digest
 
 FOLD = "fold"  # column of pooled rows: the dataset of the fold that tested a pair
+DEAL = "deal"  # column of pooled rows, where the folds were dealt several times: which of them
 SPLITS = ("train", "validation", "test")
 
 
@@ -33,7 +34,7 @@ def pooled_rows(rows: pd.DataFrame, pool: Pool) -> pd.DataFrame:
         pool: of its folds.
     """
     parts = rows[rows["dataset"].isin(pool.folds)]
-    pooled = parts.assign(fold=parts["dataset"], dataset=pool.id).reset_index(drop=True)
+    pooled = with_folds(parts, pool).assign(dataset=pool.id).reset_index(drop=True)
     lost = (
         (pooled["status"] != "complete").groupby([pooled[name] for name in ("method", "seed", FOLD)]).transform("all")
     )
@@ -41,6 +42,20 @@ def pooled_rows(rows: pd.DataFrame, pool: Pool) -> pd.DataFrame:
     scores = [name for name in pooled.select_dtypes("float") if name not in TIMED]
     pooled.loc[unknown, scores] = np.nan
     return pooled
+
+
+def with_folds(rows: pd.DataFrame, pool: Pool) -> pd.DataFrame:
+    """Rows with the column `fold`, and `deal` where there are several; their `dataset` is that of their fold."""
+    marked = rows.assign(**{FOLD: rows["dataset"]})
+    if pool.repeats == 1:
+        return marked
+    deals = {fold: number // pool.of_one_deal for number, fold in enumerate(pool.folds)}
+    return marked.assign(**{DEAL: rows["dataset"].map(deals)})
+
+
+def case_of(rows: pd.DataFrame) -> list[str]:
+    """The columns that name a case: of several deals each may test a pair, by trainings of its own."""
+    return ["fixed", "moving", *([FOLD] if FOLD in rows else [])]
 
 
 def pooled_manifest(pool: Pool, manifests: Mapping[str, Manifest]) -> Manifest:
@@ -52,7 +67,7 @@ def pooled_manifest(pool: Pool, manifests: Mapping[str, Manifest]) -> Manifest:
     """
     parts = [manifests[fold] for fold in pool.folds]
     first = parts[0]
-    tested = [subject for part in parts for subject in part.get("splits", {}).get("test", ())]
+    tested = [*dict.fromkeys(subject for part in parts for subject in part.get("splits", {}).get("test", ()))]
     masked = {subject for part in parts for subject in part.get("masked", ())}
     manifest: Manifest = {
         "shape": first["shape"],

@@ -69,7 +69,7 @@ def verdicts_of_rows(
     better = _direction(metric, direction)
     _check_arguments(metric, alpha, equivalence)
     rows, case = _checked(_read(path), path, metric, dataset)
-    scores, subjects, design = collect(rows, metric, case=case)
+    scores, subjects, design, _ = collect(rows, metric, case=case)
     noise = noise_of(list(scores.values()), subjects, design)
     pairs = judge(scores, Family(subjects, better, equivalence, alpha, design.units, unit=design.unit))
     scope = scope_of(noise["noise"], trained=True)

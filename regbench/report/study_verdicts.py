@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regbench.metrics import metric_of
 from regbench.report.comparison_entries import ComparisonEntry, ComponentEntry, Families, Noise, NoiseCounts, Scope
 from regbench.report.looked import Looked, against_in_looks, judge_means_in_looks, judged_in_looks, looked_claim
-from regbench.report.pooling import FOLD
+from regbench.report.pooling import DEAL, FOLD, case_of
 from regbench.report.summary_file import stored
 from regbench.statistics import (
     OF,
@@ -30,7 +30,6 @@ from regbench.statistics import (
     sampled,
 )
 
-CASE = ["fixed", "moving"]
 NO_SEARCH = 0
 
 
@@ -66,8 +65,7 @@ def study_verdicts(
     """
     all_cells = [*methods] if looked is None else [*looked.units]
     rows = rows[rows["method"].isin({*all_cells, "identity"})]
-    scores, subjects, design = collect(rows, metric)
-    folds = folds_of(rows, subjects)
+    scores, subjects, design, folds = collect(rows, metric)
     noise = noise_of([scores[name] for name in methods], subjects, design, folds, trained=trained)
     counts = noise["noise"]
     drawn = trained or counts["replicates"] > 1
@@ -106,24 +104,27 @@ def study_verdicts(
     }
 
 
-def folds_of(rows: pd.DataFrame, subjects: NDArray[Any]) -> Folds | None:
-    """The fold that tested each case; None of rows that are not pooled."""
-    if FOLD not in rows:
-        return None
-    fold_of = dict(zip(zip(rows["fixed"], rows["moving"], strict=True), rows[FOLD], strict=True))
-    return Folds(np.array([fold_of[fixed, moving] for fixed, moving in subjects], dtype=object))
-
-
 def _lent(family: Family, runs: float, folds: float) -> Family:
     """The family with so many degrees of freedom of the noise of runs and of folds from a larger one."""
     pooled = None if family.folds is None else family.folds._replace(borrowed=folds)
     return replace(family, borrowed=runs, folds=pooled)
 
 
-def collect(
-    rows: pd.DataFrame, metric: str, *, case: Sequence[str] = CASE
-) -> tuple[dict[str, Scores], NDArray[Any], Design]:
-    """Scores of each method on the same cases, the subjects of the cases, and the search and the split of each run.
+class Collected(NamedTuple):
+    """Scores of each method on the same cases, the subjects of the cases, how runs were drawn, and who tested a case.
+
+    Attributes:
+        folds: the fold that tested each case; None of rows that are not pooled.
+    """
+
+    scores: dict[str, Scores]
+    subjects: NDArray[Any]
+    design: Design
+    folds: Folds | None
+
+
+def collect(rows: pd.DataFrame, metric: str, *, case: Sequence[str] | None = None) -> Collected:
+    """What is judged, from rows.
 
     A case of which a run has no row is NaN there.
 
@@ -131,10 +132,14 @@ def collect(
         rows: `method`, `seed`, the columns of `case` and `metric`; `replicate` where there was more than one search,
             `split` where these had several draws of validation subjects.
         metric: the column to take.
-        case: the columns that name a case.
+        case: the columns that name a case; `case_of` the rows without it.
     """
-    wide = rows.set_index(["method", "seed", *case])[metric].unstack(list(case), sort=False)
-    subjects = wide.columns.to_frame().to_numpy(dtype=object)
+    named = list(case or case_of(rows))
+    wide = rows.set_index(["method", "seed", *named])[metric].unstack(named, sort=False)
+    cases = wide.columns.to_frame(index=False)
+    subjects = cases.drop(columns=FOLD, errors="ignore").to_numpy(dtype=object)
+    deals = int(rows[DEAL].nunique()) if DEAL in rows else 1
+    folds = Folds(cases[FOLD].to_numpy(dtype=object), deals=deals) if FOLD in cases else None
     values, index = wide.to_numpy(dtype=np.float64), wide.index.to_list()
     places: dict[str, list[int]] = {str(method): [] for method in dict.fromkeys(rows["method"])}
     for place, (method, _) in enumerate(index):
@@ -145,7 +150,8 @@ def collect(
     # Searches may be counted from 0 in each split.
     inside = zip(splits, searches, strict=True)
     seeds = rows["seed"]
-    return scores, subjects, Design(dict(zip(seeds, inside, strict=True)), dict(zip(seeds, splits, strict=True)))
+    design = Design(dict(zip(seeds, inside, strict=True)), dict(zip(seeds, splits, strict=True)))
+    return Collected(scores, subjects, design, folds)
 
 
 def noise_of(
@@ -179,7 +185,10 @@ def noise_of(
     }
     if splits > 1:
         counts["splits"] = splits
-    parts = {of: components(tables, names, design, of, seeds=trained) for of in OF}
+    if folds and folds.deals > 1:
+        counts["deals"] = folds.deals
+    tested = [subjects[chosen] for chosen in of_folds] if "deals" in counts else None
+    parts = {of: components(tables, names, design, of, seeds=trained, tested=tested) for of in OF}
     return {"components": {of: [_component(one) for one in parts[of]] for of in OF}, "noise": counts}
 
 
@@ -229,7 +238,7 @@ def _judged_levels(
 
 def scope_of(counts: NoiseCounts, *, trained: bool) -> Scope:
     """What verdicts may be claimed of, by what was drawn."""
-    if counts.get("splits", 1) > 1:
+    if counts.get("splits", counts.get("deals", 1)) > 1:
         return "splits"
     if counts["replicates"] > 1:
         return "tuning"
@@ -243,6 +252,12 @@ def claim(scope: Scope, counts: NoiseCounts, fewest: int | None = None) -> str:
     runs, searches = counts["seeds"], counts["replicates"]
     trainings = f"{runs} trainings" if fewest in (None, runs) else f"{fewest} to {runs} trainings"
     most = "" if fewest in (None, runs) else "up to "
+    if deals := counts.get("deals"):
+        one, training = "search" if searches == 1 else "searches", "training" if runs == 1 else "trainings"
+        return (
+            f"Claims hold for each loss, tuned in this way on other subjects: they carry {deals} deals of the folds, "
+            f"{searches} {one} and {runs} {training} a cell in each fold, and the test subjects."
+        )
     return {
         "splits": "Claims hold for each loss, tuned in this way on other validation subjects: they carry "
         f"{counts.get('splits', 1)} draws of these, {searches} independent searches a cell, {trainings} in all, and "
@@ -260,10 +275,11 @@ def claim(scope: Scope, counts: NoiseCounts, fewest: int | None = None) -> str:
 def pooled_claim(folds: Folds) -> str:
     """What the verdicts on pooled folds hold for, beside that of any one."""
     count = len(set(folds.of_cases))
+    of = "" if folds.deals == 1 else f", {count // folds.deals} of each deal"
     return (
-        f" Pooled over {count} folds, each trained by itself and tested on other subjects: intervals also carry how "
-        "far the folds differ, corrected for the subjects that their trainings share (Nadeau and Bengio 2003). What "
-        "all folds share no fold can tell: claims hold for trainings on subjects of this study."
+        f" Pooled over {count} folds{of}, each trained by itself and tested on other subjects: intervals also carry "
+        "how far the folds differ, corrected for the subjects that their trainings share (Nadeau and Bengio 2003). "
+        "What all folds share no fold can tell: claims hold for trainings on subjects of this study."
     )
 
 

@@ -269,6 +269,7 @@ class Summary(TypedDict):
     seeds: list[int]
     replicates: NotRequired[int]
     splits: NotRequired[int]  # draws of validation subjects, where there are several
+    deals: NotRequired[dict[str, int]]  # of the folds of each pool, where there are several
     goals: dict[str, Goals]  # by dataset
     limited: bool  # whether lambda was chosen with NDV at most the limit
     ndv_limit_percent: float

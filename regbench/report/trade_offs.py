@@ -20,13 +20,14 @@ from regbench.report.curves_of_runs import (
     tried,
 )
 from regbench.report.pooling import with_pools
-from regbench.report.study_verdicts import GridCell, collect, folds_of, study_verdicts
+from regbench.report.study_verdicts import GridCell, collect, study_verdicts
 from regbench.report.summary_file import MethodEntry, Summary, leading, stored
 from regbench.statistics import Family, Scores, judge
 from regbench.statistics.trade_off import Curve, at_levels, levels_between, mean_height
 from regbench.study.config import TradeOff
 from regbench.study.goals import words
 from regbench.study.methods import Study
+from regbench.study.pools import Pool
 
 MEAN = "mean height"  # the name of the column that is of no level
 BAND = 25  # places of a curve's band
@@ -56,20 +57,20 @@ def trade_offs(study: Study, summary: Summary, rows: pd.DataFrame, further: pd.D
     """
     config = study.config.curve
     assert config is not None  # the caller has seen it
-    folds = {pool.id: pool.folds for pool in study.pools}
+    pools = {pool.id: pool for pool in study.pools}
     entries: list[TradeOffEntry] = []
     for dataset in with_pools(study):
         for model in dict.fromkeys(one.model.id for one in study.methods if one.tuned and one.model):
             names = [one.id for one in study.methods if one.tuned and one.model and one.model.id == model]
             of = [
                 {one["method"]: one for one in summary["methods"] if one["dataset"] == fold and one["method"] in names}
-                for fold in folds.get(dataset, (dataset,))
+                for fold in (pools[dataset].folds if dataset in pools else (dataset,))
             ]
             for metric in config.metrics or (leading(summary, dataset),):
                 judged = summary.get("verdicts", {}).get(dataset, {}).get(model, {}).get(leading(summary, dataset))
                 if metric not in rows or judged is None:
                     continue
-                group = _Group(study, config, (dataset, model, metric), of, dataset in folds)
+                group = _Group(study, config, (dataset, model, metric), of, pools.get(dataset))
                 entries.append(group.entry(rows, further, judged["methods"]))
     return entries
 
@@ -83,9 +84,9 @@ class _Group:
         config: TradeOff,
         place: tuple[str, str, str],
         entries: Sequence[Mapping[str, MethodEntry]],
-        pooled: bool,
+        pool: Pool | None,
     ) -> None:
-        self.study, self.config, self.entries, self.pooled = study, config, entries, pooled
+        self.study, self.config, self.entries, self.pool = study, config, entries, pool
         self.dataset, self.model, self.metric = place
         self.trained = next(one.has_weights for one in study.methods if one.model and one.model.id == self.model)
 
@@ -94,7 +95,7 @@ class _Group:
         span, levels = self._span(), self._levels()
         read = _readings(levels)
         curves = {name: self._curves(rows, further, name) for name in self.entries[0]}
-        at = {name: heights(name, runs, read, pooled=self.pooled) for name, runs in curves.items()}
+        at = {name: heights(name, runs, read, pool=self.pool) for name, runs in curves.items()}
         verdicts = [self._judge(at, methods, column, level) for column, level in _columns(levels).items()]
         return {
             "dataset": self.dataset,
@@ -192,16 +193,16 @@ class _Group:
     def _band(self, method: str, runs: Sequence[RunCurve], reach: tuple[float, float]) -> list[list[float | None]]:
         places = np.clip(np.linspace(np.sqrt(reach[0]), np.sqrt(reach[1]), BAND) ** 2, *reach)
         read = _readings(list(map(float, places)), mean=False)
-        frame = heights(method, runs, read, pooled=self.pooled)
+        frame = heights(method, runs, read, pool=self.pool)
         return [[float(place), *self._interval(frame, column)] for place, column in zip(places, read, strict=True)]
 
     def _interval(self, frame: pd.DataFrame, column: str) -> tuple[float | None, float | None, float | None]:
         """The mean of a cell with its own 95 % interval, of subjects, runs and folds: the engine's, against 0."""
-        scores, subjects, design = collect(frame, column)
+        scores, subjects, design, folds = collect(frame, column)
         ((_, own),) = scores.items()
         compared = {"a": Scores(own.values, own.runs, self.trained or bool(design.units))}
         compared["0"] = Scores(np.zeros((1, own.values.shape[1])), ("0",), drawn=False)
-        family = Family(subjects, groups=design.units, folds=folds_of(frame, subjects), unit=design.unit)
+        family = Family(subjects, groups=design.units, folds=folds, unit=design.unit)
         (judged,) = judge(compared, family, [("a", "0")])
         return stored(judged.difference), stored(judged.low), stored(judged.high)
 

@@ -56,7 +56,7 @@ def _of_model(
         return
     leading = known[0]
     labelled = rows.assign(method=rows["method"] + JOIN + rows[TRAINED_ON])
-    scores, subjects, design = collect(labelled, leading)
+    scores, subjects, design, _ = collect(labelled, leading)
     drawn = {name: replace(one, drawn=trained or bool(design.units)) for name, one in scores.items()}
     better, region = metric_of(leading).direction, regions.get(leading)
     family = Family(subjects, better, region, groups=design.units, unit=design.unit)

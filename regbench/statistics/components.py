@@ -1,15 +1,18 @@
 """What a number's variance is made of: split, tuning, seed, subject and the rest, by a nested analysis of variance.
 
 Splits hold searches, searches hold runs, and runs are crossed with cases. Every component is estimated by its moments;
-an estimate below 0 is printed as 0 and marked. Intervals are those of a difference of two mean squares.
+an estimate below 0 is printed as 0 and marked. Intervals are those of a difference of two mean squares. Where folds
+were dealt several times, each is a split with test subjects of its own: `regbench.statistics.dealt` has it.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, fdtri
+
+from regbench.statistics.dealt import fold_squares
 
 Floats = NDArray[np.float64]
 Of = Literal["difference", "score"]
@@ -70,7 +73,13 @@ class _Level(NamedTuple):
 
 
 def components(
-    tables: Sequence[Floats], runs: Sequence[Hashable], design: Design, of: Of, *, seeds: bool = True
+    tables: Sequence[Floats],
+    runs: Sequence[Hashable],
+    design: Design,
+    of: Of,
+    *,
+    seeds: bool = True,
+    tested: Sequence[NDArray[Any]] | None = None,
 ) -> list[Component]:
     """The components of a score, or of the difference of two methods, as the mean over methods (or pairs of them).
 
@@ -81,6 +90,8 @@ def components(
         of: `score`: of one method; `difference`: of two. What moves all methods of a run or case alike is in a score
             and in no difference.
         seeds: whether a seed changes the numbers.
+        tested: ``(cases, k)`` of each table, who stands where in each case, where the folds were dealt several times:
+            the folds are then splits, told apart from the subjects that several of them tested.
 
     Returns:
         Outer units first, then subject and residual. A difference has the degrees of freedom of all methods, as far as
@@ -108,11 +119,54 @@ def components(
     levels = [_mean([part[place] for part in parts]) for place in range(len(parts[0]))]
     cases, count = float(np.mean([table.shape[2] for table in whole])), whole[0].shape[1]
     *nested, subject, rest = levels
+    outer = _Outer(nested[0], rest, cases * count) if nested else None
+    source = TOGETHER.join(["split", *["tuning"] * ("searches" not in grouped), *["seed"] * (count == 1 and seeds)])
+    splits = [] if tested is None else _of_splits(tables, tested, of, source, outer)
     if count == 1:
-        return _shared([_alone(subject._replace(source=f"{SUBJECT}{TOGETHER}{REST}"))])
+        return _shared([*splits, _alone(subject._replace(source=f"{SUBJECT}{TOGETHER}{REST}"))])
     below = [*nested[1:], rest]
     found = [_between(level, inner, cases * level.runs) for level, inner in zip(nested, below, strict=True)]
-    return _shared([*found, _between(subject, rest, float(count)), _alone(rest)])
+    return _shared([*splits, *found, _between(subject, rest, float(count)), _alone(rest)])
+
+
+class _Outer(NamedTuple):
+    """The outermost level inside a fold, what is below it, and how many numbers the mean of a fold has."""
+
+    level: _Level
+    inner: _Level
+    numbers: float
+
+
+def _of_splits(
+    tables: Sequence[Floats], tested: Sequence[NDArray[Any]], of: Of, source: str, outer: _Outer | None
+) -> list[Component]:
+    """The component of folds that were dealt several times; none where it cannot be told from their subjects."""
+    values = np.concatenate([table.mean(axis=1) for table in tables], axis=1)
+    values = values[np.isfinite(values).any(axis=1)]
+    known = np.isfinite(values).all(axis=0)
+    if not known.any():
+        return []
+    values, subjects = values[:, known], np.concatenate(tested)[known]
+    folds = np.repeat(np.arange(len(tables)), [table.shape[2] for table in tables])[known]
+    methods = len(values)
+    squares = fold_squares(values - values.mean(axis=0) if of == "difference" else values, folds, subjects)
+    if squares is None:
+        return []
+    scale, others = (2 / (methods - 1), methods - 1) if of == "difference" else (1 / methods, 1)
+
+    def level(sums: Floats, df: float) -> tuple[float, float]:
+        free = df * (others * _evenness(sums, df) if of == "difference" else 1.0)
+        return scale * float(sums.sum()) / df / squares.size, free
+
+    between, rest = level(squares.between, squares.df), level(squares.rest, squares.df_rest)
+    inside = [rest]
+    if outer is not None:  # trainings of a fold move its mean too; the rest is counted already
+        inside.append((max(outer.level.square - outer.inner.square, 0.0) / outer.numbers, outer.level.df))
+    below = sum(part for part, _ in inside)
+    df = below**2 / sum(part**2 / free for part, free in inside) if below else rest[1]
+    low, high = (max(end, 0.0) for end in difference_interval(between, (below, df)))
+    estimate = between[0] - below
+    return [Component(source, max(estimate, 0.0), low, high, between[1], float("nan"), estimate < 0)]
 
 
 def _complete(table: Floats) -> Floats:

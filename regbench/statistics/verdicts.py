@@ -69,12 +69,14 @@ class Folds(NamedTuple):
     """Cases that are pooled over the folds of a cross-validation: each fold has trainings of its own.
 
     Attributes:
-        of_cases: ``(cases,)``, the fold that tests each case; of k folds each trains with k - 2.
+        of_cases: ``(cases,)``, the fold that tests each case; of the k folds of a deal each trains with k - 2.
         borrowed: as that of `Family`, of the noise from fold to fold.
+        deals: how often all subjects were dealt to k folds; every deal has folds of its own.
     """
 
     of_cases: NDArray[Any]
     borrowed: float | None = None
+    deals: int = 1
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def _compare(
     by_fold, df_folds = 0.0, 0.0
     if family.folds is not None:
         of_folds = _by_fold(difference.cases, family.folds.of_cases[known_cases])
-        by_fold, df_folds = _fold_noise(of_folds, shared.folds)
+        by_fold, df_folds = _fold_noise(of_folds, shared.folds, family.folds.deals)
     reason = _no_spread(noise, TIED * max(float(np.abs(first).max()), float(np.abs(second).max())))
     if reason:
         return nothing._replace(reason=reason)
@@ -336,26 +338,30 @@ def _no_spread(noise: SubjectNoise, tied: float) -> str:
     return "the same difference in every case: no spread to judge by" if np.sqrt(noise.variance[0]) <= tied else ""
 
 
-def _fold_noise(of_folds: Floats, known: Prior) -> tuple[float, float]:
+def _fold_noise(of_folds: Floats, known: Prior, deals: int) -> tuple[float, float]:
     """Variance of the mean over folds that comes from their training sets, and its degrees of freedom.
 
     The folds' training sets share subjects, so their means vary together, and no estimate of it is without bias (Bengio
-    and Grandvalet 2004). Nadeau and Bengio's: the variance from fold to fold, times 1 / k + test subjects / training
-    subjects. That ratio is not taken below `LEAST_RATIO`: of more folds it falls, while what their trainings share
-    grows. What all folds share moves them alike, so no fold tells it.
+    and Grandvalet 2004). Nadeau and Bengio's: the variance from fold to fold, times 1 / folds + test subjects /
+    training subjects; more deals of the folds lower the first part alone (Bouckaert and Frank 2004). That ratio is not
+    taken below `LEAST_RATIO`: of more folds it falls, while what their trainings share grows. What all folds share
+    moves them alike, so no fold tells it.
 
     Args:
-        of_folds: ``(k,)``, the mean difference of each fold.
+        of_folds: ``(folds,)``, the mean difference of each fold.
         known: variance from fold to fold that all pairs of methods share.
+        deals: of the subjects to the folds.
 
     Reference:
-        Nadeau and Bengio 2003, doi:10.1023/A:1024068626366; Bengio and Grandvalet 2004, JMLR 5:1089-1105.
+        Nadeau and Bengio 2003, doi:10.1023/A:1024068626366; Bengio and Grandvalet 2004, JMLR 5:1089-1105; Bouckaert and
+        Frank 2004, doi:10.1007/978-3-540-24775-3_3.
     """
-    k = len(of_folds)
-    if k < 3:
+    folds = len(of_folds)
+    of_deal = folds // deals
+    if of_deal < 3:
         return 0.0, 0.0
-    between, df = moderated(float(of_folds.var(ddof=1)), k - 1, known)
-    return (1 / k + max(1 / (k - 2), LEAST_RATIO)) * between, df
+    between, df = moderated(float(of_folds.var(ddof=1)), folds - 1, known)
+    return (1 / folds + max(1 / (of_deal - 2), LEAST_RATIO)) * between, df
 
 
 def _joint_df(*parts: tuple[float, float]) -> float:

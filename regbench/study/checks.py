@@ -138,6 +138,9 @@ def _split_checks(raw: Raw, draws: int, count: Any) -> Iterator[Mistake]:
         if part == "given" or isinstance(part, list | tuple):
             words = f"must be a count or a share where `tuning.splits: {draws}` draws it anew, but is fixed"
             yield Mistake(f"datasets[{number}].splits.validation", words)
+        if as_mapping(as_mapping(dataset).get("splits")).get("repeat"):
+            words = f"deals the validation subjects anew, and so does `tuning.splits: {draws}`; leave one of them out"
+            yield Mistake(f"datasets[{number}].splits.repeats", words)
     models = [as_mapping(item).get("name", item) for item in entries(raw, "models")]
     similarities = [_name_of(item) for item in entries(raw, "grid", "similarities")]
     regularizers = [id_of_regularizer(item) for item in entries(raw, "grid", "regularizers")]
@@ -168,7 +171,7 @@ def _transfer_checks(raw: Raw) -> Iterator[Mistake]:
     for number, item in enumerate(entries(raw, "test_sets")):
         splits = item.get("splits") if isinstance(item, Mapping) else None
         for key in splits if isinstance(splits, Mapping) else ():
-            if key in ("train", "validation", "folds", "fold"):
+            if key in ("train", "validation", "folds", "fold", "repeats", "repeat"):
                 yield Mistake(f"test_sets[{number}].splits.{key}", "a test set has no split but `test`; leave it out")
 
 

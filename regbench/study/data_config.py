@@ -20,6 +20,7 @@ from regbench.study.config_values import MOST_TRIALS, Id, Strict
 
 NAMES = ("train", "validation", "test")
 FEWEST_FOLDS, MOST_FOLDS = 3, 10_000  # test, validation and training are a fold at least
+MOST_REPEATS = 1000
 
 
 def _part(value: Any) -> Any:
@@ -58,6 +59,13 @@ class SplitConfig(Strict):
         description="which part is the test, from 0; the next is the validation. Unless given, each is in turn",
     )
 
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS)] | None = Field(
+        default=None, description="how often the folds are dealt, where all run: each time the test subjects anew"
+    )
+    repeat: Annotated[int, Field(ge=0, lt=MOST_REPEATS)] | None = Field(
+        default=None, description="which of the deals the folds are of, from 0"
+    )
+
     def part(self, name: str) -> Part | None:
         """What the config says of a split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
@@ -91,6 +99,18 @@ class SplitConfig(Strict):
             raise ValueError("needs `folds`, the number of parts")
         if folds is not None and (value is None or value >= folds):
             raise ValueError(f"must be from 0 to {folds - 1} (folds - 1)")
+        return value
+
+    @field_validator("repeats", "repeat")
+    @classmethod
+    def _of_deals(cls, value: int | None, info: ValidationInfo) -> int | None:
+        """`repeats` is gone where all folds run (`regbench.study.folds`); `repeat` is of one fold."""
+        if value is None or not {"folds", "fold"} <= set(info.data):
+            return value
+        if info.data["folds"] is None:
+            raise ValueError("needs `folds`, which are dealt anew")
+        if info.field_name == "repeats":
+            raise ValueError("needs folds that all run, but `fold` names one; leave one of them out")
         return value
 
     @model_serializer(mode="wrap")

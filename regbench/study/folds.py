@@ -1,12 +1,16 @@
-"""Folds that all run: a dataset with `folds` and no `fold` is k datasets, which the report pools under its own name."""
+"""Folds that all run: a dataset with `folds` and no `fold` is k datasets, which the report pools under its own name.
+
+With `repeats` the folds are dealt so often, each time from the start, and all folds of all deals are pooled.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from regbench.study.config_values import LONGEST_ID, MOST_PARTS, Id
-from regbench.study.data_config import FEWEST_FOLDS
+from regbench.study.data_config import FEWEST_FOLDS, MOST_REPEATS
 from regbench.study.mistakes import Mistake
 
 ORIGIN = "splits.folds"  # what the keys of a fold's dataset come from
@@ -27,9 +31,9 @@ class Unfolded(NamedTuple):
     written: dict[tuple[str, int], int]
 
 
-def fold_id(dataset: str, fold: int) -> str:
-    """The dataset of a fold."""
-    return f"{dataset}_fold{fold}"
+def fold_id(dataset: str, fold: int, repeat: int = 0) -> str:
+    """The dataset of a fold; that of the first deal is called, and is, as where there is no other."""
+    return f"{dataset}_repeat{repeat}_fold{fold}" if repeat else f"{dataset}_fold{fold}"
 
 
 def unfolded(raw: Mapping[str, Any], mistakes: list[Mistake]) -> Unfolded:
@@ -51,7 +55,9 @@ def unfolded(raw: Mapping[str, Any], mistakes: list[Mistake]) -> Unfolded:
             long.written["datasets", place] = number
             if part is not dataset and "fold_of" in part:
                 long.origins.update({("datasets", place, key): ORIGIN for key in ("id", "fold_of")})
-                long.origins["datasets", place, "splits", "fold"] = ORIGIN
+                chosen = {"fold": ORIGIN, "repeat": f"{ORIGIN.partition('.')[0]}.repeats"}
+                given = {key: origin for key, origin in chosen.items() if key in part["splits"]}
+                long.origins.update({("datasets", place, "splits", key): origin for key, origin in given.items()})
                 pools.setdefault(part["fold_of"], []).append(part["id"])
             entries.append(part)
     if isinstance(tested, list):
@@ -80,17 +86,24 @@ def _parts(dataset: Any, where: str, mistakes: list[Mistake]) -> Iterator[Any]:
     if not count:
         yield dataset
         return
-    name, splits = dataset.get("id"), dataset["splits"]
-    last = fold_id(str(name), count - 1)
-    if count > MOST_PARTS:
-        words = f"must be at most {MOST_PARTS} where all folds run, but got {count}; name one by `fold`, or take fewer"
+    name, splits = dataset.get("id"), dict(dataset["splits"])
+    repeats = splits.get("repeats", 1)
+    if type(repeats) is not int or not 1 <= repeats <= MOST_REPEATS:
+        yield {**dataset, "splits": {**splits, "fold": 0}}  # for the typed check of `repeats`
+        return
+    splits.pop("repeats", None)
+    last = fold_id(str(name), count - 1, repeats - 1)
+    if count * repeats > MOST_PARTS:
+        of = count if repeats == 1 else f"{count} of {repeats} deals"
+        words = f"must be at most {MOST_PARTS} where all folds run, but got {of}; name one by `fold`, or take fewer"
         mistakes.append(Mistake(f"{where}.splits.folds", words))
     elif _is_id(name) and len(last) > LONGEST_ID:
         words = f"must leave room for the names of its folds, such as `{last}`: {LONGEST_ID} letters in all"
         mistakes.append(Mistake(f"{where}.id", words))
     elif _is_id(name) and dataset.get("fold_of") is None:
-        for fold in range(count):
-            yield {**dataset, "id": fold_id(name, fold), "splits": {**splits, "fold": fold}, "fold_of": name}
+        for repeat, fold in product(range(repeats), range(count)):
+            chosen = {**splits, "fold": fold} | ({"repeat": repeat} if repeat else {})
+            yield {**dataset, "id": fold_id(name, fold, repeat), "splits": chosen, "fold_of": name}
         return
     yield {**dataset, "splits": {**splits, "fold": 0}}  # whose other mistakes are its own
 

@@ -1,6 +1,7 @@
 """Folds that are pooled: their test pairs are one row a method of the tables, beside the rows of each fold."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from regbench.study.data_config import DatasetConfig
@@ -12,26 +13,39 @@ class Pool(NamedTuple):
 
     Attributes:
         id: of the dataset that the config names.
-        folds: the ids of their datasets, in order.
+        folds: the ids of their datasets, in order: those of a deal, then those of the next.
+        repeats: how often the folds were dealt.
     """
 
     id: str
     folds: tuple[str, ...]
+    repeats: int = 1
+
+    @property
+    def of_one_deal(self) -> int:
+        """In so many folds each subject is tested once."""
+        return len(self.folds) // self.repeats
 
     @property
     def words(self) -> str:
         """What becomes of it, in a line."""
         names = f"`{self.folds[0]}` to `{self.folds[-1]}`"
-        return f"`{self.id}`: {len(self.folds)} folds, {names}, each trained by itself; tables pool their test pairs"
+        count = f"{len(self.folds)} folds"
+        if self.repeats > 1:
+            count = f"{self.repeats} deals of {self.of_one_deal} folds"
+        return f"`{self.id}`: {count}, {names}, each trained by itself; tables pool their test pairs"
 
 
 def pools_of(datasets: Sequence[DatasetConfig]) -> tuple[Pool, ...]:
     """The pools of a study, in the order of its datasets."""
-    folds: dict[str, list[str]] = {}
+    folds: dict[str, list[DatasetConfig]] = {}
     for dataset in datasets:
         if dataset.fold_of is not None:
-            folds.setdefault(dataset.fold_of, []).append(dataset.id)
-    return tuple(Pool(name, tuple(ids)) for name, ids in folds.items())
+            folds.setdefault(dataset.fold_of, []).append(dataset)
+    return tuple(
+        Pool(name, tuple(one.id for one in parts), len({one.splits.repeat or 0 for one in parts}))
+        for name, parts in folds.items()
+    )
 
 
 def wrong_pools(datasets: Sequence[DatasetConfig], others: Sequence[str]) -> Iterator[str]:
@@ -47,12 +61,14 @@ def wrong_pools(datasets: Sequence[DatasetConfig], others: Sequence[str]) -> Ite
             yield f"`{clash[0]}` is the id of a dataset, but the folds of another are pooled under it; rename one"
         members = [dataset for dataset in datasets if dataset.fold_of == pool.id]
         alike = {
-            dataset.model_copy(update={"id": "", "splits": dataset.splits.model_copy(update={"fold": 0})})
+            dataset.model_copy(update={"id": "", "splits": dataset.splits.model_copy(update={"fold": 0, "repeat": 0})})
             .model_dump_json()
             for dataset in members
         }  # fmt: skip
-        if len(alike) > 1 or [one.splits.fold for one in members] != list(range(members[0].splits.folds or 0)):
+        whole = list(product(range(pool.repeats), range(members[0].splits.folds or 0)))
+        if len(alike) > 1 or [(one.splits.repeat or 0, one.splits.fold) for one in members] != whole:
             yield (
-                f"`fold_of: {pool.id}` must stand in one dataset for each fold, in order, which differ in `id` and "
-                "`splits.fold` alone; write one dataset with `splits: {folds: k}`, without `fold`, instead"
+                f"`fold_of: {pool.id}` must stand in one dataset for each fold, in order, which differ in `id`, "
+                "`splits.fold` and `splits.repeat` alone; write one dataset with `splits: {folds: k}`, without `fold`, "
+                "instead"
             )

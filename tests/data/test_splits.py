@@ -61,6 +61,16 @@ def test_no_subject_and_no_group_is_on_two_sides(wanted, groups, put):
     assert found == split(IDS, wanted, "d", groups=groups, given=put)
 
 
+def test_folds_are_dealt_anew_and_test_every_subject_once():
+    deals = [
+        [split(IDS, {"folds": 5, "fold": fold, "repeat": repeat}, "d")["test"] for fold in range(5)]
+        for repeat in range(3)
+    ]
+    assert all(sorted(name for fold in deal for name in fold) == sorted(IDS) for deal in deals)
+    assert deals[0] == [split(IDS, {"folds": 5, "fold": fold}, "d")["test"] for fold in range(5)]
+    assert len({tuple(map(tuple, deal)) for deal in deals}) == 3
+
+
 def test_folds_test_every_subject_once():
     tested = [name for fold in range(5) for name in split(IDS, {"folds": 5, "fold": fold}, "d")["test"]]
     assert sorted(tested) == IDS

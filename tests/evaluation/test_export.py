@@ -89,7 +89,7 @@ def test_what_was_not_evaluated_so_is_said_with_both_numbers(study, tmp_path, ca
         export(study, METHODS[0], "--prepared", "--out", str(tmp_path / "two"))
     finally:
         path.write_bytes(before)
-    assert "NOT as evaluated: 1 of 5 pairs differ" in words
+    assert "NOT as evaluated: of 5 compared, 1 differ" in words
     names = f"{rows['fixed'][3]}, {rows['moving'][3]}"
     assert re.search(rf"{names}: Dice {here[3]:.6f}, .*; in the rows Dice {here[3] + 0.0024:.6f}", words)
     assert "registered anew on cpu" in words

@@ -63,7 +63,7 @@ def test_a_pair_is_registered_as_it_was_evaluated(results, evaluated, tmp_path, 
     """Wherever the results lie, a view is the same bytes."""
     fixed, moving = first_pair(results)
     said, page, *more = view(capsys, run_folder(results), f"{fixed},{moving}")
-    assert said.startswith("as evaluated: Dice and mean length of 1 pairs are those of ")
+    assert said.startswith("as evaluated: Dice and mean length of 1 pair are those of ")
     assert page == str(run_folder(results) / "views" / f"{fixed}_{moving}.html")
     again = view(capsys, run_folder(evaluated) / "run.json", f"{fixed}, {moving}", "--out", tmp_path / "there")
     for one, other in zip([page, *more], again[1:], strict=True):

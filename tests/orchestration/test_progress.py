@@ -125,6 +125,33 @@ def test_a_failed_job_has_its_reason(study, job, ended, words, expected):
 
 
 @pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("returned non-zero exit status 137.", "killed (SIGKILL)"),
+        ("returned non-zero exit status 1.", "no word in its log"),
+        ("died with <Signals.SIGTERM: 15>.", "ended by SIGTERM"),
+    ],
+)
+def test_a_rule_without_a_log_has_its_reason(study, end, expected):
+    """Its log is named in the command alone (as Snakemake 9.27 writes it), and its folder may have spaces."""
+    proposal = next(job for job in jobs.of_study(study) if job.name.startswith("propose/"))
+    make(study, without=(proposal.name,))
+    command = (
+        """mkdir -p -- "$(dirname -- 'a b/p.log')"; exec regbench propose c.json > 'a b/p.log' 2>&1 || """
+        "{{ status=$?; cat -- 'a b/p.log' >&2; exit $status; }}; rm -- 'a b/p.log'"
+    )
+    say(
+        study,
+        proposal,
+        f"[Fri Nov 27 04:47:13 2026]\nlocalrule propose:\n    output: {proposal.output}\n    jobid: 3\n",
+        f"RuleException:\nCommand 'set -euo pipefail;  {command}' {end}\n[Fri Nov 27 04:47:13 2026]\n",
+        f"Error in rule propose:\n    message: None\n    jobid: 3\n    output: {proposal.output}\n    shell:\n",
+        f"        {command}\n        (command exited with non-zero exit code)\n",
+    )
+    assert expected in cells(study)[proposal.method].reason
+
+
+@pytest.mark.parametrize(
     ("own", "slurm", "expected"),
     [
         ("INFO step 3\n", "slurmstepd-g1: error: Exceeded job memory limit\nJob failed\n",

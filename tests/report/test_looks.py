@@ -126,7 +126,7 @@ def test_every_level_is_that_of_its_look(looked):
     """The half widths of the families beside the pairs, against a judge that gets the level by hand."""
     study, files, summary = looked
     of_model = looks_at(study, "brains", ["voxelmorph"])["voxelmorph"]
-    scores, subjects, _ = collect(joined([study.layout.pairs(*run) for run in study.runs()]), "dice")
+    scores, subjects, _, _ = collect(joined([study.layout.pairs(*run) for run in study.runs()]), "dice")
     scores[IDENTITY] = Scores(scores[IDENTITY].values, scores[IDENTITY].runs, drawn=False)
     cells = [*of_model.units]
     found = against_in_looks(scores, cells, Family(subjects, borrowed=0.0), of_model)

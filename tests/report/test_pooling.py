@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from regbench.report.method_entries import metric_spread
 from regbench.report.pooling import merged_warnings, pooled_manifest, pooled_rows
 from regbench.report.study_verdicts import GridCell, study_verdicts
 from regbench.study.pools import Pool
@@ -66,6 +67,27 @@ def test_verdicts_know_the_folds_of_pooled_rows():
     assert "Pooled" not in plain["claim"]
 
 
+def test_a_pair_that_several_deals_test_is_a_case_of_each():
+    """Two deals of the three folds, with the same pairs: as many cases again, a part of the folds' own."""
+    pool = Pool("brains", (*POOL.folds, *(f"again{fold}" for fold in range(3))), repeats=2)
+    rows = rows_of()
+    again = rows.assign(dataset=["again" + name[-1] for name in rows["dataset"]], dice=rows["dice"] + 0.1)
+    pooled = pooled_rows(pd.concat([rows, again], ignore_index=True), pool)
+    assert pooled.groupby("fold")["deal"].unique().map(list).to_dict() == {
+        name: [number // 3] for number, name in enumerate(pool.folds)
+    }
+    found = study_verdicts(pooled, "dice", list(CELLS), cells=CELLS, trained=True)
+    assert [(c["n"], c["subjects"]) for c in found["pairs"]] == [(12, 6)]
+    assert (found["scope"], found["noise"]["deals"]) == ("splits", 2)
+    assert "they carry 2 deals of the folds, 1 search and 2 trainings a cell in each fold" in found["claim"]
+    assert "Pooled over 6 folds, 3 of each deal" in found["claim"]
+    once = study_verdicts(pooled_rows(rows, POOL), "dice", list(CELLS), cells=CELLS, trained=True)
+    assert "deals" not in once["noise"]
+    spread = metric_spread(pooled[pooled["method"] == "m.lcc"], "dice")
+    assert spread["cases"] == 12
+    assert spread["mean"] == pytest.approx(rows[rows["method"] == "m.lcc"]["dice"].mean() + 0.05)
+
+
 def manifest(number, **changes):
     return {
         "shape": [8, 8], "spacing_mm": [1.0, 1.0], "labels": {"1": "a"}, "data_sha256": str(number),
@@ -83,6 +105,8 @@ def test_a_pool_is_tested_on_the_subjects_of_all_folds():
     assert pooled["pairs"]["test"] == [["a0", "b0"], ["a1", "b1"], ["a2", "b2"]]
     assert pooled["labels"] == {"1": "a", "2": "b"}
     assert pooled["references"] == {"train": [], "validation": [], "test": ["labels"]}
+    twice = Pool("brains", (*POOL.folds, "again"), repeats=2)
+    assert pooled_manifest(twice, {**parts, "again": manifest(0)})["splits"]["test"] == pooled["splits"]["test"]
     assert pooled["data_sha256"] != pooled_manifest(POOL, parts | {"brains_fold1": manifest(7)})["data_sha256"]
 
 

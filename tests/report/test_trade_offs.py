@@ -273,6 +273,25 @@ def test_folds_are_read_each_by_itself_and_pooled(tiny):
     assert pooled["verdicts"][0]["pairs"][0]["n"] == 3 * folds[0]["verdicts"][0]["pairs"][0]["n"]
 
 
+@pytest.mark.slow  # its quick sibling is in test_pooling.py
+def test_deals_of_the_folds_are_pooled_through_the_whole_report(tiny):
+    raw = copy.deepcopy(tiny)
+    raw["datasets"][0] |= {"splits": {"folds": 3, "repeats": 2}}
+    study = Study(load({**raw, "curve": 4}))
+    make_results(study)
+    summary = load_summary(study)
+    (pool,) = study.pools
+    first, *folds = (entry for entry in summary["trade_offs"] if entry["metric"] == "dice")
+    assert first["dataset"] == pool.id
+    assert len(folds) == 6
+    assert "Pooled over 6 folds, 3 of each deal" in first["verdicts"][0]["claim"]
+    assert first["verdicts"][0]["pairs"][0]["n"] == 6 * folds[0]["verdicts"][0]["pairs"][0]["n"]
+    assert summary["deals"] == {pool.id: 2}
+    report(study)
+    assert "is tested 2 times, once in each deal" in (study.layout.tables / "main.md").read_text()
+    assert "in 6 folds in 2 deals" in study.layout.page.read_text()
+
+
 @pytest.mark.slow
 def test_a_run_without_a_curve_in_one_fold_has_no_pooled_number(tiny):
     raw = copy.deepcopy(tiny)

@@ -460,6 +460,18 @@ def test_the_noise_from_fold_to_fold_is_drawn_towards_that_of_all_methods():
     assert all(one.df > other.df for one, other in zip(found, alone, strict=True))
 
 
+def test_further_deals_of_the_folds_lower_the_part_that_is_not_shared():
+    """Six folds are two deals of three, or six of one deal: the ratio of subjects is that of the folds of a deal."""
+    random = np.random.default_rng(1)
+    cases = [f"s{number % 12}" for number in range(24)]
+    of_cases = np.array([f"fold{number // 4}" for number in range(24)], dtype=object)
+    scores = {name: scores_of(random.normal(0.5, 0.1, 24)) for name in ("a", "b")}
+    means = (scores["a"].values[0] - scores["b"].values[0]).reshape(6, 4).mean(axis=1)
+    for deals, ratio in ((1, 1 / 3), (2, 1)):
+        (found,) = judge(scores, Family(cases, folds=Folds(of_cases, deals=deals)))
+        assert found.se_folds == pytest.approx(math.sqrt((1 / 6 + ratio) * means.var(ddof=1)))
+
+
 def test_false_claims_of_pooled_folds_are_rare_where_training_sets_matter():
     """Each of 30 subjects adds its part to a training set; intervals that know no folds claim too much."""
     random = np.random.default_rng(0)

@@ -59,6 +59,30 @@ def test_one_fold_alone_is_the_dataset_that_it_was():
     assert not study.pools
 
 
+def test_folds_that_are_dealt_again_are_further_folds_of_the_pool():
+    study = Study(load(splits_of(folds=3, repeats=2, seed=5)))
+    assert [(one.id, one.splits.fold, one.splits.repeat) for one in study.config.datasets] == [
+        ("slices_fold0", 0, None), ("slices_fold1", 1, None), ("slices_fold2", 2, None),
+        ("slices_repeat1_fold0", 0, 1), ("slices_repeat1_fold1", 1, 1), ("slices_repeat1_fold2", 2, 1),
+    ]  # fmt: skip
+    (pool,) = study.pools
+    assert (pool.repeats, pool.of_one_deal) == (2, 3)
+    assert "2 deals of 3 folds" in pool.words
+    assert study.tested_elsewhere("slices_fold0") == []
+    once = Study(load(splits_of(folds=3, seed=5)))
+    assert prepare_spec(study, "slices_fold1") == prepare_spec(once, "slices_fold1"), "further deals change no job"
+    assert Study(load(splits_of(folds=3, repeats=1))).config == Study(load(splits_of(folds=3))).config
+
+
+def test_the_shown_config_of_several_deals_is_the_same_study(tmp_path):
+    raw = splits_of(folds=3, repeats=2)
+    text = whole_config(raw, load(raw))
+    assert "repeat: 1  # from `splits.repeats`" in text
+    path = tmp_path / "shown.yaml"
+    path.write_text(text, "utf-8")
+    assert load(read_yaml(path)) == load(raw)
+
+
 def test_what_a_fold_is_prepared_from_does_not_know_of_the_pool():
     spec = prepare_spec(Study(load(STUDY)), "slices_fold1").to_json()
     assert spec["splits"] == {"folds": 3, "fold": 1}
@@ -90,6 +114,39 @@ def test_the_config_that_is_shown_is_the_same_study(tmp_path):
             [
                 "  datasets[0].splits.folds: must be at most 1000 where all folds run, but got 2000; name one by "
                 "`fold`, or take fewer"
+            ],
+        ),
+        (
+            splits_of(folds=3, repeats=0),
+            ["  datasets[0].splits.repeats: input should be greater than or equal to 1, but got 0"],
+        ),
+        (
+            splits_of(folds=3, fold=1, repeats=2),
+            [
+                "  datasets[0].splits.repeats: needs folds that all run, but `fold` names one; leave one of them out, "
+                "but got 2"
+            ],
+        ),
+        (
+            splits_of(train=5, repeats=2),
+            ["  datasets[0].splits.repeats: needs `folds`, which are dealt anew, but got 2"],
+        ),
+        (
+            splits_of(folds=20, repeats=60),
+            [
+                "  datasets[0].splits.folds: must be at most 1000 where all folds run, but got 20 of 60 deals; name "
+                "one by `fold`, or take fewer"
+            ],
+        ),
+        (
+            {
+                **splits_of(folds=3, repeats=2),
+                "seeds": [0, 1],
+                "tuning": {**STUDY["tuning"], "replicates": 2, "splits": 2},
+            },
+            [
+                "  datasets[0].splits.repeats: deals the validation subjects anew, and so does `tuning.splits: 2`; "
+                "leave one of them out"
             ],
         ),
         (
@@ -130,6 +187,9 @@ def test_a_mistake_is_said_once_by_the_key_that_was_written(raw, expected):
 def test_a_pool_is_whole_or_refused():
     alone = [{**STUDY["datasets"][0], "id": "a", "splits": {"folds": 3, "fold": 1}, "fold_of": "pool"}]
     assert "must stand in one dataset for each fold" in mistakes(made(datasets=alone))[0]
+    whole = load(splits_of(folds=3, repeats=2)).model_dump(mode="json")
+    del whole["datasets"][3]
+    assert "must stand in one dataset for each fold" in mistakes(whole)[0]
 
 
 def test_no_fold_is_tested_on_another_for_it_trained_with_its_subjects():

@@ -89,6 +89,7 @@ def _test(summary: Summary, dataset: str) -> str:
     counts = [f"{len(subjects)} subjects"] if subjects else []
     counts += [f"{len(pairs)} pairs"] if pairs else []
     counts += [f"{len(pool)} folds"] if (pool := summary.get("pools", {}).get(dataset)) else []
+    counts += [f"{deals} deals"] if (deals := summary.get("deals", {}).get(dataset)) else []
     where = f" ({dataset})" if len(foremost(summary)) > 1 else ""
     return f"{' in '.join(counts) or 'unknown'}{where}"
 

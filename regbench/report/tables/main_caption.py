@@ -60,9 +60,11 @@ def training(summary: Summary) -> str:
 
 def _folds(summary: Summary) -> str:
     """What the rows of pooled folds are, and those of the folds."""
+    deals = summary.get("deals", {})
     parts = [
         f" Rows of {pool} are of the test pairs of {len(folds)} folds ({folds[0]} to {folds[-1]}), in which each "
-        "subject is tested once: mean and SD over all of them, the SD over seeds of that mean, the lambdas of all "
+        f"subject is tested {f'{deals[pool]} times, once in each deal' if pool in deals else 'once'}: mean and SD over "
+        "all of them, the SD over seeds of that mean, the lambdas of all "
         "folds, the trials of all. Rows of a fold, and their verdicts, are of its own trainings and subjects alone."
         for pool, folds in summary.get("pools", {}).items()
     ]

@@ -1,0 +1,109 @@
+"""The tables of docs/findings.md, by hand on two small made-up studies."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks/findings.py"
+CELLS = ("net.lcc.bending", "net.lcc.grad_l2", "net.mse.grad_l2")
+
+
+@pytest.fixture(scope="module")
+def findings():
+    spec = importlib.util.spec_from_file_location("findings", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["findings"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def study(findings, name, verdicts, dice=(0.80, 0.82, 0.70)):
+    """Three cells, two seeds, six pairs; `verdicts` of (0, 1), (0, 2), (1, 2)."""
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        [
+            {"method": cell, "seed": seed, "fixed": f"f{pair}", "moving": "m", "dice": mean + 0.001 * random.normal()}
+            for cell, mean in zip(CELLS, dice, strict=True)
+            for seed in (0, 1)
+            for pair in range(6)
+        ]
+    )
+    main = pd.DataFrame(
+        [
+            {"method": cell, "model": "net", "similarity": cell.split(".")[1], "regularizer": cell.split(".")[2],
+             "dice_mean": mean, "hd95_mm_mean": 3 * mean}
+            for cell, mean in zip(CELLS, dice, strict=True)
+        ]
+    )  # fmt: skip
+    table = pd.DataFrame(
+        [
+            {"model": "net", "metric": "dice", "family": "pairs", "a": CELLS[i], "b": CELLS[j], "verdict": verdict,
+             "difference": dice[i] - dice[j], "low": 0.0, "high": 0.0}
+            for (i, j), verdict in zip([(0, 1), (0, 2), (1, 2)], verdicts, strict=True)
+        ]
+    )  # fmt: skip
+    trials = pd.DataFrame(
+        [
+            {"method": cell, "lam": lam, "dice": 0.7 - 0.02 * np.log10(lam) ** 2}
+            for cell in CELLS
+            for lam in np.geomspace(0.01, 100, 9)
+        ]
+    )
+    return findings.Published(name, rows, main, table, trials, 0.005)
+
+
+def test_one_seed_is_answered_by_the_study(findings):
+    """All three pairs differ by far more than their noise: each of the usual tests claims them."""
+    one = findings.one_seed([study(findings, "a", ["undecided", "better", "worse"])])
+    assert list(one["called different"]) == ["3.0", "0.0"]  # the smallest p of six pairs is .031, and .094 by Holm
+    one = one.iloc[0]
+    answers = {name: one[f"the study{name}"] for name in (" agrees", ": equal", ": undecided", ": the other one")}
+    assert list(answers.values()) == ["1.0", "0.0", "1.0", "1.0"]
+
+
+def test_agreement(findings):
+    first = study(findings, "a", ["undecided", "better", "better"])
+    again = study(findings, "a_again", ["equal", "better", "worse"])
+    (line,) = [row for row in findings.agreement([first, again]).to_dict("records") if row["of"]]
+    assert line["decided first"] == 2
+    assert (line["confirmed"], line["contradicted"], line["then undecided"]) == (1, 1, 0)
+    assert line["decided then only"] == 1
+
+
+def test_an_order_of_names_turns_a_verdict(findings):
+    made = study(findings, "a", ["better", "equal", "undecided"])
+    turned = made.verdicts.copy()
+    turned[["a", "b"]] = turned[["b", "a"]].to_numpy()
+    turned["difference"] *= -1
+    turned["verdict"] = turned["verdict"].replace({"better": "worse"})
+    assert findings.claims(made._replace(verdicts=turned), "net") == findings.claims(made, "net")
+
+
+def test_a_width_in_decades(findings):
+    """Of 0.02 x^2 below the best, .005 is reached at half a decade on both sides."""
+    made = study(findings, "a", ["undecided"] * 3)
+    logs, dice = findings.curve(made.trials[made.trials["method"] == CELLS[0]])
+    assert (logs[0], logs[-1]) == (-2, 2)
+    assert findings.width(logs, dice, 0.005) == pytest.approx(1.0, abs=0.06)
+    assert findings.width(np.arange(5.0), np.array([1, 0, 1.1, 1.1, 0]), 0.05) == 1.0
+
+
+def test_orders_know_which_way_is_better(findings):
+    (line,) = findings.orders([study(findings, "a", ["undecided"] * 3)]).to_dict("records")
+    assert line["hd95_mm"] == "-1.00"
+
+
+def test_tables_stand_in_the_page_and_a_wrong_name_is_refused(findings):
+    studies = [study(findings, "a", ["equal", "better", "better"])]
+    page = "# Page\n\n<!-- table: counts -->\nold\n<!-- end -->\n\nText.\n"
+    once = findings.with_tables(page, studies)
+    assert "| a | net | pairs of cells | 3 | 2 | 1 | 0 |" in once
+    assert "old" not in once
+    assert once.endswith("<!-- end -->\n\nText.\n")
+    assert findings.with_tables(once, studies) == once
+    with pytest.raises(ValueError, match="but got `count`"):
+        findings.with_tables(page.replace("counts", "count"), studies)
