@@ -15,7 +15,7 @@ version = release = __version__
 # The source folder is the repository: README.md and the configs that pages link to lie above docs/.
 root_doc = "docs/index"
 include_patterns = ["docs/*.md", "docs/*/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference", "generated_gallery"]
 
 myst_heading_anchors = 4
 
