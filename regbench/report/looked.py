@@ -75,7 +75,8 @@ def looks_of(study: Study) -> Looks:
     if study.batches_of_looks is None:
         raise ValueError("the study must have `looks`, but has none")
     counts = study.batches_of_looks.counts
-    return Looks([frozenset(study.seeds_of_units(count)) for count in counts], counts)
+    runs = [frozenset(study.seeds_of_units(count)) for count in counts]
+    return Looks(runs, counts, best=study.config.looks is not None and study.config.looks.find == "best")
 
 
 def judged_in_looks(
@@ -169,6 +170,7 @@ def look_entries(study: Study) -> Iterator[LookEntry]:
                         if pair["comparison"]["verdict"] == "undecided" and not pair["goes_on"]
                     ],
                     "open": [_names(pair) for pair in pairs if pair["goes_on"]],
+                    **({"best": True} if looks_of(study).best else {}),
                 }
 
 
