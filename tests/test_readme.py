@@ -22,6 +22,16 @@ def example():
     return yaml.safe_load(text[1])
 
 
+def test_three_minutes():
+    """A sceptic reads it in three minutes, and what it shows is there, small enough to load at once."""
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 130
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert len(pictures) == 2
+    assert all((ROOT / name).stat().st_size < 300_000 for name in pictures)
+    assert all((ROOT / name).exists() for name in re.findall(r"\]\(((?:docs|CONTRIBUTING|CITATION)[^)#]*)", text))
+
+
 def test_six_lines_run(example, tmp_path, monkeypatch, capsys):
     """On twelve small images, with two steps a training: from the folder to the table and the page."""
     assert tuple(example) == SIX

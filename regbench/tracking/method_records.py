@@ -12,6 +12,7 @@ from regbench.tracking.cell_files import CellFiles, modified_ms, version
 from regbench.tracking.mlflow_run import HERE, Metric, Record
 from regbench.tracking.run_description import NOTE, THUMBNAIL, method_paragraph, picture, table_row
 from regbench.tracking.training_records import code_tags, finite, started_ms, weights_of
+from regbench.tracking.verdict_colours import COLOUR, NOT_COMPARED
 from regbench.training import training_log
 from regbench.tuning.trial_store import stored_log
 
@@ -21,6 +22,7 @@ def method_record(cell: CellFiles) -> Record:
     lam = cell.lam
     tags = cell.tags | {"stage": "method"} | code_tags(_environments(cell))
     tags |= {} if lam is None else {"lambda": f"{lam:g}"}
+    tags[COLOUR] = cell.study_files.colours.get((cell.dataset, cell.method.id), NOT_COMPARED)
     params = cell.params | ({} if lam is None else {"lam": f"{lam:g}"})
     params |= weights_of(cell.entry.get("terms", ()) if cell.entry else ())
     record = Record(cell.key, cell.title(lam), None, params, tags, time_ms=_start(cell))

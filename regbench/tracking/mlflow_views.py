@@ -19,6 +19,7 @@ from regbench.system.escaping import cut, hypertext
 from regbench.system.files import read_sealed, write_text
 from regbench.tracking.limits import LIMIT, NOTE_OF_CUT
 from regbench.tracking.run_description import NOTE, short_headline
+from regbench.tracking.verdict_colours import LEGEND
 
 MOST = 50000  # runs that MLflow gives in one answer
 STATE = "mlflow.sharedViewState."
@@ -36,7 +37,7 @@ METRICS = {
     "test/ndv_percent": 130,
 }
 PARAMS = ("sim", "reg", "lam")
-SECTION = "regbench-comparison"
+VERDICTS, COMPARISON = "regbench-verdicts", "regbench-comparison"  # sections of the charts
 FILTER = "tags.stage = 'method'"
 Json = dict[str, Any]  # of a stored state, in a form that MLflow alone knows
 
@@ -207,7 +208,7 @@ def _state(more: list[str], group: str | None, metrics: Sequence[str]) -> Json:
         "useGroupedValuesInCharts": False,
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": _charts(metrics),
-        "compareRunSections": [_section(SECTION, "Comparison")],
+        "compareRunSections": [_section(VERDICTS, LEGEND), _section(COMPARISON, "Folding and time")],
         "hideEmptyCharts": True,
         "isAccordionReordered": True,
     }
@@ -226,27 +227,36 @@ def _section(uuid: str, name: str) -> Json:
 
 
 def _charts(metrics: Sequence[str]) -> list[Json]:
-    scores, folding, runtime = (
-        [f"test/{name}" for name in metrics],
-        "test/fold_central_percent",
-        "test/inference_seconds",
-    )
-    charts: list[Json] = [
-        {
-            "type": "PARALLEL",
-            "selectedParams": list(PARAMS),
-            "selectedMetrics": [*scores, folding],
-            "showAllRuns": False,
-        },
-        *(
-            {
-                "type": "SCATTER",
-                "xaxis": {"key": folding, "type": "METRIC"},
-                "yaxis": {"key": score, "type": "METRIC"},
-            }
-            for score in scores
-        ),
-        *({"type": "BAR", "metricKey": key} for key in (*scores, folding, runtime)),
+    """The score of each cell by similarity, by regularizer and by method; then what it costs."""
+    folding, runtime = "test/fold_central_percent", "test/inference_seconds"
+    scores = [f"test/{name}" for name in metrics]
+    verdicts = [
+        chart
+        for score in scores
+        for chart in (_scatter("sim", "PARAM", score), _scatter("reg", "PARAM", score), _bars(score))
     ]
-    common = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
-    return [common | chart | {"uuid": f"regbench-{number}"} for number, chart in enumerate(charts)]
+    verdicts.append({
+        "type": "PARALLEL",
+        "selectedParams": list(PARAMS),
+        "selectedMetrics": [*scores, folding],
+        "showAllRuns": False,
+    })  # fmt: skip
+    costs: list[Json] = [
+        *(_scatter(folding, "METRIC", score) for score in scores),
+        _bars(folding),
+        _bars(runtime),
+    ]
+    placed = [(VERDICTS, chart) for chart in verdicts] + [(COMPARISON, chart) for chart in costs]
+    common = {"deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    return [
+        common | chart | {"metricSectionId": section, "uuid": f"regbench-{number}"}
+        for number, (section, chart) in enumerate(placed)
+    ]
+
+
+def _scatter(across: str, kind: str, score: str) -> Json:
+    return {"type": "SCATTER", "xaxis": {"key": across, "type": kind}, "yaxis": {"key": score, "type": "METRIC"}}
+
+
+def _bars(metric: str) -> Json:
+    return {"type": "BAR", "metricKey": metric}

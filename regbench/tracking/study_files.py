@@ -13,6 +13,7 @@ from regbench.system.files import canonical_json, digest, read_sealed
 from regbench.system.parquet import read_table
 from regbench.tracking.limits import source_of
 from regbench.tracking.mlflow_run import Data
+from regbench.tracking.verdict_colours import colour
 
 DIGITS_OF_DIGEST = 36  # MLflow takes no more
 
@@ -26,6 +27,7 @@ class StudyFiles:
         entries = self.summary["methods"] if self.summary else []
         self.entries = {(entry["dataset"], entry["method"]): entry for entry in entries}
         self.verdicts = _verdict_tags(self.summary) if self.summary else {}
+        self.colours = _colours(self.summary) if self.summary else {}
         self.tags = {"study": study.name, "config_sha256": digest(study.protocol)}
         self._data: dict[str, Data | None] = {}
 
@@ -92,3 +94,12 @@ def _verdict_tags(summary: Summary) -> dict[tuple[str, str], dict[str, str]]:
     for (dataset, method), (low, high) in rank_intervals(summary).items():
         tags.setdefault((dataset, method), {})["rank_interval"] = f"{low}-{high}"
     return tags
+
+
+def _colours(summary: Summary) -> dict[tuple[str, str], str]:
+    """The colour of each method that was judged by the metric that its dataset is led by."""
+    return {
+        (dataset, method): colour(standing)
+        for (dataset, method, metric), standing in standings(summary).items()
+        if metric == leading(summary, dataset)
+    }

@@ -18,6 +18,7 @@ from tiny_study import TINY
 mlflow = pytest.importorskip("mlflow")
 
 from regbench.cli.main import main  # noqa: E402
+from regbench.report.standings import WORDS  # noqa: E402
 from regbench.report.summary_file import load_summary  # noqa: E402
 from regbench.report.write import thumbnails  # noqa: E402
 from regbench.study.load import load  # noqa: E402
@@ -29,6 +30,7 @@ from regbench.tracking import (  # noqa: E402
     track,
     tracking_uri,
 )
+from regbench.tracking.verdict_colours import COLOURS, LEGEND, NOT_COMPARED  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -76,14 +78,35 @@ def test_a_push_prepares_the_views(study, client):
         assert set(table["selectedColumns"]) <= known
         for chart in table["compareRunCharts"]:
             assert set(chart.get("selectedParams", [])) <= set(run.data.params)
-            axes = [chart[axis]["key"] for axis in ("xaxis", "yaxis") if axis in chart]
-            asked = [*axes, *chart.get("selectedMetrics", []), *([chart["metricKey"]] if "metricKey" in chart else [])]
+            axes = [chart[axis] for axis in ("xaxis", "yaxis") if axis in chart]
+            assert {axis["key"] for axis in axes if axis["type"] == "PARAM"} <= set(run.data.params)
+            scores = [axis["key"] for axis in axes if axis["type"] == "METRIC"]
+            asked = [
+                *scores,
+                *chart.get("selectedMetrics", []),
+                *([chart["metricKey"]] if "metricKey" in chart else []),
+            ]
             assert asked
             assert set(asked) <= set(run.data.metrics)
     for group in mlflow_views.GROUPS:
         assert state(experiment, f"regbench-{group}")["groupBy"]["groupByKeys"] == [
             {"mode": "tag", "groupByData": group}
         ]
+
+
+def test_colours_are_those_of_the_verdicts(study, client):
+    """What the charts draw each method in, by what its tag says; the title of the charts names every colour."""
+    experiment = client.get_experiment_by_name("regbench/tiny")
+    runs = {run.data.tags["method"]: run.data.tags for run in methods(client, experiment)}
+    of_words = {words: COLOURS[standing] for standing, words in WORDS.items()}
+    cells = [tags for tags in runs.values() if "verdict.dice" in tags]
+    assert len(cells) == 2
+    assert all(tags["mlflow.runColor"] == of_words[tags["verdict.dice"]] for tags in cells)
+    assert runs["identity"]["mlflow.runColor"] == NOT_COMPARED not in of_words.values()
+    assert len(set(of_words.values())) == 4
+    assert [words.split()[1] for words in LEGEND.split(", ")] == ["best", "equal", "undecided", "worse"]
+    first, _ = state(experiment)["compareRunSections"]
+    assert first["name"] == LEGEND
 
 
 def test_the_description_links_to_the_views(study, client):

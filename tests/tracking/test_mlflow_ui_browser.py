@@ -21,6 +21,7 @@ from regbench.tracking import (  # noqa: E402
     tracking_uri,
 )
 from regbench.tracking.mlflow_ui import opened  # noqa: E402
+from regbench.tracking.verdict_colours import COLOURS, LEGEND, NOT_COMPARED  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,7 +101,8 @@ def plots(page, kind):
     """The traces of one kind in all of Plotly's plots that are shown, once there are some."""
     script = """kind => [...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot.data || [])
         .filter(trace => trace.type === kind).map(trace => JSON.parse(JSON.stringify(
-            {x: trace.x, y: trace.y, name: trace.name, dimensions: (trace.dimensions || []).map(d => d.label)})))"""
+            {x: trace.x, y: trace.y, name: trace.name, colours: (trace.marker || {}).color,
+             dimensions: (trace.dimensions || []).map(d => d.label)})))"""
     for _ in range(200):
         found = page.evaluate(script, kind)
         if found:
@@ -180,16 +182,34 @@ def test_the_grouped_views_show_a_group_for_each_value(served, page, name):
     groups(page, name)
 
 
-def test_the_charts(served, page):
+def test_the_charts_open_on_dice_by_similarity_and_regularizer_with_verdicts(served, page):
+    study, links = served
+    page.goto(links["charts"])
+    page.get_by_text(LEGEND).wait_for()
+    for values, title in ((GRID["similarities"], "sim vs. test/dice"), (GRID["regularizers"], "reg vs. test/dice")):
+        page.get_by_text(title, exact=True).wait_for()
+        page.wait_for_function("count => document.querySelectorAll('.scatterlayer path').length >= count", arg=26)
+        shown = [points for points in plots(page, "scatter") if set(points["x"]) - {"none"} == set(values)]
+        assert [len(points["y"]) for points in shown] == [13]
+    client = mlflow.MlflowClient(tracking_uri=tracking_uri(study))
+    experiment = client.get_experiment_by_name("regbench/twelve")
+    runs = client.search_runs([experiment.experiment_id], mlflow_views.FILTER)
+    # Each method in the colour of its verdict, and the names of the runs beside the charts have these colours too.
+    by_dice = {run.data.metrics["test/dice"]: run.data.tags["mlflow.runColor"] for run in runs}
+    drawn = plots(page, "scatter")[0]
+    assert dict(zip(drawn["y"], drawn["colours"], strict=True)) == by_dice
+    assert {COLOURS["best"], COLOURS["worse"], NOT_COMPARED} <= set(drawn["colours"])
+
+
+def test_the_charts_of_folding_and_time(served, page):
     page.goto(served[1]["charts"])
-    page.get_by_text("Comparison", exact=True).wait_for()
     page.get_by_text("Parallel Coordinates").wait_for()
-    for label in ("sim", "reg", "lam", "test/dice"):
-        page.locator("svg text").get_by_text(label, exact=True).first.wait_for()
-    (points,) = plots(page, "scatter")
-    assert len(points["x"]) == len(points["y"]) == 13
     page.mouse.move(1200, 700)
     page.mouse.wheel(0, 500)  # charts are drawn as they come into sight
+    for label in ("sim", "reg", "lam", "test/dice"):
+        page.locator("svg text").get_by_text(label, exact=True).first.wait_for()
+    page.mouse.wheel(0, 500)
+    page.get_by_text("Folding and time", exact=False).first.wait_for()
     for name in ("test/dice", "test/fold_central_percent", "test/inference_seconds"):
         page.get_by_text(name, exact=True).last.wait_for()
     assert all(len(bar["x"]) == 13 for bar in plots(page, "bar"))
