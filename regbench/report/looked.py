@@ -154,7 +154,7 @@ def look_entries(study: Study) -> Iterator[LookEntry]:
         for model in study.looked_models:
             for number, look in enumerate(made(study.layout, dataset.id, model), 1):
                 pairs = look["pairs"]
-                yield {
+                entry: LookEntry = {
                     "dataset": dataset.id,
                     "model": model,
                     "look": number,
@@ -170,8 +170,10 @@ def look_entries(study: Study) -> Iterator[LookEntry]:
                         if pair["comparison"]["verdict"] == "undecided" and not pair["goes_on"]
                     ],
                     "open": [_names(pair) for pair in pairs if pair["goes_on"]],
-                    **({"best": True} if looks_of(study).best else {}),
                 }
+                if looks_of(study).best:
+                    entry["best"] = True
+                yield entry
 
 
 def _names(pair: LookedPair) -> list[str]:
