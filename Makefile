@@ -10,7 +10,7 @@ FUZZED_FILES := tests/evaluation/test_fuzz_register.py tests/data/readers/test_f
 	tests/training/test_checkpoint.py
 
 
-.PHONY: quick test test-all check bench gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills docs schema audit licences clean
+.PHONY: quick test test-all check bench gpu browser fuzz mutants ants wheel-test mlflow-test slurm-test slurm-drills drills reproduce docs schema audit licences clean
 .DELETE_ON_ERROR:
 
 quick: .venv/.main ## train, tune and evaluate the embedded study; prints the table
@@ -70,6 +70,10 @@ slurm-drills: .venv/.slurm ## what a cluster does to a study, on purpose, on the
 # ONLY="head_killed full_disk" names drills; `python tests/drills/run.py --list` lists them.
 drills: .venv/.dev ## all of docs/security.md and docs/cluster.md: hurt a study on purpose, and compare (by hand; QUICK=1: 3 minutes)
 	python tests/drills/run.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(FOLDER),--folder $(FOLDER))
+
+reproduce: .venv/.main ## derive every number of all published studies (results/reference/) from their rows
+	@set -e; studies="$$(ls -d results/reference/*/ 2>/dev/null || true)"; \
+	if [ -z "$$studies" ]; then echo "no study is published in results/reference/ yet"; else regbench verify $$studies; fi
 
 # Every warning is an error: a link, an anchor or a docstring that does not resolve.
 docs: .venv/.docs ## build the documentation site into build/site (no network needed to read it)

@@ -19,7 +19,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from regbench import __version__
-from regbench.cli import data_verbs, loss_verbs, result_verbs, run_verbs, start_verbs, study_verbs, tuning_verbs
+from regbench.cli import (
+    data_verbs,
+    loss_verbs,
+    published_verbs,
+    result_verbs,
+    run_verbs,
+    start_verbs,
+    study_verbs,
+    tuning_verbs,
+)
 from regbench.system import slurm
 from regbench.system.errors import InterruptedTrainingError, RegbenchError, UsageError
 from regbench.system.job_usage import took
@@ -66,6 +75,8 @@ VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "show": study_verbs.show,
     "verdicts": result_verbs.verdicts,
     "register": run_verbs.register,
+    "publish": published_verbs.publish,
+    "verify": published_verbs.verify,
     "schema": study_verbs.schema,
 }
 TIMED = (

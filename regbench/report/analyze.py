@@ -42,25 +42,40 @@ def analyze(study: Study) -> None:
     for dataset in study.config.datasets:
         stored = read_sealed(lay.manifest(dataset.id)).get("spec")
         check_prepared_for(study, dataset.id, PrepareSpec.from_json(stored))
-    rows = joined([lay.pairs(*run) for run in study.runs()])
-    by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
-    times = pd.concat(by_dataset, ignore_index=True)
-    rows = rows.merge(times, on=KEY, how="left", validate="one_to_one")
+    rows = rows_of(study)
     write_table(lay.rows, rows)
     summary = summarised(study, rows)
     if any(study.transfers()):
-        transfers = joined([lay.transfer(*cell) for cell in study.transfers()])
+        transfers = transfer_rows_of(study)
         write_table(lay.transfer_rows, transfers)
         summary["transfers"] = transfer_entries(study, rows, transfers)
     if study.config.curve is not None:
-        points = list(study.curve_points())
-        curve_rows = joined([lay.curve_pairs(*point) for point in points], [point[-1] for point in points])
+        curve_rows = curve_rows_of(study)
         write_table(lay.curve_rows, curve_rows)
         summary["trade_offs"] = trade_offs(study, summary, rows, curve_rows)
         summary["warnings"] = [*summary["warnings"], *trade_off_caveats(summary)]
     if "lambda_transfer" in study.optional_tables:
         summary["lambda_transfers"] = lambda_transfers(summary["methods"])
     write_sealed(lay.summary, summary)
+
+
+def rows_of(study: Study) -> pd.DataFrame:
+    """The rows of all runs of a study, with their times."""
+    lay = study.layout
+    rows = joined([lay.pairs(*run) for run in study.runs()])
+    by_dataset = [read_table(lay.runtime(dataset.id)) for dataset in study.config.datasets]
+    return rows.merge(pd.concat(by_dataset, ignore_index=True), on=KEY, how="left", validate="one_to_one")
+
+
+def transfer_rows_of(study: Study) -> pd.DataFrame:
+    """The rows of all runs on data that they were not trained on."""
+    return joined([study.layout.transfer(*cell) for cell in study.transfers()])
+
+
+def curve_rows_of(study: Study) -> pd.DataFrame:
+    """The rows of the further points of all curves."""
+    points = list(study.curve_points())
+    return joined([study.layout.curve_pairs(*point) for point in points], [point[-1] for point in points])
 
 
 def summarised(study: Study, rows: pd.DataFrame) -> Summary:

@@ -6,7 +6,8 @@ command runs.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,34 @@ def anchored(raw: Raw, folder: Path) -> dict[str, Any]:
         raw: what was read; it may be wrong anywhere.
         folder: of its file.
     """
-    start = os.path.relpath(folder.absolute())
-    whole = {key: _anchored(key, value, start) if key in SECTIONS else value for key, value in raw.items()}
+    return with_paths(raw, partial(_from, os.path.relpath(folder.absolute())))
+
+
+def with_paths(raw: Raw, change: Callable[[str], str]) -> dict[str, Any]:
+    """A config, or the part of one that a file has, with every path changed.
+
+    Args:
+        raw: what was read; it may be wrong anywhere.
+        change: from a path to another; of ``path/to/file.py:function`` it gets the file alone.
+    """
+    whole = {key: _changed(key, value, change) if key in SECTIONS else value for key, value in raw.items()}
     if isinstance(raw.get("data"), str):
-        whole["data"] = _from(start, raw["data"])
+        whole["data"] = change(raw["data"])
     return whole
 
 
-def _anchored(key: str, value: Any, start: str) -> Any:
+def _changed(key: str, value: Any, change: Callable[[str], str]) -> Any:
     """A value and what is in it; entries of a list go by the key of the list, and a bare name is short for one."""
     if isinstance(value, Mapping):
-        return {inner: _anchored(str(inner), what, start) for inner, what in value.items()}
+        return {inner: _changed(str(inner), what, change) for inner, what in value.items()}
     if isinstance(value, list):
-        return [_anchored("name" if isinstance(item, str) else key, item, start) for item in value]
+        return [_changed("name" if isinstance(item, str) else key, item, change) for item in value]
     if not isinstance(value, str):
         return value
     if is_file(value) and key in (*OF_CODE, "encoder"):
         file, _, function = value.rpartition(":")
-        return f"{_from(start, file)}:{function}"
-    return _from(start, value) if key in OF_FILES and not (key == "encoder" and ":" in value) else value
+        return f"{change(file)}:{function}"
+    return change(value) if key in OF_FILES and not (key == "encoder" and ":" in value) else value
 
 
 def _from(start: str, text: str) -> str:

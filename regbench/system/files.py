@@ -108,8 +108,13 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_sealed(path: Path, value: Any) -> None:
     """`write_json` of a mapping, or of a list of them, each with the digest that `read_sealed` holds it to."""
+    write_json(path, sealed(value))
+
+
+def sealed(value: Any) -> Any:
+    """A mapping, or a list of them, each with the digest of what stands beside it."""
     plain = _finite(value)
-    write_json(path, [_sealed(entry) for entry in plain] if isinstance(plain, list) else _sealed(plain))
+    return [_sealed(entry) for entry in plain] if isinstance(plain, list) else _sealed(plain)
 
 
 def _sealed(entry: dict[str, Any]) -> dict[str, Any]:

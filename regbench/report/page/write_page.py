@@ -22,6 +22,7 @@ from regbench.study.report_files import FIGURES, TABLES, figure_names, table_nam
 from regbench.system.files import read_json, write_text
 
 OF_TABLE, OF_FIGURE = "per_structure", "structures"  # which nothing without labels has
+OF_PAIRS = "panels"  # the figure of single pairs
 OF_PAIR = (
     "Fixed, moving and moved image, overlays before and after, checkerboard, deformed grid with its folds over the "
     "moving image, and determinant of a test pair: "
@@ -54,6 +55,8 @@ def write_page(
     pairs: Sequence[tuple[str, bytes]],
     searches: Sequence[tuple[str, Sequence[bytes]]],
     tracking: str | None,
+    *,
+    published: bool = False,
 ) -> None:
     """Write ``report.html`` from the tables and figures that lie there.
 
@@ -63,6 +66,7 @@ def write_page(
         pairs: caption and PNG of single pairs.
         searches: caption and PNGs of the search of each cell.
         tracking: MLflow tracking URI without password; None where tracking is off.
+        published: in a folder that has no runs to link to, and of figures the numbers alone.
     """
     provenance = read_json(lay.tables / "main.provenance.json")
     environment = Environment(
@@ -82,7 +86,7 @@ def write_page(
         figures=[
             _figure(lay, name, led_by(summary))
             for name in figure_names({"curve"} if "trade_offs" in summary else set())
-            if name in FIGURES and (name != OF_FIGURE or _labelled(summary))
+            if name in FIGURES and (name != OF_FIGURE or _labelled(summary)) and (name != OF_PAIRS or not published)
         ],
         pairs=[
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
@@ -95,6 +99,7 @@ def write_page(
         dirty=provenance["tables_made_by"]["git_dirty"],
         traces=[_trace(summary["study"], entry) for entry in summary["methods"] if "pooled" not in entry],
         tracking=tracking,
+        published=published,
         config=lay.config,
     )
     write_text(lay.page, text)

@@ -9,6 +9,7 @@ from regbench.data.cache import Dataset
 from regbench.evaluation.conventions import convention_rows
 from regbench.metrics.overlap import label_counts
 from regbench.report.analyze import grid_cell
+from regbench.report.finished import check_finished
 from regbench.report.looked import looks_at
 from regbench.report.parallel import in_parallel
 from regbench.report.pooling import pooled_rows
@@ -16,13 +17,10 @@ from regbench.report.read_rows import joined
 from regbench.report.robustness.compare import Compared, Outcome, outcomes
 from regbench.report.robustness.tables import text, write_robustness
 from regbench.report.summary_file import Summary, foremost, load_summary
-from regbench.study.differences import differences
 from regbench.study.methods import Study
 from regbench.system import device as devices
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import read_sealed
 from regbench.system.ownership import owning
-from regbench.tuning.chosen_run import chosen_run
 
 Run = tuple[str, str, int]
 
@@ -45,7 +43,7 @@ def robustness(study: Study, data: Mapping[str, Dataset], *, processes: int = 1)
     if processes > 1 and devices.choose(study.config.training.device).type == "cuda":
         raise UsageError("--processes must be 1 where training.device is a GPU, but got more. Leave it out.")
     lay, runs = study.layout, [run for run in study.runs() if study.method(run[1]).cell]
-    _check_finished(study, runs)
+    check_finished(study, runs)
     summary = load_summary(study)
     if summary.get("equivalence") != study.config.equivalence:
         raise RegbenchError(
@@ -73,27 +71,6 @@ def _compared(study: Study, summary: Summary, dataset: str, rows: pd.DataFrame, 
     trained = {method.model.id: method.has_weights for method in cells if method.model}
     places = {method.id: grid_cell(method) for method in cells}
     return Compared(summary, rows, places, trained, sizes, looks_at(study, dataset, trained))
-
-
-def _check_finished(study: Study, runs: list[Run]) -> None:
-    """Hold the runs of a study, and its analysis, to its config.
-
-    Raises:
-        RegbenchError: if one is missing or was trained by another config.
-    """
-    lay = study.layout
-    for path in (*(lay.pairs(*run) for run in runs), lay.summary):
-        if not path.is_file():
-            raise RegbenchError(f"`{path}` must exist: the study has to be finished. Run Snakemake again.")
-    for dataset, method, seed in runs:
-        trained_as = study.method(method).trained_as
-        record = read_sealed(lay.run_record(dataset, trained_as, seed))
-        asked = chosen_run(study, dataset, trained_as, seed).spec.to_json()
-        jobs = [{key: value for key, value in job.items() if key != "code"} for job in (record["job"], asked)]
-        if changed := next(differences(*jobs), ""):
-            raise RegbenchError(
-                f"run `{lay.run(dataset, trained_as, seed)}` must be of this config, but {changed}. Run Snakemake."
-            )
 
 
 def _sizes(data: list[Dataset]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from regbench.report.tables.verdict_tables import to_decide
 from regbench.study.terms import WEIGHT
 from regbench.system.escaping import csv_table
 from regbench.system.files import write_json, write_text
+from regbench.system.provenance import CodeVersion
 
 SEARCHED = "weights_searched"
 OF_SURFACES = ("hd95_mm", "assd_mm")
@@ -175,8 +176,10 @@ def beside_lambda(summary: Summary) -> list[str]:
     return [*weights, *([SEARCHED] if weights else []), *(name for name in searched(summary) if name not in weights)]
 
 
-def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
-    """Write `main.{csv,md,tex,html}`, the same numbers in long form, and `main.provenance.json`."""
+def write_main(
+    summary: Summary, folder: Path, config: Mapping[str, object], made_by: CodeVersion | None = None
+) -> None:
+    """Write `main.{csv,md,tex,html}`, the same numbers in long form, and its provenance (`provenance_of`)."""
     frame, tuned, metrics = main_table(summary), beside_lambda(summary), main_metrics(summary)
     controls = [entry["method"] for entry in summary["methods"] if entry.get("control")]
     finer = finer_digits(summary, metrics)
@@ -187,7 +190,7 @@ def write_main(summary: Summary, folder: Path, config: Mapping[str, object]) -> 
     )  # fmt: skip
     write_text(folder / "main_long.csv", csv_table(_long(frame, metrics)))
     verdicts = {"headline": headline(summary), "to_decide": to_decide(summary)}
-    write_json(folder / "main.provenance.json", provenance_of(summary, config) | verdicts)
+    write_json(folder / "main.provenance.json", provenance_of(summary, config, made_by) | verdicts)
 
 
 def caption(summary: Summary) -> str:

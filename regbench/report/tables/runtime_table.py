@@ -9,10 +9,17 @@ from regbench.report.summary_file import Summary
 from regbench.report.tables.table_format import plain, write_table
 from regbench.report.tables.table_provenance import provenance_of
 from regbench.system.files import write_json
+from regbench.system.provenance import CodeVersion
 
 
-def write_runtime(rows: pd.DataFrame, summary: Summary, folder: Path, config: Mapping[str, object]) -> None:
-    """Write `runtime.{csv,md,tex,html}` and its provenance."""
+def write_runtime(
+    rows: pd.DataFrame,
+    summary: Summary,
+    folder: Path,
+    config: Mapping[str, object],
+    made_by: CodeVersion | None = None,
+) -> None:
+    """Write `runtime.{csv,md,tex,html}` and its provenance (`provenance_of`)."""
     frame = runtime_table(rows)
     words = (
         f"Study {summary['study']}: time and memory of one registration, batch 1, network alone with the copy of the "
@@ -26,7 +33,7 @@ def write_runtime(rows: pd.DataFrame, summary: Summary, folder: Path, config: Ma
         "allocated on a GPU, resident on a CPU (of a program that a baseline starts, too)."
     )
     write_table(folder / "runtime", frame, lambda form: plain(frame, form), words, summary["study"])
-    write_json(folder / "runtime.provenance.json", provenance_of(summary, config))
+    write_json(folder / "runtime.provenance.json", provenance_of(summary, config, made_by))
 
 
 def runtime_table(rows: pd.DataFrame) -> pd.DataFrame:

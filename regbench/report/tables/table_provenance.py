@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from regbench.report.summary_file import RunEntry, Summary, validation_draws
 from regbench.system import provenance
 from regbench.system.files import digest
-from regbench.system.provenance import Environment
+from regbench.system.provenance import CodeVersion, Environment
 
 
-def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, object]:
+def provenance_of(
+    summary: Summary, config: Mapping[str, object], made_by: CodeVersion | None = None
+) -> dict[str, object]:
     """The provenance of the tables of a study, for JSON.
 
     Args:
         summary: of the analysis.
         config: of the study, without what changes no number (`Study.protocol`).
+        made_by: the code that made the tables; this one unless given.
     """
     environments: dict[str, Environment] = {
         digest(run["environment"]): run["environment"] for entry in summary["methods"] for run in entry["runs"]
@@ -25,7 +28,7 @@ def provenance_of(summary: Summary, config: Mapping[str, object]) -> dict[str, o
         "seeds": summary["seeds"],
         "data_sha256": {name: manifest["data_sha256"] for name, manifest in summary["datasets"].items()},
         **_validated(summary),
-        "tables_made_by": provenance.code(),
+        "tables_made_by": made_by or provenance.code(),
         "runs_made_by": list(environments.values()),
         "device": sorted({environment["device"] for environment in environments.values()}),
         "runs": [

@@ -1,0 +1,1 @@
+"""Published studies: a folder of a few megabytes from which every number of its tables can be derived again."""
