@@ -29,8 +29,9 @@ napoleon_use_ivar = True
 html_theme = "pydata_sphinx_theme"
 html_title = "regbench"
 html_show_sourcelink = False
-html_static_path = ["site.css"]
+html_static_path = ["site.css", "sortable.js"]
 html_css_files = ["site.css"]
+html_js_files = ["sortable.js"]
 html_theme_options = {
     "show_prev_next": True,
     "navigation_depth": 2,
