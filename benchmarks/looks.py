@@ -1,11 +1,12 @@
 """How often are studies in looks wrong, what do they save, and what do they lose against all seeds at once?
 
-    python benchmarks/looks.py --studies 100    # docs/looks_simulated.csv and docs/looks_rules.csv
+    python benchmarks/looks.py --studies 100    # docs/looks_simulated.csv, looks_rules.csv and looks_best.csv
 
 Made-up studies with a known truth, as those of `benchmarks/verdicts.py`. Each is judged once with all its seeds
 (*fixed*) and in looks. *False*: a family (all pairs of methods) with a wrong claim: better or worse of methods that do
 not differ so, or equal of methods that differ by the whole region. *Decided*: pairs a study that are better, worse or
 equal. *Same cost*: a fixed study with as many trainings as the looks used on average, rounded up to a whole seed.
+*Beaten*: methods a study that another is better than, where looks spend seeds on the best methods alone.
 """
 
 import argparse
@@ -37,6 +38,7 @@ class Task(NamedTuple):
     truth: str
     rules: tuple[tuple[float, float], ...]
     studies: int
+    best: bool = False  # `looks.find: best`
 
 
 def tasks(studies: int, *, rules: bool) -> Iterator[Task]:
@@ -48,6 +50,13 @@ def tasks(studies: int, *, rules: bool) -> Iterator[Task]:
         for size, truth in product(SIZES[1:] if rules else SIZES, truths):
             if tail == "normal" or truth in ("null", "region"):
                 yield Task(Setting(noise, cells, tail, *size), truth, of_rules, studies)
+
+
+def best_tasks(studies: int) -> Iterator[Task]:
+    """Seeds that are spent on the best methods alone."""
+    for noise, size, truth in product(("networks", "calmer"), SIZES, ("null", "apart", "spread")):
+        setting = Setting(noise, "unequal", "normal", *size)
+        yield Task(setting, truth, ((SPENDING, LEAST_CHANCE),), studies, best=True)
 
 
 def means_of(truth: str, methods: int) -> np.ndarray:
@@ -92,6 +101,14 @@ def decided(verdicts: Verdicts) -> int:
     return sum(one.verdict != "undecided" for one in verdicts.values())
 
 
+def beaten(verdicts: Verdicts) -> int:
+    """How many methods another is better than."""
+    judged = verdicts.values()
+    return len(
+        {one.b for one in judged if one.verdict == "better"} | {one.a for one in judged if one.verdict == "worse"}
+    )
+
+
 def fixed(scores: Mapping[str, Scores], family: Family, seeds: int) -> dict[Pair, Comparison]:
     """The verdicts of a study that has so many seeds at once."""
     known = {name: having(one, range(seeds)) for name, one in scores.items()}
@@ -102,7 +119,7 @@ def simulate(task: Task) -> list[dict[str, Any]]:
     """Rates of each rule over many studies."""
     setting, most = task.setting, task.setting.seeds
     counts = list(range(2, most + 1, 2))
-    plans = {rule: Looks([range(count) for count in counts], counts, *rule) for rule in task.rules}
+    plans = {rule: Looks([range(count) for count in counts], counts, *rule, task.best) for rule in task.rules}
     means = means_of(task.truth, setting.methods)
     made = []
     for study in range(task.studies):
@@ -124,6 +141,10 @@ def simulate(task: Task) -> list[dict[str, Any]]:
                 "decided_looks": float(np.mean([decided(one) for one, _ in looked])),
                 "decided_same_cost": float(np.mean([decided(one) for one in alike])),
                 "trainings": trainings / (setting.methods * most),
+            } | {
+                f"beaten_{name}": float(np.mean([beaten(one) for one in of]))
+                for name, of in (("fixed", at_once), ("looks", [one for one, _ in looked]), ("same_cost", alike))
+                if task.best
             }
         )  # fmt: skip
     return rows
@@ -134,10 +155,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--studies", type=int, default=100, help="made-up studies a setting")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="tables: looks_simulated, looks_rules, looks_best; all without it")
     options = parser.parse_args()
+    tables = {
+        "looks_simulated": tasks(options.studies, rules=False),
+        "looks_rules": tasks(options.studies, rules=True),
+        "looks_best": best_tasks(options.studies),
+    }
     with Pool(options.processes) as pool:
-        for name, rules in (("looks_simulated", False), ("looks_rules", True)):
-            rows = pool.map(simulate, list(tasks(options.studies, rules=rules)), chunksize=1)
+        for name in options.only or tables:
+            rows = pool.map(simulate, list(tables[name]), chunksize=1)
             frame = pd.DataFrame([row for of_task in rows for row in of_task]).round(3)
             frame.to_csv(DOCS / f"{name}.csv", index=False, lineterminator="\n")
             print(frame.to_string(index=False), flush=True)

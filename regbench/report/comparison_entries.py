@@ -102,6 +102,7 @@ class LookEntry(TypedDict):
     decided: list[list[str]]
     given_up: list[list[str]]  # with too little chance to be decided by the last look
     open: list[list[str]]
+    best: NotRequired[bool]  # where a cell that another has beaten gets no more
 
 
 class CurvePoint(TypedDict):

@@ -75,7 +75,8 @@ def looks_of(study: Study) -> Looks:
     if study.batches_of_looks is None:
         raise ValueError("the study must have `looks`, but has none")
     counts = study.batches_of_looks.counts
-    return Looks([frozenset(study.seeds_of_units(count)) for count in counts], counts)
+    runs = [frozenset(study.seeds_of_units(count)) for count in counts]
+    return Looks(runs, counts, best=study.config.looks is not None and study.config.looks.find == "best")
 
 
 def judged_in_looks(
@@ -153,7 +154,7 @@ def look_entries(study: Study) -> Iterator[LookEntry]:
         for model in study.looked_models:
             for number, look in enumerate(made(study.layout, dataset.id, model), 1):
                 pairs = look["pairs"]
-                yield {
+                entry: LookEntry = {
                     "dataset": dataset.id,
                     "model": model,
                     "look": number,
@@ -170,6 +171,9 @@ def look_entries(study: Study) -> Iterator[LookEntry]:
                     ],
                     "open": [_names(pair) for pair in pairs if pair["goes_on"]],
                 }
+                if looks_of(study).best:
+                    entry["best"] = True
+                yield entry
 
 
 def _names(pair: LookedPair) -> list[str]:

@@ -116,12 +116,14 @@ class Looks(NamedTuple):
         counts: of units (runs, or searches with their runs) at each look.
         spending: as that of `spent`.
         least_chance: of being decided by the last look, below which a pair is given up.
+        best: only the best methods are looked for: a pair is given up when another method has beaten one of it.
     """
 
     runs: Sequence[Collection[Run]]
     counts: Sequence[int]
     spending: float = SPENDING
     least_chance: float = LEAST_CHANCE
+    best: bool = False
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -172,7 +174,19 @@ def look(
     for pair, one in zip(pairs, judged, strict=True):
         chance = chance_of_decision(one, more, of_pair[-1], family.region) if one.verdict == "undecided" else 1.0
         outcomes[pair] = Outcome(one, chance, one.verdict == "undecided" and more > 1 and chance >= looks.least_chance)
-    return outcomes
+    return _without_beaten(outcomes) if looks.best else outcomes
+
+
+def _without_beaten(outcomes: Mapping[Pair, Outcome]) -> dict[Pair, Outcome]:
+    """The outcomes with every pair given up of which a method was beaten by another.
+
+    Of earlier looks none is left: their pairs were given up then.
+    """
+    judged = [outcome.comparison for outcome in outcomes.values()]
+    beaten = {one.b for one in judged if one.verdict == "better"} | {one.a for one in judged if one.verdict == "worse"}
+    return {
+        pair: outcome._replace(goes_on=outcome.goes_on and not beaten & set(pair)) for pair, outcome in outcomes.items()
+    }
 
 
 def judge_at(

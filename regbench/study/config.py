@@ -395,6 +395,16 @@ class Looks(Strict):
         default=FEWEST_AT_A_LOOK, description="seeds (or searches) of every cell before the first look"
     )
     step: Count = Field(default=1, description="further ones before each next look")
+    find: Literal["pairs", "best"] = Field(
+        default="pairs",
+        description="what seeds are spent on: `pairs`, to decide every pair of cells; `best`, to find the best cells: "
+        "one that another has beaten gets no more",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without `find` where it is `pairs`: the config of a study that knows no other stays as it was."""
+        return {name: value for name, value in dump(self).items() if name != "find" or value != "pairs"}
 
 
 class Tracking(Strict):

@@ -401,6 +401,7 @@ def look_spec(study: Study, model: str, look: int) -> LookSpec:
         objective=objective_spec(study).model_copy(update={"limited": False, "similarities": ()}),
         regions=dict(study.config.equivalence),
         code=fingerprint("regbench.report.make_look"),
+        best=study.config.looks is not None and study.config.looks.find == "best",
     )
 
 

@@ -10,6 +10,7 @@ class LookSpec(Spec):
         look: its number, from 1 on.
         counts: units of a cell at each look, the last is the most.
         regions: half width of practical equivalence of each metric that has one.
+        best: whether a cell that another has beaten gets no more.
     """
 
     look: int
@@ -19,3 +20,4 @@ class LookSpec(Spec):
     objective: GoalSpec
     regions: dict[str, float]
     code: str
+    best: bool = False

@@ -149,12 +149,27 @@ def test_tables_say_what_was_spent_where(looked, tmp_path):
     assert frame.set_index("method").loc[left, "look2_seeds"].isna().all()
     write_looks(summary, tmp_path)
     text = (tmp_path / "looks.md").read_text()
+    assert "beaten" not in text
     total = sum(files[-1]["units"].values())
     assert f"registrations of the test pairs: {total}, where all seeds at once would have been 36." in text
     assert f"Look 1: {len(summary['looks'][0]['decided'])} decided" in text
     main = main_table(summary).set_index("method")["seeds"]
     assert main[list(files[-1]["units"])].to_dict() == files[-1]["units"]
     assert "over 4 to 6 seeds (each row says how many; they were given out in looks)" in protocol(summary)
+
+
+def test_the_looks_of_a_study_that_looks_for_the_best_leave_out_who_is_beaten(tmp_path):
+    study = in_looks(tmp_path, looks={"first": 2, "step": 2, "find": "best"})
+    first, *later = go_through(study)
+    beaten = {pair["comparison"]["b" if pair["comparison"]["verdict"] == "better" else "a"] for pair in first["pairs"]
+              if pair["comparison"]["verdict"] in ("better", "worse")}  # fmt: skip
+    assert beaten
+    assert not beaten & set(first["further"])
+    assert later, "the best are not told apart at once"
+    analyze(study)
+    summary = read_sealed(study.layout.summary)
+    write_looks(summary, tmp_path / "tables")
+    assert "another cell has beaten one of it" in (tmp_path / "tables/looks.md").read_text()
 
 
 def test_a_study_that_lacks_a_look_is_not_analysed(looked):

@@ -142,3 +142,33 @@ def test_looks_make_few_false_claims_and_save_trainings():
         trainings += used
     assert false <= 5
     assert trainings < 0.7 * 60 * 36
+
+
+def test_where_the_best_are_looked_for_a_beaten_method_gets_no_more():
+    scores = drawn({"a": 0.5, "b": 0.49, "c": 0.0, "d": 0.01}, runs=6, noise=0.02, seed=2)
+    pairs, never = list(combinations(scores, 2)), THREE._replace(least_chance=0.0)
+    every, best = (look(scores, Family(CASES), plan, 1, pairs) for plan in (never, never._replace(best=True)))
+    assert {pair: one.comparison for pair, one in every.items()} == {pair: one.comparison for pair, one in best.items()}
+    assert every["a", "c"].comparison.verdict == "better"
+    assert [pair for pair, one in every.items() if one.goes_on] == [("a", "b"), ("c", "d")]
+    assert [pair for pair, one in best.items() if one.goes_on] == [("a", "b")]
+    lower = look(scores, Family(CASES, "lower"), never._replace(best=True), 1, pairs)
+    assert [pair for pair, one in lower.items() if one.goes_on] == [("c", "d")]
+
+
+def test_finding_the_best_alone_costs_less_and_knows_who_is_beaten():
+    """Ten methods in steps: who is beaten is told as often as where every pair is to be decided."""
+    spent, told = [], []
+    for best in (False, True):
+        ran = [
+            in_looks(drawn({str(k): 0.03 * k for k in range(10)}, runs=6, noise=0.01, seed=seed), Family(CASES), plan)
+            for seed in range(4)
+            for plan in (THREE._replace(best=best),)
+        ]
+        spent.append(sum(runs for _, runs in ran))
+        told.append([
+            {pair[verdict == "better"] for pair, verdict in of.items() if verdict in ("better", "worse")}
+            for of, _ in ran
+        ])  # fmt: skip
+    assert spent[1] < 0.8 * spent[0]
+    assert all(len(one) >= len(every) - 1 for every, one in zip(*told, strict=True))

@@ -86,6 +86,10 @@ def test_looks_are_promised_and_a_study_without_them_is_as_it_was(tmp_path):
     without = Study(load({**TINY, "results": str(tmp_path)}))
     assert "looks" not in promised(without)
     assert (without.units(LCC, "brains"), without.seeds(LCC, "brains")) == (None, (0, 1))
+    best = in_looks(tmp_path, looks={"first": 2, "step": 2, "find": "best"})
+    assert promised(best)["looks"] == {"first": 2, "step": 2, "find": "best"}
+    assert look_spec(best, "voxelmorph", 1).to_json()["best"] is True
+    assert "best" not in look_spec(in_looks(tmp_path), "voxelmorph", 1).to_json()
 
 
 def test_a_file_that_was_altered_is_refused(tmp_path):

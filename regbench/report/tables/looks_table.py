@@ -65,15 +65,19 @@ def caption(summary: Summary) -> str:
         given += sum(entry["seeds"].values())
         most += entry["most"] * len(entry["seeds"])
     judged = " and ".join(dict.fromkeys(METRIC_TITLES.get(entry["metric"], entry["metric"]) for entry in entries))
+    beaten = (
+        "; or another cell has beaten one of it, as the best cells are looked for" if entries[0].get("best") else ""
+    )
     told = "; ".join(_told(entry, several=len(_last(entries)) > 1) for entry in entries)
     return (
         f"Study {summary['study']}: seeds given out in looks. After each batch every pair of cells of a model that was "
         f"still open was judged by {judged}: decided (better, worse or equal), given up (less than one chance in ten "
-        "to be decided by the last look, if difference and noise stay as measured; or no seeds left), or open. Only "
-        "cells with an open pair got the next batch, equally on both sides. The part of the 5 % that is spent up to a "
-        "look is the cube of its share of the most seeds; the level of each pair follows from it (Lan and DeMets 1983, "
-        f"over all pairs by Bonferroni). {told}. Trainings, or registrations of the test pairs: {given}, where all "
-        f"seeds at once would have been {most}. In a row: the seeds of the cell at a look, and what became of its "
+        f"to be decided by the last look, if difference and noise stay as measured{beaten}; or no seeds left), or "
+        "open. Only cells with an open pair got the next batch, equally on both sides. The part of the 5 % that is "
+        "spent up to a look is the cube of its share of the most seeds; the level of each pair follows from it (Lan "
+        "and DeMets 1983, over all pairs by Bonferroni). "
+        f"{told}. Trainings, or registrations of the test pairs: {given}, where all seeds at once would have been "
+        f"{most}. In a row: the seeds of the cell at a look, and what became of its "
         "pairs; a dash where it had no open pair left."
     )
 
