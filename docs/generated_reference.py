@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from docutils import nodes
+from reference_table import reference_table
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from typer.core import TyperArgument, TyperOption
@@ -18,6 +19,7 @@ from regbench.losses import AFFINE_REGULARIZERS, CONSISTENCIES, REGULARIZERS, SI
 from regbench.models import AFFINE_MODELS, MODELS
 
 SCHEMA = Path(__file__).parents[1] / "workflow" / "config.schema.json"
+SORTABLE = ("published_studies",)  # whose tables docs/sortable.js sorts
 PARTS: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"]
 
 
@@ -143,13 +145,15 @@ class Generated(SphinxDirective):
         "verbs": verb_reference,
         "components": component_reference,
         "loss_functions": loss_functions,
+        "published_studies": reference_table,
     }
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(SCHEMA)
         self.env.note_reread()
         lines = list(self.WRITERS[self.arguments[0]]())
-        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        parsed = self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+        return [nodes.container("", *parsed, classes=["sortable"])] if self.arguments[0] in SORTABLE else parsed
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

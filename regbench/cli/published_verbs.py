@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import ConfigFile, Overwrite, Threads, load_study
+from regbench.cli.options import ConfigFile, Overwrite, Threads, load_study, positive
+from regbench.system.errors import UsageError
 
 
 def publish(
@@ -35,16 +36,37 @@ def verify(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="published studies")],
     *,
     threads: Threads = 1,
+    rerun: Annotated[bool, typer.Option("--rerun", help="train again from the published config, and compare")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="with --rerun: folder of the files and folders that the config names")
+    ] = None,
+    work: Annotated[
+        Path, typer.Option(help="with --rerun: folder that receives the new studies; the same command goes on in it")
+    ] = Path("results/rerun"),
+    cores: Annotated[
+        int | None, typer.Option(parser=positive, help="with --rerun: that jobs may take together; default: all")
+    ] = None,
 ) -> None:
     """Hold published studies to their own rows.
 
     What is chosen, summarised, tabled and drawn is made anew from the published rows, trials and records, and compared.
-    Exit status 1 if anything differs.
+    With --rerun a study is trained again: by the same code and packages on a CPU the bytes are the same, else the
+    differences between methods lie inside the published intervals. Exit status 1 if anything is otherwise.
     """
+    from regbench.report.published import rerun as training
     from regbench.report.published.verify import text
     from regbench.report.published.verify import verify as hold
 
-    found = [hold(folder, processes=threads) for folder in folders]
-    print("\n".join(map(text, found)))
-    if any(one.differences for one in found):
+    if not rerun and (data is not None or cores is not None):
+        raise UsageError("--data and --cores are of --rerun, which is not given. Give it, or leave them out.")
+    failed = False
+    for folder in folders:
+        found = hold(folder, processes=threads)
+        print(text(found), flush=True)
+        failed |= bool(found.differences)
+        if rerun:
+            repeated = training.rerun(folder, work, data=data, cores=cores)
+            print(training.text(repeated), flush=True)
+            failed |= repeated.failed
+    if failed:
         raise typer.Exit(1)

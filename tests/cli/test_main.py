@@ -63,7 +63,7 @@ INTERFACE = {
     " --colour --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --refine --allow",
     "publish": "CONFIG --to=results/reference --with-pictures --overwrite --threads=1",
-    "verify": "FOLDER... --threads=1",
+    "verify": "FOLDER... --threads=1 --rerun --data --work=results/rerun --cores",
     "schema": "--check --out=workflow/config.schema.json",
 }
 REGBENCH = [sys.executable, "-c", "from regbench.cli.main import main; main()"]

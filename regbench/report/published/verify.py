@@ -75,7 +75,7 @@ def verify(folder: Path, *, processes: int = 1) -> Verified:
             of_digest = [] if of_file else [one for one in found if one.file == name]
             if name in derived - altered - set(listed["files"]):
                 of_digest = [Difference(name, "", "no file", "a file")]
-            differences += _first([*of_file, *of_digest])
+            differences += first([*of_file, *of_digest])
         return _verified(folder, listed, differences, [*differences_here(folder, listed["made_by"])])
 
 
@@ -99,16 +99,22 @@ def text(verified: Verified) -> str:
     return "\n".join(lines)
 
 
-def _listed(folder: Path) -> tuple[dict[str, Any], list[Difference]]:
-    """The list of a folder's files, and where the files are not those.
+def read_list(folder: Path) -> dict[str, Any]:
+    """The list of a published folder's files.
 
     Raises:
-        RegbenchError: if there is no such list.
+        RegbenchError: if there is none, or it was altered.
     """
     path = folder / LIST
     if not path.is_file():
         raise RegbenchError(f"`{folder}` must be a published study, but has no `{LIST}`. `regbench publish` makes one.")
     listed: dict[str, Any] = read_sealed(path)
+    return listed
+
+
+def _listed(folder: Path) -> tuple[dict[str, Any], list[Difference]]:
+    """The list of a folder's files, and where the files are not those."""
+    listed = read_list(folder)
     there, known = files_in(folder), listed["files"]
     found = [Difference(name, "", UNLISTED, "none") for name in there if name not in known]
     for name, digest in known.items():
@@ -127,7 +133,8 @@ def _of_other_specs(study: Study) -> Iterator[str]:
         yield f"{RECORDS}: {str(error).replace(f'{study.layout.root}/', '')}"
 
 
-def _first(differences: Sequence[Difference]) -> Iterator[str]:
+def first(differences: Sequence[Difference]) -> Iterator[str]:
+    """The differences of a file as text: the first few, and how many more there are."""
     yield from map(str, differences[:SHOWN])
     if len(differences) > SHOWN:
         yield f"{differences[0].file}: and {len(differences) - SHOWN} more"
