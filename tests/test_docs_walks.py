@@ -27,8 +27,13 @@ SHORT = {"steps": 2, "seeds": [0], "one_job_per": "cell", "tracking": {"enabled"
 GIVEN = {"lambdas": [{"value": 1.0}]}
 
 
-def brains() -> None:
-    folder_of(Path("my/brains"), count=12, shape=SHAPE)
+def brains(shape: tuple[int, ...] = SHAPE) -> None:
+    folder_of(Path("my/brains"), count=12, shape=shape)
+
+
+def larger_brains() -> None:
+    """In bf16 on a CPU, torch gave NaN where the coarsest level has one voxel."""
+    brains((32, 32, 32))
 
 
 def masked_brains() -> None:
@@ -66,7 +71,7 @@ WALKS: dict[str, tuple[Callable[[], None], dict[str, Any], str]] = {  # data, ch
     "fields": (brains_and_submission, GIVEN, "my/submission/pairs.parquet"),
     "landmarks": (lung, GIVEN, "results/lung/tables/main.csv"),
     "masks": (masked_brains, GIVEN, "results/mine/tables/main.csv"),
-    "volumes": (brains, GIVEN, "results/volumes/tables/main.csv"),
+    "volumes": (larger_brains, GIVEN, "results/volumes/tables/main.csv"),
 }
 
 
