@@ -85,7 +85,7 @@ def _compared(folder: Path, anew: Path, listed: Mapping[str, Any], found: Sequen
             of_file = compared(folder / name, anew / name, name, exact=name in changed)
         elif name in derived and name not in changed:
             of_file = [Difference(name, "", "no file", "a file")]
-        yield from first(of_file or [changed[name]] if name in changed else of_file)
+        yield from first((of_file or [changed[name]]) if name in changed else of_file)
 
 
 def text(verified: Verified) -> str:
