@@ -32,7 +32,8 @@ def regbench(tmp_path_factory):
     run(pip, "install", "--quiet", "hatchling", folder=folder)
     run(folder / "env/bin/hatchling", "build", "-t", "sdist", "-d", folder / "dist", folder=ROOT)
     (archive,) = (folder / "dist").glob("regbench-*.tar.gz")
-    run(pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", archive, folder=folder, seconds=1500)
+    package = f"regbench[slurm] @ {archive.as_uri()}"
+    run(pip, "install", "--quiet", "--constraint", ROOT / "constraints.txt", package, folder=folder, seconds=1500)
     return folder / "env/bin/regbench"
 
 
@@ -51,3 +52,13 @@ def test_a_study_in_an_empty_folder(regbench, empty):
     assert {"identity", "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"} <= set(rows["method"])
     assert (empty / "results/tiny/report.html").is_file()
     assert "page" in run(regbench, "show", "tiny.yaml", folder=empty)
+
+
+def test_the_profile_of_a_cluster_comes_with_the_package(regbench, empty):
+    """A dry run in an empty folder: the profile, its site file and its groups are read, and no Slurm is asked."""
+    (empty / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "tracking": {"enabled": False}}))
+    (empty / "site.yaml").write_text("cpu: {partition: of_mine}\n")
+    text = run(regbench, "run", "tiny.yaml", "--profile", "slurm", "--", "-n", folder=empty)
+    assert "rule prepare:" in text
+    assert "slurm_partition=of_mine" in text
+    assert sorted(path.name for path in empty.iterdir() if not path.name.startswith(".")) == ["site.yaml", "tiny.yaml"]

@@ -72,8 +72,8 @@ FIGURES: Mapping[str, Figure] = {
     ),
     "panels": Figure(
         "Best, median and worst pair of the best method. Folds (determinant <= 0) are magenta.",
-        "Rows of images of the best, median and worst test pair: fixed, moving and moved image, differences "
-        "before and after, deformed grid, and determinant, where folds are magenta.",
+        "Rows of images of the best, median and worst test pair: fixed, moving and moved image, overlays before "
+        "and after, checkerboard, deformed grid over the moving image, and determinant; folds are magenta.",
     ),
     "training": Figure(
         "Training similarity over the steps, a running mean.",

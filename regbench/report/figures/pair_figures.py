@@ -1,4 +1,4 @@
-"""Panels of single pairs: fixed, moving and moved image, the deformed grid, and where it folds."""
+"""Pictures of test pairs for the figures and the page of a report, and their small pictures for MLflow."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -9,20 +9,22 @@ import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize, TwoSlopeNorm
+from matplotlib.colors import Normalize, TwoSlopeNorm
 from numpy.typing import NDArray
 from PIL import Image
 
 from regbench.evaluation.slices import PLACES
+from regbench.report.figures.blends import scaled
 from regbench.report.figures.figure_style import drawing, save
+from regbench.report.figures.pair_panels import FOLDED, LEGEND, PANELS, Plane, bare, draw_panels, lines_every
 from regbench.system.files import replacing
 
-COLUMNS = ("fixed", "moving", "moved", "difference before", "difference after", "deformed grid", "determinant")
-FOLDED = "#ff00ff"
+COLUMNS = (*PANELS, "determinant")
+ACROSS = 4  # panels of a pair in a row of the page: legible where it is 1280 pixels wide
+SIDE, DPI = 1.9, 120  # the longer side of a panel there, in inches, and dots of an inch
 # Folds fall below the lowest shown value and get a colour that the map does not have.
 DETERMINANT = colormaps["RdBu"].with_extremes(under=FOLDED)
 HEIGHT = 110  # pixels of a thumbnail: MLflow shows so much of a description without being asked
-LINES = 4  # voxels between two lines of the grid
 Slices = Mapping[str, NDArray[Any]]  # arrays of one or of several pairs, by what they show
 
 
@@ -40,17 +42,17 @@ def panels_figure(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[floa
         fixed, moving, score = (str(part) for part in stored[name][f"{place}_about"])
         about.append({"run": name, "place": place, "fixed": fixed, "moving": moving, "score": score})
     frame = pd.DataFrame(about, columns=["run", "place", "fixed", "moving", "score"])
-    with drawing(1.35 * len(COLUMNS) + 0.6, 1.5 * max(len(rows), 1) + 0.4) as figure:
+    with drawing(1.35 * len(COLUMNS) + 0.6, 1.5 * max(len(rows), 1) + 0.6) as figure:
         axes = figure.subplots(max(len(rows), 1), len(COLUMNS), squeeze=False)
         for axis, title in zip(axes[0], COLUMNS, strict=True):
             axis.set_title(title, fontsize=7)
         for axis in axes.ravel():
-            axis.set(xticks=[], yticks=[])
-            axis.spines[["left", "bottom"]].set_visible(False)
+            bare(axis)
         for line, (name, place), words in zip(axes, rows, about, strict=False):
             parts = _of_pair(stored[name], place)
             line[0].set_ylabel(f"{place}, {words['score']}\n{name}", fontsize=5)
             _row(line, parts, spacing[name][1] / spacing[name][0])
+        figure.supxlabel(LEGEND, fontsize=6)
         save(figure, frame, folder / "panels")
 
 
@@ -65,17 +67,24 @@ def pair_strips(stored: Mapping[str, Slices], spacing: Mapping[str, tuple[float,
     for name, place in _pairs(stored):
         parts = _of_pair(stored[name], place)
         fixed, moving, score = (str(part) for part in parts["about"])
-        with drawing(1.35 * len(COLUMNS) + 0.2, 1.75) as figure:
-            axes = figure.subplots(1, len(COLUMNS))
-            for axis, title in zip(axes, COLUMNS, strict=True):
-                axis.set_title(title, fontsize=7)
-                axis.set(xticks=[], yticks=[])
-                axis.spines[["left", "bottom"]].set_visible(False)
-            _row(axes, parts, spacing[name][1] / spacing[name][0])
-            image = BytesIO()
-            figure.savefig(image, dpi=150, metadata={"Software": None}, format="png")
-        strips.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, {score}.", image.getvalue()))
+        image = _strip(parts, spacing[name][1] / spacing[name][0])
+        strips.append((f"{name}: {place} pair, fixed {fixed}, moving {moving}, {score}.", image))
     return strips
+
+
+def _strip(parts: Slices, aspect: float) -> bytes:
+    """PNG of the panels of a pair, four a row."""
+    right, up = parts["fixed"].shape[0], parts["fixed"].shape[1] * aspect
+    across, along = (SIDE * side / max(right, up) for side in (right, up))
+    rows = len(COLUMNS) // ACROSS
+    image = BytesIO()
+    with drawing(across * ACROSS + 0.1, (along + 0.25) * rows) as figure:
+        axes = figure.subplots(rows, ACROSS).ravel()
+        for axis, title in zip(axes, COLUMNS, strict=True):
+            axis.set_title(title, fontsize=7)
+        _row(axes, parts, aspect)
+        figure.savefig(image, dpi=DPI, metadata={"Software": None}, format="png", pil_kwargs={"optimize": True})
+    return image.getvalue()
 
 
 def _pairs(stored: Mapping[str, Slices]) -> list[tuple[str, str]]:
@@ -128,26 +137,15 @@ def _folds(determinant: NDArray[Any]) -> NDArray[Any]:
 
 def _row(axes: Sequence[Axes], parts: Slices, aspect: float) -> None:
     """The panels of a pair, from its fixed image to its determinant."""
-    images = {name: parts[name].T for name in ("fixed", "moving", "moved")}
-    low, high = float(images["fixed"].min()), max(float(images["fixed"].max()), 1e-6)
-    for axis, name in zip(axes[:3], images, strict=True):
-        _image(axis, images[name], aspect, "gray", Normalize(low, high))
-    for axis, name in zip(axes[3:5], ("moving", "moved"), strict=True):
-        _image(axis, images[name] - images["fixed"], aspect, "RdBu_r", Normalize(-0.6 * high, 0.6 * high))
-    _grid(axes[5], parts["displacement"], aspect)
-    _image(axes[6], _folds(parts["determinant"]).T, aspect, DETERMINANT, TwoSlopeNorm(1, 0, 2))
-
-
-def _image(axis: Axes, values: NDArray[Any], aspect: float, colours: Colormap | str, norm: Normalize) -> None:
-    axis.imshow(values, cmap=colours, norm=norm, origin="lower", aspect=aspect, interpolation="nearest")
-
-
-def _grid(axis: Axes, displacement: NDArray[Any], aspect: float) -> None:
-    """Lines ``p + u(p)``: where the fixed image's grid takes its values from in the moving one."""
-    shape = displacement.shape[1:]
-    x, y = displacement + np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"))
-    for k in range(0, shape[0], LINES):
-        axis.plot(x[k], y[k], color="black", linewidth=0.35)
-    for k in range(0, shape[1], LINES):
-        axis.plot(x[:, k], y[:, k], color="black", linewidth=0.35)
-    axis.set(xlim=(0, shape[0] - 1), ylim=(0, shape[1] - 1), aspect=aspect)
+    ranges = {name: (float(parts[name].min()), float(parts[name].max())) for name in ("fixed", "moving")}
+    fixed = scaled(parts["fixed"], *ranges["fixed"])
+    moving, moved = (scaled(parts[name], *ranges["moving"]) for name in ("moving", "moved"))
+    lines = parts["displacement"] + np.indices(fixed.shape)
+    plane = Plane(fixed, moving, moved, lines, parts["determinant"] <= 0, lines_every(fixed.shape), aspect)
+    draw_panels(axes[:-1], plane)
+    determinant = _folds(parts["determinant"]).T
+    axes[-1].imshow(
+        determinant, cmap=DETERMINANT, norm=TwoSlopeNorm(1, 0, 2), origin="lower", aspect=aspect,
+        interpolation="nearest",
+    )  # fmt: skip
+    bare(axes[-1])

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from regbench.report.figures.grid_figure import single_panels
 from regbench.report.figures.grid_words import caption, grid_frame, meanings, shades
+from regbench.report.figures.pair_panels import LEGEND
 from regbench.report.headline import headline
 from regbench.report.page.certainty import how_sure, marked
 from regbench.report.page.page_tables import page_table
@@ -22,7 +23,10 @@ from regbench.system.files import read_json, write_text
 
 OF_TABLE, OF_FIGURE = "per_structure", "structures"  # which nothing without labels has
 OF_PAIRS = "panels"  # the figure of single pairs
-OF_PAIR = "Fixed, moving and moved image, differences before and after, deformed grid and determinant of a test pair: "
+OF_PAIR = (
+    "Fixed, moving and moved image, overlays before and after, checkerboard, deformed grid with its folds over the "
+    "moving image, and determinant of a test pair: "
+)
 OF_SEARCH = "Optuna's plot of the score of each trial over what was searched: "
 OF_MORE = "Optuna's plot of the importance of what was searched, of its second goal, or of the Pareto front: "
 
@@ -88,6 +92,7 @@ def write_page(
             Picture(f"pair-{number}", OF_PAIR + words, words, _inline(image, "png"))
             for number, (words, image) in enumerate(pairs, 1)
         ],
+        pairs_legend=LEGEND,
         tuning=list(_searches(searches)),
         provenance=json.dumps(provenance, indent=1, sort_keys=True),
         commit=provenance["tables_made_by"]["git_commit"] or "unknown",

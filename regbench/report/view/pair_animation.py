@@ -9,8 +9,8 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from regbench.report.figures.blends import overlay, scaled
 from regbench.report.figures.figure_style import COLOURS
-from regbench.report.figures.pair_figures import FOLDED
-from regbench.report.view.shown_pair import ShownPair, Slices, View, lines_every
+from regbench.report.figures.pair_panels import FOLDED, lines_every
+from regbench.report.view.shown_pair import ShownPair, Slices, View
 from regbench.system.files import replacing
 
 Array = NDArray[Any]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from regbench.report.figures.blends import BLUE, ORANGE, field_side
 from regbench.report.figures.figure_style import COLOURS
-from regbench.report.figures.pair_figures import FOLDED
-from regbench.report.view.shown_pair import ShownPair, lines_every
+from regbench.report.figures.pair_panels import FOLDED, lines_every
+from regbench.report.view.shown_pair import ShownPair
 from regbench.system.files import write_text
 
 Array = NDArray[Any]

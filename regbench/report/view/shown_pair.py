@@ -17,7 +17,6 @@ from regbench.system.errors import RegbenchError
 
 Array = NDArray[Any]
 Ends = tuple[tuple[str, str], ...]  # of each axis: the letter where it begins, and that where it ends
-LINES = 24  # of the deformed grid along the longer axis
 BODY: Ends = (("L", "R"), ("P", "A"), ("I", "S"))
 ACROSS = {"I": "axial", "S": "axial", "P": "coronal", "A": "coronal", "L": "sagittal", "R": "sagittal"}
 UNSAID = "does not say where it lies"  # in the notes of readers
@@ -189,8 +188,3 @@ def bar_mm(width_mm: float) -> float:
     """The length of a scale bar: 1, 2 or 5 times a power of ten, the longest up to a third of the width."""
     power = 10.0 ** np.floor(np.log10(width_mm / 3))
     return float(max((step * power for step in (1, 2, 5) if step * power <= width_mm / 3), default=power))
-
-
-def lines_every(shape: tuple[int, ...]) -> int:
-    """Voxels between two lines of the deformed grid."""
-    return max(round(max(shape) / LINES), 2)

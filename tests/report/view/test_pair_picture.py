@@ -6,8 +6,9 @@ import pytest
 from shown_pairs import shown_pair
 
 from regbench.report.figures.blends import BLUE, ORANGE, checkerboard, overlay
+from regbench.report.figures.pair_panels import PANELS
 from regbench.report.view import pair_picture
-from regbench.report.view.pair_picture import COLUMNS, write_picture
+from regbench.report.view.pair_picture import write_picture
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def axes(monkeypatch, tmp_path):
         monkeypatch.setattr(pair_picture, "save", lambda figure, frame, stem: figures.append((figure, frame)))
         write_picture(shown, tmp_path / "p.png")
         figure, frame = figures[0]
-        return figure, np.reshape(figure.axes, (-1, len(COLUMNS))), frame
+        return figure, np.reshape(figure.axes, (-1, len(PANELS))), frame
 
     return drawn
 
@@ -28,7 +29,7 @@ def test_a_row_a_plane_with_the_letters_of_its_axes(axes):
     figure, rows, frame = axes(shown_pair())
     assert [row[0].get_ylabel() for row in rows] == ["axial", "coronal", "sagittal"]
     assert [[text.get_text() for text in row[0].texts] for row in rows] == [list("LRPA"), list("LRIS"), list("PAIS")]
-    assert [axis.get_title() for axis in rows[0]] == list(COLUMNS)
+    assert [axis.get_title() for axis in rows[0]] == list(PANELS)
     assert [row[0].get_aspect() for row in rows] == [2.0, 0.5, 0.25]  # of voxels of 1 x 2 x 0.5 mm
     assert "Bar: 2 mm" in figure.get_supxlabel()
     assert "lines p + u(p) of the pull field over the moving image" in figure.get_supxlabel()
