@@ -7,6 +7,7 @@ in the page between `<!-- table: NAME -->` and `<!-- end -->`, and is replaced t
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -61,14 +62,14 @@ class Published(NamedTuple):
 def read(folder: Path) -> Published:
     """A published study."""
     verdicts = pd.read_csv(folder / "tables/verdicts.csv")
-    summary = pd.read_json(folder / "analysis/summary.json", typ="series")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return Published(
         folder.name,
         pd.read_parquet(folder / "analysis/rows.parquet"),
         pd.read_csv(folder / "tables/main.csv"),
         verdicts[verdicts["metric"] == "dice"],
         pd.read_csv(folder / "figures/lambda.csv"),
-        float((summary["equivalence"] or {}).get("dice", 0.0)),
+        float((config.get("equivalence") or {}).get("dice", 0.0)),
     )
 
 

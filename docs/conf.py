@@ -14,10 +14,16 @@ version = release = __version__
 
 # The source folder is the repository: README.md and the configs that pages link to lie above docs/.
 root_doc = "docs/index"
-include_patterns = ["docs/*.md", "docs/*/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference", "generated_gallery"]
+include_patterns = ["docs/*.md", "docs/*.ipynb", "docs/*/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated_reference", "generated_gallery"]
 
 myst_heading_anchors = 4
+
+# The notebook is executed at each build; a cell that fails ends it.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
 
 autodoc_typehints = "description"
 autodoc_member_order = "alphabetical"

@@ -59,10 +59,10 @@ def lung() -> None:
         points.to_csv(path, index=False)
 
 
-WALKS: dict[str, tuple[Callable[[], None], dict[str, Any], str]] = {  # data, changes, a text of the last file
+WALKS: dict[str, tuple[Callable[[], None], dict[str, Any], str]] = {  # data, changes, the last file
     "tutorial": (brains, {}, "results/mine/report.html"),
     "own_loss": (brains, GIVEN, "results/mine/runs/brains/voxelmorph.charbonnier.rough/seed0/run.json"),
-    "own_network": (brains, GIVEN, "registered/moved.nii.gz"),
+    "own_network": (brains, GIVEN, "registered/moved_s0.nii.gz"),
     "fields": (brains_and_submission, GIVEN, "my/submission/pairs.parquet"),
     "landmarks": (lung, GIVEN, "results/lung/tables/main.csv"),
     "masks": (masked_brains, GIVEN, "results/mine/tables/main.csv"),

@@ -20,6 +20,13 @@ def affine_identity_l1(matrix: Tensor, /) -> Tensor:
 
     Raises:
         ValueError: if the matrix has another shape.
+
+    Example:
+        >>> import torch
+        >>> matrix = torch.eye(2, 3)[None]
+        >>> matrix[:, 0, 2] = 6
+        >>> float(affine_identity_l1(matrix))
+        1.0
     """
     return _from_identity(matrix).abs().mean()
 
@@ -35,6 +42,13 @@ def affine_identity_l2(matrix: Tensor, /) -> Tensor:
 
     Raises:
         ValueError: if the matrix has another shape.
+
+    Example:
+        >>> import torch
+        >>> matrix = torch.eye(2, 3)[None]
+        >>> matrix[:, 0, 2] = 6
+        >>> float(affine_identity_l2(matrix))
+        6.0
     """
     return _from_identity(matrix).square().mean()
 

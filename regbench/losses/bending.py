@@ -40,6 +40,13 @@ def bending(
 
     Reference:
         Rueckert et al. 1999, doi:10.1109/42.796284.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> u[:, 0] = torch.arange(8.0)
+        >>> float(bending(u)), round(float(bending(u.square())), 3)
+        (0.0, 2.0)
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(3, displacement)

@@ -36,6 +36,12 @@ def inverse_consistency(
 
     Reference:
         Christensen & Johnson 2001, doi:10.1109/42.932742.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> float(inverse_consistency(u + 2, u - 2)), float(inverse_consistency(u + 2, u))
+        (0.0, 8.0)
     """
     residual = _residual(forward, backward, spacing)
     return residual.shape[1] * displacement_l2(residual, mask=mask, spacing=spacing)
@@ -65,6 +71,12 @@ def gradicon(
 
     Reference:
         Tian et al. 2023, doi:10.1109/CVPR52729.2023.01734.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> float(gradicon(u + 2, u))
+        0.0
     """
     residual = _residual(forward, backward, spacing)
     at_least(2, residual)

@@ -49,6 +49,12 @@ def correlation_ratio(
 
     Reference:
         Roche et al. 1998, doi:10.1007/BFb0056301.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> bool(correlation_ratio(image, image.square()) < correlation_ratio(image, image.roll(5, dims=2)))
+        True
     """
     settings = Settings(bins, sigma, intensity_range)
     return from_histogram(partial(_score, given), settings, 1, (mask, expected), (fixed, moved))

@@ -31,6 +31,13 @@ def curvature(
 
     Reference:
         Fischer & Modersitzki 2003, doi:10.1023/A:1021897212261.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> u[:, 0] = torch.arange(8.0)
+        >>> float(curvature(u))
+        0.0
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(3, displacement)

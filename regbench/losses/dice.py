@@ -21,6 +21,13 @@ def dice_loss(fixed_labels: Tensor, moved_labels: Tensor, /, *, eps: float = 1e-
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> fixed = torch.zeros(1, 1, 4, 4)
+        >>> fixed[..., :2] = 1
+        >>> round(float(dice_loss(fixed, fixed)), 3), round(float(dice_loss(fixed, 1 - fixed)), 3)
+        (0.0, 1.0)
     """
     fixed, moved = image_pair(fixed_labels, moved_labels)
     fixed, moved = fixed.flatten(2), moved.flatten(2)

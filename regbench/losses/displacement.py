@@ -20,6 +20,12 @@ def displacement_l1(
 
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> float(displacement_l1(u + 3))
+        3.0
     """
     return masked_mean(_scaled(displacement, spacing).abs(), mask)
 
@@ -39,6 +45,12 @@ def displacement_l2(
 
     Raises:
         ValueError: if there is not one component and one spacing for each axis.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> float(displacement_l2(u + 3))
+        9.0
     """
     return masked_mean(_scaled(displacement, spacing).square(), mask)
 

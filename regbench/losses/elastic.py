@@ -38,6 +38,12 @@ def elastic(
 
     Reference:
         Bajcsy & Kovacic 1989, doi:10.1016/S0734-189X(89)80014-3.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> float(elastic(u + 3))
+        0.0
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(2, displacement)

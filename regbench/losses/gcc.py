@@ -29,6 +29,12 @@ def gcc(fixed: Tensor, moved: Tensor, /, *, mask: Tensor | None = None, expected
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> round(float(gcc(image, 2 * image + 1)), 3), round(float(gcc(image, -image)), 3)
+        (0.0, 2.0)
     """
     fixed, moved = image_pair(fixed, moved)
     weights = map_weights(mask, fixed)

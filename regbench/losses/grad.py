@@ -26,6 +26,13 @@ def grad_l1(displacement: Tensor, /, *, mask: Tensor | None = None, spacing: tup
 
     Raises:
         ValueError: if there is not one component and one spacing for each axis, or an axis has a single voxel.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> u[:, 0] = torch.arange(8.0)
+        >>> float(grad_l1(u))
+        0.25
     """
     return _mean_over_axes(displacement, mask, spacing, 1)
 

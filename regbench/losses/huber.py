@@ -38,6 +38,12 @@ def huber(
 
     Reference:
         Huber 1964, doi:10.1214/aoms/1177703732.
+
+    Example:
+        >>> import torch
+        >>> flat = torch.zeros(1, 1, 8, 8)
+        >>> round(float(huber(flat, flat + 2, delta=1.0)), 3)
+        1.5
     """
     fixed, moved = image_pair(fixed, moved)
     if not 0 < delta < float("inf"):

@@ -54,6 +54,13 @@ def jacobian(
     Reference:
         Mok & Chung 2020, doi:10.1109/CVPR42600.2020.00470 (central); Liu et al. 2024, doi:10.1007/s11263-024-02047-1
         (digital); Rohlfing et al. 2003, doi:10.1109/TMI.2003.814791 (logarithm).
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> u[:, 0] = -2 * torch.arange(8.0)[:, None]
+        >>> float(jacobian(u))
+        1.0
     """
     voxel_spacing(spacing, displacement)
     at_least(2, displacement)

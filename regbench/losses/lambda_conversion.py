@@ -83,6 +83,11 @@ def convert_lambda(
 
     Reference:
         Dalca et al. 2019, doi:10.1016/j.media.2019.07.006 (half resolution); the rest follows from the units.
+
+    Example:
+        >>> halves = Convention(grid=2)  # a flow at half resolution, in its own voxels
+        >>> convert_lambda(1.0, "bending", halves, shape=(64, 64))
+        4.0
     """
     if regularizer not in FORMS:
         raise ValueError(f"regularizer must have one form in all papers; {did_you_mean(regularizer, FORMS)}")

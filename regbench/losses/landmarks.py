@@ -35,6 +35,13 @@ def landmark_distance(
     Raises:
         ValueError: if the points do not pair up, or there is not one component, one coordinate and one spacing for each
             axis.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> points = torch.tensor([[[2.0, 3.0]]])
+        >>> float(landmark_distance(u, points, points + torch.tensor([3.0, 4.0])))
+        5.0
     """
     steps = voxel_spacing(spacing, displacement)
     wanted = (displacement.shape[0], len(steps))

@@ -29,6 +29,12 @@ def mae(
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> round(float(mae(image, image + 0.5)), 3)
+        0.5
     """
     fixed, moved = image_pair(fixed, moved)
     return masked_mean((fixed - moved).abs(), mask, expected) + unmatched * lacking(mask, fixed, expected)

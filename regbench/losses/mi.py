@@ -54,6 +54,12 @@ def mi(
 
     Reference:
         Wells et al. 1996, doi:10.1016/S1361-8415(01)80004-9.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> bool(mi(image, 1 - image) < mi(image, image.roll(5, dims=2)))
+        True
     """
     score = partial(_mutual, smooth)
     return from_histogram(score, Settings(bins, sigma, intensity_range), 0, (mask, expected), (fixed, moved))
@@ -91,6 +97,12 @@ def nmi(
 
     Reference:
         Studholme et al. 1999, doi:10.1016/S0031-3203(98)00091-0.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> bool(nmi(image, 1 - image) < nmi(image, image.roll(5, dims=2)))
+        True
     """
     return from_histogram(_normalised, Settings(bins, sigma, intensity_range), 1, (mask, expected), (fixed, moved))
 

@@ -45,6 +45,12 @@ def mind(
 
     Reference:
         Heinrich et al. 2013, doi:10.1007/978-3-642-40811-3_24.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> round(float(mind(image, image)), 3)
+        0.0
     """
     fixed, moved = image_pair(fixed, moved)
     reach = 2 * (radius + dilation) + 1

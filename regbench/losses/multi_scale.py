@@ -58,6 +58,12 @@ def multi_scale(
     Reference:
         Burt & Adelson 1983, doi:10.1109/TCOM.1983.1095851 (pyramid); Mok & Chung 2020,
         doi:10.1007/978-3-030-59716-0_21 (as a loss).
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> round(float(multi_scale(image, image + 0.5, similarity="mse", levels=2)), 3)
+        0.25
     """
     fixed, moved = image_pair(fixed, moved)
     shares = (1.0,) * levels if weights is None else weights

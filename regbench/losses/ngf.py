@@ -40,6 +40,12 @@ def ngf(
 
     Reference:
         Haber & Modersitzki 2006, doi:10.1007/11866763_89.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> bool(ngf(image, 1 - image) < ngf(image, image.transpose(2, 3)))
+        True
     """
     fixed, moved = image_pair(fixed, moved)
     dims = fixed.ndim - 2

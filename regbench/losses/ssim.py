@@ -52,6 +52,12 @@ def ssim(
 
     Reference:
         Wang et al. 2004, doi:10.1109/TIP.2003.819861.
+
+    Example:
+        >>> import torch
+        >>> image = torch.arange(256.0).reshape(1, 1, 16, 16) / 256
+        >>> abs(round(float(ssim(image, image)), 3))
+        0.0
     """
     fixed, moved = image_pair(fixed, moved)
     sides = window_sides(window, tuple(fixed.shape[2:]))

@@ -37,6 +37,13 @@ def tv(
 
     Reference:
         Vishnevskiy et al. 2017, doi:10.1109/TMI.2016.2610583.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 8, 8)
+        >>> u[:, 0, 4:] = 2
+        >>> float(tv(u)) == float(tv(u + 3)) > 0
+        True
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(2, displacement)

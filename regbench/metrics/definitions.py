@@ -163,6 +163,10 @@ def metric_of(name: str) -> Metric:
 
     Raises:
         KeyError: if it is neither.
+
+    Example:
+        >>> metric_of("hd95_mm").direction
+        'lower'
     """
     if name.startswith(SIMILARITY):
         words = f"similarity {name.removeprefix(SIMILARITY)} of fixed and moved image"
@@ -171,7 +175,12 @@ def metric_of(name: str) -> Metric:
 
 
 def printed(value: float, metric: str) -> str:
-    """A number in a sentence or picture: with the metric's digits; of a length below them with three figures."""
+    """A number in a sentence or picture: with the metric's digits; of a length below them with three figures.
+
+    Example:
+        >>> printed(0.70349, "dice")
+        '0.703'
+    """
     known = metric_of(metric)
     text = f"{value:.{known.digits}f}"
     return f"{value:.3g}" if known.unit == "mm" and 0 < abs(value) < 5 * 10.0**-known.digits else text
@@ -187,7 +196,12 @@ _BOUNDED = {"1": 1.0, "%": 100.0}
 
 
 def widest_difference(metric: str) -> float:
-    """The most that two methods can differ by; infinite where nothing bounds it, or the metric is none of ours."""
+    """The most that two methods can differ by; infinite where nothing bounds it, or the metric is none of ours.
+
+    Example:
+        >>> widest_difference("dice"), widest_difference("hd95_mm")
+        (1.0, inf)
+    """
     if metric not in METRICS or (METRICS[metric].direction == "lower" and METRICS[metric].unit == "1"):
         return float("inf")
     return _BOUNDED.get(METRICS[metric].unit, float("inf"))

@@ -64,12 +64,27 @@ def nd_points_percent(displacement: Any, mask: Any = None) -> float:
     """Percent of the voxels 1..N-2 at which the map is no digital diffeomorphism: any of its determinants is <= 0.
 
     Args, Returns, Raises, Reference: as for `ndv_percent`.
+
+    Example:
+        >>> import numpy as np
+        >>> stripes = np.zeros((2, 16, 16))
+        >>> stripes[0, 1::2] = 2
+        >>> nd_points_percent(stripes)
+        100.0
     """
     return digital_percent(displacement, mask).nd_points_percent
 
 
 def digital_percent(displacement: Any, mask: Any = None) -> Digital:
-    """`ndv_percent` and `nd_points_percent` in one pass; arguments as there."""
+    """`ndv_percent` and `nd_points_percent` in one pass; arguments as there.
+
+    Example:
+        >>> import numpy as np
+        >>> stripes = np.zeros((2, 16, 16))
+        >>> stripes[0, 1::2] = 2
+        >>> digital_percent(stripes)
+        Digital(ndv_percent=50.0, nd_points_percent=100.0)
+    """
     field = displacement_array(displacement, voxels=3)
     counted = mask_array(mask, field.shape[1:])
     if not np.isfinite(field).all():

@@ -36,6 +36,13 @@ def fold_central_percent(displacement: Any, mask: Any = None) -> float:
 
     Raises:
         ValueError: if the displacement or the mask has another shape.
+
+    Example:
+        >>> import numpy as np
+        >>> u = np.zeros((2, 8, 8))
+        >>> u[0] = -2 * np.arange(8)[:, None]
+        >>> fold_central_percent(u)
+        100.0
     """
     field = displacement_array(displacement, voxels=2)
     inside = mask_array(mask, field.shape[1:])
@@ -46,6 +53,13 @@ def fold_forward_percent(displacement: Any, mask: Any = None) -> float:
     """The same by forward differences, over the voxels 0..N-2 that have a next one along each axis.
 
     Args, Returns, Raises: as for `fold_central_percent`.
+
+    Example:
+        >>> import numpy as np
+        >>> stripes = np.zeros((2, 9, 9))
+        >>> stripes[0, 1::2] = 2
+        >>> fold_forward_percent(stripes), fold_central_percent(stripes)
+        (50.0, 11.11111111111111)
     """
     field = displacement_array(displacement, voxels=2)
     inside = mask_array(mask, field.shape[1:])
@@ -57,6 +71,13 @@ def fold_backward_percent(displacement: Any, mask: Any = None) -> float:
     """The same by backward differences, over the voxels 1..N-1 that have a previous one along each axis.
 
     Args, Returns, Raises: as for `fold_central_percent`.
+
+    Example:
+        >>> import numpy as np
+        >>> stripes = np.zeros((2, 9, 9))
+        >>> stripes[0, 1::2] = 2
+        >>> fold_backward_percent(stripes), fold_central_percent(stripes)
+        (50.0, 11.11111111111111)
     """
     field = displacement_array(displacement, voxels=2)
     inside = mask_array(mask, field.shape[1:])
@@ -76,6 +97,13 @@ def sdlogj(displacement: Any, mask: Any = None) -> float:
 
     Reference:
         Leow et al. 2007, doi:10.1109/TMI.2007.892646.
+
+    Example:
+        >>> import numpy as np
+        >>> u = np.zeros((2, 8, 8))
+        >>> u[0] = 0.5 * np.arange(8)[:, None]
+        >>> round(sdlogj(u), 6)
+        0.0
     """
     field = displacement_array(displacement, voxels=2)
     inside = mask_array(mask, field.shape[1:])
@@ -98,6 +126,11 @@ def sdlogj_l2r(displacement: Any) -> float:
 
     Reference:
         Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
+
+    Example:
+        >>> import numpy as np
+        >>> sdlogj_l2r(np.zeros((2, 8, 8)))
+        0.0
     """
     field = displacement_array(displacement, voxels=5)
     return _sdlogj_l2r(central_determinant(field)) if _finite(field) else float("nan")
@@ -113,6 +146,11 @@ def folding_metrics(displacement: Any, foreground: Any = None, mask: Any = None)
 
     Returns:
         Metric name to value; NaN for what needs more voxels along an axis than there are.
+
+    Example:
+        >>> import numpy as np
+        >>> folding_metrics(np.zeros((2, 8, 8)))["ndv_percent"]
+        0.0
     """
     field = displacement_array(displacement, voxels=1)
     inside, counted = (mask_array(where, field.shape[1:]) for where in (foreground, mask))

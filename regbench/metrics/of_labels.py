@@ -33,6 +33,14 @@ def label_metrics(
 
     Raises:
         ValueError: if the shapes differ or are not 2D or 3D, a map is not of integers, or 0 is among the labels.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> sorted(label_metrics(fixed, moved, [1], (1.0, 1.0)))
+        ['assd_mm', 'dice', 'hd95_l2r', 'hd95_mm', 'nsd']
     """
     fixed, moved, labels = label_maps(fixed, moved, labels)
     in_fixed = label_counts(fixed)

@@ -74,7 +74,12 @@ def label_counts(labels: Array) -> dict[int, int]:
 
 
 def mean_over_labels(scores: Mapping[int, float]) -> float:
-    """A case's score: the mean over its labels, absent ones (NaN) left out; NaN if none is left."""
+    """A case's score: the mean over its labels, absent ones (NaN) left out; NaN if none is left.
+
+    Example:
+        >>> mean_over_labels({1: 0.5, 2: 1.0, 3: float("nan")})
+        0.75
+    """
     present = [score for score in scores.values() if not np.isnan(score)]
     return float(np.mean(present)) if present else float("nan")
 
@@ -90,6 +95,10 @@ def dice30(case_scores: Sequence[float]) -> float:
 
     Reference:
         Hering et al. 2022, doi:10.1109/TMI.2022.3213983.
+
+    Example:
+        >>> round(dice30([0.6, 0.7, 0.8, 0.9]), 3)
+        0.69
     """
     scores = np.asarray(case_scores, dtype=np.float64)
     scores = scores[~np.isnan(scores)]

@@ -43,6 +43,14 @@ def hd95_mm(
 
     Reference:
         Huttenlocher et al. 1993, doi:10.1109/34.232073.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> hd95_mm(fixed, moved, [1], (2.0, 1.0))
+        {1: 2.0}
     """
     return _each(surface_distances(fixed, moved, labels, spacing, moving=moving), hd95_of)
 
@@ -56,6 +64,14 @@ def assd_mm(
 
     Reference:
         Heimann et al. 2009, doi:10.1109/TMI.2009.2013851.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> assd_mm(fixed, fixed, [1], (1.0, 2.0)), round(assd_mm(fixed, moved, [1], (1.0, 2.0))[1], 3)
+        ({1: 0.0}, 0.5)
     """
     return _each(surface_distances(fixed, moved, labels, spacing, moving=moving), assd_of)
 
@@ -80,6 +96,14 @@ def nsd(
 
     Reference:
         Nikolov et al. 2021, doi:10.2196/26151; Maier-Hein et al. 2024, doi:10.1038/s41592-023-02151-z.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> nsd(fixed, moved, [1], (1.0, 1.0), tolerance_mm=1.0)
+        {1: 1.0}
     """
     distances = surface_distances(fixed, moved, labels, spacing, moving=moving)
     return _each(distances, partial(nsd_of, tolerance_mm=tolerance_mm))
@@ -94,7 +118,16 @@ def surface_metrics(
     tolerance_mm: float = TOLERANCE_MM,
     moving: Any = None,
 ) -> dict[str, dict[int, float]]:
-    """`hd95_mm`, `assd_mm` and `nsd` from one search; arguments as there."""
+    """`hd95_mm`, `assd_mm` and `nsd` from one search; arguments as there.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> surface_metrics(fixed, moved, [1], (2.0, 1.0))["hd95_mm"]
+        {1: 2.0}
+    """
     return measures_of(surface_distances(fixed, moved, labels, spacing, moving=moving), tolerance_mm)
 
 

@@ -52,6 +52,14 @@ def hd95_l2r(fixed: Any, moved: Any, labels: Sequence[int], *, moving: Any = Non
 
     Reference:
         Nikolov et al. 2021, doi:10.2196/26151.
+
+    Example:
+        >>> import numpy as np
+        >>> fixed = np.zeros((8, 8), int)
+        >>> fixed[2:6, 2:6] = 1
+        >>> moved = np.roll(fixed, 1, axis=0)
+        >>> hd95_l2r(fixed, moved, [1])
+        {1: 1.0}
     """
     return hd95_l2r_of(surfaces(fixed, moved, labels, moving))
 

@@ -41,7 +41,15 @@ def build_model(component: ComponentSpec, dims: int, terms: Callable[..., Terms]
 def registered(
     model: nn.Module, data: Dataset, split: str
 ) -> Iterator[tuple[tuple[str, str], Pair, NDArray[np.float32]]]:
-    """The names, the pair and its displacement, for each pair of a split in the order of the manifest.
+    """The names, the pair and its displacement, for each pair of a split in the order of the manifest."""
+    for names, pair, displacement in registered_on_device(model, data, split):
+        yield names, pair, displacement.cpu().numpy()
+
+
+def registered_on_device(
+    model: nn.Module, data: Dataset, split: str
+) -> Iterator[tuple[tuple[str, str], Pair, torch.Tensor]]:
+    """As `registered`, with displacements ``(d, *S)`` float32 that stay where the model computes.
 
     A network takes one pair at a time. Where each pair is optimised, several go side by side. On a CPU small ones do:
     what a step costs there is mostly the calling of torch. On a GPU as many do as its memory holds, by what the first
@@ -67,6 +75,7 @@ def registered(
         else:
             displacements = work()
         yield from zip(names, pairs, displacements, strict=True)
+        del displacements  # the next ones need its room
 
 
 def _power_of_two(number: int) -> int:
@@ -84,7 +93,8 @@ def register(model: nn.Module, fixed: Any, moving: Any, masks: tuple[Any, Any] =
         masks: of the fixed and the moving array, for a model that optimises the pair by masks; others see none.
     """
     images = (np.asarray(fixed)[None], np.asarray(moving)[None])
-    displacement: NDArray[np.float32] = _displacements(model, *images, masks_of([masks], mask_use(model)))[0]
+    displacements = _displacements(model, *images, masks_of([masks], mask_use(model)))
+    displacement: NDArray[np.float32] = displacements[0].cpu().numpy()
     return displacement
 
 
@@ -125,16 +135,15 @@ def self_displacements(model: nn.Module, data: Dataset, *, masked: bool = False)
 
 
 @torch.no_grad()
-def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any], masks: Masks) -> NDArray[np.float32]:
-    """``(B, d, *S)`` of images ``(B, *S)``."""
+def _displacements(model: nn.Module, fixed: NDArray[Any], moving: NDArray[Any], masks: Masks) -> torch.Tensor:
+    """``(B, d, *S)`` float32 of images ``(B, *S)``, where the model computes."""
     device = device_of(model)
-    images = [torch.from_numpy(np.array(image, dtype=np.float32))[:, None].to(device) for image in (fixed, moving)]
+    images = [devices.sent(torch.from_numpy(np.array(image, np.float32))[:, None], device) for image in (fixed, moving)]
     given = {} if masks == Masks() else {"masks": Masks(*(None if mask is None else mask.to(device) for mask in masks))}
     model.eval()
-    displacements = parts(model(*images, **given)).displacement.float().cpu()
+    displacements: torch.Tensor = parts(model(*images, **given)).displacement.float()
     model.train()
-    arrays: NDArray[np.float32] = displacements.numpy()
-    return arrays
+    return displacements
 
 
 def has_weights(model: nn.Module) -> bool:

@@ -17,6 +17,13 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
 
     Raises:
         ValueError: if there is not one component for each axis, or an axis has a single voxel.
+
+    Example:
+        >>> import torch
+        >>> u = torch.zeros(1, 2, 6, 6)
+        >>> u[:, 0] = 0.5 * torch.arange(6.0)[:, None]
+        >>> float(jacobian_determinant(u).mean())
+        1.5
     """
     dims = displacement.ndim - 2
     if not 1 <= dims <= 3 or displacement.shape[1] != dims or min(displacement.shape[2:]) < 2:

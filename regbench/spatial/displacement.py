@@ -25,7 +25,12 @@ ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
 def identity_grid(
     shape: Sequence[int], *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Voxel coordinates ``(d, *S)``: component k of voxel p is ``p[k]``."""
+    """Voxel coordinates ``(d, *S)``: component k of voxel p is ``p[k]``.
+
+    Example:
+        >>> identity_grid((3, 4))[:, 2, 1].tolist()
+        [2.0, 1.0]
+    """
     axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
@@ -83,6 +88,12 @@ def warp_labels(labels: ArrayLike, displacement: ArrayLike) -> ArrayLike:
 
     Raises:
         ValueError: if the displacement has not one component and one axis for each axis of the labels.
+
+    Example:
+        >>> import torch
+        >>> labels = torch.arange(16).reshape(4, 4)
+        >>> warp_labels(labels, torch.zeros(2, 4, 4)).equal(labels)
+        True
     """
     if tuple(displacement.shape[:1]) != (labels.ndim,) or displacement.ndim != labels.ndim + 1:
         raise ValueError(
@@ -128,7 +139,14 @@ def _compiled(labels: NDArray[Any], displacement: ArrayLike) -> bool:
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
-    """Displacement of ``p -> (p + inner) -> (... + outer)``: ``inner(p) + outer(p + inner(p))``; ``(B, d, *S)``."""
+    """Displacement of ``p -> (p + inner) -> (... + outer)``: ``inner(p) + outer(p + inner(p))``; ``(B, d, *S)``.
+
+    Example:
+        >>> import torch
+        >>> u = torch.ones(1, 2, 8, 8)
+        >>> compose(u, u)[0, :, 3, 3].tolist()
+        [2.0, 2.0]
+    """
     return inner + warp(outer, inner)
 
 
@@ -143,6 +161,11 @@ def affine_displacement(matrix: Tensor, shape: Sequence[int]) -> Tensor:
 
     Returns:
         ``(B, d, *shape)`` in voxels.
+
+    Example:
+        >>> import torch
+        >>> affine_displacement(torch.tensor([[[1.0, 0, 2], [0, 1, 0]]]), (4, 4))[0, :, 1, 1].tolist()
+        [2.0, 0.0]
     """
     dims = len(shape)
     grid = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
@@ -161,6 +184,11 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
 
     Reference:
         Arsigny et al. 2006, doi:10.1007/11866565_113.
+
+    Example:
+        >>> import torch
+        >>> integrate(torch.ones(1, 2, 9, 9))[0, :, 4, 4].tolist()
+        [1.0, 1.0]
     """
     displacement = velocity / 2.0**squarings
     for _ in range(squarings):
@@ -169,7 +197,14 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
-    """Resample to another grid over the same box, rescaled to its voxels; ``(B, d, *shape)``."""
+    """Resample to another grid over the same box, rescaled to its voxels; ``(B, d, *shape)``.
+
+    Example:
+        >>> import torch
+        >>> flow = torch.ones(1, 2, 4, 4)  # voxels of its own grid
+        >>> round(float(resize_displacement(flow, (8, 8))[0, 0, 3, 3]), 3)  # 7 steps where 3 were
+        2.333
+    """
     old = displacement.shape[2:]
     if tuple(old) == tuple(shape):
         return displacement

@@ -36,6 +36,11 @@ def bootstrap_means(
 
     Reference:
         Cluster bootstrap: Davison and Hinkley 1997, doi:10.1017/CBO9780511802843; of pairs: Snijders and Borgatti 1999.
+
+    Example:
+        >>> import numpy as np
+        >>> bootstrap_means([[0.7, 0.6], [0.8, 0.7]], np.random.default_rng(0), resamples=99).shape
+        (99, 2)
     """
     table = np.asarray(values, dtype=np.float64)
     columns = table.reshape(len(table), -1) if table.size else table
@@ -62,6 +67,12 @@ def interval(means: ArrayLike, *, level: float = 0.95) -> tuple[Floats, Floats]:
 
     Raises:
         ValueError: if `level` is not between 0 and 1.
+
+    Example:
+        >>> import numpy as np
+        >>> low, high = interval(np.arange(101.0)[:, None])
+        >>> low.tolist(), high.tolist()
+        ([2.500000000000002], [97.5])
     """
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, but got {level}")

@@ -100,6 +100,14 @@ def components(
     Reference:
         Searle, Casella and McCulloch 1992, doi:10.1002/9780470316856; intervals: Ting, Burdick, Graybill, Jeyaratnam
         and Lu 1990, doi:10.1080/00949659008811240.
+
+    Example:
+        >>> import numpy as np
+        >>> table = np.random.default_rng(0).normal(size=(1, 4, 9))
+        >>> runs = (0, 1, 2, 3)
+        >>> design = Design({run: run for run in runs}, {run: 0 for run in runs})
+        >>> [part.source for part in components([table], runs, design, "score")]
+        ['tuning + seed', 'subject', 'residual']
     """
     names = [name for name in ("searches", "splits") if len(set(getattr(design, name).values())) > 1]
     grouped = {name: _numbered([getattr(design, name)[run] for run in runs]) for name in names}

@@ -51,6 +51,10 @@ def spent(shares: Sequence[float], alpha: float, spending: float = SPENDING) -> 
 
     Reference:
         Kim and DeMets 1987, doi:10.1093/biomet/74.1.149: powers of the share.
+
+    Example:
+        >>> [round(alpha, 4) for alpha in spent((0.5, 1.0), 0.05)]
+        [0.0063, 0.05]
     """
     return [alpha * share**spending for share in shares]
 
@@ -132,7 +136,12 @@ class Looks(NamedTuple):
 
 
 def comparisons(methods: Collection[str]) -> int:
-    """How many pairs some methods have."""
+    """How many pairs some methods have.
+
+    Example:
+        >>> comparisons(["a", "b", "c"])
+        3
+    """
     return len(methods) * (len(methods) - 1) // 2
 
 
@@ -147,6 +156,16 @@ def look(
         looks: of the study.
         number: of this look, from 0.
         pairs: whom to compare.
+
+    Example:
+        >>> from regbench.statistics import Family, scores_of
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> pair = ("one", "two")
+        >>> found = look({"one": one, "two": two}, family, Looks([[0, 1]], [2]), 0, [pair])
+        >>> found[pair].comparison.verdict
+        'better'
     """
     of_pair = looks.levels(family.alpha / comparisons(scores))
     more = looks.counts[-1] / looks.counts[number]
@@ -173,14 +192,30 @@ def _without_beaten(outcomes: Mapping[Pair, Outcome]) -> dict[Pair, Outcome]:
 def judge_at(
     scores: Mapping[str, Scores], family: Family, pairs: Sequence[Pair], *, runs: Collection[Run], level: float
 ) -> list[Comparison]:
-    """Judge pairs of methods with some runs alone, each at a two-sided level."""
+    """Judge pairs of methods with some runs alone, each at a two-sided level.
+
+    Example:
+        >>> from regbench.statistics import Family, scores_of
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> scores, pairs = {"one": one, "two": two}, [("one", "two")]
+        >>> judge_at(scores, family, pairs, runs=[0, 1], level=0.05)[0].verdict
+        'better'
+    """
     known = {name: having(one, runs) for name, one in scores.items()}
     # `judge` divides by the pairs that it gets.
     return judge(known, replace(family, alpha=level * len(pairs)), pairs)
 
 
 def having(one: Scores, runs: Collection[Run]) -> Scores:
-    """The scores of some runs alone; what no seed enters has one run, whatever it is called."""
+    """The scores of some runs alone; what no seed enters has one run, whatever it is called.
+
+    Example:
+        >>> from regbench.statistics import scores_of
+        >>> having(scores_of([[0.7, 0.8], [0.6, 0.9]], (0, 1)), [1]).runs
+        (1,)
+    """
     rows = [row for row, run in enumerate(one.runs) if run in runs or not one.drawn]
     return replace(one, values=one.values[rows], runs=tuple(one.runs[row] for row in rows))
 

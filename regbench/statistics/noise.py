@@ -37,6 +37,10 @@ def membership(subjects: ArrayLike) -> NDArray[np.bool_]:
 
     Args:
         subjects: ``(cases,)`` or ``(cases, k)``: the subjects of each case, in any order.
+
+    Example:
+        >>> membership([[0, 1], [1, 2]]).astype(int).tolist()
+        [[1, 0], [1, 1], [0, 1]]
     """
     given = np.asarray(subjects, dtype=object)
     given = given[:, None] if given.ndim == 1 else given
@@ -49,7 +53,12 @@ def membership(subjects: ArrayLike) -> NDArray[np.bool_]:
 
 
 def sampled(member: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The subjects that were drawn: not one that stands in every case (an atlas), nor one that stands in no case."""
+    """The subjects that were drawn: not one that stands in every case (an atlas), nor one that stands in no case.
+
+    Example:
+        >>> sampled(membership([[0, 1], [0, 2]])).tolist()  # 0 is an atlas
+        [[True, False], [False, True]]
+    """
     return member[~member.all(axis=1) & member.any(axis=1)]
 
 
@@ -68,6 +77,10 @@ def subject_noise(values: ArrayLike, member: NDArray[np.bool_]) -> SubjectNoise:
 
     Reference:
         Jackknife: Efron and Stein 1981, doi:10.1214/aos/1176345462; of pairs: Snijders and Borgatti 1999.
+
+    Example:
+        >>> subject_noise([0.7, 0.8, 0.9, 0.6], membership([0, 1, 2, 3]))
+        SubjectNoise(variance=array([0.00416667]), df=3.0, subjects=4)
     """
     table = np.asarray(values, dtype=np.float64)
     columns = table[:, None] if table.ndim == 1 else table

@@ -20,6 +20,10 @@ def differences(ours: ArrayLike, theirs: ArrayLike) -> Floats:
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> differences([0.7, 0.8, float('nan')], [0.6, 0.9, 0.5]).round(3).tolist()
+        [0.1, -0.1]
     """
     a, b = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1:
@@ -40,6 +44,10 @@ def wilcoxon_p(difference: ArrayLike) -> float:
 
     Reference:
         Wilcoxon 1945, doi:10.2307/3001968.
+
+    Example:
+        >>> float(wilcoxon_p([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]))
+        0.03125
     """
     values = np.asarray(difference, dtype=np.float64)
     if not values.size:
@@ -56,6 +64,10 @@ def rank_biserial(difference: ArrayLike) -> float:
 
     Reference:
         Kerby 2014, doi:10.2466/11.IT.3.1.
+
+    Example:
+        >>> float(rank_biserial([0.1, 0.2, 0.3])), round(float(rank_biserial([0.3, 0.2, -0.1])), 3)
+        (1.0, 0.667)
     """
     values = np.asarray(difference, dtype=np.float64)
     if not values.size:
@@ -72,6 +84,10 @@ def holm(p_values: ArrayLike) -> Floats:
 
     Reference:
         Holm 1979, https://www.jstor.org/stable/4615733.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
+        [0.03, 0.06, 0.06]
     """
     raw = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(raw.shape, np.nan)
@@ -83,12 +99,22 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def smallest_p(cases: int) -> float:
-    """The smallest two-sided p-value that a signed-rank test of this many cases can reach: all signs equal."""
+    """The smallest two-sided p-value that a signed-rank test of this many cases can reach: all signs equal.
+
+    Example:
+        >>> smallest_p(5), smallest_p(6)
+        (0.0625, 0.03125)
+    """
     return min(1.0, 2.0 ** (1 - cases))
 
 
 def too_few(cases: int, *, family: int = 1, alpha: float = 0.05) -> bool:
-    """Whether no outcome at all could be significant after Holm over `family` comparisons."""
+    """Whether no outcome at all could be significant after Holm over `family` comparisons.
+
+    Example:
+        >>> too_few(5), too_few(6), too_few(6, family=3)
+        (True, False, True)
+    """
     return smallest_p(cases) * family > alpha
 
 
@@ -116,6 +142,14 @@ def compare(
     Returns:
         One row a comparison: `a`, `b`, `n`, `mean_difference` (a - b), `ci_low`, `ci_high`, `p`, `p_holm`,
         `rank_biserial` (positive: a is larger), `significant`, `too_few`.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> scores = pd.DataFrame({"a": [0.7, 0.8, 0.9], "b": [0.6, 0.7, 0.5]})
+        >>> table = compare(scores, np.random.default_rng(0), resamples=99)
+        >>> len(table), 'p_holm' in table
+        (1, True)
     """
     chosen = list(combinations(scores.columns, 2)) if pairs is None else list(pairs)
     by_pair = [differences(scores[a].to_numpy(), scores[b].to_numpy()) for a, b in chosen]

@@ -53,6 +53,10 @@ def needs(
     Returns:
         `seeds`: more runs alone; `subjects` and `pairs`: more of them alone; `both`: both times one factor; each null
         where no number in reach is enough. `text` says it.
+
+    Example:
+        >>> needs(0.005, 0.975, subjects=(0.00001, 5.0, 6, 30), runs=(0.00001, 3.0, 4))["text"]
+        '27 seeds and 41 test subjects (203 pairs)'
     """
     by_subject, df_subject, count, cases = subjects
     by_run, df_run, drawn = runs or (0.0, 0.0, 1)

@@ -36,7 +36,15 @@ class RankStability:
 
 
 def case_ranks(scores: pd.DataFrame, direction: Direction) -> pd.DataFrame:
-    """Rank of each method in each case, ties averaged; cases where a method has no number are left out."""
+    """Rank of each method in each case, ties averaged; cases where a method has no number are left out.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> scores = pd.DataFrame({"a": [0.7, 0.8, 0.9], "b": [0.6, 0.7, 0.5]})
+        >>> case_ranks(scores, "higher").to_dict("list")
+        {'a': [1.0, 1.0, 1.0], 'b': [2.0, 2.0, 2.0]}
+    """
     complete = scores.dropna()
     values = complete.to_numpy(dtype=np.float64)
     ranks = rankdata(-values if direction == "higher" else values, axis=1) if len(complete) else values
@@ -58,6 +66,13 @@ def friedman(scores: pd.DataFrame, direction: Direction) -> Friedman:
 
     Reference:
         Demsar 2006, https://jmlr.org/papers/v7/demsar06a.html.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> scores = pd.DataFrame({"a": [0.7, 0.8, 0.9], "b": [0.6, 0.7, 0.5]})
+        >>> friedman(scores.assign(c=0.1), "higher").mean_ranks.to_dict()
+        {'a': 1.0, 'b': 2.0, 'c': 3.0}
     """
     ranks = case_ranks(scores, direction)
     if ranks.shape[1] < 3 or len(ranks) < 2:
@@ -74,13 +89,23 @@ def critical_difference(methods: int, cases: int, *, alpha: float = 0.05) -> flo
 
     Reference:
         Demsar 2006, https://jmlr.org/papers/v7/demsar06a.html.
+
+    Example:
+        >>> round(critical_difference(3, 10), 3)
+        1.048
     """
     quantile = studentized_range.ppf(1 - alpha, methods, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(methods * (methods + 1) / (6 * cases)))
 
 
 def cliques(mean_ranks: "pd.Series[float]", difference: float) -> list[list[str]]:
-    """The largest groups of methods whose mean ranks lie within the critical difference, best first."""
+    """The largest groups of methods whose mean ranks lie within the critical difference, best first.
+
+    Example:
+        >>> import pandas as pd
+        >>> cliques(pd.Series({"a": 1.0, "b": 1.4, "c": 2.6}), 0.5)
+        [['a', 'b']]
+    """
     ordered = mean_ranks.sort_values(kind="stable")
     values, names = ordered.to_numpy(), list(ordered.index)
     groups: list[list[str]] = []
@@ -106,6 +131,13 @@ def rank_after_tests(scores: pd.DataFrame, direction: Direction, *, alpha: float
 
     Reference:
         Wiesenfarth et al. 2021, doi:10.1038/s41598-021-82017-6.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> scores = pd.DataFrame({"a": [0.7, 0.8, 0.9], "b": [0.6, 0.7, 0.5]})
+        >>> rank_after_tests(scores, "higher").index.to_list()
+        ['a', 'b']
     """
     names = list(scores.columns)
     pairs = list(combinations(range(len(names)), 2))
@@ -143,6 +175,14 @@ def rank_stability(
 
     Returns:
         Ranks 1..k (ties share the better one) and their frequencies; the rows follow the columns of `scores`.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> scores = pd.DataFrame({"a": [0.7, 0.8, 0.9], "b": [0.6, 0.7, 0.5]})
+        >>> stable = rank_stability(scores, "higher", np.random.default_rng(0), resamples=99)
+        >>> stable.frequency.shape
+        (2, 2)
     """
     complete = ~scores.isna().any(axis=1).to_numpy()
     whole = scores[complete]

@@ -52,6 +52,15 @@ def two_way(
 
     Raises:
         ValueError: if a cell of the grid is missing or no case is complete.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> cell = np.array([0.7, 0.8])  # two cases
+        >>> cells = {("lcc", "grad"): cell, ("mse", "grad"): cell - 0.1, ("lcc", "tv"): cell, ("mse", "tv"): cell - 0.1}
+        >>> effects = two_way(pd.DataFrame(cells), np.random.default_rng(0), resamples=99).effects
+        >>> effects[effects["term"] == "similarity"]["effect"].round(3).to_list()
+        [0.05, -0.05]
     """
     run: list[Any] = scores.columns.to_list()
     rows, columns = (list(dict.fromkeys(names)) for names in zip(*run, strict=True))

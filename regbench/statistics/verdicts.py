@@ -127,6 +127,10 @@ def scores_of(values: ArrayLike, runs: Sequence[Run] = (0,), *, drawn: bool = Tr
 
     Raises:
         ValueError: if the rows are not as many as the runs.
+
+    Example:
+        >>> scores_of([0.7, 0.8, 0.9]).values.shape, scores_of([[0.7, 0.8], [0.6, 0.9]], (0, 1)).values.shape
+        ((1, 3), (2, 2))
     """
     table = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if table.ndim != 2 or len(table) != len(runs):
@@ -152,6 +156,14 @@ def judge(
         Clark 1973 (min F'), doi:10.1016/S0022-5371(73)80014-3; Satterthwaite 1946, doi:10.2307/3002019; Schuirmann
         1987, doi:10.1007/BF01068419 (equivalence by an interval); Nadeau and Bengio 2003,
         doi:10.1023/A:1024068626366 (training sets that overlap).
+
+    Example:
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> (verdict,) = judge({"one": one, "two": two}, family)
+        >>> verdict.verdict, round(verdict.difference, 3)
+        ('better', 0.102)
     """
     chosen = list(combinations(scores, 2)) if pairs is None else list(pairs)
     level = 1 - family.alpha / (2 * max(len(chosen), 1))
@@ -161,7 +173,15 @@ def judge(
 
 
 def rank_intervals(methods: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
-    """The ranks that each method may hold: after all that are better, before all that it is better than."""
+    """The ranks that each method may hold: after all that are better, before all that it is better than.
+
+    Example:
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> rank_intervals(["one", "two"], judge({"one": one, "two": two}, family))
+        {'one': (1, 1), 'two': (2, 2)}
+    """
     won = {(c.a, c.b) for c in comparisons if c.verdict == "better"}
     won |= {(c.b, c.a) for c in comparisons if c.verdict == "worse"}
     return {
@@ -178,6 +198,13 @@ def common_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
 
     Where methods differ in runs, each set of runs is taken with all methods that have them, and the one with the most
     degrees of freedom counts.
+
+    Example:
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> common_noise({"one": one, "two": two}, family)
+        Prior(variance=0.0, df=0.0)
     """
     known = [one for one in scores.values() if one.drawn and not _empty(one)]
     best = np.empty((0, 0, 0))
@@ -202,7 +229,15 @@ def _freedom(tables: Floats) -> tuple[int, int]:
 
 
 def common_fold_noise(scores: Mapping[str, Scores], family: Family) -> Prior:
-    """The noise from fold to fold that the methods share; unknown where nothing is pooled."""
+    """The noise from fold to fold that the methods share; unknown where nothing is pooled.
+
+    Example:
+        >>> one = scores_of([[0.70, 0.74, 0.72, 0.73]] * 2, (0, 1))
+        >>> two = scores_of([[0.60, 0.65, 0.61, 0.62]] * 2, (0, 1))
+        >>> family = Family([[0, 1], [1, 2], [2, 3], [3, 4]], region=0.005)
+        >>> common_fold_noise({"one": one, "two": two}, family)
+        Prior(variance=nan, df=0.0)
+    """
     whole = [one.values.mean(axis=0) for one in scores.values() if not _empty(one)]
     table = np.stack(whole) if family.folds is not None and len(whole) > 1 else np.empty((0, 0))
     complete = np.isfinite(table).all(axis=0) if len(table) else np.zeros(0, bool)

@@ -79,6 +79,11 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device) if _copies(device) else values.pin_memory().to(device, non_blocking=True)
 
 
+def apart(device: torch.device) -> bool:
+    """Whether a device has memory of its own, so that what the CPU looks at is copied and waited for."""
+    return not _copies(device)
+
+
 def budget(device: torch.device) -> int | None:
     """Bytes of a GPU that work side by side may take: a share of what is free; None on a CPU."""
     return int(SHARE * torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None

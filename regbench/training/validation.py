@@ -20,13 +20,15 @@ from regbench.metrics import (
     tre_l2r_mm,
     tre_metrics,
 )
-from regbench.models.predict import registered
+from regbench.models.predict import device_of, registered, registered_on_device
 from regbench.spatial.displacement import warp, warp_labels
 from regbench.study.components import bind
 from regbench.study.config import TOLERANCE_MM, Training
 from regbench.study.goals import DEFAULTS, FOLDING, NEEDS, SIMILARITY, default_goal, lacking, merits
 from regbench.study.specs import NamedComponentSpec, TrainSpec
+from regbench.system.device import apart
 from regbench.system.errors import RegbenchError
+from regbench.training.device_scores import measured, scores_from, wanted
 
 Scores = dict[str, list[float]]  # of each pair, in the order of the manifest, by metric
 Field = NDArray[np.float32]
@@ -100,7 +102,14 @@ def wrong_goal(metrics: Sequence[str], known: Sequence[str]) -> str:
 
 
 def validate(model: nn.Module, data: Dataset, by: Scoring, split: str = "validation") -> Scores:
-    """Scores of each pair of a split, in the order of the manifest; NaN where a pair has nothing to be scored by."""
+    """Scores of each pair of a split, in the order of the manifest; NaN where a pair has nothing to be scored by.
+
+    A GPU scores what it can where the displacements are, and sends the numbers of all pairs together.
+    """
+    there = wanted(by.metrics, list(data.labels), by.similarities) if apart(device_of(model)) else None
+    if there is not None and data.pairs(split):
+        rows = [measured(pair, field, there) for _, pair, field in registered_on_device(model, data, split)]
+        return scores_from(torch.stack(rows).cpu().numpy(), there)
     scores: Scores = {name: [] for name in by.metrics}
     for _, pair, displacement in registered(model, data, split):
         values = scores_of(pair, displacement, list(data.labels), by)

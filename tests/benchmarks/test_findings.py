@@ -1,6 +1,7 @@
 """The tables of docs/findings.md, by hand on two small made-up studies."""
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -107,3 +108,8 @@ def test_tables_stand_in_the_page_and_a_wrong_name_is_refused(findings):
     assert findings.with_tables(once, studies) == once
     with pytest.raises(ValueError, match="but got `count`"):
         findings.with_tables(page.replace("counts", "count"), studies)
+
+
+def test_the_page_has_the_tables_of_the_published_studies():
+    done = subprocess.run([sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

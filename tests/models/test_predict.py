@@ -65,9 +65,11 @@ def test_a_power_of_two_of_pairs_has_the_bits_of_each_alone(dims, name, directio
     data = Pairs((18, 16, 14)[:dims], 4)
     model = optimiser(name, dims, directions)
     images = np.stack([data.images[:4], data.images[1:5]])
-    alone = [predict._displacements(model, *images[:, k : k + 1], predict.masks_of([], "none"))[0] for k in range(4)]
+    alone = [
+        predict._displacements(model, *images[:, k : k + 1], predict.masks_of([], "none"))[0].numpy() for k in range(4)
+    ]
     for count in (2, 4):
-        together = predict._displacements(model, *images[:, :count], predict.masks_of([], "none"))
+        together = predict._displacements(model, *images[:, :count], predict.masks_of([], "none")).numpy()
         assert np.array_equal(together, alone[:count])
     assert np.abs(alone[0]).max() > 0.01, "it moved"
 

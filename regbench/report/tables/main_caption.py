@@ -36,7 +36,8 @@ def _seeds(summary: Summary) -> str:
     if "looks" not in summary:
         return f"{most} seed{'s' if most > 1 else ''}"
     counts = {len(entry["runs"]) for entry in summary["methods"] if entry["runs"]}
-    return f"{min(counts)} to {max(counts)} seeds (each row says how many; they were given out in looks)"
+    span = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{max(counts)}"
+    return f"{span} seeds (each row says how many; they were given out in looks)"
 
 
 def tuning(summary: Summary) -> str:
