@@ -13,11 +13,11 @@ from regbench.report.analyze import KEY
 from regbench.report.published.agreement import Agreement, agreement
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import RECORDS
-from regbench.report.published.derive import files_in
 from regbench.report.published.environments import PROVENANCE, differences_here
+from regbench.report.published.listing import files_in, read_list
 from regbench.report.published.neutral import CODE
 from regbench.report.published.publish import publish
-from regbench.report.published.verify import first, read_list
+from regbench.report.published.verify import first
 from regbench.report.summary_file import Summary
 from regbench.study.config_paths import with_paths
 from regbench.study.layout import Layout
