@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from regbench.cli.options import ConfigFile, Overwrite, Threads, load_study, positive
+from regbench.cli.options import Overwrite, Threads, load_study, positive
 from regbench.system.errors import UsageError
 
 
 def publish(
-    config_file: ConfigFile,
+    config_file: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="the study's YAML; or a published folder, to renew its tables")
+    ],
     *,
     to: Annotated[
         Path, typer.Option(help="folder of published studies; a folder of the study's name is made in it")
@@ -24,8 +26,16 @@ def publish(
     """Publish a finished study as a small folder.
 
     Anyone can verify it. It holds tables, figures, page, rows, config, trials and records of runs, neither weights nor
-    images. Pairs are shown of data whose licence allows it.
+    images. Pairs are shown of data whose licence allows it. Of a published folder, tables, figures and page are written
+    anew by this code: its rows stay.
     """
+    if config_file.is_dir():
+        from regbench.report.published.renew import renew
+
+        if with_pictures:
+            raise UsageError("--with-pictures is of a study, but this is a published folder, which has no images.")
+        print(renew(config_file, processes=threads))
+        return
     from regbench.report.published.publish import publish as write
 
     study = load_study(config_file, check=False)

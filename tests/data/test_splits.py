@@ -230,7 +230,7 @@ def test_every_dataset_of_the_docs_is_sound():
     text = (ROOT / "docs" / "data.md").read_text()
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
     found = [item for block in blocks for item in (block["datasets"] if isinstance(block, dict) else block)]
-    assert len(found) == 14
+    assert len(found) == 13
     load({**TINY, "datasets": found}, check_component)
     (whole,) = (
         Study(load(block, check_component)) for block in blocks if isinstance(block, dict) and "models" in block

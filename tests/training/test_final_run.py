@@ -266,7 +266,7 @@ def test_a_trial_of_another_protocol_is_run_again(data, job, tmp_path):
 
 
 def test_a_trial_whose_displacements_are_no_numbers_has_diverged(data, job, monkeypatch):
-    monkeypatch.setattr(predict, "_displacements", lambda *given: np.full((1, 2, 32, 32), np.nan, "f4"))
+    monkeypatch.setattr(predict, "_displacements", lambda *given: torch.full((1, 2, 32, 32), torch.nan))
     found = run_trial(trial_spec(job), data, Proposal(0, Point(0.1)))
     assert (found["status"], found["scores"], found["pairs"]) == ("diverged", {}, {})
     assert "must be numbers" in found["reason"]

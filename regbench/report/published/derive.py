@@ -8,15 +8,12 @@ from pathlib import Path
 from regbench.report.analyze import analyze
 from regbench.report.make_look import make_look
 from regbench.report.published.contents import gather
+from regbench.report.published.listing import LIST, write_list
 from regbench.report.write import PANELS, Published, report
 from regbench.study import report_files
-from regbench.study.layout import Layout
 from regbench.study.looks import made
 from regbench.study.methods import Study
-from regbench.system.files import file_sha256, write_sealed
 from regbench.tuning.search_files import choose_lambda, propose_round
-
-LIST = "published.json"  # the digests of all other files
 
 
 def derive(study: Study, published: Published, processes: int = 1) -> None:
@@ -65,20 +62,18 @@ def write_folder(study: Study, folder: Path, published: Published) -> None:
         published: what its report is.
     """
     gather(study, folder, published.pictures)
-    lay, at = study.layout, Layout(folder)
+    lay = study.layout
     names = list(tables(study)) + list(figures(study))
     for path in (lay.summary, lay.page, *(lay.root / name for name in names)):
         target = folder / path.relative_to(lay.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
-    digests = {name: file_sha256(folder / name) for name in files_in(at.root)}
-    content = {"study": study.name, "made_by": published.made_by, "pictures": sorted(published.pictures)}
-    write_sealed(folder / LIST, {**content, "files": digests})
+    write_list(folder, study.name, published)
 
 
-def files_in(folder: Path) -> list[str]:
-    """All files below a folder, by their names from it, in order."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+def is_derived(name: str) -> bool:
+    """Whether a file of a published folder follows from others."""
+    return name.startswith(("tables/", "figures/")) or name in ("report.html", "analysis/summary.json", LIST)
 
 
 def tables(study: Study) -> list[str]:

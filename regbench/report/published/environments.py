@@ -6,10 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from regbench.study.layout import Layout
 from regbench.system import provenance
 from regbench.system.files import read_json
 
-PROVENANCE = Path("tables", "main.provenance.json")
+PROVENANCE = "main.provenance.json"
 
 
 def differences_here(folder: Path, made_by: Mapping[str, Any]) -> Iterator[str]:
@@ -22,7 +23,7 @@ def differences_here(folder: Path, made_by: Mapping[str, Any]) -> Iterator[str]:
     here = provenance.code()
     if dict(here) != dict(made_by):
         yield f"its tables were made by {_code(made_by)}; this is {_code(here)}"
-    for environment in read_json(folder / PROVENANCE)["runs_made_by"]:
+    for environment in read_json(Layout(folder).tables / PROVENANCE)["runs_made_by"]:
         system = f"{platform.system()} {platform.machine()}"
         clauses = [
             f"{name} {there} there, {now} here"

@@ -4,14 +4,15 @@ import contextlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from regbench.data.pictures import may_be_shown
 from regbench.report.finished import check_finished
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import gather, unpack
-from regbench.report.published.derive import LIST, derive, files_in, tables, write_folder
+from regbench.report.published.derive import derive, tables, write_folder
+from regbench.report.published.listing import LIST, files_in
 from regbench.report.write import Published
 from regbench.study.methods import Study
 from regbench.system import provenance
@@ -48,15 +49,15 @@ def publish(study: Study, to: Path, *, with_pictures: bool = False, overwrite: b
         raise RegbenchError(f"`{study.layout.tables / 'main.csv'}` must exist: the study has to be finished.")
     shown = [part.id for part in study.config.datasets if with_pictures or may_be_shown(part.source, part.parameters)]
     published = Published(provenance.code(), frozenset(shown))
-    with _beside(folder) as (made, work):
+    with beside(folder) as (made, work):
         names = gather(study, work / "inputs", published.pictures)
         anew = unpack(work / "inputs", work / "results")
         with contextlib.chdir(anew.layout.root):  # where the code is that its config names
             derive(anew, published, processes)
             write_folder(anew, made, published)
-        _check_inputs(work / "inputs", made)
+        check_inputs(work / "inputs", made, files_in(work / "inputs"))
         notes = [*_other_tables(study, made), *_places(made, [*names.old, str(study.layout.root.resolve())])]
-        _replace(made, folder)
+        put_in_place(made, folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     about = f"pairs of {', '.join(shown)} are shown" if shown else "no pair is shown"
     first = f"{folder}: {len(files_in(folder))} files, {size / 1e6:.1f} MB; {about}"
@@ -64,7 +65,7 @@ def publish(study: Study, to: Path, *, with_pictures: bool = False, overwrite: b
 
 
 @contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[tuple[Path, Path]]:
+def beside(folder: Path) -> Iterator[tuple[Path, Path]]:
     """A new folder beside `folder`, and one to work in; both are gone afterwards."""
     made = folder.with_name(f".{uuid.uuid4().hex[:DIGITS]}.{folder.name}")
     try:
@@ -79,7 +80,7 @@ def _beside(folder: Path) -> Iterator[tuple[Path, Path]]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _replace(made: Path, folder: Path) -> None:
+def put_in_place(made: Path, folder: Path) -> None:
     """Put a whole folder in the place of another."""
     if folder.exists():
         before = made.with_name(f"{made.name}.before")
@@ -90,9 +91,18 @@ def _replace(made: Path, folder: Path) -> None:
         made.replace(folder)
 
 
-def _check_inputs(given: Path, made: Path) -> None:
-    """What was proposed, chosen and looked at must come out again: else nobody could verify it."""
-    differences = [one for name in files_in(given) for one in compared(given / name, made / name, name, exact=True)]
+def check_inputs(given: Path, made: Path, names: Sequence[str]) -> None:
+    """Hold what was proposed, chosen and looked at to what comes out again: else nobody could verify it.
+
+    Args:
+        given: folder of what was measured.
+        made: folder of what was derived from it.
+        names: of the files in both.
+
+    Raises:
+        RegbenchError: naming the first difference.
+    """
+    differences = [one for name in names for one in compared(given / name, made / name, name, exact=True)]
     if differences:
         raise RegbenchError(
             f"what the study proposed, chose and looked at must follow from its trials and rows by this code, but "

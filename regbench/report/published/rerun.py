@@ -13,25 +13,34 @@ from regbench.report.analyze import KEY
 from regbench.report.published.agreement import Agreement, agreement
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import RECORDS
-from regbench.report.published.derive import files_in
 from regbench.report.published.environments import PROVENANCE, differences_here
+from regbench.report.published.listing import files_in, read_list
 from regbench.report.published.neutral import CODE
 from regbench.report.published.publish import publish
-from regbench.report.published.verify import first, read_list
+from regbench.report.published.verify import first
 from regbench.report.summary_file import Summary
 from regbench.study.config_paths import with_paths
 from regbench.study.layout import Layout
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import SEAL, canonical_json, read_json, read_sealed, write_json, write_sealed, write_text
+from regbench.system.files import (
+    MANIFEST,
+    SEAL,
+    canonical_json,
+    read_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_text,
+)
 from regbench.system.parquet import read_table, write_table
 
 # What two trainings of one thing have of their own: times, machines, fingerprints of code.
 OWN_KEYS = (SEAL, "seconds", "environment", "code", "digest")
 # Tables and figures of times.
 OF_TIME = ("tables/runtime.", "figures/runtime_scores.")
-NUMBERS = (".csv", ".md", ".tex", ".html", ".parquet", ".jsonl", "manifest.json")
+NUMBERS = (".csv", ".md", ".tex", ".html", ".parquet", ".jsonl", MANIFEST)
 
 
 class Repeated(NamedTuple):
@@ -78,7 +87,7 @@ def rerun(folder: Path, work: Path, *, data: Path | None = None, cores: int | No
     _run(config, work, cores)
     publish(study, work_folder, overwrite=True)
     again = work_folder / study.name
-    environments = [read_json(place / PROVENANCE)["runs_made_by"] for place in (folder, again)]
+    environments = [read_json(Layout(place).tables / PROVENANCE)["runs_made_by"] for place in (folder, again)]
     found = [*_differences(folder, again)]
     on_cpu = all(str(one.get("device", "")).startswith("cpu") for one in environments[0])
     summaries: list[Summary] = [read_sealed(Layout(place).summary) for place in (folder, again)]

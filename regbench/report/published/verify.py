@@ -2,22 +2,20 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from regbench.report.finished import check_finished
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import RECORDS, unpack
-from regbench.report.published.derive import LIST, derive, files_in, write_folder
+from regbench.report.published.derive import derive, write_folder
 from regbench.report.published.environments import differences_here
-from regbench.report.write import Published
+from regbench.report.published.listing import LIST, altered, files_in, published_as, read_list
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import file_sha256, read_sealed
 
 SHOWN = 10  # differences of a file; more are counted
-UNLISTED = "a file that the list does not have"
 
 
 class Verified(NamedTuple):
@@ -51,8 +49,8 @@ def verify(folder: Path, *, processes: int = 1) -> Verified:
     folder = folder.resolve()
     with tempfile.TemporaryDirectory() as work:
         place = Path(work).resolve()
-        listed, found = _listed(folder)
-        altered = {one.file for one in found}
+        listed = read_list(folder)
+        found = altered(folder, listed)
         try:
             published = published_as(listed)
             study = unpack(folder, place / "results")
@@ -65,23 +63,29 @@ def verify(folder: Path, *, processes: int = 1) -> Verified:
             for part in (f"{place / 'results'}/", f"{folder}/"):
                 words = words.replace(part, "")
             return _verified(folder, listed, [*map(str, found), f"nothing can be derived: {words}"], [])
-        derived = set(files_in(place / "anew")) - {LIST}
-        for name in sorted({*listed["files"], *derived, *altered}):
-            of_file = (
-                compared(folder / name, place / "anew" / name, name, exact=name in altered)
-                if name in derived and (folder / name).is_file()
-                else []
-            )
-            of_digest = [] if of_file else [one for one in found if one.file == name]
-            if name in derived - altered - set(listed["files"]):
-                of_digest = [Difference(name, "", "no file", "a file")]
-            differences += first([*of_file, *of_digest])
-        return _verified(folder, listed, differences, [*differences_here(folder, listed["made_by"])])
+        differences += _compared(folder, place / "anew", listed, found)
+        notes = [*differences_here(place / "anew", listed["made_by"])]
+        return _verified(folder, listed, differences, notes)
 
 
-def published_as(listed: dict[str, Any]) -> Published:
-    """What the report of a folder is, by the list of its files."""
-    return Published(listed["made_by"], frozenset(listed["pictures"]))
+def _compared(folder: Path, anew: Path, listed: Mapping[str, Any], found: Sequence[Difference]) -> Iterator[str]:
+    """Where a folder differs from what was derived, and from its list.
+
+    Args:
+        folder: that is published.
+        anew: the same, derived.
+        listed: the list of the folder.
+        found: its files that are not those of the list.
+    """
+    changed = {one.file: one for one in found}
+    derived = set(files_in(anew)) - {LIST}
+    for name in sorted({*listed["files"], *derived, *changed}):
+        of_file: list[Difference] = []
+        if name in derived and (folder / name).is_file():
+            of_file = compared(folder / name, anew / name, name, exact=name in changed)
+        elif name in derived and name not in changed:
+            of_file = [Difference(name, "", "no file", "a file")]
+        yield from first((of_file or [changed[name]]) if name in changed else of_file)
 
 
 def text(verified: Verified) -> str:
@@ -97,32 +101,6 @@ def text(verified: Verified) -> str:
             "from its rows, trials and records"
         )
     return "\n".join(lines)
-
-
-def read_list(folder: Path) -> dict[str, Any]:
-    """The list of a published folder's files.
-
-    Raises:
-        RegbenchError: if there is none, or it was altered.
-    """
-    path = folder / LIST
-    if not path.is_file():
-        raise RegbenchError(f"`{folder}` must be a published study, but has no `{LIST}`. `regbench publish` makes one.")
-    listed: dict[str, Any] = read_sealed(path)
-    return listed
-
-
-def _listed(folder: Path) -> tuple[dict[str, Any], list[Difference]]:
-    """The list of a folder's files, and where the files are not those."""
-    listed = read_list(folder)
-    there, known = files_in(folder), listed["files"]
-    found = [Difference(name, "", UNLISTED, "none") for name in there if name not in known]
-    for name, digest in known.items():
-        if name not in there:
-            found.append(Difference(name, "", "no file", "a file"))
-        elif (now := file_sha256(folder / name)) != digest:
-            found.append(Difference(name, "SHA-256", now, digest))
-    return listed, [one for one in found if one.file != LIST]
 
 
 def _of_other_specs(study: Study) -> Iterator[str]:

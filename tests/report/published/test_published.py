@@ -9,7 +9,7 @@ from finished_study import OWN_DATA, finished
 
 from regbench.cli.main import main
 from regbench.report.published.contents import RECORDS
-from regbench.report.published.derive import LIST, files_in
+from regbench.report.published.listing import LIST, files_in
 from regbench.report.published.publish import publish
 from regbench.report.published.verify import verify
 from regbench.system.errors import RegbenchError, UsageError
@@ -144,6 +144,20 @@ def test_files_too_many_and_too_few_are_found(folder, capsys):
     assert "tables/more.csv: published a file that the list does not have" in said
     assert "figures/scores.csv: published no file" in said
     assert "2 differences" in said
+
+
+def test_a_folder_gets_the_words_of_newer_code(folder, made, capsys):
+    table, rows = folder / "tables" / "main.md", (folder / "analysis/rows.parquet").read_bytes()
+    table.write_text("Older words.\n" + table.read_text())
+    with pytest.raises(SystemExit):
+        main(["publish", str(folder)])
+    assert "must be as it was published, but is not: tables/main.md" in capsys.readouterr().err
+    listed_anew(folder, "tables/main.md")
+    main(["publish", str(folder)])
+    assert f"  tables/main.md\n{folder}: 1 files changed" in capsys.readouterr().out
+    assert table.read_bytes() == (made[1] / "tables" / "main.md").read_bytes()
+    assert (folder / "analysis/rows.parquet").read_bytes() == rows
+    assert verify(folder).differences == []
 
 
 def test_pairs_are_shown_where_they_may_be_and_own_code_goes_along(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from regbench.cli.main import main
 from regbench.report.analyze import analyze
 from regbench.report.published import rerun as training
 from regbench.report.published.agreement import agreement
-from regbench.report.published.derive import LIST
+from regbench.report.published.listing import LIST
 from regbench.report.published.publish import publish
 from regbench.report.published.rerun import Repeated, rerun, text
 from regbench.report.published.verify import verify
