@@ -51,6 +51,11 @@ def clear_half_written(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def whole_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """The files of a folder, sorted, without those that another process is writing: they have other names soon."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def check_folder(
     path: Path, known: str = "", *, advice: str = "Change `results` in the config, or the permissions."
 ) -> None:

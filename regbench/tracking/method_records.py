@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from regbench.report.summary_file import MethodEntry
-from regbench.system.files import LIVE, RUN, read_sealed
+from regbench.system.files import LIVE, RUN, read_sealed, whole_files
 from regbench.system.provenance import Environment
 from regbench.tracking.cell_files import CellFiles, modified_ms, version
 from regbench.tracking.mlflow_run import HERE, Metric, Record
@@ -53,8 +53,8 @@ def _analysed(cell: CellFiles, entry: MethodEntry, record: Record) -> Record:
         parts.insert(1, picture(HERE, thumbnail.name))
         record.artifacts.append((thumbnail, THUMBNAIL))
     record.tags[NOTE] = "\n\n".join(parts)
-    record.artifacts += [(path, "tables") for path in sorted(lay.tables.glob("main.*"))]
-    record.artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
+    record.artifacts += [(path, "tables") for path in whole_files(lay.tables, "main.*")]
+    record.artifacts += [(path, "figures") for path in whole_files(lay.figures, "*.png")]
     record.status = "FAILED" if entry["failed_rows"] and entry["failed_rows"] == len(rows) else "FINISHED"
     record.end_ms = modified_ms(lay.summary)
     return record

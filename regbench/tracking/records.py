@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from regbench.study.methods import Study
-from regbench.system.files import write_text
+from regbench.system.files import whole_files, write_text
 from regbench.tracking.cell_files import CellFiles, modified_ms
 from regbench.tracking.limits import LIMIT, WHOLE, is_long
 from regbench.tracking.method_records import method_record
@@ -44,9 +44,8 @@ def _report(study_files: StudyFiles) -> Record:
     study, lay = study_files.study, study_files.lay
     time_ms = modified_ms(lay.summary)
     ours = {lay.run_ids.name, lay.views.name}  # what a push writes is no part of what is pushed
-    tables = [path for path in sorted(lay.tables.glob("*")) if path.name not in ours and not path.name.startswith(".")]
-    artifacts = [(path, "tables") for path in tables]
-    artifacts += [(path, "figures") for path in sorted(lay.figures.glob("*.png"))]
+    artifacts = [(path, "tables") for path in whole_files(lay.tables) if path.name not in ours]
+    artifacts += [(path, "figures") for path in whole_files(lay.figures, "*.png")]
     artifacts += [(path, folder) for folder, path in study_pages(lay).items() if path.exists()]
     about = f"The report, all tables and figures of study **{study.name}**. {study.config.description}"
     artifacts += list(_cut_texts(study_files))

@@ -5,6 +5,7 @@ from made_results import make_results
 
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system.files import replacing
 from regbench.tracking.cell_files import CellFiles
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_views import page_links, study_pages
@@ -58,3 +59,16 @@ def test_the_run_of_a_study_holds_what_its_description_links_to(tiny):
     study.layout.page.unlink()
     assert page_links("7", "abc", study_pages(study.layout)).startswith("[config]")
     assert page_links("7", None, study_pages(study.layout)) == ""
+
+
+def test_a_file_that_is_being_written_is_not_pushed(tiny):
+    """The report writes while the tracker looks: a file with its name of the meantime is gone before it is read."""
+    study = Study(load(tiny))
+    make_results(study)
+    lay = study.layout
+    with replacing(lay.figures / "structures.png") as figure, replacing(lay.tables / "main.csv") as table:
+        figure.write_bytes(b"half")
+        table.write_bytes(b"half")
+        artifacts = [path for item in study_items(study) for path, _ in item.make().artifacts]
+    assert artifacts
+    assert [path for path in artifacts if path.name.startswith(".")] == []
