@@ -39,7 +39,7 @@ study: {study}
 
 {data}
 # One row of the table for each model with each similarity and each regularizer. `regbench list` has all names;
-# a function of your own is `my_losses.py:my_function`, in a file beside this one (docs/audit.md).
+# a function of your own is `my_losses.py:my_function`, in a file beside this one (docs/own_loss.md).
 models: {models}
 similarities: {similarities}
 regularizers: [grad_l2, bending] # more: grad_l1, displacement_l1, curvature, elastic, tv

@@ -3,13 +3,14 @@
 import io
 import json
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
 from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_records import info, record
-from tiny_study import TINY
+from tiny_study import ROOT, TINY
 
 from regbench.orchestration import display as module
 from regbench.orchestration.display import Display, share_done, show
@@ -234,6 +235,15 @@ def test_snakemakes_own_words_on_demand(study, change):
     run = workflow(**change)
     assert show(run, study, lambda: None) is None
     assert len(run.logger_manager.logger.handlers) == 2
+
+
+@pytest.mark.parametrize(
+    "profile", sorted((ROOT / "workflow/profiles").glob("*/profile.yaml")), ids=lambda p: p.parent.name
+)
+def test_no_profile_asks_for_snakemakes_own_words(profile):
+    """What `show` stands back for; the display is for clusters too, as lines."""
+    asked = re.findall(r"^(verbose|printshellcmds|debug-dag|dry-run|quiet|logger)\b", profile.read_text(), re.MULTILINE)
+    assert asked == []
 
 
 def test_the_log_file_has_every_word_also_of_a_quiet_run(study):
