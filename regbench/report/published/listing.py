@@ -1,16 +1,36 @@
 """The list of a published folder's files with their SHA-256 (`published.json`), and whether the files are those."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from regbench.report.published.compare import Difference
 from regbench.report.write import Published
 from regbench.system.errors import RegbenchError
 from regbench.system.files import file_sha256, read_sealed, write_sealed
+from regbench.system.provenance import CodeVersion
 
 LIST = "published.json"
 UNLISTED = "a file that the list does not have"
+
+
+class FileList(BaseModel):
+    """What `published.json` holds.
+
+    Attributes:
+        study: its name.
+        made_by: the code that made what is derived.
+        pictures: ids of the datasets whose pairs are shown.
+        files: SHA-256 of each, by its name from the folder on.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    study: str
+    made_by: dict[str, str | bool | None]
+    pictures: list[str]
+    files: dict[str, str]
 
 
 def files_in(folder: Path) -> list[str]:
@@ -25,27 +45,30 @@ def write_list(folder: Path, study: str, published: Published) -> None:
     write_sealed(folder / LIST, {**content, "files": digests})
 
 
-def read_list(folder: Path) -> dict[str, Any]:
+def read_list(folder: Path) -> FileList:
     """The list of a published folder's files.
 
     Raises:
-        RegbenchError: if there is none, or it was altered.
+        RegbenchError: if there is none, it was altered, or somebody else's is no such list.
     """
     path = folder / LIST
     if not path.is_file():
         raise RegbenchError(f"`{folder}` must be a published study, but has no `{LIST}`. `regbench publish` makes one.")
-    listed: dict[str, Any] = read_sealed(path)
-    return listed
+    try:
+        return FileList.model_validate(read_sealed(path))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+        raise RegbenchError(f"`{path}` must be the list of a published study, but of its entries: {wrong}.") from None
 
 
-def published_as(listed: Mapping[str, Any]) -> Published:
+def published_as(listed: FileList) -> Published:
     """What the report of a folder is, by its list."""
-    return Published(listed["made_by"], frozenset(listed["pictures"]))
+    return Published(cast(CodeVersion, listed.made_by), frozenset(listed.pictures))
 
 
-def altered(folder: Path, listed: Mapping[str, Any]) -> list[Difference]:
+def altered(folder: Path, listed: FileList) -> list[Difference]:
     """Where the files of a folder are not those of its list."""
-    there, known = set(files_in(folder)) - {LIST}, listed["files"]
+    there, known = set(files_in(folder)) - {LIST}, listed.files
     found = [Difference(name, "", UNLISTED, "none") for name in sorted(there) if name not in known]
     for name, digest in known.items():
         if name not in there:

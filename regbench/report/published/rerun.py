@@ -92,7 +92,7 @@ def rerun(folder: Path, work: Path, *, data: Path | None = None, cores: int | No
     on_cpu = all(str(one.get("device", "")).startswith("cpu") for one in environments[0])
     summaries: list[Summary] = [read_sealed(Layout(place).summary) for place in (folder, again)]
     promised = on_cpu and environments[0] == environments[1]
-    notes = [*differences_here(folder, listed["made_by"])]
+    notes = [*differences_here(folder, listed.made_by)]
     return Repeated(folder, found, promised, agreement(summaries[0], summaries[1]), notes)
 
 

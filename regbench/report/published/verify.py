@@ -2,16 +2,16 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from regbench.report.finished import check_finished
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import RECORDS, unpack
 from regbench.report.published.derive import derive, write_folder
 from regbench.report.published.environments import differences_here
-from regbench.report.published.listing import LIST, altered, files_in, published_as, read_list
+from regbench.report.published.listing import LIST, FileList, altered, files_in, published_as, read_list
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
 
@@ -64,11 +64,11 @@ def verify(folder: Path, *, processes: int = 1) -> Verified:
                 words = words.replace(part, "")
             return _verified(folder, listed, [*map(str, found), f"nothing can be derived: {words}"], [])
         differences += _compared(folder, place / "anew", listed, found)
-        notes = [*differences_here(place / "anew", listed["made_by"])]
+        notes = [*differences_here(place / "anew", listed.made_by)]
         return _verified(folder, listed, differences, notes)
 
 
-def _compared(folder: Path, anew: Path, listed: Mapping[str, Any], found: Sequence[Difference]) -> Iterator[str]:
+def _compared(folder: Path, anew: Path, listed: FileList, found: Sequence[Difference]) -> Iterator[str]:
     """Where a folder differs from what was derived, and from its list.
 
     Args:
@@ -79,7 +79,7 @@ def _compared(folder: Path, anew: Path, listed: Mapping[str, Any], found: Sequen
     """
     changed = {one.file: one for one in found}
     derived = set(files_in(anew)) - {LIST}
-    for name in sorted({*listed["files"], *derived, *changed}):
+    for name in sorted({*listed.files, *derived, *changed}):
         of_file: list[Difference] = []
         if name in derived and (folder / name).is_file():
             of_file = compared(folder / name, anew / name, name, exact=name in changed)
@@ -118,5 +118,5 @@ def first(differences: Sequence[Difference]) -> Iterator[str]:
         yield f"{differences[0].file}: and {len(differences) - SHOWN} more"
 
 
-def _verified(folder: Path, listed: dict[str, Any], differences: list[str], notes: list[str]) -> Verified:
-    return Verified(folder, str(listed["study"]), len(listed["files"]), differences, notes)
+def _verified(folder: Path, listed: FileList, differences: list[str], notes: list[str]) -> Verified:
+    return Verified(folder, listed.study, len(listed.files), differences, notes)

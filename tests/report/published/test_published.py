@@ -16,8 +16,6 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import file_sha256, read_json, read_sealed, sealed, write_sealed
 from regbench.system.parquet import read_table, write_table
 
-pytestmark = pytest.mark.slow  # each verification draws all figures: 5 s
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -146,6 +144,7 @@ def test_files_too_many_and_too_few_are_found(folder, capsys):
     assert "2 differences" in said
 
 
+@pytest.mark.slow
 def test_a_folder_gets_the_words_of_newer_code(folder, made, capsys):
     table, rows = folder / "tables" / "main.md", (folder / "analysis/rows.parquet").read_bytes()
     table.write_text("Older words.\n" + table.read_text())
@@ -160,6 +159,7 @@ def test_a_folder_gets_the_words_of_newer_code(folder, made, capsys):
     assert verify(folder).differences == []
 
 
+@pytest.mark.slow
 def test_pairs_are_shown_where_they_may_be_and_own_code_goes_along(tmp_path, monkeypatch):
     code = tmp_path / "losses.py"
     code.write_text("raise ImportError('nobody runs it')\n")

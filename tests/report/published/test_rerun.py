@@ -9,14 +9,15 @@ from regbench.cli.main import main
 from regbench.report.analyze import analyze
 from regbench.report.published import rerun as training
 from regbench.report.published.agreement import agreement
-from regbench.report.published.listing import LIST
+from regbench.report.published.listing import write_list
 from regbench.report.published.publish import publish
 from regbench.report.published.rerun import Repeated, rerun, text
 from regbench.report.published.verify import verify
-from regbench.report.write import report
+from regbench.report.write import Published, report
 from regbench.study.config_paths import read_config
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system import provenance
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json, write_sealed
 from regbench.system.parquet import read_table, write_table
@@ -67,7 +68,7 @@ def test_data_must_be_named(tmp_path, monkeypatch):
     folder = tmp_path / "tiny"
     published = Study(load({**TINY, "datasets": [{**TINY["datasets"][0], "source": "folder", "parameters": DATA}]}))
     write_sealed(folder / "config.json", published.config.model_dump(mode="json"))
-    write_sealed(folder / LIST, {"files": {}})
+    write_list(folder, "tiny", Published(provenance.code(), frozenset()))
     with pytest.raises(UsageError, match=r"--data must name the folder .*: brains\."):
         rerun(folder, tmp_path / "work")
     seen = []
