@@ -110,6 +110,17 @@ def test_tables_stand_in_the_page_and_a_wrong_name_is_refused(findings):
         findings.with_tables(page.replace("counts", "count"), studies)
 
 
+def test_a_page_with_another_number_is_told(tmp_path):
+    page = tmp_path / "findings.md"
+    text = (SCRIPT.parents[1] / "docs/findings.md").read_text()
+    page.write_text(text.replace("| pairs of cells | 66 | 32 |", "| pairs of cells | 66 | 33 |", 1))
+    assert page.read_text() != text
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--check", "--page", str(page)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stderr
+
+
 def test_the_page_has_the_tables_of_the_published_studies():
     done = subprocess.run([sys.executable, str(SCRIPT), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -156,6 +156,10 @@ def test_tables_say_what_was_spent_where(looked, tmp_path):
     main = main_table(summary).set_index("method")["seeds"]
     assert main[list(files[-1]["units"])].to_dict() == files[-1]["units"]
     assert "over 4 to 6 seeds (each row says how many; they were given out in looks)" in protocol(summary)
+    alike = [entry for entry in summary["methods"] if len(entry["runs"]) == 4]
+    assert "over 4 seeds (each row says how many; they were given out in looks)" in protocol(
+        {**summary, "methods": alike}
+    )
 
 
 def test_the_looks_of_a_study_that_looks_for_the_best_leave_out_who_is_beaten(tmp_path):

@@ -36,6 +36,16 @@ def of_folds(table, fold, subjects, of, seeds=True):
     return {part.source: part for part in components(tables, runs, ONE_SEARCH, of, seeds=seeds, tested=tested)}
 
 
+def test_nothing_is_told_where_subjects_and_folds_leave_nothing_over():
+    """Three cases, and three numbers to explain them: a level, a subject against the other, a fold too."""
+    values, folds, subjects = np.array([[0.7, 0.8, 0.6]]), np.array([0, 0, 1]), np.array([[0], [1], [0]])
+    assert fold_squares(values, folds, subjects) is None
+    assert (
+        fold_squares(np.array([[0.7, 0.8, 0.6, 0.9]]), np.array([0, 0, 1, 1]), np.array([[0], [1], [0], [1]]))
+        is not None
+    )
+
+
 def test_two_deals_of_two_folds_by_hand():
     """The example of docs/statistics.md: four subjects, one case each; folds 0 and 1 are a deal, 2 and 3 the next."""
     fold, subjects = np.array([0, 0, 1, 1, 2, 2, 3, 3]), np.array([[k] for k in (0, 1, 2, 3, 0, 2, 1, 3)])
