@@ -1,10 +1,10 @@
 """The house's rules that a machine can check."""
 
-import importlib.util
 import subprocess
 import sys
 
 import pytest
+from script_files import script
 from tiny_study import ROOT
 
 # What the Snakefile reads in every job, and the verbs that only move JSON, must start fast.
@@ -60,12 +60,7 @@ def test_training_jobs_import_no_mlflow(stage):
 
 def test_every_mutant_breaks_a_line_that_is_there():
     """`make mutants` takes minutes and is run by hand: a module that moves would be noticed there alone."""
-    spec = importlib.util.spec_from_file_location("mutants", ROOT / "tests" / "mutants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mutants"] = module
-    spec.loader.exec_module(module)
+    module = script("tests/mutants.py")
     stale = [
         mutant.what
         for mutant in module.MUTANTS

@@ -1,11 +1,11 @@
 """The gallery of the site: a section for each published study, from its folder."""
 
-import importlib.util
 import json
 import re
 import sys
 
 import pytest
+from script_files import script
 from tiny_study import ROOT
 
 
@@ -22,10 +22,7 @@ def gallery(monkeypatch):
     of_site["sphinx.application"].Sphinx = object
     for name, module in of_site.items():
         monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("generated_gallery", ROOT / "docs" / "generated_gallery.py")
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    return script("docs/generated_gallery.py")
 
 
 def publish(root, name, headline):

@@ -1,17 +1,12 @@
 """The picture of the house is that of the code: order of the contract, words of the page, imports of the sources."""
 
-import importlib.util
-
 import pytest
-from tiny_study import ROOT
+from script_files import script
 
 
 @pytest.fixture(scope="module")
 def house():
-    spec = importlib.util.spec_from_file_location("house", ROOT / "docs" / "house.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("docs/house.py")
 
 
 def test_the_picture_is_drawn_from_the_code(house):

@@ -1,25 +1,21 @@
 """The tables of docs/findings.md, by hand on two small made-up studies."""
 
-import importlib.util
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from script_files import script
+from tiny_study import ROOT
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks/findings.py"
+SCRIPT = ROOT / "benchmarks/findings.py"
 CELLS = ("net.lcc.bending", "net.lcc.grad_l2", "net.mse.grad_l2")
 
 
 @pytest.fixture(scope="module")
 def findings():
-    spec = importlib.util.spec_from_file_location("findings", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["findings"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/findings.py")
 
 
 def study(findings, name, verdicts, dice=(0.80, 0.82, 0.70)):
@@ -112,7 +108,7 @@ def test_tables_stand_in_the_page_and_a_wrong_name_is_refused(findings):
 
 def test_a_page_with_another_number_is_told(tmp_path):
     page = tmp_path / "findings.md"
-    text = (SCRIPT.parents[1] / "docs/findings.md").read_text()
+    text = (ROOT / "docs/findings.md").read_text()
     page.write_text(text.replace("| pairs of cells | 66 | 32 |", "| pairs of cells | 66 | 33 |", 1))
     assert page.read_text() != text
     done = subprocess.run(

@@ -1,11 +1,11 @@
 """`make gpu` without a GPU: its parts run, and none costs another."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 
 import pytest
+from script_files import script
 from tiny_study import ROOT
 
 PAGE = ROOT / "benchmarks" / "gpu_page.py"
@@ -13,13 +13,7 @@ PAGE = ROOT / "benchmarks" / "gpu_page.py"
 
 @pytest.fixture(scope="module")
 def gpu_page():
-    spec = importlib.util.spec_from_file_location("gpu_page", PAGE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["gpu_page"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/gpu_page.py")
 
 
 @pytest.mark.slow  # `make gpu` does it too

@@ -1,25 +1,20 @@
 """The one command of all benchmarks: its tables are those of the files, and a part that fails costs no other."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from script_files import script
+from tiny_study import ROOT
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks/ratios.py"
 
 
 @pytest.fixture(scope="module")
 def ratios():
-    spec = importlib.util.spec_from_file_location("ratios", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["ratios"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/ratios.py")
 
 
 def cells(text, what):
@@ -83,9 +78,7 @@ def test_a_part_that_fails_costs_no_other_and_no_number(ratios, tmp_path, monkey
 
 def test_no_job_and_starts(tmp_path):
     """Two jobs side by side from 10 to 20 and 15 to 30 s, then one from 35 to 45; the study takes 50 s."""
-    spec = importlib.util.spec_from_file_location("quick_benchmark", ROOT / "benchmarks/quick.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("benchmarks/quick.py")
     jobs = [
         {"rule": "cell", "ended": 20.0, "seconds": 10.0, "stages": {"train": (8.0, 8.0)}},
         {

@@ -1,16 +1,12 @@
 """The site's table of published studies."""
 
-import importlib.util
 import json
 
-from tiny_study import ROOT
+from script_files import script
 
 
 def table(reference):
-    spec = importlib.util.spec_from_file_location("reference_table", ROOT / "docs" / "reference_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return list(module.reference_table(reference))
+    return list(script("docs/reference_table.py").reference_table(reference))
 
 
 def cell(similarity, rank, mean):
