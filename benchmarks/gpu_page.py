@@ -272,9 +272,9 @@ def _verdicts(parts: dict[str, Outcome], *, on_gpu: bool) -> list[str]:
     for row in _timed(parts, "warps", "fixed order", "torch"):
         ratio = row["milliseconds"]["fixed order"] / row["milliseconds"]["torch"]
         lines.append(f"* {row['row']} with gradients in a fixed order takes {ratio:.2f} of torch's (goal 1.30).")
-    for row in parts.get("feeding", {}).get("rows", ()):  # type: ignore[call-overload]
+    for row in _timed(parts, "feeding"):
         lines.append(f"* {row['row']}: the device computes {row['busy_percent']:.0f} % of the time (goal 90).")
-    for row in parts.get("study", {}).get("rows", ()):  # type: ignore[call-overload]
+    for row in _timed(parts, "study"):
         lines.append(f"* {row['row']}: {row['same']} of {row['files']} files have the same bytes.")
     return lines
 

@@ -22,6 +22,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+# E402: the helpers of the tests are found by the line above.
 from made_study import make  # noqa: E402
 from tiny_study import TINY  # noqa: E402
 

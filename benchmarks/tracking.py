@@ -24,6 +24,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "benchmarks")]
+# E402: the helpers of the tests are found by the line above.
 from servers import Server, postgres, server  # noqa: E402
 from tracking_drill import Drill  # noqa: E402
 
