@@ -392,9 +392,11 @@ def text(answer: Estimate) -> str:
             lines.append(f"        not measured and not counted: {', '.join(entry['unknown'])}")
     if not answer["hours"]:
         lines.append(
-            "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps, such as"
+            "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps on each"
         )
-        lines.append("        snakemake --config study=pilot 'seeds=[0]', on each type of GPU, then plan again")
+        lines.append(
+            "        type of GPU, such as `regbench run CONFIG -- --config study=pilot 'seeds=[0]'`, then plan again"
+        )
     sent = sum(answer["jobs"].get(rule, 0) for rule in ON_GPU)
     starts = duration(3600 * answer["slurm_start_hours"])
     lines.append(f"Slurm   {starts} more, in all, for the starts of {sent:,} jobs on GPUs, if they are sent there")
