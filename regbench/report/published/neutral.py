@@ -1,5 +1,6 @@
 """What a study's files say without the folders of the machine that it ran on: a path becomes its last name."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Names:
         self.config = load(raw, trusted=False).model_dump(mode="json")
         whole = {str(given_path(old).resolve()): new for old, new in self._new.items() if old != new}
         self._texts = {old: new for old, new in (whole | self._new).items() if "/" in old and old != new}
+        # A file in the folder of the config has no slash: `a.py:f`, which is not the end of another path.
+        self._beside = {old: new for old, new in self._new.items() if "/" not in old and new.startswith(f"{CODE}/")}
 
     def _name(self, path: str) -> str:
         if not path.strip():
@@ -46,6 +49,8 @@ class Names:
         if isinstance(value, str):
             for old in sorted(self._texts, key=len, reverse=True):
                 value = value.replace(old, self._texts[old])
+            for old, new in self._beside.items():
+                value = re.sub(rf"(?<![\w./\\-]){re.escape(old)}(?=:)", new.replace("\\", r"\\"), value)
             return value
         if isinstance(value, Mapping):
             return {self.put(key): self.put(entry) for key, entry in value.items()}

@@ -83,6 +83,20 @@ def test_paths_become_names_and_own_code_goes_along(tmp_path):
     assert set(names.code()) == {"code/losses.py", "code/helper.py"}
 
 
+def test_a_file_beside_the_config_is_named_anew_wherever_it_stands_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def mine(fixed, moved, /):\n    return (fixed - moved).abs().mean()\n")
+    grid = {"similarities": [{"id": "mine", "name": "mine.py:mine"}], "regularizers": ["grad_l2"]}
+    names = Names(Study(load({**TINY, "grid": grid, "results": str(tmp_path)})))
+    assert names.config["grid"]["similarities"][0]["name"] == "code/mine.py:mine"
+    record = {"similarity": "mine.py:mine", "reason": "`mine.py:mine` of a/mine.py:7 failed; jasmine.py:2"}
+    assert names.put(record) == {
+        "similarity": "code/mine.py:mine",
+        "reason": "`code/mine.py:mine` of a/mine.py:7 failed; jasmine.py:2",
+    }
+    assert set(names.code()) == {"code/mine.py"}
+
+
 def test_an_altered_manifest_is_refused(folder, tmp_path):
     path = folder / "data" / "brains" / "manifest.json"
     before = path.read_text()
