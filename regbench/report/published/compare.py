@@ -75,7 +75,7 @@ def _read(published: Path, derived: Path, name: str, *, exact: bool) -> Iterator
 
 def _tables(name: str, published: pd.DataFrame, derived: pd.DataFrame, *, exact: bool) -> Iterator[Difference]:
     if list(published) != list(derived):
-        yield Difference(name, "columns", ", ".join(published), ", ".join(derived))
+        yield Difference(name, "columns", ", ".join(map(str, published)), ", ".join(map(str, derived)))
         return
     if len(published) != len(derived):
         yield Difference(name, "rows", str(len(published)), str(len(derived)))
