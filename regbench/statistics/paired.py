@@ -118,6 +118,12 @@ def too_few(cases: int, *, family: int = 1, alpha: float = 0.05) -> bool:
     return smallest_p(cases) * family > alpha
 
 
+def _mean(difference: NDArray[np.float64]) -> float:
+    """NaN of no case, and of infinite distances on both sides: neither method is then known to be better."""
+    with np.errstate(invalid="ignore"):
+        return float(difference.mean()) if len(difference) else np.nan
+
+
 def compare(
     scores: pd.DataFrame,
     generator: Generator,
@@ -161,7 +167,7 @@ def compare(
             "a": [a for a, _ in chosen],
             "b": [b for _, b in chosen],
             "n": [len(difference) for difference in by_pair],
-            "mean_difference": [difference.mean() if len(difference) else np.nan for difference in by_pair],
+            "mean_difference": [_mean(difference) for difference in by_pair],
             "ci_low": low,
             "ci_high": high,
             "p": p,

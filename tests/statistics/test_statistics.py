@@ -152,6 +152,14 @@ def test_compare_keeps_infinite_cases_in_the_test_but_has_no_interval():
     assert np.isnan(found["ci_low"])
 
 
+def test_infinite_cases_on_both_sides_leave_no_mean():
+    """A label vanished with one method in one case, with the other in another; nothing is warned of."""
+    scores = pd.DataFrame({"a": [np.inf, 1.0, 2.0, 3.0], "b": [1.0, np.inf, 2.5, 3.5]})
+    (row,) = compare(scores, np.random.default_rng(0), resamples=99).itertuples()
+    assert np.isnan(row.mean_difference)
+    assert row.n == 4
+
+
 # Bootstrap
 
 
