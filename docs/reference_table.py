@@ -35,6 +35,7 @@ def _rows(folder: Path) -> Iterator[list[object]]:
     main = pd.read_csv(folder / "tables" / "main.csv")
     verdicts = pd.read_csv(folder / "tables" / "verdicts.csv")
     listed = json.loads((folder / "published.json").read_text(encoding="utf-8"))
+    page = next(name for name in ("report.html", "tables/main.html") if name in listed["files"])
     made_by, hours = listed["made_by"], _hours(folder)
     leading = next(name for name in main if name.endswith("_mean"))  # what the table is led by stands first
     metric = leading.removesuffix("_mean")
@@ -45,7 +46,7 @@ def _rows(folder: Path) -> Iterator[list[object]]:
         of_model = (verdicts["dataset"] == dataset) & (verdicts["model"] == model)
         pairs = verdicts[of_model & (verdicts["metric"] == metric) & (verdicts["family"] == "pairs")]
         yield [
-            f"[{listed['study']}](../results/reference/{folder.name}/report.html)",
+            f"[{listed['study']}](../results/reference/{folder.name}/{page})",
             f"`{dataset}`",
             f"`{model}`",
             len(cells),

@@ -24,14 +24,14 @@ brains,other,dice,pairs,a,better,b
 """
 
 
-def published(reference, name):
+def published(reference, name, page="report.html"):
     folder = reference / name
     (folder / "tables").mkdir(parents=True)
     (folder / "tables" / "main.csv").write_text(MAIN)
     (folder / "tables" / "verdicts.csv").write_text(VERDICTS)
-    (folder / "published.json").write_text(
-        json.dumps({"study": name, "made_by": {"regbench": "0.1.0", "git_commit": "0123456789"}})
-    )
+    made_by = {"regbench": "0.1.0", "git_commit": "0123456789"}
+    listed = {"study": name, "made_by": made_by, "files": {"tables/main.html": "", page: ""}}
+    (folder / "published.json").write_text(json.dumps(listed))
     files = ["runs/brains/net.mse.grad_l2/seed0/run.json", "curves/brains/net.mse.grad_l2/seed0/point1/run.json"]
     lines = [json.dumps({"file": name, "content": {"seconds": 1800.0}}) for name in files]
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
@@ -48,6 +48,11 @@ def test_a_row_a_study_dataset_and_model(tmp_path):
         "| `dice` | 0.712 | 2 of 3 | 0.50 | 0.1.0 01234567 |"
         for name in ("a", "b")
     ]
+
+
+def test_a_study_without_a_page_leads_to_its_table(tmp_path):
+    published(tmp_path, "a", page="tables/main.csv")
+    assert "| [a](../results/reference/a/tables/main.html) |" in table(tmp_path)[2]
 
 
 def test_without_a_study_it_says_so(tmp_path):

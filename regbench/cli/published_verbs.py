@@ -20,6 +20,9 @@ def publish(
     with_pictures: Annotated[
         bool, typer.Option("--with-pictures", help="show pairs of your own data too; you may publish them")
     ] = False,
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="neither page nor figures: a third of the size")
+    ] = False,
     overwrite: Overwrite = False,
     threads: Threads = 1,
 ) -> None:
@@ -34,12 +37,17 @@ def publish(
 
         if with_pictures:
             raise UsageError("--with-pictures is of a study, but this is a published folder, which has no images.")
+        if tables_only:
+            raise UsageError("--tables-only is of a study, but this is a published folder. Publish its study again.")
         print(renew(config_file, processes=threads))
         return
     from regbench.report.published.publish import publish as write
 
+    if with_pictures and tables_only:
+        raise UsageError("--with-pictures and --tables-only exclude each other. Leave one of them out.")
     study = load_study(config_file, check=False)
-    print(write(study, to, with_pictures=with_pictures, overwrite=overwrite, processes=threads))
+    shown = {"with_pictures": with_pictures, "tables_only": tables_only}
+    print(write(study, to, **shown, overwrite=overwrite, processes=threads))
 
 
 def verify(

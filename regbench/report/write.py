@@ -42,10 +42,12 @@ class Published(NamedTuple):
     Attributes:
         made_by: the code that made its tables.
         pictures: ids of the datasets whose pairs it shows.
+        tables_only: whether it has neither page nor figures.
     """
 
     made_by: CodeVersion
     pictures: frozenset[str]
+    tables_only: bool = False
 
 
 def report(study: Study, *, processes: int = 1, published: Published | None = None) -> None:

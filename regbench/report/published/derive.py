@@ -74,8 +74,8 @@ def write_folder(study: Study, folder: Path, published: Published) -> None:
     """
     gather(study, folder, published.pictures)
     lay = study.layout
-    names = list(tables(study)) + list(figures(study))
-    for path in (lay.page, *(lay.root / name for name in names)):
+    shown = [] if published.tables_only else [lay.page, *(lay.root / name for name in figures(study))]
+    for path in (*shown, *(lay.root / name for name in tables(study))):
         target = folder / path.relative_to(lay.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())

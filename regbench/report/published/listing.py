@@ -22,6 +22,7 @@ class FileList(BaseModel):
         study: its name.
         made_by: the code that made what is derived.
         pictures: ids of the datasets whose pairs are shown.
+        tables_only: whether neither page nor figures are there.
         files: SHA-256 of each, by its name from the folder on.
     """
 
@@ -30,6 +31,7 @@ class FileList(BaseModel):
     study: str
     made_by: dict[str, str | bool | None]
     pictures: list[str]
+    tables_only: bool = False
     files: dict[str, str]
 
 
@@ -42,7 +44,8 @@ def write_list(folder: Path, study: str, published: Published) -> None:
     """Write the list of a folder that is otherwise whole."""
     digests = {name: file_sha256(folder / name) for name in files_in(folder)}
     content = {"study": study, "made_by": published.made_by, "pictures": sorted(published.pictures)}
-    write_sealed(folder / LIST, {**content, "files": digests})
+    only = {"tables_only": True} if published.tables_only else {}
+    write_sealed(folder / LIST, {**content, **only, "files": digests})
 
 
 def read_list(folder: Path) -> FileList:
@@ -63,7 +66,7 @@ def read_list(folder: Path) -> FileList:
 
 def published_as(listed: FileList) -> Published:
     """What the report of a folder is, by its list."""
-    return Published(cast(CodeVersion, listed.made_by), frozenset(listed.pictures))
+    return Published(cast(CodeVersion, listed.made_by), frozenset(listed.pictures), listed.tables_only)
 
 
 def altered(folder: Path, listed: FileList) -> list[Difference]:

@@ -23,13 +23,22 @@ from regbench.system.files import DIGITS
 OWN_TO_A_STUDY = ("main.provenance.json", "runtime.provenance.json")
 
 
-def publish(study: Study, to: Path, *, with_pictures: bool = False, overwrite: bool = False, processes: int = 1) -> str:
+def publish(
+    study: Study,
+    to: Path,
+    *,
+    with_pictures: bool = False,
+    tables_only: bool = False,
+    overwrite: bool = False,
+    processes: int = 1,
+) -> str:
     """Write `to/<study>`, whole or not at all.
 
     Args:
         study: that is finished.
         to: folder of published studies.
         with_pictures: show pairs of all datasets, not only of those whose licence allows it.
+        tables_only: leave page, figures and pairs out.
         overwrite: replace a folder that is there.
         processes: that draw at once.
 
@@ -48,7 +57,8 @@ def publish(study: Study, to: Path, *, with_pictures: bool = False, overwrite: b
     if not (study.layout.tables / "main.csv").is_file():
         raise RegbenchError(f"`{study.layout.tables / 'main.csv'}` must exist: the study has to be finished.")
     shown = [part.id for part in study.config.datasets if with_pictures or may_be_shown(part.source, part.parameters)]
-    published = Published(provenance.code(), frozenset(shown))
+    shown = [] if tables_only else shown
+    published = Published(provenance.code(), frozenset(shown), tables_only)
     with beside(folder) as (made, work):
         names = gather(study, work / "inputs", published.pictures)
         anew = unpack(work / "inputs", work / "results")

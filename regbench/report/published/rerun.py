@@ -85,7 +85,7 @@ def rerun(folder: Path, work: Path, *, data: Path | None = None, cores: int | No
     config = work / f"{folder.name}.json"
     study = _written(folder, work, data, config)
     _run(config, work, cores)
-    publish(study, work_folder, overwrite=True)
+    publish(study, work_folder, tables_only=listed.tables_only, overwrite=True)
     again = work_folder / study.name
     environments = [read_json(Layout(place).tables / PROVENANCE)["runs_made_by"] for place in (folder, again)]
     found = [*_differences(folder, again)]

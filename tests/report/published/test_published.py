@@ -51,6 +51,20 @@ def test_what_was_published_is_verified_without_data(made, capsys):
     assert "data:image/png" not in (folder / "report.html").read_text()
 
 
+def test_tables_alone_are_verified_too(made, tmp_path, capsys):
+    study, whole, _ = made
+    publish(study, tmp_path, tables_only=True)
+    folder = tmp_path / "tiny"
+    left_out = [name for name in files_in(whole) if name.startswith("figures/") or name == "report.html"]
+    assert left_out
+    assert files_in(folder) == [name for name in files_in(whole) if name not in left_out]
+    main(["verify", str(folder)])
+    assert "every table, figure and verdict follows" in capsys.readouterr().out
+    table = folder / "tables/main.csv"
+    table.write_text(digit(table.read_text(), r"mse\.grad_l2.*?,0\.\d{3}"))
+    assert "main.csv" in verify(folder).differences[0]
+
+
 def test_no_folder_of_this_machine_is_named(made):
     study, folder, _ = made
     for name in files_in(folder):
