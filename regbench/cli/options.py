@@ -157,13 +157,13 @@ def prepared_data(study: "Study", dataset: str, config_file: Path) -> "Dataset":
     return load_prepared(study, dataset, by_hand=by_hand(study, config_file))
 
 
-def check_replicate(study: "Study", method: str, replicate: int) -> None:
-    """Compare `--replicate` with the searches of a cell.
+def check_replicate(study: "Study", dataset: str, method: str, replicate: int) -> None:
+    """Compare `--replicate` with the searches of a cell, as far as looks gave them.
 
     Raises:
         UsageError: if the cell has no such search.
     """
-    known = study.replicates(method)
+    known = study.replicates(method, dataset)
     if replicate not in known:
         raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
 

@@ -67,7 +67,7 @@ def propose(
 
     study = load_study(config_file, check=False)
     name = dataset_of(study, dataset)
-    check_replicate(study, method, replicate)
+    check_replicate(study, name, method, replicate)
     _check_round(study, method, round_)
     propose_round(study, name, method, round_, replicate)
 
@@ -103,7 +103,7 @@ def trial(
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)
-    check_replicate(study, method, replicate)
+    check_replicate(study, name, method, replicate)
     _check_round(study, method, round_)
     batches = study.batches(method, round_)
     if slots is not None and slots not in batches:
@@ -123,7 +123,7 @@ def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: Method
     name = dataset_of(study, dataset)
     if not study.method(method).tuned:
         raise UsageError(f"--method must name a method with a lambda of its own, but `{method}` has none")
-    check_replicate(study, method, replicate)
+    check_replicate(study, name, method, replicate)
     choose_lambda(study, name, method, replicate)
 
 

@@ -208,7 +208,7 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
     layout = other.layout
     if _key(study, method) != _key(other, method):
         return
-    seeds = other.seeds(method)
+    seeds = other.seeds(method, dataset)
     for seed in seeds[:SAMPLE]:
         path = layout.run_record(dataset, other.method(method).trained_as, seed)
         if not path.is_file():
