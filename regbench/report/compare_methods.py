@@ -104,7 +104,9 @@ def judge_methods(
                 continue
             compared = _foremost(scores[methods], metric)
             means = scores[compared].mean().dropna()
-            best = means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin()
+            best = None  # where every method failed
+            if len(means):
+                best = str(means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin())
             verdicts.setdefault(model, {})[metric] = {
                 **study_verdicts(
                     rows,
@@ -115,7 +117,7 @@ def judge_methods(
                     region=equivalence.get(metric),
                     looked=looks.get(model),
                 ),
-                "best": str(best) if len(means) else None,
+                "best": best,
                 "methods": compared,
                 "left_out": len(methods) - len(compared),
             }

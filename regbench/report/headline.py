@@ -52,7 +52,7 @@ def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
     cells = _Cells(summary, dataset, model)
     metrics = verdicts_of(summary, dataset, model)
     metric = next((name for name in (leading(summary, dataset), *metrics) if name in metrics), None)
-    if metric is None:
+    if metric is None or metrics[metric]["best"] is None:
         return f"{where}, no cell has a result that can be compared."
     verdicts = metrics[metric]
     by = "" if metric == "dice" else f", by {goals.words(metric)}"

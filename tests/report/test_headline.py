@@ -130,6 +130,8 @@ def test_cells_without_a_result_are_named():
     assert headline({**summarised({}, ["d/m.lcc.a"]), "verdicts": {}}) == [
         "With `m`, no cell has a result that can be compared."
     ]
+    all_failed = {**verdicts(family(["m.lcc.a", "m.mse.a"], {})), "best": None}
+    assert said(all_failed) == "With `m`, no cell has a result that can be compared."
     assert headline({"methods": []}) == []
 
 

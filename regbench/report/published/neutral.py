@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,23 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.own_files import SUFFIX, with_imports
 from regbench.system.errors import RegbenchError
+from regbench.system.files import file_sha256
 from regbench.system.names import given_path
 
 CODE = "code"  # the folder of files of the user's own code
+
+
+def _with_checksums(value: Any) -> Any:
+    """A config that says which file of weights a loss used: records do, and the file is not published."""
+    if isinstance(value, list):
+        return [_with_checksums(entry) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    whole, encoder = {key: _with_checksums(entry) for key, entry in value.items()}, value.get("encoder")
+    if isinstance(encoder, str) and ":" not in encoder:
+        with suppress(OSError):  # of a study that is published again, whose config says it
+            whole.setdefault("sha256", file_sha256(given_path(encoder)))
+    return whole
 
 
 class Names:
@@ -20,7 +35,7 @@ class Names:
 
     def __init__(self, study: Study) -> None:
         self._new: dict[str, str] = {}
-        raw = with_paths(study.config.model_dump(mode="json"), self._name)
+        raw = with_paths(_with_checksums(study.config.model_dump(mode="json")), self._name)
         raw |= {"results": "results", "tracking": {"enabled": False}}
         self.config = load(raw, trusted=False).model_dump(mode="json")
         whole = {str(given_path(old).resolve()): new for old, new in self._new.items() if old != new}
