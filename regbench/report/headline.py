@@ -51,9 +51,8 @@ def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
     several = len(foremost(summary)) > 1
     where = f"On `{dataset}` with `{model}`" if several else f"With `{model}`"
     metrics = verdicts_of(summary, dataset, model)
-    known = [name for name, verdicts in metrics.items() if verdicts["best"] is not None]
-    metric = next((name for name in (leading(summary, dataset), *known) if name in known), None)
-    if metric is None:
+    metric = next((name for name in (leading(summary, dataset), *metrics) if name in metrics), None)
+    if metric is None or metrics[metric]["best"] is None:
         return f"{where}, no cell has a result that can be compared."
     verdicts, cells = metrics[metric], _Cells(summary, dataset, model, metric)
     by = "" if metric == "dice" else f", by {goals.words(metric)}"

@@ -130,6 +130,8 @@ def test_cells_without_a_result_are_named():
     assert headline({**summarised({}, ["d/m.lcc.a"]), "verdicts": {}}) == [
         "With `m`, no cell has a result that can be compared."
     ]
+    all_failed = {**verdicts(family(["m.lcc.a", "m.mse.a"], {})), "best": None}
+    assert said(all_failed) == "With `m`, no cell has a result that can be compared."
     assert headline({"methods": []}) == []
 
 
@@ -157,12 +159,6 @@ def test_cells_that_failed_are_named_and_are_no_rivals():
     infinite = failing("m.mse.a", **undecided)
     infinite["methods"][-1]["metrics"]["dice"]["infinite"] = 20
     assert "without a result" not in headline(infinite)[0], "where most labels vanished, that is the result"
-
-
-def test_a_model_whose_cells_all_failed_claims_nothing():
-    made = failing(*THREE, **{f"{a} {b}": "undecided" for a, b in combinations(THREE, 2)})
-    made["verdicts"]["d"]["m"]["dice"]["best"] = None
-    assert headline(made) == ["With `m`, no cell has a result that can be compared."]
 
 
 def test_a_study_without_labels_is_judged_by_what_it_has():
