@@ -30,6 +30,14 @@ def whole(text: str) -> int:
     return value
 
 
+def seed(text: str) -> int:
+    """A seed, as every generator of random numbers takes it."""
+    value = whole(text)
+    if not 0 <= value < 2**32:
+        raise typer.BadParameter(f"must be from 0 to {2**32 - 1}, but got {value}")
+    return value
+
+
 def positive(text: str) -> int:
     """A whole number from 1."""
     value = whole(text)
@@ -62,7 +70,7 @@ DatasetId = Annotated[
     str | None, typer.Option("--dataset", help="id of a dataset of the study; needed only if the study has several")
 ]
 MethodId = Annotated[str, typer.Option("--method", help="for example voxelmorph.lcc.grad_l2")]
-Seed = Annotated[int, typer.Option("--seed", parser=whole, help="seed of the run")]
+Seed = Annotated[int, typer.Option("--seed", parser=seed, help="seed of the run")]
 Round = Annotated[int, typer.Option("--round", parser=whole, help="number of the round, from 0")]
 Replicate = Annotated[int, typer.Option("--replicate", parser=whole, help="number of the cell's search, from 0")]
 Threads = Annotated[int, typer.Option("--threads", parser=positive, help="CPU threads")]
@@ -149,13 +157,13 @@ def prepared_data(study: "Study", dataset: str, config_file: Path) -> "Dataset":
     return load_prepared(study, dataset, by_hand=by_hand(study, config_file))
 
 
-def check_replicate(study: "Study", method: str, replicate: int) -> None:
-    """Compare `--replicate` with the searches of a cell.
+def check_replicate(study: "Study", dataset: str, method: str, replicate: int) -> None:
+    """Compare `--replicate` with the searches of a cell, as far as looks gave them.
 
     Raises:
         UsageError: if the cell has no such search.
     """
-    known = study.replicates(method)
+    known = study.replicates(method, dataset)
     if replicate not in known:
         raise UsageError(f"--replicate must be 0 to {known[-1]}, but got {replicate}")
 

@@ -183,8 +183,8 @@ def evaluate_fields(
 
     study = load_study(config_file)
     target = out or fields / PAIRS
-    data = prepared_data(study, dataset_of(study, dataset), config_file)
-    print(f"{run_rows.evaluate_fields(data, fields, form, target, study.config.evaluation.mask)}\nrows {target}")
+    data = prepared_data(study, dataset_of(study, dataset, only_tested=True), config_file)
+    print(f"{run_rows.evaluate_fields(data, fields, form, target, study.config.evaluation)}\nrows {target}")
 
 
 def register(

@@ -1,6 +1,6 @@
 """Verbs about the search for lambda: propose, trial, select, cell, export-optuna."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from regbench.cli.options import (
     whole,
 )
 from regbench.system.errors import UsageError
+
+if TYPE_CHECKING:
+    from regbench.study.methods import Study
 
 
 def lambda_range(
@@ -64,12 +67,22 @@ def propose(
 
     study = load_study(config_file, check=False)
     name = dataset_of(study, dataset)
-    check_replicate(study, method, replicate)
-    if not study.rounds(method):
-        raise UsageError(f"--method must name a method whose lambda is searched, but nothing of `{method}` is")
-    if not 0 <= round_ < study.rounds(method):
-        raise UsageError(f"--round must be 0 to {study.rounds(method) - 1}, but got {round_}")
+    check_replicate(study, name, method, replicate)
+    _check_round(study, method, round_)
     propose_round(study, name, method, round_, replicate)
+
+
+def _check_round(study: "Study", method: str, number: int) -> None:
+    """Compare `--round` with the rounds of a cell's searches.
+
+    Raises:
+        UsageError: if the cell has no such round.
+    """
+    rounds = study.rounds(method)
+    if not rounds:
+        raise UsageError(f"--method must name a method whose lambda is searched, but nothing of `{method}` is")
+    if not 0 <= number < rounds:
+        raise UsageError(f"--round must be 0 to {rounds - 1}, but got {number}")
 
 
 def trial(
@@ -82,18 +95,24 @@ def trial(
     threads: Threads = 1,
     slots: Annotated[
         tuple[int, int] | None,
-        typer.Option(parser=whole, metavar="FIRST LAST", help="the trials to run; default: the whole round"),
+        typer.Option(parser=whole, metavar="FIRST LAST", help="the trials of one job; default: the whole round"),
     ] = None,
 ) -> None:
     """Run proposed trials of one round."""
     from regbench.tuning.trial_batch import run_batch
 
     study = load_study(config_file)
-    take_device_of(study, threads)
     name = dataset_of(study, dataset)
-    check_replicate(study, method, replicate)
+    check_replicate(study, name, method, replicate)
+    _check_round(study, method, round_)
+    batches = study.batches(method, round_)
+    if slots is not None and slots not in batches:
+        known = " or ".join(f"`{first} {last}`" for first, last in batches)
+        raise UsageError(f"--slots must be those of a job of round {round_}, {known}, but got `{slots[0]} {slots[1]}`")
+    take_device_of(study, threads)
     data = prepared_data(study, name, config_file)
-    run_batch(study, name, method, data, replicate=replicate, number=round_, slots=slots, bar=bar())
+    for batch in batches if slots is None else [slots]:
+        run_batch(study, name, method, data, replicate=replicate, number=round_, slots=batch, bar=bar())
 
 
 def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: MethodId, replicate: Replicate = 0) -> None:
@@ -104,7 +123,7 @@ def select(config_file: ConfigFile, *, dataset: DatasetId = None, method: Method
     name = dataset_of(study, dataset)
     if not study.method(method).tuned:
         raise UsageError(f"--method must name a method with a lambda of its own, but `{method}` has none")
-    check_replicate(study, method, replicate)
+    check_replicate(study, name, method, replicate)
     choose_lambda(study, name, method, replicate)
 
 

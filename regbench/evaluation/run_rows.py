@@ -8,8 +8,8 @@ from typing import cast
 from regbench.data.cache import Dataset
 from regbench.data.readers.field_file import Form
 from regbench.evaluation.evaluate import evaluate, means
-from regbench.evaluation.measure import Within
 from regbench.models.classical.field_folder import survey
+from regbench.study.config import Evaluation
 from regbench.study.job_specs import evaluate_spec
 from regbench.study.layout import PAIRS, PANELS
 from regbench.study.methods import Study
@@ -56,7 +56,7 @@ def scores_of(folder: Path) -> str:
         return str(error)
 
 
-def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, within: Within = "none") -> str:
+def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, settings: Evaluation) -> str:
     """Write the rows of the displacement fields in `folder`; say what the folder holds and the mean of every metric.
 
     Args:
@@ -64,7 +64,7 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, within: 
         folder: of files ``disp_<fixed>_<moving>``; see `regbench.models.classical.fields.fields`.
         form: of the vectors: ``auto`` as each header says; ``l2r``, ``itk`` or ``nifti``.
         out: parquet file of the rows; a former one is replaced.
-        within: what the metrics of displacements and landmarks are restricted to.
+        settings: of the study: where the metrics look.
 
     Raises:
         UsageError: if there is no such folder, or `out` is a file of another kind.
@@ -77,7 +77,10 @@ def evaluate_fields(data: Dataset, folder: Path, form: Form, out: Path, within: 
         raise UsageError(f"--out must be a new file or former rows (parquet), but `{out}` is something else.")
     parameters = {"path": str(folder), "form": form}
     fields = ComponentSpec(name="fields", parameters=parameters)
-    spec = EvaluateSpec(method=folder.resolve().name, seed=0, replicate=0, code="", baseline=fields, mask=within)
+    spec = EvaluateSpec(
+        method=folder.resolve().name, seed=0, replicate=0, code="", baseline=fields, mask=settings.mask,
+        nsd_tolerance_mm=settings.nsd_tolerance_mm,
+    )  # fmt: skip
     lines = _survey(fields, data, not_fields=(out.name, PAIRS, PANELS))
     evaluate(spec, data, None, out)
     still = int((read_table(out)["displacement_mm"] == 0).sum())

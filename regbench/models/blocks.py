@@ -4,8 +4,22 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from regbench.spatial.displacement import check_squarings
+from regbench.system.errors import one_of
+
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 LEVEL: Mapping[str, int] = {"full": 0, "half": 1, "quarter": 2}  # halvings of the image to the grid of the flow
+
+
+def check_settings(*, flow: str, norm: str = "none", squarings: int) -> None:
+    """What the networks have in common of their settings.
+
+    Raises:
+        ValueError: if there is no such flow or norm, or `squarings` is below 0.
+    """
+    one_of("flow", flow, *LEVEL)
+    one_of("norm", norm, "none", "instance")
+    check_squarings(squarings)
 
 
 def convolution(

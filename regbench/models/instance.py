@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regbench.losses.masks import Masks, shrunk
 from regbench.losses.objective import Objective
 from regbench.models.adam import Adam
-from regbench.spatial.displacement import integrate, resize_displacement
+from regbench.spatial.displacement import check_squarings, enlarge_displacement, integrate, resize_displacement
 from regbench.study.config import MaskUse
 
 NO_MASKS = Masks()
@@ -45,12 +45,14 @@ def instance(
         A module without weights: fixed, moving ``(B, 1, *S)`` -> displacement ``(B, d, *S)`` in voxels.
 
     Raises:
-        ValueError: if `shrink` and `steps` differ in length, or one of the numbers is not positive.
+        ValueError: if `shrink` and `steps` differ in length, one of the numbers is not positive, or
+            `squarings` is below 0.
     """
     if len(shrink) != len(steps) or not shrink:
         raise ValueError(f"shrink and steps must have one entry a level each, but got {shrink} and {steps}")
     if min(*shrink, *steps, grid) < 1 or learning_rate <= 0:
         raise ValueError("shrink, steps, grid and learning_rate must be positive")
+    check_squarings(squarings)
     levels = list(zip(shrink, steps, strict=True))
     return Instance(dims, objective, levels, (learning_rate, grid, squarings if diffeomorphic else 0))
 
@@ -82,6 +84,7 @@ class Instance(Optimisation):
     def forward(self, fixed: Tensor, moving: Tensor, masks: Masks = NO_MASKS) -> Tensor:
         """Displacement ``(B, d, *S)`` in voxels from fixed and moving ``(B, 1, *S)``, and the masks that count."""
         field: Tensor | None = None
+        factor, shape = 1, fixed.shape[2:]
         finest = min(shrink for shrink, _ in self.levels)
         for shrink, steps in self.levels:
             if shrink != finest and min(fixed.shape[2:]) // shrink < SMALLEST:
@@ -95,8 +98,10 @@ class Instance(Optimisation):
                 field = fixed.new_zeros((fields, self.dims, *coarse))
             start, inside = resize_displacement(field, coarse), Masks(fixed_mask, moving_mask)
             field = self._level(coarse_fixed, coarse_moving, inside, start, steps)
+            factor, shape = shrink, coarse_fixed.shape[2:]
         assert field is not None  # the finest level always runs
-        return self._displacement(field[: len(fixed)], fixed.shape[2:])
+        displacement = self._displacement(field[: len(fixed)], shape)
+        return displacement if factor == 1 else enlarge_displacement(displacement, factor, fixed.shape[2:])
 
     def _level(self, fixed: Tensor, moving: Tensor, masks: Masks, start: Tensor, steps: int) -> Tensor:
         def loss_of(field: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
-from regbench.models.blocks import CONV, LEVEL, convolution, flow_head
+from regbench.models.blocks import CONV, LEVEL, check_settings, convolution, flow_head
 from regbench.spatial.displacement import integrate, resize_displacement
 
 
@@ -48,6 +48,7 @@ def lkunet(
     if channels < 1 or kernel < 1 or kernel % 2 == 0:
         name, value, what = ("channels", channels, "at least 1") if channels < 1 else ("kernel", kernel, "odd, from 1")
         raise ValueError(f"{name} must be {what}, but got {value}")
+    check_settings(flow=flow, squarings=squarings)
     if depth <= LEVEL[flow]:
         raise ValueError(f"depth must exceed the {LEVEL[flow]} halvings of flow `{flow}`, but got {depth}")
     widths = [channels * min(2**k, 8) for k in range(depth + 1)]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
-from regbench.models.blocks import LEVEL, convolution, flow_head
+from regbench.models.blocks import LEVEL, check_settings, convolution, flow_head
 from regbench.spatial.displacement import compose, integrate, resize_displacement, warp
 
 
@@ -54,6 +54,7 @@ def pyramid(
     """
     if not channels or min(channels) < 1:
         raise ValueError(f"channels must have entries, each at least 1, but got {list(channels)}")
+    check_settings(flow=flow, norm=norm, squarings=squarings)
     if len(channels) <= LEVEL[flow]:
         raise ValueError(
             f"channels must have more than {LEVEL[flow]} levels for flow `{flow}`, but got {list(channels)}"

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regbench.models.affine import AfterAffine
-from regbench.models.blocks import LEVEL, convolution, flow_head
+from regbench.models.blocks import LEVEL, check_settings, convolution, flow_head
 from regbench.spatial.displacement import integrate, resize_displacement
 
 POOL = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -56,6 +56,7 @@ def voxelmorph(
     for name, widths in (("encoder", encoder), ("decoder", decoder)):
         if any(width < 1 for width in widths):
             raise ValueError(f"{name} must have numbers of channels from 1, but got {list(widths)}")
+    check_settings(flow=flow, norm=norm, squarings=squarings)
     network = VoxelMorph(dims, encoder, decoder, LEVEL[flow], squarings if diffeomorphic else None, norm=norm)
     return AfterAffine(dims, network) if affine else network
 

@@ -33,7 +33,7 @@ from regbench.study.job_specs import RANGE_DECADES, RANGE_PAIRS, final_spec
 from regbench.study.layout import Layout
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.errors import RegbenchError
+from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, read_sealed
 from regbench.system.job_usage import busy_in, seconds_in
 
@@ -178,13 +178,20 @@ def _first_look(study: Study) -> FirstLook:
 
 
 def calibrations(study: Study, measured: Iterable[Path] = ()) -> dict[str, Calibration]:
-    """By device, what finished runs of the same data and networks took, in the results folder and in `measured`."""
+    """By device, what finished runs of the same data and networks took, in the results folder and in `measured`.
+
+    Raises:
+        UsageError: if a folder of `measured` is that of no study, or of one that this regbench cannot read.
+    """
     by_device: dict[str, Calibration] = defaultdict(Calibration)
-    for folder in sorted({*Path(study.config.results).glob("*"), *map(Path, measured)}):
+    named = set(map(Path, measured))
+    for folder in sorted({*Path(study.config.results).glob("*"), *named}):
         try:
             raw = {**read_sealed(Layout(folder).config), "results": str(folder.parent), "study": folder.name}
             other = Study(load(raw, trusted=False))
-        except RegbenchError:
+        except RegbenchError as error:
+            if folder in named:
+                raise UsageError(f"--measured must name folders of studies, RESULTS/STUDY, but got {error}") from error
             continue  # of an older regbench, or no study
         same = {entry.id for entry in other.config.datasets if _data(entry) in map(_data, study.config.datasets)}
         for dataset, method in ((d, m) for d in same for m in other.methods if m.cell):
@@ -201,7 +208,7 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
     layout = other.layout
     if _key(study, method) != _key(other, method):
         return
-    seeds = other.seeds(method)
+    seeds = other.seeds(method, dataset)
     for seed in seeds[:SAMPLE]:
         path = layout.run_record(dataset, other.method(method).trained_as, seed)
         if not path.is_file():

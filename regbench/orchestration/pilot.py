@@ -64,7 +64,7 @@ def to_decide(study: Study, metric: str, width: float, measured: Sequence[Path] 
         RegbenchError: if no pilot has judged a model of the study by that metric.
     """
     lay = study.layout
-    others = sorted(path for path in Path(study.config.results).glob("*") if path != lay.root)
+    others = sorted(path for path in Path(study.config.results).glob("*/") if path != lay.root)
     folders = list(measured) or [lay.root, *others]
     models = {method.model.id for method in study.methods if method.model}
     cells = len(study.config.grid.similarities) * len(study.config.grid.regularizers)

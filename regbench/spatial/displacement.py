@@ -20,6 +20,7 @@ from regbench.system import numba_loops
 from regbench.system.device import vector
 
 ArrayLike = TypeVar("ArrayLike", NDArray[Any], Tensor)
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}  # in torch's words
 
 
 def identity_grid(
@@ -182,6 +183,9 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
         velocity: ``(B, d, *S)``, voxels per unit time.
         squarings: the field is divided by 2**squarings, then composed with itself that many times.
 
+    Raises:
+        ValueError: if `squarings` is below 0.
+
     Reference:
         Arsigny et al. 2006, doi:10.1007/11866565_113.
 
@@ -190,10 +194,17 @@ def integrate(velocity: Tensor, *, squarings: int = 5) -> Tensor:
         >>> integrate(torch.ones(1, 2, 9, 9))[0, :, 4, 4].tolist()
         [1.0, 1.0]
     """
+    check_squarings(squarings)
     displacement = velocity / 2.0**squarings
     for _ in range(squarings):
         displacement = compose(displacement, displacement)
     return displacement
+
+
+def check_squarings(squarings: int) -> None:
+    """Raise ValueError if a field cannot be composed with itself so many times."""
+    if squarings < 0:
+        raise ValueError(f"squarings must be 0 or more, but got {squarings}.")
 
 
 def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
@@ -208,11 +219,36 @@ def resize_displacement(displacement: Tensor, shape: Sequence[int]) -> Tensor:
     old = displacement.shape[2:]
     if tuple(old) == tuple(shape):
         return displacement
-    mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(old)]
     resized = along_axes(
-        partial(F.interpolate, size=tuple(shape), mode=mode, align_corners=True),
+        partial(F.interpolate, size=tuple(shape), mode=LINEAR[len(old)], align_corners=True),
         lambda line, axis: F.interpolate(line, size=shape[axis], mode="linear", align_corners=True),
         displacement,
     )
     ratio = [(new - 1) / max(was - 1, 1) for new, was in zip(shape, old, strict=True)]
     return resized * vector(ratio, displacement).view(1, -1, *([1] * len(old)))
+
+
+def enlarge_displacement(displacement: Tensor, factor: int, shape: Sequence[int]) -> Tensor:
+    """What a displacement between shrunk images is between the images, each shrunk to the means of its blocks.
+
+    Block b lies around voxel ``factor * b + (factor - 1) / 2``. Beyond the outermost of these centres the displacement
+    goes on as there, also where the far end of an axis is in no block.
+
+    Args:
+        displacement: ``(B, d, *S)`` in blocks.
+        factor: side of a block in voxels.
+        shape: of the images in voxels.
+
+    Returns:
+        ``(B, d, *shape)`` in voxels.
+
+    Example:
+        >>> import torch
+        >>> flow = torch.ones(1, 2, 4, 4)  # one block
+        >>> enlarge_displacement(flow, 2, (9, 8))[0, :, 3, 3].tolist()
+        [2.0, 2.0]
+    """
+    blocks = [factor * n for n in displacement.shape[2:]]
+    within = F.interpolate(displacement, size=blocks, mode=LINEAR[len(blocks)], align_corners=False)
+    left = [n - size for n, size in zip(shape, blocks, strict=True)]
+    return factor * F.pad(within, [side for n in reversed(left) for side in (0, n)], mode="replicate")

@@ -18,7 +18,7 @@ def run_batch(
     *,
     replicate: int = 0,
     number: int,
-    slots: tuple[int, int] | None = None,
+    slots: tuple[int, int],
     bar: bool = False,
 ) -> None:
     """Run the proposed trials of the slots from the first to the last, and write their results.
@@ -30,14 +30,14 @@ def run_batch(
         data: the prepared dataset.
         replicate: number of the search, from 0.
         number: of the round, from 0.
-        slots: the first slot and the last; None for the whole round.
+        slots: the first and the last of a job (`Study.batches`).
         bar: show a progress bar.
     """
     lay = study.layout
     proposals = read_proposals(
         lay.proposals(dataset, method, number, replicate), selecting(study, dataset, method, replicate)
     )
-    first, last = slots or (0, len(proposals) - 1)
+    first, last = slots
     state = lay.trial_state(dataset, method, replicate)
     name = f"round{number}.trials{first}-{last}"
     with owning(state / f"{name}.owner", f"{name} of {method}"):

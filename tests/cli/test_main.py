@@ -129,6 +129,7 @@ def test_help_is_light():
         (["check", "a", "b"], "unexpected extra argument(s) (b)"),
         (["train", "a", "--method", "b"], "Missing option '--seed'"),
         (["train", "a", "--method", "b", "--seed", "x"], "'--seed': must be a whole number, but got 'x'"),
+        (["train", "a", "--method", "b", "--seed", "-1"], "'--seed': must be from 0 to 4294967295, but got -1"),
         (["train", "a", "--method", "b", "--seed", "1", "--lam", "x"], "'--lam': must be a number, but got 'x'"),
         (["prepare", "a", "--threads", "0"], "'--threads': must be at least 1, but got 0"),
         (["prepare", "a", "--threads"], "'--threads' requires an argument"),
@@ -159,6 +160,23 @@ def test_wrong_usage_is_one_line_that_says_what_is_wrong(arguments, words, capsy
     assert re.fullmatch(r"regbench: .+\n", output.err)
     assert words in output.err
     assert output.out == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("lcc.grad_l2 --round 2", "--round must be 0 to 1, but got 2"),
+        ("lcc.grad_l2 --round 0 --slots 1 0", "--slots must be those of a job of round 0, `0 1`, but got `1 0`"),
+        ("mse.grad_l2 --round 0", "--method must name a method whose lambda is searched"),
+    ],
+)
+def test_a_trial_that_nobody_proposed_is_refused(given, words, tiny, tmp_path, capsys):
+    path = tmp_path / "study.yaml"
+    fixed = {"lambdas": [{"similarity": "mse", "value": 1}, *tiny["lambdas"]]}
+    path.write_text(yaml.safe_dump({**tiny, **fixed}))
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["trial", str(path), "--method", *f"voxelmorph.{given}".split()])
+    assert words in capsys.readouterr().err
 
 
 def test_wrong_usage_names_the_help_of_its_verb(capsys):

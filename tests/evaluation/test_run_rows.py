@@ -165,6 +165,19 @@ def test_exported_images_come_back_as_the_pipeline_sees_them(tmp_path, capsys):
     assert f"failed: {fixed}, {moving}" in capsys.readouterr().out
 
 
+def test_fields_are_judged_as_the_study_says(study, tmp_path, capsys):
+    """By its tolerance; of a test set too, whose images `export-images` writes."""
+    raw, loose = yaml.safe_load(study[0].read_text()), study[0].with_name("loose.yaml")
+    other = {"id": "other", "source": "mni152", "parameters": raw["datasets"][0]["parameters"]}
+    more = {"evaluation": {"nsd_tolerance_mm": 1000}, "test_sets": [other], "evaluate_on": ["other"]}
+    loose.write_text(yaml.safe_dump({**raw, **more}))
+    for names, truth in study[1].items():
+        save(tmp_path, names, np.zeros_like(truth))
+    assert (judge(study, tmp_path, capsys)[1]["nsd"] < 1).all()
+    assert (judge((loose,), tmp_path, capsys)[1]["nsd"] == 1).all()
+    assert "data/other/manifest.json" in judge((loose,), tmp_path, capsys, "--dataset", "other", code=1)[0]
+
+
 def test_fields_that_are_not_there_end_in_an_error(tmp_path, capsys):
     config = {**TINY, "results": str(tmp_path / "results")}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(config))

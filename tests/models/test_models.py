@@ -149,6 +149,17 @@ def test_instance_undoes_a_shift(shape, diffeomorphic, device):
             assert torch.equal(found, model(fixed, moving))
 
 
+def test_instance_on_shrunk_images_alone_finds_the_whole_shift():
+    """Blocks of voxels have their centres between voxels, not at the image's outermost ones."""
+    torch.manual_seed(0)
+    texture = torch.nn.functional.interpolate(torch.rand(1, 1, 12, 12), size=(96, 96), mode="bicubic")
+    fixed, moving = texture[..., 16:81, 16:80], texture[..., 10:75, 16:80]  # by six voxels along the first axis
+    model = MODELS["instance"](2, objective=terms(lam=0.01), shrink=(4,), steps=(80,), diffeomorphic=False)
+    found = model(fixed, moving)
+    assert found.shape == (1, 2, 65, 64)
+    assert found[0, 0, 20:44, 20:44].mean().item() == pytest.approx(6, abs=0.1)  # by the outermost voxels: 6.4
+
+
 def test_strong_regularisation_leaves_no_fold_and_weak_does():
     torch.manual_seed(0)
     fixed, moving = torch.rand(2, 1, 1, 32, 32)
@@ -160,7 +171,7 @@ def test_strong_regularisation_leaves_no_fold_and_weak_does():
     assert folds[1e-4] > 1
 
 
-@pytest.mark.parametrize("given", [{"shrink": (2, 1)}, {"steps": (1, 0, 1)}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize("given", [{"shrink": (2, 1)}, {"steps": (1, 0, 1)}, {"learning_rate": 0.0}, {"squarings": -1}])
 def test_impossible_optimisations_are_refused(given):
     with pytest.raises(ValueError, match="must"):
         MODELS["instance"](2, objective=terms(), **given)
@@ -266,8 +277,14 @@ def test_a_diffeomorphic_network_inverts_where_the_field_is_smooth(shape):
         ("pyramid", {"channels": ()}, "channels must have entries, each at least 1"),
         ("pyramid", {"channels": (8, 8), "flow": "quarter"}, "more than 2 levels for flow `quarter`"),
         ("affine", {"channels": (8, 0)}, "channels must have entries, each at least 1"),
+        ("voxelmorph", {"norm": "batch"}, "norm must be `none` or `instance`, but got `batch`"),
+        ("pyramid", {"norm": "batch"}, "norm must be `none` or `instance`, but got `batch`"),
+        *((name, {"flow": "eighth"}, "flow must be `full`, `half` or `quarter`, but got `eighth`")
+          for name in ("voxelmorph", "lkunet", "pyramid")),
+        *((name, {"diffeomorphic": True, "squarings": -3}, "squarings must be 0 or more, but got -3")
+          for name in ("voxelmorph", "lkunet", "pyramid")),
     ],
-)
+)  # fmt: skip
 def test_a_level_without_channels_is_refused(name, parameters, words):
     """torch makes such a network, with a warning, and nothing passes through it."""
     with pytest.raises(ValueError, match=words):

@@ -12,6 +12,7 @@ from regbench.orchestration.disk import disk
 from regbench.orchestration.estimate import START, estimate, text
 from regbench.study.load import load
 from regbench.study.methods import Study
+from regbench.system.errors import UsageError
 from regbench.system.files import read_sealed, write_sealed
 
 MSE, LCC = "voxelmorph.mse.grad_l2", "voxelmorph.lcc.grad_l2"
@@ -169,6 +170,11 @@ def test_a_broken_neighbour_is_passed_over(tiny, tmp_path):
     (tmp_path / "results" / "old").mkdir(parents=True)
     (tmp_path / "results" / "old" / "config.json").write_text("{")
     assert estimate(Study(load(tiny)))["hours"] == []
+
+
+def test_a_folder_that_is_named_and_is_no_study_is_refused(tiny, tmp_path):
+    with pytest.raises(UsageError, match=r"--measured must name folders of studies, RESULTS/STUDY, but got `.*config"):
+        estimate(Study(load(tiny)), measured=[tmp_path])
 
 
 def test_every_published_study_can_be_planned():

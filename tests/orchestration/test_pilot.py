@@ -62,6 +62,10 @@ def test_without_a_pilot_it_says_so(study, tmp_path):
     pilot(tmp_path / "pilot", model="instance")
     with pytest.raises(RegbenchError, match="pilot"):
         to_decide(study, "dice", 0.005, [tmp_path / "pilot"])
+    (tmp_path / "results/other").mkdir(parents=True)
+    (tmp_path / "results/.mlflow.lock").touch()
+    with pytest.raises(RegbenchError, match=r"there is none in `\S+results/tiny`, `\S+results/other`\. "):
+        to_decide(study, "dice", 0.005)
 
 
 @pytest.mark.parametrize("text", ["dice", "dice=", "dice=0", "dice=-1", "dice=nan", "dice=x", "dcie=0.1", "=1"])

@@ -124,13 +124,14 @@ def test_a_finished_study_says_so(study):
     make(study)
     words = text(status(study))
     assert "all cells are done" in words
-    assert "snakemake" not in words
+    assert "not running" not in words
 
 
 def test_a_study_that_is_not_there_yet(study):
     found = status(study)
     assert found["cells"]["not started"] == 3
     assert "unknown" in text(found)
+    assert "head  not running: the same command goes on" in text(found)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from regbench.spatial import (
     warp,
     warp_labels,
 )
+from regbench.spatial.displacement import enlarge_displacement
 
 SHAPES = [(7, 5), (6, 5, 4)]
 
@@ -178,6 +179,27 @@ def test_determinant_of_a_scaling(shape, device):
     grid = identity_grid(shape, device=device)[None]
     assert torch.allclose(jacobian_determinant(0.5 * grid), torch.tensor(1.5 ** len(shape), device=device), atol=1e-4)
     assert (jacobian_determinant(-2 * grid[:, :1].expand_as(grid) * 0) - 1).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_displacement_of_shrunk_images_is_that_of_their_blocks(dims):
+    """Block b of three voxels lies around voxel 3 b + 1; what is left over at the far end is in none."""
+    shape, factor = (17, 13, 9)[:dims], 3
+    coarse = tuple(n // factor for n in shape)
+    matrix = 0.1 * torch.randn(dims, dims + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def affine(points):
+        return torch.einsum("ij,j...->i...", matrix[:, :dims], points) + matrix[:, dims].view(-1, *[1] * dims)
+
+    blocks = affine(factor * identity_grid(coarse, dtype=torch.float64) + 1)[None] / factor
+    outer = torch.tensor([factor * (n - 1) + 1 for n in coarse], dtype=torch.float64).view(-1, *[1] * dims)
+    points = identity_grid(shape, dtype=torch.float64).clamp(min=1).minimum(outer)
+    assert torch.allclose(enlarge_displacement(blocks, factor, shape), affine(points)[None], atol=1e-12)
+
+
+def test_a_number_of_squarings_below_none_is_refused():
+    with pytest.raises(ValueError, match="squarings must be 0 or more, but got -1"):
+        integrate(torch.zeros(1, 2, 5, 6), squarings=-1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -1,8 +1,10 @@
 """Looks in a config, and what a study reads of their files."""
 
 import pytest
+import yaml
 from tiny_study import TINY
 
+from regbench.cli.main import main
 from regbench.orchestration import jobs
 from regbench.orchestration.estimate import estimate, text
 from regbench.orchestration.registries import check_component
@@ -12,7 +14,10 @@ from regbench.study.job_specs import look_spec
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
-from regbench.system.files import write_sealed
+from regbench.system.files import read_sealed, write_sealed
+from regbench.tracking.cell_files import CellFiles
+from regbench.tracking.study_files import StudyFiles
+from regbench.tuning.optuna_export import tuned_cells
 
 LCC, MSE = "voxelmorph.lcc.grad_l2", "voxelmorph.mse.grad_l2"
 
@@ -53,6 +58,25 @@ def test_with_several_searches_a_look_gives_searches(tmp_path):
     assert (len(study.seeds(LCC, "brains")), list(study.replicates(LCC, "brains"))) == (8, [0, 1, 2, 3])
     assert list(study.replicates(MSE, "brains")) == [0, 1]
     assert not study.one_job(alone), "a job of a whole cell would begin anew with each look"
+
+
+def test_the_searches_that_a_look_gave_are_proposed_exported_and_pushed(tmp_path):
+    searches = {"seeds": [0, 1, 2], "tuning": {**TINY["tuning"], "replicates": 3}}
+    study = in_looks(tmp_path, **searches)
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**TINY, **searches, "results": str(tmp_path), "looks": {"first": 2, "step": 2}}))
+    job = [str(path), "--method", LCC, "--replicate", "2"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["propose", *job, "--round", "0"])
+    write_look(study, 1, {LCC: 3})
+    main(["propose", *job, "--round", "0"])
+    proposed = read_sealed(study.layout.proposals("brains", LCC, 0, 2))
+    ended = {"status": "complete", "reason": "", "scores": {"dice": 0.6, "ndv_percent": 0.0}}
+    write_sealed(study.layout.trials("brains", LCC, 0, (0, 1), 2), [{**one, **ended} for one in proposed])
+    cell = CellFiles(StudyFiles(study), "brains", study.method(LCC))
+    assert [(trial.replicate, trial.number) for trial in cell.trials] == [(2, 0), (2, 1)]
+    exported = [(spec.cell, len(results)) for spec, results in tuned_cells(study)]
+    assert (f"tiny/brains/{LCC}/replicate2", 2) in exported
 
 
 def test_models_without_anything_drawn_have_no_looks(tmp_path):

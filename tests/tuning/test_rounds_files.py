@@ -103,6 +103,7 @@ def test_a_loss_its_learning_rate_and_lambda_together_reach_the_final_training(s
     """Real trainings by the verbs that the workflow calls, from the config that it writes for them."""
     tiny["grid"]["similarities"] = ["lcc", {"name": "mi", "id": "mutual"}]
     tiny["tuning"] |= {"sampler": sampler, "objective": goal, "constraint": "ndv", "selection": "dice_ndv"}
+    tiny["tuning"]["trials_per_job"] = 1  # a verb without `--slots` does a round as its jobs do it
     tiny["tuning"]["search"] = [
         {"parameter": "similarity.window", "similarity": "lcc", "type": "int", "range": [3, 9], "step": 2},
         {"parameter": "similarity.bins", "similarity": "mutual", "type": "int", "range": [8, 32], "scale": "log"},

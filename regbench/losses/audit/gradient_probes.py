@@ -1,8 +1,9 @@
 """Gradients: against finite differences, against float64 on easy and hard data, and in half precision."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from itertools import product
-from math import inf, isnan
+from math import inf, isnan, nan
 from typing import NamedTuple
 
 import torch
@@ -27,29 +28,33 @@ class Errors(NamedTuple):
     def text(self) -> str:
         """What is wrong."""
         gradient = "gradient not a number" if isnan(self.gradient) else f"gradient wrong by {self.gradient:.1g}"
+        if isnan(self.value):
+            return f"{gradient}, value not a number"
         return gradient + (f", value by {self.value:.1g} of its range" if self.value > ROUGH else "")
 
     @property
     def worst(self) -> float:
         """The larger one; infinite where a number is none."""
-        return max(self.gradient, self.value) if not isnan(self.gradient) else inf
+        return inf if isnan(worst := _largest(self.gradient, self.value)) else worst
 
 
 def finite_differences(bench: Bench) -> Iterator[Finding]:
-    """Whether the gradient is the slope of the value, along random directions, in float64."""
+    """Whether the gradient is the slope of the value, along random directions, in float64; in float32 if it must be."""
     worst, coarse = 0.0, False
     for dims in bench.dims:
         inputs = bench.sample(dims)
-        called = bench.itself_in_double(inputs)
+        called, call = bench.itself_in_double(inputs), bench.itself_in_double
         if not called.differentiable:
-            continue
-        coarse = called.dtype != torch.float64
-        step = 1e-2 if coarse else 1e-6
+            called, call = _in_single(bench, inputs), partial(_in_single, bench)
+        rough = called.dtype != torch.float64
+        coarse = coarse or rough
+        step = 1e-2 if rough else 1e-6
         for seed in range(2):
             towards = _direction(inputs[-1], seed)
-            ends = [bench.itself_in_double([*inputs[:-1], inputs[-1] + s * step * towards]) for s in (1, -1)]
+            ends = [call([*inputs[:-1], inputs[-1] + s * step * towards]) for s in (1, -1)]
             slope = (ends[0].value - ends[1].value) / (2 * step)
-            worst = max(worst, abs(slope - float((called.slope * towards).sum())) / float(called.slope.norm() or 1))
+            error = abs(slope - float((called.slope * towards).sum())) / float(called.slope.norm() or 1)
+            worst = _largest(worst, error)
     limits = (3e-2, 0.2) if coarse else (RIGHT, 0.05)
     words = {
         "pass": "is the slope of the value",
@@ -151,9 +156,18 @@ def _compared(bench: Bench, topic: str, cases: dict[str, samples.Case]) -> Itera
         same = [images[0], images[0]]
         ends = exact.value, bench.exact(same).value
         width = max(abs(ends[1] - ends[0]), 1e-3 * max(map(abs, ends))) or 1.0
-        return max(abs(called.value - exact.value), _self_error(bench, same)) / width
+        return _largest(abs(called.value - exact.value), _self_error(bench, same)) / width
 
     return _against_exact(bench, topic, cases, inputs, error)
+
+
+def _in_single(bench: Bench, inputs: Sequence[Tensor]) -> Outcome:
+    return bench.call(samples.single(inputs))
+
+
+def _largest(*errors: float) -> float:
+    """NaN where one is: `max` would leave it out, or take it for the largest, by their order."""
+    return nan if any(map(isnan, errors)) else max(errors)
 
 
 def _self_error(bench: Bench, same: Sequence[Tensor]) -> float:

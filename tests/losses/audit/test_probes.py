@@ -11,7 +11,7 @@ from regbench.losses.audit.bench import Bench
 from regbench.losses.audit.calls import outcome
 from regbench.losses.audit.certificate import audit, quick
 from regbench.losses.audit.cost import _memory
-from regbench.losses.audit.gradient_probes import finite_differences
+from regbench.losses.audit.gradient_probes import finite_differences, order_one, unscaled
 from regbench.losses.audit.relatives import relations, sentence
 from regbench.study import components
 from regbench.system.errors import UsageError
@@ -144,6 +144,16 @@ def test_finite_differences_measure_how_wrong_a_slope_is() -> None:
     assert line.verdict == "fail"
     (right,) = finite_differences(Bench(of("mse")))
     assert dict(right.numbers)["error"] < 1e-7
+    (single,) = finite_differences(Bench(of("odd_losses:slope_of_single")))
+    assert single.verdict == "fail"
+    assert dict(single.numbers)["error"] == pytest.approx(dict(line.numbers)["error"], rel=0.1)
+
+
+def test_a_value_that_is_no_number_is_not_precise() -> None:
+    bench = Bench(of("odd_losses:quotient"))
+    for line in (*order_one(bench), *unscaled(bench)):
+        assert line.verdict == "fail"
+        assert "value not a number" in line.seen
 
 
 def test_memory_is_that_of_tensors_which_live_at_one_time() -> None:
