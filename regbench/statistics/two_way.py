@@ -47,8 +47,9 @@ def two_way(
 
     Returns:
         `effects`: `term` (similarity, regularizer, interaction), `similarity`, `regularizer` (`*` where the term
-        averages over it), `effect`, `ci_low`, `ci_high`; effects of a term sum to zero. `shares`: per term the part of
-        the sum of squares between cell means; without an interval, since resampling noise only ever adds squares.
+        averages over it), `effect`, `ci_low`, `ci_high` (NaN of one case); effects of a term sum to zero.
+        `shares`: per term the part of the sum of squares between cell means; without an interval, since resampling
+        noise only ever adds squares.
 
     Raises:
         ValueError: if a cell of the grid is missing or no case is complete.
@@ -82,7 +83,8 @@ def two_way(
         *(("regularizer", ALL, column) for column in columns),
         *(("interaction", row, column) for row, column in product(rows, columns)),
     ]
-    low, high = interval(np.concatenate([part.reshape(len(part), -1) for part in resampled], 1), level=level)
+    every = np.concatenate([part.reshape(len(part), -1) for part in resampled], 1)
+    low, high = interval(every, level=level) if len(cells) > 1 else np.full((2, every.shape[1]), np.nan)
     effects = pd.DataFrame(keys, columns=["term", "similarity", "regularizer"])
     effects["effect"] = np.concatenate([part.ravel() for part in terms])
     effects["ci_low"], effects["ci_high"] = low, high

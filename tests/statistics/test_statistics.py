@@ -143,6 +143,14 @@ def test_compare_is_the_same_bytes_again():
     assert first != compare(scores, rng(4), resamples=199).to_csv()
 
 
+def test_compare_of_two_methods_that_each_lost_a_structure_is_silent():
+    """Infinity less infinity is no number, and no warning of numpy either: warnings are errors here."""
+    scores = pd.DataFrame({"a": [np.inf, 1.0, 2.0], "b": [1.0, np.inf, 3.0]})
+    (row,) = compare(scores, rng(), resamples=9).to_dict("records")
+    assert np.isnan(row["mean_difference"])
+    assert row["n"] == 3
+
+
 def test_compare_keeps_infinite_cases_in_the_test_but_has_no_interval():
     scores = frame(rng(1).normal(size=(9, 2)))
     scores.iloc[0, 0] = np.inf
@@ -417,6 +425,14 @@ def test_two_way_agrees_with_statsmodels():
     np.testing.assert_allclose(found.shares["share"], squares / squares.sum())
     assert (found.effects["ci_low"] <= found.effects["effect"]).all()
     assert (found.effects["effect"] <= found.effects["ci_high"]).all()
+
+
+def test_two_way_has_no_interval_of_one_case():
+    """Drawn again, one pair is itself each time: its interval would have no width."""
+    found = two_way(grid().iloc[:1], rng(), resamples=9)
+    assert found.cases == 1
+    assert np.isfinite(found.effects["effect"]).all()
+    assert found.effects[["ci_low", "ci_high"]].isna().all(axis=None)
 
 
 def test_two_way_needs_the_whole_grid():
