@@ -95,13 +95,13 @@ def clauses(relations: Relations, region: float | None, levels: str) -> list[str
 
 
 def needed(comparison: ComparisonEntry) -> str:
-    """What would decide an undecided comparison, such as ``12 seeds, or 6 seeds and 60 pairs``; empty where nothing."""
+    """What would decide an undecided comparison, as ``12 searches, or 6 searches and 60 pairs``; empty where nothing."""
     needs = comparison.get("needs")
     if not needs:
         return ""
-    ways = [f"{needs['seeds']} seeds"] if needs.get("seeds") else []
+    ways = [f"{needs['seeds']} {needs['unit']}"] if needs.get("seeds") else []
     if both := needs.get("both"):
-        ways.append(f"{both['seeds']} seeds and {both['pairs']} pairs")
+        ways.append(f"{both['seeds']} {needs['unit']} and {both['pairs']} pairs")
     elif needs.get("pairs"):
         ways.append(f"{needs['pairs']} pairs")
     return ", or ".join(ways)

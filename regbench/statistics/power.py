@@ -29,6 +29,7 @@ class Needs(TypedDict):
     subjects: int | None  # of these alone, with `pairs`
     pairs: int | None
     both: Both | None
+    unit: str  # what `seeds` counts: seeds, or searches with their trainings
     text: str
 
 
@@ -79,6 +80,7 @@ def needs(
         "subjects": people,
         "pairs": None if people is None else ceil(people * cases / count),
         "both": both,
+        "unit": unit,
         "text": "",
     }
     return {**answer, "text": _words(answer, unit)}

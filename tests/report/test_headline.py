@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_verdicts import compared, family, summarised, verdicts
 
 from regbench.report.headline import headline
-from regbench.report.verdict_clauses import Relations, clauses
+from regbench.report.verdict_clauses import Relations, clauses, needed
 
 THREE = ("m.lcc.a", "m.gcc.a", "m.mse.a")
 
@@ -120,6 +120,13 @@ def test_several_datasets_and_models_have_a_paragraph_each():
     made = {"dice": verdicts(family(["m.lcc.a", "m.mse.a"], {}))}
     texts = headline(summarised({"d": {"m": made}, "e": {"m": made}}))
     assert [text.split(",")[0] for text in texts] == ["On `d` with `m`", "On `e` with `m`"]
+
+
+def test_what_would_decide_is_counted_in_searches_where_they_are_what_is_drawn():
+    (one,) = [compared("m.lcc.a", "m.mse.a", "undecided")]
+    searches = {**one, "needs": {**one["needs"], "unit": "searches"}}
+    assert needed(one) == "8 seeds, or 6 seeds and 60 pairs"
+    assert needed(searches) == "8 searches, or 6 searches and 60 pairs"
 
 
 def test_cells_without_a_result_are_named():

@@ -25,7 +25,7 @@ def verdict(difference: float, region: float | None, half: float) -> str:
 def comparison(pair: tuple[str, str], difference: float, region: float | None, half: float) -> dict[str, Any]:
     """A comparison of `pair`, a less b."""
     found = verdict(difference, region, half)
-    needs = {"seeds": 12, "pairs": 60, "subjects": 9, "text": "12 seeds, or 6 seeds and 60 pairs"}
+    needs = {"seeds": 12, "pairs": 60, "subjects": 9, "unit": "seeds", "text": "12 seeds, or 6 seeds and 60 pairs"}
     return {
         "a": pair[0], "b": pair[1], "verdict": found, "difference": difference, "low": difference - half,
         "reason": "the interval holds 0 and reaches beyond the region" if found == "undecided" else "",

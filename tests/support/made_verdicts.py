@@ -5,7 +5,14 @@ from itertools import combinations
 from typing import Any
 
 CONVERSE = {"better": "worse", "worse": "better", "equal": "equal", "undecided": "undecided"}
-SEEDS = {"seeds": 8, "pairs": None, "subjects": None, "both": {"seeds": 6, "subjects": 16, "pairs": 60}, "text": "more"}
+SEEDS = {
+    "seeds": 8,
+    "pairs": None,
+    "subjects": None,
+    "both": {"seeds": 6, "subjects": 16, "pairs": 60},
+    "unit": "seeds",
+    "text": "more",
+}
 
 
 def compared(a: str, b: str, verdict: str, difference: float | None = None, **changes: Any) -> dict[str, Any]:

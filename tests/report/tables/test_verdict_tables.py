@@ -47,7 +47,14 @@ def test_every_verdict_stands_in_its_table(tmp_path):
 def test_a_reason_stands_where_no_number_would_decide(tmp_path):
     made = judged(*CELLS)
     pairs = made["verdicts"]["brains"]["voxelmorph"]["dice"]["pairs"]
-    usual = {"seeds": None, "subjects": None, "pairs": None, "both": None, "text": "no number in reach"}
+    usual = {
+        "seeds": None,
+        "subjects": None,
+        "pairs": None,
+        "both": None,
+        "unit": "seeds",
+        "text": "no number in reach",
+    }
     pairs[:2] = [
         one_verdict("lcc.bending", "mse.bending", "undecided", needs=usual),
         one_verdict("lcc.bending", "gcc.bending", "undecided", needs=None, reason="1 of 2 runs failed", low=None),
