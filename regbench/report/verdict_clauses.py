@@ -95,7 +95,7 @@ def clauses(relations: Relations, region: float | None, levels: str) -> list[str
 
 
 def needed(comparison: ComparisonEntry) -> str:
-    """What would decide an undecided comparison, as ``12 searches, or 6 searches and 60 pairs``; empty where nothing."""
+    """What would decide, as ``12 searches, or 6 searches and 60 pairs``; empty where the comparison is decided."""
     needs = comparison.get("needs")
     if not needs:
         return ""
