@@ -40,13 +40,14 @@ def run_trials(
     results = []
     for proposal in proposals:
         key = digest({"spec": spec.to_json(), "proposal": proposal.to_json(), "data": data.checksum})
-        result = stored_trial(state, proposal.number)
+        result, path = stored_trial(state, proposal.number), trial_file(state, proposal.number)
+        training = path.with_suffix(".pt")
         if result is None or result.get("digest") != key:
-            path = trial_file(state, proposal.number)
             with clocked("trial"):
-                result = run_trial(spec, data, proposal, state_path=path.with_suffix(".pt"), bar=bar)
+                result = run_trial(spec, data, proposal, state_path=training, bar=bar)
             result["digest"] = key
             write_sealed(path, result)
+        training.unlink(missing_ok=True)
         results.append(result)
     return results
 

@@ -1,5 +1,6 @@
 """Training, trials and evaluation of one method on tiny data."""
 
+import logging
 import platform
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from specs import at, changed, evaluate_spec, proposals_of, trial_spec
+from trainings import stop_at
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.evaluate import evaluate
@@ -130,6 +132,38 @@ def test_a_run_says_in_a_line_what_it_came_to(data, job, tmp_path):
     assert outcome(tmp_path).startswith(f"{METHOD}, seed 0, lambda 0.1: validation Dice {dice:.4f}")
     train(at(job, None), data, tmp_path, reason="every trial diverged")
     assert outcome(tmp_path) == f"{METHOD}, seed 0: failed: no lambda: every trial diverged"
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
+    state, spec = tmp_path / "state.pt", at(job, 0.1)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("regbench.training.final_run.validate", killed)
+        train(spec, data, tmp_path / "run", state_path=state, save_every=0)
+    with caplog.at_level(logging.INFO, "regbench.training.fit"):
+        train(spec, data, tmp_path / "run", state_path=state)
+    assert "goes on from step 4 of 4" in caplog.text
+    assert is_complete(spec, data, tmp_path / "run")
+    assert not state.exists()
+    state.touch()  # of one that was killed between its last two lines
+    train(spec, data, tmp_path / "run", state_path=state, unless_whole=True)
+    assert not state.exists()
+
+
+def test_a_trial_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
+    proposals, spec = proposals_of([{"number": 0, "lam": 0.1}]), trial_spec(job)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, 3)
+        patch.setattr("regbench.tuning.trial.validate", killed)
+        run_trials(spec, data, proposals, tmp_path)
+    with caplog.at_level(logging.INFO, "regbench.training.fit"):
+        (result,) = run_trials(spec, data, proposals, tmp_path)
+    assert "goes on from step 4 of 4" in caplog.text
+    assert len(result["curve"]["step"]) == 4
+    assert not (tmp_path / "trial000.pt").exists()
 
 
 def test_what_a_killed_training_had_begun_to_write_is_gone(data, job, tmp_path):
