@@ -133,7 +133,9 @@ def outcome(folder: Path) -> str:
     run = f"{record['method']}, seed {record['seed']}{lam}"
     if record["status"] != "complete":
         return f"{run}: {record['status']}: {record['reason']}"
-    scores = ", ".join(f"{words(name)} {score:.4f}" for name, score in record["validation"].items())
+    scores = ", ".join(
+        f"{words(name)} {'none' if score is None else f'{score:.4f}'}" for name, score in record["validation"].items()
+    )
     return f"{run}: {f'validation {scores}' if scores else 'complete'} ({folder})"
 
 

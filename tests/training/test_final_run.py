@@ -130,6 +130,9 @@ def test_a_run_says_in_a_line_what_it_came_to(data, job, tmp_path):
     train(at(job, 0.1), data, tmp_path)
     dice = load_run(tmp_path)[0]["validation"]["dice"]
     assert outcome(tmp_path).startswith(f"{METHOD}, seed 0, lambda 0.1: validation Dice {dice:.4f}")
+    record = read_sealed(tmp_path / "run.json")
+    write_sealed(tmp_path / "run.json", record | {"validation": {"dice": np.nan, "ndv_percent": 0.1}})
+    assert "validation Dice none, NDV 0.1000" in outcome(tmp_path)
     train(at(job, None), data, tmp_path, reason="every trial diverged")
     assert outcome(tmp_path) == f"{METHOD}, seed 0: failed: no lambda: every trial diverged"
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from regbench.data.readers.label_values import whole_numbers
 from regbench.system.errors import RegbenchError
 
-MASK = "mask"  # what a part of a subject is called
 
 
 def mask_of(values: NDArray[Any], where: str, step: float = 0.0) -> NDArray[np.uint8]:
