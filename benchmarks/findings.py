@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from regbench.tuning.smoothing import smooth
 ROOT = Path(__file__).parent.parent
 AGAIN = "_again"  # the name of a repetition: `quick_again` of `quick`
 ALPHA = 0.05
+FOLDED = 0.1  # percent of NDV: a limit that one of the other rules has
 COMPARED = {
     "similarity": "similarity over the grid",
     "regularizer": "regularizer over the grid",
@@ -36,6 +37,10 @@ COMPARED = {
 OTHER_METRICS = ("dice30", "hd95_mm_mean", "assd_mm_mean", "nsd_mean", "ndv_percent_mean")
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
 LOWER_IS_BETTER = ("hd95_mm_mean", "assd_mm_mean", "ndv_percent_mean")
+
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # decimal logarithms of lambda, smoothed Dice
+Rule = Callable[[pd.DataFrame, float], float]  # the trials of a search and the region: a lambda
 
 
 class Published(NamedTuple):
@@ -116,7 +121,7 @@ def differences(studies: list[Published]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def curve(trials: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def curve(trials: pd.DataFrame) -> Curve:
     """Decimal logarithms of lambda over what was tried, and the smoothed validation Dice there."""
     known = trials[np.isfinite(trials["dice"]) & (trials["lam"] > 0)]
     logs = np.log10(known["lam"].to_numpy())
@@ -144,8 +149,7 @@ def flatness(studies: list[Published]) -> pd.DataFrame:
     for study in studies:
         for model in study.models:
             widths, tenfold = {}, []
-            for cell in study.cells(model)["method"]:
-                logs, dice = curve(study.trials[study.trials["method"] == cell])
+            for cell, (logs, dice) in curves(study, model).items():
                 widths[cell] = width(logs, dice, study.region)
                 best = int(np.argmax(dice))
                 away = np.abs(np.abs(logs - logs[best]) - 1) < (logs[1] - logs[0])
@@ -159,6 +163,95 @@ def flatness(studies: list[Published]) -> pd.DataFrame:
                 "lost by a tenfold lambda, median": f"{np.nanmedian(tenfold):.4f}",
             })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def curves(study: Published, model: str) -> dict[str, Curve]:
+    """The smoothed curve of each cell of a model."""
+    cells = study.cells(model)["method"]
+    return {cell: curve(study.trials[study.trials["method"] == cell]) for cell in cells}
+
+
+def read_off(at: Curve, lambdas: Iterable[float]) -> float:
+    """Mean validation Dice of a curve at some lambdas; beyond what was tried, that of its end."""
+    logs, dice = at
+    return float(np.mean(np.interp(np.log10(list(lambdas)), logs, dice)))
+
+
+def chosen(study: Published, cell: str) -> pd.Series:
+    """The lambda of each search of a cell."""
+    trials = study.trials[(study.trials["method"] == cell) & study.trials["chosen"]]
+    return trials.drop_duplicates("replicate").set_index("replicate")["lam"]
+
+
+def borrowed(studies: list[Published]) -> pd.DataFrame:
+    """Validation Dice between similarities where each is tuned, and where one has the lambda of the other."""
+    lines = []
+    for study, model in ((s, m) for s in studies for m in s.models):
+        known = curves(study, model)
+        for a, b in combinations(dict.fromkeys(study.cells(model)["similarity"]), 2):
+            own_a, own_b = _with_lambda_of(study, known, a, a), _with_lambda_of(study, known, b, b)
+            lines.append({
+                "study": study.name, "model": model, "": f"{a} minus {b}",
+                "each with its own lambda": f"{own_a - own_b:+.3f}",
+                "both with that of the first": f"{own_a - _with_lambda_of(study, known, b, a):+.3f}",
+                "both with that of the second": f"{_with_lambda_of(study, known, a, b) - own_b:+.3f}",
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _with_lambda_of(study: Published, known: dict[str, Curve], similarity: str, owner: str) -> float:
+    """Mean validation Dice over the regularizers, each with the lambdas that it has beside another similarity."""
+    scores = []
+    for cell, at in known.items():
+        model, name, regularizer = cell.split(".")
+        if name == similarity:
+            scores.append(read_off(at, chosen(study, f"{model}.{owner}.{regularizer}")))
+    return float(np.mean(scores))
+
+
+def rules(studies: list[Published]) -> pd.DataFrame:
+    """What other rules would have chosen from the same trials, and what order of cells they give."""
+    lines = []
+    for study, model in ((s, m) for s in studies for m in s.models):
+        known = curves(study, model)
+        own = {cell: chosen(study, cell) for cell in known}
+        score = {cell: read_off(at, own[cell]) for cell, at in known.items()}
+        for words, rule in RULES.items():
+            other = {cell: _by_rule(study, cell, rule) for cell in known}
+            then = {cell: read_off(at, other[cell]) for cell, at in known.items()}
+            factors = np.concatenate([np.log10(other[cell] / own[cell]) for cell in known])
+            lost = {cell: score[cell] - then[cell] for cell in known}
+            worst = max(lost, key=lost.__getitem__)
+            tau = stats.kendalltau(list(score.values()), list(then.values())).statistic
+            lines.append({
+                "study": study.name, "model": model, "rule": words,
+                "factor of lambda, median": f"{10 ** np.median(factors):.1f}",
+                "Dice lost, median": f"{np.median(list(lost.values())):+.4f}",
+                "most": f"{worst.partition('.')[2]} {lost[worst]:+.4f}", "Kendall's tau of cells": f"{tau:+.2f}",
+            })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _by_rule(study: Published, cell: str, rule: Rule) -> pd.Series:
+    """What a rule takes from each search of a cell."""
+    trials = study.trials[(study.trials["method"] == cell) & np.isfinite(study.trials["dice"])]
+    return pd.Series({replicate: rule(search, study.region) for replicate, search in trials.groupby("replicate")})
+
+
+def best_trial(search: pd.DataFrame, region: float) -> float:
+    """The lambda of the highest single trial."""
+    return float(search.loc[search["dice"].idxmax(), "lam"])
+
+
+def most_regular(search: pd.DataFrame, region: float) -> float:
+    """The largest lambda whose trial is equal to the best one."""
+    return float(search.loc[search["dice"] >= search["dice"].max() - region, "lam"].max())
+
+
+def hardly_folded(search: pd.DataFrame, region: float) -> float:
+    """The lambda of the highest trial with little folding; where all fold, that of the least."""
+    least = max(FOLDED, search["ndv_percent"].min())
+    return best_trial(search[search["ndv_percent"] <= least], region)
 
 
 def by_pair(study: Published, model: str) -> pd.DataFrame:
@@ -304,10 +397,19 @@ def agreement(studies: list[Published]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+RULES: dict[str, Rule] = {
+    # of the same trials, one search at a time; the study takes the highest place of the smoothed curve
+    "the best trial, not smoothed": best_trial,
+    f"the best trial with NDV at most {FOLDED} %": hardly_folded,
+    "the most regular trial that is equal to the best": most_regular,
+}
+
 TABLES = {
     "counts": counts,
     "differences": differences,
     "flatness": flatness,
+    "borrowed": borrowed,
+    "rules": rules,
     "one seed": one_seed,
     "winners": winners,
     "orders": orders,
@@ -345,8 +447,7 @@ def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]
     for study in [study for study in studies if not study.name.endswith(AGAIN)]:
         figure, axes = plt.subplots(1, len(study.models), figsize=(4.5 * len(study.models), 3.4), squeeze=False)
         for axis, model in zip(axes[0], study.models, strict=True):
-            for cell in study.cells(model)["method"]:
-                logs, dice = curve(study.trials[study.trials["method"] == cell])
+            for logs, dice in curves(study, model).values():
                 best = int(np.argmax(dice))
                 axis.plot(logs - logs[best], dice - dice[best], color="#4477aa", alpha=0.5, linewidth=1)
             axis.axhspan(-study.region, 0, color="#ccbb44", alpha=0.3, linewidth=0)

@@ -145,7 +145,7 @@ def track(
     follow: Annotated[bool, typer.Option("--follow", help="push new files until the study is finished")] = False,
     interval: Annotated[
         float | None,
-        typer.Option(parser=seconds, help="seconds between two looks; default: 10 to 30, by their cost"),
+        typer.Option(parser=seconds, help="with --follow: seconds between two looks; default: 10 to 30, by their cost"),
     ] = None,
     head: Annotated[
         int | None,
@@ -155,6 +155,10 @@ def track(
     """Bring MLflow to the state of the study's files."""
     from regbench import tracking
 
+    if not follow and (interval is not None or head is not None):
+        raise UsageError("--interval and --head are of --follow, which is not given. Give it, or leave them out.")
+    if follow and verify:
+        raise UsageError("--verify is of one push, and --follow makes many. Leave one of them out.")
     config = load_study(config_file, check=False)
     say_unused_uri(config)
     if follow:

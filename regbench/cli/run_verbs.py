@@ -221,9 +221,11 @@ def register(
     itk: Annotated[bool, typer.Option("--itk", help="write the displacement for ITK too")] = False,
     overwrite: Overwrite = False,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to compute")] = "auto",
-    similarity: Annotated[str, typer.Option(help="similarity of `instance`")] = "lcc",
-    regularizer: Annotated[str, typer.Option(help="regularizer of `instance`")] = "grad_l2",
-    lam: Annotated[float, typer.Option(parser=number, help="weight of the regularizer of `instance`")] = 1.0,
+    similarity: Annotated[str | None, typer.Option(help="similarity of `instance`; default: lcc")] = None,
+    regularizer: Annotated[str | None, typer.Option(help="regularizer of `instance`; default: grad_l2")] = None,
+    lam: Annotated[
+        float | None, typer.Option(parser=number, help="weight of the regularizer of `instance`; default: 1")
+    ] = None,
     refine: Annotated[
         int | None,
         typer.Option(
@@ -239,6 +241,13 @@ def register(
     ] = None,
 ) -> None:
     """Register two image files."""
+    chosen = {"--similarity": similarity, "--regularizer": regularizer, "--lam": lam}
+    idle = [option for option, value in chosen.items() if value is not None and model != "instance"]
+    if idle:
+        raise UsageError(
+            f"{idle[0]} is of `--model instance`, but `{model}` has what it was trained with. Leave it out"
+        )
+    similarity, regularizer, lam = similarity or "lcc", regularizer or "grad_l2", 1.0 if lam is None else lam
     if lam < 0:
         raise UsageError(f"--lam must be 0 or more, but got {lam:g}")
     from regbench.evaluation.register_files import Beside, Output, model_for, register_files

@@ -164,8 +164,7 @@ def show(config_file: ConfigFile) -> None:
     lay = study.layout
     if not (lay.tables / "main.csv").exists():
         raise RegbenchError(
-            f"`{lay.tables / 'main.csv'}` must exist, but does not yet. "
-            f"Run `snakemake --cores all --configfile {config_file}`."
+            f"`{lay.tables / 'main.csv'}` must exist, but does not yet. Run `regbench run {config_file}`."
         )
     summary = load_summary(study)
     print(f"\n{terminal_table(summary)}\n{legend(summary)}\n\n{closing(summary)}\n")

@@ -18,7 +18,8 @@ from regbench.evaluation.slices import Slices, chosen, slices, write_panels
 from regbench.losses import SIMILARITIES
 from regbench.losses.objective import MaskRule, Objective, objective
 from regbench.metrics import METRICS, SIMILARITY, inverse_consistency_mm, metric_of
-from regbench.models.classical import BASELINES, software
+from regbench.models.classical import software
+from regbench.models.own_baseline import judged_baseline
 from regbench.models.predict import masks_of, registered, self_displacements
 from regbench.study.components import bind
 from regbench.study.goals import is_higher_better, leading
@@ -125,7 +126,7 @@ def _by_control(control: str, data: Dataset) -> Iterator[Registered | Failed]:
 
 def _by_baseline(baseline: ComponentSpec | None, data: Dataset) -> Iterator[Registered | Failed]:
     """A classical method pair by pair; zero displacements where there is none."""
-    function = bind(BASELINES, baseline.name, baseline.parameters) if baseline else None
+    function = judged_baseline(baseline.name, baseline.parameters) if baseline else None
     for fixed, moving in data.pairs("test"):
         pair = data.pair(fixed, moving)
         try:

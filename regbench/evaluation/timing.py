@@ -20,9 +20,8 @@ from regbench.data.cache import Dataset, Pair
 from regbench.data.nifti import displacement_name, write_displacement
 from regbench.evaluation.refined_run import load_row
 from regbench.metrics import TIMED
-from regbench.models.classical import BASELINES
+from regbench.models.own_baseline import judged_baseline
 from regbench.models.predict import device_of, optimises, register
-from regbench.study.components import bind
 from regbench.study.grid_config import Refine
 from regbench.study.specs import TimedBaselineSpec, TimingSpec
 from regbench.system import device as devices
@@ -160,7 +159,7 @@ def _once(
 
 def _time_baseline(baseline: TimedBaselineSpec, data: Dataset, base: TimedRow) -> list[TimedRow]:
     """Time, pipeline and memory of a few pairs, all three of one registration: a classical one may take an hour."""
-    function = bind(BASELINES, baseline.name, baseline.parameters)
+    function = judged_baseline(baseline.name, baseline.parameters)
     pairs = data.pairs("test")[:FEW]
     rows = []
     with suppress(RegbenchError):  # one call first: packages are loaded, a program of its own is started

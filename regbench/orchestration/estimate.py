@@ -201,7 +201,8 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
     layout = other.layout
     if _key(study, method) != _key(other, method):
         return
-    for seed in other.seeds(method)[:SAMPLE]:
+    seeds = other.seeds(method)
+    for seed in seeds[:SAMPLE]:
         path = layout.run_record(dataset, other.method(method).trained_as, seed)
         if not path.is_file():
             continue
@@ -210,7 +211,9 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
             continue
         calibration = by_device[record["environment"]["device"]]
         for job in of_cell(other, dataset, method):
-            seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and job.seed == seed else None
+            # What belongs to no seed counts with the first.
+            of_run = seed == (seeds[0] if job.rule in ("trial", "transfer") else job.seed)
+            seconds = seconds_in(Path(job.log)) if job.rule in ON_GPU and of_run else None
             _add(calibration, other, job, record["seconds"], None if seconds is None else seconds / job.cells)
             busy = None if seconds is None else busy_in(Path(job.log))
             if seconds is not None and busy is not None:
@@ -338,8 +341,8 @@ def _curve_seconds(study: Study, calibration: Calibration, job: Job) -> tuple[fl
 
 
 def _trainings(study: Study, method: str) -> tuple[int, int]:
-    """How many trainings a cell has, trials among them, and how many steps these take in all."""
-    trials = study.trials(method) if study.rounds(method) else 0
+    """How many trainings a cell has, trials of all its searches among them, and how many steps these take in all."""
+    trials = len(study.replicates(method)) * study.trials(method) if study.rounds(method) else 0
     seeds = len(study.seeds(method))
     return trials + seeds, trials * study.config.tuning.steps + seeds * study.config.training.steps
 
@@ -389,9 +392,11 @@ def text(answer: Estimate) -> str:
             lines.append(f"        not measured and not counted: {', '.join(entry['unknown'])}")
     if not answer["hours"]:
         lines.append(
-            "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps, such as"
+            "time    unknown: no run of these networks on these data has ended. Run a pilot of a few steps on each"
         )
-        lines.append("        snakemake --config study=pilot 'seeds=[0]', on each type of GPU, then plan again")
+        lines.append(
+            "        type of GPU, such as `regbench run CONFIG -- --config study=pilot 'seeds=[0]'`, then plan again"
+        )
     sent = sum(answer["jobs"].get(rule, 0) for rule in ON_GPU)
     starts = duration(3600 * answer["slurm_start_hours"])
     lines.append(f"Slurm   {starts} more, in all, for the starts of {sent:,} jobs on GPUs, if they are sent there")

@@ -22,6 +22,7 @@ from regbench.losses.objective import judged_shapes
 from regbench.metrics import COMPARABLE, GOALS, SIMILARITY, widest_difference
 from regbench.models import AFFINE_MODELS, MODELS
 from regbench.models.classical import BASELINES, missing
+from regbench.models.own_baseline import baseline_mistakes, baseline_notes
 from regbench.models.own_network import network_mistakes, network_notes
 from regbench.study import components
 from regbench.study.goals import RANK
@@ -76,7 +77,7 @@ def _kind(kind: str, name: str) -> str:
 
 
 class AuditingCheck:
-    """As `check_component`; and calls the losses and networks that users wrote themselves, on small samples.
+    """As `check_component`; and calls the losses, networks and baselines that users wrote themselves, on small samples.
 
     Attributes:
         notes: what is worth knowing of those that do not fail.
@@ -91,6 +92,8 @@ class AuditingCheck:
         mistakes = check_component(kind, name, given)
         if kind == "model":
             mistakes, notes = mistakes or network_mistakes(name, given), network_notes
+        elif kind == "baseline":
+            mistakes, notes = mistakes or baseline_mistakes(name, given), baseline_notes
         else:
             mistakes, notes = mistakes or own_mistakes(of, name, given), partial(own_notes, of)
         self.notes += [] if mistakes else [note for note in notes(name, given) if note not in self.notes]

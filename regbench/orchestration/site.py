@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from regbench.orchestration.shipped import root
 from regbench.study.yaml_file import read_yaml
-from regbench.system.errors import UsageError
+from regbench.system.errors import UsageError, did_you_mean
 
 
 class Size(NamedTuple):
@@ -109,13 +109,15 @@ def read_site(path: Path) -> Site:
         UsageError: if it is unreadable or says what does not exist; every mistake at once.
     """
     raw = read_yaml(path)
+    rules = raw.get("rules")
+    names = map(str, rules) if isinstance(rules, Mapping) else ()
+    wrong = [f"rules.{name}: no such rule; {did_you_mean(name, FIRST)}" for name in names if name not in FIRST]
     try:
         site = Site.model_validate(raw)
     except ValidationError as error:
-        wrong = [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise UsageError(f"`{path}` must describe the cluster, but got: {'; '.join(wrong)}.") from None
-    if unknown := sorted(set(site.rules) - set(FIRST)):
-        raise UsageError(f"rules of `{path}` must be {', '.join(FIRST)}, but got {', '.join(unknown)}.")
+        wrong += [f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
+    if wrong:
+        raise UsageError(f"`{path}` must describe the cluster, but got: {'; '.join(wrong)}.")
     return site
 
 

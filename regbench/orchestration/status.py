@@ -145,7 +145,7 @@ def text(answer: Status) -> str:
         words = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state] or state == "done")
         lines.append(f"{kind:<5} {words} (of {sum(counts.values())})")
     if answer["head"] or answer["not_done"]:
-        lines.append(f"head  {'runs' if answer['head'] else 'not running: the same snakemake command goes on'}")
+        lines.append(f"head  {'runs' if answer['head'] else 'not running: the same command goes on'}")
     lines.append(f"ETA   {_eta_words(answer['eta']) if answer['not_done'] else 'all cells are done'}")
     for one in answer.get("looks", []):
         lines.append(

@@ -21,8 +21,6 @@ from regbench.study.terms import WITHOUT_WEIGHTS
 from regbench.system.errors import did_you_mean
 
 TUNABLE = ("learning_rate", "weight_decay", "warmup", "dice_weight", "batch")  # numbers of the training
-# kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message); the kinds
-# "preprocessing" takes the name of the dataset's source, "equivalence" and "goal" that of a metric
 # Where a config names components: their kind, the key of the name, and where they stand.
 PLACES = (
     ("similarity", "name", ("grid", "similarities")),
@@ -32,6 +30,8 @@ PLACES = (
     ("baseline", "name", ("baselines",)),
 )
 Raw = Mapping[str, Any]  # a config as YAML gave it: it may be wrong anywhere
+# Kind of component ("similarity", ...), name, parameters -> mistakes as (parameter or "", message). The kind
+# "preprocessing" takes the name of the dataset's source, "equivalence" and "goal" that of a metric.
 Checker = Callable[[str, str, Mapping[str, Any]], list[tuple[str, str]]]
 
 

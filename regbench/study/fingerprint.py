@@ -99,7 +99,7 @@ def _source(module: str) -> str:
     path = _file(module)
     if path is None:
         raise UsageError(f"`{module}` must be an importable Python module, but there is none of that name.")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _file(module: str) -> Path | None:
@@ -147,5 +147,5 @@ def _imports_of(tree: ast.Module) -> tuple[str, ...]:
             # `from regbench.study import specs` names a module, `from regbench.study.specs import Spec` what is in one.
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
-            modules_named |= modules or {node.module}
+            modules_named |= modules | (set() if modules == inner else {node.module})
     return tuple(sorted(name for name in modules_named if name.startswith("regbench.")))

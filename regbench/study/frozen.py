@@ -67,19 +67,19 @@ def freeze(study: Study, reason: str | None = None) -> Registration:
         reason: why it is frozen anew; needed where it was frozen with another promise, which stays on record.
 
     Returns:
-        The registration that now holds: the one that is there if it says the same.
+        The registration that now holds: the one that is there if it says the same, in whatever order.
 
     Raises:
         RegbenchError: if another promise is there and no reason is given; names what differs.
     """
     before, now = registrations(study), promised(study)
-    if before and before[-1]["sha256"] == _sha256(now):
+    changed = [*differences(before[-1]["promised"], now)] if before else []
+    if before and not changed:
         return before[-1]
     if before and not (reason or "").strip():
-        changed = "; ".join(differences(before[-1]["promised"], now))
         raise RegbenchError(
-            f"study `{study.name}` must keep to what was frozen at {before[-1]['frozen_at']}, but {changed}. Change it "
-            "back, or give `--again REASON`: both registrations are then reported."
+            f"study `{study.name}` must keep to what was frozen at {before[-1]['frozen_at']}, but "
+            f"{'; '.join(changed)}. Change it back, or give `--again REASON`: both registrations are then reported."
         )
     runs = list(study.runs())
     registration: Registration = {

@@ -6,7 +6,6 @@ has changed, the code of its stage included. Imports neither torch nor mlflow: t
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypedDict
 
 from regbench.study.components import Parameters
@@ -298,9 +297,9 @@ def evaluate_spec(study: Study, method: str, seed: int) -> EvaluateSpec:
 
 def _files(folder: Any) -> tuple[tuple[str, int, int], ...]:
     """Names, sizes and times of the files that a baseline reads: new fields are a new evaluation."""
-    if not isinstance(folder, str) or not Path(folder).expanduser().is_dir():
+    if not isinstance(folder, str) or not (place := given_path(folder)).is_dir():
         return ()
-    files = sorted(path for path in Path(folder).expanduser().iterdir() if path.is_file())
+    files = sorted(path for path in place.iterdir() if path.is_file())
     return tuple((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files)
 
 

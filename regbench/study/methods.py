@@ -314,10 +314,6 @@ class Study:
         """
         return self.config.seeds.index(seed) // self._seeds_of_search if seed in self.config.seeds else 0
 
-    def seeds_of(self, method: str, replicate: int) -> tuple[int, ...]:
-        """The seeds of a method that train with the choice of one search."""
-        return tuple(seed for seed in self.seeds(method) if self.replicate_of(seed) == replicate)
-
     @property
     def _seeds_of_search(self) -> int:
         """How many seeds train with the choice of each search."""

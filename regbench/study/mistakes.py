@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from regbench.study.components import as_yaml_reads, shown
-from regbench.study.config import SHORT, Config
+from regbench.study.config import LIST, SHORT, Config
 from regbench.study.grid_config import NUMBER, RANGE
 from regbench.system.errors import did_you_mean
 
@@ -22,7 +22,7 @@ class Mistake(NamedTuple):
 
 
 def _key(location: tuple[Any, ...]) -> str:
-    named = (part for part in location if part not in (NUMBER, RANGE))
+    named = (part for part in location if part not in (NUMBER, RANGE, LIST))
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in named)
     return text.lstrip(".") or "(whole file)"
 

@@ -119,7 +119,7 @@ def with_imports(file: Path) -> dict[str, str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # which some editors begin with a mark, as Python allows
     except (OSError, UnicodeDecodeError) as error:
         words = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"`{path}` must be a Python file, but got: {words}.") from error

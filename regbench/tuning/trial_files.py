@@ -64,7 +64,7 @@ def check_entries(entries: Any, spec: SearchSpec, path: Path, *, scored: bool = 
 def _other(path: Path, words: str) -> RegbenchError:
     return RegbenchError(
         f"`{path}` must be of the search that the config declares, but {words}. The config may have changed since: run "
-        f"the study by `snakemake`, which makes the file anew, or delete `{path.parent}`."
+        f"the study by `regbench run`, which makes the file anew, or delete `{path.parent}`."
     )
 
 

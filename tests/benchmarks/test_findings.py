@@ -89,6 +89,52 @@ def test_a_width_in_decades(findings):
     assert findings.width(np.arange(5.0), np.array([1, 0, 1.1, 1.1, 0]), 0.05) == 1.0
 
 
+def searched(made, best):
+    """The study with two searches a cell over the same lambdas; `best` has the logarithm of each cell's."""
+    trials = [
+        {"method": cell, "replicate": replicate, "lam": 10.0**log, "dice": 0.7 - 0.02 * (log - best[cell]) ** 2,
+         "ndv_percent": 0.4 / 10.0**log, "chosen": log == best[cell]}
+        for cell in CELLS
+        for replicate in (0, 1)
+        for log in np.arange(-2, 3)
+    ]  # fmt: skip
+    return made._replace(trials=pd.DataFrame(trials))
+
+
+def test_a_borrowed_lambda_costs_what_the_curve_says(findings):
+    """A decade away from its best a cell loses .02; only grad_l2 has both similarities."""
+    made = study(findings, "a", ["undecided"] * 3)
+    made = made._replace(main=made.main[made.main["regularizer"] == "grad_l2"])
+    made = searched(made, dict(zip(CELLS, (0, 0, -1), strict=True)))
+    (line,) = findings.borrowed([made]).to_dict("records")
+    assert line[""] == "lcc minus mse"
+    own, first, second = (float(line[f"{words}"]) for words in list(line)[3:])
+    assert own == pytest.approx(0, abs=0.001)
+    assert first == pytest.approx(0.02, abs=0.001)
+    assert second == pytest.approx(-0.02, abs=0.001)
+
+
+def test_other_rules_choose_from_each_search(findings):
+    """At a lambda of 1 NDV is .4, at 10 it is .04; nothing else is within .005 of the best trial."""
+    lines = findings.rules([searched(study(findings, "a", ["undecided"] * 3), dict.fromkeys(CELLS, 0))])
+    lines = lines.set_index("rule")
+    factors = dict(zip(lines.index, lines["factor of lambda, median"], strict=True))
+    assert list(factors.values()) == ["1.0", "10.0", "1.0"]
+    lost = dict(zip(lines.index, lines["Dice lost, median"].astype(float), strict=True))
+    assert list(lost.values()) == pytest.approx([0, 0.02, 0], abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("ndv", "best", "regular", "flat"),
+    [((0.05, 0.3, 0.2), 10, 100, 1), ((0.5, 0.3, 0.2), 10, 100, 100), ((0, 0, 0), 10, 100, 10)],
+)
+def test_what_a_rule_takes(findings, ndv, best, regular, flat):
+    trials = pd.DataFrame({"lam": [1.0, 10.0, 100.0], "dice": [0.70, 0.71, 0.706], "ndv_percent": ndv})
+    assert findings.best_trial(trials, 0.005) == best
+    assert findings.most_regular(trials, 0.005) == regular
+    assert findings.hardly_folded(trials, 0.005) == flat
+
+
 def test_orders_know_which_way_is_better(findings):
     (line,) = findings.orders([study(findings, "a", ["undecided"] * 3)]).to_dict("records")
     assert line["hd95_mm"] == "-1.00"

@@ -61,7 +61,7 @@ INTERFACE = {
     "verdicts": "ROWS --metric=dice --equivalence --direction --dataset --alpha=0.05 --json",
     "register": "--model! --fixed! --moving! --out! --threads=1 --labels --fixed-mask --moving-mask --intensity"
     " --colour --fixed-modality --moving-modality --by=header --itk --overwrite"
-    " --device=auto --similarity=lcc --regularizer=grad_l2 --lam=1.0 --refine --allow",
+    " --device=auto --similarity --regularizer --lam --refine --allow",
     "publish": "CONFIG --to=results/reference --with-pictures --overwrite --threads=1",
     "verify": "FOLDER... --threads=1 --rerun --data --work=results/rerun --cores",
     "schema": "--check --out=workflow/config.schema.json",
@@ -134,7 +134,18 @@ def test_help_is_light():
         (["prepare", "a", "--threads"], "'--threads' requires an argument"),
         (["track", "a", "--interval", "nan"], "'--interval': must be a finite number, but got nan"),
         (["track", "a", "--interval", "0"], "'--interval': must be a positive number of seconds, but got 0"),
+        (["track", "a", "--interval", "5"], "--interval and --head are of --follow, which is not given"),
+        (["track", "a", "--head", "1"], "--interval and --head are of --follow, which is not given"),
+        (["track", "a", "--follow", "--verify"], "--verify is of one push, and --follow makes many"),
         (["register", "--lam", "inf"], "'--lam': must be a finite number, but got inf"),
+        (
+            ["register", "--model", "a.pt", "--fixed", "a", "--moving", "b", "--out", "c", "--similarity", "mse"],
+            "--similarity is of `--model instance`, but `a.pt` has what it was trained with",
+        ),
+        (
+            ["register", "--model", "a.pt", "--fixed", "a", "--moving", "b", "--out", "c", "--lam", "0"],
+            "--lam is of `--model instance`, but `a.pt` has",
+        ),
         (["trial", "a", "--method", "b", "--round", "0", "--slots", "1"], "'--slots' requires 2 arguments"),
         (["evaluate-fields", "a", "b", "--form", "x"], "'--form': 'x' is not one of 'auto', 'l2r', 'itk', 'nifti'"),
         (["register", "--device", "gpu"], "'--device': 'gpu' is not one of 'auto', 'cpu', 'cuda'"),

@@ -52,6 +52,12 @@ def test_check_calls_own_networks(lab, capsys):
     assert "models[0]: `configs/nets.py:net`: a model must return its displacement" in message
 
 
+def test_check_calls_own_baselines(lab, capsys, tmp_path):
+    (tmp_path / "configs/others.py").write_text("def half(pair, fixed, moving, /):\n    return pair.fixed\n")
+    lab(baselines=[{"name": "others.py:half", "id": "half"}])
+    assert "baselines[0].name: `configs/others.py:half`: must give a displacement (2, 64, 64)" in refused(capsys)
+
+
 def test_missing_data_are_mistakes_beside_all_others(lab, capsys, tmp_path):
     datasets = [{"id": "brains", "source": "folder", "parameters": {"path": "brains"}}]
     lab(datasets=datasets, seeds=3)

@@ -60,6 +60,23 @@ def test_a_cell_of_networks_as_one_job(tiny):
     assert cpu["unknown"] == ["evaluate"]  # of the row without registration, which is no part of a cell
 
 
+def test_a_cell_as_one_job_has_the_trials_of_all_its_searches(tiny):
+    """Made cells took 30 s, and 20 s for the 4 steps of a training."""
+    make(Study(load({**tiny, "one_job_per": "cell", "study": "pilot", "tuning": {**tiny["tuning"], "trials": 1}})))
+    tuning = {**tiny["tuning"], "replicates": 2}
+    (cpu,) = estimate(Study(load({**tiny, "one_job_per": "cell", "tuning": tuning})))["hours"]
+    assert cpu["by_rule"]["cell"] * 3600 == pytest.approx(2 * 5 * (2 * 4 * 3 + 2 * 4))  # a pilot's steps took all of it
+
+
+def test_trials_count_whatever_the_seeds_are(tiny):
+    """With `patience` nobody knows how many steps a training had, so a job of trials takes what such jobs took."""
+    training = {**tiny["training"], "validate_every": 1, "patience": 3}
+    make(Study(load({**tiny, "study": "pilot", "training": training, "seeds": [5, 6]})))
+    (cpu,) = estimate(Study(load({**tiny, "training": training})))["hours"]
+    assert cpu["unknown"] == []
+    assert cpu["by_rule"]["trial"] * 3600 == pytest.approx(4 * 30)
+
+
 def test_cells_of_one_job_share_what_it_took(tiny):
     """A made job of two cells took 30 s."""
     tiny["one_job_per"] = "regularizer"

@@ -134,7 +134,8 @@ def test_partitions_sizes_and_gpus_by_rule_and_dataset(tmp_path):
     [
         ("gpus: {}", "gpus"),
         ("gpu: {queue: a}\nrules: {train: {mem_mb: 0}}", "gpu.queue.*rules.train.mem_mb"),
-        ("rules: {training: {}}", "training"),
+        ("rules: {training: {}}", "rules.training: no such rule; did you mean `train`"),
+        ("rules: {evaluat: {}, train: {mem_mb: 0}}\ngpu: {queue: a}", "rules.evaluat.*gpu.queue.*rules.train.mem_mb"),
         ("datasets: {a: {gpu_model: 'a100:1'}}", "datasets.a.gpu_model"),
     ],
 )

@@ -114,6 +114,7 @@ def test_all_mistakes_at_once(tiny):
         ({"refine": {"steps": 5}}, "refine: unknown key"),
         ({"tracking": {"uri": 5}}, "tracking.uri: input should be a valid string, but got 5"),
         ({"datasets": "brains"}, "datasets:"),
+        ({"curve": {"points": 3, "levels": [0.1, -1]}}, "curve.levels[1]: input should be greater than 0, but got -1"),
     ],
 )
 def test_one_mistake(tiny, change, expected):

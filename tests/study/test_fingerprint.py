@@ -1,5 +1,6 @@
 """A changed formula changes the fingerprint of what depends on it, and of nothing else."""
 
+import ast
 import sys
 import textwrap
 
@@ -75,6 +76,13 @@ def reached(start):
             seen.add(name)
             pending += [other for other in module._imports(name) if other not in module._NOT_FOLLOWED]
     return seen
+
+
+def test_an_import_of_a_module_and_of_what_a_package_holds_counts_both():
+    tree = ast.parse("from regbench.statistics import judge, ranks\nfrom regbench.study import specs, terms\n")
+    assert module._imports_of(tree) == (
+        "regbench.statistics", "regbench.statistics.ranks", "regbench.study.specs", "regbench.study.terms",
+    )  # fmt: skip
 
 
 def test_a_missing_module_is_named():

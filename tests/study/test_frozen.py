@@ -81,6 +81,14 @@ def test_a_parameter_of_one_loss_is_named_by_its_id(tiny):
     assert kept(Study(load(changed)))["changed"] == ["`grid.similarities.lcc.parameters.window` was not given and is 5"]
 
 
+def test_another_order_of_the_same_methods_is_the_same_promise(tiny):
+    registration = freeze(Study(load(tiny)))
+    turned = {**tiny["grid"], "similarities": tiny["grid"]["similarities"][::-1]}
+    study = Study(load({**tiny, "grid": turned}))
+    assert freeze(study) == registration
+    assert not kept(study)["changed"]
+
+
 def test_a_promise_after_results_is_told(tiny):
     study = Study(load(tiny))
     rows = study.layout.pairs(*next(study.runs()))

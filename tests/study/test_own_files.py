@@ -78,6 +78,18 @@ def test_what_is_wrong_with_a_file_is_said(name, content, words, lab):
     assert words in message
 
 
+def test_a_file_may_begin_with_the_mark_of_utf_8(lab):
+    """As Notepad writes it, and Python reads it; named as a file, and as a module."""
+    before = code(Path("lab/own_halves.py"))
+    for name, text in (("own_halves.py", HALVE), ("own_parts.py", "NOTHING = 0\n")):
+        (lab / "lab" / name).write_text(text, encoding="utf-8-sig")
+    components.allow(["lab/own_halves.py"])
+    assert bind(REGISTRY, "lab/own_halves.py:halve", {})(2.0) == 1.0
+    assert code(Path("lab/own_halves.py")) == before
+    __import__("sys").path.append(str(lab / "lab"))
+    assert fingerprint("own_parts") != fingerprint("regbench.losses.mse")
+
+
 def test_a_changed_file_is_read_anew(lab):
     components.allow(["lab/own_halves.py"])
     assert bind(REGISTRY, "lab/own_halves.py:halve", {})(2.0) == 1.0

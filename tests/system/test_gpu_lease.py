@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 import yte
 from tiny_study import ROOT
 
@@ -223,12 +224,27 @@ def test_a_verb_sees_its_gpu_before_torch_does(machine, tiny_file, tmp_path):
     assert set(seen) == {"GPU-a"}
 
 
+@pytest.mark.parametrize("profile", ["local", "kubernetes"])
 @pytest.mark.parametrize(
     ("ids", "share", "expected"), [("a,b", "1", ["gpu=2"]), ("a", "3", ["gpu=3"]), ("", "1", None)]
 )
-def test_the_local_profile_counts_them(machine, ids, share, expected):
+def test_the_profiles_of_one_machine_count_them(machine, profile, ids, share, expected):
     """Without a GPU there must be no limit: `gpu=0` would be a study that never starts."""
     machine.setenv("REGBENCH_GPUS", ids)
     machine.setenv("REGBENCH_GPU_SHARE", share)
-    text = (ROOT / "workflow/profiles/local/profile.yaml").read_text()
+    text = (ROOT / f"workflow/profiles/{profile}/profile.yaml").read_text()
     assert yte.process_yaml(text).get("resources") == expected
+
+
+def test_a_pod_uses_each_gpu_that_it_has(machine, tmp_path):
+    """The variables of the pod's manifest name no GPU that is not there."""
+    machine.delenv("REGBENCH_GPUS")
+    _, pod = yaml.safe_load_all((ROOT / "workflow/profiles/kubernetes/job.yaml").read_text())
+    (container,) = pod["spec"]["template"]["spec"]["containers"]
+    for variable in container["env"]:
+        machine.setenv(variable["name"], variable["value"])
+    fake = tmp_path / "nvidia-smi"
+    fake.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTED}END\n")
+    fake.chmod(0o755)
+    machine.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert gpu_lease.devices() == gpu_lease.parse(LISTED)

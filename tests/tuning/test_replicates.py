@@ -32,7 +32,6 @@ def test_seeds_are_dealt_in_blocks_of_their_order(tiny):
     assert study.seeds("voxelmorph.lcc.grad_l2") == (4, 7, 1, 0)
     assert study.seeds("instance.lcc.grad_l2") == (4, 1)
     assert study.seeds("identity") == (4,)
-    assert study.seeds_of("instance.lcc.grad_l2", 1) == (1,)
     assert [evaluate_spec(study, METHOD, seed).replicate for seed in (7, 1)] == [0, 1]
 
 

@@ -72,7 +72,12 @@ def missing(name: str) -> str:
 
 
 def settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter of a baseline, those left at their defaults included."""
+    """Every parameter of a baseline of ours, those left at their defaults included; of the user's own what is given.
+
+    A published study is read without the code of others, which alone knows its defaults.
+    """
+    if name not in BASELINES:
+        return dict(given)
     known = parameters(find(BASELINES, name))
     defaults = {key: each.default for key, each in known.items() if each.default is not inspect.Parameter.empty}
     return {**defaults, **given}

@@ -74,8 +74,11 @@ def _read(published: Path, derived: Path, name: str, *, exact: bool) -> Iterator
 
 
 def _tables(name: str, published: pd.DataFrame, derived: pd.DataFrame, *, exact: bool) -> Iterator[Difference]:
-    if list(published) != list(derived) or len(published) != len(derived):
-        yield Difference(name, "shape", _shape(published), _shape(derived))
+    if list(published) != list(derived):
+        yield Difference(name, "columns", ", ".join(map(str, published)), ", ".join(map(str, derived)))
+        return
+    if len(published) != len(derived):
+        yield Difference(name, "rows", str(len(published)), str(len(derived)))
         return
     for column in published:
         pairs = zip(published[column].tolist(), derived[column].tolist(), strict=True)
@@ -83,10 +86,6 @@ def _tables(name: str, published: pd.DataFrame, derived: pd.DataFrame, *, exact:
             if not _equal(one, other, exact=exact):
                 about = {str(key): published[key].iloc[row] for key in published if key in KEYS}
                 yield Difference(name, _place(row + 1, about, str(column)), str(one), str(other))
-
-
-def _shape(frame: pd.DataFrame) -> str:
-    return f"{len(frame)} rows of {len(frame.columns)} columns"
 
 
 def _csv(name: str, texts: Sequence[str], *, exact: bool) -> Iterator[Difference]:

@@ -151,14 +151,15 @@ def _records(study: Study) -> Iterator[Path]:
 
 
 def _histories(study: Study) -> pd.DataFrame:
-    """The steps of the runs whose curves are drawn."""
+    """The steps of the runs whose curves are drawn; the run's key last, also where a run has terms that others lack."""
     parts = []
     for run in runs_with_curves(study, load_summary(study)):
         part = read_table(study.layout.history(*run))
         part.attrs = {}
         dataset, method, seed = run
         parts.append(part.assign(dataset=dataset, method=method, seed=seed))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RUN_KEY)
+    whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RUN_KEY)
+    return whole[[*(name for name in whole if name not in RUN_KEY), *RUN_KEY]]
 
 
 def _copied(study: Study, pictures: Collection[str]) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 """What a study's files say without the folders of the machine that it ran on: a path becomes its last name."""
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,23 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.own_files import SUFFIX, with_imports
 from regbench.system.errors import RegbenchError
+from regbench.system.files import file_sha256
 from regbench.system.names import given_path
 
 CODE = "code"  # the folder of files of the user's own code
+
+
+def _with_checksums(value: Any) -> Any:
+    """A config that says which file of weights a loss used: records do, and the file is not published."""
+    if isinstance(value, list):
+        return [_with_checksums(entry) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    whole, encoder = {key: _with_checksums(entry) for key, entry in value.items()}, value.get("encoder")
+    if isinstance(encoder, str) and ":" not in encoder:
+        with suppress(OSError):  # of a study that is published again, whose config says it
+            whole.setdefault("sha256", file_sha256(given_path(encoder)))
+    return whole
 
 
 class Names:
@@ -19,11 +35,13 @@ class Names:
 
     def __init__(self, study: Study) -> None:
         self._new: dict[str, str] = {}
-        raw = with_paths(study.config.model_dump(mode="json"), self._name)
+        raw = with_paths(_with_checksums(study.config.model_dump(mode="json")), self._name)
         raw |= {"results": "results", "tracking": {"enabled": False}}
         self.config = load(raw, trusted=False).model_dump(mode="json")
         whole = {str(given_path(old).resolve()): new for old, new in self._new.items() if old != new}
         self._texts = {old: new for old, new in (whole | self._new).items() if "/" in old and old != new}
+        # A file in the folder of the config has no slash: `a.py:f`, which is not the end of another path.
+        self._beside = {old: new for old, new in self._new.items() if "/" not in old and new.startswith(f"{CODE}/")}
 
     def _name(self, path: str) -> str:
         if not path.strip():
@@ -46,6 +64,8 @@ class Names:
         if isinstance(value, str):
             for old in sorted(self._texts, key=len, reverse=True):
                 value = value.replace(old, self._texts[old])
+            for old, new in self._beside.items():
+                value = re.sub(rf"(?<![\w./\\-]){re.escape(old)}(?=:)", new.replace("\\", r"\\"), value)
             return value
         if isinstance(value, Mapping):
             return {self.put(key): self.put(entry) for key, entry in value.items()}

@@ -56,6 +56,11 @@ def test_parquet_by_row_and_column(tmp_path):
     frame.assign(dice=[0.5, 0.25]).to_parquet(paths[1])
     (one,) = compared(*paths, "rows.parquet", exact=False)
     assert one == Difference("rows.parquet", "row 2, (b), dice", "nan", "0.25")
+    frame[["dice", "method"]].to_parquet(paths[1])
+    other_order = Difference("rows.parquet", "columns", "method, dice", "dice, method")
+    assert compared(*paths, "rows.parquet", exact=False) == [other_order]
+    frame.iloc[:1].to_parquet(paths[1])
+    assert compared(*paths, "rows.parquet", exact=False) == [Difference("rows.parquet", "rows", "2", "1")]
     frame.to_parquet(paths[1], compression="gzip")
     assert compared(*paths, "rows.parquet", exact=False) == []
     assert len(compared(*paths, "rows.parquet", exact=True)) == 1

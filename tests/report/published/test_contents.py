@@ -8,13 +8,13 @@ from made_results import make_results
 from tiny_study import TINY
 
 from regbench.report.analyze import analyze
-from regbench.report.published.contents import RECORDS, gather, unpack
+from regbench.report.published.contents import HISTORIES, RECORDS, gather, unpack
 from regbench.report.published.neutral import Names
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError
-from regbench.system.files import read_sealed
-from regbench.system.parquet import read_table
+from regbench.system.files import file_sha256, read_sealed
+from regbench.system.parquet import read_table, write_table
 
 MORE = {
     "curve": {"points": 3},
@@ -81,6 +81,48 @@ def test_paths_become_names_and_own_code_goes_along(tmp_path):
     assert (names.config["results"], names.config["tracking"]["enabled"]) == ("results", False)
     assert names.put({"a": [f"`{code}:mine` failed", 1.5]}) == {"a": ["`code/losses.py:mine` failed", 1.5]}
     assert set(names.code()) == {"code/losses.py", "code/helper.py"}
+
+
+def test_a_file_beside_the_config_is_named_anew_wherever_it_stands_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("def mine(fixed, moved, /):\n    return (fixed - moved).abs().mean()\n")
+    grid = {"similarities": [{"id": "mine", "name": "mine.py:mine"}], "regularizers": ["grad_l2"]}
+    names = Names(Study(load({**TINY, "grid": grid, "results": str(tmp_path)})))
+    assert names.config["grid"]["similarities"][0]["name"] == "code/mine.py:mine"
+    record = {"similarity": "mine.py:mine", "reason": "`mine.py:mine` of a/mine.py:7 failed; jasmine.py:2"}
+    assert names.put(record) == {
+        "similarity": "code/mine.py:mine",
+        "reason": "`code/mine.py:mine` of a/mine.py:7 failed; jasmine.py:2",
+    }
+    assert set(names.code()) == {"code/mine.py"}
+
+
+def test_a_file_of_weights_is_named_by_its_checksum(tmp_path):
+    encoder = tmp_path / "private" / "encoder.pt"
+    encoder.parent.mkdir()
+    encoder.write_bytes(b"weights")
+    deep = {"id": "deep", "name": "features", "parameters": {"encoder": str(encoder)}}
+    config = load({**TINY, "grid": {"similarities": [deep], "regularizers": ["grad_l2"]}, "results": str(tmp_path)})
+    (similarity,) = Names(Study(config)).config["grid"]["similarities"]
+    assert similarity["parameters"] == {"encoder": "encoder.pt", "sha256": file_sha256(encoder)}
+
+
+def test_steps_come_out_again_where_runs_have_other_terms(folder, study, tmp_path):
+    """The first run has a column that the others lack, and the last one, too."""
+    runs = [("brains", "voxelmorph.mse.grad_l2", 0), ("brains", "voxelmorph.mse.bending", 1)]
+    anew = unpack(folder, tmp_path / "results")
+    for number, run in enumerate(runs):
+        path = anew.layout.history(*run)
+        steps = read_table(path)
+        write_table(path, steps.assign(**{f"term.{number}": 1.0}))
+    once, twice, again = tmp_path / "once", tmp_path / "twice", tmp_path / "again"
+    analyze(anew)
+    gather(anew, once, [])
+    unpacked = unpack(once, again)
+    analyze(unpacked)
+    gather(unpacked, twice, [])
+    assert (once / HISTORIES).read_bytes() == (twice / HISTORIES).read_bytes()
+    assert {"term.0", "term.1"} <= set(read_table(once / HISTORIES))
 
 
 def test_an_altered_manifest_is_refused(folder, tmp_path):
