@@ -141,7 +141,7 @@ class CellFiles:
         return waiting if waits else folder
 
     def _begun_trials(self) -> Iterator[BegunTrial]:
-        for replicate in self.study.replicates(self.method.id):
+        for replicate in self.study.replicates(self.method.id, self.dataset):
             for trial in self._trials_of_search(replicate):
                 yield trial._replace(replicate=replicate)
 

@@ -98,7 +98,7 @@ def tuned_cells(study: Study) -> Iterator[tuple[ProposeSpec, list[TrialResult]]]
     """Each search of a cell, and the results of its trials so far."""
     for dataset in study.config.datasets:
         for method in study.methods:
-            for replicate in study.replicates(method.id) if study.rounds(method.id) else ():
+            for replicate in study.replicates(method.id, dataset.id) if study.rounds(method.id) else ():
                 files = study.trial_files(dataset.id, method.id, replicate=replicate)
                 ended = [path for path in files if path.exists()]
                 if ended or not study.finds_range(method.id):  # else there is no range yet
