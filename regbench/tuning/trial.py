@@ -77,6 +77,7 @@ def run_trial(
         points=CURVE_POINTS,
         bar=bar,
     )
+    before = max(training.seconds - (time.monotonic() - began), 0.0)  # of a process that was killed
     result: TrialResult = {
         "number": proposal.number,
         "lam": proposal.point.lam,
@@ -100,7 +101,7 @@ def run_trial(
     if spec.cost is not None:
         # Forward passes; where each pair is optimised there are no steps, and a trial counts as a whole one.
         steps = (len(training.history["loss"]) or spec.training.steps) * spec.passes
-        result["cost"] = time.monotonic() - began if spec.cost == "seconds" else steps
+        result["cost"] = before + time.monotonic() - began if spec.cost == "seconds" else steps
     return result
 
 

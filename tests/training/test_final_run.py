@@ -169,6 +169,17 @@ def test_a_trial_that_is_killed_while_it_is_scored_trains_no_second_time(data, j
     assert not (tmp_path / "trial000.pt").exists()
 
 
+def test_a_trial_costs_the_seconds_before_it_was_killed_too(data, job, monkeypatch):
+    def resumed(*given, **options):
+        training = fit(*given, **options)
+        training.seconds += 1000
+        return training
+
+    monkeypatch.setattr("regbench.tuning.trial.fit", resumed)
+    spec = trial_spec(job).model_copy(update={"cost": "seconds"})
+    assert 1000 <= run_trial(spec, data, Proposal(0, Point(0.1)))["cost"] < 2000
+
+
 def test_what_a_killed_training_had_begun_to_write_is_gone(data, job, tmp_path):
     left, other = tmp_path / ".0a1b2c3d.live.jsonl", tmp_path / ".0a1b2c3d"
     for path in (left, other):
