@@ -400,7 +400,7 @@ def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch
             raise RegbenchError("no overlap")
         return np.zeros((2, *pair.fixed.shape), np.float32)
 
-    monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"slow": slow})
+    monkeypatch.setattr("regbench.models.own_baseline.BASELINES", {"slow": slow})
     slow_one = TimedBaselineSpec(name="slow", parameters={}, seed=7, code="0")
     job = TIMING.model_copy(update={"baselines": {"mine": slow_one}})
     runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
@@ -428,7 +428,7 @@ def test_a_baseline_more_times_no_network_again(data, job, tmp_path, monkeypatch
     monkeypatch.setattr("regbench.evaluation.timing._time", lambda *_: pytest.fail("timed again"))
     still = TimedBaselineSpec(name="still", parameters={}, seed=0, code="0")
     zero = np.zeros((2, *data.shape), np.float32)
-    monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
+    monkeypatch.setattr("regbench.models.own_baseline.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
     out = tmp_path / "runtime.parquet"
     runtime(
         TIMING.model_copy(update={"baselines": {"still": still}}), data, [tmp_path / "run"], tmp_path / "state", out
