@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+
+import pandas as pd
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 NONE = "-"
@@ -31,38 +32,32 @@ def reference_table(reference: Path = REFERENCE) -> Iterator[str]:
 
 
 def _rows(folder: Path) -> Iterator[list[object]]:
-    summary = json.loads((folder / "analysis" / "summary.json").read_text(encoding="utf-8"))
-    made_by = json.loads((folder / "published.json").read_text(encoding="utf-8"))["made_by"]
-    hours = _hours(folder)
-    for dataset in summary["goals"]:
-        entries = [one for one in summary["methods"] if one["dataset"] == dataset and one["similarity"]]
-        for model in dict.fromkeys(one["model"] for one in entries):
-            cells = [one for one in entries if one["model"] == model]
-            metric = summary["goals"][dataset]["leading"]
-            best = next((one for one in cells if one["rank"] == 1), None)
-            mean = best["metrics"][metric]["mean"] if best else None
-            spent = hours.get((dataset, model))
-            yield [
-                f"[{summary['study']}](../results/reference/{folder.name}/report.html)",
-                f"`{dataset}`",
-                f"`{model}`",
-                len(cells),
-                max(len(one["runs"]) or one.get("pooled", {}).get("seeds", 0) for one in cells),
-                max(one["pairs"] for one in cells),
-                f"`{best['similarity']}` x `{best['regularizer']}`" if best else NONE,
-                f"`{metric}`",
-                NONE if mean is None else f"{mean:.4g}",
-                _decided(summary, dataset, model, metric),
-                NONE if spent is None else f"{spent:.2f}",
-                f"{made_by['regbench']} {(made_by.get('git_commit') or '')[:8]}".strip(),
-            ]
-
-
-def _decided(summary: dict[str, Any], dataset: str, model: str, metric: str) -> str:
-    verdicts = summary.get("verdicts", {}).get(dataset, {}).get(model, {}).get(metric, {})
-    pairs = verdicts.get("pairs", [])
-    decided = sum(pair["verdict"] != "undecided" for pair in pairs)
-    return f"{decided} of {len(pairs)}" if pairs else NONE
+    main = pd.read_csv(folder / "tables" / "main.csv")
+    verdicts = pd.read_csv(folder / "tables" / "verdicts.csv")
+    listed = json.loads((folder / "published.json").read_text(encoding="utf-8"))
+    made_by, hours = listed["made_by"], _hours(folder)
+    leading = next(name for name in main if name.endswith("_mean"))  # what the table is led by stands first
+    metric = leading.removesuffix("_mean")
+    cells_of = main[main["similarity"].notna()].groupby(["dataset", "model"], sort=False)
+    for (dataset, model), cells in cells_of:
+        best = next(cells[cells["rank"] == 1].itertuples(), None)
+        spent = hours.get((dataset, model))
+        of_model = (verdicts["dataset"] == dataset) & (verdicts["model"] == model)
+        pairs = verdicts[of_model & (verdicts["metric"] == metric) & (verdicts["family"] == "pairs")]
+        yield [
+            f"[{listed['study']}](../results/reference/{folder.name}/report.html)",
+            f"`{dataset}`",
+            f"`{model}`",
+            len(cells),
+            cells["seeds"].max(),
+            cells["pairs"].max(),
+            f"`{best.similarity}` x `{best.regularizer}`" if best else NONE,
+            f"`{metric}`",
+            f"{getattr(best, leading):.4g}" if best else NONE,
+            f"{(pairs['verdict'] != 'undecided').sum()} of {len(pairs)}" if len(pairs) else NONE,
+            NONE if spent is None else f"{spent:.2f}",
+            f"{made_by['regbench']} {(made_by.get('git_commit') or '')[:8]}".strip(),
+        ]
 
 
 def _hours(folder: Path) -> dict[tuple[str, str], float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regbench.losses.checks import at_least, in_mm, masked_mean, neighbours, real, voxel_spacing
 from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
+from regbench.system.errors import one_of
 
 
 def bending(
@@ -50,6 +51,7 @@ def bending(
     """
     steps = voxel_spacing(spacing, displacement)
     at_least(3, displacement)
+    one_of("stencil", stencil, "compact", "central")
     field = real(displacement)
     if stencil == "central":
         return _central(steps, mask, field)

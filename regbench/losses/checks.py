@@ -88,6 +88,16 @@ def lacking(mask: Tensor | None, image: Tensor, expected: Tensor | None) -> Tens
     return 0.0 if share is None else 1 - share.mean()
 
 
+def check_unmatched(unmatched: float) -> None:
+    """Demand a cost of a voxel without a partner.
+
+    Raises:
+        ValueError: if it is below 0, which would reward a displacement that leaves the mask.
+    """
+    if not 0 <= unmatched < float("inf"):
+        raise ValueError(f"unmatched must be 0 or more, but got {unmatched}: less would reward leaving the mask.")
+
+
 def _to_sum_one(weights: Tensor, dims: tuple[int, ...]) -> Tensor:
     total = weights.sum(dims, keepdim=True)
     return weights / torch.where(total > 0, total, 1)

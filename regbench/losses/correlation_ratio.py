@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regbench.losses.mi import from_histogram
 from regbench.losses.mi_histogram import Settings
+from regbench.system.errors import one_of
 
 NO_VARIANCE = 1e-12  # squared bins
 
@@ -56,14 +57,16 @@ def correlation_ratio(
         >>> bool(correlation_ratio(image, image.square()) < correlation_ratio(image, image.roll(5, dims=2)))
         True
     """
+    one_of("given", given, "fixed", "moved", "both")
     settings = Settings(bins, sigma, intensity_range)
     return from_histogram(partial(_score, given), settings, 1, (mask, expected), (fixed, moved))
 
 
 def _score(given: str, joint: Tensor) -> Tensor:
     """Of joint histograms ``(..., bins of I, bins of J)``."""
-    scores = {"fixed": lambda: _unexplained(joint), "moved": lambda: _unexplained(joint.mT)}
-    return scores[given]() if given in scores else (_unexplained(joint) + _unexplained(joint.mT)) / 2
+    if given == "both":
+        return (_unexplained(joint) + _unexplained(joint.mT)) / 2
+    return _unexplained(joint if given == "fixed" else joint.mT)
 
 
 def _unexplained(joint: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def dice_loss(fixed_labels: Tensor, moved_labels: Tensor, /, *, eps: float = 1e-
         VoxelMorph, it would count as matched perfectly.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the shapes differ, or `eps` is below 0.
 
     Example:
         >>> import torch
@@ -30,6 +30,8 @@ def dice_loss(fixed_labels: Tensor, moved_labels: Tensor, /, *, eps: float = 1e-
         (0.0, 1.0)
     """
     fixed, moved = image_pair(fixed_labels, moved_labels)
+    if not 0 <= eps < float("inf"):
+        raise ValueError(f"eps must be 0 or more, but got {eps}.")
     fixed, moved = fixed.flatten(2), moved.flatten(2)
     sizes = fixed.sum(2) + moved.sum(2)
     overlap = (2 * (fixed * moved).sum(2) + eps) / (sizes + eps)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from regbench.losses.checks import broadcast, covered, image_pair, lacking, mean_weights
+from regbench.losses.checks import broadcast, check_unmatched, covered, image_pair, lacking, mean_weights
 from regbench.spatial.fixed_order import along_axes
 from regbench.study import components
-from regbench.system.errors import UsageError
+from regbench.system.errors import UsageError, one_of
 from regbench.system.files import file_sha256
 from regbench.system.names import given_path
 
@@ -59,11 +59,14 @@ def features(
     Raises:
         ValueError: if the shapes differ, the encoder cannot be had or has another checksum, or gives anything but
             finite features ``(B, F, *R)`` with as many axes as the image.
+        RuntimeError: if the encoder raises an error of its own.
 
     Reference:
         Zhang et al. 2018, doi:10.1109/CVPR.2018.00068.
     """
     fixed, moved = image_pair(fixed, moved)
+    one_of("measure", measure, "squared", "cosine")
+    check_unmatched(unmatched)
     loaded = _encoder(_Wanted(encoder, sha256, fixed.device, fixed.dtype))
     inner = None if mask is None else broadcast(mask, fixed)
     pair = [image if inner is None else torch.where(inner > 0, image, 0) for image in (fixed, moved)]

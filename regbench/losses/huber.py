@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, lacking, masked_mean
+from regbench.losses.checks import check_unmatched, image_pair, lacking, masked_mean
 
 
 def huber(
@@ -34,7 +34,7 @@ def huber(
         Scalar.
 
     Raises:
-        ValueError: if the shapes differ, or `delta` is not positive.
+        ValueError: if the shapes differ, `delta` is not positive, or `unmatched` below 0.
 
     Reference:
         Huber 1964, doi:10.1214/aoms/1177703732.
@@ -46,8 +46,9 @@ def huber(
         1.5
     """
     fixed, moved = image_pair(fixed, moved)
+    check_unmatched(unmatched)
     if not 0 < delta < float("inf"):
         raise ValueError(f"delta must be positive, but got {delta}; for squares alone choose `mse`.")
     local = F.huber_loss(moved, fixed, reduction="none", delta=delta)
-    worst = unmatched**2 / 2 if abs(unmatched) <= delta else delta * (abs(unmatched) - delta / 2)
+    worst = unmatched**2 / 2 if unmatched <= delta else delta * (unmatched - delta / 2)
     return masked_mean(local, mask, expected) + worst * lacking(mask, fixed, expected)

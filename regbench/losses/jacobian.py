@@ -10,6 +10,7 @@ from regbench.losses.checks import at_least, masked_mean, real, voxel_spacing
 from regbench.spatial.determinant import jacobian_determinant
 from regbench.spatial.digital import digital_ratios
 from regbench.system.compiled_or_formula import compiled_or_formula, gradient_on_demand
+from regbench.system.errors import one_of
 
 Measure = Literal["below", "absolute", "log"]
 LOG_END = 0.1  # determinant below which its logarithm goes on along the tangent
@@ -64,6 +65,8 @@ def jacobian(
     """
     voxel_spacing(spacing, displacement)
     at_least(2, displacement)
+    one_of("scheme", scheme, "central", "digital")
+    one_of("measure", measure, "below", "absolute", "log")
     if margin != 0 and measure != "below":
         raise ValueError(f"margin must be 0 with `measure: {measure}`, which has none, but got {margin}.")
     field = real(displacement)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Literal
+from typing import Literal, get_args
 
-from regbench.system.errors import did_you_mean
+from regbench.system.errors import did_you_mean, one_of
 
 Unit = Literal["voxels", "mm", "normalised"]
 Reduction = Literal["mean", "sum"]
@@ -49,6 +49,17 @@ class Convention:
     components: Reduction = "mean"
     voxels: Reduction = "mean"
     multiplier: float = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a word that no convention knows.
+
+        Raises:
+            ValueError: with the words that it may be.
+        """
+        for name in ("displacement", "differences"):
+            one_of(name, getattr(self, name), *get_args(Unit))
+        for name in ("components", "voxels", *(["axes"] if self.axes else [])):
+            one_of(name, getattr(self, name), *get_args(Reduction))
 
 
 OURS = Convention()

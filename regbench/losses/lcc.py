@@ -12,6 +12,7 @@ from torch import Tensor
 from regbench.losses.checks import Mean, broadcast, image_pair, lacking, mean_weights, window_sides
 from regbench.losses.windows import FLAT, Kernel, Lines, kernel_lines, weighted_sum, window_padding
 from regbench.system.compiled_or_formula import Gradients, Wanted, compiled_or_formula
+from regbench.system.errors import one_of
 
 DEFAULT_SIDE = 9  # of a window, in voxels
 
@@ -88,6 +89,8 @@ def lcc(
         0.0
     """
     fixed, moved = image_pair(fixed, moved)
+    one_of("border", border, "valid", "zero")
+    one_of("denominator", denominator, "add", "clamp")
     if windows is not None:
         if not windows or window != DEFAULT_SIDE:
             raise ValueError(f"windows must hold sides and stand without `window`, but got {windows} and {window}.")
@@ -95,7 +98,7 @@ def lcc(
         same |= {"kernel": kernel, "sigma": sigma, "mask": mask, "expected": expected}
         return torch.stack([lcc(fixed, moved, window=side, **same) for side in windows]).mean()
     sides = window_sides(window, tuple(fixed.shape[2:]))
-    if not eps > 0:
+    if not 0 < eps < float("inf"):
         raise ValueError(f"eps must be positive, but got {eps}. Give a small one: 1e-5 for intensities of order one.")
     thick, rows, columns = (1, 1, 1)[len(sides) :] + sides
     lines = kernel_lines(kernel, sides, sigma)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, lacking, masked_mean
+from regbench.losses.checks import check_unmatched, image_pair, lacking, masked_mean
 
 
 def mae(
@@ -28,7 +28,7 @@ def mae(
         Scalar; the gradient is 0 where the images are equal.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the shapes differ, or `unmatched` is below 0.
 
     Example:
         >>> import torch
@@ -37,4 +37,5 @@ def mae(
         0.5
     """
     fixed, moved = image_pair(fixed, moved)
+    check_unmatched(unmatched)
     return masked_mean((fixed - moved).abs(), mask, expected) + unmatched * lacking(mask, fixed, expected)

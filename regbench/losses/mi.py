@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import ceil, log, sqrt
+from math import ceil, inf, log, sqrt
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def mi(
         Scalar, mean over channels and batch.
 
     Raises:
-        ValueError: if the shapes differ, or `bins`, `sigma` or the range are not usable.
+        ValueError: if the shapes differ, or `bins`, `sigma`, `smooth` or the range are not usable.
 
     Reference:
         Wells et al. 1996, doi:10.1016/S1361-8415(01)80004-9.
@@ -61,6 +61,8 @@ def mi(
         >>> bool(mi(image, 1 - image) < mi(image, image.roll(5, dims=2)))
         True
     """
+    if not 0 <= smooth < inf:
+        raise ValueError(f"smooth must be 0 or more, but got {smooth}.")
     score = partial(_mutual, smooth)
     return from_histogram(score, Settings(bins, sigma, intensity_range), 0, (mask, expected), (fixed, moved))
 
@@ -133,10 +135,11 @@ def from_histogram(
     """The mean of a score ``(B, C)`` of joint histograms, whose value is `worst` where images share nothing."""
     bins, sigma, ends = settings
     fixed, moved = image_pair(*images)
-    if not 2 <= bins <= MOST_BINS or not sigma >= NARROWEST or (ends is not None and not ends[0] < ends[1]):
+    ordered = ends is None or -inf < ends[0] < ends[1] < inf
+    if not (2 <= bins <= MOST_BINS and NARROWEST <= sigma < inf and ordered):
         raise ValueError(
-            f"bins must be from 2 to {MOST_BINS}, sigma at least {NARROWEST} and intensity_range a lower and a higher "
-            f"number, but got {bins}, {sigma} and {ends}."
+            f"bins must be from 2 to {MOST_BINS}, sigma at least {NARROWEST} and intensity_range two finite numbers, "
+            f"the lower one first, but got {bins}, {sigma} and {ends}."
         )
     mask, expected = masked
     weights, share = map_weights(mask, fixed), covered(mask, fixed, expected)
@@ -200,5 +203,5 @@ def _by_map(
 
 
 def _reach(settings: Settings) -> int:
-    """Bins on either side of a voxel; beyond, its weight is less than float32's rounding of the largest."""
-    return ceil(settings.sigma * sqrt(-2 * log(torch.finfo(torch.float32).eps)))
+    """Bins on either side of a voxel; beyond, a weight is less than float32's rounding of the largest."""
+    return min(ceil(settings.sigma * sqrt(-2 * log(torch.finfo(torch.float32).eps))), settings.bins)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from regbench.losses.checks import image_pair, lacking, masked_mean
+from regbench.losses.checks import check_unmatched, image_pair, lacking, masked_mean
 
 
 def mse(
@@ -28,7 +28,7 @@ def mse(
         Scalar.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the shapes differ, or `unmatched` is below 0.
 
     Example:
         >>> import torch
@@ -36,5 +36,6 @@ def mse(
         4.0
     """
     fixed, moved = image_pair(fixed, moved)
+    check_unmatched(unmatched)
     difference = fixed - moved
     return masked_mean(difference * difference, mask, expected) + unmatched * lacking(mask, fixed, expected)

@@ -50,7 +50,7 @@ def ngf(
     fixed, moved = image_pair(fixed, moved)
     dims = fixed.ndim - 2
     steps = (1.0,) * dims if spacing is None else spacing
-    if min(fixed.shape[2:]) < 2 or not edge > 0 or len(steps) != dims or min(steps) <= 0:
+    if min(fixed.shape[2:]) < 2 or not edge > 0 or len(steps) != dims or not min(steps) > 0:
         raise ValueError(
             f"every axis must have two voxels, edge be positive and spacing {dims} positive numbers, "
             f"but got {tuple(fixed.shape)}, {edge} and {spacing}."

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regbench.system.device import vector
+from regbench.system.errors import one_of
 
 # A window is flat where its variance is at most this part of its sum of squares, both in float64: above the rounding of
 # float64, and far below that of float32, in which an image's few dim voxels on a dark ground would be taken for flat.
@@ -105,8 +106,9 @@ def kernel_lines(kernel: Kernel, sides: tuple[int, ...], sigma: float | None) ->
         sigma: of the Gaussian, in voxels; None for a third of each side.
 
     Raises:
-        ValueError: if sigma is not positive, or given for another kernel.
+        ValueError: if there is no such kernel, or sigma is not positive, or given for another kernel.
     """
+    one_of("kernel", kernel, "box", "gaussian", "triangular")
     if sigma is not None and (kernel != "gaussian" or not 0 < sigma < float("inf")):
         raise ValueError(
             f"sigma must be positive and belong to `kernel: gaussian`, but got {sigma} with {kernel}. Leave it out, or "

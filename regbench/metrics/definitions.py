@@ -193,6 +193,7 @@ COMPARABLE = tuple(name for name in METRICS if name not in _INCOMPARABLE)
 _NO_GOAL = ("displacement_mm", "self_displacement_mm", "inverse_consistency_mm")
 GOALS = tuple(name for name in COMPARABLE if name not in _NO_GOAL)
 _BOUNDED = {"1": 1.0, "%": 100.0}
+_BEYOND_A_HUNDRED = ("ndv_percent", "rtre_percent")  # volume that folds several times, landmarks far outside
 
 
 def widest_difference(metric: str) -> float:
@@ -202,6 +203,7 @@ def widest_difference(metric: str) -> float:
         >>> widest_difference("dice"), widest_difference("hd95_mm")
         (1.0, inf)
     """
-    if metric not in METRICS or (METRICS[metric].direction == "lower" and METRICS[metric].unit == "1"):
+    unbounded = metric not in METRICS or metric in _BEYOND_A_HUNDRED
+    if unbounded or (METRICS[metric].direction == "lower" and METRICS[metric].unit == "1"):
         return float("inf")
     return _BOUNDED.get(METRICS[metric].unit, float("inf"))

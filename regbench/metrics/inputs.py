@@ -76,13 +76,11 @@ def label_maps(fixed: Any, moved: Any, labels: Iterable[int]) -> tuple[Array, Ar
         ValueError: if the shapes differ or hold no voxel, a map is not of integers, or the labels are not whole numbers
             other than 0 (background).
     """
-    maps = array(fixed), array(moved)
+    maps = integers(fixed), integers(moved)
     if maps[0].shape != maps[1].shape:
         raise ValueError(f"fixed and moved must have one shape, but got {maps[0].shape} and {maps[1].shape}")
     if not maps[0].size:
         raise ValueError(f"label maps must have voxels, but got {maps[0].shape}")
-    for label_map in maps:
-        integers(label_map)
     given = list(labels)
     wanted = [int(label) for label in given]
     if wanted != given:
@@ -93,7 +91,7 @@ def label_maps(fixed: Any, moved: Any, labels: Iterable[int]) -> tuple[Array, Ar
 
 
 def integers(labels: Any) -> Array:
-    """A label map as it is.
+    """A label map as it is; one of booleans has the labels 0 and 1.
 
     Raises:
         ValueError: if it does not hold integers.
@@ -101,7 +99,8 @@ def integers(labels: Any) -> Array:
     values = array(labels)
     if values.dtype.kind not in "iub":
         raise ValueError(f"a label map must hold integers, but got {values.dtype}. Round and convert it first.")
-    return values
+    # Indexing by booleans would choose instead of look up.
+    return values.view(np.uint8) if values.dtype.kind == "b" else values
 
 
 def spacing_mm(spacing: Sequence[float], dims: int) -> Floats:

@@ -104,7 +104,6 @@ def judge_methods(
                 continue
             compared = _foremost(scores[methods], metric)
             means = scores[compared].mean().dropna()
-            best = means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin()
             verdicts.setdefault(model, {})[metric] = {
                 **study_verdicts(
                     rows,
@@ -115,7 +114,7 @@ def judge_methods(
                     region=equivalence.get(metric),
                     looked=looks.get(model),
                 ),
-                "best": str(best) if len(means) else None,
+                "best": _best(means, metric) if len(means) else None,
                 "methods": compared,
                 "left_out": len(methods) - len(compared),
             }
@@ -133,12 +132,14 @@ def _foremost(scores: pd.DataFrame, metric: str) -> list[str]:
     return [str(name) for name in scores if name in set(ordered)]
 
 
+def _best(means: "pd.Series[float]", metric: str) -> str:
+    return str(means.idxmax() if metric_of(metric).direction == "higher" else means.idxmin())
+
+
 def _tests(scores: pd.DataFrame, methods: list[str], metric: str, cells: Mapping[str, GridCell]) -> PairedTests:
-    direction = metric_of(metric).direction
     subjects = np.array([list(case) for case in scores.index], dtype=object)
     table = scores[methods]
-    means = table.mean()
-    best = str(means.idxmax() if direction == "higher" else means.idxmin())
+    best = _best(table.mean(), metric)
 
     def tested(pairs: Sequence[tuple[str, str]] | None, frame: pd.DataFrame = table) -> list[PairedTest]:
         result = compare(frame, np.random.default_rng(0), pairs=pairs, subjects=subjects, resamples=RESAMPLES)

@@ -1,12 +1,13 @@
 """The result of a study in a sentence or two a dataset and model, from its verdicts and from nothing else."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from regbench.metrics import metric_of
 from regbench.report.comparison_entries import FAMILIES, Scope, Verdicts
 from regbench.report.standings import against_best
-from regbench.report.summary_file import Summary, foremost, leading, verdicts_of
+from regbench.report.summary_file import MetricSpread, Summary, foremost, leading, number, verdicts_of
 from regbench.report.verdict_clauses import CONVERSE, Relations, clauses, listed, subject
 from regbench.study import goals
 
@@ -49,30 +50,34 @@ def headline(summary: Summary) -> list[str]:
 def _paragraph(summary: Summary, dataset: str, model: str | None) -> str:
     several = len(foremost(summary)) > 1
     where = f"On `{dataset}` with `{model}`" if several else f"With `{model}`"
-    cells = _Cells(summary, dataset, model)
     metrics = verdicts_of(summary, dataset, model)
     metric = next((name for name in (leading(summary, dataset), *metrics) if name in metrics), None)
-    if metric is None:
+    if metric is None or metrics[metric]["best"] is None:
         return f"{where}, no cell has a result that can be compared."
-    verdicts = metrics[metric]
+    verdicts, cells = metrics[metric], _Cells(summary, dataset, model, metric)
     by = "" if metric == "dice" else f", by {goals.words(metric)}"
     first, *more = [*_marginal(verdicts, metric_of(metric).direction), *_cell_sentences(verdicts, cells)]
     return " ".join([f"{where}{by}, {first}", *map(_capital, more), *_failed(verdicts, cells), *_scope(verdicts)])
 
 
 class _Cells:
-    """The names of the cells of a dataset and model."""
+    """The names of the cells of a dataset and model, and which of them have no result by a metric."""
 
-    def __init__(self, summary: Summary, dataset: str, model: str | None) -> None:
+    def __init__(self, summary: Summary, dataset: str, model: str | None, metric: str) -> None:
         cells = [entry for entry in summary["methods"] if (entry["dataset"], entry["model"]) == (dataset, model)]
         self.names = {entry["method"]: f"{entry['similarity']} x {entry['regularizer']}" for entry in cells}
         self.levels = {kind: {entry[kind] for entry in cells} for kind in SIDES}
+        self.failed = {entry["method"] for entry in cells if not _has_result(entry["metrics"].get(metric))}
 
     def named(self, methods: Sequence[str]) -> str:
         """Their names, or of many how many."""
         if len(methods) > NAMED:
             return str(len(methods))
         return listed([self.names.get(method, method) for method in methods])
+
+
+def _has_result(spread: MetricSpread | None) -> bool:
+    return spread is not None and (not math.isnan(number(spread["median"])) or spread["infinite"] > 0)
 
 
 def _marginal(verdicts: Verdicts, direction: str) -> Iterator[str]:
@@ -90,11 +95,13 @@ def _cell_sentences(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
     """The best cell against the others; of a single cell, what it is against no registration."""
     best = str(verdicts["best"])
     name = cells.names.get(best, best)
-    others = [(method, CONVERSE[word]) for method, word in against_best(verdicts).items() if word != "best"]
+    standing = {method: word for method, word in against_best(verdicts).items() if method not in cells.failed}
+    others = [(method, CONVERSE[word]) for method, word in standing.items() if word != "best"]
     same_as_marginal = any(verdicts[side] and len(cells.levels[side]) == len(cells.names) for side in SIDES)
     if not others:
-        yield from _alone(verdicts, name)
-    elif not same_as_marginal:
+        yield from _alone(verdicts, best, name)
+        return
+    if not same_as_marginal:
         yield _best(name, others, cells, verdicts["region"])
     yield from _below(verdicts, cells)
 
@@ -120,9 +127,9 @@ def _best(name: str, against: Sequence[tuple[str, str]], cells: _Cells, region: 
     return f"{name} has the best mean of {count + 1} cells: {', '.join(parts)}."
 
 
-def _alone(verdicts: Verdicts, name: str) -> Iterator[str]:
-    """A study of one cell: against no registration."""
-    one = next(iter(verdicts["against_identity"]), None)
+def _alone(verdicts: Verdicts, method: str, name: str) -> Iterator[str]:
+    """The only cell with a result: against no registration."""
+    one = next((one for one in verdicts["against_identity"] if one["a"] == method), None)
     if one is None:
         yield f"{name} is the only cell; it has nothing to be compared with."
         return
@@ -136,12 +143,11 @@ def _alone(verdicts: Verdicts, name: str) -> Iterator[str]:
 
 
 def _below(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
-    """Cells that are not better than no registration; a single cell has its own sentence."""
-    if not verdicts["pairs"]:
-        return
-    count, parts = len(verdicts["against_identity"]), []
+    """Cells that are not better than no registration."""
+    against = [one for one in verdicts["against_identity"] if one["a"] not in cells.failed]
+    count, parts = len(against), []
     for word, words in (("worse", "worse than"), ("equal", "equal to"), ("undecided", "undecided against")):
-        below = [one["a"] for one in verdicts["against_identity"] if one["verdict"] == word]
+        below = [one["a"] for one in against if one["verdict"] == word]
         if below:
             who = subject([cells.names.get(method, method) for method in below])
             parts.append(f"{who if len(below) <= NAMED else f'{len(below)} of {count} cells are'} {words}")
@@ -150,13 +156,11 @@ def _below(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
 
 
 def _failed(verdicts: Verdicts, cells: _Cells) -> Iterator[str]:
-    missing = [method for method in cells.names if method not in verdicts["methods"]]
-    if missing and verdicts.get("left_out"):
+    if verdicts.get("left_out"):
         yield f"Only the best {len(verdicts['methods'])} of {len(cells.names)} cells are compared."
-    elif missing and len(missing) <= NAMED:
-        yield f"{subject([cells.names[method] for method in missing])} without a result."
-    elif missing:
-        yield f"{len(missing)} cells are without a result."
+    failed = [name for method, name in cells.names.items() if method in cells.failed]
+    if failed:
+        yield f"{subject(failed) if len(failed) <= NAMED else f'{len(failed)} cells are'} without a result."
 
 
 def _scope(verdicts: Verdicts) -> Iterator[str]:

@@ -239,7 +239,7 @@ def _evaluated(place: tuple[str, Mapping[str, str]], method: Method, rows: pd.Da
         "reasons": sorted(set(failed["reason"])),
         "vanished_labels": int(np.nansum(rows["labels_vanished"])) if "labels_vanished" in rows else 0,
         "metrics": metrics_of(rows, leading),
-        "dice30": dice30(by_case["dice"].mean().to_list()) if "dice" in rows else None,
+        "dice30": dice30(by_case["dice"].mean(skipna=False).to_list()) if "dice" in rows else None,
         "structures": _structures(rows, labels),
     }
 
@@ -285,7 +285,8 @@ def _run(study: Study, dataset: str, method: str, seed: int) -> RunEntry:
 def _structures(rows: pd.DataFrame, labels: Mapping[str, str]) -> list[StructureScores]:
     """Mean and SD over cases of the metrics of each label; cases without the label are not counted."""
     columns = [f"{metric}_{label}" for metric in OF_LABEL for label in labels]
-    by_case = rows.groupby(case_of(rows), sort=False)[[name for name in columns if name in rows]].mean()
+    of_cases = rows.groupby(case_of(rows), sort=False)[[name for name in columns if name in rows]]
+    by_case = of_cases.mean(skipna=False)  # over all seeds: those that worked alone would reward a method for diverging
     known = [label for label in sorted(labels, key=int) if f"dice_{label}" in by_case]
     return [_structure(by_case, label, labels[label]) for label in known]
 

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def verdicts_of_rows(
     scores, subjects, design, _ = collect(rows, metric, case=case)
     noise = noise_of(list(scores.values()), subjects, design)
     pairs = judge(scores, Family(subjects, better, equivalence, alpha, design.units, unit=design.unit))
-    scope = scope_of(noise["noise"], trained=True)
+    scope, fewest = scope_of(noise["noise"], trained=True), min(len(one.runs) for one in scores.values())
     means = {name: _mean(one) for name, one in scores.items()}
     ranks = rank_intervals(list(scores), pairs)
     ordered = sorted(means, key=lambda name: _place(means[name], better))
@@ -83,7 +83,7 @@ def verdicts_of_rows(
         "equivalence": equivalence,
         "alpha": alpha,
         "scope": scope,
-        "claim": _claim(scope, noise["noise"]),
+        "claim": _claim(scope, noise["noise"], fewest),
         "methods": [
             {
                 "method": name,
@@ -113,9 +113,10 @@ def _check_arguments(metric: str, alpha: float, equivalence: float | None) -> No
 def text(verdicts: RowVerdicts) -> str:
     """The verdicts of `verdicts_of_rows` for a terminal."""
     noise, region, count = verdicts["noise"], verdicts["equivalence"], len(verdicts["methods"])
+    trainings = _trainings(noise["seeds"], min(method["runs"] for method in verdicts["methods"]))
     lines = [
         f"{verdicts['metric']}, {verdicts['direction']} is better; {count} methods, {noise['pairs']} "
-        f"cases of {noise['subjects']} subjects, {noise['seeds']} training{'s' if noise['seeds'] > 1 else ''} each",
+        f"cases of {noise['subjects']} subjects, {trainings} each",
         verdicts["claim"],
         f"Intervals hold together at {1 - verdicts['alpha']:.0%} over {len(verdicts['pairs'])} comparisons; "
         + ("no region of equivalence was declared." if region is None else f"equal means within ±{region:g}."),
@@ -158,11 +159,19 @@ def _shares(noise: Noise) -> str:
     return f"Of the variance of a difference of two methods: {parts}." if parts else "Variances cannot be told."
 
 
-def _claim(scope: Scope, counts: NoiseCounts) -> str:
+def _trainings(most: int, fewest: int) -> str:
+    return f"{most} training{'s' if most > 1 else ''}" if fewest == most else f"{fewest} to {most} trainings"
+
+
+def _claim(scope: Scope, counts: NoiseCounts, fewest: int) -> str:
+    """What the verdicts hold for; `fewest` are the trainings of the method with the fewest."""
+    words = claim(scope, counts, fewest)
     if scope == "lambdas":
-        carried = f"{counts['seeds']} trainings and the test subjects"
-        return f"Claims carry {carried}; what was tuned, and how, the table does not say."
-    return claim(scope, counts)
+        carried = f"{_trainings(counts['seeds'], fewest)} and the test subjects"
+        words = f"Claims carry {carried}; what was tuned, and how, the table does not say."
+    if fewest == 1 < counts["seeds"]:
+        words += " Of a method with one training nothing is claimed about trainings: it is taken as it is."
+    return words
 
 
 def _direction(metric: str, given: str | None) -> Direction:
@@ -211,7 +220,7 @@ def _checked(rows: pd.DataFrame, path: Path, metric: str, dataset: str | None) -
     judged = rows[["method", *case]].astype(str).assign(**{metric: numbers})
     judged["seed"] = rows["seed"].astype(str) if "seed" in rows else "0"
     for name in ("replicate", "split"):
-        judged[name] = rows[name].astype(str) if name in rows else NO_SEARCH
+        judged[name] = _of_seed(rows[name], judged["seed"]) if name in rows else NO_SEARCH
     twice = judged.duplicated(["method", "seed", *case])
     if twice.any():
         row = judged[twice].iloc[0]
@@ -220,9 +229,21 @@ def _checked(rows: pd.DataFrame, path: Path, metric: str, dataset: str | None) -
             f"`{path}` must have one row a method, seed and case, but {named} stands twice. Name the trainings in "
             "`seed`, or average over structures first."
         )
+    searches = judged.drop_duplicates(["seed", "replicate", "split"])
+    if (several := searches["seed"].duplicated()).any():
+        raise UsageError(
+            f"`{path}`: a `seed` must be of one search (`replicate`, `split`), but seed "
+            f"{searches['seed'][several].iloc[0]} is of several. Number the seeds through all searches."
+        )
     if judged["method"].nunique() < 2:
         raise UsageError(f"`{path}` must have at least two methods to compare, but has {judged['method'].nunique()}.")
     return judged, case
+
+
+def _of_seed(given: "pd.Series[Any]", seeds: "pd.Series[str]") -> "pd.Series[str]":
+    """A column of searches or splits, as text; where a row has none (a baseline), what others of its seed have."""
+    known = given.astype(str).where(given.notna())
+    return known.fillna(known.groupby(seeds).transform("first")).fillna(str(NO_SEARCH))
 
 
 def _of_dataset(rows: pd.DataFrame, path: Path, dataset: str | None) -> pd.DataFrame:

@@ -9,9 +9,10 @@ import pandas as pd
 from regbench.evaluation.transfer import TRAINED_ON
 from regbench.metrics import metric_of
 from regbench.report.comparison_entries import ComparisonEntry
+from regbench.report.method_entries import metric_spread
 from regbench.report.study_verdicts import collect, records
-from regbench.report.summary_file import TransferEntry, stored
-from regbench.statistics import Family, Scores, judge
+from regbench.report.summary_file import TransferEntry, number, stored
+from regbench.statistics import Family, judge
 from regbench.study.job_specs import objective_spec
 from regbench.study.methods import Study
 
@@ -66,9 +67,10 @@ def _of_model(
         if _trained_on(name) != tested and f"{_method(name)}{JOIN}{tested}" in scores
     ]
     against_own = {entry["a"]: entry for entry in records(judge(drawn, family, pairs))} if pairs else {}
-    ranks = _ranks(scores, metric_of(leading).direction)
-    for name in scores:
-        cell = labelled[labelled["method"] == name]
+    cells = {name: labelled[labelled["method"] == name] for name in scores}
+    spreads = {name: {metric: metric_spread(cell, metric) for metric in known} for name, cell in cells.items()}
+    ranks = _ranks({name: spread[leading]["mean"] for name, spread in spreads.items()}, better)
+    for name, cell in cells.items():
         comparison: ComparisonEntry | None = against_own.get(name)
         yield {
             "tested_on": tested,
@@ -76,9 +78,9 @@ def _of_model(
             "model": model,
             "method": _method(name),
             "leading": leading,
-            "means": {metric: stored(_mean(cell, metric)) for metric in known},
-            "sd": stored(_sd(cell, leading)),
-            "seed_sd": stored(_seed_sd(cell, leading)),
+            "means": {metric: stored(number(spread["mean"])) for metric, spread in spreads[name].items()},
+            "sd": stored(number(spreads[name][leading]["sd"])),
+            "seed_sd": stored(number(spreads[name][leading]["seed_sd"])),
             "pairs": len(cell[["fixed", "moving"]].drop_duplicates()),
             "failed": int((cell["status"] != "complete").sum()),
             "rank": ranks.get(name),
@@ -94,32 +96,12 @@ def _trained_on(name: str) -> str:
     return name.partition(JOIN)[2]
 
 
-def _by_case(rows: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """Seeds averaged first."""
-    scores: pd.Series[float] = rows.groupby(["fixed", "moving"], sort=False)[metric].mean()
-    return scores
-
-
-def _mean(rows: pd.DataFrame, metric: str) -> float:
-    return float(_by_case(rows, metric).mean())
-
-
-def _sd(rows: pd.DataFrame, metric: str) -> float:
-    return float(_by_case(rows, metric).std(ddof=1))
-
-
-def _seed_sd(rows: pd.DataFrame, metric: str) -> float:
-    return float(rows.groupby("seed")[metric].mean().std(ddof=1))
-
-
-def _ranks(scores: Mapping[str, Scores], direction: str) -> dict[str, int]:
-    """Place of each method among those of the same training set, by its mean; none without numbers."""
+def _ranks(means: Mapping[str, float | None], direction: str) -> dict[str, int]:
+    """Place of each method among those of the same training set, by its mean; none without a finite one."""
     sign = -1 if direction == "higher" else 1
-    means = {
-        name: sign * float(np.nanmean(one.values)) for name, one in scores.items() if np.isfinite(one.values).any()
-    }
+    known = {name: sign * mean for name, mean in means.items() if mean is not None and np.isfinite(mean)}
     ranks = dict[str, int]()
-    for trained in dict.fromkeys(map(_trained_on, means)):
-        order = sorted((name for name in means if _trained_on(name) == trained), key=means.__getitem__)
+    for trained in dict.fromkeys(map(_trained_on, known)):
+        order = sorted((name for name in known if _trained_on(name) == trained), key=known.__getitem__)
         ranks |= {name: place for place, name in enumerate(order, 1)}
     return ranks

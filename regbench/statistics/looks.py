@@ -251,4 +251,5 @@ def chance_of_decision(one: Comparison, more: float, level: float, region: float
 
     differs = below(-half) + 1 - below(half)
     margin = 0.0 if region is None else max(region - half, 0.0)
-    return differs + below(margin) - below(-margin)
+    # Where the region is wider than both half widths, every place decides, and those between would count twice.
+    return min(differs + below(margin) - below(-margin), 1.0)

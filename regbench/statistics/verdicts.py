@@ -279,10 +279,10 @@ def _compare(
     failed = [_failed(name, scores[name]) for name in names if _empty(scores[name])]
     if failed:
         return nothing._replace(reason="; ".join(failed))
-    known_cases = ~(np.isnan(one.values).any(axis=0) | np.isnan(two.values).any(axis=0))
+    known_cases = np.asarray(~(np.isnan(one.values).any(axis=0) | np.isnan(two.values).any(axis=0)))
     first, second = one.values[:, known_cases], two.values[:, known_cases]
     nothing = nothing._replace(n=int(known_cases.sum()))
-    reason = _unfit(first, second)
+    reason = _unfit(first, second) or _lost_folds(family.folds, known_cases)
     if reason:
         return nothing._replace(reason=reason)
     difference = _difference((one, first), (two, second), family, shared.runs)
@@ -327,6 +327,14 @@ def _unfit(first: Floats, second: Floats) -> str:
     if infinite:
         return f"infinite in {infinite} of {cases} cases"
     return f"{cases or 'no'} case{'' if cases == 1 else 's'} with a number" if cases < 2 else ""
+
+
+def _lost_folds(folds: Folds | None, known: NDArray[np.bool_]) -> str:
+    """Why a pooled difference is one of other folds: what a fold adds is told by all of them."""
+    if folds is None:
+        return ""
+    every, left = (set(folds.of_cases[cases]) for cases in (slice(None), known))
+    return f"no number in {len(every - left)} of {len(every)} folds" if every - left else ""
 
 
 def _no_spread(noise: SubjectNoise, tied: float) -> str:

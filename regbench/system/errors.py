@@ -25,6 +25,17 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(names)}" if names else "nothing is known here"
 
 
+def one_of(name: str, given: str, *known: str) -> None:
+    """Demand one of some words: another would be taken for the last of them, or end in a KeyError.
+
+    Raises:
+        ValueError: with the words that it may be.
+    """
+    if given not in known:
+        *most, last = (f"`{word}`" for word in known)
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}, but got `{given}`.")
+
+
 def nearest(given: str, known: Iterable[str], count: int = 3) -> str:
     """Say which known names come nearest to `given`; where none is near, the first few, and how many there are."""
     names = list(dict.fromkeys(known))

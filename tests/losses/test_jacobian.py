@@ -252,6 +252,9 @@ def test_compile() -> None:
 def test_mistakes_are_explained() -> None:
     with pytest.raises(ValueError, match="margin must be 0 with `measure: log`"):
         jacobian(torch.zeros(1, 2, 5, 6), measure="log", margin=0.1)
+    for scheme in ("central", "digital"):
+        with pytest.raises(ValueError, match="measure must be `below`, `absolute` or `log`, but got `abs`"):
+            jacobian(torch.zeros(1, 2, 5, 6), scheme=scheme, measure="abs")
     for shape in ((1, 2, 2, 6), (1, 1, 9), (1, 3, 2, 5, 6)):
         with pytest.raises(ValueError, match="three voxels along each axis"):
             digital(torch.zeros(shape))

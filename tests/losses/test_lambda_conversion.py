@@ -150,3 +150,10 @@ def test_by_hand() -> None:
 def test_mistakes_are_explained(name: str, given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         convert_lambda(1.0, name, OURS, **given)
+
+
+@pytest.mark.parametrize("name", ["displacement", "differences", "axes", "components", "voxels"])
+def test_a_word_that_a_convention_does_not_know_is_refused(name: str) -> None:
+    given: dict[str, Any] = {name: "summ"}
+    with pytest.raises(ValueError, match=f"{name} must be .*, but got `summ`"):
+        Convention(**given)

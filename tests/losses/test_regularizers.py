@@ -246,6 +246,10 @@ def test_mistakes_are_explained(name: str) -> None:
         REGULARIZERS[name](torch.zeros(1, 3, 5, 6))
     with pytest.raises(ValueError, match="2 positive numbers"):
         REGULARIZERS[name](torch.zeros(1, 2, 5, 6), spacing=(1.0, -1.0))
+    choice = {"bending": "stencil", "jacobian": "scheme"}.get(name)
+    if choice:
+        with pytest.raises(ValueError, match=f"{choice} must be `\\w+` or `\\w+`, but got `wide`"):
+            REGULARIZERS[name](torch.zeros(1, 2, 5, 6), **{choice: "wide"})
     if not name.startswith("displacement"):
         with pytest.raises(ValueError, match="voxels along each axis"):
             REGULARIZERS[name](torch.zeros(1, 2, 1, 6))

@@ -27,6 +27,8 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from regbench.losses import SIMILARITIES
+from regbench.losses.mi import _reach
+from regbench.losses.mi_histogram import Settings
 
 SHAPES = [(5, 6), (5, 6, 7)]
 # Of an absolute value it need not be: torch takes its slope at NaN for 0.
@@ -389,6 +391,16 @@ def test_a_diverged_image_is_seen(name: str, shape: tuple[int, ...], dtype: torc
                 assert any(gradient.isnan().any() for gradient in gradients)
 
 
+@pytest.mark.usefixtures("engine")
+def test_a_window_that_reaches_all_bins_needs_no_more_room_than_they_do() -> None:
+    f, m = images((12, 13))
+    single = value_and_gradients(partial(SIMILARITIES["mi"], sigma=4.0, bins=5), f, m)
+    double = value_and_gradients(partial(SIMILARITIES["mi"], sigma=4.0, bins=5), f.double(), m.double())
+    for one, two in zip(single, double, strict=True):
+        assert (one - two).abs().max() <= 1e-6
+    assert _reach(Settings(32, 1e3, None)) == 32
+
+
 def test_lcc_inverted_contrast() -> None:
     f, _ = images((20, 21))
     assert SIMILARITIES["lcc"](f, 1 - f).item() == pytest.approx(0, abs=1e-3)
@@ -432,6 +444,19 @@ def test_shapes_must_agree(name: str) -> None:
         ("ssim", {"data_range": 0.0}, "data_range"),
         ("huber", {"delta": 0.0}, "delta must be positive"),
         ("correlation_ratio", {"bins": 1}, "bins"),
+        ("lcc", {"border": "zeros"}, "border must be `valid` or `zero`, but got `zeros`"),
+        ("lcc", {"denominator": "clip"}, "denominator must be `add` or `clamp`"),
+        ("lcc", {"kernel": "Box"}, "kernel must be `box`, `gaussian` or `triangular`"),
+        ("ssim", {"kernel": "gauss"}, "kernel must be `box`, `gaussian` or `triangular`"),
+        ("correlation_ratio", {"given": "moving"}, "given must be `fixed`, `moved` or `both`"),
+        ("features", {"measure": "cosines"}, "measure must be `squared` or `cosine`"),
+        ("mi", {"sigma": float("inf")}, "sigma at least 0.05"),
+        ("nmi", {"intensity_range": (0.0, float("inf"))}, "two finite"),
+        ("mi", {"smooth": -0.5}, "smooth must be 0 or more"),
+        ("lcc", {"eps": float("inf")}, "eps must be positive"),
+        ("mse", {"unmatched": -1.0}, "unmatched must be 0 or more"),
+        ("mae", {"unmatched": -1.0}, "unmatched must be 0 or more"),
+        ("features", {"unmatched": -1.0}, "unmatched must be 0 or more"),
     ],
 )
 def test_mistakes_are_explained(name: str, given: dict[str, Any], message: str) -> None:

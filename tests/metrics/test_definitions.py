@@ -2,11 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 from tiny_study import ROOT
 
 import regbench.metrics
-from regbench.metrics import METRICS
+from regbench.metrics import METRICS, ndv_percent, tre_metrics, widest_difference
 
 UNITS = {"mm": "mm", "percent": "%", "seconds": "s", "mib": "MiB", "l2r": ("voxel", "1")}
 
@@ -47,6 +48,16 @@ def test_the_docs_name_every_metric_with_its_unit_and_direction():
     for names, unit, direction in re.findall(r"^\| (`.*?`) \| (\S+) \| (higher|lower) \|", text, flags=re.MULTILINE):
         found |= dict.fromkeys(re.findall(r"`(\w+)`", names), (unit, direction))
     assert found == {name: (metric.unit, metric.direction) for name, metric in METRICS.items()}
+
+
+def test_what_can_exceed_a_hundred_percent_has_no_widest_difference():
+    stretched = np.zeros((2, 12, 12))
+    stretched[0] = -5 * np.arange(12)[:, None]
+    assert ndv_percent(stretched) > 100
+    far = tre_metrics(np.full((2, 4, 4), 9.0), [[1, 1]], [[1, 1]], (1.0, 1.0), diagonal_mm=4.0)
+    assert far["rtre_percent"] > 100
+    assert widest_difference("ndv_percent") == widest_difference("rtre_percent") == np.inf
+    assert widest_difference("nd_points_percent") == 100
 
 
 def test_a_metric_cannot_be_changed_afterwards():

@@ -116,6 +116,16 @@ def test_any_integer_is_a_label(shape, spacing, add, sign, dtype):
     np.testing.assert_array_equal(warp_labels(named[0], zero), named[0])
 
 
+@pytest.mark.parametrize(("shape", "spacing"), CASES)
+def test_a_mask_is_a_label_map_of_ones(shape, spacing):
+    fixed, moved = (each > 0 for each in maps(shape))
+    expected = all_of_labels(fixed.astype(int), moved.astype(int), [1], spacing)
+    np.testing.assert_array_equal(all_of_labels(fixed, moved, [1], spacing), expected)
+    np.testing.assert_array_equal(
+        all_of_labels(torch.from_numpy(fixed), torch.from_numpy(moved), [1], spacing), expected
+    )
+
+
 def test_labels_that_a_type_cannot_hold_are_absent():
     fixed, moved = (each.astype(np.uint8) for each in maps((9, 10)))
     for found in (dice(fixed, moved, [1, 257, -255]), hd95_l2r(fixed, moved, [1, 257, -255])):

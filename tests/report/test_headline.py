@@ -130,7 +130,35 @@ def test_cells_without_a_result_are_named():
     assert headline({**summarised({}, ["d/m.lcc.a"]), "verdicts": {}}) == [
         "With `m`, no cell has a result that can be compared."
     ]
+    all_failed = {**verdicts(family(["m.lcc.a", "m.mse.a"], {})), "best": None}
+    assert said(all_failed) == "With `m`, no cell has a result that can be compared."
     assert headline({"methods": []}) == []
+
+
+def failing(*methods, **said):
+    """A summary whose named methods have no number, as `analyze` writes it: they stand among the verdicts."""
+    lost = {"reason": "it failed", "difference": None, "low": None, "high": None, "needs": None}
+    cells = [one | (lost if {one["a"], one["b"]} & set(methods) else {}) for one in family(THREE, said)]
+    against = dict.fromkeys(methods, "undecided")
+    made = summarised({"d": {"m": {"dice": verdicts(cells, identity=against)}}})
+    for entry in made["methods"]:
+        if entry["method"] in methods:
+            entry["metrics"]["dice"]["median"] = None
+    return made
+
+
+def test_cells_that_failed_are_named_and_are_no_rivals():
+    undecided = {"m.lcc.a m.mse.a": "undecided", "m.gcc.a m.mse.a": "undecided"}
+    assert headline(failing("m.mse.a", **undecided)) == [
+        "With `m`, lcc x a is the best cell, better than gcc x a. mse x a is without a result. "
+        "This holds at these lambdas."
+    ]
+    undecided["m.lcc.a m.gcc.a"] = "undecided"
+    (text,) = headline(failing("m.gcc.a", "m.mse.a", **undecided))
+    assert text.startswith("With `m`, lcc x a is better than no registration. gcc x a and mse x a are without a result")
+    infinite = failing("m.mse.a", **undecided)
+    infinite["methods"][-1]["metrics"]["dice"]["infinite"] = 20
+    assert "without a result" not in headline(infinite)[0], "where most labels vanished, that is the result"
 
 
 def test_a_study_without_labels_is_judged_by_what_it_has():

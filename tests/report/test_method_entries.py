@@ -1,12 +1,14 @@
 """The scores of a method: seeds averaged first, SD over cases."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_summary import entry, summary
 from made_tables import CELLS
 
-from regbench.report.method_entries import metric_spread
+from regbench.report.method_entries import _evaluated, metric_spread
 from regbench.report.tables.main_table import MAIN, caption, main_table
 from regbench.report.tables.main_table_text import as_text
 
@@ -25,6 +27,18 @@ def test_seeds_that_happened_to_work_do_not_make_a_mean():
     """Otherwise a method would be rewarded for diverging; the row says `failed`, and why."""
     rows = pd.DataFrame({"fixed": ["a", "a"], "moving": ["c"] * 2, "seed": [0, 1], "dice": [0.5, np.nan]})
     assert np.isnan(metric_spread(rows, "dice")["mean"])
+
+
+def test_seeds_that_happened_to_work_make_no_score_of_a_structure_and_no_dice30():
+    rows = pd.DataFrame({
+        "fixed": ["a", "a", "b", "b"], "moving": ["c"] * 4, "seed": [0, 1, 0, 1], "status": "complete", "reason": "",
+        "dice": [0.5, np.nan, 0.6, 0.8], "dice_1": [0.5, np.nan, 0.6, 0.8],
+    })  # fmt: skip
+    method = SimpleNamespace(id="m", model=None, similarity=None, regularizer=None, control=False)
+    found = _evaluated(("brains", {"1": "left"}), method, rows, "dice")
+    assert found["dice30"] == pytest.approx(0.7)
+    (structure,) = found["structures"]
+    assert (structure["dice_mean"], structure["dice_cases"]) == (pytest.approx(0.7), 1)
 
 
 def test_a_pair_that_failed_is_left_out_and_counted():

@@ -50,6 +50,14 @@ def test_a_training_that_failed_in_one_fold_has_no_number_in_any():
     assert [(c["verdict"], c["reason"]) for c in found["pairs"]] == [("undecided", "m.lcc failed in 1 of 2 runs")]
 
 
+def test_a_metric_that_a_fold_lacks_decides_nothing():
+    """Of two folds nobody would see how far folds differ, and of three with one lost the interval had no part of it."""
+    rows = rows_of()
+    rows.loc[rows["dataset"] == POOL.folds[1], "dice"] = np.nan
+    found = study_verdicts(pooled_rows(rows, POOL), "dice", list(CELLS), cells=CELLS, trained=True)
+    assert [(c["verdict"], c["reason"]) for c in found["pairs"]] == [("undecided", "no number in 1 of 3 folds")]
+
+
 def test_a_pair_that_failed_is_left_out_alone():
     rows = rows_of()
     rows.loc[3, ["dice", "status"]] = np.nan, "failed"

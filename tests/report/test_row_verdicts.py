@@ -79,6 +79,31 @@ def test_splits_are_told_by_a_column_and_searches_may_be_counted_in_each(tmp_pat
     assert "2 draws of these, 4 independent searches a cell" in found["claim"]
 
 
+def test_a_baseline_needs_no_search(tmp_path):
+    """Its rows have no `replicate`, and its seed is one of theirs."""
+    rows = table(seeds=(0, 1, 2, 3))
+    rows = rows.assign(replicate=rows["seed"] // 2)
+    whole = judged(rows, tmp_path)
+    once = rows[(rows["method"] == "ours") | (rows["seed"] == 0)]
+    found = judged(once.assign(replicate=once["replicate"].where(once["method"] == "ours")), tmp_path)
+    assert (found["scope"], found["noise"]["replicates"]) == ("tuning", 2)
+    assert found["noise"] == whole["noise"]
+
+
+def test_a_method_with_fewer_trainings_is_said(tmp_path):
+    rows = table()
+    found = judged(rows[(rows["method"] == "ours") | (rows["seed"] == 0)], tmp_path)
+    assert "they carry" not in found["claim"]
+    assert "Claims carry 1 to 3 trainings and the test subjects" in found["claim"]
+    assert "Of a method with one training nothing is claimed about trainings" in found["claim"]
+    assert "10 cases of 10 subjects, 1 to 3 trainings each" in text(found)
+    two = judged(rows[(rows["method"] == "ours") | (rows["seed"] < 2)], tmp_path)
+    assert "Claims carry 2 to 3 trainings" in two["claim"]
+    assert "one training" not in two["claim"]
+    assert "3 trainings each" in text(judged(rows, tmp_path))
+    assert "1 training each" in text(judged(table(seeds=(0,)), tmp_path))
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "semicolons", "tabs"])
 def test_every_form_of_a_table_says_the_same(tmp_path, ending):
     rows, path = table(), tmp_path / f"rows.{ending if ending == 'parquet' else 'csv'}"
@@ -134,6 +159,7 @@ def test_what_cannot_be_judged_is_undecided(tmp_path, change, reason):
         (lambda rows: rows.drop(columns="method"), {}, "column `method`"),
         (lambda rows: rows.drop(columns="case"), {}, "column `case` (or `fixed` and `moving`)"),
         (lambda rows: rows, {"metric": "Dice", "direction": "higher"}, "did you mean `dice`"),
+        (lambda rows: rows.assign(replicate=rows["method"]), {}, "but seed 0 is of several"),
         (lambda rows: pd.concat([rows, rows[:1]]), {}, "method ours, seed 0, case c0 stands twice"),
         (lambda rows: rows.assign(dice=rows["dice"].astype(object).where(rows.index != 4, "n/a?")), {}, "row 5"),
         (lambda rows: rows.assign(case=rows["case"].where(rows.index != 2)), {}, "row 3"),

@@ -79,6 +79,19 @@ def test_failed_rows_are_counted_and_a_cell_without_numbers_claims_nothing(study
     assert list(table["Against own"])[2] == "undecided", "without an interval that nobody has"
 
 
+def test_seeds_that_happened_to_work_make_no_mean_and_no_rank(study):
+    """The cell would win by its good seed alone, as nowhere else in the tables."""
+    names = [method.id for method in study.methods if method.tuned]
+    good = rows_of("brains", "heads", names[0], 0.9)
+    half = good.assign(dice=good["dice"].where(good["seed"] == 0)).assign(status="complete")
+    entries = transfer_entries(study, half[:0], pd.concat([half, rows_of("brains", "heads", names[1], 0.6)]))
+    lost, whole = entries
+    assert (lost["method"], lost["means"]["dice"], lost["sd"], lost["seed_sd"], lost["rank"]) == (
+        names[0], None, None, None, None
+    )  # fmt: skip
+    assert (whole["method"], whole["rank"]) == (names[1], 1)
+
+
 def cell(dataset, model, *, lam, curve, low=0.01, high=10.0):
     lambdas = np.geomspace(low, high, 12)
     trials = [{"number": k, "lam": lam_k, "status": "complete", "scores": {"dice": curve(np.log10(lam_k))}}

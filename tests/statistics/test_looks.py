@@ -65,9 +65,9 @@ def test_the_chance_is_that_of_the_difference_to_move_beyond_the_half_width():
     by_hand = norm.cdf((-half - one.difference) / moves) + norm.sf((half - one.difference) / moves)
     assert chance_of_decision(one, 2.0, 0.01, None) == pytest.approx(by_hand)
     assert chance_of_decision(one, 2.0, 0.01, half) == pytest.approx(by_hand), "no room inside of the region"
-    wide = 3 * half
-    inside = norm.cdf((2 * half - one.difference) / moves) - norm.cdf((-2 * half - one.difference) / moves)
-    assert chance_of_decision(one, 2.0, 0.01, wide) == pytest.approx(by_hand + inside)
+    inside = norm.cdf((half / 2 - one.difference) / moves) - norm.cdf((-half / 2 - one.difference) / moves)
+    assert chance_of_decision(one, 2.0, 0.01, 1.5 * half) == pytest.approx(by_hand + inside)
+    assert chance_of_decision(one, 2.0, 0.01, 3 * half) == 1, "equal, or else beyond the half width, or both"
     assert chance_of_decision(one._replace(se_runs=0.0), 2.0, 0.01, None) == 0
     assert chance_of_decision(one._replace(low=float("nan")), 2.0, 0.01, None) == 0
 

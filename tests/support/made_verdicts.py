@@ -74,7 +74,7 @@ def summarised(found: Mapping[str, Mapping[str, Mapping[str, Any]]], more: Itera
         methods.append({"dataset": dataset, "method": "identity", "model": None, "similarity": None})
         for metrics in models.values():
             for name in next(iter(metrics.values()))["methods"]:
-                methods.append(_entry(dataset, name))
+                methods.append(_entry(dataset, name, *metrics))
     methods += [_entry(*name.split("/")) for name in more]
     goals = {
         name: {"leading": next((metric for metrics in models.values() for metric in metrics), "dice")}
@@ -84,6 +84,8 @@ def summarised(found: Mapping[str, Mapping[str, Mapping[str, Any]]], more: Itera
     return {"verdicts": found, "methods": methods, "goals": goals, "equivalence": {"dice": 0.005}, "replicates": 1}
 
 
-def _entry(dataset: str, name: str) -> dict[str, Any]:
+def _entry(dataset: str, name: str, *metrics: str) -> dict[str, Any]:
+    """A cell that has a number by each of the metrics."""
     model, similarity, regularizer = name.split(".")
-    return {"dataset": dataset, "method": name, "model": model, "similarity": similarity, "regularizer": regularizer}
+    cell = {"dataset": dataset, "method": name, "model": model, "similarity": similarity, "regularizer": regularizer}
+    return cell | {"metrics": {metric: {"median": 0.7, "infinite": 0} for metric in metrics}}

@@ -37,7 +37,7 @@ def scores_figure(summary: Summary, rows: pd.DataFrame, folder: Path) -> None:
     """Box plot of the test score of each pair (averaged over seeds and labels), one box a method; a panel a metric."""
     keys = ["dataset", "method", "fixed", "moving"]
     metrics = _leading_metrics(summary)
-    frame = rows.groupby(keys, sort=False)[metrics].mean().reset_index()
+    frame = rows.groupby(keys, sort=False)[metrics].mean(skipna=False).reset_index()
     panels = [
         (metric, frame[frame["dataset"].isin(of)].dropna(subset=[metric])) for metric, of in _led(summary).items()
     ]
@@ -121,7 +121,8 @@ def _structure_panel(dataset: str, manifest: Manifest, rows: pd.DataFrame, best:
     rows = rows[rows["method"].isin(methods)]
     labelled = "labels" in manifest["references"]["test"]
     labels = [label for label in sorted(manifest["labels"], key=int) if labelled and f"dice_{label}" in rows]
-    by_case = rows.groupby(["method", "fixed", "moving"], sort=False)[[f"dice_{label}" for label in labels]].mean()
+    of_cases = rows.groupby(["method", "fixed", "moving"], sort=False)[[f"dice_{label}" for label in labels]]
+    by_case = of_cases.mean(skipna=False)
     scores = by_case.reset_index().melt(["method", "fixed", "moving"], var_name="label", value_name="dice")
     scores["label"] = scores["label"].str.removeprefix("dice_")
     scores.insert(0, "dataset", dataset)

@@ -2,13 +2,15 @@
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from regbench.report.analyze import analyze
 from regbench.report.make_look import make_look
-from regbench.report.published.contents import gather
+from regbench.report.published.contents import gather, unpack
 from regbench.report.published.listing import LIST, write_list
+from regbench.report.summary_file import Summary, load_summary
 from regbench.report.write import PANELS, Published, report
 from regbench.study import report_files
 from regbench.study.looks import made
@@ -28,6 +30,15 @@ def derive(study: Study, published: Published, processes: int = 1) -> None:
         _choose(study)
         analyze(study)
         report(study, processes=processes, published=published)
+
+
+def summary_of(folder: Path) -> Summary:
+    """The summary that follows from a published folder."""
+    with tempfile.TemporaryDirectory() as work, _quiet():
+        study = unpack(folder, Path(work).resolve() / "results")
+        with contextlib.chdir(study.layout.root):
+            analyze(study)
+        return load_summary(study)
 
 
 @contextlib.contextmanager
@@ -64,7 +75,7 @@ def write_folder(study: Study, folder: Path, published: Published) -> None:
     gather(study, folder, published.pictures)
     lay = study.layout
     names = list(tables(study)) + list(figures(study))
-    for path in (lay.summary, lay.page, *(lay.root / name for name in names)):
+    for path in (lay.page, *(lay.root / name for name in names)):
         target = folder / path.relative_to(lay.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
@@ -72,7 +83,7 @@ def write_folder(study: Study, folder: Path, published: Published) -> None:
 
 
 def is_derived(name: str) -> bool:
-    """Whether a file of a published folder follows from others."""
+    """Whether a file of a published folder follows from others; the summary is one of folders of older code."""
     return name.startswith(("tables/", "figures/")) or name in ("report.html", "analysis/summary.json", LIST)
 
 

@@ -13,12 +13,12 @@ from regbench.report.analyze import KEY
 from regbench.report.published.agreement import Agreement, agreement
 from regbench.report.published.compare import Difference, compared
 from regbench.report.published.contents import RECORDS
+from regbench.report.published.derive import summary_of
 from regbench.report.published.environments import PROVENANCE, differences_here
 from regbench.report.published.listing import files_in, read_list
 from regbench.report.published.neutral import CODE
 from regbench.report.published.publish import publish
 from regbench.report.published.verify import first
-from regbench.report.summary_file import Summary
 from regbench.study.config_paths import with_paths
 from regbench.study.layout import Layout
 from regbench.study.load import load
@@ -90,7 +90,7 @@ def rerun(folder: Path, work: Path, *, data: Path | None = None, cores: int | No
     environments = [read_json(Layout(place).tables / PROVENANCE)["runs_made_by"] for place in (folder, again)]
     found = [*_differences(folder, again)]
     on_cpu = all(str(one.get("device", "")).startswith("cpu") for one in environments[0])
-    summaries: list[Summary] = [read_sealed(Layout(place).summary) for place in (folder, again)]
+    summaries = [summary_of(place) for place in (folder, again)]
     promised = on_cpu and environments[0] == environments[1]
     notes = [*differences_here(folder, listed.made_by)]
     return Repeated(folder, found, promised, agreement(summaries[0], summaries[1]), notes)

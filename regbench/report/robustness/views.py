@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from regbench.evaluation.conventions import LINEAR
 from regbench.metrics import mean_over_labels
+from regbench.report.pooling import case_of
 from regbench.statistics.medians import about_median
 
 Floats = NDArray[np.float64]
@@ -137,8 +138,8 @@ def _medians(metric: str) -> Callable[[pd.DataFrame], Floats]:
     """
 
     def scores(rows: pd.DataFrame) -> Floats:
-        keys = [rows["method"], rows["seed"], rows["fixed"], rows["moving"]]
-        wide = rows[metric].set_axis(pd.MultiIndex.from_arrays(keys)).unstack([2, 3])
+        keys = [rows[name] for name in ("method", "seed", *case_of(rows))]
+        wide = rows[metric].set_axis(pd.MultiIndex.from_arrays(keys)).unstack(list(range(2, len(keys))))
         table = wide.to_numpy(dtype=np.float64, copy=True)
         unknown = np.isnan(table)
         table[:, unknown[~unknown.all(axis=1)].any(axis=0)] = np.nan

@@ -50,6 +50,22 @@ LCC, MSE, MI = CELLS
 MEANS = {LCC: (0.8, 0.5), MSE: (0.6, 0.65), MI: (0.65, 0.65)}
 
 
+def test_a_model_of_which_every_cell_failed_has_no_best_one():
+    """Beside another that did not: `identity` has numbers in both."""
+
+    def fail(rows):
+        return rows.assign(dice=rows["dice"].where(rows["method"] == "identity"))
+
+    cells, trained = CELLS | {"deep.lcc.grad": GridCell("deep", "lcc", "grad")}, {"net": True, "deep": True}
+    rows = pd.concat(
+        [made({**MEANS, "identity": (0.5, 0.5)}, change=fail).rows, made({"deep.lcc.grad": (0.8, 0.8)}).rows]
+    )
+    models = judge_methods(rows, cells, trained, {}, GOALS, looks={})
+    assert models["net"]["dice"]["best"] is None
+    assert {pair["verdict"] for pair in models["net"]["dice"]["pairs"]} == {"undecided"}
+    assert models["deep"]["dice"]["best"] == "deep.lcc.grad"
+
+
 def test_a_subset_of_labels_reverses_gains_and_loses():
     of = made(MEANS)
     one = found(of)["dice", "without left"]

@@ -113,3 +113,11 @@ def test_medians_are_of_each_run_and_of_the_cases_that_all_methods_have():
 
 def test_the_studys_own_is_no_other_convention():
     assert OWN not in by_words(overlap(), "dice")
+
+
+def test_a_pair_that_several_deals_test_is_a_case_of_each_in_a_median():
+    once = rows(cases=5, dice=[0.6, 0.62, 0.68, 0.7, 0.9])
+    again = once.assign(dice=once["dice"] + 0.1)
+    pooled = pd.concat([once.assign(fold="f0"), again.assign(fold="f1")], ignore_index=True)
+    scores = by_words(pooled, "dice", labels={})["median over cases"].scores(pooled)
+    assert scores.mean() == pytest.approx(np.median(pooled["dice"]))
