@@ -143,9 +143,10 @@ def killed(*_):
 
 def test_a_run_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
     state, spec = tmp_path / "state.pt", at(job, 0.1)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("regbench.training.final_run.validate", killed)
-        train(spec, data, tmp_path / "run", state_path=state, save_every=0)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec, data, tmp_path / "run", state_path=state, save_every=0)
     with caplog.at_level(logging.INFO, "regbench.training.fit"):
         train(spec, data, tmp_path / "run", state_path=state)
     assert "goes on from step 4 of 4" in caplog.text
@@ -158,10 +159,11 @@ def test_a_run_that_is_killed_while_it_is_scored_trains_no_second_time(data, job
 
 def test_a_trial_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
     proposals, spec = proposals_of([{"number": 0, "lam": 0.1}]), trial_spec(job)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         stop_at(patch, 3)
         patch.setattr("regbench.tuning.trial.validate", killed)
-        run_trials(spec, data, proposals, tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            run_trials(spec, data, proposals, tmp_path)
     with caplog.at_level(logging.INFO, "regbench.training.fit"):
         (result,) = run_trials(spec, data, proposals, tmp_path)
     assert "goes on from step 4 of 4" in caplog.text

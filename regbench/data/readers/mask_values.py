@@ -9,7 +9,6 @@ from regbench.data.readers.label_values import whole_numbers
 from regbench.system.errors import RegbenchError
 
 
-
 def mask_of(values: NDArray[Any], where: str, step: float = 0.0) -> NDArray[np.uint8]:
     """1 inside, 0 outside, of an array that is 0 outside and has one other integer inside (1, or 255, ...).
 
