@@ -11,15 +11,15 @@ from regbench.study.components import shown
 from regbench.study.specs import PrepareSpec
 from regbench.system.errors import RegbenchError
 
-IMAGE, LABELS, COMPONENT = (np.dtype(kind).itemsize for kind in (np.float32, np.int32, np.float32))  # bytes of a voxel
+IMAGE, LABELS, COMPONENT, MASK = (np.dtype(kind).itemsize for kind in (np.float32, np.int32, np.float32, np.uint8))
 # What makes a dataset large: keys of its section, in the order in which one would change them.
 SIZES = ("preprocessing.spacing_mm", "preprocessing.shape", "preprocessing.multiple_of", "parameters.spacing_mm",
          "parameters.shape", "parameters.subjects")  # fmt: skip
 
 
 def array_bytes(source: Source) -> int:
-    """Bytes that `prepare` writes of all subjects: images, labels, and the true displacements where they are known."""
-    of_voxel = IMAGE + LABELS + 2 * COMPONENT * len(source.shape) * source.true_maps
+    """Bytes that `prepare` writes of all subjects: images, labels; masks and true displacements where there are any."""
+    of_voxel = IMAGE + LABELS + MASK * bool(source.masked) + 2 * COMPONENT * len(source.shape) * source.true_maps
     return len(source.ids) * prod(source.shape) * of_voxel
 
 

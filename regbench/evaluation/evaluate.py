@@ -275,4 +275,4 @@ def _words(scores: "pd.Series[float]") -> str:
     infinite = int(np.isinf(scores).sum())
     if infinite:
         return f"{scores.median():10.4f} median, {infinite} infinite,"
-    return f"{scores.mean():10.4f} ± {scores.std(ddof=1):.4f}"
+    return f"{scores.mean():10.4f}" + (f" ± {scores.std(ddof=1):.4f}" if len(scores) > 1 else "")

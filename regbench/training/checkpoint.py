@@ -87,7 +87,7 @@ class RunRecord(TypedDict):
     environment: provenance.Environment
     status: str  # complete, diverged, failed
     reason: str
-    validation: dict[str, float]  # means over the validation pairs
+    validation: Mapping[str, float | None]  # means over the validation pairs; in the file null where one is no number
     parameters: NotRequired[int]
     seconds: NotRequired[float]
     forward_passes: NotRequired[int]  # where a step has more than one

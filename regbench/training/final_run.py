@@ -66,28 +66,36 @@ def train(
     owner = nullcontext(False) if state_path is None else owning(state_path.with_suffix(".owner"), what)
     with owner as waited:
         clear_half_written(folder)
-        if (waited or unless_whole) and is_complete(spec, data, folder):
-            return
-        if spec.lam is None:
-            _write(_record(spec, data, reason=f"no lambda: {reason}"), spec, data, folder)
-            return
-        record = _record(spec, data)
-        with clocked("train"):
-            training = fit(spec, data, state_path=state_path, save_every=save_every, log_path=folder / LIVE, bar=bar)
-            # Where nothing is trained and no lambda is searched, a study may have test pairs alone.
-            scores = validate(training.model, data, scoring(spec, data)) if data.pairs("validation") else {}
-        record |= {
-            "status": training.status,
-            "reason": training.reason,
-            "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
-            "seconds": training.seconds,
-            # What the declared budget counts, where it is not the steps.
-            **({"forward_passes": spec.passes * len(training.history["loss"])} if spec.passes > 1 else {}),
-            "validations": training.validations,
-            "second_half": second_half(training.history["similarity"]),
-            "validation": means(scores),
-        }
-        _write(record, spec, data, folder, training)
+        if not ((waited or unless_whole) and is_complete(spec, data, folder)):
+            _train(spec, data, folder, reason=reason, state_path=state_path, save_every=save_every, bar=bar)
+        if state_path is not None:
+            state_path.unlink(missing_ok=True)
+
+
+def _train(
+    spec: TrainSpec, data: Dataset, folder: Path, *, reason: str, state_path: Path | None, save_every: float, bar: bool
+) -> None:
+    """See `train`."""
+    if spec.lam is None:
+        _write(_record(spec, data, reason=f"no lambda: {reason}"), spec, data, folder)
+        return
+    record = _record(spec, data)
+    with clocked("train"):
+        training = fit(spec, data, state_path=state_path, save_every=save_every, log_path=folder / LIVE, bar=bar)
+        # Where nothing is trained and no lambda is searched, a study may have test pairs alone.
+        scores = validate(training.model, data, scoring(spec, data)) if data.pairs("validation") else {}
+    record |= {
+        "status": training.status,
+        "reason": training.reason,
+        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "seconds": training.seconds,
+        # What the declared budget counts, where it is not the steps.
+        **({"forward_passes": spec.passes * len(training.history["loss"])} if spec.passes > 1 else {}),
+        "validations": training.validations,
+        "second_half": second_half(training.history["similarity"]),
+        "validation": means(scores),
+    }
+    _write(record, spec, data, folder, training)
 
 
 def _record(spec: TrainSpec, data: Dataset, *, reason: str = "") -> RunRecord:
@@ -125,7 +133,9 @@ def outcome(folder: Path) -> str:
     run = f"{record['method']}, seed {record['seed']}{lam}"
     if record["status"] != "complete":
         return f"{run}: {record['status']}: {record['reason']}"
-    scores = ", ".join(f"{words(name)} {score:.4f}" for name, score in record["validation"].items())
+    scores = ", ".join(
+        f"{words(name)} {'none' if score is None else f'{score:.4f}'}" for name, score in record["validation"].items()
+    )
     return f"{run}: {f'validation {scores}' if scores else 'complete'} ({folder})"
 
 

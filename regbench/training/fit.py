@@ -64,7 +64,8 @@ def fit(
         spec: of the training, with its lambda.
         data: prepared dataset.
         prune: what the training is held against at its rungs; None to let it run to its end.
-        state_path: file that a killed training goes on from; deleted when done. None to keep none.
+        state_path: file that a killed training goes on from. It stays at the end: whoever writes the result deletes it
+            then, so that what is killed in between goes on too. None to keep none.
         save_every: seconds between two writes of it.
         log_path: file that shows the training while it runs (`regbench.training.training_log`); None to keep none.
         points: of its curve at most.
@@ -118,7 +119,6 @@ def fit(
                 raise InterruptedTrainingError(
                     f"stopped at step {state.step} of {steps}, state {file}. Run the command again."
                 )
-    file.delete()
     if state.best and state.status != "diverged":
         model.load_state_dict(state.best)
     status: Status = "complete" if state.status == "running" else state.status

@@ -70,11 +70,6 @@ class StateFile:
         state = stored.get("state")
         return cast("StoredState", state) if isinstance(state, dict) else None
 
-    def delete(self) -> None:
-        """Remove the file of a training that is done."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
 
 class Stop:
     """Whether a scheduler has asked this process to end."""

@@ -1,5 +1,6 @@
 """Found ranges of lambda, from the prepared data to their file, and from the file into the specs of a search."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +44,8 @@ def _remembering(state: Path, spec: RangeSpec, data: Dataset) -> Callable[[float
     """The Dice at a lambda: as `state` has it of this very search, or computed and kept there."""
     key = digest({"spec": spec.to_json(), "data": data.checksum})
     stored = read_json(state) if state.exists() else {}
-    scores: dict[str, float] = dict(stored["scores"]) if stored.get("digest") == key else {}
+    kept = stored["scores"] if stored.get("digest") == key else {}
+    scores = {name: math.nan if value is None else float(value) for name, value in kept.items()}  # as JSON has NaN
 
     def score(lam: float, compute: Callable[[], float]) -> float:
         name = f"{lam:g}"

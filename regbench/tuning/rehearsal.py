@@ -36,6 +36,7 @@ from regbench.study.specs import ComponentSpec, DimensionSpec, PrepareSpec, Trai
 from regbench.study.terms import SUPERVISED, WEIGHT
 from regbench.system.errors import RegbenchError, did_you_mean
 from regbench.system.files import read_sealed
+from regbench.system.names import nfc
 from regbench.training.validation import wrong_goal
 from regbench.tuning.space import Point
 
@@ -373,7 +374,7 @@ def _of_training(study: Study, dataset: str, shape: Shape, subjects: tuple[str, 
     for axis in protocol.augmentation.flips:
         if axis >= len(shape):
             yield f"training.augmentation.flips: must be axes from 0 to {len(shape) - 1}, but got {axis}"
-    if protocol.atlas is not None and protocol.atlas not in subjects:
+    if protocol.atlas is not None and nfc(protocol.atlas) not in subjects:
         yield (
             f"training.atlas: must be a subject of `{dataset}`, but got `{protocol.atlas}`; "
             f"{did_you_mean(protocol.atlas, subjects)}"

@@ -231,15 +231,16 @@ def select(spec: SelectSpec, results: Sequence[TrialResult]) -> Selection:
         "best_trial": None if highest is None else _about(highest[1]),
         "edge": chosen is not None and at_edge(chosen["lam"], *spec.range),
         "front": [finished[k]["number"] for k in front(merits, list(map(ndv_of, finished)))],
-        "reason": "" if chosen is not None else _no_choice(spec, results),
+        "reason": "" if chosen is not None else _no_choice(spec, results, any_finished=bool(finished)),
     }
     return selection if curve is None else selection | _identified(spec, finished, curve)
 
 
-def _no_choice(spec: SelectSpec, results: Sequence[TrialResult]) -> str:
-    """Why no trial can be chosen."""
-    reasons = dict.fromkeys(result["reason"] for result in results if result["reason"])
-    return "; ".join(reasons) or f"no trial kept NDV at or below {spec.ndv_limit_percent:g} %"
+def _no_choice(spec: SelectSpec, results: Sequence[TrialResult], *, any_finished: bool) -> str:
+    """Why no trial can be chosen: those that finished are over the limit, or none finished."""
+    if any_finished:
+        return f"no trial kept NDV at or below {spec.ndv_limit_percent:g} %"
+    return "; ".join(dict.fromkeys(result["reason"] for result in results if result["reason"])) or "no trial was run"
 
 
 def _ndv(result: TrialResult, finished: Sequence[TrialResult]) -> float:

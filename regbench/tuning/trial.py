@@ -40,13 +40,14 @@ def run_trials(
     results = []
     for proposal in proposals:
         key = digest({"spec": spec.to_json(), "proposal": proposal.to_json(), "data": data.checksum})
-        result = stored_trial(state, proposal.number)
+        result, path = stored_trial(state, proposal.number), trial_file(state, proposal.number)
+        training = path.with_suffix(".pt")
         if result is None or result.get("digest") != key:
-            path = trial_file(state, proposal.number)
             with clocked("trial"):
-                result = run_trial(spec, data, proposal, state_path=path.with_suffix(".pt"), bar=bar)
+                result = run_trial(spec, data, proposal, state_path=training, bar=bar)
             result["digest"] = key
             write_sealed(path, result)
+        training.unlink(missing_ok=True)
         results.append(result)
     return results
 
@@ -76,6 +77,7 @@ def run_trial(
         points=CURVE_POINTS,
         bar=bar,
     )
+    before = max(training.seconds - (time.monotonic() - began), 0.0)  # of a process that was killed
     result: TrialResult = {
         "number": proposal.number,
         "lam": proposal.point.lam,
@@ -99,7 +101,7 @@ def run_trial(
     if spec.cost is not None:
         # Forward passes; where each pair is optimised there are no steps, and a trial counts as a whole one.
         steps = (len(training.history["loss"]) or spec.training.steps) * spec.passes
-        result["cost"] = time.monotonic() - began if spec.cost == "seconds" else steps
+        result["cost"] = before + time.monotonic() - began if spec.cost == "seconds" else steps
     return result
 
 

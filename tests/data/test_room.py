@@ -2,6 +2,8 @@
 
 from collections import namedtuple
 
+import nibabel as nib
+import numpy as np
 import pytest
 import yaml
 from data_files import folder_of
@@ -63,6 +65,23 @@ def test_true_maps_count_and_a_synthetic_dataset_names_its_own_keys(tiny_file, t
     main(["prepare", str(tiny_file)])
     arrays = [*(tmp_path / "results").rglob("*.npy")]
     assert len(arrays) == 4
+    assert sum(path.stat().st_size - 128 for path in arrays) == needed
+
+
+def test_masks_count(study, tmp_path, monkeypatch):
+    config = study()
+    folder = tmp_path / "data"
+    (folder / "masks").mkdir()
+    label = next((folder / "labels").iterdir())
+    image = nib.load(label)
+    nib.Nifti1Image(np.ones(image.shape, np.uint8), image.affine).to_filename(folder / "masks" / label.name)
+    needed = 6 * GRID * (8 + 1)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: Usage(0, 0, needed - 1))
+    with pytest.raises(SystemExit):
+        main(["prepare", str(config)])
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: Usage(0, 0, needed))
+    main(["prepare", str(config)])
+    arrays = [*(tmp_path / "results").rglob("*.npy")]
     assert sum(path.stat().st_size - 128 for path in arrays) == needed
 
 

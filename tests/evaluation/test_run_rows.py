@@ -204,3 +204,8 @@ def test_means_give_the_median_where_a_label_vanished(tmp_path):
     write_table(tmp_path / "rows.parquet", rows)
     found = dict(line.split(maxsplit=1) for line in means(tmp_path / "rows.parquet").splitlines()[1:])
     assert found == {"dice": "0.7000 ± 0.2000 1", "hd95_mm": "3.0000 median, 1 infinite, mm"}
+
+
+def test_the_mean_of_one_pair_has_no_deviation(tmp_path):
+    write_table(tmp_path / "rows.parquet", pd.DataFrame({"status": ["complete"], "dice": [0.5]}))
+    assert means(tmp_path / "rows.parquet").splitlines()[1].split() == ["dice", "0.5000", "1"]

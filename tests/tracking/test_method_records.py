@@ -5,7 +5,7 @@ from made_results import make_results
 
 from regbench.study.load import load
 from regbench.study.methods import Study
-from regbench.system.files import replacing
+from regbench.system.files import replacing, write_sealed
 from regbench.tracking.cell_files import CellFiles
 from regbench.tracking.method_records import method_record
 from regbench.tracking.mlflow_views import page_links, study_pages
@@ -22,6 +22,18 @@ def test_scores_on_other_data_stand_beside_those_on_its_own(tiny):
     assert metrics["on/others/dice"] == pytest.approx(metrics["test/dice"] - 0.1, abs=1e-6)
     assert "on/others/ndv_percent" in metrics
     assert not any(name.startswith("on/brains") for name in metrics)
+
+
+def test_the_trials_of_searches_that_a_look_gave_are_there(tiny):
+    tiny["tuning"] |= {"replicates": 3}
+    study = Study(load({**tiny, "seeds": [0, 1, 2], "looks": {"first": 2}}))
+    method = "voxelmorph.lcc.grad_l2"
+    write_sealed(study.layout.look("brains", "voxelmorph", 1), {"further": {method: 3}, "units": {}, "pairs": []})
+    for replicate in range(3):
+        path = study.layout.trials("brains", method, 0, (0, 1), replicate)
+        write_sealed(path, [{"number": 0, "lam": 0.1}])
+    cell = CellFiles(StudyFiles(study), "brains", study.method(method))
+    assert [trial.replicate for trial in cell.trials] == [0, 1, 2]
 
 
 def names(raw):

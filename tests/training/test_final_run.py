@@ -1,5 +1,6 @@
 """Training, trials and evaluation of one method on tiny data."""
 
+import logging
 import platform
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from specs import at, changed, evaluate_spec, proposals_of, trial_spec
+from trainings import stop_at
 
 from regbench.data.cache import Dataset
 from regbench.evaluation.evaluate import evaluate
@@ -128,8 +130,56 @@ def test_a_run_says_in_a_line_what_it_came_to(data, job, tmp_path):
     train(at(job, 0.1), data, tmp_path)
     dice = load_run(tmp_path)[0]["validation"]["dice"]
     assert outcome(tmp_path).startswith(f"{METHOD}, seed 0, lambda 0.1: validation Dice {dice:.4f}")
+    record = read_sealed(tmp_path / "run.json")
+    write_sealed(tmp_path / "run.json", record | {"validation": {"dice": np.nan, "ndv_percent": 0.1}})
+    assert "validation Dice none, NDV 0.1000" in outcome(tmp_path)
     train(at(job, None), data, tmp_path, reason="every trial diverged")
     assert outcome(tmp_path) == f"{METHOD}, seed 0: failed: no lambda: every trial diverged"
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_run_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
+    state, spec = tmp_path / "state.pt", at(job, 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("regbench.training.final_run.validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec, data, tmp_path / "run", state_path=state, save_every=0)
+    with caplog.at_level(logging.INFO, "regbench.training.fit"):
+        train(spec, data, tmp_path / "run", state_path=state)
+    assert "goes on from step 4 of 4" in caplog.text
+    assert is_complete(spec, data, tmp_path / "run")
+    assert not state.exists()
+    state.touch()  # of one that was killed between its last two lines
+    train(spec, data, tmp_path / "run", state_path=state, unless_whole=True)
+    assert not state.exists()
+
+
+def test_a_trial_that_is_killed_while_it_is_scored_trains_no_second_time(data, job, tmp_path, monkeypatch, caplog):
+    proposals, spec = proposals_of([{"number": 0, "lam": 0.1}]), trial_spec(job)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        patch.setattr("regbench.tuning.trial.validate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_trials(spec, data, proposals, tmp_path)
+    with caplog.at_level(logging.INFO, "regbench.training.fit"):
+        (result,) = run_trials(spec, data, proposals, tmp_path)
+    assert "goes on from step 4 of 4" in caplog.text
+    assert len(result["curve"]["step"]) == 4
+    assert not (tmp_path / "trial000.pt").exists()
+
+
+def test_a_trial_costs_the_seconds_before_it_was_killed_too(data, job, monkeypatch):
+    def resumed(*given, **options):
+        training = fit(*given, **options)
+        training.seconds += 1000
+        return training
+
+    monkeypatch.setattr("regbench.tuning.trial.fit", resumed)
+    spec = trial_spec(job).model_copy(update={"cost": "seconds"})
+    assert 1000 <= run_trial(spec, data, Proposal(0, Point(0.1)))["cost"] < 2000
 
 
 def test_what_a_killed_training_had_begun_to_write_is_gone(data, job, tmp_path):
@@ -352,7 +402,7 @@ def test_baselines_are_timed_on_a_few_pairs_and_once(data, tmp_path, monkeypatch
             raise RegbenchError("no overlap")
         return np.zeros((2, *pair.fixed.shape), np.float32)
 
-    monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"slow": slow})
+    monkeypatch.setattr("regbench.models.own_baseline.BASELINES", {"slow": slow})
     slow_one = TimedBaselineSpec(name="slow", parameters={}, seed=7, code="0")
     job = TIMING.model_copy(update={"baselines": {"mine": slow_one}})
     runtime(job, data, [], tmp_path / "state", tmp_path / "runtime.parquet")
@@ -380,7 +430,7 @@ def test_a_baseline_more_times_no_network_again(data, job, tmp_path, monkeypatch
     monkeypatch.setattr("regbench.evaluation.timing._time", lambda *_: pytest.fail("timed again"))
     still = TimedBaselineSpec(name="still", parameters={}, seed=0, code="0")
     zero = np.zeros((2, *data.shape), np.float32)
-    monkeypatch.setattr("regbench.evaluation.timing.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
+    monkeypatch.setattr("regbench.models.own_baseline.BASELINES", {"still": lambda pair, fixed, moving, /: zero})
     out = tmp_path / "runtime.parquet"
     runtime(
         TIMING.model_copy(update={"baselines": {"still": still}}), data, [tmp_path / "run"], tmp_path / "state", out

@@ -57,7 +57,7 @@ def test_a_stopped_training_ends_the_same_to_the_bit(make, data, tmp_path, monke
     assert torch.equal(weights(whole.model), weights(resumed.model))
     assert whole.history == resumed.history
     assert whole.validations == resumed.validations
-    assert not state.exists()
+    assert state.is_file()  # until whoever called wrote the result
 
 
 def test_it_goes_on_where_it_was_stopped(make, data, tmp_path, monkeypatch, caplog):

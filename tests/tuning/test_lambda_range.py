@@ -22,7 +22,7 @@ from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
-from regbench.tuning import lambda_range
+from regbench.tuning import lambda_range, range_files
 from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of, unit_at
 from regbench.tuning.range_files import find_lambda_range, proposing, selecting
 from regbench.tuning.rounds import select
@@ -126,6 +126,13 @@ def test_a_range_is_found_once_and_read_by_the_search(study, monkeypatch, tmp_pa
     path.write_text(path.read_text().replace(str(record["best"]), "7.0", 1))
     with pytest.raises(RegbenchError, match=path.name):
         proposing(study, "brains", method)
+
+
+def test_a_lambda_without_a_score_is_remembered_too(study, tmp_path):
+    data, state = load_prepared(study, "brains"), tmp_path / "state.json"
+    given = state, range_spec(study, "mse", "grad_l2"), data
+    assert math.isnan(range_files._remembering(*given)(10.0, lambda: math.nan))
+    assert math.isnan(range_files._remembering(*given)(10.0, lambda: pytest.fail("computed again")))
 
 
 def test_a_rule_that_is_given_wins(tiny):

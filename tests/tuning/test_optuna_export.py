@@ -21,7 +21,7 @@ from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import canonical_json, write_sealed
-from regbench.tuning.optuna_export import export_optuna
+from regbench.tuning.optuna_export import export_optuna, tuned_cells
 from regbench.tuning.rounds import propose
 from regbench.tuning.trial import run_trials
 
@@ -70,6 +70,16 @@ def cheap_trials(tmp_path):
         results, _ = work(study)
     assert {row["status"] for row in results} == {"complete", "diverged"}
     return study, results
+
+
+def test_searches_that_a_look_gave_are_exported_too(tiny):
+    tiny["tuning"] |= {"replicates": 4}
+    study = Study(load({**tiny, "seeds": [0, 1, 2, 3], "looks": {"first": 2, "step": 2}}))
+    look = {"further": {METHOD: 4}, "units": {}, "pairs": []}
+    write_sealed(study.layout.look("brains", "voxelmorph", 1), look)
+    cells = [spec.cell for spec, _ in tuned_cells(study)]
+    assert [f"tiny/brains/{METHOD}{rest}" for rest in ("", "/replicate1", "/replicate2", "/replicate3")] == cells[:4]
+    assert len(cells) == 4 + 2
 
 
 def stored(url):

@@ -52,6 +52,11 @@ def test_what_fits_passes_without_memory(shape):
     rehearse(study_with(models=["voxelmorph", "lkunet"]), "d", shape, (), ())
 
 
+def test_an_atlas_may_be_written_in_the_other_form_of_unicode():
+    """As the training takes it."""
+    rehearse(study_with(training={"atlas": "u\u0308ber"}), "d", (32, 32), ("\u00fcber", "s1"), ())
+
+
 def test_check_and_prepare_end_before_a_voxel_is_read(tmp_path, capsys):
     raw = {**copy.deepcopy(TINY), "results": str(tmp_path / "results")}
     raw["grid"]["similarities"] = LCC_41["similarities"]

@@ -147,7 +147,16 @@ def test_a_cell_without_a_finished_trial_says_why():
 def test_a_cell_over_the_ndv_limit_says_why():
     chosen = select({**CHOICE, "selection": "dice_ndv"}, [result(0, 0.1, 0.7, 2.0)])
     assert chosen["lam"] is None
-    assert "NDV" in chosen["reason"]
+    assert chosen["reason"] == "no trial kept NDV at or below 0.5 %"
+
+
+def test_what_diverged_beside_trials_over_the_ndv_limit_is_not_the_reason():
+    chosen = select({**CHOICE, "selection": "dice_ndv"}, [result(0, 0.1, 0.7, 2.0), result(1, 9.0, 0, status="pruned")])
+    assert chosen["reason"] == "no trial kept NDV at or below 0.5 %"
+
+
+def test_a_cell_without_a_trial_says_so():
+    assert select(CHOICE, [])["reason"] == "no trial was run"
 
 
 def test_a_fixed_lambda_is_taken():

@@ -45,7 +45,7 @@ def allen(
         dims: 2 (the axial slice through the thalami's centre) or 3.
         shape: voxels along each axis; 96 x 112 in 2D and 80 x 96 x 80 in 3D unless given.
         spacing_mm: side of a voxel.
-        bias: standard deviation of the log bias field (correlation length 40 mm).
+        bias: root mean square of the log bias field (correlation length 40 mm), times the root of `dims`.
         gamma: half-width of the uniform log gamma.
         noise: standard deviation of the noise inside the brain; the image's range is 0 to 1.
         min_label_voxels: labels with fewer voxels in every donor are left out.

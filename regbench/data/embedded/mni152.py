@@ -58,7 +58,7 @@ def mni152(
         spacing_mm: side of a voxel.
         coarse_mm: root mean square length of the coarse velocity (correlation length 24 mm).
         fine_mm: the same for the fine one (correlation length 9 mm).
-        bias: standard deviation of the log bias field (correlation length 40 mm).
+        bias: root mean square of the log bias field (correlation length 40 mm), times the root of `dims`.
         gamma: half-width of the uniform log gamma.
         noise: standard deviation of the noise inside the head; the image's range is 0 to 1.
         min_label_voxels: labels with fewer voxels in the undeformed template are left out.

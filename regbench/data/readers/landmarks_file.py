@@ -23,7 +23,7 @@ def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
 
     Raises:
         RegbenchError: naming file and line, if a row is no `dims` finite numbers, the header says that they are no
-            voxels, or there is no row.
+            voxels or numbers the columns, or there is no row.
     """
     table = read_table(path, "a CSV of landmarks")
     rows = [Row(row.line, row.cells[0].split() if len(row.cells) == 1 else row.cells) for row in table.rows]
@@ -32,10 +32,22 @@ def read_landmarks(path: Path, dims: int) -> NDArray[np.float64]:
     if rows and not any(_number(cell.replace(",", ".")) is not None for cell in rows[0].cells):
         width = len(rows[0].cells)
         columns = _columns(path, rows.pop(0), dims)
+    _check_numbered(path, rows, dims)
     points = [_point(path, row, columns, width, decimal_comma=comma) for row in rows]
     if not points:
         raise RegbenchError(f"`{path}` must have a row of {dims} voxel coordinates for each landmark, but has none.")
     return np.array(points, dtype=np.float64)
+
+
+def _check_numbered(path: Path, rows: list[Row], dims: int) -> None:
+    """Raise RegbenchError if the first row is the header that pandas writes of columns without names."""
+    numbers = [str(axis) for axis in range(dims)]
+    if rows and rows[0].cells == numbers:
+        raise RegbenchError(
+            f"`{path}`, line {rows[0].line}: {', '.join(numbers)} must not stand first, as programs write it above "
+            f"columns without names: it would be read as a point. Call the columns {', '.join(ORDERS[0][:dims])} or remove "
+            "the row; a point that lies there is written with decimals (0.0)."
+        )
 
 
 def _point(path: Path, row: Row, columns: list[int], width: int, *, decimal_comma: bool) -> list[float]:

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from regbench.data.readers.label_values import whole_numbers
 from regbench.system.errors import RegbenchError
 
-MASK = "mask"  # what a part of a subject is called
-
 
 def mask_of(values: NDArray[Any], where: str, step: float = 0.0) -> NDArray[np.uint8]:
     """1 inside, 0 outside, of an array that is 0 outside and has one other integer inside (1, or 255, ...).

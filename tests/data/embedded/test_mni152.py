@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from regbench.data.cache import load
-from regbench.data.embedded.mni152 import T1, mni152
+from regbench.data.embedded.mni152 import T1, mni152, smooth_noise
 from regbench.data.prepare import prepare
 from regbench.metrics import dice, endpoint_error_mm, mean_over_labels
 from regbench.spatial import compose, jacobian_determinant, warp, warp_labels
@@ -29,6 +29,12 @@ def dataset(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     prepare(spec(request.param), folder)
     return load(folder, verify=True)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_bias_is_as_strong_as_is_said(dims):
+    fields = [smooth_noise(np.random.default_rng(k), (32,) * dims, 3.0, 0.07)[0] for k in range(20)]
+    assert np.sqrt(np.mean(np.square(fields))) == pytest.approx(0.07 / np.sqrt(dims), rel=0.05)
 
 
 def inner(array, margin=6):

@@ -29,6 +29,11 @@ def test_points_come_in_the_order_of_the_axes(tmp_path, text):
     np.testing.assert_array_equal(read_landmarks(tmp_path / "a.csv", 3), [[1, 2, 3], [4.5, 6, 7]])
 
 
+def test_a_point_may_lie_at_the_corner(tmp_path):
+    (tmp_path / "a.csv").write_text("0.0,1.0,2.0\n4,5,6\n")
+    np.testing.assert_array_equal(read_landmarks(tmp_path / "a.csv", 3), [[0, 1, 2], [4, 5, 6]])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -50,6 +55,7 @@ def test_points_come_in_the_order_of_the_axes(tmp_path, text):
         ("x (mm),y (mm),z (mm)\n1,2,3\n", "line 1: landmarks must be voxel"),
         ("L,P,S world\n1,2,3\n", "line 1: landmarks must be voxel"),
         ("# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n", "line 1: must be 3"),
+        ("0,1,2\n4,5,6\n", "line 1: 0, 1, 2 must not stand first.* x, y, z"),
         ("", "must have a row of 3 voxel coordinates for each landmark, but has none"),
         ("x,y,z\n", "has none"),
         ("\x00\x00,1,2\n", "line 1"),
