@@ -45,8 +45,8 @@ def _check_numbered(path: Path, rows: list[Row], dims: int) -> None:
     if rows and rows[0].cells == numbers:
         raise RegbenchError(
             f"`{path}`, line {rows[0].line}: {', '.join(numbers)} must not stand first, as programs write it above "
-            f"columns without names: it would be read as a point. Call the columns {', '.join(ORDERS[0][:dims])} or remove "
-            "the row; a point that lies there is written with decimals (0.0)."
+            "columns without names: it would be read as a point. Call the columns "
+            f"{', '.join(ORDERS[0][:dims])} or remove the row; a point that lies there is written with decimals (0.0)."
         )
 
 
