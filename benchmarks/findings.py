@@ -58,6 +58,11 @@ class Published(NamedTuple):
         return self.main[(self.main["model"] == model) & self.main["regularizer"].notna()]
 
     @property
+    def of_labels(self) -> bool:
+        """Whether it is judged by Dice; a study of landmarks is not."""
+        return "dice_mean" in self.main
+
+    @property
     def models(self) -> list[str]:
         """Those with more than one cell."""
         counted = self.main[self.main["regularizer"].notna()].groupby("model", sort=False).size()
@@ -73,9 +78,29 @@ def read(folder: Path) -> Published:
         pd.read_parquet(folder / "analysis/rows.parquet"),
         pd.read_csv(folder / "tables/main.csv"),
         verdicts[verdicts["metric"] == "dice"],
-        pd.read_csv(folder / "figures/lambda.csv"),
+        trials(folder / "records.jsonl"),
         float((config.get("equivalence") or {}).get("dice", 0.0)),
     )
+
+
+def trials(records: Path) -> pd.DataFrame:
+    """Every trial of every search, with its scores; `chosen` where its lambda is what the search chose."""
+    tried, chosen_by = [], {}
+    for line in records.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        stage, *place, name = record["file"].split("/")
+        if stage != "tuning":
+            continue
+        search = place[1], int(place[2].removeprefix("replicate"))
+        if name == "selected.json":
+            chosen_by[search] = record["content"]["lam"]
+        elif name.startswith("trials"):
+            tried += [(*search, one["number"], one["lam"], one["scores"]) for one in record["content"]]
+    return pd.DataFrame([
+        {"method": method, "replicate": replicate, "number": number, "lam": lam, "dice": scores.get("dice"),
+         "ndv_percent": scores.get("ndv_percent"), "chosen": lam == chosen_by.get((method, replicate))}
+        for method, replicate, number, lam, scores in sorted(tried, key=lambda one: one[:3])
+    ])  # fmt: skip
 
 
 def claims(study: Published, model: str, family: str = "pairs") -> dict[tuple[str, str], tuple[str, float]]:
@@ -345,6 +370,43 @@ def orders(studies: list[Published]) -> pd.DataFrame:
     return pd.DataFrame(lines).fillna("")
 
 
+def regularity(studies: list[Published]) -> pd.DataFrame:
+    """How the order of a model's cells changes where they are compared at equal regularity."""
+    lines = []
+    for study, model in ((s, m) for s in studies for m in s.models):
+        cells = study.cells(model)
+        if "matched_score" not in cells or cells["matched_score"].notna().sum() < 2:
+            continue
+        known = cells[cells["matched_score"].notna()].set_index("method")
+        tau = stats.kendalltau(known["dice_mean"], known["matched_score"]).statistic
+        lines.append({
+            "study": study.name, "model": model, "cells": len(known),
+            "level": f"{known['matched_regularity'].iloc[0]} {known['matched_level'].iloc[0]:g}",
+            "best as tuned": str(known["dice_mean"].idxmax()).partition(".")[2],
+            "best at the level": str(known["matched_score"].idxmax()).partition(".")[2],
+            "Kendall's tau": f"{tau:+.2f}",
+        })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def stains(studies: list[Published]) -> pd.DataFrame:
+    """Mean TRE of each cell at a lambda from elsewhere and at multiples of it, whose ids end with `_x10` or `_x100`."""
+    lines = []
+    for study in studies:
+        before = study.main.loc[study.main["method"] == "identity", "tre_mm_mean"].iloc[0]
+        for model in study.models:
+            cells = study.cells(model)
+            parts = cells["regularizer"].str.extract(r"^(?P<name>.+?)(?:_x(?P<factor>\d+))?$")
+            table = cells.assign(name=parts["name"], factor=parts["factor"].fillna("1").astype(int))
+            for (similarity, regularizer), of_cell in table.groupby(["similarity", "name"], sort=False):
+                errors = of_cell.set_index("factor")["tre_mm_mean"].sort_index()
+                lines.append({
+                    "study": study.name, "cell": f"{similarity}.{regularizer}", "before": f"{before:.2f}",
+                    **{f"lambda x {factor}": f"{error:.2f}" for factor, error in errors.items()},
+                })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
 def predictions(studies: list[Published]) -> pd.DataFrame:
     """Whether `instance`, which trains nothing, says of the losses what the networks say."""
     lines = []
@@ -404,6 +466,7 @@ RULES: dict[str, Rule] = {
     "the most regular trial that is equal to the best": most_regular,
 }
 
+OF_LANDMARKS = {"stains": stains}
 TABLES = {
     "counts": counts,
     "differences": differences,
@@ -413,6 +476,7 @@ TABLES = {
     "one seed": one_seed,
     "winners": winners,
     "orders": orders,
+    "regularity": regularity,
     "predictions": predictions,
     "agreement": agreement,
 }
@@ -435,15 +499,18 @@ def with_tables(text: str, studies: list[Published]) -> str:
 
     def anew(found: re.Match[str]) -> str:
         name = found[1]
-        if name not in TABLES:
-            raise ValueError(f"the page must name a table of {', '.join(TABLES)}, but got `{name}`")
-        return f"<!-- table: {name} -->\n\n{markdown(TABLES[name](studies))}\n\n<!-- end -->"
+        tables = OF_LANDMARKS if name in OF_LANDMARKS else TABLES
+        if name not in tables:
+            raise ValueError(f"the page must name a table of {', '.join(TABLES | OF_LANDMARKS)}, but got `{name}`")
+        chosen = [study for study in studies if study.of_labels == (tables is TABLES)]
+        return f"<!-- table: {name} -->\n\n{markdown(tables[name](chosen))}\n\n<!-- end -->"
 
     return re.sub(r"<!-- table: ([^>]+?) -->.*?<!-- end -->", anew, text, flags=re.DOTALL)
 
 
 def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]:
     """Pictures of lambda, of `instance` beside the networks, and of the repetitions."""
+    studies = [study for study in studies if study.of_labels]
     for study in [study for study in studies if not study.name.endswith(AGAIN)]:
         figure, axes = plt.subplots(1, len(study.models), figsize=(4.5 * len(study.models), 3.4), squeeze=False)
         for axis, model in zip(axes[0], study.models, strict=True):

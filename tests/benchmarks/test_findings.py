@@ -140,6 +140,15 @@ def test_orders_know_which_way_is_better(findings):
     assert line["hd95_mm"] == "-1.00"
 
 
+def test_equal_regularity_may_turn_the_order(findings):
+    made = study(findings, "a", ["undecided"] * 3)
+    assert findings.regularity([made]).empty
+    matched = {"matched_score": [0.5, 0.4, np.nan], "matched_regularity": "sdlogj", "matched_level": 0.25}
+    (line,) = findings.regularity([made._replace(main=made.main.assign(**matched))]).to_dict("records")
+    assert (line["cells"], line["level"], line["Kendall's tau"]) == (2, "sdlogj 0.25", "-1.00")
+    assert (line["best as tuned"], line["best at the level"]) == ("lcc.grad_l2", "lcc.bending")
+
+
 def test_tables_stand_in_the_page_and_a_wrong_name_is_refused(findings):
     studies = [study(findings, "a", ["equal", "better", "better"])]
     page = "# Page\n\n<!-- table: counts -->\nold\n<!-- end -->\n\nText.\n"
