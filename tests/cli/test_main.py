@@ -62,7 +62,7 @@ INTERFACE = {
     "register": "--model! --fixed! --moving! --out! --threads=1 --labels --fixed-mask --moving-mask --intensity"
     " --colour --fixed-modality --moving-modality --by=header --itk --overwrite"
     " --device=auto --similarity --regularizer --lam --refine --allow",
-    "publish": "CONFIG --to=results/reference --with-pictures --overwrite --threads=1",
+    "publish": "CONFIG --to=results/reference --with-pictures --tables-only --overwrite --threads=1",
     "verify": "FOLDER... --threads=1 --rerun --data --work=results/rerun --cores",
     "schema": "--check --out=workflow/config.schema.json",
 }

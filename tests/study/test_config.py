@@ -221,7 +221,7 @@ def test_a_function_of_the_user_is_not_called(tiny, tmp_path, monkeypatch):
         ({"dise": 0.005}, "equivalence.dise: no verdict is given on `dise`; did you mean `dice`?"),
         ({"inference_seconds": 0.1}, "equivalence.inference_seconds: no verdict is given"),
         ({"dice": 1.0}, "must be less than the whole range of dice, 1"),
-        ({"ndv_percent": 100.0}, "must be less than the whole range of ndv_percent, 100"),
+        ({"fold_central_percent": 100.0}, "must be less than the whole range of fold_central_percent, 100"),
         ({"dice": "wide"}, "equivalence.dice"),
         (0.005, "equivalence"),
     ],

@@ -60,9 +60,6 @@ def test_tables_alone_are_verified_too(made, tmp_path, capsys):
     assert files_in(folder) == [name for name in files_in(whole) if name not in left_out]
     main(["verify", str(folder)])
     assert "every table, figure and verdict follows" in capsys.readouterr().out
-    table = folder / "tables/main.csv"
-    table.write_text(digit(table.read_text(), r"mse\.grad_l2.*?,0\.\d{3}"))
-    assert "main.csv" in verify(folder).differences[0]
 
 
 def test_no_folder_of_this_machine_is_named(made):
