@@ -72,7 +72,8 @@ def section(folder: Path) -> Iterator[str]:
     # Links of the site alone: what they lead to is copied beside it.
     links = [f'<a href="{place}/{name}">{words}</a>' for words, name in files.items() if (folder / name).is_file()]
     commit = (provenance["tables_made_by"]["git_commit"] or "unknown")[:7]
-    yield " · ".join([*links, f"{', '.join(provenance['device'])}; {len(provenance['seeds'])} seeds; commit {commit}"])
+    seeds = f"{len(provenance['seeds'])} seed{'s' if len(provenance['seeds']) > 1 else ''}"
+    yield " · ".join([*links, f"{', '.join(provenance['device'])}; {seeds}; commit {commit}"])
     yield ""
 
 
