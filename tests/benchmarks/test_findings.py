@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,11 @@ CELLS = ("net.lcc.bending", "net.lcc.grad_l2", "net.mse.grad_l2")
 
 @pytest.fixture(scope="module")
 def findings():
-    return script("benchmarks/findings.py")
+    """The names of the script and of the three files beside it."""
+    files = ("published_studies", "lambda_findings", "verdict_findings", "findings")
+    return SimpleNamespace(
+        **{name: value for file in files for name, value in vars(script(f"benchmarks/{file}.py")).items()}
+    )
 
 
 def study(findings, name, verdicts, dice=(0.80, 0.82, 0.70)):

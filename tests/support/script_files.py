@@ -8,7 +8,7 @@ from tiny_study import ROOT
 
 
 def script(path: str) -> ModuleType:
-    """A script as a module, loaded anew.
+    """A script as a module, loaded anew; as where it runs, its folder is the first that it imports from.
 
     Args:
         path: from the project's root on.
@@ -18,5 +18,10 @@ def script(path: str) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module.__name__] = module  # where dataclasses look a class's module up
-    spec.loader.exec_module(module)
+    before = list(sys.path)
+    sys.path.insert(0, str((ROOT / path).parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
     return module
