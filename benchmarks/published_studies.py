@@ -1,9 +1,10 @@
 """What is read of published studies: rows, tables, verdicts, trials, and the curves of lambda behind them."""
 
+import functools
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from regbench.tuning.smoothing import smooth
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # decimal logarithms of lambda, smoothed Dice
 
 
-class Published(NamedTuple):
-    """What is read of a published study."""
+@dataclass(frozen=True, eq=False)
+class Published:
+    """What is read of a published study; one is another than its copy, so that what follows from it is kept for it."""
 
     name: str
     rows: pd.DataFrame  # one per pair, method and seed
@@ -97,6 +99,7 @@ def curve(trials: pd.DataFrame) -> Curve:
     return low + places * (high - low), smoothed.mean
 
 
+@functools.cache
 def curves(study: Published, model: str) -> dict[str, Curve]:
     """The smoothed curve of each cell of a model."""
     cells = study.cells(model)["method"]
