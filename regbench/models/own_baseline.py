@@ -1,29 +1,20 @@
 """Whether a user's own baseline gives a displacement: on small samples before a study, and on each pair of it."""
 
-import functools
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regbench.data.cache import Pair
 from regbench.models.classical import BASELINES
-from regbench.study.components import bind, imported
+from regbench.models.own_samples import Seen, mistakes, notes, raised, refused
+from regbench.study.components import bind
 from regbench.system.errors import RegbenchError
 
-SAMPLES = ((64, 64), (32, 32, 32))  # voxels of an image; a baseline may serve one of the two dimensions
 SUBJECTS = ("fixed", "moving")
 # Faults of the code itself. What else it raises may be due to the sample: its size, its contrast, files of subjects.
 OF_CODE = (AttributeError, NameError, TypeError, ImportError)
-
-
-class _Seen(NamedTuple):
-    """What a baseline does with a sample; both are empty where nothing is wrong."""
-
-    fault: str = ""
-    refusal: str = ""
 
 
 def fault_of(displacement: object, shape: tuple[int, ...]) -> str:
@@ -41,50 +32,22 @@ def fault_of(displacement: object, shape: tuple[int, ...]) -> str:
 
 
 def baseline_mistakes(name: str, given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What is wrong with a baseline of the user's own, as `components.mistakes` lists mistakes; ours are not judged.
-
-    It is right if it serves images of 2 or of 3 dimensions.
-    """
-    tried = _tried(name, given)
-    faults = [] if _Seen() in tried else [seen.fault for seen in tried if seen.fault]
-    return [("", f"`{name}`: {faults[0]}")] if faults else []
+    """What is wrong with a baseline of the user's own (`own_samples.mistakes`)."""
+    return mistakes(name, given, _on_sample)
 
 
 def baseline_notes(name: str, given: Mapping[str, Any]) -> list[str]:
-    """A line where a baseline takes neither sample, so that nothing is known of what it gives."""
-    tried = _tried(name, given)
-    if not tried or not all(seen.refusal for seen in tried):
-        return []
-    refusals = "; ".join(
-        f"{' x '.join(map(str, shape))}: {seen.refusal}" for shape, seen in zip(SAMPLES, tried, strict=True)
-    )
-    return [f"`{name}` takes no small sample, so what it gives was not looked at ({refusals})"]
+    """A line where a baseline takes no sample."""
+    return notes(name, given, _on_sample, "what it gives was")
 
 
-def _tried(name: str, given: Mapping[str, Any]) -> tuple[_Seen, ...]:
-    if ":" not in name:
-        return ()
-    return _on_samples(imported(name), name, json.dumps(given, default=str))
-
-
-@functools.cache
-def _on_samples(_: object, name: str, parameters: str) -> tuple[_Seen, ...]:
-    """Once for each function and set of parameters."""
-    seen: list[_Seen] = []
-    for shape in SAMPLES:
-        if _Seen() not in seen:
-            seen.append(_on_sample(name, json.loads(parameters), shape))
-    return tuple(seen)
-
-
-def _on_sample(name: str, given: Mapping[str, Any], shape: tuple[int, ...]) -> _Seen:
-    pair = _sample(shape)
+def _on_sample(name: str, given: Mapping[str, Any], shape: tuple[int, ...]) -> Seen:
     try:
-        return _Seen(fault_of(bind(BASELINES, name, given)(pair, *SUBJECTS), shape))
+        return Seen(fault_of(bind(BASELINES, name, given)(_sample(shape), *SUBJECTS), shape))
     except OF_CODE as error:
-        return _Seen(f"raised {type(error).__name__} for images of {' x '.join(map(str, shape))} voxels: {error}")
+        return raised(error, shape)
     except Exception as error:  # noqa: BLE001  whatever a user's own code does
-        return _Seen(refusal=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+        return refused(error)
 
 
 def _sample(shape: tuple[int, ...]) -> Pair:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from regbench.data.cache import Pair
-from regbench.models.own_baseline import SAMPLES, baseline_mistakes, baseline_notes, fault_of, judged_baseline
+from regbench.models.own_baseline import baseline_mistakes, baseline_notes, fault_of, judged_baseline
+from regbench.models.own_samples import SAMPLES
 from regbench.study import components
 from regbench.system.errors import RegbenchError
 
