@@ -25,12 +25,12 @@ def gallery(monkeypatch):
     return script("docs/generated_gallery.py")
 
 
-def publish(root, name, headline):
+def publish(root, name, headline, seeds=2):
     folder = root / "results/reference" / name
     for part in ("tables", "figures"):
         (folder / part).mkdir(parents=True)
     made_by = {"git_commit": "0123456789", "git_dirty": False}
-    provenance = {"headline": headline, "device": ["cpu"], "seeds": [0, 1], "tables_made_by": made_by}
+    provenance = {"headline": headline, "device": ["cpu"], "seeds": list(range(seeds)), "tables_made_by": made_by}
     (folder / "tables/main.provenance.json").write_text(json.dumps(provenance))
     (folder / "config.json").write_text(json.dumps({"description": f"What {name}\nasks."}))
     for file in ("report.html", "tables/main.html", "figures/verdict_grid.svg"):
@@ -47,7 +47,7 @@ def test_without_a_published_study_quick_is_shown(gallery, tmp_path):
 
 def test_each_published_study_has_its_picture_its_answer_and_links_to_its_files(gallery, tmp_path):
     publish(tmp_path, "quick", ["lcc is better.", "Nothing else."])
-    publish(tmp_path, "hippocampus", ["bending is best."])
+    publish(tmp_path, "hippocampus", ["bending is best."], seeds=1)
     (tmp_path / "results/reference/half").mkdir()  # no study
     text = "\n".join(gallery.gallery(tmp_path))
     assert re.findall(r"^## (.*)$", text, re.M) == ["hippocampus", "quick"]
@@ -55,6 +55,7 @@ def test_each_published_study_has_its_picture_its_answer_and_links_to_its_files(
     assert "What hippocampus asks." in hippocampus
     assert "> bending is best." in hippocampus
     assert "> lcc is better.\n>\n> Nothing else.\n" in quick
+    assert "cpu; 1 seed; commit 0123456" in hippocampus
     assert "cpu; 2 seeds; commit 0123456" in quick
     (picture,) = re.findall(r"!\[[^]]*\]\(([^)]+)\)", quick)
     links = re.findall(r'href="([^"]+)"', quick)

@@ -129,6 +129,22 @@ def test_the_baseline_says_in_its_log_what_its_folder_holds(study, tmp_path, cap
     assert rows["endpoint_error_mm"][0] < 1e-5
 
 
+def test_a_baseline_of_ones_own_fails_on_the_pair_for_which_it_gives_no_displacement(study, tmp_path):
+    first = next(iter(study[1]))
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n\n\ndef own(pair, fixed, moving, /):\n"
+        f"    return np.zeros(({{{first[0]!r}: 1}}.get(fixed, 2), *pair.fixed.shape), np.float32)\n"
+    )
+    baseline = {"name": f"{tmp_path}/own.py:own", "id": "own"}
+    config = {**yaml.safe_load(study[0].read_text()), "baselines": [baseline]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(config))
+    main(["evaluate", str(tmp_path / "study.yaml"), "--method", "own", "--seed", "0"])
+    rows = pd.read_parquet(study[0].parent / "results" / "tiny" / "runs" / "brains" / "own" / "seed0" / "pairs.parquet")
+    assert sorted(rows["status"]) == ["complete", "failed"]
+    (reason,) = rows.loc[rows["status"] == "failed", "reason"]
+    assert "must give a displacement (2, 32, 32) for images (32, 32), but gave (1, 32, 32)" in reason
+
+
 def test_rows_replace_rows_and_nothing_else(study, tmp_path, capsys):
     for names, truth in study[1].items():
         save(tmp_path, names, truth)

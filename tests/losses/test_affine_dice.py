@@ -39,6 +39,12 @@ def test_dice_by_hand() -> None:
     assert dice_loss(torch.zeros_like(fixed), torch.zeros_like(fixed)).item() == 0
 
 
+@pytest.mark.parametrize("eps", [-1e-5, float("inf"), float("nan")])
+def test_dice_refuses_an_eps_that_is_none(eps: float) -> None:
+    with pytest.raises(ValueError, match="eps must be 0 or more, but got"):
+        dice_loss(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3), eps=eps)
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 2, 3, 4, 3)])
 def test_dice_gradient(shape: tuple[int, ...]) -> None:
     fixed, moved = torch.rand(2, *shape, dtype=torch.double, requires_grad=True).unbind()

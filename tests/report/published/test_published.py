@@ -62,6 +62,21 @@ def test_tables_alone_are_verified_too(made, tmp_path, capsys):
     assert "every table, figure and verdict follows" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["CONFIG", "--with-pictures", "--tables-only"], "--with-pictures and --tables-only exclude each other"),
+        (["FOLDER", "--tables-only"], "--tables-only is of a study, but this is a published folder"),
+        (["FOLDER", "--with-pictures"], "--with-pictures is of a study, but this is a published folder"),
+    ],
+)
+def test_options_that_contradict_publish_nothing(folder, tmp_path, capsys, words, message):
+    places = {"CONFIG": str(tmp_path / "study.yaml"), "FOLDER": str(folder)}
+    with pytest.raises(SystemExit, match=r"^2$"):
+        main(["publish", *(places.get(word, word) for word in words)])
+    assert message in capsys.readouterr().err
+
+
 def test_no_folder_of_this_machine_is_named(made):
     study, folder, _ = made
     for name in files_in(folder):
