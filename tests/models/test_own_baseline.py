@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from regbench.data.cache import Pair
+from regbench.models.classical import settings
 from regbench.models.own_baseline import baseline_mistakes, baseline_notes, fault_of, judged_baseline
 from regbench.models.own_samples import SAMPLES
 from regbench.study import components
@@ -57,6 +58,7 @@ def test_what_is_no_displacement_is_a_mistake(baseline, output, words):
     [
         "zero * share",
         "zero if zero.ndim == 4 else zero[0]",  # of volumes alone
+        "zero if zero.ndim == 4 else zero.reshape(3)",  # which says so
         "zero + (pair.fixed_landmarks - pair.moving_landmarks).mean() * pair.fixed_mask",
         "zero + pair.native_affines[0][0, 0] * pair.spacing_mm[0]",
     ],
@@ -73,6 +75,12 @@ def test_one_that_takes_no_sample_is_said(baseline):
     (note,) = baseline_notes(name, {})
     assert "takes no small sample, so what it gives was not looked at (64 x 64: FileNotFoundError: " in note
     assert all(" x ".join(map(str, shape)) in note for shape in SAMPLES)
+
+
+def test_what_a_study_says_of_a_baseline_needs_no_code_of_others():
+    """A published study is read where its code may not be imported; ours are told with their defaults."""
+    assert settings("elsewhere/own.py:mine", {"share": 0.1}) == {"share": 0.1}
+    assert settings("sitk_affine", {"levels": 2})["metric"] == "correlation"
 
 
 def test_nothing_is_said_of_ours():

@@ -35,7 +35,7 @@ def test_the_same_bytes_come_again_and_made_up_rows_do_not(tmp_path, monkeypatch
     raw = {**TINY, "results": str(tmp_path / "results")}
     run_verbs(raw, tmp_path)
     study = Study(load(raw))
-    publish(study, tmp_path / "reference")
+    publish(study, tmp_path / "reference", tables_only=True)
     folder, work = tmp_path / "reference" / "tiny", tmp_path / "work"
     monkeypatch.setattr(training, "_run", in_this_process)
     repeated = rerun(folder, work)
