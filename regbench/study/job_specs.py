@@ -432,12 +432,18 @@ def _inner(given: Parameters) -> Parameters:
     return inner if isinstance(inner, dict) else {}
 
 
-def _pinned(given: Parameters) -> Parameters:
-    """Parameters with the checksum of the file of weights that they name: other weights are another job."""
-    pinned, encoder = dict(given), given.get("encoder")
+def with_checksum(given: Parameters) -> dict[str, Any]:
+    """Parameters with the checksum of the file of weights that they name, where it is on this machine."""
+    whole, encoder = dict(given), given.get("encoder")
     if isinstance(encoder, str) and ":" not in encoder:
-        with suppress(OSError):  # not on this machine; who uses it says so
-            pinned.setdefault("sha256", file_sha256(given_path(encoder)))
+        with suppress(OSError):  # who uses it says so
+            whole.setdefault("sha256", file_sha256(given_path(encoder)))
+    return whole
+
+
+def _pinned(given: Parameters) -> Parameters:
+    """Parameters with checksums: other weights are another job."""
+    pinned = with_checksum(given)
     if isinstance(given.get("similarity"), str) and _inner(given):
         pinned["parameters"] = dict(_pinned(_inner(given)))
     return pinned

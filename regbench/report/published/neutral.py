@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from regbench.study.config_paths import with_paths
+from regbench.study.job_specs import with_checksum
 from regbench.study.load import load
 from regbench.study.methods import Study
 from regbench.study.own_files import SUFFIX, with_imports
 from regbench.system.errors import RegbenchError
-from regbench.system.files import file_sha256
 from regbench.system.names import given_path
 
 CODE = "code"  # the folder of files of the user's own code
@@ -23,11 +22,7 @@ def _with_checksums(value: Any) -> Any:
         return [_with_checksums(entry) for entry in value]
     if not isinstance(value, Mapping):
         return value
-    whole, encoder = {key: _with_checksums(entry) for key, entry in value.items()}, value.get("encoder")
-    if isinstance(encoder, str) and ":" not in encoder:
-        with suppress(OSError):  # of a study that is published again, whose config says it
-            whole.setdefault("sha256", file_sha256(given_path(encoder)))
-    return whole
+    return with_checksum({key: _with_checksums(entry) for key, entry in value.items()})
 
 
 class Names:
