@@ -5,6 +5,7 @@ of all runs stand in one table. `gather` writes it, `unpack` makes a study's fol
 """
 
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from regbench.evaluation.transfer import TRAINED_ON
+from regbench.metrics import METRICS
 from regbench.report.analyze import KEY, curve_rows_of, rows_of, transfer_rows_of
 from regbench.report.published.neutral import CODE, Names
 from regbench.report.summary_file import load_summary
@@ -37,6 +39,7 @@ from regbench.system.parquet import read_table, write_table
 RECORDS = "records.jsonl"
 HISTORIES = "analysis/histories.parquet"
 RUN_KEY = ["dataset", "method", "seed"]
+OF_ONE_LABEL = re.compile(rf"({'|'.join(METRICS)})_\d+")  # a column
 
 
 def gather(study: Study, folder: Path, pictures: Collection[str]) -> Names:
@@ -70,7 +73,7 @@ def gather(study: Study, folder: Path, pictures: Collection[str]) -> Names:
     if any(study.transfers()):
         write_table(at.transfer_rows, transfer_rows_of(study))
     if study.config.curve is not None:
-        write_table(at.curve_rows, curve_rows_of(study))
+        write_table(at.curve_rows, _without_labels(curve_rows_of(study)))
     write_table(folder / HISTORIES, _histories(study))
     for path in _copied(study, pictures):
         _copy(path, folder / path.relative_to(lay.root))
@@ -148,6 +151,11 @@ def _records(study: Study) -> Iterator[Path]:
         yield lay.run_record(*run)
     for point in study.curve_points():
         yield lay.curve_point(*point) / RUN
+
+
+def _without_labels(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows without the columns of single labels: of curves nothing reads them, and they are nine tenths of the file."""
+    return rows[[name for name in rows if not OF_ONE_LABEL.fullmatch(str(name))]]
 
 
 def _histories(study: Study) -> pd.DataFrame:
