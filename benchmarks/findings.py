@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 from lambda_findings import borrowed, flatness, rules
 from published_studies import Published, claims, curves, read
+from repetition_findings import AGAIN, agreement, together
 from verdict_findings import (
-    AGAIN,
-    agreement,
     counts,
     differences,
     means_of,
@@ -47,6 +46,7 @@ TABLES = {
     "regularity": regularity,
     "predictions": predictions,
     "agreement": agreement,
+    "together": together,
 }
 
 

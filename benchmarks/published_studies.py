@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from regbench.tuning.smoothing import smooth
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # decimal logarithms of lambda, smoothed Dice
+TURNED = {"better": "worse", "worse": "better"}  # a verdict on b against a
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,11 @@ class Published:
     def cells(self, model: str) -> pd.DataFrame:
         """The rows of the main table that are cells of a model."""
         return self.main[(self.main["model"] == model) & self.main["regularizer"].notna()]
+
+    @property
+    def of_cells(self) -> pd.DataFrame:
+        """The rows of trained or optimised cells, without those of baselines."""
+        return self.rows[self.rows["method"].isin(self.main.loc[self.main["regularizer"].notna(), "method"])]
 
     @property
     def of_labels(self) -> bool:
@@ -79,13 +85,12 @@ def trials(records: Path) -> pd.DataFrame:
 def claims(study: Published, model: str, family: str = "pairs") -> dict[tuple[str, str], tuple[str, float]]:
     """Each compared pair in alphabetical order: the verdict on its first, and its difference."""
     chosen = study.verdicts[(study.verdicts["model"] == model) & (study.verdicts["family"] == family)]
-    turned = {"better": "worse", "worse": "better"}
     found = {}
     for a, b, verdict, difference in chosen[["a", "b", "verdict", "difference"]].itertuples(index=False):
         if a < b:
             found[a, b] = verdict, difference
         else:
-            found[b, a] = turned.get(verdict, verdict), -difference
+            found[b, a] = TURNED.get(verdict, verdict), -difference
     return found
 
 

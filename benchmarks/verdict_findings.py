@@ -9,7 +9,6 @@ from scipy import stats
 
 from regbench.statistics import holm
 
-AGAIN = "_again"  # the name of a repetition: `quick_again` of `quick`
 ALPHA = 0.05
 COMPARED = {
     "similarity": "similarity over the grid",
@@ -198,26 +197,3 @@ def means_of(study: Published, model: str) -> dict[str, float]:
     cells = study.cells(model)
     names = cells["similarity"] + "." + cells["regularizer"]
     return dict(zip(names, cells["dice_mean"], strict=True))
-
-
-def agreement(studies: list[Published]) -> pd.DataFrame:
-    """The verdicts of a study in its repetition with other seeds of trainings and searches."""
-    known = {study.name: study for study in studies}
-    lines = []
-    for study in studies:
-        again = known.get(study.name + AGAIN)
-        for model in study.models if again else []:
-            assert again is not None
-            for family, words in COMPARED.items():
-                first, second = claims(study, model, family), claims(again, model, family)
-                both = [(first[pair][0], second[pair][0]) for pair in first if pair in second]
-                decided = [(a, b) for a, b in both if a != "undecided"]
-                lines.append({
-                    "study": study.name, "model": model,
-                    "compared": words,
-                    "decided first": len(decided), "confirmed": sum(a == b for a, b in decided),
-                    "then undecided": sum(b == "undecided" for _, b in decided),
-                    "contradicted": sum(b not in (a, "undecided") for a, b in decided),
-                    "decided then only": sum(a == "undecided" != b for a, b in both), "of": len(both),
-                })  # fmt: skip
-    return pd.DataFrame(lines)

@@ -18,8 +18,8 @@ CELLS = ("net.lcc.bending", "net.lcc.grad_l2", "net.mse.grad_l2")
 
 @pytest.fixture(scope="module")
 def findings():
-    """The names of the script and of the three files beside it."""
-    files = ("published_studies", "lambda_findings", "verdict_findings", "findings")
+    """The names of the script and of the files beside it."""
+    files = ("published_studies", "lambda_findings", "verdict_findings", "repetition_findings", "findings")
     return SimpleNamespace(
         **{name: value for file in files for name, value in vars(script(f"benchmarks/{file}.py")).items()}
     )
@@ -76,6 +76,60 @@ def test_agreement(findings):
     assert line["decided first"] == 2
     assert (line["confirmed"], line["contradicted"], line["then undecided"]) == (1, 1, 0)
     assert line["decided then only"] == 1
+
+
+def test_one_study_judged_anew_is_its_own_table(findings):
+    made = findings.read(ROOT / "results/reference/quick")
+    for model in made.models:
+        anew = findings.judged(made, model, made.of_cells)
+        for family in ("pairs", "similarity", "regularizer"):
+            table = made.verdicts[(made.verdicts["model"] == model) & (made.verdicts["family"] == family)]
+            lines = [(one["a"], one["b"], one["verdict"], round(one["low"], 4)) for one in anew[family]]
+            assert lines == list(table[["a", "b", "verdict", "low"]].round(4).itertuples(index=False, name=None))
+
+
+def repeated(findings, seeds):
+    """A study of two cells and four searches, and its repetition with these seeds; the first cell is .008 better.
+
+    The runs of a cell lie .006 apart, so that four of them leave the sign open and eight do not.
+    """
+    noise = (-0.003, 0.003, -0.003, 0.003)
+    studies = []
+    for name, numbers in (("a", (0, 1, 2, 3)), ("a_again", seeds)):
+        made = study(findings, name, ["undecided"] * 3)
+        rows = pd.DataFrame([
+            {"method": cell, "seed": seed, "replicate": search, "fixed": f"f{pair}", "moving": f"m{pair}",
+             "dice": mean + sign * noise[search] + 1e-5 * pair * sign}
+            for cell, mean, sign in zip(CELLS[1:], (0.808, 0.8), (1, -1), strict=True)
+            for search, seed in enumerate(numbers)
+            for pair in range(30)
+        ])  # fmt: skip
+        studies.append(replace(made, rows=rows, main=made.main[made.main["method"] != CELLS[0]]))
+    return studies
+
+
+def test_searches_of_both_decide_more_than_those_of_one(findings):
+    first, again = repeated(findings, (4, 5, 6, 7))
+    (alone,) = findings.judged(first, "net", first.of_cells)["pairs"]
+    rows = findings.rows_of_both(first, again)
+    (both,) = findings.judged(first, "net", rows)["pairs"]
+    assert (alone["verdict"], both["verdict"]) == ("undecided", "better")
+    assert both["runs"] == 2 * alone["runs"] == 8
+    assert set(rows["replicate"]) == set(range(8))
+    pairs = first.verdicts[first.verdicts["a"] == CELLS[1]]
+    levels = pd.DataFrame(
+        [{"model": "net", "family": "similarity", "a": "mse", "b": "lcc", "verdict": "worse", "difference": 0}]
+    )
+    tables = pd.concat([pairs, levels])
+    lines = findings.together([replace(one, verdicts=tables) for one in (first, again)]).to_dict("records")
+    assert [line[""] for line in lines] == ["lcc against mse", "pairs of cells decided"]
+    assert [line["first"] for line in lines] == ["better", "0 of 1"]
+    assert [line["together"] for line in lines] == ["better", "1 of 1"]
+
+
+def test_a_repetition_with_the_same_seeds_is_none(findings):
+    with pytest.raises(ValueError, match=r"`a_again` shares \[3\]"):
+        findings.rows_of_both(*repeated(findings, (3, 4, 5, 6)))
 
 
 def test_an_order_of_names_turns_a_verdict(findings):

@@ -1,0 +1,90 @@
+"""Tables on repetitions: whether verdicts come again, and what all trainings and searches decide together."""
+
+import pandas as pd
+from published_studies import TURNED, Published, claims
+from verdict_findings import COMPARED
+
+from regbench.report.comparison_entries import Families
+from regbench.report.study_verdicts import GridCell, study_verdicts
+
+AGAIN = "_again"  # the name of a repetition: `quick_again` of `quick`
+INSTANCE = "instance"  # trains nothing: its seeds change no number, its searches do
+
+
+def agreement(studies: list[Published]) -> pd.DataFrame:
+    """The verdicts of a study in its repetition with other seeds of trainings and searches."""
+    known = {study.name: study for study in studies}
+    lines = []
+    for study in studies:
+        again = known.get(study.name + AGAIN)
+        for model in study.models if again else []:
+            assert again is not None
+            for family, words in COMPARED.items():
+                first, second = claims(study, model, family), claims(again, model, family)
+                both = [(first[pair][0], second[pair][0]) for pair in first if pair in second]
+                decided = [(a, b) for a, b in both if a != "undecided"]
+                lines.append({
+                    "study": study.name, "model": model,
+                    "compared": words,
+                    "decided first": len(decided), "confirmed": sum(a == b for a, b in decided),
+                    "then undecided": sum(b == "undecided" for _, b in decided),
+                    "contradicted": sum(b not in (a, "undecided") for a, b in decided),
+                    "decided then only": sum(a == "undecided" != b for a, b in both), "of": len(both),
+                })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def together(studies: list[Published]) -> pd.DataFrame:
+    """The verdicts of a study, of its repetition, and of the searches and trainings of both taken for one study."""
+    known = {study.name: study for study in studies}
+    lines = []
+    for study in studies:
+        again = known.get(study.name + AGAIN)
+        for model in study.models if again else []:
+            assert again is not None
+            both = judged(study, model, rows_of_both(study, again))
+            place = {"study": study.name, "model": model}
+            for one in (*both["similarity"], *both["regularizer"]):
+                family = "similarity" if one in both["similarity"] else "regularizer"
+                lines.append(place | {
+                    "": f"{one['a']} against {one['b']}",
+                    "first": verdict_on(claims(study, model, family), one["a"], one["b"]),
+                    "again": verdict_on(claims(again, model, family), one["a"], one["b"]),
+                    "together": one["verdict"], "Dice": f"{one['difference']:+.4f}",
+                    "interval": f"{one['low']:+.4f} to {one['high']:+.4f}",
+                })  # fmt: skip
+            counted = {
+                "first": [verdict for verdict, _ in claims(study, model).values()],
+                "again": [verdict for verdict, _ in claims(again, model).values()],
+                "together": [one["verdict"] for one in both["pairs"]],
+            }
+            decided = {
+                name: f"{sum(verdict != 'undecided' for verdict in verdicts)} of {len(verdicts)}"
+                for name, verdicts in counted.items()
+            }
+            lines.append(place | {"": "pairs of cells decided"} | decided)
+    return pd.DataFrame(lines).fillna("")
+
+
+def verdict_on(known: dict[tuple[str, str], tuple[str, float]], a: str, b: str) -> str:
+    """The verdict on a against b, of claims in alphabetical order."""
+    return known[a, b][0] if (a, b) in known else TURNED.get(known[b, a][0], known[b, a][0])
+
+
+def rows_of_both(study: Published, again: Published) -> pd.DataFrame:
+    """The rows of a study and of its repetition, whose searches get numbers of their own.
+
+    Raises:
+        ValueError: if the two share a seed: the same training would count twice.
+    """
+    if shared := {*study.of_cells["seed"]} & {*again.of_cells["seed"]}:
+        raise ValueError(f"a repetition must have seeds of its own, but `{again.name}` shares {sorted(shared)}")
+    numbers = again.of_cells["replicate"] + study.of_cells["replicate"].max() + 1
+    return pd.concat([study.of_cells, again.of_cells.assign(replicate=numbers)], ignore_index=True)
+
+
+def judged(study: Published, model: str, rows: pd.DataFrame) -> Families:
+    """The verdicts on the cells of a model by Dice, from rows of its study and perhaps of others."""
+    table = study.cells(model)
+    cells = {row.method: GridCell(model, row.similarity, row.regularizer) for row in table.itertuples(index=False)}
+    return study_verdicts(rows, "dice", [*cells], cells=cells, trained=model != INSTANCE, region=study.region or None)
