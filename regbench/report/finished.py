@@ -22,7 +22,7 @@ def check_finished(study: Study, runs: Sequence[tuple[str, str, int]]) -> None:
     lay = study.layout
     for path in (*(lay.pairs(*run) for run in runs), lay.summary):
         if not path.is_file():
-            raise RegbenchError(f"`{path}` must exist: the study has to be finished. Run Snakemake again.")
+            raise RegbenchError(f"`{path}` must exist: the study has to be finished. Run `regbench run` again.")
     for dataset, method, seed in runs:
         trained_as = study.method(method).trained_as
         record = read_sealed(lay.run_record(dataset, trained_as, seed))

@@ -19,7 +19,7 @@ def joined(paths: list[Path], points: Sequence[int] = ()) -> pd.DataFrame:
     """
     for path in paths:
         if not path.is_file():
-            raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run Snakemake again.")
+            raise RegbenchError(f"`{path}` must exist, but does not. Evaluate the run, or run `regbench run` again.")
     # File by file through pyarrow: of ten thousand small files, pandas spends most of the time on opening them.
     tables = [read_arrow(path).replace_schema_metadata() for path in paths]
     for place, point in enumerate(points):

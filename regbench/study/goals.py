@@ -49,8 +49,8 @@ def words(metric: str) -> str:
     return WORDS.get(metric, metric)
 
 
-def merits(metrics: Sequence[str], scores: Sequence[Mapping[str, float]]) -> list[float]:
-    """How good each of some scores is among them: higher is better.
+def merits(metrics: Sequence[str], scores: Sequence[Mapping[str, float | None]]) -> list[float]:
+    """How good each of some scores is among them: higher is better; one without a number is the worst.
 
     Args:
         metrics: one, whose score it is (less, where lower is better); of several, the geometric mean of the ranks by
@@ -61,7 +61,9 @@ def merits(metrics: Sequence[str], scores: Sequence[Mapping[str, float]]) -> lis
         Hering et al. 2022, doi:10.1109/TMI.2022.3213983, who rank methods likewise.
     """
     if len(metrics) == 1:
-        return [score[metrics[0]] if is_higher_better(metrics[0]) else -score[metrics[0]] for score in scores]
+        sign = 1 if is_higher_better(metrics[0]) else -1
+        values = [score[metrics[0]] for score in scores]
+        return [-math.inf if value is None or math.isnan(value) else sign * value for value in values]
     ranks = [_ranks(merits([metric], scores)) for metric in metrics]
     return [-math.exp(math.fsum(map(math.log, of_one)) / len(metrics)) for of_one in zip(*ranks, strict=True)]
 

@@ -138,6 +138,8 @@ def _beside(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
             module = node.module or ""
             names = [module] if module else []
             names += [f"{module}.{alias.name}".lstrip(".") for alias in node.names]
+            if node.level > len(path.parents):
+                continue  # above the root of the disk, where Python finds nothing either
             start = path.parents[node.level - 1] if node.level else root
         else:
             continue

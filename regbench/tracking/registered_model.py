@@ -87,12 +87,12 @@ def register_models(study: Study, sink: Sink) -> list[str]:
     return entered
 
 
-def _best(study: Study, validations: Mapping[int, Mapping[str, float]]) -> int:
-    """The seed of the best validation by what lambda is chosen by; of equal ones the first."""
+def _best(study: Study, validations: Mapping[int, Mapping[str, float | None]]) -> int:
+    """The seed of the best validation by what lambda is chosen by; of equal ones, and of none, the first."""
     scores = list(validations.values())
     metrics = selection_spec(study).metrics or [name for name in DEFAULTS if name in scores[0]][:1]
-    found = merits(metrics, scores)
-    return list(validations)[found.index(max(found))]
+    by_seed = dict(zip(validations, merits(metrics, scores) if metrics else [0.0] * len(scores), strict=True))
+    return max(by_seed, key=by_seed.__getitem__)
 
 
 def _name(study: Study, sink: Sink, wanted: str) -> str:

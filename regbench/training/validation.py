@@ -1,6 +1,6 @@
 """Scores of the validation pairs by the goals of a study, and what a training does with them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -244,5 +244,4 @@ def out_of_patience(protocol: Training, validations: Sequence[Validation], goal:
 
 
 def _merits(validations: Sequence[Validation], goal: Sequence[str]) -> list[float]:
-    scores: list[Mapping[str, float]] = [entry["scores"] for entry in validations]
-    return [merit if not np.isnan(merit) else float("-inf") for merit in merits(goal, scores)]
+    return merits(goal, [entry["scores"] for entry in validations])

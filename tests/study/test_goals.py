@@ -34,6 +34,16 @@ def test_ranks_by_hand():
     assert merits(["dice", "hd95_mm"], []) == []
 
 
+@pytest.mark.parametrize("nothing", [None, math.nan])
+def test_what_has_no_number_is_the_worst(nothing):
+    """Of several metrics too: it shares no rank with the best."""
+    scores = [{"dice": nothing, "tre_mm": nothing}, {"dice": 0.1, "tre_mm": 9.0}, {"dice": 0.2, "tre_mm": math.inf}]
+    assert merits(["dice"], scores) == [-math.inf, 0.1, 0.2]
+    assert merits(["tre_mm"], scores) == [-math.inf, -9.0, -math.inf]
+    by_ranks = merits(["dice", "tre_mm"], scores)
+    assert by_ranks == pytest.approx([-math.sqrt(3 * 2.5), -math.sqrt(2), -math.sqrt(2.5)])
+
+
 def test_a_goal_and_its_limit():
     assert (base("tre_mm_ndv"), is_limited("tre_mm_ndv"), is_limited("tre_mm")) == ("tre_mm", True, False)
 

@@ -66,6 +66,7 @@ def test_a_record_s_file_that_was_moved_is_found_where_it_is_allowed(lab):
         ("lab/own_halves.py:have", HALVE, "importable with `have`, but has none; did you mean `halve`?"),
         ("lab/own_halves.py:halve", "def halve(x, /:\n", "must be Python, but got: SyntaxError"),
         ("lab/own_halves.py:halve", "import no_such_thing\n", "ModuleNotFoundError: No module named 'no_such"),
+        ("lab/own_halves.py:halve", f"from {'.' * 99}above import x\n", "got: Import"),
         ("lab/own_halves.py:halve", "raise SystemExit(3)\n", "SystemExit: 3"),
         ("lab/own_halves.py:halve", "def halve(x):\n    return x\n", "must be a function (x, /, *, ...)"),
     ],

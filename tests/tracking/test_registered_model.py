@@ -61,6 +61,21 @@ def test_the_registered_model_registers_a_pair_as_regbench_does(registering, tmp
         assert np.ptp(theirs) > 0
 
 
+def test_a_validation_without_a_number_is_not_the_best(registering):
+    """The first seed of a method has none, and no seed of the other one has: there the first is taken."""
+    empty = {LCC: (0,), MSE: (0, 1)}
+    for method, seeds in empty.items():
+        for seed in seeds:
+            path = registering.root / f"runs/brains/{method}/seed{seed}/run.json"
+            record = read_sealed(path)
+            write_sealed(path, record | {"validation": dict.fromkeys(record["validation"])})
+    track(registering.study)
+    runs = registering.runs()
+    for method, best in ((LCC, 1), (MSE, 0)):
+        (version,) = versions(registering, f"tiny.brains.{method}")
+        assert version[1] == runs[f"tiny/brains/{method}/seed{best}"].info.run_id
+
+
 def test_a_second_push_and_a_wiped_run_double_no_version(registering):
     track(registering.study)
     before = versions(registering)

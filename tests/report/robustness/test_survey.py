@@ -67,7 +67,9 @@ def test_what_is_missing_or_of_another_config_is_named(folder, capsys):
     rows = lay.pairs("brains", LCC, 1)
     content = rows.read_bytes()
     rows.unlink()
-    assert refused(folder, capsys).endswith(f"`{rows}` must exist: the study has to be finished. Run Snakemake again.")
+    assert refused(folder, capsys).endswith(
+        f"`{rows}` must exist: the study has to be finished. Run `regbench run` again."
+    )
     rows.write_bytes(content)
     longer = {"training": {"steps": 5, "batch": 2}}
     assert "must be of this config, but `training.steps` was 4 and is 5" in refused(folder, capsys, **longer)
