@@ -18,24 +18,22 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-from regbench.evaluation.slices import write_panels
-from regbench.report.analyze import analyze
-from regbench.report.write import report
-from regbench.study.layout import IDENTITY, PANELS
-from regbench.study.load import load
-from regbench.study.methods import Study
-from regbench.system.files import write_sealed
-from regbench.system.parquet import write_table
+import made_results  # noqa: E402
 
-SEEDS, DATASETS, REGULARIZERS, LABELS = 10, 2, 20, 35
+from regbench.report.analyze import analyze  # noqa: E402
+from regbench.report.write import report  # noqa: E402
+from regbench.study.load import load  # noqa: E402
+from regbench.study.methods import Study  # noqa: E402
+
+SEEDS, DATASETS, REGULARIZERS = 10, 2, 20
+made_results.LABELS = {str(k): f"structure {k}" for k in range(1, 36)}
 DATASET = {
     "id": "d0", "source": "mni152", "parameters": {"dims": 2, "subjects": 12},
     "splits": {"train": 4, "validation": 2, "test": 6},
 }  # fmt: skip
-NUMBERS = ("dice", "hd95_mm", "assd_mm", "ndv_percent", "fold_central_percent", "endpoint_error_mm")
 
 
 def study_of(runs: int, folder: Path) -> Study:
@@ -54,49 +52,11 @@ def study_of(runs: int, folder: Path) -> Study:
     return Study(load(raw))
 
 
-def generate(study: Study) -> int:
-    """Write what the jobs of the study would have left behind."""
-    lay, random = study.layout, np.random.default_rng(0)
-    pairs = [(f"s{a}", f"s{b}") for a in range(6) for b in range(6) if a != b]
-    base = pd.DataFrame(pairs, columns=["fixed", "moving"])
-    names = [f"{name}_{label}" for label in range(1, LABELS + 1) for name in NUMBERS[:3]]
-    timed: dict[str, list[pd.DataFrame]] = {}
-    runs = list(study.runs())
-    for dataset, method, seed in runs:
-        path = lay.pairs(dataset, method, seed)
-        path.parent.mkdir(parents=True)
-        frame = base.assign(dataset=dataset, method=method, seed=seed, lam=0.1, status="complete", reason="")
-        values = pd.DataFrame(random.random((len(base), len(NUMBERS) + len(names))), columns=[*NUMBERS, *names])
-        write_table(path, pd.concat([frame.assign(labels_vanished=0.0), values], axis=1))
-        write_panels(path.with_name(PANELS), {}, "dice")
-        if method != IDENTITY:
-            record = {"seed": seed, "lam": 0.1, "status": "complete", "reason": "", "validation": {}}
-            record |= {"checkpoint_sha256": "0", "data_sha256": "0", "environment": {"device": "cpu"}}
-            write_sealed(path.parent / "run.json", record)
-            curve = pd.DataFrame({"step": range(5), "loss": 0.1, "similarity": 0.1, "regularizer": 0.1})
-            write_table(path.parent / "history.parquet", curve)
-            row = {"device": "cpu", "inference_seconds": 0.1, "pipeline_seconds": 0.2, "peak_memory_mib": 1.0}
-            row |= {"training_seconds": 10.0, "parameters": 100}
-            timed.setdefault(dataset, []).append(base.assign(dataset=dataset, method=method, seed=seed, **row))
-    for dataset, frames in timed.items():
-        lay.runtime(dataset).parent.mkdir(parents=True, exist_ok=True)
-        write_table(lay.runtime(dataset), pd.concat(frames))
-        manifest = {"labels": {str(k): f"structure {k}" for k in range(1, LABELS + 1)}, "shape": [32, 32]}
-        manifest["references"] = {"validation": ["labels"], "test": ["labels"]}
-        manifest |= {"spacing_mm": [1, 1], "data_sha256": "0", "pairs": {"test": pairs}, "notes": "", "licences": []}
-        write_sealed(lay.manifest(dataset), {**manifest, "splits": {"train": [], "validation": [], "test": []}})
-        for method in study.methods:
-            if method.tuned:
-                chosen = {"lam": 0.1, "edge": False, "metrics": ["dice"], "range": None}
-                chosen |= {"best": None, "best_limited": None}
-                write_sealed(lay.selected(dataset, method.id), chosen)
-    return len(runs)
-
-
 def measure(runs: int, profile: bool) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         study = study_of(runs, Path(folder))
-        row: dict[str, float] = {"runs": generate(study)}
+        made_results.write_results(study, subjects=6)
+        row: dict[str, float] = {"runs": sum(1 for _ in study.runs())}
         for name, stage in (("analyze_s", analyze), ("report_s", report)):
             profiler, start = cProfile.Profile(), time.perf_counter()
             if profile:

@@ -177,7 +177,7 @@ def _evaluated(study: Study, run: tuple[str, Method, int], number: int, pairs: l
         dataset=dataset, method=method.id, seed=seed, replicate=replicate, lam=lam, status="complete", reason=""
     )
     rows = rows.assign(dice=_dice(number) + noise, hd95_mm=6 - 4 * _dice(number), labels_vanished=0.0)
-    rows = rows.assign(dice_1=rows["dice"] + 0.02, dice_2=rows["dice"] - 0.02)
+    rows = rows.assign(**{f"dice_{label}": rows["dice"] - 0.02 * (-1) ** int(label) for label in LABELS})
     if method.control or method.id == IDENTITY:
         rows = _unranked(rows, method.id, study)
     rows = rows.assign(fold_central_percent=0.03 * (number % 4), ndv_percent=0.05 * (number % 4), sdlogj=0.1)
