@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from lambda_findings import borrowed, flatness, rules
 from published_studies import Published, claims, curves, read
-from repetition_findings import AGAIN, agreement, together
+from repetition_findings import AGAIN, agreement, together, usual_again
 from verdict_findings import (
     counts,
     differences,
@@ -47,6 +47,7 @@ TABLES = {
     "predictions": predictions,
     "agreement": agreement,
     "together": together,
+    "usual again": usual_again,
 }
 
 
@@ -80,7 +81,9 @@ def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]
     """Pictures of lambda, of `instance` beside the networks, and of the repetitions."""
     studies = [study for study in studies if study.of_labels]
     for study in [study for study in studies if not study.name.endswith(AGAIN)]:
-        figure, axes = plt.subplots(1, len(study.models), figsize=(4.5 * len(study.models), 3.4), squeeze=False)
+        figure, axes = plt.subplots(
+            1, len(study.models), figsize=(4.5 * len(study.models), 3.4), squeeze=False, layout="constrained"
+        )
         for axis, model in zip(axes[0], study.models, strict=True):
             for logs, dice in curves(study, model).values():
                 best = int(np.argmax(dice))
@@ -104,7 +107,9 @@ def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]
             yield f"findings_instance_{study.name}", figure
     known = {study.name: study for study in studies}
     for study in [study for study in studies if study.name + AGAIN in known]:
-        figure, axes = plt.subplots(1, len(study.models), figsize=(4.2 * len(study.models), 4), squeeze=False)
+        figure, axes = plt.subplots(
+            1, len(study.models), figsize=(4.2 * len(study.models), 4), squeeze=False, layout="constrained"
+        )
         colours = {"better": "#228833", "worse": "#228833", "equal": "#4477aa", "undecided": "#bbbbbb"}
         for axis, model in zip(axes[0], study.models, strict=True):
             first, second = (claims(one, model) for one in (study, known[study.name + AGAIN]))
@@ -114,7 +119,8 @@ def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]
                 axis.plot(*places, "o", color=colours[verdict], markersize=3)
             limits = axis.get_xlim()
             axis.plot(limits, limits, color="black", linewidth=0.5)
-            axis.set(title=model, xlabel="difference of Dice, first", ylabel="difference of Dice, again")
+            axis.set(title=model, xlabel="difference of Dice, first")
+        axes[0][0].set_ylabel("difference of Dice, again")
         yield f"findings_again_{study.name}", figure
 
 

@@ -1,8 +1,9 @@
 """Tables on repetitions: whether verdicts come again, and what all trainings and searches decide together."""
 
+import numpy as np
 import pandas as pd
-from published_studies import TURNED, Published, claims
-from verdict_findings import COMPARED
+from published_studies import TURNED, Published, by_pair, claims
+from verdict_findings import COMPARED, means_of, tau_of, usual_claims
 
 from regbench.report.comparison_entries import Families
 from regbench.report.study_verdicts import GridCell, study_verdicts
@@ -25,12 +26,38 @@ def agreement(studies: list[Published]) -> pd.DataFrame:
                 decided = [(a, b) for a, b in both if a != "undecided"]
                 lines.append({
                     "study": study.name, "model": model,
-                    "compared": words,
-                    "decided first": len(decided), "confirmed": sum(a == b for a, b in decided),
+                    "Kendall's tau of cells": tau_of(means_of(study, model), means_of(again, model)),
+                    "compared": words, "decided first": len(decided), "confirmed": sum(a == b for a, b in decided),
                     "then undecided": sum(b == "undecided" for _, b in decided),
                     "contradicted": sum(b not in (a, "undecided") for a, b in decided),
                     "decided then only": sum(a == "undecided" != b for a, b in both), "of": len(both),
                 })  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def usual_again(studies: list[Published]) -> pd.DataFrame:
+    """What the usual tests say of one training of each cell, and of one training of the repetition, on average."""
+    known = {study.name: study for study in studies}
+    lines = []
+    for study in studies:
+        again = known.get(study.name + AGAIN)
+        for model, corrected in ((m, c) for m in (study.models if again else []) for c in (False, True)):
+            assert again is not None
+            first, second = (
+                [usual_claims(scores, corrected=corrected) for _, scores in by_pair(one, model).groupby("seed")]
+                for one in (study, again)
+            )
+            claimed = np.mean([len(claims_of_one) for claims_of_one in first])
+            pairs = [(verdict, two.get(pair)) for one in first for two in second for pair, verdict in one.items()]
+            count = len(first) * len(second)
+            same = sum(verdict == other for verdict, other in pairs) / count
+            opposite = sum(TURNED[verdict] == other for verdict, other in pairs) / count
+            lines.append({
+                "study": study.name, "model": model, "p": "Holm's" if corrected else "as it is",
+                "called different": f"{claimed:.1f}", "again the same": f"{same:.1f}",
+                "then no difference": f"{claimed - same - opposite:.1f}", "then the other one": f"{opposite:.1f}",
+                "share": f"{opposite / claimed if claimed else 0:.0%}",
+            })  # fmt: skip
     return pd.DataFrame(lines)
 
 

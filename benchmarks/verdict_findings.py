@@ -59,6 +59,14 @@ def usual_tests(scores: pd.DataFrame) -> dict[tuple[str, str], tuple[str, float]
     return found
 
 
+def usual_claims(scores: pd.DataFrame, *, corrected: bool) -> dict[tuple[str, str], str]:
+    """Who is better in each pair of cells that the usual tests call different."""
+    tests = usual_tests(scores)
+    p = np.array([value for _, value in tests.values()])
+    significant = (holm(p) if corrected else p) < ALPHA
+    return {pair: verdict for (pair, (verdict, _)), claimed in zip(tests.items(), significant, strict=True) if claimed}
+
+
 def one_seed(studies: list[Published]) -> pd.DataFrame:
     """What one training of each cell, tested over its image pairs, would have said of what the study says."""
     heads = {
@@ -84,12 +92,9 @@ def one_seed(studies: list[Published]) -> pd.DataFrame:
 
 def _answers(scores: pd.DataFrame, known: dict[tuple[str, str], tuple[str, float]], *, corrected: bool) -> list[str]:
     """What the study answers to each claim of the usual tests."""
-    found = usual_tests(scores)
-    p = np.array([value for _, value in found.values()])
-    significant = (holm(p) if corrected else p) < ALPHA
     answers = []
-    for (pair, (verdict, _)), is_claim in zip(found.items(), significant, strict=True):
-        if is_claim and pair in known:
+    for pair, verdict in usual_claims(scores, corrected=corrected).items():
+        if pair in known:
             answer = known[pair][0]
             decided = "confirmed" if answer == verdict else "contradicted"
             answers.append(answer if answer in ("equal", "undecided") else decided)
@@ -177,20 +182,24 @@ def predictions(studies: list[Published]) -> pd.DataFrame:
         for model in study.models:
             if model == "instance" or "instance" not in study.models:
                 continue
-            network, alone = (means_of(study, name) for name in (model, "instance"))
-            common = [name for name in network if name in alone]
-            tau = stats.kendalltau([network[name] for name in common], [alone[name] for name in common]).statistic
+            tau = tau_of(means_of(study, model), means_of(study, "instance"))
             for family in ("similarity", "regularizer"):
                 ours, theirs = claims(study, model, family), claims(study, "instance", family)
                 both = [(ours[pair][0], theirs[pair][0]) for pair in ours if pair in theirs]
                 decided = [(one, two) for one, two in both if "undecided" not in (one, two)]
                 lines.append({
-                    "study": study.name, "network": model, "Kendall's tau of cells": f"{tau:+.2f}",
+                    "study": study.name, "network": model, "Kendall's tau of cells": tau,
                     "verdicts on": family, "both decide": len(decided), "the same": sum(a == b for a, b in decided),
                     "contradicted": sum({a, b} == {"better", "worse"} for a, b in decided),
                     "of": len(both),
                 })  # fmt: skip
     return pd.DataFrame(lines)
+
+
+def tau_of(first: dict[str, float], second: dict[str, float]) -> str:
+    """Kendall's tau of the cells that both have."""
+    common = [name for name in first if name in second]
+    return f"{stats.kendalltau([first[name] for name in common], [second[name] for name in common]).statistic:+.2f}"
 
 
 def means_of(study: Published, model: str) -> dict[str, float]:

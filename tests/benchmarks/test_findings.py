@@ -132,6 +132,17 @@ def test_a_repetition_with_the_same_seeds_is_none(findings):
         findings.rows_of_both(*repeated(findings, (3, 4, 5, 6)))
 
 
+def test_two_usual_papers_beside_each_other(findings):
+    """The repetition turns the first two cells, far beyond their noise; six pairs are too few for Holm's."""
+    first = study(findings, "a", ["undecided"] * 3)
+    again = study(findings, "a_again", ["undecided"] * 3, dice=(0.82, 0.80, 0.70))
+    line, corrected = findings.usual_again([first, again]).to_dict("records")
+    counts = [line[name] for name in ("called different", "again the same", "then no difference", "then the other one")]
+    assert counts == ["3.0", "2.0", "0.0", "1.0"]
+    assert line["share"] == "33%"
+    assert (corrected["called different"], corrected["share"]) == ("0.0", "0%")
+
+
 def test_an_order_of_names_turns_a_verdict(findings):
     made = study(findings, "a", ["better", "equal", "undecided"])
     turned = made.verdicts.copy()
