@@ -30,28 +30,33 @@ def lambda_range(
     config_file: ConfigFile,
     *,
     dataset: DatasetId = None,
-    similarity: Annotated[str, typer.Option(help="id of a similarity of the grid")],
+    similarity: Annotated[
+        list[str] | None, typer.Option(help="id of a similarity of the grid; repeat it for more [default: all]")
+    ] = None,
     regularizer: Annotated[str, typer.Option(help="id of a regularizer of the grid")],
     threads: Threads = 1,
 ) -> None:
-    """Find the range of lambda that two losses search.
+    """Find the ranges of lambda in which a regularizer is searched.
 
-    These are a similarity and a regularizer of the grid. It registers a few validation pairs by `instance`, at one
-    lambda a decade.
+    There is one for each similarity of the grid. It registers a few validation
+    pairs by `instance`, at one lambda a decade.
     """
-    from regbench.tuning.range_files import find_lambda_range
+    from regbench.tuning.range_files import find_lambda_ranges
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)
-    known = {(losses[0].id, losses[1].id) for losses in study.found_ranges}
-    if (similarity, regularizer) not in known:
+    known = [(losses[0].id, losses[1].id) for losses in study.found_ranges]
+    similarities = list(dict.fromkeys(similarity or [first for first, second in known if second == regularizer]))
+    wrong = [first for first in similarities if (first, regularizer) not in known]
+    if wrong or not similarities:
         names = ", ".join(f"{first} x {second}" for first, second in sorted(known)) or "none: `lambdas` gives them all"
         raise UsageError(
-            f"--similarity and --regularizer must name a cell whose range is found, but got {similarity} x "
-            f"{regularizer}. Such are: {names}."
+            f"--similarity and --regularizer must name cells whose range is found, but got "
+            f"{', '.join(wrong) or 'any'} x {regularizer}. Such are: {names}."
         )
     take_device_of(study, threads)
-    print(find_lambda_range(study, prepared_data(study, name, config_file), similarity, regularizer))
+    for path in find_lambda_ranges(study, prepared_data(study, name, config_file), similarities, regularizer):
+        print(path)
 
 
 def propose(

@@ -225,8 +225,8 @@ def _measure(study: Study, other: Study, dataset: str, method: str, by_device: d
             busy = None if seconds is None else busy_in(Path(job.log))
             if seconds is not None and busy is not None:
                 calibration.busy.append((seconds, busy))
-        ranges = [seconds_in(Path(job.log)) for job in of_ranges(other, dataset)]
-        calibration.jobs["lambda_range"] += [seconds for seconds in ranges if seconds is not None]
+        ranges = [(seconds_in(Path(job.log)), job.cells) for job in of_ranges(other, dataset)]
+        calibration.jobs["lambda_range"] += [seconds / cells for seconds, cells in ranges if seconds is not None]
         timing = seconds_in(Path(of_dataset(other, dataset)[1].log))
         if timing is not None:  # of all methods of the dataset
             calibration.jobs["runtime"].append(timing / _timed(other)[dataset])

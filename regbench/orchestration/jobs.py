@@ -80,12 +80,13 @@ def of_dataset(study: Study, dataset: str) -> tuple[Job, Job]:
 
 def of_ranges(study: Study, dataset: str) -> list[Job]:
     """The jobs that find the ranges of lambda that the config does not give."""
-    layout, jobs = study.layout, []
+    layout, jobs, together = study.layout, [], study.ranges_together
     for similarity, regularizer in study.found_ranges:
         losses = f"{similarity.id}.{regularizer.id}"
         output, owner = layout.lambda_range(dataset, losses), layout.lambda_range_owner(dataset, losses)
-        log = str(layout.log(_name("lambda_range", dataset, losses)))
-        jobs.append(Job("lambda_range", dataset, "", losses, str(output), log, str(owner)))
+        log = str(layout.log(_name("lambda_range", dataset, regularizer.id if together else losses)))
+        job = Job("lambda_range", dataset, "", losses, str(output), log, str(owner), cells=len(together) or 1)
+        jobs.append(job)
     return jobs
 
 

@@ -484,7 +484,8 @@ class Config(Strict):
     one_job_per: JobSize = Field(
         default="stage",
         description="for short trainings: `cell` does a cell's trials, trainings and evaluations in one job, "
-        "`regularizer` those of all cells of a model and a regularizer; changes no result",
+        "`regularizer` those of all cells of a model and a regularizer, and finds the ranges of one in one; "
+        "changes no result",
     )
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from regbench.study.specs import (
     PrepareSpec,
     ProposeSpec,
     RangeSpec,
+    RangesSpec,
     SelectSpec,
     StudySpec,
     TermSpec,
@@ -123,6 +124,11 @@ def range_spec(study: Study, similarity: str, regularizer: str) -> RangeSpec:
         mask_regularizer=study.config.training.mask_regularizer,
         code=fingerprint("regbench.tuning.lambda_range", *modules),
     )
+
+
+def ranges_spec(study: Study, regularizer: str) -> RangesSpec:
+    """What the job that finds the ranges of a regularizer, with each similarity, depends on."""
+    return RangesSpec(ranges=tuple(range_spec(study, similarity, regularizer) for similarity in study.ranges_together))
 
 
 def _found_by(study: Study, method: str) -> RangeSpec | None:

@@ -443,6 +443,19 @@ class Study:
             {m.losses: (m.similarity, m.regularizer) for m in cells if m.similarity and m.regularizer}.values()
         )
 
+    @cached_property
+    def ranges_together(self) -> tuple[str, ...]:
+        """The similarities whose ranges one job finds for a regularizer; none where each range is a job of its own.
+
+        The files of such a job have one pattern: where `lambdas` gives the ranges of some similarities with a
+        regularizer and not with another, there is none.
+        """
+        names: dict[str, list[str]] = {}
+        for similarity, regularizer in self.found_ranges:
+            names.setdefault(regularizer.id, []).append(similarity.id)
+        patterns = {tuple(of_regularizer) for of_regularizer in names.values()}
+        return patterns.pop() if self.config.one_job_per == "regularizer" and len(patterns) == 1 else ()
+
 
 def _seed_of(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") >> 1

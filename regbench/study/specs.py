@@ -354,6 +354,12 @@ class CellSpec(Spec):
     evaluate: tuple[EvaluateSpec, ...]
 
 
+class RangesSpec(Spec):
+    """What a job that finds several ranges depends on, beside the data."""
+
+    ranges: tuple[RangeSpec, ...]
+
+
 class CellsSpec(Spec):
     """What a job that does several cells depends on, beside the data."""
 

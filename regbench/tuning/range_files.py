@@ -1,7 +1,7 @@
 """Found ranges of lambda, from the prepared data to their file, and from the file into the specs of a search."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,26 +18,31 @@ from regbench.tuning.lambda_range import find_range
 SpecT = TypeVar("SpecT", bound=SearchSpec)
 
 
-def find_lambda_range(study: Study, data: Dataset, similarity: str, regularizer: str) -> Path:
-    """Find and write the range of a similarity with a regularizer; what a killed job has registered is not done again.
+def find_lambda_ranges(study: Study, data: Dataset, similarities: Sequence[str], regularizer: str) -> list[Path]:
+    """Find and write the ranges of a regularizer; what a killed job has registered is not done again.
+
+    Snakemake deletes what a job that failed has written, so no state goes before all ranges are written.
 
     Args:
-        study: with the cell.
+        study: with the cells.
         data: prepared dataset of the study.
-        similarity: its id.
+        similarities: their ids.
         regularizer: its id.
 
     Returns:
-        The file.
+        The file of each similarity.
     """
-    lay, cell = study.layout, f"{similarity}.{regularizer}"
-    spec = range_spec(study, similarity, regularizer)
-    state = lay.lambda_range_state(data.id, cell)
-    with owning(lay.lambda_range_owner(data.id, cell), f"lambda range of {cell}"), clocked("lambda_range"):
-        lambda_range = find_range(spec, data, study.config.training.device, _remembering(state, spec, data))
-        write_sealed(lay.lambda_range(data.id, cell), lambda_range)
+    lay, cells = study.layout, [f"{similarity}.{regularizer}" for similarity in similarities]
+    states = [lay.lambda_range_state(data.id, cell) for cell in cells]
+    paths = [lay.lambda_range(data.id, cell) for cell in cells]
+    for similarity, cell, state, path in zip(similarities, cells, states, paths, strict=True):
+        spec = range_spec(study, similarity, regularizer)
+        with owning(lay.lambda_range_owner(data.id, cell), f"lambda range of {cell}"), clocked("lambda_range"):
+            score = _remembering(state, spec, data)
+            write_sealed(path, find_range(spec, data, study.config.training.device, score))
+    for state in states:
         state.unlink(missing_ok=True)
-    return lay.lambda_range(data.id, cell)
+    return paths
 
 
 def _remembering(state: Path, spec: RangeSpec, data: Dataset) -> Callable[[float, Callable[[], float]], float]:

@@ -33,7 +33,7 @@ INTERFACE = {
     "freeze": "CONFIG --again",
     "prepare": "CONFIG --dataset --threads=1",
     "inspect": "CONFIG --dataset --threads=1 --picture",
-    "lambda-range": "CONFIG --dataset --similarity! --regularizer! --threads=1",
+    "lambda-range": "CONFIG --dataset --similarity --regularizer! --threads=1",
     "propose": "CONFIG --dataset --method! --replicate=0 --round!",
     "trial": "CONFIG --dataset --method! --replicate=0 --round! --threads=1 --slots",
     "select": "CONFIG --dataset --method! --replicate=0",

@@ -14,6 +14,7 @@ from regbench.losses.masks import Masks
 from regbench.losses.objective import MaskRule, objective
 from regbench.metrics import dice
 from regbench.models.instance import Instance
+from regbench.orchestration import jobs
 from regbench.orchestration.registries import check_component
 from regbench.spatial import warp_labels
 from regbench.study.job_specs import prepare_spec, propose_spec, range_spec, select_spec
@@ -24,7 +25,7 @@ from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
 from regbench.tuning import lambda_range, range_files
 from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of, unit_at
-from regbench.tuning.range_files import find_lambda_range, proposing, selecting
+from regbench.tuning.range_files import find_lambda_ranges, proposing, selecting
 from regbench.tuning.rounds import select
 
 
@@ -112,11 +113,11 @@ def test_a_range_is_found_once_and_read_by_the_search(study, monkeypatch, tmp_pa
 
     monkeypatch.setattr(lambda_range, "_score", counted)
     with pytest.raises(KeyboardInterrupt):
-        find_lambda_range(study, data, "mse", "grad_l2")
-    path = find_lambda_range(study, data, "mse", "grad_l2")
+        find_lambda_ranges(study, data, ["mse"], "grad_l2")
+    (path,) = find_lambda_ranges(study, data, ["mse"], "grad_l2")
     first, record = path.read_bytes(), read_json(path)
     assert len(calls) == 1 + len(record["lam"])  # none of the three before the kill was done again
-    assert find_lambda_range(study, data, "mse", "grad_l2").read_bytes() == first
+    assert find_lambda_ranges(study, data, ["mse"], "grad_l2")[0].read_bytes() == first
     low, high = record["range"]
     assert low < record["best"] < high
     method = "voxelmorph.mse.grad_l2"
@@ -126,6 +127,54 @@ def test_a_range_is_found_once_and_read_by_the_search(study, monkeypatch, tmp_pa
     path.write_text(path.read_text().replace(str(record["best"]), "7.0", 1))
     with pytest.raises(RegbenchError, match=path.name):
         proposing(study, "brains", method)
+
+
+def test_a_job_of_several_ranges_does_nothing_again(study, monkeypatch):
+    """Snakemake deletes what a job that failed has written: the first range too, which was whole."""
+    data, calls, whole = load_prepared(study, "brains"), [], lambda_range._score
+    monkeypatch.setattr(lambda_range, "_score", lambda *given: calls.append(1) or whole(*given))
+    (alone,) = find_lambda_ranges(study, data, ["lcc"], "grad_l2")
+    of_one, once = alone.read_bytes(), len(calls)
+    calls.clear()
+
+    def stopping(*given):
+        calls.append(1)
+        if len(calls) == once + 2:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(lambda_range, "_score", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        find_lambda_ranges(study, data, ["lcc", "mse"], "grad_l2")
+    assert alone.read_bytes() == of_one
+    alone.unlink()
+    paths = find_lambda_ranges(study, data, ["lcc", "mse"], "grad_l2")
+    assert [path.name for path in paths] == ["lcc.grad_l2.json", "mse.grad_l2.json"]
+    assert alone.read_bytes() == of_one
+    assert len(calls) == 1 + once + len(read_json(paths[1])["lam"])
+    assert not any(study.layout.lambda_range_state("brains", f"{one}.grad_l2").exists() for one in ("lcc", "mse"))
+
+
+@pytest.mark.parametrize(
+    ("size", "lambdas", "together"),
+    [
+        ("regularizer", [], ("lcc", "mse")),
+        ("cell", [], ()),
+        ("regularizer", [{"similarity": "lcc", "range": [0.01, 1.0]}], ("mse",)),
+        ("regularizer", [{"regularizer": "grad_l2", "range": [0.01, 1.0]}], ("lcc", "mse")),
+        ("regularizer", [{"similarity": "lcc", "regularizer": "grad_l2", "range": [0.01, 1.0]}], ()),
+    ],
+)
+def test_which_ranges_one_job_finds(tiny, size, lambdas, together):
+    grid = {"similarities": ["lcc", "mse"], "regularizers": ["grad_l2", "bending"]}
+    made = Study(load({**tiny, "grid": grid, "lambdas": lambdas, "one_job_per": size}, check_component))
+    assert made.ranges_together == together
+    found = jobs.of_ranges(made, "brains")
+    assert {job.cells for job in found} == {len(together) or 1}
+    assert len({job.log for job in found}) == len(found) / (len(together) or 1)
+    assert {job.output for job in found} == {
+        str(made.layout.lambda_range("brains", f"{one.id}.{other.id}")) for one, other in made.found_ranges
+    }
 
 
 def test_a_lambda_without_a_score_is_remembered_too(study, tmp_path):

@@ -1,11 +1,19 @@
+# Of a job: all similarities of a regularizer where whole cells are done so too, otherwise one.
+RANGES = STUDY.ranges_together
+JOB_OF_RANGES = "{regularizer}" if RANGES else "{similarity}.{regularizer}"
+
+
 # Once for all models of the study: `instance` registers a few validation pairs, no network is trained.
 rule lambda_range:
     input:
         manifest=LAYOUT.manifest("{dataset}"),
     output:
-        LAYOUT.lambda_range("{dataset}", "{similarity}.{regularizer}"),
+        [
+            LAYOUT.lambda_range("{dataset}", f"{name}.{{regularizer}}")
+            for name in RANGES or ["{similarity}"]
+        ],
     log:
-        LAYOUT.log("lambda_range/{dataset}/{similarity}.{regularizer}"),
+        LAYOUT.log("lambda_range/{dataset}/" + JOB_OF_RANGES),
     priority: 2  # every trial waits for it
     conda:
         "../envs/regbench.yaml"
@@ -14,10 +22,13 @@ rule lambda_range:
         **needs("lambda_range"),
     params:
         config=CONFIG_FILE,
-        job=spec("range"),
+        similarities=lambda wildcards: [
+            f"--similarity {name}" for name in RANGES or [wildcards.similarity]
+        ],
+        job=spec("ranges" if RANGES else "range"),
     shell:
         "exec regbench lambda-range {params.config:q} --dataset {wildcards.dataset}"
-        " --similarity {wildcards.similarity} --regularizer {wildcards.regularizer}"
+        " {params.similarities} --regularizer {wildcards.regularizer}"
         " --threads {threads} > {log:q} 2>&1"
 
 
