@@ -480,6 +480,19 @@ def test_a_change_re_runs_exactly_what_depends_on_it(copied, changes, expected):
     assert found == expected
 
 
+@pytest.mark.parametrize("name", ["panels.npz", "history.parquet"])
+def test_what_the_report_draws_is_drawn_anew_when_it_changes(copied, name):
+    path = next((copied / "results/tiny/runs").rglob(name))
+    noted = json.loads((copied / "results/tiny/state/drawn.json").read_text())
+    assert noted[path.relative_to(copied / "results/tiny").as_posix()][1] == path.stat().st_size
+    path.write_bytes(path.read_bytes() + b"\0")
+    done = snakemake(copied, study(copied), "-n")
+    assert done.returncode == 0, done.stderr
+    found = planned(done.stdout + done.stderr)
+    found.pop("total")
+    assert found == CLOSING
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on(finished, tmp_path):
     """kill -9 of Snakemake and all its children, then the same command: same table, nothing doubled in MLflow."""

@@ -6,8 +6,10 @@ Every verb of the workflow is usable by hand: it takes the study's config and sa
 the workflow would put them. Imports stay inside the verbs: `--help` needs no torch.
 """
 
+import atexit
 import errno
 import functools
+import gc
 import logging
 import os
 import sys
@@ -36,6 +38,8 @@ from regbench.system.terminal import lost_output, show_everywhere
 
 LOG = logging.getLogger(__name__)
 BEGAN = time.monotonic()
+# At its end Python looks at every object once more, a second for those of torch; the memory goes with the process.
+atexit.register(gc.freeze)
 Verb = Callable[..., None]
 VERBS: dict[str, Verb] = {  # in the order of a study, as `--help` lists them
     "new": start_verbs.new,

@@ -28,7 +28,9 @@ def analyze(config_file: ConfigFile) -> None:
     """Join the rows of all runs and summarise every method."""
     from regbench.report import analyze as analysis
 
-    analysis.analyze(load_study(config_file, check=False))
+    study = load_study(config_file, check=False)
+    analysis.analyze(study)
+    analysis.note_drawn(study)
 
 
 def look(

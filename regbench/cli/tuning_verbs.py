@@ -36,7 +36,7 @@ def lambda_range(
     regularizer: Annotated[str, typer.Option(help="id of a regularizer of the grid")],
     threads: Threads = 1,
 ) -> None:
-    """Find the ranges of lambda in which a regularizer is searched.
+    """Find the ranges of lambda of a regularizer.
 
     There is one for each similarity of the grid. It registers a few validation
     pairs by `instance`, at one lambda a decade.

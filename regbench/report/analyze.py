@@ -24,7 +24,7 @@ from regbench.study.layout import IDENTITY
 from regbench.study.methods import Method, Study
 from regbench.study.prepared_for import check_prepared_for
 from regbench.study.specs import PrepareSpec
-from regbench.system.files import read_sealed, write_sealed
+from regbench.system.files import read_sealed, write_json, write_sealed
 from regbench.system.parquet import read_table, write_table
 
 KEY = ["dataset", "method", "seed", "fixed", "moving"]
@@ -57,6 +57,17 @@ def analyze(study: Study) -> None:
     if "lambda_transfer" in study.optional_tables:
         summary["lambda_transfers"] = lambda_transfers(summary["methods"])
     write_sealed(lay.summary, summary)
+
+
+def note_drawn(study: Study) -> None:
+    """Note time and size of each file that the report draws (`state/drawn.json`), for Snakemake.
+
+    It hashes every input of a job once for each of its outputs: the report has sixty, and would have all these files.
+    One that is missing is left out: Snakemake makes it, and the note with it.
+    """
+    root = study.layout.root
+    stats = {path.relative_to(root).as_posix(): path.stat() for path in study.drawn_files() if path.is_file()}
+    write_json(study.layout.drawn, {name: [stat.st_mtime_ns, stat.st_size] for name, stat in stats.items()})
 
 
 def rows_of(study: Study) -> pd.DataFrame:

@@ -5,9 +5,11 @@ Read from the sources' syntax trees: no module is imported, and neither a commen
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from regbench.study import own_files
 from regbench.system.errors import UsageError
@@ -73,10 +75,10 @@ def fingerprint(*modules: str) -> str:
     if not files:
         return _of_modules(modules)
     texts = [with_name for file in files for with_name in own_files.with_imports(given_path(file)).items()]
-    used = {name for _, text in texts for name in _imports_of(ast.parse(text)) if name not in _NOT_FOLLOWED}
+    used = {name for _, text in texts for name in _read(text).imports if name not in _NOT_FOLLOWED}
     total = hashlib.sha256(_of_modules((*(m for m in modules if m not in files), *sorted(used))).encode())
     for label, text in texts:
-        total.update(f"{label}\0{_code_of(text)}\0".encode())
+        total.update(f"{label}\0{_read(text).code}\0".encode())
     return total.hexdigest()[:16]
 
 
@@ -87,10 +89,10 @@ def _of_modules(modules: tuple[str, ...]) -> str:
         module = pending.pop()
         if module not in seen:
             seen.add(module)
-            pending += [name for name in _imports(module) if name not in _NOT_FOLLOWED]
+            pending += [name for name in _read(_source(module)).imports if name not in _NOT_FOLLOWED]
     total = hashlib.sha256()
     for module in sorted(seen):
-        total.update(f"{module}\0{_code(module)}\0".encode())
+        total.update(f"{module}\0{_read(_source(module)).code}\0".encode())
     return total.hexdigest()[:16]
 
 
@@ -115,37 +117,40 @@ def _file(module: str) -> Path | None:
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-@cache
-def _code(module: str) -> str:
-    return _code_of(_source(module))
+class _Read(NamedTuple):
+    """What is read of a source.
+
+    Attributes:
+        code: hash of the syntax tree without docstrings and positions.
+        imports: the regbench modules that import statements name, wherever they stand.
+    """
+
+    code: str
+    imports: tuple[str, ...]
 
 
 @cache
-def _code_of(text: str) -> str:
-    """The syntax tree without docstrings and positions."""
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+def _read(text: str) -> _Read:
+    tree, named = ast.parse(text), set[str]()
+    for node in [tree, *_statements(tree)]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(node.body) > 1:
                 node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    return _imports_of(ast.parse(_source(module)))
-
-
-def _imports_of(tree: ast.Module) -> tuple[str, ...]:
-    """The regbench modules that import statements name, wherever they stand."""
-    modules_named = set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            modules_named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from regbench.study import specs` names a module, `from regbench.study.specs import Spec` what is in one.
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
             modules = {name for name in inner if name.startswith("regbench.") and _file(name)}
-            modules_named |= modules | (set() if modules == inner else {node.module})
-    return tuple(sorted(name for name in modules_named if name.startswith("regbench.")))
+            named |= modules | (set() if modules == inner else {node.module})
+    imports = sorted(name for name in named if name.startswith("regbench."))
+    return _Read(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), tuple(imports))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a module or a statement: `ast.walk` takes every expression, three times as long."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, field, ()):
+            yield inner
+            yield from _statements(inner)

@@ -190,6 +190,11 @@ class Layout:
         return self.root / "analysis" / "curves.parquet"
 
     @property
+    def drawn(self) -> Path:
+        """Versions of what a report draws beside rows and summary: it changes with any of these files."""
+        return self.state / "drawn.json"
+
+    @property
     def summary(self) -> Path:
         return self.root / "analysis" / "summary.json"
 

@@ -370,6 +370,12 @@ class Study:
         """Those runs that are trained and have a folder with a model."""
         return (run for run in self.runs() if self.method(run[1]).tuned)
 
+    def drawn_files(self) -> Iterator[Path]:
+        """What a report draws beside rows and summary: slices of the pairs of each run, and histories of trainings."""
+        lay = self.layout
+        yield from (lay.panels(*run) for run in (*self.runs(), *self.control_runs()))
+        yield from (lay.history(*run) for run in self.tuned_runs())
+
     @property
     def further_points(self) -> range:
         """The numbers of the points of a run's curve beside its chosen lambda; none without `curve`."""

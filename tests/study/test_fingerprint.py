@@ -1,6 +1,5 @@
 """A changed formula changes the fingerprint of what depends on it, and of nothing else."""
 
-import ast
 import sys
 import textwrap
 
@@ -11,7 +10,7 @@ from regbench.study import fingerprint as module
 from regbench.study.fingerprint import component_module, fingerprint
 from regbench.system.errors import UsageError
 
-CACHED = (module._registered_in, module._of_modules, module._source, module._code, module._imports)
+CACHED = (module._registered_in, module._of_modules, module._source, module._read)
 
 
 @pytest.fixture
@@ -74,15 +73,54 @@ def reached(start):
         name = pending.pop()
         if name not in seen:
             seen.add(name)
-            pending += [other for other in module._imports(name) if other not in module._NOT_FOLLOWED]
+            pending += [other for other in imports(name) if other not in module._NOT_FOLLOWED]
     return seen
 
 
+def imports(name):
+    return module._read(module._source(name)).imports
+
+
 def test_an_import_of_a_module_and_of_what_a_package_holds_counts_both():
-    tree = ast.parse("from regbench.statistics import judge, ranks\nfrom regbench.study import specs, terms\n")
-    assert module._imports_of(tree) == (
+    text = "from regbench.statistics import judge, ranks\nfrom regbench.study import specs, terms\n"
+    assert module._read(text).imports == (
         "regbench.statistics", "regbench.statistics.ranks", "regbench.study.specs", "regbench.study.terms",
     )  # fmt: skip
+
+
+def test_imports_and_docstrings_are_found_wherever_they_stand():
+    where = """
+try:
+    import regbench.a
+except ImportError:
+    import regbench.b
+else:
+    import regbench.c
+finally:
+    import regbench.d
+with x:
+    for y in z:
+        import regbench.e
+    else:
+        match y:
+            case 1:
+                import regbench.f
+async def g():
+    "Said."
+    while h:
+        def i():
+            "Said."
+            import regbench.g
+if j:
+    k
+elif l:
+    class M:
+        "Said."
+        import regbench.h
+"""
+    assert module._read(where).imports == tuple(f"regbench.{letter}" for letter in "abcdefgh")
+    assert module._read(where).code == module._read(where.replace("Said.", "Otherwise.")).code
+    assert module._read(where).code != module._read(where.replace("k\n", "m\n")).code
 
 
 def test_a_missing_module_is_named():
@@ -97,10 +135,10 @@ def test_a_baseline_is_no_part_of_what_a_network_s_evaluation_depends_on():
         name = pending.pop()
         if name not in seen:
             seen.add(name)
-            pending += [each for each in module._imports(name) if each not in module._NOT_FOLLOWED]
+            pending += [each for each in module._read(module._source(name)).imports if each not in module._NOT_FOLLOWED]
     assert "regbench.metrics.overlap" in seen
     assert not {name for name in seen if name.startswith("regbench.models.classical")}
     assert fingerprint(
         "regbench.evaluation.evaluate", component_module("regbench.models.classical", "ants_syn")
     ) != fingerprint("regbench.evaluation.evaluate", component_module("regbench.models.classical", "dipy_syn"))
-    assert "regbench.models.classical.ants_program" in module._imports("regbench.models.classical.ants_syn")
+    assert "regbench.models.classical.ants_program" in imports("regbench.models.classical.ants_syn")

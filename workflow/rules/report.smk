@@ -2,12 +2,8 @@ def all_pairs():
     return [LAYOUT.pairs(*run) for run in (*STUDY.runs(), *STUDY.control_runs())]
 
 
-def all_panels():
-    return [LAYOUT.panels(*run) for run in (*STUDY.runs(), *STUDY.control_runs())]
-
-
-def all_histories():
-    return [LAYOUT.history(*run) for run in STUDY.tuned_runs()]
+def all_drawn():
+    return list(STUDY.drawn_files())
 
 
 def all_choices():
@@ -27,9 +23,11 @@ rule analyze:
         selected=when_looked(all_choices),
         transfers=[LAYOUT.transfer(*cell) for cell in STUDY.transfers()],
         curves=[LAYOUT.curve_pairs(*point) for point in STUDY.curve_points()],
+        drawn=when_looked(all_drawn),
     output:
         LAYOUT.rows,
         LAYOUT.summary,
+        LAYOUT.drawn,
         [LAYOUT.transfer_rows] if STUDY.config.evaluate_on else [],
         [] if STUDY.config.curve is None else [LAYOUT.curve_rows],
     log:
@@ -50,8 +48,7 @@ rule report:
     input:
         LAYOUT.rows,
         LAYOUT.summary,
-        panels=when_looked(all_panels),
-        runs=when_looked(all_histories),
+        LAYOUT.drawn,
     output:
         report(LAYOUT.page, category="Report", caption="../report/page.rst"),
         [
