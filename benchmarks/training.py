@@ -190,6 +190,22 @@ def compare(row: str, threads: int) -> dict[str, Any]:
     return {"row": row, "threads": threads, "milliseconds": clock, "cpu_milliseconds": cpu, "extra_mb": memory}
 
 
+class Timed:
+    """A callable that adds its seconds to its part of `spent`; all else of it is as it was."""
+
+    def __init__(self, part: str, call: Callable[..., Any], spent: dict[str, float]) -> None:
+        self.part, self.call, self.spent = part, call, spent
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        start = time.perf_counter()
+        result = self.call(*given, **named)
+        self.spent[self.part] += time.perf_counter() - start
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.call, name)
+
+
 def profile(label: str, images: str, threads: int) -> dict[str, Any]:
     """Shares of the loop's time in percent; what is neither network, warp, loss nor optimiser is `rest`."""
     device.set_up(threads, "cpu")
@@ -197,21 +213,15 @@ def profile(label: str, images: str, threads: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = training(dataset(shape, batch, Path(folder)), batch, similarity, {}, {"images": images})
         spent = dict.fromkeys(("forward", "warp and loss", "backward", "optimiser"), 0.0)
-
-        def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-            def wrapped(*given: Any, **named: Any) -> Any:
-                start = time.perf_counter()
-                result = call(*given, **named)
-                spent[part] += time.perf_counter() - start
-                return result
-
-            return wrapped
-
         for _ in range(3):
             step(run)
-        run.network, run.objective = timed("forward", run.network), timed("warp and loss", run.objective)
-        run.precision.backward = timed("backward", run.precision.backward)  # type: ignore[method-assign]
-        run.optimiser.descend = timed("optimiser", run.optimiser.descend)  # type: ignore[method-assign]
+        for part, owner, name in (
+            ("forward", run, "network"),
+            ("warp and loss", run, "objective"),
+            ("backward", run.precision, "backward"),
+            ("optimiser", run.optimiser, "descend"),
+        ):
+            setattr(owner, name, Timed(part, getattr(owner, name), spent))
         start = time.perf_counter()
         for _ in range(max(steps, 25)):  # a multiple of 25 would have one look at the loss more than its share
             step(run)
