@@ -114,7 +114,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
             raise RuntimeError(said)
         pushed = time.monotonic() - began
         wrong = drill.count()
-        again = drill.tracker().communicate()[0].splitlines()[0]
+        again = next(line for line in drill.tracker().communicate()[0].splitlines() if line.startswith("MLflow"))
         return {"case": name, **wrong, "jobs_seconds": taken, "last_push_seconds": pushed,
                 "warnings": said.count("WARNING"), "pushed_again": again}  # fmt: skip
 
