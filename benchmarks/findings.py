@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from lambda_findings import borrowed, flatness, rules
 from published_studies import Published, claims, curves, read
-from repetition_findings import AGAIN, agreement, together, usual_again
+from repetition_findings import AGAIN, agreement, repeated, together, usual_again
 from verdict_findings import (
     counts,
     differences,
@@ -105,14 +105,13 @@ def figures(studies: list[Published]) -> Iterator[tuple[str, mpl.figure.Figure]]
             axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
             axis.set(xlabel="mean Dice, instance", ylabel=f"mean Dice, {network}", title=study.name)
             yield f"findings_instance_{study.name}", figure
-    known = {study.name: study for study in studies}
-    for study in [study for study in studies if study.name + AGAIN in known]:
+    for study, again in repeated(studies):
         figure, axes = plt.subplots(
             1, len(study.models), figsize=(4.2 * len(study.models), 4), squeeze=False, layout="constrained"
         )
         colours = {"better": "#228833", "worse": "#228833", "equal": "#4477aa", "undecided": "#bbbbbb"}
         for axis, model in zip(axes[0], study.models, strict=True):
-            first, second = (claims(one, model) for one in (study, known[study.name + AGAIN]))
+            first, second = (claims(one, model) for one in (study, again))
             for verdict in ("undecided", "equal", "better", "worse"):
                 pairs = [pair for pair in first if pair in second and first[pair][0] == verdict]
                 places = [first[pair][1] for pair in pairs], [second[pair][1] for pair in pairs]

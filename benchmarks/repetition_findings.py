@@ -1,5 +1,7 @@
 """Tables on repetitions: whether verdicts come again, and what all trainings and searches decide together."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from published_studies import TURNED, Published, by_pair, claims
@@ -9,17 +11,19 @@ from regbench.report.comparison_entries import Families
 from regbench.report.study_verdicts import GridCell, study_verdicts
 
 AGAIN = "_again"  # the name of a repetition: `quick_again` of `quick`
-INSTANCE = "instance"  # trains nothing: its seeds change no number, its searches do
+
+
+def repeated(studies: list[Published]) -> Iterator[tuple[Published, Published]]:
+    """Each study that was run again, with its repetition."""
+    known = {study.name: study for study in studies}
+    return ((study, known[study.name + AGAIN]) for study in studies if study.name + AGAIN in known)
 
 
 def agreement(studies: list[Published]) -> pd.DataFrame:
     """The verdicts of a study in its repetition with other seeds of trainings and searches."""
-    known = {study.name: study for study in studies}
     lines = []
-    for study in studies:
-        again = known.get(study.name + AGAIN)
-        for model in study.models if again else []:
-            assert again is not None
+    for study, again in repeated(studies):
+        for model in study.models:
             for family, words in COMPARED.items():
                 first, second = claims(study, model, family), claims(again, model, family)
                 both = [(first[pair][0], second[pair][0]) for pair in first if pair in second]
@@ -37,12 +41,9 @@ def agreement(studies: list[Published]) -> pd.DataFrame:
 
 def usual_again(studies: list[Published]) -> pd.DataFrame:
     """What the usual tests say of one training of each cell, and of one training of the repetition, on average."""
-    known = {study.name: study for study in studies}
     lines = []
-    for study in studies:
-        again = known.get(study.name + AGAIN)
-        for model, corrected in ((m, c) for m in (study.models if again else []) for c in (False, True)):
-            assert again is not None
+    for study, again in repeated(studies):
+        for model, corrected in ((m, c) for m in study.models for c in (False, True)):
             first, second = (
                 [usual_claims(scores, corrected=corrected) for _, scores in by_pair(one, model).groupby("seed")]
                 for one in (study, again)
@@ -63,16 +64,13 @@ def usual_again(studies: list[Published]) -> pd.DataFrame:
 
 def together(studies: list[Published]) -> pd.DataFrame:
     """The verdicts of a study, of its repetition, and of the searches and trainings of both taken for one study."""
-    known = {study.name: study for study in studies}
     lines = []
-    for study in studies:
-        again = known.get(study.name + AGAIN)
-        for model in study.models if again else []:
-            assert again is not None
+    for study, again in repeated(studies):
+        for model in study.models:
             both = judged(study, model, rows_of_both(study, again))
             place = {"study": study.name, "model": model}
-            for one in (*both["similarity"], *both["regularizer"]):
-                family = "similarity" if one in both["similarity"] else "regularizer"
+            compared = {"similarity": both["similarity"], "regularizer": both["regularizer"]}
+            for family, one in ((name, one) for name, entries in compared.items() for one in entries):
                 lines.append(place | {
                     "": f"{one['a']} against {one['b']}",
                     "first": verdict_on(claims(study, model, family), one["a"], one["b"]),
@@ -111,7 +109,10 @@ def rows_of_both(study: Published, again: Published) -> pd.DataFrame:
 
 
 def judged(study: Published, model: str, rows: pd.DataFrame) -> Families:
-    """The verdicts on the cells of a model by Dice, from rows of its study and perhaps of others."""
+    """The verdicts on the cells of a model by Dice, from rows of its study and perhaps of others.
+
+    All runs count as drawn: searches are, also of a model that trains nothing.
+    """
     table = study.cells(model)
     cells = {row.method: GridCell(model, row.similarity, row.regularizer) for row in table.itertuples(index=False)}
-    return study_verdicts(rows, "dice", [*cells], cells=cells, trained=model != INSTANCE, region=study.region or None)
+    return study_verdicts(rows, "dice", [*cells], cells=cells, trained=True, region=study.region or None)

@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
+# Behind the path to the tests' generator, which is no package.
 import made_results  # noqa: E402
 
 from regbench.report.analyze import analyze  # noqa: E402
