@@ -95,6 +95,16 @@ def test_cells_of_one_job_share_what_it_took(tiny):
     assert cpu["wall"] == pytest.approx(cpu["by_rule"]["cell"])  # one process, whatever runs beside it
 
 
+@pytest.mark.parametrize(("size", "seconds"), [("regularizer", 30), ("cell", 2 * 30)])
+def test_ranges_of_one_job_share_what_it_took(tiny, size, seconds):
+    """Made jobs took 30 s: one for the two ranges of a regularizer, or one for each."""
+    del tiny["lambdas"]
+    tiny["one_job_per"] = size
+    make(Study(load({**tiny, "study": "pilot"})))
+    (cpu,) = estimate(Study(load(tiny)))["hours"]
+    assert cpu["by_rule"]["lambda_range"] * 3600 == pytest.approx(seconds)
+
+
 def test_hours_come_from_a_pilot_in_the_same_results(tiny):
     """Made runs took 20 s for 4 steps in jobs of 30 s; other jobs took 30 s."""
     make(Study(load({**tiny, "study": "pilot"})))
