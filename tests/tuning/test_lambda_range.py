@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+import yaml
 from masked_study import masked, masked_folder
 from tiny_study import ROOT
 
+from regbench.cli.main import main
 from regbench.data.prepare import prepare
 from regbench.data.prepared import load_prepared
 from regbench.losses.masks import Masks
@@ -153,6 +155,34 @@ def test_a_job_of_several_ranges_does_nothing_again(study, monkeypatch):
     assert alone.read_bytes() == of_one
     assert len(calls) == 1 + once + len(read_json(paths[1])["lam"])
     assert not any(study.layout.lambda_range_state("brains", f"{one}.grad_l2").exists() for one in ("lcc", "mse"))
+
+
+@pytest.mark.parametrize(
+    ("words", "similarities"), [([], ["lcc", "mse"]), (["--similarity", "mse"] * 2, ["mse"])], ids=["all", "one"]
+)
+def test_the_verb_finds_the_ranges_that_are_named_or_all(tiny, tmp_path, monkeypatch, words, similarities):
+    del tiny["lambdas"]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    prepare(prepare_spec(Study(load(tiny, check_component)), "brains"), Study(load(tiny)).layout.data("brains"))
+    asked = []
+    monkeypatch.setattr(range_files, "find_lambda_ranges", lambda *given: asked.append(given[2:]) or [])
+    main(["lambda-range", str(path), "--regularizer", "grad_l2", *words])
+    assert asked == [(similarities, "grad_l2")]
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"), [(["--regularizer", "bending"], "any x bending"),
+                         (["--similarity", "lcc", "--similarity", "ngf", "--regularizer", "grad_l2"], "ngf x grad_l2")],
+)  # fmt: skip
+def test_the_verb_names_a_range_that_is_not_found(tiny, tmp_path, capsys, words, wrong):
+    del tiny["lambdas"]
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(tiny))
+    with pytest.raises(SystemExit) as stopped:
+        main(["lambda-range", str(path), *words])
+    assert stopped.value.code == 2
+    assert f"but got {wrong}. Such are: lcc x grad_l2, mse x grad_l2." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
