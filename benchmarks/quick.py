@@ -2,14 +2,15 @@
 
     python benchmarks/quick.py [CONFIG] [--cores 2] [--folder DIR] [--json FILE] [-- snakemake arguments]
 
-Runs the study from nothing through Snakemake, in a results folder of its own, and reads what each job and each of its
-stages took from the logs. Core-seconds are the cores times the seconds by the clock of the whole command. Useful are
-trials, trainings, the optimisation of test pairs where nothing is trained, and evaluations; the rest is starts,
-proposals, timing, analysis, report, MLflow and idle cores. Other work on the machine makes all of it longer, and the
-share of CPU time (of what the jobs and Snakemake took) says how much of that was waiting.
+Runs the study from nothing through Snakemake, in a results folder of its own, and reads what each job took from
+Snakemake's records and what each of its stages took from its log. Core-seconds are the cores times the seconds by the
+clock of the whole command. Useful are trials, trainings, the optimisation of test pairs where nothing is trained, and
+evaluations; the rest is starts, proposals, timing, analysis, report, MLflow and idle cores. Other work on the machine
+makes all of it longer, and the share of CPU time (of what the jobs and Snakemake took) says how much was waiting.
 """
 
 import argparse
+import json
 import os
 import platform
 import re
@@ -29,7 +30,8 @@ from regbench.system.files import write_json
 
 ROOT = Path(__file__).parent.parent
 CLOSING = ("runtime", "analyze", "report", "track")
-JOB = re.compile(r"took ([\d.]+) s, ([\d.]+) s of CPU, at most (\d+) MiB$", re.MULTILINE)
+DECIDING = ("propose", "select")  # jobs of their own where `one_job_per: stage`; they compute nothing
+JOB = re.compile(r"took [\d.]+ s, ([\d.]+) s of CPU, at most (\d+) MiB$", re.MULTILINE)
 
 
 def run(config: Path, folder: Path, cores: int, more: list[str]) -> dict[str, float]:
@@ -47,19 +49,31 @@ def run(config: Path, folder: Path, cores: int, more: list[str]) -> dict[str, fl
     return {"wall_seconds": ended - began, "cpu_seconds": cpu, "began": began, "ended": ended}
 
 
-def jobs_of(root: Path) -> list[dict[str, Any]]:
-    """Every job that left a log: its rule, when it ended, what it and its stages took."""
-    found = []
-    for path in sorted((root / "logs").rglob("*.log")):
-        ends = JOB.findall(path.read_text(encoding="utf-8", errors="replace"))
-        rule = path.relative_to(root / "logs").parts[0].removesuffix(".log")
-        if ends and rule != "follow":
-            seconds, cpu, peak = ends[-1]
-            found.append(
-                {"rule": rule, "ended": path.stat().st_mtime, "seconds": float(seconds), "cpu": float(cpu),
-                 "peak_mib": int(peak), "stages": job_usage.stages_in(path)}
-            )  # fmt: skip
-    return found
+def jobs_of(folder: Path) -> list[dict[str, Any]]:
+    """Every job of Snakemake: its rule, when it ended, how long it took, and what it and its stages say in its log.
+
+    A job writes several outputs, and Snakemake keeps a record of each. A job that keeps no log (`propose`, `select`)
+    has no stages, and its CPU time is not known.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in (folder / ".snakemake" / "metadata").rglob("*"):
+        if not path.is_file():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        job = found.setdefault(
+            (record["rule"], record["shellcmd"]),
+            {"rule": record["rule"], "began": record["starttime"], "ended": record["endtime"], "logs": record["log"]},
+        )
+        job["began"] = min(job["began"], record["starttime"])
+        job["ended"] = max(job["ended"], record["endtime"])
+    for job in found.values():
+        logs = [Path(log) for log in job.pop("logs") or () if Path(log).exists()]
+        ends = [end for log in logs for end in JOB.findall(log.read_text(encoding="utf-8", errors="replace"))]
+        job["seconds"] = job["ended"] - job.pop("began")
+        job["cpu"] = sum(float(cpu) for cpu, _ in ends)
+        job["peak_mib"] = max((int(peak) for _, peak in ends), default=0)
+        job["stages"] = job_usage.stages_in(logs[0]) if logs else {}
+    return sorted(found.values(), key=lambda job: float(job["ended"]))
 
 
 def parts(jobs: Iterable[dict[str, Any]], which: int) -> dict[str, float]:
@@ -89,25 +103,27 @@ def shares(found: dict[str, float], whole: float) -> dict[str, float]:
 def orchestration(jobs: list[dict[str, Any]], ran: dict[str, float], cores: int) -> dict[str, float]:
     """What Snakemake and the starts of processes take, in seconds by the clock.
 
-    `no_job_seconds`: none runs (Snakemake starts, thinks, ends). `start_seconds`: Python starts, imports, reads and
-    writes, divided by the cores; jobs without stages in their log (those that close a study) count with the median.
+    `no_job_seconds`: none runs (Snakemake starts, thinks, ends). `start_seconds`: Python starts, imports, reads, writes
+    and ends, divided by the cores. Jobs that only propose and select count with all of their time, others without
+    stages (those that close a study) with the median start.
     """
     busy, until = 0.0, ran["began"]
     for job in sorted(jobs, key=lambda job: job["ended"] - job["seconds"]):
         busy += max(0.0, job["ended"] - max(until, job["ended"] - job["seconds"]))
         until = max(until, job["ended"])
     starts = [parts([job], 0)["rest of jobs"] for job in jobs if job["stages"]]
-    closing = len(jobs) - len(starts)
+    deciding = [job["seconds"] for job in jobs if job["rule"] in DECIDING]
+    others = len(jobs) - len(starts) - len(deciding)
     found = {
         "no_job_seconds": ran["wall_seconds"] - busy,
-        "start_seconds": (sum(starts) + closing * statistics.median(starts)) / cores,
+        "start_seconds": (sum(starts) + sum(deciding) + others * statistics.median(starts)) / cores,
     }
     return {**found, "share_of_wall": sum(found.values()) / ran["wall_seconds"]}
 
 
-def summary(root: Path, ran: dict[str, float], cores: int) -> dict[str, Any]:
+def summary(folder: Path, ran: dict[str, float], cores: int) -> dict[str, Any]:
     """All numbers of a run."""
-    jobs = jobs_of(root)
+    jobs = jobs_of(folder)
     whole = cores * ran["wall_seconds"]
     by_rule: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
@@ -160,8 +176,8 @@ def main() -> None:
         if any(folder.glob("*/config.json")):
             sys.exit(f"`{folder}` must be empty: what a study finds done it does not do again.")
         ran = run(options.config.resolve(), folder, options.cores, options.more)
-        (root,) = (path.parent for path in folder.glob("*/config.json"))
-        found = {"study": root.name, **summary(root, ran, options.cores)}
+        (study,) = (path.parent.name for path in folder.glob("*/config.json"))
+        found = {"study": study, **summary(folder, ran, options.cores)}
     show(found)
     write_json(options.json, found)
 

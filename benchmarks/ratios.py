@@ -6,7 +6,8 @@
 Each part is a script of this folder in a process of its own; its JSON goes to FOLDER (default: benchmarks/results), and
 ratios.json tells when, where and with which versions each was measured. A part that fails is named and costs no other.
 `--show` measures nothing: it prints the tables of what lies in FOLDER. A ratio is the time of the fastest peer over
-ours: above 1, ours is faster. Leave the machine alone meanwhile (an hour and a half; `--quick`: ten minutes).
+ours: above 1, ours is faster. Leave the machine alone meanwhile (an hour and a half; `--quick`: ten minutes,
+without `minutes`, which has no short form).
 """
 
 import argparse
@@ -36,11 +37,11 @@ class Row(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A script with its arguments (`quick`: of its short form), the unit of its times, and how its JSON is read."""
+    """A script with its arguments (`quick`: of its short form, if it has one), the unit of its times, and its JSON."""
 
     script: str
     arguments: tuple[str, ...]
-    quick: tuple[str, ...]
+    quick: tuple[str, ...] | None
     unit: str
     rows: Callable[[Any], Iterator[Row]]
 
@@ -99,6 +100,7 @@ PARTS = {
     "data": Part("data.py", ("--repeats", "5"), ("--volumes", "6"), "s", data),
     "tracking": Part("tracking.py", (), ("--only", "step"), "ms", tracking),
     "quick": Part("quick.py", (), (), "s", orchestration),
+    "minutes": Part("quick.py", (str(HERE / "minutes.yaml"),), None, "s", orchestration),
 }
 
 
@@ -125,7 +127,8 @@ def measure(name: str, out: Path, options: argparse.Namespace) -> str:
     """Run a part; what went wrong, or nothing."""
     part = PARTS[name]
     result = out / f"{name}.json"
-    arguments = part.quick if options.quick else part.arguments
+    short = part.quick if options.quick else None
+    arguments = part.arguments if short is None else short
     if name == "data" and options.data.is_dir():
         arguments = (*arguments, "--data", str(options.data))
     began = time.monotonic()
@@ -142,7 +145,7 @@ def measure(name: str, out: Path, options: argparse.Namespace) -> str:
     known[name] = {
         "date": time.strftime("%Y-%m-%d"),
         "seconds": round(time.monotonic() - began),
-        "quick": options.quick,
+        "quick": short is not None,
         "machine": processor(),
         "versions": versions(),
     }
@@ -171,7 +174,7 @@ def table(name: str, out: Path) -> str:
         for line, row in zip(lines[1:], rows, strict=True):
             ratio = min(row.peers.values(), default=0.0) / row.ours
             line.append("" if not row.peers else f"{ratio:.3g}" if ratio < 1000 else f"{ratio:,.0f}")
-    if name == "quick" and len(rows) > 1:
+    if part.rows is orchestration and len(rows) > 1:
         share = sum(row.ours for row in rows[1:]) / rows[0].ours
         lines.append(["orchestration, a share of the whole", f"{share:.1%}"])
     lines.insert(1, ["---"] * len(lines[0]))
@@ -187,7 +190,8 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="print what was measured before")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    chosen = options.only or list(PARTS)
+    whole = [name for name, part in PARTS.items() if not options.quick or part.quick is not None]
+    chosen = options.only or whole
     failed = [] if options.show else [wrong for name in chosen if (wrong := measure(name, options.out, options))]
     print("\n".join(table(name, options.out) for name in chosen))
     for wrong in failed:

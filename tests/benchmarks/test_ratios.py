@@ -46,10 +46,19 @@ def test_a_ratio_is_the_fastest_peer_over_ours(ratios, tmp_path):
     assert cells(text, "2D, 1 thread, full flow")[-1] == "1.5"
 
 
-def test_orchestration_is_a_share_of_the_whole(ratios, tmp_path):
+@pytest.mark.parametrize("part", ["quick", "minutes"])
+def test_orchestration_is_a_share_of_the_whole(ratios, tmp_path, part):
     parts = {"no_job_seconds": 6.0, "start_seconds": 4.0}
-    (tmp_path / "quick.json").write_text(json.dumps({"study": "quick", "wall_seconds": 200.0, "orchestration": parts}))
-    assert cells(ratios.table("quick", tmp_path), "orchestration, a share of the whole")[-1] == "5.0%"
+    (tmp_path / f"{part}.json").write_text(json.dumps({"study": part, "wall_seconds": 200.0, "orchestration": parts}))
+    assert cells(ratios.table(part, tmp_path), "orchestration, a share of the whole")[-1] == "5.0%"
+
+
+def test_the_short_form_leaves_out_what_has_none(ratios, tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(ratios, "measure", lambda name, *_: measured.append(name) or "")
+    monkeypatch.setattr(sys, "argv", ["ratios", "--out", str(tmp_path), "--quick"])
+    assert ratios.main() == 0
+    assert measured == [name for name in ratios.PARTS if name != "minutes"]
 
 
 def test_a_part_that_fails_costs_no_other_and_no_number(ratios, tmp_path, monkeypatch, capsys):
@@ -93,3 +102,31 @@ def test_no_job_and_starts(tmp_path):
     assert found["no_job_seconds"] == 50 - 20 - 10
     assert found["start_seconds"] == (2 + 4 + 3) / 2
     assert found["share_of_wall"] == pytest.approx(24.5 / 50)
+
+
+def test_jobs_that_decide_count_whole_and_outputs_of_a_job_once(tmp_path):
+    """`propose` for 3 s, then a trial of two outputs for 10 s, of which 8 compute."""
+    module = script("benchmarks/quick.py")
+    log = tmp_path / "trial.log"
+    log.write_text(
+        "INFO regbench.system.job_usage: clock: trial 8.000 s, 7.500 s of CPU\n"
+        "INFO regbench.cli.main: took 8.5 s, 8.1 s of CPU, at most 300 MiB\n"
+    )
+    records = [
+        ("propose", "regbench propose", 1.0, 4.0, []),
+        ("trial", "regbench trial", 4.0, 13.5, [str(log)]),
+        ("trial", "regbench trial", 4.0, 14.0, [str(log)]),
+    ]
+    folder = tmp_path / ".snakemake/metadata/deep"
+    folder.mkdir(parents=True)
+    for number, (rule, command, began, ended, logs) in enumerate(records):
+        record = {"rule": rule, "shellcmd": command, "starttime": began, "endtime": ended, "log": logs}
+        (folder / str(number)).write_text(json.dumps(record))
+    jobs = module.jobs_of(tmp_path)
+    assert [(job["rule"], job["seconds"], job["cpu"], job["peak_mib"]) for job in jobs] == [
+        ("propose", 3.0, 0.0, 0),
+        ("trial", 10.0, 8.1, 300),
+    ]
+    found = module.orchestration(jobs, {"began": 0.0, "ended": 20.0, "wall_seconds": 20.0}, cores=2)
+    assert found["no_job_seconds"] == pytest.approx(20 - 13)
+    assert found["start_seconds"] == pytest.approx((3 + 2) / 2)

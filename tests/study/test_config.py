@@ -22,9 +22,7 @@ def message(raw):
 
 
 def test_every_config_we_ship_is_sound():
-    files = sorted((ROOT / "configs").glob("*.yaml"))
-    assert files
-    for path in files:
+    for path in [*(ROOT / "configs").glob("*.yaml"), ROOT / "benchmarks/minutes.yaml"]:
         load(read_yaml(path), check_component, where=str(path))
 
 
