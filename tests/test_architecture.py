@@ -16,6 +16,7 @@ LIGHT = (
     "regbench.study.layout",
     "regbench.study.methods",
     "regbench.tuning.rounds",
+    "regbench.tuning.search_files",
     "regbench.cli.main",
     "regbench.system.files",
     "regbench.system.errors",

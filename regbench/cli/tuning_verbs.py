@@ -41,7 +41,7 @@ def lambda_range(
     There is one for each similarity of the grid. It registers a few validation
     pairs by `instance`, at one lambda a decade.
     """
-    from regbench.tuning.range_files import find_lambda_ranges
+    from regbench.tuning.find_ranges import find_lambda_ranges
 
     study = load_study(config_file)
     name = dataset_of(study, dataset)

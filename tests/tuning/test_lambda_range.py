@@ -25,9 +25,10 @@ from regbench.study.methods import Study
 from regbench.study.specs import ComponentSpec
 from regbench.system.errors import RegbenchError, UsageError
 from regbench.system.files import read_json
-from regbench.tuning import lambda_range, range_files
+from regbench.tuning import find_ranges, lambda_range
+from regbench.tuning.find_ranges import find_lambda_ranges
 from regbench.tuning.lambda_range import WIDEST, curve_of, few_pairs, range_of, unit_at
-from regbench.tuning.range_files import find_lambda_ranges, proposing, selecting
+from regbench.tuning.range_files import proposing, selecting
 from regbench.tuning.rounds import select
 
 
@@ -166,7 +167,7 @@ def test_the_verb_finds_the_ranges_that_are_named_or_all(tiny, tmp_path, monkeyp
     path.write_text(yaml.safe_dump(tiny))
     prepare(prepare_spec(Study(load(tiny, check_component)), "brains"), Study(load(tiny)).layout.data("brains"))
     asked = []
-    monkeypatch.setattr(range_files, "find_lambda_ranges", lambda *given: asked.append(given[2:]) or [])
+    monkeypatch.setattr(find_ranges, "find_lambda_ranges", lambda *given: asked.append(given[2:]) or [])
     main(["lambda-range", str(path), "--regularizer", "grad_l2", *words])
     assert asked == [(similarities, "grad_l2")]
 
@@ -210,8 +211,8 @@ def test_which_ranges_one_job_finds(tiny, size, lambdas, together):
 def test_a_lambda_without_a_score_is_remembered_too(study, tmp_path):
     data, state = load_prepared(study, "brains"), tmp_path / "state.json"
     given = state, range_spec(study, "mse", "grad_l2"), data
-    assert math.isnan(range_files._remembering(*given)(10.0, lambda: math.nan))
-    assert math.isnan(range_files._remembering(*given)(10.0, lambda: pytest.fail("computed again")))
+    assert math.isnan(find_ranges._remembering(*given)(10.0, lambda: math.nan))
+    assert math.isnan(find_ranges._remembering(*given)(10.0, lambda: pytest.fail("computed again")))
 
 
 def test_a_rule_that_is_given_wins(tiny):
