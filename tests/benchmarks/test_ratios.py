@@ -1,5 +1,6 @@
 """The one command of all benchmarks: its tables are those of the files, and a part that fails costs no other."""
 
+import argparse
 import json
 import shutil
 import subprocess
@@ -61,6 +62,23 @@ def test_the_short_form_leaves_out_what_has_none(ratios, tmp_path, monkeypatch):
     assert measured == [name for name in ratios.PARTS if name != "minutes"]
 
 
+@pytest.mark.parametrize(
+    ("part", "short", "arguments"), [("training", True, "--only"), ("minutes", False, "minutes.yaml")]
+)
+def test_a_short_form_runs_by_its_own_arguments_and_is_marked(ratios, tmp_path, monkeypatch, part, short, arguments):
+    commands = []
+
+    def measured(command, **_):
+        commands.append(command)
+        (tmp_path / f"{part}.new").write_text("{}")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(ratios.subprocess, "run", measured)
+    assert ratios.measure(part, tmp_path, argparse.Namespace(quick=True)) == ""
+    assert argument in " ".join(commands[0])
+    assert json.loads((tmp_path / "ratios.json").read_text())[part]["quick"] is (part == "training")
+
+
 def test_a_part_that_fails_costs_no_other_and_no_number(ratios, tmp_path, monkeypatch, capsys):
     scripts = tmp_path / "scripts"
     scripts.mkdir()
@@ -115,7 +133,8 @@ def test_jobs_that_decide_count_whole_and_outputs_of_a_job_once(tmp_path):
     records = [
         ("propose", "regbench propose", 1.0, 4.0, []),
         ("trial", "regbench trial", 4.0, 13.5, [str(log)]),
-        ("trial", "regbench trial", 4.0, 14.0, [str(log)]),
+        ("trial", "regbench trial", 4.1, 14.0, [str(log)]),  # Snakemake notes its outputs one after the other
+        ("trial", "regbench trial", 4.0, 13.5, [str(log)]),
     ]
     folder = tmp_path / ".snakemake/metadata/deep"
     folder.mkdir(parents=True)
