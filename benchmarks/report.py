@@ -18,16 +18,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from regbench.report.analyze import analyze
+from regbench.report.write import report
+from regbench.study.load import load
+from regbench.study.methods import Study
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 
-# Behind the path to the tests' generator, which is no package.
-import made_results  # noqa: E402
-
-from regbench.report.analyze import analyze  # noqa: E402
-from regbench.report.write import report  # noqa: E402
-from regbench.study.load import load  # noqa: E402
-from regbench.study.methods import Study  # noqa: E402
+import made_results  # noqa: E402 - the tests' generator is no package: it is found by the path above
 
 SEEDS, DATASETS, REGULARIZERS = 10, 2, 20
 made_results.LABELS = {str(k): f"structure {k}" for k in range(1, 36)}
