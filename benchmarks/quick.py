@@ -56,7 +56,7 @@ def jobs_of(folder: Path) -> list[dict[str, Any]]:
     has no stages, and its CPU time is not known.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in (folder / ".snakemake" / "metadata").rglob("*"):
+    for path in sorted((folder / ".snakemake" / "metadata").rglob("*")):
         if not path.is_file():
             continue
         record = json.loads(path.read_text(encoding="utf-8"))
